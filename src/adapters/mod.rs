@@ -1,0 +1,3 @@
+//! The outside world: each adapter wraps one tool or API, has its own errors and prints nothing.
+
+pub mod process;

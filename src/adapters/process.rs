@@ -1,0 +1,240 @@
+//! Child processes: one constructor for every external tool.
+//!
+//! A child gets no standard input (or exactly the given text), the `C` locale, a process group of its own, so that a
+//! terminal's Ctrl-C reaches it through cmdr and in order, and is killed when cmdr is.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a child may take to end after an interrupt, before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// An external command, not yet started.
+#[derive(Debug)]
+pub struct Tool {
+    command: Command,
+    program: String,
+    input: Option<Vec<u8>>,
+}
+
+/// What a child left behind when it succeeded.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("'{program}' is not installed, or not on PATH")]
+    NotFound { program: String },
+    #[error("cannot start '{program}': {source}")]
+    Start { program: String, source: std::io::Error },
+    #[error("{program} failed ({status}): {}", summary(stderr))]
+    Failed { program: String, status: ExitStatus, stdout: String, stderr: String },
+    #[error("{program} was interrupted")]
+    Interrupted { program: String },
+}
+
+impl Tool {
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program.as_ref());
+        command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let program = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { command, program, input: None }
+    }
+
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    pub fn without_env(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
+    pub fn directory(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// Text for the child's standard input: the way for what must not stand in a command line.
+    pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = Some(text.into());
+        self
+    }
+
+    /// Runs the child to its end. A cancel sends it one interrupt, and kills it when it does not end in time.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends with another status than 0, or was cancelled.
+    pub async fn run(self, cancel: &CancellationToken) -> Result<Output, ProcessError> {
+        self.run_with_lines(cancel, |_| ()).await
+    }
+
+    /// As [`Tool::run`]; `on_line` sees each line of standard error as it comes.
+    ///
+    /// # Errors
+    /// As [`Tool::run`].
+    pub async fn run_with_lines(
+        mut self,
+        cancel: &CancellationToken,
+        mut on_line: impl FnMut(&str) + Send,
+    ) -> Result<Output, ProcessError> {
+        let mut child = self.start()?;
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
+        let stdin = child.stdin.take();
+        let input = self.input.take();
+        let feed = async {
+            if let (Some(mut pipe), Some(text)) = (stdin, input) {
+                // A child that ends before it has read everything says why by its status.
+                let _ = pipe.write_all(&text).await;
+            }
+        };
+        let out = async {
+            let mut text = Vec::new();
+            if let Some(mut pipe) = stdout {
+                let _ = pipe.read_to_end(&mut text).await;
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let err = async {
+            let mut text = String::new();
+            if let Some(pipe) = stderr {
+                let mut lines = BufReader::new(pipe).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    on_line(&line);
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            }
+            text
+        };
+        let program = self.program.clone();
+        let ended = wait(&mut child, cancel);
+        let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
+        let (status, interrupted) =
+            ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        if interrupted {
+            return Err(ProcessError::Interrupted { program });
+        }
+        if !status.success() {
+            return Err(ProcessError::Failed { program, status, stdout, stderr });
+        }
+        Ok(Output { stdout, stderr })
+    }
+
+    fn start(&mut self) -> Result<Child, ProcessError> {
+        self.command.spawn().map_err(|source| {
+            let program = self.program.clone();
+            match source.kind() {
+                std::io::ErrorKind::NotFound => ProcessError::NotFound { program },
+                _ => ProcessError::Start { program, source },
+            }
+        })
+    }
+}
+
+/// Waits for the child; on cancel interrupts it, then kills it. Tells whether it was interrupted.
+async fn wait(child: &mut Child, cancel: &CancellationToken) -> std::io::Result<(ExitStatus, bool)> {
+    tokio::select! {
+        status = child.wait() => return Ok((status?, false)),
+        () = cancel.cancelled() => (),
+    }
+    interrupt(child);
+    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+        return Ok((status?, true));
+    }
+    child.start_kill()?;
+    Ok((child.wait().await?, true))
+}
+
+/// One SIGINT to the child's process group: helm then records the release as failed.
+fn interrupt(child: &Child) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::INT);
+    }
+}
+
+/// The lines of a tool's standard error that matter, as one text: the last few that are not empty.
+fn summary(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+/// Where a program is, as the shell would find it in `path` (the value of `PATH`).
+pub fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Tool {
+        Tool::new("sh").args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn gives_both_streams_and_feeds_input() {
+        let output = shell("cat; echo oops >&2").input("hello").run(&CancellationToken::new()).await.unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("hello", "oops\n"));
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_what_the_tool_said() {
+        let error = shell("echo 'no space left' >&2; exit 3").run(&CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): no space left");
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named() {
+        let error = Tool::new("no-such-tool").run(&CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(error, ProcessError::NotFound { program } if program == "no-such-tool"));
+    }
+
+    #[tokio::test]
+    async fn a_cancel_interrupts_and_lets_the_child_end() {
+        let cancel = CancellationToken::new();
+        let mut lines = Vec::new();
+        let ready = cancel.clone();
+        let run = shell("trap 'echo noted >&2; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done")
+            .run_with_lines(&cancel, |line| {
+                lines.push(line.to_owned());
+                ready.cancel();
+            });
+        let error = run.await.unwrap_err();
+        assert!(matches!(error, ProcessError::Interrupted { .. }));
+        assert_eq!(lines, ["ready", "noted"]);
+    }
+}

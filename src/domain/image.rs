@@ -1,0 +1,142 @@
+//! References to container images, as Docker writes them.
+
+use std::fmt;
+
+/// A container image: `[registry/]repository[:tag][@digest]`, kept as written and in its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageReference {
+    written: String,
+    /// The registry's host, with its port: `docker.io` when none is written.
+    pub registry: String,
+    /// The path at the registry: `library/redis` for `redis`.
+    pub repository: String,
+    /// The tag, when one is written.
+    pub tag: Option<String>,
+    /// The digest with its algorithm (`sha256:...`), when one is written.
+    pub digest: Option<String>,
+}
+
+/// Why a text is no image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidImage {
+    #[error("the image reference is empty")]
+    Empty,
+    #[error("'{0}' is no image repository: lower-case letters, digits, '.', '_', '-' and '/' only")]
+    Repository(String),
+    #[error("'{0}' is no image tag: letters, digits, '.', '_' and '-', at most 128 characters")]
+    Tag(String),
+    #[error("'{0}' is no image digest: sha256: and 64 hexadecimal digits")]
+    Digest(String),
+}
+
+impl ImageReference {
+    /// # Errors
+    /// When `text` does not follow the grammar of image references.
+    pub fn parse(text: &str) -> Result<Self, InvalidImage> {
+        if text.is_empty() {
+            return Err(InvalidImage::Empty);
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(checked_digest(digest)?)),
+            None => (text, None),
+        };
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, Some(checked_tag(tag)?)),
+            _ => (rest, None),
+        };
+        let (registry, repository) = match path.split_once('/') {
+            Some((host, repository)) if is_host(host) => (host.to_owned(), repository.to_owned()),
+            Some(_) => ("docker.io".to_owned(), path.to_owned()),
+            None => ("docker.io".to_owned(), format!("library/{path}")),
+        };
+        let registry = if registry == "index.docker.io" { "docker.io".to_owned() } else { registry };
+        if !is_repository(&repository) {
+            return Err(InvalidImage::Repository(path.to_owned()));
+        }
+        Ok(Self { written: text.to_owned(), registry, repository, tag, digest })
+    }
+
+    /// What tells one version from another: the tag, else the start of the digest, else `latest`.
+    pub fn version(&self) -> String {
+        match (&self.tag, &self.digest) {
+            (Some(tag), _) => tag.clone(),
+            (None, Some(digest)) => digest.trim_start_matches("sha256:").chars().take(12).collect(),
+            (None, None) => "latest".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.written)
+    }
+}
+
+/// A first part is a host when it could not be a repository: it has a dot or a port, or is `localhost`.
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
+fn is_repository(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    !text.is_empty()
+        && text.split('/').all(|part| {
+            !part.is_empty()
+                && part.bytes().all(allowed)
+                && part.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        })
+}
+
+fn checked_tag(tag: &str) -> Result<String, InvalidImage> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let starts_well = tag.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_');
+    if starts_well && tag.len() <= 128 && tag.bytes().all(allowed) {
+        return Ok(tag.to_owned());
+    }
+    Err(InvalidImage::Tag(tag.to_owned()))
+}
+
+fn checked_digest(digest: &str) -> Result<String, InvalidImage> {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(digest.to_owned());
+    }
+    Err(InvalidImage::Digest(digest.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> (String, String, Option<String>) {
+        let image = ImageReference::parse(text).unwrap();
+        (image.registry, image.repository, image.tag)
+    }
+
+    #[test]
+    fn reads_what_docker_writes() {
+        let owned = |registry: &str, repository: &str, tag: Option<&str>| {
+            (registry.to_owned(), repository.to_owned(), tag.map(str::to_owned))
+        };
+        assert_eq!(parts("redis"), owned("docker.io", "library/redis", None));
+        assert_eq!(parts("grafana/k6:1.0"), owned("docker.io", "grafana/k6", Some("1.0")));
+        assert_eq!(parts("localhost:5001/shop"), owned("localhost:5001", "shop", None));
+        assert_eq!(parts("ghcr.io/a/b/c:v1"), owned("ghcr.io", "a/b/c", Some("v1")));
+    }
+
+    #[test]
+    fn reads_digests() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let image = ImageReference::parse(&format!("redis:7@{digest}")).unwrap();
+        assert_eq!((image.tag.as_deref(), image.digest), (Some("7"), Some(digest)));
+        assert_eq!(ImageReference::parse("redis@sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
+    }
+
+    #[test]
+    fn refuses_what_no_registry_takes() {
+        assert_eq!(ImageReference::parse(""), Err(InvalidImage::Empty));
+        assert!(matches!(ImageReference::parse("Shop:1"), Err(InvalidImage::Repository(_))));
+        assert!(matches!(ImageReference::parse("shop:"), Err(InvalidImage::Tag(_))));
+        assert!(matches!(ImageReference::parse("a//b"), Err(InvalidImage::Repository(_))));
+    }
+}

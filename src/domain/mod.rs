@@ -1,0 +1,17 @@
+//! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
+
+pub mod image;
+pub mod labels;
+pub mod mirror;
+pub mod name;
+pub mod pool;
+pub mod values;
+pub mod workspace;
+
+pub use image::ImageReference;
+pub use name::{InvalidName, Name};
+pub use values::Values;
+pub use workspace::{
+    Build, Bundle, Chart, Check, ChartSource, Environment, External, OnFailure, Platform, PlatformRelease, Project,
+    ProjectOverride, Promotion, Route, Workspace, Writer,
+};
