@@ -1,0 +1,451 @@
+{{/* Everything is named after the release, which is named after the project. */}}
+
+{{- define "service.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* A version fit for a label: at most 63 characters, first and last of them a letter or digit. */}}
+{{- define "service.version" -}}
+{{- regexReplaceAll "[^A-Za-z0-9]+$" (regexReplaceAll "[^A-Za-z0-9_.-]" (toString (.Values.version | default "")) "-" | trunc 63) "" | regexFind "[A-Za-z0-9].*" -}}
+{{- end }}
+
+{{/* Labels of a pod: nothing that a commit alone, or a new version of this chart, would change. */}}
+{{- define "service.podLabels" -}}
+{{ include "service.selectorLabels" . }}
+{{- with include "service.version" . }}
+app.kubernetes.io/version: {{ . | quote }}
+{{- end }}
+{{- with .Values.workspace }}
+app.kubernetes.io/part-of: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "service.labels" -}}
+{{ include "service.podLabels" . }}
+{{- with .Values.component }}
+app.kubernetes.io/component: {{ . | quote }}
+{{- end }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{- with include "service.strings" .Values.labels }}
+{{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "service.metadata" -}}
+name: {{ .Release.Name }}
+labels: {{- include "service.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* Metadata of the workload itself, which alone carries the project's annotations. */}}
+{{- define "service.annotations" -}}
+{{- with include "service.strings" .Values.annotations -}}
+annotations: {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A map whose values may be strings, numbers or booleans, as a map of strings; null leaves a key out. */}}
+{{- define "service.strings" -}}
+{{- $lines := list -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $lines = append $lines (printf "%s: %s" (quote $key) (include "service.string" $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- end }}
+
+{{/* toJson writes a large number as it was given; quote alone would write 1e+06. */}}
+{{- define "service.string" -}}
+{{- if kindIs "string" . }}{{ quote . }}{{ else }}{{ toJson . | quote }}{{ end -}}
+{{- end }}
+
+{{/* The map without the keys that were set to null, as JSON. */}}
+{{- define "service.present" -}}
+{{- $out := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $out $key $value }}{{ end -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{/* A Secret declared under `secrets` has its own full name; any other is taken as it stands. */}}
+{{- define "service.secretName" -}}
+{{- $declared := index (.root.Values.secrets | default dict) .name | default dict -}}
+{{- if $declared.existing }}{{ $declared.existing }}
+{{- else if $declared.generate }}{{ .root.Release.Name }}-{{ .name }}
+{{- else }}{{ .name }}{{ end -}}
+{{- end }}
+
+{{/* Ports: name -> {port, service, protocol}, as JSON. A port named http answers on 80. */}}
+{{- define "service.ports" -}}
+{{- $out := dict -}}
+{{- range $name, $port := . -}}
+{{- if not (kindIs "invalid" $port) -}}
+{{- $spec := $port -}}
+{{- if not (kindIs "map" $port) }}{{ $spec = dict "port" $port }}{{ end -}}
+{{- $service := $spec.service | default (ternary 80 $spec.port (eq $name "http")) -}}
+{{- $_ := set $out $name (dict "port" (int $spec.port) "service" (int $service) "protocol" ($spec.protocol | default "TCP")) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{/* The name of the first port: http, else the first by name; empty without ports. */}}
+{{- define "service.firstPort" -}}
+{{- $ports := include "service.ports" . | fromJson -}}
+{{- if hasKey $ports "http" }}http{{ else }}{{ keys $ports | sortAlpha | first | default "" }}{{ end -}}
+{{- end }}
+
+{{- define "service.isServer" -}}
+{{- if and (has .Values.kind (list "Deployment" "StatefulSet" "DaemonSet")) (include "service.firstPort" .Values.ports) }}true{{ end -}}
+{{- end }}
+
+{{- define "service.filesKey" -}}
+{{- regexReplaceAll "[^-._A-Za-z0-9]" (trimPrefix "/" .) "_" -}}
+{{- end }}
+
+{{/* Environment: references first, so that a plain value can name them as $(NAME). */}}
+{{- define "service.env" -}}
+{{- $root := .root -}}
+{{- range $name, $value := .env }}
+{{- if kindIs "map" $value }}
+- name: {{ $name }}
+  valueFrom:
+    {{- if $value.secret }}
+    secretKeyRef: {name: {{ include "service.secretName" (dict "root" $root "name" $value.secret) }}, key: {{ quote $value.key }}}
+    {{- else if $value.config }}
+    configMapKeyRef: {name: {{ $value.config }}, key: {{ quote $value.key }}}
+    {{- else }}
+    fieldRef: {fieldPath: {{ quote $value.field }}}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .env }}
+{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
+- name: {{ $name }}
+  value: {{ include "service.string" $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+One probe. `probe` says what and when; `check` is another probe whose check is taken over when this
+one names none; without either, the first port is to accept a TCP connection.
+*/}}
+{{- define "service.probe" -}}
+{{- $probe := ternary .probe dict (kindIs "map" .probe) -}}
+{{- $check := $probe -}}
+{{- if not (or $probe.path $probe.port $probe.tcp $probe.exec) }}{{ $check = ternary .check dict (kindIs "map" .check) }}{{ end -}}
+{{- if $check.exec }}
+exec:
+  command: {{- toYaml $check.exec | nindent 4 }}
+{{- else if $check.path }}
+httpGet: {path: {{ quote $check.path }}, port: {{ $check.port | default .port }}{{ with $check.scheme }}, scheme: {{ . }}{{ end }}}
+{{- else }}
+tcpSocket: {port: {{ $check.tcp | default $check.port | default .port }}}
+{{- end }}
+{{- range $key, $value := merge (pick $probe "periodSeconds" "failureThreshold" "timeoutSeconds" "initialDelaySeconds") .timing }}
+{{ $key }}: {{ int $value }}
+{{- end }}
+{{- end }}
+
+{{/*
+The probes of a container. `defaults` is true for the main container of a server: it is ready when its
+first port accepts connections, and is looked at each second until then.
+*/}}
+{{- define "service.probes" -}}
+{{- $probes := .probes | default dict -}}
+{{- $startup := index $probes "startup" -}}
+{{- $readiness := index $probes "readiness" -}}
+{{- $liveness := index $probes "liveness" -}}
+{{- $hasReadiness := or (kindIs "map" $readiness) (and .defaults (not (kindIs "bool" $readiness))) (and .defaults (eq (toString $readiness) "true")) -}}
+{{- $hasStartup := or (kindIs "map" $startup) (and $hasReadiness (ne (toString $startup) "false")) -}}
+{{- if $hasStartup }}
+startupProbe: {{- include "service.probe" (dict "probe" $startup "check" $readiness "port" .port "timing" (dict "periodSeconds" 1 "timeoutSeconds" 3 "failureThreshold" 120)) | trim | nindent 2 }}
+{{- end }}
+{{- if $hasReadiness }}
+readinessProbe: {{- include "service.probe" (dict "probe" $readiness "port" .port "timing" (dict "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
+{{- end }}
+{{- if kindIs "map" $liveness }}
+livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $readiness "port" .port "timing" (dict "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What Pod Security "restricted" asks of a container. */}}
+{{- define "service.containerSecurity" -}}
+{{- $all := .all -}}
+{{- $own := .own | default dict -}}
+{{- $added := list -}}
+{{- range $name, $wanted := $all.capabilities }}{{ if $wanted }}{{ $added = append $added $name }}{{ end }}{{ end -}}
+allowPrivilegeEscalation: {{ $all.allowPrivilegeEscalation }}
+readOnlyRootFilesystem: {{ $all.readOnlyRootFilesystem }}
+capabilities:
+  drop: [ALL]
+  {{- with $added }}
+  add: {{ toJson . }}
+  {{- end }}
+{{- range $key := list "runAsUser" "runAsGroup" "runAsNonRoot" }}
+{{- if hasKey $own $key }}
+{{ $key }}: {{ index $own $key | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "service.podSecurity" -}}
+runAsNonRoot: {{ .runAsNonRoot }}
+{{- if not (kindIs "invalid" .runAsUser) }}
+runAsUser: {{ int .runAsUser }}
+{{- end }}
+{{- range $key := list "runAsGroup" "fsGroup" }}
+{{- $id := index $ $key -}}
+{{- if kindIs "invalid" $id }}{{ $id = $.runAsUser }}{{ end }}
+{{- if not (kindIs "invalid" $id) }}
+{{ $key }}: {{ int $id }}
+{{- end }}
+{{- end }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: {{ .seccompProfile }}}
+{{- end }}
+
+{{/*
+One container: the main one, a sidecar or an init container.
+root, name, container; main: it gets config, files, every volume with a path, and default probes.
+*/}}
+{{- define "service.container" -}}
+{{- $root := .root -}}
+{{- $values := $root.Values -}}
+{{- $container := .container -}}
+{{- $security := mergeOverwrite (deepCopy $values.security) ($container.security | default dict) -}}
+{{- $ports := include "service.ports" $container.ports | fromJson -}}
+name: {{ .name }}
+image: {{ $container.image | default $values.image | quote }}
+{{- with $values.pullPolicy }}
+imagePullPolicy: {{ . }}
+{{- end }}
+{{- if .sidecar }}
+restartPolicy: Always
+{{- end }}
+{{- with $container.command }}
+command: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $container.args }}
+args: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if and .main (include "service.strings" $values.config) }}
+envFrom:
+  - configMapRef: {name: {{ $root.Release.Name }}}
+{{- end }}
+{{- with include "service.env" (dict "root" $root "env" $container.env) | trim }}
+env: {{- . | nindent 2 }}
+{{- end }}
+{{- with $ports }}
+ports:
+  {{- range $name, $port := . }}
+  - {name: {{ $name }}, containerPort: {{ int $port.port }}, protocol: {{ $port.protocol }}}
+  {{- end }}
+{{- end }}
+{{- if not .init }}
+{{- $first := include "service.firstPort" $container.ports -}}
+{{- $number := 0 -}}
+{{- if $first }}{{ $number = int (index $ports $first).port }}{{ end -}}
+{{- include "service.probes" (dict "probes" $container.probes "port" $number "defaults" (and .main (include "service.isServer" $root))) }}
+{{- end }}
+{{- if .main }}
+{{- $drain := $values.drain -}}
+{{- if kindIs "invalid" $drain }}{{ $drain = ternary 5 0 (and (eq $values.kind "Deployment") (ne (include "service.isServer" $root) "")) }}{{ end }}
+{{- if int $drain }}
+lifecycle:
+  preStop: {sleep: {seconds: {{ int $drain }}}}
+{{- end }}
+{{- end }}
+{{- with $container.resources }}
+resources: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- include "service.containerSecurity" (dict "all" $security "own" ($container.security | default dict)) | nindent 2 }}
+{{- with include "service.mounts" (dict "root" $root "name" .name "mounts" $container.mounts "main" .main "readOnly" $security.readOnlyRootFilesystem) | trim }}
+volumeMounts: {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "service.mounts" -}}
+{{- $values := .root.Values -}}
+{{- $paths := list -}}
+{{- if .main }}
+{{- range $name, $volume := include "service.present" $values.volumes | fromJson }}
+{{- with $volume.path }}
+{{- $paths = append $paths . }}
+- {name: {{ $name }}, mountPath: {{ quote . }}{{ with $volume.subPath }}, subPath: {{ quote . }}{{ end }}{{ if $volume.readOnly }}, readOnly: true{{ end }}}
+{{- end }}
+{{- end }}
+{{- range $path, $content := include "service.present" $values.files | fromJson }}
+- {name: files, mountPath: {{ quote $path }}, subPath: {{ include "service.filesKey" $path }}, readOnly: true}
+{{- end }}
+{{- range $path, $ref := include "service.present" $values.secretFiles | fromJson }}
+- {name: {{ include "service.secretVolume" $ref.secret }}, mountPath: {{ quote $path }}, subPath: {{ quote $ref.key }}, readOnly: true}
+{{- end }}
+{{- else }}
+{{- range $name, $path := include "service.present" .mounts | fromJson }}
+{{- $paths = append $paths $path }}
+- {name: {{ $name }}, mountPath: {{ quote $path }}}
+{{- end }}
+{{- end }}
+{{- if and .readOnly (not (has "/tmp" $paths)) }}
+- {name: tmp, mountPath: /tmp, subPath: {{ .name }}}
+{{- end }}
+{{- end }}
+
+{{- define "service.secretVolume" -}}
+secret-{{ . | replace "." "-" }}
+{{- end }}
+
+{{/* The volumes of the pod; those with a size come from volumeClaimTemplates in a StatefulSet. */}}
+{{- define "service.volumes" -}}
+{{- $root := . -}}
+{{- range $name, $volume := include "service.present" .Values.volumes | fromJson }}
+{{- if $volume.temporary }}
+- name: {{ $name }}
+  emptyDir: { {{- with $volume.size }}sizeLimit: {{ . }}{{ end }}{{ if and $volume.size $volume.medium }}, {{ end }}{{ with $volume.medium }}medium: {{ . }}{{ end -}} }
+{{- else if $volume.secret }}
+- name: {{ $name }}
+  secret: {secretName: {{ include "service.secretName" (dict "root" $root "name" $volume.secret) }}}
+{{- else if $volume.config }}
+- name: {{ $name }}
+  configMap: {name: {{ $volume.config }}}
+{{- else if $volume.claim }}
+- name: {{ $name }}
+  persistentVolumeClaim: {claimName: {{ $volume.claim }}}
+{{- else if ne $root.Values.kind "StatefulSet" }}
+- name: {{ $name }}
+  persistentVolumeClaim: {claimName: {{ $root.Release.Name }}-{{ $name }}}
+{{- end }}
+{{- end }}
+{{- if include "service.strings" .Values.files }}
+- name: files
+  configMap: {name: {{ .Release.Name }}-files}
+{{- end }}
+{{- $secrets := dict -}}
+{{- range $path, $ref := include "service.present" .Values.secretFiles | fromJson }}
+{{- $_ := set $secrets (include "service.secretVolume" $ref.secret) (include "service.secretName" (dict "root" $root "name" $ref.secret)) }}
+{{- end }}
+{{- range $volume, $secret := $secrets }}
+- name: {{ $volume }}
+  secret: {secretName: {{ $secret }}}
+{{- end }}
+{{- $readOnly := .Values.security.readOnlyRootFilesystem }}
+{{- range $containers := list .Values.sidecars .Values.initContainers }}
+{{- range $name, $container := $containers }}
+{{- if $container }}{{ if ($container.security | default dict).readOnlyRootFilesystem }}{{ $readOnly = true }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+{{- if $readOnly }}
+- name: tmp
+  emptyDir: {}
+{{- end }}
+{{- end }}
+
+{{/* A claim's size and kind. Its metadata in a StatefulSet never changes, so it holds no version. */}}
+{{- define "service.claim" -}}
+accessModes: [{{ .accessMode | default "ReadWriteOnce" }}]
+{{- if hasKey . "storageClass" }}
+storageClassName: {{ quote .storageClass }}
+{{- end }}
+resources: {requests: {storage: {{ .size }}}}
+{{- end }}
+
+{{/* Claims to make: name -> volume, as JSON. */}}
+{{- define "service.claims" -}}
+{{- $out := dict -}}
+{{- range $name, $volume := include "service.present" .Values.volumes | fromJson -}}
+{{- if and $volume.size (not $volume.temporary) }}{{ $_ := set $out $name $volume }}{{ end -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{- define "service.podTemplate" -}}
+{{- $root := . -}}
+{{- $batch := has .Values.kind (list "Job" "CronJob") -}}
+metadata:
+  labels: {{- include "service.podLabels" . | nindent 4 }}
+    {{- with include "service.strings" .Values.podLabels }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- $content := list (include "service.strings" .Values.config) (include "service.strings" .Values.files) }}
+  {{- $annotations := include "service.strings" .Values.podAnnotations }}
+  {{- if or $annotations (join "" $content) }}
+  annotations:
+    {{- if join "" $content }}
+    checksum/config: {{ toJson $content | sha256sum | trunc 16 | quote }}
+    {{- end }}
+    {{- with $annotations }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+spec:
+  {{- $account := .Values.serviceAccount | default dict }}
+  {{- with $account.name | default (ternary .Release.Name "" (eq (toString $account.create) "true")) }}
+  serviceAccountName: {{ . }}
+  {{- end }}
+  automountServiceAccountToken: {{ $account.automount | default false }}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ int .Values.grace }}
+  {{- if $batch }}
+  restartPolicy: Never
+  {{- end }}
+  {{- with .Values.priorityClass }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with include "service.present" .Values.pullSecrets | fromJson }}
+  imagePullSecrets:
+    {{- range $name, $wanted := . }}
+    {{- if $wanted }}
+    - name: {{ $name }}
+    {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- with include "service.strings" .Values.nodeSelector }}
+  nodeSelector: {{- . | nindent 4 }}
+  {{- end }}
+  {{- with include "service.present" .Values.tolerations | fromJson }}
+  tolerations:
+    {{- range . }}
+    - {{ toJson . }}
+    {{- end }}
+  {{- end }}
+  {{- with include "service.present" .Values.spread | fromJson }}
+  topologySpreadConstraints:
+    {{- range $key, $mode := . }}
+    - topologyKey: {{ $key }}
+      maxSkew: 1
+      whenUnsatisfiable: {{ $mode }}
+      labelSelector:
+        matchLabels: {{- include "service.selectorLabels" $root | nindent 10 }}
+    {{- end }}
+  {{- end }}
+  securityContext: {{- include "service.podSecurity" .Values.security | nindent 4 }}
+  {{- $init := include "service.present" .Values.initContainers | fromJson }}
+  {{- $sidecars := include "service.present" .Values.sidecars | fromJson }}
+  {{- if or $init $sidecars }}
+  initContainers:
+    {{- range $name, $container := $sidecars }}
+    - {{ include "service.container" (dict "root" $root "name" $name "container" $container "sidecar" true) | nindent 6 | trim }}
+    {{- end }}
+    {{- range $name, $container := $init }}
+    - {{ include "service.container" (dict "root" $root "name" $name "container" $container "init" true) | nindent 6 | trim }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - {{ include "service.container" (dict "root" $root "name" .Release.Name "container" (pick .Values "command" "args" "env" "ports" "probes" "resources") "main" true) | nindent 6 | trim }}
+  {{- with include "service.volumes" . | trim }}
+  volumes: {{- . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- define "service.jobSpec" -}}
+backoffLimit: {{ int (.Values.backoffLimit | default 0) }}
+{{- with .Values.deadline }}
+activeDeadlineSeconds: {{ int . }}
+{{- end }}
+template: {{- include "service.podTemplate" . | nindent 2 }}
+{{- end }}
