@@ -1,5 +1,6 @@
 //! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
 
+pub mod diagnosis;
 pub mod image;
 pub mod labels;
 pub mod mirror;
@@ -8,6 +9,7 @@ pub mod pool;
 pub mod values;
 pub mod workspace;
 
+pub use diagnosis::Diagnosis;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
 pub use values::Values;

@@ -1,1 +1,210 @@
-//! TODO
+//! Runs a plan: each step as soon as what it needs is done, everything else side by side.
+//!
+//! A failure keeps those that need it from starting and disturbs nothing else. A cancel lets running steps end in
+//! their own way and starts no more.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::Diagnosis,
+    event::{Event, Outcome, Sender},
+    plan::{Plan, Planned, StepId},
+};
+
+/// Does what a step says.
+pub trait StepRunner: Send + Sync + 'static {
+    /// # Errors
+    /// Why the step failed.
+    fn run(
+        &self,
+        planned: &Planned,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> impl Future<Output = Result<Option<String>, StepFailure>> + Send;
+}
+
+/// Why a step did not succeed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepFailure {
+    Failed(Box<Diagnosis>),
+    Interrupted,
+}
+
+impl From<Diagnosis> for StepFailure {
+    fn from(diagnosis: Diagnosis) -> Self {
+        Self::Failed(Box::new(diagnosis))
+    }
+}
+
+/// How a step tells what it does.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    step: StepId,
+    subject: String,
+    events: Sender,
+}
+
+impl Reporter {
+    pub fn progress(&self, message: impl Into<String>) {
+        self.send(Event::StepProgress { step: self.step, subject: self.subject.clone(), message: message.into() });
+    }
+
+    pub fn warn(&self, diagnosis: Diagnosis) {
+        self.send(Event::StepWarning { step: self.step, subject: self.subject.clone(), diagnosis });
+    }
+
+    fn send(&self, event: Event) {
+        // A renderer that is gone has nobody to tell.
+        let _ = self.events.send(event);
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub done: BTreeSet<StepId>,
+    pub failed: BTreeSet<StepId>,
+    pub not_started: BTreeSet<StepId>,
+    pub interrupted: BTreeSet<StepId>,
+}
+
+impl Summary {
+    pub fn is_success(&self) -> bool {
+        self.failed.is_empty() && self.not_started.is_empty() && self.interrupted.is_empty()
+    }
+}
+
+/// Runs all of `plan` and tells `events` about each step.
+pub async fn run<R: StepRunner>(
+    plan: &Plan,
+    runner: Arc<R>,
+    events: &Sender,
+    cancel: &CancellationToken,
+) -> Summary {
+    let mut execution = Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
+    let mut waiting: BTreeSet<StepId> = (0..plan.steps.len()).collect();
+    loop {
+        execution.start_ready(&mut waiting);
+        match execution.running.join_next().await {
+            Some(Ok(ended)) => execution.finish(ended),
+            Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            None => break,
+        }
+    }
+    for id in waiting {
+        execution.leave_out(id);
+    }
+    execution.summary
+}
+
+struct Execution<'a, R> {
+    plan: &'a Plan,
+    runner: Arc<R>,
+    events: &'a Sender,
+    cancel: &'a CancellationToken,
+    running: JoinSet<Ended>,
+    summary: Summary,
+}
+
+/// A step's end, as its task tells it.
+struct Ended {
+    step: StepId,
+    result: Result<Option<String>, StepFailure>,
+    duration: Duration,
+}
+
+impl<R: StepRunner> Execution<'_, R> {
+    fn start_ready(&mut self, waiting: &mut BTreeSet<StepId>) {
+        if self.cancel.is_cancelled() {
+            return;
+        }
+        let ready: Vec<StepId> = waiting
+            .iter()
+            .copied()
+            .filter(|&id| self.plan.steps[id].needs.iter().all(|need| self.summary.done.contains(need)))
+            .collect();
+        for id in ready {
+            waiting.remove(&id);
+            self.start(&self.plan.steps[id]);
+        }
+    }
+
+    fn start(&mut self, planned: &Planned) {
+        self.send(Event::StepStarted {
+            step: planned.id,
+            subject: planned.subject.clone(),
+            action: planned.action.clone(),
+        });
+        let reporter = Reporter { step: planned.id, subject: planned.subject.clone(), events: self.events.clone() };
+        let (runner, planned, cancel) = (Arc::clone(&self.runner), planned.clone(), self.cancel.clone());
+        self.running.spawn(async move {
+            let start = Instant::now();
+            let result = runner.run(&planned, &reporter, &cancel).await;
+            Ended { step: planned.id, result, duration: start.elapsed() }
+        });
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let (outcome, message, diagnosis) = match ended.result {
+            Ok(message) => (Outcome::Done, message, None),
+            Err(StepFailure::Failed(diagnosis)) => (Outcome::Failed, None, Some(*diagnosis)),
+            Err(StepFailure::Interrupted) => (Outcome::Interrupted, None, None),
+        };
+        self.record(ended.step, outcome, ended.duration.as_secs_f64(), message, diagnosis);
+    }
+
+    /// A step that never started: what it needs failed, or the run was interrupted.
+    fn leave_out(&mut self, id: StepId) {
+        let failed = |need: &&StepId| self.summary.failed.contains(*need) || self.summary.not_started.contains(*need);
+        let cause = self.plan.steps[id].needs.iter().find(failed).map(|&need| &self.plan.steps[need].subject);
+        match cause.cloned() {
+            Some(subject) => {
+                let diagnosis = Diagnosis::new(format!("not started: it needs {subject}"));
+                self.record(id, Outcome::NotStarted, 0.0, None, Some(diagnosis));
+            }
+            None => self.record(id, Outcome::Interrupted, 0.0, None, None),
+        }
+    }
+
+    fn record(
+        &mut self,
+        id: StepId,
+        outcome: Outcome,
+        seconds: f64,
+        message: Option<String>,
+        diagnosis: Option<Diagnosis>,
+    ) {
+        let ended = match outcome {
+            Outcome::Done => &mut self.summary.done,
+            Outcome::Failed => &mut self.summary.failed,
+            Outcome::NotStarted => &mut self.summary.not_started,
+            Outcome::Interrupted => &mut self.summary.interrupted,
+        };
+        ended.insert(id);
+        let planned = &self.plan.steps[id];
+        self.send(Event::StepFinished {
+            step: id,
+            subject: planned.subject.clone(),
+            action: planned.action.clone(),
+            outcome,
+            seconds,
+            message,
+            diagnosis,
+        });
+    }
+
+    fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}
+
+#[cfg(test)]
+mod tests;

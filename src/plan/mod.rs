@@ -1,1 +1,81 @@
-//! TODO
+//! What is described and what is observed become a graph of steps. Pure: nothing here reads or writes anything.
+
+pub mod change;
+pub mod graph;
+pub mod record;
+pub mod up;
+
+pub use change::{Change, ObservedRelease, observe_change};
+pub use graph::{Plan, Planned, StepId};
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::domain::{ImageReference, Name, Values};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Deletes what an unfinished `kind create` left, or what `--recreate` or `down` gives up.
+    DeleteCluster,
+    CreateCluster,
+    /// Starts a stopped node or wakes a paused one, and waits for its API.
+    StartCluster,
+    /// Puts mirrors and certificates on the node, and begins to watch the cluster.
+    ConnectCluster,
+    /// Makes a namespace, with pull secrets and generated secrets in it.
+    PrepareNamespace(NamespaceSpec),
+    /// Installs or upgrades a release through Helm and waits for its rollout.
+    Deploy(Box<ReleaseSpec>),
+    /// Waits for a rollout that an earlier run began.
+    AwaitRollout { namespace: String, release: String, timeout_seconds: u64 },
+    /// Gives MetalLB its addresses.
+    AddressPool,
+    /// Asks a URL, as a browser would.
+    Check(CheckSpec),
+    /// Uninstalls a release whose project is gone; volumes stay.
+    Remove { namespace: String, release: String },
+    /// A fresh rollout of the same content.
+    Restart { namespace: String, release: String, timeout_seconds: u64 },
+}
+
+/// A namespace and what it must hold before releases come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceSpec {
+    pub name: String,
+    /// The image registries whose credentials pods need here.
+    pub registries: Vec<String>,
+    /// Secrets to make unless they exist: name -> keys.
+    pub generated: BTreeMap<String, Vec<String>>,
+    /// Privileged pods run here (MetalLB's speaker), so Pod Security must let them.
+    pub privileged: bool,
+}
+
+/// A Helm release as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseSpec {
+    pub name: String,
+    pub namespace: String,
+    /// A folder or an archive on this machine.
+    pub chart: PathBuf,
+    /// Name and version, as `helm.sh/chart` writes it.
+    pub chart_label: String,
+    pub values: Values,
+    /// Identifies chart and values; equal content has an equal record.
+    pub record: String,
+    pub version: String,
+    pub image: Option<ImageReference>,
+    /// How long the rollout may go without progress.
+    pub timeout_seconds: u64,
+    /// Takes over objects that somebody else made.
+    pub adopt: bool,
+    /// A dead run left the release in a `pending-*` state: this revision is marked as failed first.
+    pub heal_revision: Option<u32>,
+}
+
+/// A request that a project must answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSpec {
+    pub project: Name,
+    pub url: String,
+    pub status: u16,
+}

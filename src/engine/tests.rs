@@ -1,0 +1,83 @@
+use std::sync::Mutex;
+
+use super::*;
+use crate::plan::Step;
+
+/// Runs steps by their subject: `bad` fails, `slow` waits for the cancel.
+#[derive(Default)]
+struct Script {
+    order: Mutex<Vec<String>>,
+}
+
+impl StepRunner for Script {
+    async fn run(
+        &self,
+        planned: &Planned,
+        _reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        self.order.lock().unwrap().push(planned.subject.clone());
+        match planned.subject.as_str() {
+            "bad" => Err(Diagnosis::new("broken").into()),
+            "slow" => {
+                cancel.cancelled().await;
+                Err(StepFailure::Interrupted)
+            }
+            "stopper" => {
+                cancel.cancel();
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn plan(steps: &[(&str, &[StepId])]) -> Plan {
+    let mut plan = Plan::default();
+    for (subject, needs) in steps {
+        plan.add(Step::ConnectCluster, *subject, "do", "test", needs.iter().copied());
+    }
+    plan
+}
+
+async fn execute(steps: &[(&str, &[StepId])]) -> (Summary, Vec<String>, Vec<Event>) {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let script = Arc::new(Script::default());
+    let summary = run(&plan(steps), Arc::clone(&script), &sender, &CancellationToken::new()).await;
+    drop(sender);
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    let order = script.order.lock().unwrap().clone();
+    (summary, order, events)
+}
+
+#[tokio::test]
+async fn steps_start_after_what_they_need() {
+    let (summary, order, _) = execute(&[("a", &[]), ("b", &[0]), ("c", &[1])]).await;
+    assert!(summary.is_success());
+    assert_eq!(order, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_failure_stops_only_those_that_need_it() {
+    let (summary, order, events) = execute(&[("bad", &[]), ("child", &[0]), ("grandchild", &[1]), ("other", &[])]).await;
+    assert_eq!(summary.failed, BTreeSet::from([0]));
+    assert_eq!(summary.not_started, BTreeSet::from([1, 2]));
+    assert_eq!(summary.done, BTreeSet::from([3]));
+    assert_eq!(order, ["bad", "other"]);
+    let told = events.iter().any(|event| {
+        matches!(event, Event::StepFinished { subject, diagnosis: Some(diagnosis), .. }
+            if subject == "child" && diagnosis.cause == "not started: it needs bad")
+    });
+    assert!(told, "{events:?}");
+}
+
+#[tokio::test]
+async fn a_cancel_ends_running_steps_and_starts_no_more() {
+    let (summary, order, _) = execute(&[("slow", &[]), ("stopper", &[]), ("late", &[1])]).await;
+    assert_eq!(summary.interrupted, BTreeSet::from([0, 2]));
+    assert_eq!(summary.done, BTreeSet::from([1]));
+    assert_eq!(order, ["slow", "stopper"]);
+}

@@ -1,0 +1,190 @@
+//! What one release needs, from how it should be and how it is found.
+
+use std::collections::BTreeMap;
+
+use super::ReleaseSpec;
+use crate::domain::{Diagnosis, labels};
+
+/// A Helm release as it is found in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObservedRelease {
+    pub revision: u32,
+    /// Helm's word: `deployed`, `failed`, `pending-install`, ...
+    pub status: String,
+    /// The release's labels, Helm's own among them.
+    pub labels: BTreeMap<String, String>,
+    /// Objects that Helm rendered and that are gone: `Deployment/shop`.
+    pub missing: Vec<String>,
+    /// Every workload has rolled out.
+    pub ready: bool,
+}
+
+impl ObservedRelease {
+    pub fn belongs_to(&self, workspace: &str) -> bool {
+        self.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
+    }
+
+    pub fn is_pending(&self) -> bool {
+        self.status.starts_with("pending-") || self.status == "uninstalling"
+    }
+}
+
+/// What a release needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It runs as described.
+    Unchanged,
+    /// It is as described, and its rollout has not been seen to end.
+    Await,
+    Install,
+    /// With why.
+    Upgrade(String),
+    /// A dead run left this revision unfinished.
+    Heal(u32),
+    /// Somebody else manages it.
+    Refused(Box<Diagnosis>),
+}
+
+/// Compares a release with what is found. `holder` names who else manages an object of the release's name.
+pub fn observe_change(
+    spec: &ReleaseSpec,
+    observed: Option<&ObservedRelease>,
+    holder: Option<&str>,
+    workspace: &str,
+) -> Change {
+    if let Some(holder) = holder.filter(|_| !spec.adopt) {
+        return Change::Refused(Box::new(foreign(spec, holder)));
+    }
+    let Some(release) = observed else { return Change::Install };
+    if !release.belongs_to(workspace) && !spec.adopt {
+        let holder = match release.labels.get(labels::WORKSPACE) {
+            Some(other) => format!("the workspace '{other}'"),
+            None => "somebody who ran helm by hand".to_owned(),
+        };
+        return Change::Refused(Box::new(foreign(spec, &holder)));
+    }
+    if release.is_pending() {
+        return Change::Heal(release.revision);
+    }
+    if release.status != "deployed" {
+        return Change::Upgrade(format!("revision {} is {}", release.revision, release.status));
+    }
+    if release.labels.get(labels::RECORD) != Some(&spec.record) {
+        return Change::Upgrade(difference(spec, release));
+    }
+    if !release.missing.is_empty() {
+        return Change::Upgrade(format!("gone from the cluster: {}", release.missing.join(", ")));
+    }
+    if release.ready { Change::Unchanged } else { Change::Await }
+}
+
+fn foreign(spec: &ReleaseSpec, holder: &str) -> Diagnosis {
+    Diagnosis::new(format!("'{}' in namespace '{}' is managed by {holder}", spec.name, spec.namespace))
+        .remedy("give the project another name, or take it over with --adopt")
+}
+
+fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
+    let differs = |label: &str, wanted: &str| {
+        let found = release.labels.get(label).map_or("none", String::as_str);
+        (found != labels::value(wanted)).then(|| (found.to_owned(), wanted.to_owned()))
+    };
+    if let Some((found, wanted)) = differs(labels::CHART, &spec.chart_label) {
+        return format!("chart {found} -> {wanted}");
+    }
+    if let Some((found, wanted)) = differs(labels::VERSION, &spec.version) {
+        return format!("version {found} -> {wanted}");
+    }
+    "values differ".to_owned()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::domain::Values;
+
+    pub fn spec(name: &str) -> ReleaseSpec {
+        ReleaseSpec {
+            name: name.to_owned(),
+            namespace: "tunes".to_owned(),
+            chart: "/charts/service".into(),
+            chart_label: "service-1.0.0".to_owned(),
+            values: Values::new(),
+            record: "r1".to_owned(),
+            version: "1".to_owned(),
+            image: None,
+            timeout_seconds: 120,
+            adopt: false,
+            heal_revision: None,
+        }
+    }
+
+    pub fn found() -> ObservedRelease {
+        let labels = [
+            (labels::WORKSPACE, "tunes"),
+            (labels::RECORD, "r1"),
+            (labels::CHART, "service-1.0.0"),
+            (labels::VERSION, "1"),
+        ];
+        ObservedRelease {
+            revision: 3,
+            status: "deployed".to_owned(),
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            missing: Vec::new(),
+            ready: true,
+        }
+    }
+
+    fn change(spec: &ReleaseSpec, observed: &ObservedRelease) -> Change {
+        observe_change(spec, Some(observed), None, "tunes")
+    }
+
+    #[test]
+    fn what_is_as_described_stays() {
+        assert_eq!(change(&spec("shop"), &found()), Change::Unchanged);
+        assert_eq!(change(&spec("shop"), &ObservedRelease { ready: false, ..found() }), Change::Await);
+        assert_eq!(observe_change(&spec("shop"), None, None, "tunes"), Change::Install);
+    }
+
+    #[test]
+    fn a_difference_is_named() {
+        let wanted = |record: &str, chart: &str, version: &str| ReleaseSpec {
+            record: record.to_owned(),
+            chart_label: chart.to_owned(),
+            version: version.to_owned(),
+            ..spec("shop")
+        };
+        let reason = |spec: ReleaseSpec| match change(&spec, &found()) {
+            Change::Upgrade(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(wanted("r2", "service-1.1.0", "1")), "chart service-1.0.0 -> service-1.1.0");
+        assert_eq!(reason(wanted("r2", "service-1.0.0", "2")), "version 1 -> 2");
+        assert_eq!(reason(wanted("r2", "service-1.0.0", "1")), "values differ");
+    }
+
+    #[test]
+    fn broken_releases_are_mended() {
+        let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
+        assert_eq!(
+            change(&spec("shop"), &gone),
+            Change::Upgrade("gone from the cluster: Deployment/shop".to_owned())
+        );
+        let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
+        assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
+        let failed = ObservedRelease { status: "failed".to_owned(), ..found() };
+        assert_eq!(change(&spec("shop"), &failed), Change::Upgrade("revision 3 is failed".to_owned()));
+    }
+
+    #[test]
+    fn what_others_manage_is_refused_unless_adopted() {
+        let by_hand = ObservedRelease { labels: BTreeMap::new(), ..found() };
+        assert!(matches!(change(&spec("shop"), &by_hand), Change::Refused(_)));
+        let held = observe_change(&spec("shop"), None, Some("Argo CD"), "tunes");
+        assert!(matches!(held, Change::Refused(diagnosis) if diagnosis.cause.ends_with("is managed by Argo CD")));
+        let adopting = ReleaseSpec { adopt: true, ..spec("shop") };
+        assert_eq!(
+            observe_change(&adopting, Some(&by_hand), Some("Argo CD"), "tunes"),
+            Change::Upgrade("chart none -> service-1.0.0".to_owned())
+        );
+    }
+}
