@@ -7,7 +7,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* A version fit for a label: at most 63 characters, first and last of them a letter or digit. */}}
 {{- define "service.version" -}}
-{{- regexReplaceAll "[^A-Za-z0-9]+$" (regexReplaceAll "[^A-Za-z0-9_.-]" (toString (.Values.version | default "")) "-" | trunc 63) "" | regexFind "[A-Za-z0-9].*" -}}
+{{- regexReplaceAll "[^A-Za-z0-9]+$" (regexReplaceAll "[^A-Za-z0-9_.-]" (include "service.string" (.Values.version | default "") | trimAll "\"") "-" | trunc 63) "" | regexFind "[A-Za-z0-9].*" -}}
 {{- end }}
 
 {{/* Labels of a pod: nothing that a commit alone, or a new version of this chart, would change. */}}
@@ -427,12 +427,13 @@ spec:
   {{- $init := include "service.present" .Values.initContainers | fromJson }}
   {{- $sidecars := include "service.present" .Values.sidecars | fromJson }}
   {{- if or $init $sidecars }}
+  {{- /* A sidecar is an init container that goes on running: a Job can end beside it, a server drains through it. */}}
   initContainers:
-    {{- range $name, $container := $sidecars }}
-    - {{ include "service.container" (dict "root" $root "name" $name "container" $container "sidecar" true) | nindent 6 | trim }}
-    {{- end }}
     {{- range $name, $container := $init }}
     - {{ include "service.container" (dict "root" $root "name" $name "container" $container "init" true) | nindent 6 | trim }}
+    {{- end }}
+    {{- range $name, $container := $sidecars }}
+    - {{ include "service.container" (dict "root" $root "name" $name "container" $container "sidecar" true) | nindent 6 | trim }}
     {{- end }}
   {{- end }}
   containers:
