@@ -1,3 +1,4 @@
 //! The outside world: each adapter wraps one tool or API, has its own errors and prints nothing.
 
+pub mod cluster;
 pub mod process;

@@ -1,0 +1,221 @@
+//! What cmdr applies itself, by server-side apply: namespaces, secrets, annotations, MetalLB's pool.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{Namespace, Secret, Service, ServiceAccount},
+};
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::ObjectMeta,
+};
+use serde_json::json;
+
+use super::{Cluster, ClusterError, Object, objects::api_resource};
+use crate::domain::labels;
+
+/// The Secret by which pods of a namespace may pull from registries with a password.
+const PULL_SECRET: &str = "cmdr-pull";
+/// Bytes of randomness in a generated password: 192 bits, 32 characters.
+const PASSWORD_BYTES: usize = 24;
+
+impl Cluster {
+    /// Makes the namespace, or leaves it as it is but for cmdr's labels.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn apply_namespace(&self, name: &str, privileged: bool) -> Result<(), ClusterError> {
+        let mut wanted = BTreeMap::from([("app.kubernetes.io/managed-by", "cmdr")]);
+        if privileged {
+            wanted.insert("pod-security.kubernetes.io/enforce", "privileged");
+        }
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": wanted}});
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .patch(name, &apply(), &Patch::Apply(namespace))
+            .await
+            .map_err(ClusterError::asking(format!("make namespace {name}")))?;
+        Ok(())
+    }
+
+    /// Every namespace with the names of the Secrets that cmdr made in it.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let secrets: Api<Secret> = Api::all(self.client.clone());
+        let (all, own) = (ListParams::default(), ListParams::default().labels(labels::PURPOSE));
+        let (namespaces, secrets) = futures::try_join!(namespaces.list_metadata(&all), secrets.list_metadata(&own))
+            .map_err(ClusterError::asking("list namespaces"))?;
+        let mut result: BTreeMap<String, BTreeSet<String>> =
+            namespaces.items.into_iter().filter_map(|item| Some((item.metadata.name?, BTreeSet::new()))).collect();
+        for secret in secrets.items {
+            let namespace = secret.metadata.namespace.unwrap_or_default();
+            result.entry(namespace).or_default().extend(secret.metadata.name);
+        }
+        Ok(result)
+    }
+
+    /// Makes a Secret with a random password under each of `keys`, unless one of that name is there: a password is
+    /// made once for an environment and stays.
+    ///
+    /// # Errors
+    /// When the API refuses, or the system gives no randomness.
+    pub async fn generate_secret(&self, namespace: &str, name: &str, keys: &[String]) -> Result<(), ClusterError> {
+        let mut data = BTreeMap::new();
+        for key in keys {
+            data.insert(key.clone(), ByteString(random_password()?.into_bytes()));
+        }
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: Some(purpose("generated-secret")),
+                ..ObjectMeta::default()
+            },
+            data: Some(data),
+            ..Secret::default()
+        };
+        let secrets: Api<Secret> = self.namespaced(namespace);
+        let made = secrets.create(&PostParams::default(), &secret).await;
+        match made.map_err(ClusterError::asking(format!("make secret {name}"))) {
+            Err(error) if !error.is_status(409) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the namespace's pods the credentials of `docker_config_json`: a pull secret on its default account.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn apply_pull_secret(&self, namespace: &str, docker_config_json: &[u8]) -> Result<(), ClusterError> {
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(PULL_SECRET.to_owned()),
+                labels: Some(purpose("pull-secret")),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
+            data: Some(BTreeMap::from([(".dockerconfigjson".to_owned(), ByteString(docker_config_json.to_vec()))])),
+            ..Secret::default()
+        };
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
+            "imagePullSecrets": [{"name": PULL_SECRET}],
+        });
+        let secrets: Api<Secret> = self.namespaced(namespace);
+        let accounts: Api<ServiceAccount> = self.namespaced(namespace);
+        let what = format!("give namespace {namespace} its pull secret");
+        secrets.patch(PULL_SECRET, &apply(), &Patch::Apply(secret)).await.map_err(ClusterError::asking(what.clone()))?;
+        accounts.patch("default", &apply(), &Patch::Apply(account)).await.map_err(ClusterError::asking(what))?;
+        Ok(())
+    }
+
+    /// Writes annotations on a workload's own metadata, beside what Helm wrote: no pod restarts for it.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn annotate(&self, object: &Object, annotations: &BTreeMap<String, String>) -> Result<(), ClusterError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
+        let patch = json!({
+            "apiVersion": object.api_version, "kind": object.kind,
+            "metadata": {"name": object.name, "annotations": annotations},
+        });
+        api.patch_metadata(&object.name, &apply(), &Patch::Apply(patch))
+            .await
+            .map_err(ClusterError::asking(format!("annotate {}", object.label())))?;
+        Ok(())
+    }
+
+    /// Has a workload's pods made anew, by the annotation that `kubectl rollout restart` writes.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn restart(&self, object: &Object, at: &str) -> Result<(), ClusterError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
+        let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
+        let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(ClusterError::asking(format!("restart {}", object.label())))?;
+        Ok(())
+    }
+
+    /// The address that a load balancer gave a Service.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn service_address(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError> {
+        let services: Api<Service> = self.namespaced(namespace);
+        let service = services.get_opt(name).await.map_err(ClusterError::asking(format!("read service {name}")))?;
+        let balancer = service.and_then(|service| service.status).and_then(|status| status.load_balancer);
+        let first = balancer.and_then(|balancer| balancer.ingress).and_then(|ingress| ingress.into_iter().next());
+        Ok(first.and_then(|ingress| ingress.ip.or(ingress.hostname)))
+    }
+
+    /// The ranges of MetalLB's address pools; none when MetalLB is not there.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn address_pools(&self) -> Result<Vec<String>, ClusterError> {
+        let api: Api<DynamicObject> =
+            Api::all_with(self.client.clone(), &api_resource("metallb.io/v1beta1", "IPAddressPool"));
+        match api.list(&ListParams::default()).await.map_err(ClusterError::asking("list address pools")) {
+            Ok(list) => Ok(list.items.iter().flat_map(pool_ranges).collect()),
+            Err(error) if error.is_status(404) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives MetalLB a range of addresses, announced on the network's own layer.
+    ///
+    /// # Errors
+    /// When MetalLB's kinds or its webhook are not there yet.
+    pub async fn apply_address_pool(&self, namespace: &str, range: &str) -> Result<(), ClusterError> {
+        let objects = [
+            ("IPAddressPool", json!({"addresses": [range]})),
+            ("L2Advertisement", json!({"ipAddressPools": ["cmdr"]})),
+        ];
+        for (kind, spec) in objects {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), namespace, &api_resource("metallb.io/v1beta1", kind));
+            let object = json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": kind,
+                "metadata": {"name": "cmdr", "labels": purpose("address-pool")}, "spec": spec,
+            });
+            api.patch("cmdr", &apply(), &Patch::Apply(object))
+                .await
+                .map_err(ClusterError::asking(format!("make MetalLB's {kind}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn pool_ranges(pool: &DynamicObject) -> Vec<String> {
+    let addresses = pool.data.pointer("/spec/addresses").and_then(|list| list.as_array()).cloned();
+    addresses.unwrap_or_default().iter().filter_map(|range| range.as_str().map(str::to_owned)).collect()
+}
+
+fn apply() -> PatchParams {
+    PatchParams::apply(labels::FIELD_MANAGER).force()
+}
+
+fn purpose(purpose: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (labels::PURPOSE.to_owned(), purpose.to_owned()),
+        ("app.kubernetes.io/managed-by".to_owned(), "cmdr".to_owned()),
+    ])
+}
+
+/// Letters, digits, '-' and '_': safe in URLs and in shells.
+fn random_password() -> Result<String, ClusterError> {
+    let mut bytes = [0u8; PASSWORD_BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ClusterError::BadManifest(format!("the system gives no randomness: {error}")))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

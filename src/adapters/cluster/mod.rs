@@ -1,0 +1,136 @@
+//! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
+
+mod apply;
+mod objects;
+mod pods;
+mod releases;
+pub mod rollout;
+mod view;
+
+pub use objects::{Object, parse_manifest};
+pub use releases::StoredRelease;
+pub use view::{ClusterView, Snapshot};
+
+use std::{path::Path, time::Duration};
+
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use crate::domain::Diagnosis;
+
+/// A cluster that can be spoken to.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Cluster")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error("cannot read the kubeconfig: {0}")]
+    Kubeconfig(String),
+    #[error("cannot {what}: {source}")]
+    Request {
+        /// What was asked, as an infinitive: `list releases`.
+        what: String,
+        source: Box<kube::Error>,
+    },
+    #[error("the release '{0}' cannot be read: {1}")]
+    BadRelease(String, String),
+    #[error("{0}")]
+    BadManifest(String),
+}
+
+impl ClusterError {
+    /// For `map_err`: keeps what was asked beside the answer.
+    fn asking(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Request { what, source: Box::new(source) }
+    }
+
+    /// The API answered with this HTTP status.
+    pub fn is_status(&self, code: u16) -> bool {
+        matches!(self, Self::Request { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == code))
+    }
+
+    /// What happened and what to do about it.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let Self::Request { what, source } = self else { return Diagnosis::new(self.to_string()) };
+        match &**source {
+            kube::Error::Api(status) => {
+                let diagnosis = Diagnosis::new(format!("cannot {what}: {}", status.message));
+                match status.code {
+                    401 => diagnosis.remedy("the credentials of the context are refused: log in again"),
+                    403 => diagnosis.remedy("add a rule to the role of the account that cmdr runs as"),
+                    _ => diagnosis,
+                }
+            }
+            other => Diagnosis::new(format!("cannot {what}: the cluster does not answer"))
+                .detail(root_cause(other))
+                .remedy("see whether the cluster runs: cmdr doctor"),
+        }
+    }
+}
+
+/// The innermost error, which says what the network said.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+impl Cluster {
+    /// Reads a kubeconfig; speaks to nobody yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has no such context.
+    pub async fn open(kubeconfig: &Path, context: Option<&str>) -> Result<Self, ClusterError> {
+        let wrong = |error: &dyn std::error::Error| ClusterError::Kubeconfig(root_cause(error));
+        let file = Kubeconfig::read_from(kubeconfig).map_err(|error| wrong(&error))?;
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))?;
+        // Requests end; a watch does not, and the server ends it after some minutes by itself.
+        config.connect_timeout = Some(Duration::from_secs(5));
+        let client = Client::try_from(config).map_err(|error| wrong(&error))?;
+        Ok(Self { client })
+    }
+
+    /// Whether the API answers and a node is registered.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_node(&self) -> Result<bool, ClusterError> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let list = nodes.list(&kube::api::ListParams::default().limit(1)).await;
+        Ok(!list.map_err(ClusterError::asking("list nodes"))?.items.is_empty())
+    }
+
+    /// The UID of namespace `kube-system`: no two clusters share it.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn identity(&self) -> Result<String, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace =
+            namespaces.get_metadata("kube-system").await.map_err(ClusterError::asking("read namespace kube-system"))?;
+        Ok(namespace.metadata.uid.unwrap_or_default())
+    }
+
+    fn namespaced<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a failing pod has to say: its last log lines and its events.
+
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, LogParams};
+
+use super::{Cluster, rollout::Problem};
+use crate::domain::Diagnosis;
+
+/// Enough to see what went wrong, little enough to read.
+const LOG_LINES: i64 = 20;
+/// The newest warnings that say something else than what is known.
+const EVENTS: usize = 3;
+
+impl Cluster {
+    /// The problem's diagnosis with the container's last log lines and the pod's newest warnings. What cannot be
+    /// read is left out: the cause is known without it.
+    pub async fn explain(&self, namespace: &str, problem: &Problem) -> Diagnosis {
+        let mut diagnosis = problem.diagnosis.clone();
+        let Some(pod) = &problem.pod else { return diagnosis };
+        let (logs, warnings) = futures::join!(self.last_log(namespace, pod, problem), self.warnings(namespace, pod));
+        diagnosis.logs = logs;
+        diagnosis.details.extend(warnings.into_iter().filter(|warning| !diagnosis.cause.contains(warning.as_str())));
+        diagnosis
+    }
+
+    async fn last_log(&self, namespace: &str, pod: &str, problem: &Problem) -> Vec<String> {
+        let pods: kube::Api<Pod> = self.namespaced(namespace);
+        let parameters = |previous| LogParams {
+            container: problem.container.clone(),
+            tail_lines: Some(LOG_LINES),
+            previous,
+            ..LogParams::default()
+        };
+        let text = match pods.logs(pod, &parameters(problem.has_previous_log)).await {
+            Ok(text) => text,
+            Err(_) => pods.logs(pod, &parameters(false)).await.unwrap_or_default(),
+        };
+        text.lines().map(str::to_owned).collect()
+    }
+
+    async fn warnings(&self, namespace: &str, pod: &str) -> Vec<String> {
+        let events: kube::Api<Event> = self.namespaced(namespace);
+        let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
+        let Ok(list) = events.list(&ListParams::default().fields(&fields)).await else { return Vec::new() };
+        let mut events = list.items;
+        events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+        let mut messages: Vec<String> =
+            events.into_iter().rev().filter_map(|event| Some(event.message?.trim().to_owned())).collect();
+        messages.dedup();
+        messages.truncate(EVENTS);
+        messages
+    }
+}

@@ -1,0 +1,134 @@
+//! Helm's releases, as Helm keeps them: one Secret a revision, with labels that tell its state and a payload of
+//! base64 over gzip over JSON.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
+use serde_json::Value;
+
+use super::{Cluster, ClusterError, Object, parse_manifest};
+
+/// The newest revision of a release.
+#[derive(Debug, Clone)]
+pub struct StoredRelease {
+    pub name: String,
+    pub namespace: String,
+    pub revision: u32,
+    /// Helm's word: `deployed`, `failed`, `pending-install`, ...
+    pub status: String,
+    pub labels: BTreeMap<String, String>,
+    /// The objects of the newest deployed revision; empty when none is deployed.
+    pub objects: Vec<Object>,
+}
+
+impl Cluster {
+    /// Every release of the cluster, by its newest revision.
+    ///
+    /// # Errors
+    /// When the API does not answer, or a payload is not Helm's.
+    pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
+        let secrets: Api<Secret> = Api::all(self.client.clone());
+        let all = ListParams::default().labels("owner=helm");
+        let deployed = ListParams::default().labels("owner=helm,status=deployed");
+        let (all, deployed) = futures::try_join!(secrets.list_metadata(&all), secrets.list(&deployed))
+            .map_err(ClusterError::asking("list Helm releases"))?;
+        let mut newest: BTreeMap<(String, String), StoredRelease> = BTreeMap::new();
+        for secret in all.items {
+            let Some(release) = from_labels(secret.metadata) else { continue };
+            let key = (release.namespace.clone(), release.name.clone());
+            if newest.get(&key).is_none_or(|known| known.revision < release.revision) {
+                newest.insert(key, release);
+            }
+        }
+        for secret in &deployed.items {
+            let labels = secret.metadata.labels.clone().unwrap_or_default();
+            let namespace = secret.metadata.namespace.clone().unwrap_or_default();
+            let key = (namespace.clone(), labels.get("name").cloned().unwrap_or_default());
+            if let Some(release) = newest.get_mut(&key) {
+                release.objects = objects(secret, &namespace)?;
+            }
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// Marks a revision as failed, in its label and in its payload, so that Helm goes on from it.
+    ///
+    /// # Errors
+    /// When the API does not answer, or the payload is not Helm's.
+    pub async fn mark_release_failed(&self, namespace: &str, name: &str, revision: u32) -> Result<(), ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(namespace);
+        let key = format!("sh.helm.release.v1.{name}.v{revision}");
+        let mut secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {name}")))?;
+        let mut payload = payload(&secret)?;
+        if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
+            info.insert("status".to_owned(), "failed".into());
+            info.insert("description".to_owned(), "marked as failed by cmdr: the run that began it ended early".into());
+        }
+        secret.metadata.labels.get_or_insert_default().insert("status".to_owned(), "failed".to_owned());
+        secret.data.get_or_insert_default().insert("release".to_owned(), ByteString(encode(&payload)));
+        secrets
+            .replace(&key, &PostParams::default(), &secret)
+            .await
+            .map_err(ClusterError::asking(format!("mark release {name} as failed")))?;
+        Ok(())
+    }
+}
+
+fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
+    let labels = metadata.labels?;
+    Some(StoredRelease {
+        name: labels.get("name")?.clone(),
+        namespace: metadata.namespace?,
+        revision: labels.get("version")?.parse().ok()?,
+        status: labels.get("status")?.clone(),
+        labels,
+        objects: Vec::new(),
+    })
+}
+
+fn objects(secret: &Secret, namespace: &str) -> Result<Vec<Object>, ClusterError> {
+    let payload = payload(secret)?;
+    parse_manifest(payload.get("manifest").and_then(Value::as_str).unwrap_or_default(), namespace)
+}
+
+fn payload(secret: &Secret) -> Result<Value, ClusterError> {
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let bytes = secret.data.as_ref().and_then(|data| data.get("release")).map(|bytes| bytes.0.as_slice());
+    let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "it has no payload".to_owned()))?;
+    decode(bytes).map_err(|reason| ClusterError::BadRelease(name, reason))
+}
+
+fn decode(bytes: &[u8]) -> Result<Value, String> {
+    let packed = BASE64.decode(bytes).map_err(|error| error.to_string())?;
+    let mut json = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}
+
+fn encode(payload: &Value) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    // Writing into memory does not fail.
+    let _ = encoder.write_all(payload.to_string().as_bytes());
+    BASE64.encode(encoder.finish().unwrap_or_default()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn payloads_survive_the_round_trip() {
+        let payload = json!({"info": {"status": "pending-upgrade"}, "manifest": "---\n"});
+        assert_eq!(decode(&encode(&payload)).unwrap(), payload);
+        assert!(decode(b"!").is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! How far a rollout is, and what keeps it: judged from a snapshot alone.
+
+mod causes;
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::Pod,
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::ResourceExt;
+
+pub use causes::{Patience, Problem, probe_fails};
+
+use super::{Object, Snapshot};
+
+/// Counts the Deployment's revisions; its newest ReplicaSet bears the same number.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// How far one workload is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    pub ready: i32,
+    pub wanted: i32,
+    pub is_complete: bool,
+    /// What keeps it, worst first.
+    pub problems: Vec<Problem>,
+    /// Changes when anything moves on: what a stalled rollout is told by.
+    pub signature: String,
+}
+
+/// Whether this kind rolls out pods that can be waited for.
+pub fn is_workload(object: &Object) -> bool {
+    matches!(object.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job")
+}
+
+/// Judges one workload; `None` while the snapshot does not hold it yet.
+pub fn assess(snapshot: &Snapshot, object: &Object) -> Option<Progress> {
+    match object.kind.as_str() {
+        "Deployment" => named(&snapshot.deployments, &object.name).map(|it| deployment(it, snapshot)),
+        "StatefulSet" => named(&snapshot.stateful_sets, &object.name).map(|it| stateful_set(it, snapshot)),
+        "DaemonSet" => named(&snapshot.daemon_sets, &object.name).map(|it| daemon_set(it, snapshot)),
+        "Job" => named(&snapshot.jobs, &object.name).map(|it| job(it, snapshot)),
+        _ => None,
+    }
+}
+
+fn named<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str) -> Option<&'a K> {
+    objects.iter().map(AsRef::as_ref).find(|object| object.name_any() == name)
+}
+
+fn deployment(deployment: &Deployment, snapshot: &Snapshot) -> Progress {
+    let status = deployment.status.clone().unwrap_or_default();
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let (updated, available) = (status.updated_replicas.unwrap_or(0), status.available_replicas.unwrap_or(0));
+    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    let is_complete = is_seen && updated >= wanted && status.replicas.unwrap_or(0) <= updated && available >= updated;
+    let newest = newest_replica_set(deployment, snapshot);
+    let pods = newest.map(|set| owned(&snapshot.pods, set.metadata.uid.as_deref())).unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let set_conditions = newest.and_then(|set| set.status.as_ref()?.conditions.clone()).unwrap_or_default();
+    let refused = conditions
+        .iter()
+        .map(|it| (it.type_.as_str(), it.status.as_str(), it.message.as_deref()))
+        .chain(set_conditions.iter().map(|it| (it.type_.as_str(), it.status.as_str(), it.message.as_deref())))
+        .find(|(kind, status, _)| *kind == "ReplicaFailure" && *status == "True")
+        .and_then(|(_, _, message)| message);
+    let stalled = conditions.iter().find(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
+    let stalled = stalled.filter(|_| is_seen).and_then(|it| it.message.as_deref());
+    progress(available.min(updated), wanted, is_complete, &pods, refused, stalled)
+}
+
+/// The ReplicaSet of the Deployment's newest revision: pods of older ones are on their way out.
+fn newest_replica_set<'a>(deployment: &Deployment, snapshot: &'a Snapshot) -> Option<&'a ReplicaSet> {
+    let revision = |object: &dyn Fn() -> Option<String>| object().and_then(|text| text.parse::<u64>().ok());
+    let wanted = revision(&|| deployment.annotations().get(REVISION).cloned());
+    let own = snapshot.replica_sets.iter().map(AsRef::as_ref);
+    own.filter(|set| is_owner(set.owner_references(), deployment.metadata.uid.as_deref()))
+        .filter(|set| wanted.is_none() || revision(&|| set.annotations().get(REVISION).cloned()) == wanted)
+        .max_by_key(|set| revision(&|| set.annotations().get(REVISION).cloned()))
+}
+
+fn stateful_set(set: &StatefulSet, snapshot: &Snapshot) -> Progress {
+    let status = set.status.clone().unwrap_or_default();
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let ready = status.ready_replicas.unwrap_or(0);
+    let updated = status.updated_replicas.unwrap_or(0);
+    let is_seen = status.observed_generation >= set.metadata.generation;
+    let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
+    let is_complete = is_seen && ready >= wanted && (updated >= wanted || status.current_revision == status.update_revision);
+    progress(ready.min(updated.max(0)), wanted, is_complete, &pods, None, None)
+}
+
+fn daemon_set(set: &DaemonSet, snapshot: &Snapshot) -> Progress {
+    let status = set.status.clone().unwrap_or_default();
+    let wanted = status.desired_number_scheduled;
+    let ready = status.number_available.unwrap_or(0).min(status.updated_number_scheduled.unwrap_or(0));
+    let is_seen = status.observed_generation >= set.metadata.generation;
+    let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
+    progress(ready, wanted, is_seen && ready >= wanted, &pods, None, None)
+}
+
+fn job(job: &Job, snapshot: &Snapshot) -> Progress {
+    let status = job.status.clone().unwrap_or_default();
+    let wanted = job.spec.as_ref().and_then(|spec| spec.completions).unwrap_or(1);
+    let done = status.succeeded.unwrap_or(0);
+    let conditions = status.conditions.unwrap_or_default();
+    let holds = |kind: &str| conditions.iter().find(|it| it.type_ == kind && it.status == "True");
+    let failed = holds("Failed").map(|it| it.message.clone().unwrap_or_default());
+    let is_complete = holds("Complete").is_some() || holds("Suspended").is_some();
+    let pods = owned(&snapshot.pods, job.metadata.uid.as_deref());
+    let mut progress = progress(done, wanted, is_complete, &pods, None, None);
+    if let Some(message) = failed {
+        progress.problems.insert(0, causes::failed_job(&message, &pods));
+    }
+    progress
+}
+
+fn progress(
+    ready: i32,
+    wanted: i32,
+    is_complete: bool,
+    pods: &[&Pod],
+    refused: Option<&str>,
+    stalled: Option<&str>,
+) -> Progress {
+    let mut problems: Vec<Problem> = pods.iter().filter_map(|pod| causes::pod_problem(pod)).collect();
+    problems.extend(refused.map(causes::refused_pods));
+    if problems.is_empty() {
+        problems.extend(stalled.map(|message| causes::stalled(message, pods)));
+    }
+    problems.sort_by_key(|problem| problem.patience);
+    let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
+    Progress { ready, wanted, is_complete, problems, signature: format!("{ready}/{wanted} {signature}") }
+}
+
+/// Pods of one owner that are not on their way out.
+fn owned<'a>(pods: &'a [Arc<Pod>], owner: Option<&str>) -> Vec<&'a Pod> {
+    let own = pods.iter().map(AsRef::as_ref).filter(|pod: &&Pod| is_owner(pod.owner_references(), owner));
+    own.filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+}
+
+fn is_owner(references: &[OwnerReference], owner: Option<&str>) -> bool {
+    owner.is_some_and(|owner| references.iter().any(|reference| reference.uid == owner))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn object(kind: &str) -> Object {
+    Object {
+        api_version: "apps/v1".to_owned(),
+        kind: kind.to_owned(),
+        namespace: "tunes".to_owned(),
+        name: "shop".to_owned(),
+        wants_address: false,
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn deployment(updated: i32, available: i32) -> Value {
+    json!({
+        "metadata": {"name": "shop", "uid": "d", "generation": 2, "annotations": {(REVISION): "2"}},
+        "spec": {"replicas": 2, "selector": {}, "template": {}},
+        "status": {"observedGeneration": 2, "replicas": updated, "updatedReplicas": updated, "availableReplicas": available},
+    })
+}
+
+fn replica_set(uid: &str, revision: &str) -> Arc<k8s_openapi::api::apps::v1::ReplicaSet> {
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": "d"}]);
+    parse(json!({"metadata": {"name": uid, "uid": uid, "annotations": {(REVISION): revision}, "ownerReferences": owner},
+        "spec": {"selector": {}}}))
+}
+
+fn pod(owner: &str, container: Value) -> Arc<Pod> {
+    let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}]);
+    let mut status = json!({"name": "shop", "image": "shop:1", "imageID": "", "ready": false, "restartCount": 0});
+    status.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
+    parse(json!({"metadata": {"name": format!("{owner}-1"), "ownerReferences": owners}, "status": {"containerStatuses": [status]}}))
+}
+
+fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> Snapshot {
+    Snapshot {
+        deployments: vec![parse(deployment)],
+        replica_sets: vec![replica_set("old", "1"), replica_set("new", "2")],
+        pods,
+        ..Snapshot::default()
+    }
+}
+
+fn first_problem(pods: Vec<Arc<Pod>>) -> Option<(String, Patience)> {
+    let progress = assess(&snapshot(deployment(2, 0), pods), &object("Deployment")).unwrap();
+    progress.problems.first().map(|problem| (problem.diagnosis.cause.clone(), problem.patience))
+}
+
+#[test]
+fn a_deployment_is_complete_when_all_new_pods_are_available() {
+    let complete = |updated, available| {
+        assess(&snapshot(deployment(updated, available), Vec::new()), &object("Deployment")).unwrap().is_complete
+    };
+    assert!(complete(2, 2));
+    assert!(!complete(2, 1));
+    assert!(!complete(1, 1));
+}
+
+#[test]
+fn a_generation_not_yet_seen_is_not_complete() {
+    let mut unseen = deployment(2, 2);
+    unseen["metadata"]["generation"] = json!(3);
+    assert!(!assess(&snapshot(unseen, Vec::new()), &object("Deployment")).unwrap().is_complete);
+}
+
+#[test]
+fn only_pods_of_the_newest_revision_count() {
+    let missing = json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "shop:1: not found"}}});
+    assert_eq!(first_problem(vec![pod("old", missing.clone())]), None);
+    let expected = ("image not found: shop:1".to_owned(), Patience::Seconds(12));
+    assert_eq!(first_problem(vec![pod("new", missing)]), Some(expected));
+}
+
+#[test]
+fn what_kubernetes_says_becomes_a_cause() {
+    let waiting = |reason: &str, message: &str| {
+        first_problem(vec![pod("new", json!({"state": {"waiting": {"reason": reason, "message": message}}}))]).unwrap()
+    };
+    assert_eq!(waiting("CreateContainerConfigError", "secret \"db\" not found").0, "a secret is missing: secret \"db\" not found");
+    assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry refuses the pull: shop:1");
+    assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
+    assert_eq!(waiting("InvalidImageName", "x").1, Patience::Seconds(0));
+}
+
+#[test]
+fn a_crash_is_told_by_its_exit_code_while_waiting_and_while_running_again() {
+    let last = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
+    let waiting = json!({"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}, "lastState": last, "restartCount": 2});
+    assert_eq!(first_problem(vec![pod("new", waiting)]).unwrap().0, "the container exits: exit code 3");
+    let running = json!({"state": {"running": {}}, "lastState": last, "restartCount": 2});
+    assert_eq!(first_problem(vec![pod("new", running)]).unwrap().0, "the container exits: exit code 3");
+    let healed = json!({"state": {"running": {}}, "lastState": last, "restartCount": 2, "ready": true});
+    assert_eq!(first_problem(vec![pod("new", healed)]), None);
+}
+
+#[test]
+fn a_pod_that_no_node_takes_says_why() {
+    let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "new", "uid": "new"}]);
+    let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"});
+    let pod = parse(json!({"metadata": {"name": "p", "ownerReferences": owners}, "status": {"conditions": [condition]}}));
+    assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has room: 0/1 nodes: Insufficient memory");
+}
+
+#[test]
+fn a_job_is_complete_when_it_has_succeeded_and_failed_when_it_says_so() {
+    let job = |condition: &str| {
+        let status = json!({"conditions": [{"type": condition, "status": "True", "message": "backoff limit"}]});
+        let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}}, "status": status});
+        assess(&Snapshot { jobs: vec![parse(job)], ..Snapshot::default() }, &object("Job")).unwrap()
+    };
+    assert!(job("Complete").is_complete);
+    let failed = job("Failed");
+    assert!(!failed.is_complete);
+    assert_eq!(failed.problems[0].patience, Patience::Seconds(0));
+}
+
+#[test]
+fn a_stateful_set_waits_for_its_new_revision() {
+    let set = |updated: i32, current: &str| {
+        let set = json!({"metadata": {"name": "shop", "uid": "s", "generation": 1},
+            "spec": {"replicas": 2, "selector": {}, "serviceName": "", "template": {}},
+            "status": {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": updated,
+                "currentRevision": current, "updateRevision": "new"}});
+        assess(&Snapshot { stateful_sets: vec![parse(set)], ..Snapshot::default() }, &object("StatefulSet")).unwrap()
+    };
+    assert!(set(2, "old").is_complete);
+    assert!(set(0, "new").is_complete);
+    assert!(!set(1, "old").is_complete);
+}
