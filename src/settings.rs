@@ -1,1 +1,167 @@
-//! TODO
+//! Everything that a run depends on beside `projects.yaml`: flags, environment variables, the user's folders.
+//! Nothing else reads the environment; every variable is declared in [`VARIABLES`].
+
+use std::{
+    env,
+    ffi::OsString,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use etcetera::BaseStrategy;
+
+use crate::cli::{Color, GlobalOptions, Output};
+
+/// The variables that cmdr reads, with what they mean; printed by the documentation's test.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("CMDR_IMAGE_MIRRORS", "where nodes pull images instead: HOST=URL, comma-separated; * is every host"),
+    ("CMDR_CHART_MIRRORS", "where charts are fetched instead: PREFIX=URL, comma-separated; * is every repository"),
+    ("CMDR_CA", "a file with a company's certificate authority, trusted by nodes too"),
+    ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's"),
+    ("CMDR_CONFIG", "the user's configuration file"),
+    ("CMDR_STATE", "the folder for kubeconfig files and locks of local clusters"),
+    ("CMDR_CACHE", "the folder for charts"),
+    ("DOCKER_HOST", "the Docker engine, as the docker command reads it"),
+    ("DOCKER_CONTEXT", "the Docker context, as the docker command reads it"),
+    ("DOCKER_CONFIG", "the folder of Docker's configuration"),
+    ("DOCKER_CERT_PATH", "the folder of certificates for an engine reached by TCP"),
+    ("DOCKER_TLS_VERIFY", "speak TLS to an engine reached by TCP"),
+    ("KUBECONFIG", "where contexts of environments other than local are looked up"),
+    ("NO_COLOR", "no colours"),
+    ("CI", "no live picture and no questions"),
+    ("XDG_RUNTIME_DIR", "where a rootless Docker has its socket"),
+];
+
+/// What a run depends on, resolved once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the search for `projects.yaml` starts.
+    pub directory: PathBuf,
+    pub environment: String,
+    pub output: Output,
+    pub dry_run: bool,
+    pub yes: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub color: bool,
+    /// Standard error is a terminal that somebody looks at.
+    pub is_live: bool,
+    pub home: PathBuf,
+    pub folders: Folders,
+    pub variables: Variables,
+}
+
+/// Folders of cmdr's own.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    pub cache: PathBuf,
+    pub state: PathBuf,
+    pub configuration_file: PathBuf,
+}
+
+/// Variables as they were at the start; empty ones count as unset.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    pub image_mirrors: Option<String>,
+    pub chart_mirrors: Option<String>,
+    pub certificate_authority: Option<PathBuf>,
+    pub node_image: Option<String>,
+    pub docker_host: Option<String>,
+    pub docker_context: Option<String>,
+    pub docker_config: Option<PathBuf>,
+    pub docker_certificates: Option<PathBuf>,
+    pub docker_tls_verify: bool,
+    pub kubeconfig: Option<PathBuf>,
+    pub runtime_folder: Option<PathBuf>,
+    pub path: OsString,
+}
+
+impl Settings {
+    /// # Errors
+    /// When the system does not tell the user's home or the working directory.
+    pub fn resolve(options: &GlobalOptions) -> Result<Self, String> {
+        let base = etcetera::choose_base_strategy().map_err(|error| error.to_string())?;
+        let here = env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
+        let directory = options.directory.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
+        let terminal = std::io::stderr().is_terminal();
+        let text = options.output == Output::Text;
+        let color = match options.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && variable("NO_COLOR").is_none(),
+        };
+        Ok(Self {
+            directory,
+            environment: options.environment.clone(),
+            output: options.output,
+            dry_run: options.dry_run,
+            yes: options.yes,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            color,
+            is_live: text && terminal && variable("CI").is_none() && !options.quiet,
+            home: base.home_dir().to_owned(),
+            folders: Folders::resolve(&base),
+            variables: Variables::read(),
+        })
+    }
+
+    /// The folder of one local cluster: its kubeconfig, its lock, the files that its node is given.
+    pub fn cluster_folder(&self, cluster: &str) -> PathBuf {
+        self.folders.state.join("clusters").join(cluster)
+    }
+
+    pub fn docker_config_folder(&self) -> PathBuf {
+        self.variables.docker_config.clone().unwrap_or_else(|| self.home.join(".docker"))
+    }
+
+    /// Where contexts of environments other than local are.
+    pub fn user_kubeconfig(&self) -> PathBuf {
+        self.variables.kubeconfig.clone().unwrap_or_else(|| self.home.join(".kube/config"))
+    }
+}
+
+impl Folders {
+    fn resolve(base: &impl BaseStrategy) -> Self {
+        let or = |name: &str, folder: PathBuf| variable(name).map_or(folder, PathBuf::from);
+        let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+        Self {
+            cache: or("CMDR_CACHE", base.cache_dir().join("cmdr")),
+            state: or("CMDR_STATE", state.join("cmdr")),
+            configuration_file: or("CMDR_CONFIG", base.config_dir().join("cmdr/config.yaml")),
+        }
+    }
+}
+
+impl Variables {
+    fn read() -> Self {
+        let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+        Self {
+            image_mirrors: text("CMDR_IMAGE_MIRRORS"),
+            chart_mirrors: text("CMDR_CHART_MIRRORS"),
+            certificate_authority: variable("CMDR_CA").map(PathBuf::from),
+            node_image: text("CMDR_NODE_IMAGE"),
+            docker_host: text("DOCKER_HOST"),
+            docker_context: text("DOCKER_CONTEXT"),
+            docker_config: variable("DOCKER_CONFIG").map(PathBuf::from),
+            docker_certificates: variable("DOCKER_CERT_PATH").map(PathBuf::from),
+            docker_tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
+            kubeconfig: variable("KUBECONFIG").and_then(|value| env::split_paths(&value).next()),
+            runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+            path: env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not declared");
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// `path` as a person writes it: below `home` with `~`.
+pub fn display_path(path: &Path, home: &Path) -> String {
+    match path.strip_prefix(home) {
+        Ok(rest) => format!("~/{}", rest.display()),
+        Err(_) => path.display().to_string(),
+    }
+}

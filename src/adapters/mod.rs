@@ -1,4 +1,8 @@
 //! The outside world: each adapter wraps one tool or API, has its own errors and prints nothing.
 
 pub mod cluster;
+pub mod git;
+pub mod helm;
+pub mod http;
+pub mod kind;
 pub mod process;

@@ -137,8 +137,7 @@ impl Tool {
         let program = self.program.clone();
         let ended = wait(&mut child, cancel);
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
-        let (status, interrupted) =
-            ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        let (status, interrupted) = ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         if interrupted {
             return Err(ProcessError::Interrupted { program });
         }

@@ -1,1 +1,161 @@
-//! TODO
+//! What can be written on the command line. The doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Brings a whole platform up on a laptop, and takes the same manifests to staging and production.
+#[derive(Debug, Parser)]
+#[command(name = "cmdr", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 differs (--exit-code), 10 refused, \
+                        11 locked by somebody else, 14 not the cluster that was meant, 75 try again, 130 interrupted.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: GlobalOptions,
+}
+
+/// The same everywhere.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options everywhere")]
+pub struct GlobalOptions {
+    /// Look for projects.yaml in this folder and above it
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The environment, as projects.yaml names it
+    #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
+    pub environment: String,
+    /// How to tell what happens: text, or JSON with one event a line
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    pub output: Output,
+    /// Show what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Answer yes to every question about what can be undone
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Tell only failures and results
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Tell more: every step and what it waits for
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make everything as projects.yaml describes it: cluster, platform, projects
+    Up(UpOptions),
+    /// Delete the local cluster and everything in it
+    Down,
+    /// Let the local cluster sleep; everything on it stays
+    Stop(StopOptions),
+    /// Wake the local cluster
+    Start,
+    /// Show each project: what is wanted, what runs, its health and its URL
+    Status(StatusOptions),
+    /// Show what `up` would do, and why
+    Plan(PlanOptions),
+    /// Print the manifests of a project
+    Render(RenderOptions),
+    /// Give projects a fresh rollout of the same content
+    Restart(RestartOptions),
+    /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
+    Doctor,
+    /// Print what a shell needs to complete cmdr's command lines
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpOptions {
+    /// These projects, and what they need; all when none is named
+    #[arg(value_name = "PROJECT")]
+    pub projects: Vec<String>,
+    /// Leave this project out; those that need it start without waiting for it
+    #[arg(long, value_name = "PROJECT")]
+    pub without: Vec<String>,
+    /// Set a Helm value of the projects that are named, as env.LOG_LEVEL=debug
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "projects")]
+    pub set: Vec<String>,
+    /// Delete the local cluster first, with everything in it
+    #[arg(long)]
+    pub recreate: bool,
+    /// Take over releases and objects that somebody else made
+    #[arg(long)]
+    pub adopt: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StopOptions {
+    /// Pause it in memory instead: it wakes within a second
+    #[arg(long)]
+    pub warm: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StatusOptions {
+    /// Remove releases whose projects are gone from projects.yaml; their volumes stay
+    #[arg(long)]
+    pub prune: bool,
+    /// End with 3 when something differs from projects.yaml or is not healthy
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PlanOptions {
+    #[command(flatten)]
+    pub up: UpOptions,
+    /// End with 3 when there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RenderOptions {
+    /// The project
+    pub project: String,
+    /// Set a Helm value, as env.LOG_LEVEL=debug
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RestartOptions {
+    /// The projects
+    #[arg(required = true, value_name = "PROJECT")]
+    pub projects: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -2,27 +2,20 @@
 
 use std::net::Ipv4Addr;
 
-/// Takes the place of registries, as `HOST=URL`; `*` stands for every host.
+/// Stands for every registry, or every chart repository over HTTP.
+const ANY: &str = "*";
+/// Stands for every chart registry.
+const ANY_OCI: &str = "oci://*";
+/// Other names of Docker Hub, which containerd and kubelet know as `docker.io`.
+const DOCKER_HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
+
+/// Takes the place of registries, as `HOST=URL`; `*` stands for every host that has no mirror of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageMirror {
-    /// A registry's host (`docker.io`) or `*`.
+    /// A registry's host (`docker.io`, `localhost:5000`) or `*`.
     pub host: String,
-    /// `http(s)://HOST[:PORT]`.
+    /// `http(s)://HOST[:PORT][/PATH]`, without a slash at the end.
     pub url: String,
-}
-
-impl ImageMirror {
-    /// The URL as a node reaches it: this machine's own names become the Docker network's gateway.
-    pub fn url_from_node(&self, gateway: Ipv4Addr) -> String {
-        ["localhost", "127.0.0.1", "[::1]"].iter().fold(self.url.clone(), |url, own| {
-            url.replacen(&format!("://{own}"), &format!("://{gateway}"), 1)
-        })
-    }
-
-    /// The folder below `/etc/containerd/certs.d` that containerd reads for this host.
-    pub fn folder(&self) -> &str {
-        if self.host == "*" { "_default" } else { &self.host }
-    }
 }
 
 /// Takes the place of chart repositories and registries: URLs that start with `prefix` start with `url` instead.
@@ -30,5 +23,289 @@ impl ImageMirror {
 pub struct ChartMirror {
     /// `https://traefik.github.io/charts`, `oci://ghcr.io`, `oci://*` (any registry) or `*` (any HTTP repository).
     pub prefix: String,
+    /// Without a slash at the end; `oci://` exactly where `prefix` is.
     pub url: String,
+}
+
+/// All mirrors that a user has named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirrors {
+    /// Several for one host are asked in this order.
+    pub images: Vec<ImageMirror>,
+    pub charts: Vec<ChartMirror>,
+}
+
+/// Why a text names no mirror. `entry` is the `HOST=URL` that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMirror {
+    #[error("'{entry}' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com")]
+    NoUrl { entry: String },
+    #[error("'{entry}': '{host}' is no registry's host: write it without scheme and path, such as docker.io, or *")]
+    Host { entry: String, host: String },
+    #[error("'{entry}': '{url}' is no mirror's URL: {expected} is expected")]
+    Url { entry: String, url: String, expected: &'static str },
+    #[error("the URL of the mirror for '{key}' has a user name or password: log in with 'docker login' instead")]
+    Login { key: String },
+    #[error("'{entry}': '{prefix}' is no chart repository: https://HOST/PATH, oci://HOST, oci://* or * is expected")]
+    Prefix { entry: String, prefix: String },
+}
+
+/// Splits a list as it stands in a variable: `docker.io=http://a, *=http://b`.
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// The two sides of `KEY=URL`.
+fn sides(entry: &str) -> Result<(&str, &str), InvalidMirror> {
+    match entry.split_once('=').map(|(key, url)| (key.trim(), url.trim())) {
+        Some((key, url)) if !key.is_empty() && !url.is_empty() => Ok((key, url)),
+        _ => Err(InvalidMirror::NoUrl { entry: entry.to_owned() }),
+    }
+}
+
+/// Checks a mirror's URL, and takes the slash at its end away.
+fn checked_url(key: &str, url: &str, schemes: &[&str], expected: &'static str) -> Result<String, InvalidMirror> {
+    let wrong = || InvalidMirror::Url { entry: format!("{key}={url}"), url: url.to_owned(), expected };
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or_else(wrong)?;
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(InvalidMirror::Login { key: key.to_owned() });
+    }
+    if !is_host(host) || !rest.bytes().all(is_url_byte) {
+        return Err(wrong());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// What may stand in a mirror's URL: no quotes or spaces (it is written into TOML), no query or fragment.
+fn is_url_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/%+@[]".contains(&byte)
+}
+
+/// Whether `text` is `HOST` or `HOST:PORT`, where the host may be `[IPv6]`.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = !host.is_empty() && host.bytes().all(plain);
+    let is_v6 = host
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    (is_name || is_v6) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+impl ImageMirror {
+    /// # Errors
+    /// When `host` is no host, or `url` no HTTP URL.
+    pub fn new(host: &str, url: &str) -> Result<Self, InvalidMirror> {
+        let url = checked_url(host, url, &["http://", "https://"], "http://HOST[:PORT] or https://HOST[:PORT]")?;
+        if host != ANY && !is_host(host) {
+            return Err(InvalidMirror::Host { entry: format!("{host}={url}"), host: host.to_owned() });
+        }
+        let host = if DOCKER_HUB_ALIASES.contains(&host) { "docker.io" } else { host };
+        Ok(Self { host: host.to_owned(), url })
+    }
+
+    /// Reads `HOST=URL[,HOST=URL...]`; an empty text is an empty list.
+    ///
+    /// # Errors
+    /// For the first entry that is wrong.
+    pub fn parse_list(list: &str) -> Result<Vec<Self>, InvalidMirror> {
+        entries(list).map(|entry| sides(entry).and_then(|(host, url)| Self::new(host, url))).collect()
+    }
+
+    /// The URL as a node reaches it: this machine's own names become the Docker network's gateway.
+    pub fn url_from_node(&self, gateway: Ipv4Addr) -> String {
+        let (scheme, authority, path) = parts(&self.url);
+        let (host, port) = host_and_port(authority);
+        if !is_loopback(host) {
+            return self.url.clone();
+        }
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{scheme}://{gateway}{port}{path}")
+    }
+
+    /// The folder below `/etc/containerd/certs.d` that containerd reads for this host.
+    pub fn folder(&self) -> &str {
+        if self.host == ANY { "_default" } else { &self.host }
+    }
+}
+
+impl ChartMirror {
+    /// # Errors
+    /// When `prefix` is no chart repository, or `url` is not of its kind.
+    pub fn new(prefix: &str, url: &str) -> Result<Self, InvalidMirror> {
+        let wrong_prefix = || InvalidMirror::Prefix { entry: format!("{prefix}={url}"), prefix: prefix.to_owned() };
+        let is_oci = prefix.starts_with("oci://");
+        if prefix != ANY && prefix != ANY_OCI {
+            let rest = ["oci://", "http://", "https://"].iter().find_map(|scheme| prefix.strip_prefix(scheme));
+            let host = rest.and_then(|rest| rest.split('/').next()).ok_or_else(wrong_prefix)?;
+            if !is_host(host) {
+                return Err(wrong_prefix());
+            }
+        }
+        let url = if is_oci {
+            checked_url(prefix, url, &["oci://"], "oci://HOST[:PORT]")?
+        } else {
+            checked_url(prefix, url, &["http://", "https://"], "http(s)://HOST[:PORT][/PATH]")?
+        };
+        Ok(Self { prefix: prefix.trim_end_matches('/').to_owned(), url })
+    }
+
+    /// Reads `PREFIX=URL[,PREFIX=URL...]`; an empty text is an empty list.
+    ///
+    /// # Errors
+    /// For the first entry that is wrong.
+    pub fn parse_list(list: &str) -> Result<Vec<Self>, InvalidMirror> {
+        entries(list).map(|entry| sides(entry).and_then(|(prefix, url)| Self::new(prefix, url))).collect()
+    }
+
+    /// Where `url` is fetched from instead; `None` when this mirror is not for it.
+    ///
+    /// `oci://*` replaces the host and keeps the path; `*` is the one repository for all charts.
+    pub fn apply(&self, url: &str) -> Option<String> {
+        let is_http = url.starts_with("http://") || url.starts_with("https://");
+        match self.prefix.as_str() {
+            ANY => is_http.then(|| self.url.clone()),
+            ANY_OCI => {
+                let (_, path) = url.strip_prefix("oci://")?.split_once('/')?;
+                Some(format!("{}/{path}", self.url))
+            }
+            prefix => {
+                let rest = url.strip_prefix(prefix)?;
+                (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", self.url))
+            }
+        }
+    }
+}
+
+impl Mirrors {
+    /// Where the chart at `url` (a repository's URL or `oci://HOST/PATH`) is fetched from: the longest prefix wins,
+    /// `*` and `oci://*` come last; without a mirror it is `url` itself.
+    pub fn chart_url(&self, url: &str) -> String {
+        let rank = |mirror: &ChartMirror| match mirror.prefix.as_str() {
+            ANY | ANY_OCI => 0,
+            prefix => prefix.len(),
+        };
+        let candidates = self.charts.iter().filter_map(|mirror| Some((rank(mirror), mirror.apply(url)?)));
+        candidates.max_by_key(|(rank, _)| *rank).map_or_else(|| url.to_owned(), |(_, url)| url)
+    }
+}
+
+/// Whether a chart registry (`oci://HOST...`) is asked without TLS: only on this machine itself, as Docker does.
+pub fn is_plain_http(url: &str) -> bool {
+    url.strip_prefix("oci://").is_some_and(|rest| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        is_loopback(host_and_port(authority).0)
+    })
+}
+
+/// Scheme, authority and path (with its slash) of a URL that was checked.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let end = rest.find('/').unwrap_or(rest.len());
+    (scheme, &rest[..end], &rest[end..])
+}
+
+fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
+
+    fn image(host: &str, url: &str) -> ImageMirror {
+        ImageMirror::new(host, url).unwrap()
+    }
+
+    fn chart(prefix: &str, url: &str) -> ChartMirror {
+        ChartMirror::new(prefix, url).unwrap()
+    }
+
+    #[test]
+    fn reads_lists() {
+        let list = ImageMirror::parse_list("docker.io=http://localhost:5000/, *=https://mirror.example.com").unwrap();
+        let expected = [image("docker.io", "http://localhost:5000"), image("*", "https://mirror.example.com")];
+        assert_eq!(list, expected);
+        assert_eq!(ImageMirror::parse_list(" "), Ok(Vec::new()));
+        assert_eq!(image("registry-1.docker.io", "http://m").host, "docker.io");
+        assert_eq!(image("localhost:5001", "http://[::1]:5000").folder(), "localhost:5001");
+        assert_eq!(ChartMirror::parse_list("oci://*=oci://127.0.0.1:5555,*=http://127.0.0.1:5556").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_an_image_mirror() {
+        let message = |list: &str| ImageMirror::parse_list(list).unwrap_err().to_string();
+        insta::assert_snapshot!(message("docker.io"), @"'docker.io' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com");
+        insta::assert_snapshot!(message("*=http://m,ghcr.io="), @"'ghcr.io=' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com");
+        insta::assert_snapshot!(message("https://docker.io=http://m"), @"'https://docker.io=http://m': 'https://docker.io' is no registry's host: write it without scheme and path, such as docker.io, or *");
+        insta::assert_snapshot!(message("docker.io=mirror:5000"), @"'docker.io=mirror:5000': 'mirror:5000' is no mirror's URL: http://HOST[:PORT] or https://HOST[:PORT] is expected");
+        insta::assert_snapshot!(message("docker.io=http://m:0"), @"'docker.io=http://m:0': 'http://m:0' is no mirror's URL: http://HOST[:PORT] or https://HOST[:PORT] is expected");
+        insta::assert_snapshot!(message("docker.io=https://me:secret@m"), @"the URL of the mirror for 'docker.io' has a user name or password: log in with 'docker login' instead");
+        assert!(ImageMirror::new("docker.io", "http://m/\"]\nskip_verify = true").is_err());
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_chart_mirror() {
+        let message = |list: &str| ChartMirror::parse_list(list).unwrap_err().to_string();
+        insta::assert_snapshot!(message("ghcr.io=oci://m"), @"'ghcr.io=oci://m': 'ghcr.io' is no chart repository: https://HOST/PATH, oci://HOST, oci://* or * is expected");
+        insta::assert_snapshot!(message("oci://*=http://m"), @"'oci://*=http://m': 'http://m' is no mirror's URL: oci://HOST[:PORT] is expected");
+        insta::assert_snapshot!(message("*=oci://m"), @"'*=oci://m': 'oci://m' is no mirror's URL: http(s)://HOST[:PORT][/PATH] is expected");
+    }
+
+    #[test]
+    fn a_node_sees_this_machine_as_the_gateway() {
+        let seen = |url: &str| image("*", url).url_from_node(GATEWAY);
+        assert_eq!(seen("http://localhost:5555"), "http://172.18.0.1:5555");
+        assert_eq!(seen("https://[::1]/v2/proxy"), "https://172.18.0.1/v2/proxy");
+        assert_eq!(seen("http://127.0.0.2:5555"), "http://172.18.0.1:5555");
+        assert_eq!(seen("http://localhost.example.com"), "http://localhost.example.com");
+    }
+
+    #[test]
+    fn charts_come_from_the_nearest_mirror() {
+        let charts = vec![
+            chart("*", "http://127.0.0.1:5556/"),
+            chart("oci://*", "oci://127.0.0.1:5555"),
+            chart("oci://ghcr.io/traefik", "oci://mirror.example.com/t"),
+            chart("https://traefik.github.io/charts", "https://charts.example.com/traefik"),
+        ];
+        let mirrors = Mirrors { images: Vec::new(), charts };
+        for (from, to) in [
+            ("https://metallb.github.io/metallb", "http://127.0.0.1:5556"),
+            ("https://traefik.github.io/charts", "https://charts.example.com/traefik"),
+            ("https://traefik.github.io/charts-old", "http://127.0.0.1:5556"),
+            ("oci://ghcr.io/stefanprodan/charts/podinfo", "oci://127.0.0.1:5555/stefanprodan/charts/podinfo"),
+            ("oci://ghcr.io/traefik/helm/traefik", "oci://mirror.example.com/t/helm/traefik"),
+        ] {
+            assert_eq!(mirrors.chart_url(from), to);
+        }
+        assert_eq!(Mirrors::default().chart_url("https://a/b"), "https://a/b");
+    }
+
+    #[test]
+    fn only_this_machine_is_asked_without_tls() {
+        assert!(is_plain_http("oci://127.0.0.1:5555/a") && is_plain_http("oci://localhost/a"));
+        assert!(!is_plain_http("oci://ghcr.io/a") && !is_plain_http("http://localhost/a"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(list in "[a-z.:/=,*@\\[\\] ]{0,60}") {
+            let _ = (ImageMirror::parse_list(&list), ChartMirror::parse_list(&list));
+        }
+    }
 }

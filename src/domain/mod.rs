@@ -14,6 +14,6 @@ pub use image::ImageReference;
 pub use name::{InvalidName, Name};
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, Check, ChartSource, Environment, External, OnFailure, Platform, PlatformRelease, Project,
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,
     ProjectOverride, Promotion, Route, Workspace, Writer,
 };

@@ -14,7 +14,9 @@ pub struct Name(String);
 
 /// Why a text is no [`Name`], with a name that would do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a name has lower-case letters, digits and '-', starts with a letter, ends with a letter or digit, and is at most {LONGEST} characters long")]
+#[error(
+    "a name has lower-case letters, digits and '-', starts with a letter, ends with a letter or digit, and is at most {LONGEST} characters long"
+)]
 pub struct InvalidName {
     /// The nearest valid name, when there is one.
     pub suggestion: Option<String>,

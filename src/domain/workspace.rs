@@ -91,7 +91,10 @@ pub enum ChartSource {
     Universal,
     /// A reference without `oci://`: `ghcr.io/stefanprodan/charts/podinfo`.
     Oci(String),
-    Repository { url: String, name: String },
+    Repository {
+        url: String,
+        name: String,
+    },
     /// Absolute.
     Path(PathBuf),
 }

@@ -83,13 +83,9 @@ impl Summary {
 }
 
 /// Runs all of `plan` and tells `events` about each step.
-pub async fn run<R: StepRunner>(
-    plan: &Plan,
-    runner: Arc<R>,
-    events: &Sender,
-    cancel: &CancellationToken,
-) -> Summary {
-    let mut execution = Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
+pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, cancel: &CancellationToken) -> Summary {
+    let mut execution =
+        Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
     let mut waiting: BTreeSet<StepId> = (0..plan.steps.len()).collect();
     loop {
         execution.start_ready(&mut waiting);

@@ -62,7 +62,8 @@ async fn steps_start_after_what_they_need() {
 
 #[tokio::test]
 async fn a_failure_stops_only_those_that_need_it() {
-    let (summary, order, events) = execute(&[("bad", &[]), ("child", &[0]), ("grandchild", &[1]), ("other", &[])]).await;
+    let (summary, order, events) =
+        execute(&[("bad", &[]), ("child", &[0]), ("grandchild", &[1]), ("other", &[])]).await;
     assert_eq!(summary.failed, BTreeSet::from([0]));
     assert_eq!(summary.not_started, BTreeSet::from([1, 2]));
     assert_eq!(summary.done, BTreeSet::from([3]));

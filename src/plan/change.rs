@@ -165,10 +165,7 @@ pub mod tests {
     #[test]
     fn broken_releases_are_mended() {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
-        assert_eq!(
-            change(&spec("shop"), &gone),
-            Change::Upgrade("gone from the cluster: Deployment/shop".to_owned())
-        );
+        assert_eq!(change(&spec("shop"), &gone), Change::Upgrade("gone from the cluster: Deployment/shop".to_owned()));
         let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };

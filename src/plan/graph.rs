@@ -44,7 +44,14 @@ impl Plan {
         let id = self.steps.len();
         let needs: BTreeSet<StepId> = needs.into_iter().collect();
         debug_assert!(needs.iter().all(|&need| need < id), "a step can need only earlier steps");
-        self.steps.push(Planned { id, step, subject: subject.into(), action: action.into(), reason: reason.into(), needs });
+        self.steps.push(Planned {
+            id,
+            step,
+            subject: subject.into(),
+            action: action.into(),
+            reason: reason.into(),
+            needs,
+        });
         id
     }
 

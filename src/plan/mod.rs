@@ -27,15 +27,26 @@ pub enum Step {
     /// Installs or upgrades a release through Helm and waits for its rollout.
     Deploy(Box<ReleaseSpec>),
     /// Waits for a rollout that an earlier run began.
-    AwaitRollout { namespace: String, release: String, timeout_seconds: u64 },
+    AwaitRollout {
+        namespace: String,
+        release: String,
+        timeout_seconds: u64,
+    },
     /// Gives MetalLB its addresses.
     AddressPool,
     /// Asks a URL, as a browser would.
     Check(CheckSpec),
     /// Uninstalls a release whose project is gone; volumes stay.
-    Remove { namespace: String, release: String },
+    Remove {
+        namespace: String,
+        release: String,
+    },
     /// A fresh rollout of the same content.
-    Restart { namespace: String, release: String, timeout_seconds: u64 },
+    Restart {
+        namespace: String,
+        release: String,
+        timeout_seconds: u64,
+    },
 }
 
 /// A namespace and what it must hold before releases come.

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, Step, StepId, observe_change,
-};
+use super::{Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, Step, StepId, observe_change};
 use crate::domain::{Diagnosis, Name};
 
 /// The release that routes requests; URLs are asked once it is ready.
@@ -127,8 +125,7 @@ impl Planner<'_> {
             return Some("a generated secret is not there yet");
         }
         let deploys = |release: &ReleaseSpec| {
-            release.namespace == namespace.name
-                && !matches!(self.change(release), Change::Unchanged | Change::Await)
+            release.namespace == namespace.name && !matches!(self.change(release), Change::Unchanged | Change::Await)
         };
         let releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
         (!namespace.registries.is_empty() && releases.into_iter().any(deploys)).then_some("credentials may be newer")
@@ -230,7 +227,8 @@ mod tests {
     use crate::plan::change::tests::{found, spec};
 
     fn project(name: &str, needs: &[&str]) -> DescribedProject {
-        let check = CheckSpec { project: Name::new(name).unwrap(), url: format!("http://{name}.localhost/"), status: 200 };
+        let check =
+            CheckSpec { project: Name::new(name).unwrap(), url: format!("http://{name}.localhost/"), status: 200 };
         DescribedProject {
             name: Name::new(name).unwrap(),
             needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),
@@ -256,7 +254,8 @@ mod tests {
     }
 
     fn running(releases: &[&str]) -> Observed {
-        let mut observed = Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
+        let mut observed =
+            Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
         observed.namespaces.insert("tunes".to_owned(), BTreeSet::new());
         observed.releases.insert((INGRESS.to_owned(), INGRESS.to_owned()), found());
         for name in releases {
@@ -275,7 +274,8 @@ mod tests {
 
     #[test]
     fn from_nothing_everything_is_made_in_order() {
-        let plan = up(&described(vec![project("shop", &["redis"]), project("redis", &[])]), &Observed::default()).unwrap();
+        let plan =
+            up(&described(vec![project("shop", &["redis"]), project("redis", &[])]), &Observed::default()).unwrap();
         assert_eq!(
             told(&plan),
             [

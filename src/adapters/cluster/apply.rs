@@ -109,7 +109,10 @@ impl Cluster {
         let secrets: Api<Secret> = self.namespaced(namespace);
         let accounts: Api<ServiceAccount> = self.namespaced(namespace);
         let what = format!("give namespace {namespace} its pull secret");
-        secrets.patch(PULL_SECRET, &apply(), &Patch::Apply(secret)).await.map_err(ClusterError::asking(what.clone()))?;
+        secrets
+            .patch(PULL_SECRET, &apply(), &Patch::Apply(secret))
+            .await
+            .map_err(ClusterError::asking(what.clone()))?;
         accounts.patch("default", &apply(), &Patch::Apply(account)).await.map_err(ClusterError::asking(what))?;
         Ok(())
     }
@@ -119,8 +122,7 @@ impl Cluster {
     /// # Errors
     /// When the API refuses.
     pub async fn annotate(&self, object: &Object, annotations: &BTreeMap<String, String>) -> Result<(), ClusterError> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let patch = json!({
             "apiVersion": object.api_version, "kind": object.kind,
             "metadata": {"name": object.name, "annotations": annotations},
@@ -136,8 +138,7 @@ impl Cluster {
     /// # Errors
     /// When the API refuses.
     pub async fn restart(&self, object: &Object, at: &str) -> Result<(), ClusterError> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
         let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))

@@ -124,10 +124,7 @@ mod tests {
                         metadata: {name: shop, namespace: other}\n";
         let objects = parse_manifest(manifest, "tunes").unwrap();
         let told: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
-        assert_eq!(
-            told,
-            [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]
-        );
+        assert_eq!(told, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
         assert_eq!(objects[1].resource().plural, "deployments");
     }
 

@@ -174,7 +174,8 @@ pub(super) fn pod_problem(pod: &Pod) -> Option<Problem> {
     if let Some(problem) = containers.filter_map(|container| container_problem(pod, container)).next() {
         return Some(problem);
     }
-    let unscheduled = status.conditions.iter().flatten().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
+    let unscheduled =
+        status.conditions.iter().flatten().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
     let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "")?;
     Some(Problem { patience, pod: Some(pod.name_any()), container: None, has_previous_log: false, diagnosis })
@@ -280,7 +281,8 @@ fn unready(pods: &[&Pod]) -> Problem {
 /// Changes when the pod moves on.
 pub(super) fn pod_signature(pod: &Pod) -> String {
     let status = pod.status.clone().unwrap_or_default();
-    let containers = status.init_container_statuses.into_iter().flatten().chain(status.container_statuses.into_iter().flatten());
+    let containers =
+        status.init_container_statuses.into_iter().flatten().chain(status.container_statuses.into_iter().flatten());
     let started = containers.filter(|it| it.started == Some(true) || it.ready).count();
     format!("{}:{}:{started}", pod.name_any(), status.phase.unwrap_or_default())
 }

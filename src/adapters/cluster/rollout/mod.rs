@@ -91,7 +91,8 @@ fn stateful_set(set: &StatefulSet, snapshot: &Snapshot) -> Progress {
     let updated = status.updated_replicas.unwrap_or(0);
     let is_seen = status.observed_generation >= set.metadata.generation;
     let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
-    let is_complete = is_seen && ready >= wanted && (updated >= wanted || status.current_revision == status.update_revision);
+    let is_complete =
+        is_seen && ready >= wanted && (updated >= wanted || status.current_revision == status.update_revision);
     progress(ready.min(updated.max(0)), wanted, is_complete, &pods, None, None)
 }
 

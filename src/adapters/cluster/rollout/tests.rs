@@ -28,15 +28,19 @@ fn deployment(updated: i32, available: i32) -> Value {
 
 fn replica_set(uid: &str, revision: &str) -> Arc<k8s_openapi::api::apps::v1::ReplicaSet> {
     let owner = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": "d"}]);
-    parse(json!({"metadata": {"name": uid, "uid": uid, "annotations": {(REVISION): revision}, "ownerReferences": owner},
-        "spec": {"selector": {}}}))
+    parse(
+        json!({"metadata": {"name": uid, "uid": uid, "annotations": {(REVISION): revision}, "ownerReferences": owner},
+        "spec": {"selector": {}}}),
+    )
 }
 
 fn pod(owner: &str, container: Value) -> Arc<Pod> {
     let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}]);
     let mut status = json!({"name": "shop", "image": "shop:1", "imageID": "", "ready": false, "restartCount": 0});
     status.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-    parse(json!({"metadata": {"name": format!("{owner}-1"), "ownerReferences": owners}, "status": {"containerStatuses": [status]}}))
+    parse(
+        json!({"metadata": {"name": format!("{owner}-1"), "ownerReferences": owners}, "status": {"containerStatuses": [status]}}),
+    )
 }
 
 fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> Snapshot {
@@ -83,7 +87,10 @@ fn what_kubernetes_says_becomes_a_cause() {
     let waiting = |reason: &str, message: &str| {
         first_problem(vec![pod("new", json!({"state": {"waiting": {"reason": reason, "message": message}}}))]).unwrap()
     };
-    assert_eq!(waiting("CreateContainerConfigError", "secret \"db\" not found").0, "a secret is missing: secret \"db\" not found");
+    assert_eq!(
+        waiting("CreateContainerConfigError", "secret \"db\" not found").0,
+        "a secret is missing: secret \"db\" not found"
+    );
     assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry refuses the pull: shop:1");
     assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
     assert_eq!(waiting("InvalidImageName", "x").1, Patience::Seconds(0));
@@ -104,7 +111,8 @@ fn a_crash_is_told_by_its_exit_code_while_waiting_and_while_running_again() {
 fn a_pod_that_no_node_takes_says_why() {
     let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "new", "uid": "new"}]);
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"});
-    let pod = parse(json!({"metadata": {"name": "p", "ownerReferences": owners}, "status": {"conditions": [condition]}}));
+    let pod =
+        parse(json!({"metadata": {"name": "p", "ownerReferences": owners}, "status": {"conditions": [condition]}}));
     assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has room: 0/1 nodes: Insufficient memory");
 }
 

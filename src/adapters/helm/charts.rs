@@ -1,0 +1,282 @@
+//! Charts on this machine: each one is fetched once, and kept under what names it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use include_dir::{Dir, include_dir};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::{Helm, HelmError};
+use crate::domain::{Chart, ChartSource, mirror::ChartMirror};
+
+/// The universal chart, which cmdr carries in itself.
+static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
+
+/// A chart on this machine, ready for Helm.
+#[derive(Debug, Clone)]
+pub struct FetchedChart {
+    /// A folder or an archive.
+    pub path: PathBuf,
+    pub name: String,
+    pub version: String,
+    pub app_version: Option<String>,
+    /// SHA-256 of the archive, or of the folder's files.
+    pub digest: String,
+    /// `values.schema.json`, when the chart has one.
+    pub schema: Option<serde_json::Value>,
+}
+
+impl FetchedChart {
+    /// As `helm.sh/chart` writes it.
+    pub fn label(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+}
+
+/// Where charts are kept, and where they are fetched instead of from their own places.
+#[derive(Debug, Clone)]
+pub struct ChartCache {
+    pub folder: PathBuf,
+    pub mirrors: Vec<ChartMirror>,
+}
+
+/// `Chart.yaml`, as far as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    version: String,
+    app_version: Option<serde_yaml::Value>,
+}
+
+impl ChartCache {
+    /// The chart from the cache, or fetched by `helm pull`.
+    ///
+    /// # Errors
+    /// When it cannot be had or is no chart.
+    pub async fn fetch(
+        &self,
+        helm: &Helm,
+        chart: &Chart,
+        cancel: &CancellationToken,
+    ) -> Result<FetchedChart, HelmError> {
+        match &chart.source {
+            ChartSource::Universal => self.universal(),
+            ChartSource::Path(path) => inspect_folder(path),
+            ChartSource::Oci(reference) => {
+                let name = reference.rsplit('/').next().unwrap_or(reference);
+                self.pulled(helm, &format!("oci://{reference}"), name, chart.version.as_deref(), cancel).await
+            }
+            ChartSource::Repository { url, name } => {
+                self.pulled(helm, url, name, chart.version.as_deref(), cancel).await
+            }
+        }
+    }
+
+    /// Writes the universal chart out, under its digest, and leaves it where it is already.
+    fn universal(&self) -> Result<FetchedChart, HelmError> {
+        let mut files = BTreeMap::new();
+        embedded_files(&UNIVERSAL, &mut files);
+        let target = self.folder.join(format!("service-{}", &digest_of(&files)[..16]));
+        if !target.is_dir() {
+            let fresh = target.with_extension(format!("new-{}", std::process::id()));
+            for (name, content) in &files {
+                let file = fresh.join(name);
+                fs::create_dir_all(file.parent().unwrap_or(&fresh)).map_err(|error| cannot("write", &file, &error))?;
+                fs::write(&file, content).map_err(|error| cannot("write", &file, &error))?;
+            }
+            put_in_place(&fresh, &target)?;
+        }
+        inspect_folder(&target)
+    }
+
+    async fn pulled(
+        &self,
+        helm: &Helm,
+        origin: &str,
+        name: &str,
+        version: Option<&str>,
+        cancel: &CancellationToken,
+    ) -> Result<FetchedChart, HelmError> {
+        let version = version.unwrap_or_default();
+        let key = &digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]))[..16];
+        let target = self.folder.join(format!("{name}-{version}-{key}.tgz"));
+        if !target.is_file() {
+            self.pull(helm, origin, name, version, &target, cancel).await?;
+        }
+        inspect_archive(&target)
+    }
+
+    async fn pull(
+        &self,
+        helm: &Helm,
+        origin: &str,
+        name: &str,
+        version: &str,
+        target: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<(), HelmError> {
+        let fresh = target.with_extension(format!("new-{}", std::process::id()));
+        fs::create_dir_all(&fresh).map_err(|error| cannot("make", &fresh, &error))?;
+        let origin = self.mirrored(origin);
+        let mut tool = helm.bare().args(["pull", "--version", version, "--destination"]).arg(&fresh);
+        tool = match origin.starts_with("oci://") {
+            true => tool.arg(&origin),
+            false => tool.args([name, "--repo", &origin]),
+        };
+        if is_plain(&origin) {
+            tool = tool.arg("--plain-http");
+        }
+        let pulled = tool.run(cancel).await.map_err(HelmError::from);
+        let result = pulled.and_then(|_| {
+            let archive = only_file(&fresh)?;
+            put_in_place(&archive, target)
+        });
+        // What is left of a failed pull is of no use to anybody.
+        let _ = fs::remove_dir_all(&fresh);
+        result
+    }
+
+    fn mirrored(&self, origin: &str) -> String {
+        self.mirrors.iter().find_map(|mirror| mirror.apply(origin)).unwrap_or_else(|| origin.to_owned())
+    }
+}
+
+/// Registries on this machine speak plain HTTP.
+fn is_plain(origin: &str) -> bool {
+    ["oci://localhost", "oci://127.0.0.1"].iter().any(|own| origin.starts_with(own))
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf, HelmError> {
+    let mut entries = fs::read_dir(folder).map_err(|error| cannot("read", folder, &error))?;
+    match entries.next() {
+        Some(Ok(entry)) => Ok(entry.path()),
+        _ => Err(HelmError::Chart("helm pull left no archive".to_owned())),
+    }
+}
+
+/// Renames, so that another cmdr never sees half a chart; what it put there meanwhile is the same.
+fn put_in_place(fresh: &Path, target: &Path) -> Result<(), HelmError> {
+    match fs::rename(fresh, target) {
+        Err(_) if target.exists() => Ok(()),
+        Err(error) => Err(cannot("write", target, &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> HelmError {
+    HelmError::Chart(format!("cannot {what} {}: {error}", path.display()))
+}
+
+fn embedded_files(folder: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
+    for file in folder.files() {
+        files.insert(file.path().to_string_lossy().into_owned(), file.contents().to_vec());
+    }
+    for folder in folder.dirs() {
+        embedded_files(folder, files);
+    }
+}
+
+fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hasher = Sha256::new();
+    for (name, content) in files {
+        hasher.update(u64::try_from(name.len()).unwrap_or_default().to_be_bytes());
+        hasher.update(name);
+        hasher.update(u64::try_from(content.len()).unwrap_or_default().to_be_bytes());
+        hasher.update(content);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
+    let mut files = BTreeMap::new();
+    read_files(folder, folder, &mut files)?;
+    let digest = digest_of(&files);
+    describe(folder, digest, &files)
+}
+
+fn read_files(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), HelmError> {
+    for entry in fs::read_dir(folder).map_err(|error| cannot("read", folder, &error))? {
+        let path = entry.map_err(|error| cannot("read", folder, &error))?.path();
+        if path.is_dir() {
+            read_files(root, &path, files)?;
+        } else {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            files.insert(name, fs::read(&path).map_err(|error| cannot("read", &path, &error))?);
+        }
+    }
+    Ok(())
+}
+
+fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
+    let packed = fs::read(archive).map_err(|error| cannot("read", archive, &error))?;
+    let digest = digest_of(&BTreeMap::from([(String::new(), packed.clone())]));
+    let mut files = BTreeMap::new();
+    let broken = |error: std::io::Error| cannot("unpack", archive, &error);
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let path = entry.path().map_err(broken)?.into_owned();
+        // Archives hold one folder, named as the chart; files of subcharts lie deeper.
+        let inner: PathBuf = path.components().skip(1).collect();
+        if ["Chart.yaml", "values.schema.json"].iter().any(|wanted| inner == Path::new(wanted)) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(broken)?;
+            files.insert(inner.to_string_lossy().into_owned(), content);
+        }
+    }
+    describe(archive, digest, &files)
+}
+
+fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
+    let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
+    let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("no chart: it has no Chart.yaml".to_owned()))?;
+    let metadata: Metadata = serde_yaml::from_slice(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
+    let schema = match files.get("values.schema.json") {
+        Some(text) => {
+            Some(serde_json::from_slice(text).map_err(|error| wrong(format!("values.schema.json: {error}")))?)
+        }
+        None => None,
+    };
+    let app_version = metadata.app_version.map(|version| match version {
+        serde_yaml::Value::String(text) => text,
+        other => serde_yaml::to_string(&other).unwrap_or_default().trim().to_owned(),
+    });
+    Ok(FetchedChart {
+        path: path.to_owned(),
+        name: metadata.name,
+        version: metadata.version,
+        app_version,
+        digest,
+        schema,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_universal_chart_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ChartCache { folder: folder.path().to_owned(), mirrors: Vec::new() };
+        let first = cache.universal().unwrap();
+        let again = cache.universal().unwrap();
+        assert_eq!((first.name.as_str(), &first.path), ("service", &again.path));
+        assert_eq!(first.digest, again.digest);
+        assert!(first.schema.is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_without_metadata_is_no_chart() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(inspect_folder(folder.path()).unwrap_err().to_string().contains("no Chart.yaml"));
+    }
+}

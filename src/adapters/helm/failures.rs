@@ -1,0 +1,92 @@
+//! What Helm says when it fails, in the words that a person needs. The rules are a table.
+
+use crate::domain::Diagnosis;
+
+/// A part of Helm's message, what it means and what to do.
+struct Rule {
+    part: &'static str,
+    cause: &'static str,
+    remedy: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        part: "another operation (install/upgrade/rollback) is in progress",
+        cause: "somebody else's helm is at work on this release",
+        remedy: "wait for it to end, then run cmdr up again",
+    },
+    Rule {
+        part: "invalid ownership metadata",
+        cause: "an object of the chart is there already and belongs to somebody else",
+        remedy: "delete it, or take it over with --adopt",
+    },
+    Rule {
+        part: "no matches for kind",
+        cause: "the chart uses a kind that the cluster does not know",
+        remedy: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
+    },
+    Rule {
+        part: "Too long: must have at most 1048576",
+        cause: "the release is larger than the 1 MiB that Kubernetes keeps in a Secret",
+        remedy: "make the chart smaller: .helmignore, fewer files",
+    },
+    Rule {
+        part: "field is immutable",
+        cause: "a field that cannot change was changed",
+        remedy: "undo the change, or delete the object that the message names and run cmdr up again",
+    },
+    Rule {
+        part: "updates to statefulset spec for fields other than",
+        cause: "a StatefulSet's volumes cannot change once made",
+        remedy: "undo the change of 'volumes', or delete the StatefulSet (its volumes stay) and run cmdr up again",
+    },
+    Rule {
+        part: "exceeded quota",
+        cause: "the namespace's quota is used up",
+        remedy: "raise the quota or lower the requests",
+    },
+    Rule {
+        part: "is forbidden",
+        cause: "the account that cmdr runs as may not do this",
+        remedy: "add a rule to its role, as the message names it",
+    },
+    Rule {
+        part: "connection refused",
+        cause: "the cluster does not answer",
+        remedy: "see whether it runs: cmdr doctor",
+    },
+];
+
+/// Helm's standard error as a diagnosis; what no rule knows is told in Helm's own words.
+pub(super) fn diagnose(stderr: &str) -> Diagnosis {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_telling(line)).collect();
+    let said = lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
+    let said = said.trim_start_matches("Error:").trim();
+    match RULES.iter().find(|rule| stderr.contains(rule.part)) {
+        Some(rule) => Diagnosis::new(rule.cause).detail(said).remedy(rule.remedy),
+        None => Diagnosis::new(format!("helm failed: {said}")),
+    }
+}
+
+fn is_telling(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with("WARNING") && !line.starts_with("level=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_failures_get_a_remedy() {
+        let told = diagnose(
+            "WARNING: x\nError: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
+        );
+        assert_eq!(told.cause, "somebody else's helm is at work on this release");
+        assert_eq!(told.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
+    }
+
+    #[test]
+    fn unknown_failures_are_told_as_helm_says_them() {
+        assert_eq!(diagnose("Error: template: shop: nil pointer\n").cause, "helm failed: template: shop: nil pointer");
+    }
+}

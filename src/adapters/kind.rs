@@ -1,0 +1,215 @@
+//! kind, which makes a cluster of Docker containers.
+
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{ProcessError, Tool};
+use crate::domain::Diagnosis;
+
+/// The oldest kind whose configuration has all that cmdr writes.
+const OLDEST: Version = Version::new(0, 27, 0);
+
+/// A kind of an accepted version, speaking to one Docker engine.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    program: PathBuf,
+    /// `DOCKER_HOST` for kind's own docker commands, when it is not the default.
+    docker_host: Option<String>,
+    version: Version,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum KindError {
+    #[error("kind is not installed, or not on PATH")]
+    NotFound,
+    #[error("kind {0} is too old: {OLDEST} is the oldest that works")]
+    TooOld(Version),
+    #[error("kind says of its version: '{0}'")]
+    UnknownVersion(String),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+impl KindError {
+    /// What happened and what to do about it.
+    pub fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Process(ProcessError::Failed { stderr, .. }) => diagnose(stderr),
+            Self::NotFound | Self::TooOld(_) => {
+                Diagnosis::new(self.to_string()).remedy(format!("install kind {OLDEST} or later"))
+            }
+            other => Diagnosis::new(other.to_string()),
+        }
+    }
+}
+
+impl Kind {
+    /// Asks a kind for its version.
+    ///
+    /// # Errors
+    /// When it is missing or too old.
+    pub async fn find(program: &Path, docker_host: Option<String>) -> Result<Self, KindError> {
+        let asked = Tool::new(program).arg("version").run(&CancellationToken::new()).await;
+        let text = match asked {
+            Err(ProcessError::NotFound { .. }) => return Err(KindError::NotFound),
+            other => other?.stdout,
+        };
+        let version = parse_version(&text)?;
+        Ok(Self { program: program.to_owned(), docker_host, version })
+    }
+
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Makes a cluster and writes its kubeconfig. `on_stage` hears each of kind's own stages.
+    ///
+    /// # Errors
+    /// When kind fails, or the run is cancelled; kind then leaves containers behind.
+    pub async fn create(
+        &self,
+        name: &str,
+        configuration: &str,
+        kubeconfig: &Path,
+        cancel: &CancellationToken,
+        mut on_stage: impl FnMut(&str) + Send,
+    ) -> Result<(), KindError> {
+        let tool = self.tool().args(["create", "cluster", "--config", "-", "--name", name, "--kubeconfig"]);
+        let tool = tool.arg(kubeconfig).input(configuration);
+        tool.run_with_lines(cancel, |line| {
+            if let Some(stage) = stage(line) {
+                on_stage(&stage);
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes a cluster, whole or unfinished.
+    ///
+    /// # Errors
+    /// When kind fails.
+    pub async fn delete(&self, name: &str, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), KindError> {
+        let tool = self.tool().args(["delete", "cluster", "--name", name, "--kubeconfig"]).arg(kubeconfig);
+        tool.run(cancel).await?;
+        Ok(())
+    }
+
+    /// Writes the kubeconfig of a cluster that is there: its port may have changed with a restart of Docker.
+    ///
+    /// # Errors
+    /// When kind does not know the cluster.
+    pub async fn export_kubeconfig(
+        &self,
+        name: &str,
+        kubeconfig: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<(), KindError> {
+        let tool = self.tool().args(["export", "kubeconfig", "--name", name, "--kubeconfig"]).arg(kubeconfig);
+        tool.run(cancel).await?;
+        Ok(())
+    }
+
+    fn tool(&self) -> Tool {
+        let tool = Tool::new(&self.program).without_env("KIND_CLUSTER_NAME").without_env("KUBECONFIG");
+        // podman and nerdctl are other engines than the one that was found.
+        let tool = tool.env("KIND_EXPERIMENTAL_PROVIDER", "docker").without_env("DOCKER_CONTEXT");
+        match &self.docker_host {
+            Some(host) => tool.env("DOCKER_HOST", host),
+            None => tool,
+        }
+    }
+}
+
+/// kind prints a stage as ` • Starting control-plane 🕹️  ...` when it has no terminal.
+fn stage(line: &str) -> Option<String> {
+    let text = line.trim().strip_prefix('•')?.trim_end_matches('.');
+    let plain: String = text.chars().filter(char::is_ascii).collect();
+    Some(plain.trim().to_lowercase())
+}
+
+fn parse_version(text: &str) -> Result<Version, KindError> {
+    let word = text.split_whitespace().find(|word| word.starts_with('v')).unwrap_or_default();
+    let version =
+        Version::parse(word.trim_start_matches('v')).map_err(|_| KindError::UnknownVersion(text.trim().to_owned()))?;
+    if version < OLDEST { Err(KindError::TooOld(version)) } else { Ok(version) }
+}
+
+/// A part of kind's or Docker's message, what it means and what to do.
+const RULES: &[(&str, &str, &str)] = &[
+    (
+        "too many open files",
+        "the system's inotify limits are too low for another node",
+        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+    ),
+    (
+        "Failed to create inotify object",
+        "the system's inotify limits are too low for another node",
+        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+    ),
+    (
+        "port is already allocated",
+        "a port that the cluster publishes is taken",
+        "end the program that holds it, or set environments.local.ports in projects.yaml",
+    ),
+    (
+        "address already in use",
+        "a port that the cluster publishes is taken",
+        "end the program that holds it, or set environments.local.ports in projects.yaml",
+    ),
+    ("no space left", "the disk is full", "docker system prune, then run cmdr up again"),
+    (
+        "could not find a log line that matches",
+        "the node did not boot",
+        "give Docker more memory, and see: cmdr doctor",
+    ),
+    ("cgroup namespaces", "the kernel lacks cgroup namespaces", "use a kernel of version 4.6 or later"),
+    (
+        "Couldn't find an alternative telinit",
+        "Docker runs with \"init\": true, which kind's nodes do not bear",
+        "take \"init\" out of Docker's daemon.json",
+    ),
+    ("node(s) already exist for a cluster", "a cluster of this name exists", "cmdr up --recreate gives it up"),
+    (
+        "failed to pull image",
+        "the node image cannot be pulled",
+        "see that the registry can be reached, or name an image with CMDR_NODE_IMAGE",
+    ),
+];
+
+fn diagnose(stderr: &str) -> Diagnosis {
+    let said =
+        stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or_default().trim_start_matches("ERROR:").trim();
+    match RULES.iter().find(|(part, ..)| stderr.contains(part)) {
+        Some((_, cause, remedy)) => Diagnosis::new(*cause).detail(said).remedy(*remedy),
+        None => Diagnosis::new(format!("kind failed: {said}")).remedy("see: cmdr doctor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_checked() {
+        assert_eq!(parse_version("kind v0.30.0 go1.26.8 linux/amd64\n").unwrap(), Version::new(0, 30, 0));
+        assert!(matches!(parse_version("kind v0.20.0 go1.20"), Err(KindError::TooOld(_))));
+        assert!(matches!(parse_version("?"), Err(KindError::UnknownVersion(_))));
+    }
+
+    #[test]
+    fn stages_are_told_without_pictures() {
+        assert_eq!(stage(" • Starting control-plane 🕹️  ...").as_deref(), Some("starting control-plane"));
+        assert_eq!(stage("Creating cluster \"x\" ..."), None);
+    }
+
+    #[test]
+    fn failures_get_a_remedy() {
+        let told =
+            diagnose("x\nERROR: failed to create cluster: Bind for 127.0.0.1:80 failed: port is already allocated\n");
+        assert_eq!(told.cause, "a port that the cluster publishes is taken");
+        assert!(told.details[0].contains("127.0.0.1:80"));
+    }
+}
