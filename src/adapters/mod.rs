@@ -5,4 +5,5 @@ pub mod git;
 pub mod helm;
 pub mod http;
 pub mod kind;
+pub mod lock;
 pub mod process;

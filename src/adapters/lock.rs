@@ -1,0 +1,87 @@
+//! Keeps a second cmdr of this machine from the same local cluster.
+//!
+//! The lock is on an open file that every child inherits, so it is free only when cmdr and all of its helm and kind
+//! processes have ended: a run that finds it free knows that whatever is half-done belongs to the dead.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Seek, Write},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::io::FdFlags;
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("cannot lock {0}: {1}")]
+    File(String, std::io::Error),
+    #[error("{0}")]
+    Held(String),
+}
+
+impl Lock {
+    /// Takes the lock, waiting up to `patience` for whoever holds it.
+    ///
+    /// # Errors
+    /// When somebody else holds it, or the file cannot be written.
+    pub async fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
+        let wrong = |error| LockError::File(path.display().to_string(), error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(wrong)?;
+        }
+        let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
+        let mut file = open.map_err(wrong)?;
+        let start = std::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(wrong(error)),
+                Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
+                    return Err(LockError::Held(holder(&mut file)));
+                }
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(wrong)?;
+        write!(file, "{}", std::process::id()).map_err(wrong)?;
+        rustix::io::fcntl_setfd(&file, FdFlags::empty()).map_err(|error| wrong(error.into()))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.read_to_string(&mut text);
+    match text.trim() {
+        "" => "another cmdr is at work on this cluster".to_owned(),
+        process => {
+            format!("another cmdr is at work on this cluster (process {process}, or helm and kind that it started)")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_at_a_time_and_children_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster/lock");
+        let lock = Lock::take(&path, Duration::ZERO).await.unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        drop(lock);
+        let refused = Lock::take(&path, Duration::ZERO).await.unwrap_err();
+        assert!(refused.to_string().contains(&format!("process {}", std::process::id())));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        Lock::take(&path, Duration::ZERO).await.unwrap();
+    }
+}

@@ -1,0 +1,154 @@
+//! Events as lines: what a pipe, a log or a CI job shows.
+
+use super::{Look, Renderer, style::Style, style::duration, tell, tell_rest};
+use crate::{
+    domain::Diagnosis,
+    event::{Event, Outcome},
+};
+
+pub(super) struct Plain {
+    look: Look,
+    lines: Lines,
+}
+
+impl Plain {
+    pub(super) fn new(look: Look) -> Self {
+        Self { look, lines: Lines::new(look) }
+    }
+}
+
+impl Renderer for Plain {
+    fn event(&mut self, event: &Event) {
+        if let Event::StepProgress { subject, message, .. } = event
+            && self.look.verbose
+        {
+            tell(&format!("  {subject}: {message}"));
+        }
+        for line in self.lines.of(event) {
+            tell(&line);
+        }
+    }
+}
+
+/// The lines that an event leaves behind, on a terminal as in a pipe.
+pub(super) struct Lines {
+    look: Look,
+    style: Style,
+}
+
+impl Lines {
+    pub(super) fn new(look: Look) -> Self {
+        Self { look, style: Style::new(look.color) }
+    }
+
+    pub(super) fn of(&self, event: &Event) -> Vec<String> {
+        match event {
+            Event::RunStarted { verb, workspace, environment, steps, unchanged } if !self.look.quiet => {
+                let same =
+                    if unchanged.is_empty() { String::new() } else { format!(", {} unchanged", unchanged.len()) };
+                let head = self.style.bold(format!("{verb} {workspace} in {environment}"));
+                vec![format!("{head}: {steps} steps{same}")]
+            }
+            Event::StepStarted { subject, action, .. } if self.look.verbose => {
+                vec![self.style.dim(format!("  {subject}: {action}"))]
+            }
+            Event::StepWarning { subject, diagnosis, .. } => {
+                self.diagnosed(&self.style.warning("!"), subject, diagnosis)
+            }
+            Event::StepFinished { subject, action, outcome, seconds, message, diagnosis, .. } => {
+                self.finished(subject, action, *outcome, *seconds, message.as_deref(), diagnosis.as_ref())
+            }
+            Event::RunFinished { seconds, done, failed, not_started, .. } => {
+                vec![self.summary(*seconds, *done, *failed, *not_started)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn finished(
+        &self,
+        subject: &str,
+        action: &str,
+        outcome: Outcome,
+        seconds: f64,
+        message: Option<&str>,
+        diagnosis: Option<&Diagnosis>,
+    ) -> Vec<String> {
+        let fallback = Diagnosis::new(format!("could not {action}"));
+        match outcome {
+            Outcome::Done if self.look.quiet => Vec::new(),
+            Outcome::Done => {
+                let told = message.map_or_else(|| action.to_owned(), |message| format!("{action}: {message}"));
+                vec![format!("{} {subject}  {told}  {}", self.style.good("✓"), self.style.dim(duration(seconds)))]
+            }
+            Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, diagnosis.unwrap_or(&fallback)),
+            Outcome::NotStarted if action == "check" => Vec::new(),
+            Outcome::NotStarted => {
+                let diagnosis = diagnosis.unwrap_or(&fallback);
+                vec![format!("{} {subject}  {}", self.style.warning("-"), diagnosis.cause)]
+            }
+            Outcome::Interrupted if self.look.verbose => {
+                vec![format!("{} {subject}  {action}: interrupted", self.style.warning("-"))]
+            }
+            Outcome::Interrupted => Vec::new(),
+        }
+    }
+
+    fn diagnosed(&self, mark: &str, subject: &str, diagnosis: &Diagnosis) -> Vec<String> {
+        let mut lines = vec![format!("{mark} {}  {}", self.style.bold(subject), diagnosis.cause)];
+        tell_rest(diagnosis, self.style, &mut |line| lines.push(line));
+        lines
+    }
+
+    fn summary(&self, seconds: f64, done: usize, failed: usize, not_started: usize) -> String {
+        let time = duration(seconds);
+        if failed == 0 && not_started == 0 {
+            return self.style.good(format!("done: {done} steps in {time}"));
+        }
+        let rest = if not_started == 0 { String::new() } else { format!(", {not_started} not started") };
+        self.style.bad(format!("{failed} failed{rest}, {done} done in {time}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::Mode;
+
+    fn lines(event: &Event) -> String {
+        let look = Look { mode: Mode::Plain, color: false, quiet: false, verbose: false };
+        Lines::new(look).of(event).join("\n")
+    }
+
+    fn finished(outcome: Outcome, diagnosis: Option<Diagnosis>) -> Event {
+        Event::StepFinished {
+            step: 0,
+            subject: "shop".to_owned(),
+            action: "install".to_owned(),
+            outcome,
+            seconds: 2.04,
+            message: Some("revision 1, 1/1 ready".to_owned()),
+            diagnosis,
+        }
+    }
+
+    #[test]
+    fn each_outcome_reads_well() {
+        assert_eq!(lines(&finished(Outcome::Done, None)), "✓ shop  install: revision 1, 1/1 ready  2.0s");
+        let mut diagnosis = Diagnosis::new("image not found: shop:9").detail("manifest unknown").remedy("push it");
+        diagnosis.logs.push("bye".to_owned());
+        let expected = "✗ shop  image not found: shop:9\n    manifest unknown\n    its last log lines:\n    | bye\n    help: push it";
+        assert_eq!(lines(&finished(Outcome::Failed, Some(diagnosis))), expected);
+        let waiting = Diagnosis::new("not started: it needs redis");
+        assert_eq!(lines(&finished(Outcome::NotStarted, Some(waiting))), "- shop  not started: it needs redis");
+    }
+
+    #[test]
+    fn the_end_counts() {
+        let end = |failed, not_started| {
+            lines(&Event::RunFinished { seconds: 61.0, done: 5, failed, not_started, urls: Vec::new() })
+        };
+        assert_eq!(end(0, 0), "done: 5 steps in 1m01s");
+        assert_eq!(end(1, 2), "1 failed, 2 not started, 5 done in 1m01s");
+    }
+}
