@@ -5,7 +5,12 @@ pub mod image;
 pub mod labels;
 pub mod mirror;
 pub mod name;
+pub mod node_files;
 pub mod pool;
+pub mod ports;
+pub mod preflight;
+pub mod quantity;
+pub mod user_configuration;
 pub mod values;
 pub mod workspace;
 

@@ -1,0 +1,129 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// A configuration folder that also holds helpers, and is all of their `PATH` but for the system's.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), configuration).unwrap();
+        Self(folder)
+    }
+
+    fn helper(self, name: &str, script: &str) -> Self {
+        let path = self.0.path().join(format!("docker-credential-{name}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    async fn find(&self, hosts: &[&str]) -> Found {
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        let credentials = Credentials::read(self.0.path()).unwrap().with_search_path(path);
+        credentials.for_registries(hosts, &CancellationToken::new()).await
+    }
+}
+
+fn logins(found: &Found) -> Vec<(&str, &str, &str)> {
+    found
+        .credentials
+        .iter()
+        .map(|found| (found.host.as_str(), found.username.as_str(), found.password.expose()))
+        .collect()
+}
+
+#[tokio::test]
+async fn reads_the_file_as_docker_writes_it() {
+    let home = Home::new(
+        r#"{"auths": {
+            "https://index.docker.io/v1/": {"auth": "bWU6aHVi"},
+            "https://ghcr.io/v2/": {"auth": "bWU6Z2hjcjpzcGxpdA=="},
+            "localhost:5000": {"username": "me", "password": "plain"},
+            "azure.example.com": {"auth": "bWU6", "identitytoken": "token"},
+            "empty.example.com": {}
+        }, "HttpHeaders": {}}"#,
+    );
+    let found = home
+        .find(&["docker.io", "ghcr.io", "localhost:5000", "azure.example.com", "empty.example.com", "quay.io"])
+        .await;
+    let expected = [
+        ("docker.io", "me", "hub"),
+        ("ghcr.io", "me", "ghcr:split"),
+        ("localhost:5000", "me", "plain"),
+        ("azure.example.com", "<token>", "token"),
+    ];
+    assert_eq!((logins(&found), found.warnings.len()), (expected.to_vec(), 0));
+}
+
+#[tokio::test]
+async fn a_helper_is_asked_by_the_protocol() {
+    let answer = r#"[ "$1" = get ] || exit 9; read -r server; printf '{"ServerURL":"%s","Username":"%s","Secret":"s3cret"}' "$server" "$server""#;
+    // A helper's input ends without a line break, so `read` says 1 there.
+    let home = Home::new(r#"{"credsStore": "store", "credHelpers": {"ghcr.io": "own"}}"#)
+        .helper("store", answer)
+        .helper("own", r#"echo '{"Username":"me","Secret":"own"}'"#);
+    let found = home.find(&["docker.io", "ghcr.io"]).await;
+    assert_eq!(logins(&found), [("docker.io", "https://index.docker.io/v1/", "s3cret"), ("ghcr.io", "me", "own")]);
+}
+
+#[tokio::test]
+async fn a_helper_without_a_login_leaves_the_word_to_the_file() {
+    let home = Home::new(r#"{"credsStore": "store", "auths": {"ghcr.io": {"auth": "bWU6Z2hjcg=="}, "quay.io": {}}}"#)
+        .helper("store", "echo 'credentials not found in native keychain'; exit 1");
+    let found = home.find(&["ghcr.io", "quay.io"]).await;
+    assert_eq!((logins(&found), found.warnings.len()), (vec![("ghcr.io", "me", "ghcr")], 0));
+}
+
+#[tokio::test]
+async fn what_fails_is_a_warning_that_names_the_helper() {
+    let configuration =
+        r#"{"credHelpers": {"a": "locked", "b": "absent", "c": "odd", "d": "leaky"}, "auths": {"e": {"auth": "%"}}}"#;
+    let home = Home::new(configuration)
+        .helper("locked", "echo 'keychain is locked'; exit 1")
+        .helper("odd", "echo hello")
+        .helper("leaky", r#"echo '{"Secret":"s3cret"}'; exit 2"#);
+    let found = home.find(&["a", "b", "c", "d", "e"]).await;
+    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings[..4],
+        [
+            "no login for a: the credential helper docker-credential-locked failed: keychain is locked",
+            "no login for b: the credential helper docker-credential-absent is not installed, or not on PATH",
+            "no login for c: the credential helper docker-credential-odd answers what is no credential",
+            "no login for d: the credential helper docker-credential-leaky failed (exit status: 2)",
+        ]
+    );
+    assert!(warnings[4].starts_with("no login for e: its entry in "), "{}", warnings[4]);
+    assert_eq!(logins(&found), []);
+}
+
+#[test]
+fn a_broken_file_is_named_without_its_content() {
+    let home = Home::new("{\"auths\": {\"ghcr.io\": \"s3cret\"}}");
+    let error = Credentials::read(home.0.path()).unwrap_err();
+    assert!(error.to_string().contains("config.json: line 1, column"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("s3cret"));
+    assert!(Credentials::read(Path::new("/no/such/folder")).is_ok());
+}
+
+#[test]
+fn kubernetes_gets_what_it_can_use() {
+    let credentials = [
+        credential("docker.io", "me".to_owned(), "hub".to_owned()),
+        credential("azure.example.com", TOKEN_USER.to_owned(), "token".to_owned()),
+    ];
+    let json: serde_json::Value = serde_json::from_slice(&docker_config_json(&credentials)).unwrap();
+    let expected = serde_json::json!({"auths": {"https://index.docker.io/v1/": {"username": "me", "password": "hub", "auth": "bWU6aHVi"}}});
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let credential = credential("ghcr.io", "me".to_owned(), "s3cret".to_owned());
+    assert!(!format!("{credential:?}").contains("s3cret"));
+    let home = Home::new(r#"{"auths": {"ghcr.io": {"auth": "bWU6Z2hjcg==", "password": "s3cret"}}}"#);
+    let debug = format!("{:?}", Credentials::read(home.0.path()).unwrap());
+    assert!(!debug.contains("s3cret") && !debug.contains("bWU6"), "{debug}");
+}

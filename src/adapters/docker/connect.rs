@@ -1,0 +1,169 @@
+//! The first words with an engine, and what their failure means.
+
+use std::{io::ErrorKind, path::Path, time::Duration};
+
+use bollard::{API_DEFAULT_VERSION, ClientVersion};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{DockerError, Endpoint, error::reason};
+
+/// Seconds until a request that gets no answer is given up. Stopping a node and pulling take their time.
+const REQUEST_SECONDS: u64 = 120;
+/// How long an engine may take to accept a connection and to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The two ways to reach an engine.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Socket(&'a str),
+    Network(&'a str),
+}
+
+/// Connects, and agrees on a version of the API.
+pub(super) async fn client(endpoint: &Endpoint) -> Result<bollard::Docker, DockerError> {
+    match way(endpoint)? {
+        Way::Socket(path) => knock_at_socket(endpoint, Path::new(path)).await?,
+        Way::Network(address) => knock_at_port(endpoint, address).await?,
+    }
+    let client = speak(endpoint, API_DEFAULT_VERSION)?;
+    agree_on_version(endpoint, client).await
+}
+
+fn way(endpoint: &Endpoint) -> Result<Way<'_>, DockerError> {
+    let wrong = |why: &str| DockerError::Unsupported { host: named(endpoint), why: why.to_owned() };
+    match endpoint.host.split_once("://") {
+        Some(("unix", path)) => Ok(Way::Socket(path)),
+        Some(("tcp" | "http" | "https", rest)) => match rest.trim_end_matches('/') {
+            address if address.contains('/') => Err(wrong("it has a path behind the host")),
+            address => Ok(Way::Network(address)),
+        },
+        Some(("ssh", _)) => Err(wrong("cmdr does not speak to an engine over SSH")),
+        Some((scheme, _)) => Err(wrong(&format!("unix:// or tcp:// is expected, not {scheme}://"))),
+        None => Err(wrong("unix:// or tcp:// is expected")),
+    }
+}
+
+/// A client for one version of the API. Nothing is sent yet.
+fn speak(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker, DockerError> {
+    let client = match (way(endpoint)?, &endpoint.certificates) {
+        (Way::Socket(path), _) => bollard::Docker::connect_with_unix(path, REQUEST_SECONDS, version),
+        (Way::Network(address), Some(folder)) => {
+            let [key, certificate, ca] = ["key.pem", "cert.pem", "ca.pem"].map(|name| folder.join(name));
+            bollard::Docker::connect_with_ssl(address, &key, &certificate, &ca, REQUEST_SECONDS, version)
+        }
+        (Way::Network(address), None) => bollard::Docker::connect_with_http(address, REQUEST_SECONDS, version),
+    };
+    client.map_err(|error| unreachable(endpoint, reason(&error)))
+}
+
+/// The version that both know. An engine older than this client refuses the first words and says what it knows.
+async fn agree_on_version(endpoint: &Endpoint, client: bollard::Docker) -> Result<bollard::Docker, DockerError> {
+    let answer = tokio::time::timeout(PATIENCE, client.version()).await;
+    let answer = answer.map_err(|_| unreachable(endpoint, silence()))?;
+    let newest = match answer {
+        Ok(version) => version.api_version.as_deref().and_then(version_number),
+        Err(error) => {
+            let newest = newest_known(&reason(&error));
+            Some(newest.ok_or_else(|| unreachable(endpoint, reason(&error)))?)
+        }
+    };
+    let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+    match newest.filter(|newest| *newest < own) {
+        Some((major_version, minor_version)) => speak(endpoint, &ClientVersion { major_version, minor_version }),
+        None => Ok(client),
+    }
+}
+
+fn silence() -> String {
+    format!("no answer within {} seconds", PATIENCE.as_secs())
+}
+
+/// `1.41` as two numbers.
+fn version_number(text: &str) -> Option<(usize, usize)> {
+    let (major, minor) = text.trim().split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// From `client version 1.53 is too new. Maximum supported API version is 1.41`.
+fn newest_known(message: &str) -> Option<(usize, usize)> {
+    version_number(message.split_once("Maximum supported API version is ")?.1)
+}
+
+async fn knock_at_socket(endpoint: &Endpoint, path: &Path) -> Result<(), DockerError> {
+    let Err(error) = UnixStream::connect(path).await else { return Ok(()) };
+    Err(match error.kind() {
+        ErrorKind::PermissionDenied => DockerError::PermissionDenied { socket: path.to_owned() },
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => DockerError::NotRunning { host: named(endpoint) },
+        _ => unreachable(endpoint, error.to_string()),
+    })
+}
+
+async fn knock_at_port(endpoint: &Endpoint, address: &str) -> Result<(), DockerError> {
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+            Err(DockerError::NotRunning { host: named(endpoint) })
+        }
+        Ok(Err(error)) => Err(unreachable(endpoint, error.to_string())),
+        Err(_) => Err(unreachable(endpoint, silence())),
+    }
+}
+
+/// The host with what named it: somebody who forgot a variable in his shell's profile will want to know.
+fn named(endpoint: &Endpoint) -> String {
+    format!("{} ({})", endpoint.host, endpoint.named_by)
+}
+
+fn unreachable(endpoint: &Endpoint, why: String) -> DockerError {
+    DockerError::Unreachable { host: named(endpoint), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(host: &str) -> Endpoint {
+        Endpoint { host: host.to_owned(), certificates: None, named_by: "DOCKER_HOST".to_owned() }
+    }
+
+    async fn refusal(host: &str) -> String {
+        client(&endpoint(host)).await.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_old_engine_says_what_it_knows() {
+        let message = "client version 1.53 is too new. Maximum supported API version is 1.41";
+        assert_eq!(newest_known(message), Some((1, 41)));
+        assert_eq!(newest_known("server error"), None);
+    }
+
+    #[tokio::test]
+    async fn hosts_that_cannot_be_used_are_refused_with_the_reason() {
+        let ssh = refusal("ssh://me@build").await;
+        assert_eq!(
+            ssh,
+            "the Docker host 'ssh://me@build (DOCKER_HOST)' is not supported: cmdr does not speak to an engine over SSH"
+        );
+        assert!(refusal("npipe:////./pipe/docker").await.contains("not npipe://"));
+        let absent = refusal("unix:///no/such/docker.sock").await;
+        assert_eq!(absent, "Docker is not running: nobody answers at unix:///no/such/docker.sock (DOCKER_HOST)");
+        assert!(refusal("tcp://127.0.0.1:1").await.starts_with("Docker is not running: nobody answers at tcp://"));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_serves_is_no_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(refusal(&format!("unix://{}", path.display())).await.starts_with("Docker is not running"));
+    }
+
+    #[tokio::test]
+    async fn certificates_that_are_not_there_are_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut endpoint = endpoint(&format!("tcp://{}", listener.local_addr().unwrap()));
+        endpoint.certificates = Some("/no/such/folder".into());
+        let error = client(&endpoint).await.unwrap_err().to_string();
+        assert!(error.contains("/no/such/folder/ca.pem"), "{error}");
+    }
+}

@@ -1,0 +1,229 @@
+//! The containers that are kind's nodes: what is known of them, and their sleep and end.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use bollard::{
+    errors::Error,
+    models::{ContainerInspectResponse, ContainerStateStatusEnum, PortMap},
+    query_parameters::{
+        InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
+};
+use futures::future::try_join_all;
+
+use super::{Docker, DockerError};
+
+/// kind's labels on its nodes.
+const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+const ROLE_LABEL: &str = "io.x-k8s.kind.role";
+/// The network whose addresses nodes are reached by.
+const NETWORK: &str = "kind";
+/// Seconds that a node has to end by itself, before Docker kills it.
+const STOP_SECONDS: i32 = 30;
+
+/// A kind node as Docker sees it, running or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeContainer {
+    pub name: String,
+    /// The kind cluster that it belongs to.
+    pub cluster: String,
+    /// `control-plane`, `worker` or `external-load-balancer`.
+    pub role: String,
+    pub id: String,
+    pub state: State,
+    /// The image as it was named when the node was made.
+    pub image: String,
+    /// By TCP port of the container. A node that does not run keeps those it will have.
+    pub published: BTreeMap<u16, Published>,
+    pub mounts: Vec<Mount>,
+    /// On the network `kind`; only while it runs.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// Where on this machine a container's port is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Running,
+    /// Frozen in memory.
+    Paused,
+    /// Ran once.
+    Stopped,
+    /// Never ran.
+    Created,
+}
+
+/// What is mounted into a container. Both sides are absolute paths, the source on the engine's machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub source: String,
+    pub destination: String,
+}
+
+impl Docker {
+    /// All nodes of all kind clusters on the engine, sorted by name.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn node_containers(&self) -> Result<Vec<NodeContainer>, DockerError> {
+        let filters = HashMap::from([("label".to_owned(), vec![CLUSTER_LABEL.to_owned()])]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let listed = self.client.list_containers(Some(options)).await;
+        let listed = listed.map_err(DockerError::request("list kind's nodes"))?;
+        // Only an inspection tells the ports of a node that does not run.
+        let inspections = listed.into_iter().filter_map(|container| container.id).map(|id| self.inspect_node(id));
+        let mut nodes: Vec<NodeContainer> = try_join_all(inspections).await?.into_iter().flatten().collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(nodes)
+    }
+
+    /// `None` when the node went away since it was listed.
+    async fn inspect_node(&self, id: String) -> Result<Option<NodeContainer>, DockerError> {
+        match self.client.inspect_container(&id, None::<InspectContainerOptions>).await {
+            Ok(inspected) => Ok(Some(node(id, inspected))),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(DockerError::request(format!("inspect container {id}"))(error)),
+        }
+    }
+
+    /// Starts a container; one that runs already is left alone.
+    ///
+    /// # Errors
+    /// When the engine refuses: most often because a published port is taken.
+    pub async fn start(&self, container: &str) -> Result<(), DockerError> {
+        let started = self.client.start_container(container, None::<StartContainerOptions>).await;
+        started.map_err(DockerError::request(format!("start container {container}")))
+    }
+
+    /// Stops a container, by force after 30 seconds; one that does not run is left alone.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn stop(&self, container: &str) -> Result<(), DockerError> {
+        let options = StopContainerOptions { t: Some(STOP_SECONDS), ..StopContainerOptions::default() };
+        let stopped = self.client.stop_container(container, Some(options)).await;
+        stopped.map_err(DockerError::request(format!("stop container {container}")))
+    }
+
+    /// Freezes a running container in memory.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the container does not run.
+    pub async fn pause(&self, container: &str) -> Result<(), DockerError> {
+        let paused = self.client.pause_container(container).await;
+        paused.map_err(DockerError::request(format!("pause container {container}")))
+    }
+
+    /// Thaws a paused container.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the container is not paused.
+    pub async fn unpause(&self, container: &str) -> Result<(), DockerError> {
+        let resumed = self.client.unpause_container(container).await;
+        resumed.map_err(DockerError::request(format!("unpause container {container}")))
+    }
+
+    /// Removes a container by force, with its anonymous volumes where wanted; one that is gone is left alone.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove(&self, container: &str, with_volumes: bool) -> Result<(), DockerError> {
+        let options = RemoveContainerOptions { v: with_volumes, force: true, link: false };
+        let removed = self.client.remove_container(container, Some(options)).await;
+        match removed.map_err(DockerError::request(format!("remove container {container}"))) {
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn node(id: String, inspected: ContainerInspectResponse) -> NodeContainer {
+    let config = inspected.config.unwrap_or_default();
+    let mut labels = config.labels.unwrap_or_default();
+    let settings = inspected.network_settings.unwrap_or_default();
+    // What was asked for, then what is: a running container may have been given ports that were left to Docker.
+    let wanted = inspected.host_config.and_then(|host| host.port_bindings);
+    let published = [wanted, settings.ports].into_iter().flatten().flat_map(published).collect();
+    let address = settings.networks.unwrap_or_default().remove(NETWORK).and_then(|network| network.ip_address);
+    NodeContainer {
+        name: inspected.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        cluster: labels.remove(CLUSTER_LABEL).unwrap_or_default(),
+        role: labels.remove(ROLE_LABEL).unwrap_or_default(),
+        id,
+        state: state(inspected.state.and_then(|state| state.status)),
+        image: config.image.unwrap_or_default(),
+        published,
+        mounts: inspected.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+        address: address.and_then(|address| address.parse().ok()),
+    }
+}
+
+fn state(status: Option<ContainerStateStatusEnum>) -> State {
+    use ContainerStateStatusEnum::{CREATED, PAUSED, RESTARTING, RUNNING, STOPPING};
+    match status {
+        Some(RUNNING | RESTARTING | STOPPING) => State::Running,
+        Some(PAUSED) => State::Paused,
+        Some(CREATED) => State::Created,
+        _ => State::Stopped,
+    }
+}
+
+fn mount(point: bollard::models::MountPoint) -> Mount {
+    Mount { source: point.source.unwrap_or_default(), destination: point.destination.unwrap_or_default() }
+}
+
+/// The TCP ports of a map such as `80/tcp -> [127.0.0.1:8080]`; the first place of each, without those still open.
+fn published(ports: PortMap) -> BTreeMap<u16, Published> {
+    let places = ports.into_iter().filter_map(|(port, bindings)| {
+        let port = port.strip_suffix("/tcp")?.parse().ok()?;
+        let binding = bindings?.into_iter().next()?;
+        // No address means all of them.
+        let address = binding.host_ip.and_then(|ip| ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let host_port = binding.host_port?.parse().ok().filter(|port| *port != 0)?;
+        Some((port, Published { address, port: host_port }))
+    });
+    places.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_node_as_docker_describes_it() {
+        let text = r#"{
+            "Name": "/tunes-control-plane",
+            "State": {"Status": "exited"},
+            "Config": {"Image": "kindest/node:v1.34.2", "Labels": {"io.x-k8s.kind.cluster": "tunes", "io.x-k8s.kind.role": "control-plane"}},
+            "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "0"}], "53/udp": [{"HostPort": "53"}]}},
+            "Mounts": [{"Type": "volume", "Source": "/var/lib/docker/volumes/x/_data", "Destination": "/var"}],
+            "NetworkSettings": {"Ports": {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40001"}], "30000/tcp": null}, "Networks": {"kind": {"IPAddress": ""}}}
+        }"#;
+        let node = node("1".to_owned(), serde_json::from_str(text).unwrap());
+        let place = |port| Published { address: Ipv4Addr::LOCALHOST.into(), port };
+        let expected = NodeContainer {
+            name: "tunes-control-plane".to_owned(),
+            cluster: "tunes".to_owned(),
+            role: "control-plane".to_owned(),
+            id: "1".to_owned(),
+            state: State::Stopped,
+            image: "kindest/node:v1.34.2".to_owned(),
+            published: BTreeMap::from([(80, place(8080)), (6443, place(40001))]),
+            mounts: vec![Mount {
+                source: "/var/lib/docker/volumes/x/_data".to_owned(),
+                destination: "/var".to_owned(),
+            }],
+            address: None,
+        };
+        assert_eq!(node, expected);
+    }
+}

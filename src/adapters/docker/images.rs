@@ -1,0 +1,140 @@
+//! Images on the engine.
+
+use std::collections::HashMap;
+
+use bollard::{auth::DockerCredentials, errors::Error, models::CreateImageInfo, query_parameters::CreateImageOptions};
+use futures::TryStreamExt;
+
+use super::{Docker, DockerError, error::reason};
+use crate::{adapters::credentials::RegistryCredential, domain::ImageReference};
+
+/// How far a pull is. The totals grow while the engine learns of more layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PullProgress {
+    pub layers_done: usize,
+    pub layers_total: usize,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+}
+
+/// One layer's download.
+#[derive(Debug, Default)]
+struct Layer {
+    done: bool,
+    current: u64,
+    total: u64,
+}
+
+impl Docker {
+    /// Whether the engine has the image under this reference.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn has_image(&self, reference: &str) -> Result<bool, DockerError> {
+        match self.client.inspect_image(reference).await {
+            Ok(_) => Ok(true),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(DockerError::request(format!("look for the image {reference}"))(error)),
+        }
+    }
+
+    /// Pulls an image; `on_progress` sees how far it is, at each word of the engine.
+    ///
+    /// # Errors
+    /// When the registry does not have it, does not give it, or cannot be reached.
+    pub async fn pull_image(
+        &self,
+        image: &ImageReference,
+        credential: Option<&RegistryCredential>,
+        mut on_progress: impl FnMut(PullProgress),
+    ) -> Result<(), DockerError> {
+        let reference = with_version(image);
+        let options = CreateImageOptions { from_image: Some(reference), ..CreateImageOptions::default() };
+        let mut words = std::pin::pin!(self.client.create_image(Some(options), None, credential.map(login)));
+        let failed = |why: String| DockerError::Pull { image: image.to_string(), why };
+        let mut layers = HashMap::new();
+        while let Some(word) = words.try_next().await.map_err(|error| failed(reason(&error)))? {
+            if let Some(error) = word.error_detail {
+                return Err(failed(error.message.unwrap_or_default()));
+            }
+            note(&mut layers, word);
+            on_progress(progress(&layers));
+        }
+        Ok(())
+    }
+}
+
+/// The reference in full: without a tag or digest the engine would pull every tag.
+fn with_version(image: &ImageReference) -> String {
+    match (&image.tag, &image.digest) {
+        (None, None) => format!("{image}:latest"),
+        _ => image.to_string(),
+    }
+}
+
+fn login(credential: &RegistryCredential) -> DockerCredentials {
+    let (username, password, identity_token) = credential.for_engine();
+    DockerCredentials {
+        username,
+        password,
+        identitytoken: identity_token,
+        serveraddress: Some(credential.key()),
+        ..DockerCredentials::default()
+    }
+}
+
+fn note(layers: &mut HashMap<String, Layer>, word: CreateImageInfo) {
+    let (Some(id), Some(status)) = (word.id, word.status) else { return };
+    // The word `Pulling from library/redis` comes with the tag as its id.
+    if status.starts_with("Pulling from") {
+        return;
+    }
+    let layer = layers.entry(id).or_default();
+    layer.done |= status == "Pull complete" || status == "Already exists";
+    let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    if let Some(detail) = word.progress_detail.filter(|_| status == "Downloading") {
+        layer.current = number(detail.current).unwrap_or(layer.current);
+        layer.total = number(detail.total).unwrap_or(layer.total);
+    }
+    if status == "Download complete" || layer.done {
+        layer.current = layer.total;
+    }
+}
+
+fn progress(layers: &HashMap<String, Layer>) -> PullProgress {
+    layers.values().fold(PullProgress::default(), |sum, layer| PullProgress {
+        layers_done: sum.layers_done + usize::from(layer.done),
+        layers_total: sum.layers_total + 1,
+        bytes_done: sum.bytes_done + layer.current,
+        bytes_total: sum.bytes_total + layer.total,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_summed_over_layers() {
+        let words = [
+            r#"{"status": "Pulling from library/redis", "id": "7.0"}"#,
+            r#"{"status": "Already exists", "progressDetail": {}, "id": "a"}"#,
+            r#"{"status": "Downloading", "progressDetail": {"current": 10, "total": 100}, "id": "b"}"#,
+            r#"{"status": "Downloading", "progressDetail": {"current": 50, "total": 50}, "id": "c"}"#,
+            r#"{"status": "Extracting", "progressDetail": {"current": 1, "total": 50}, "id": "c"}"#,
+            r#"{"status": "Digest: sha256:1"}"#,
+        ];
+        let mut layers = HashMap::new();
+        for word in words {
+            note(&mut layers, serde_json::from_str(word).unwrap());
+        }
+        let expected = PullProgress { layers_done: 1, layers_total: 3, bytes_done: 60, bytes_total: 150 };
+        assert_eq!(progress(&layers), expected);
+    }
+
+    #[test]
+    fn a_reference_without_a_version_is_latest() {
+        let full = |text: &str| with_version(&ImageReference::parse(text).unwrap());
+        assert_eq!((full("redis").as_str(), full("redis:7").as_str()), ("redis:latest", "redis:7"));
+    }
+}

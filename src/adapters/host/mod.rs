@@ -1,0 +1,148 @@
+//! Facts of this machine: kernel limits, ports, the resolver, the versions of tools.
+
+mod listeners;
+
+use std::{
+    ffi::OsStr,
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use semver::Version;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{ProcessError, Tool};
+use crate::domain::{
+    ports::PortState,
+    preflight::{Inotify, RESOLVER_PROBE, Resolver, Tool as ToolFact, ToolVersion},
+};
+
+/// How long a listener on this machine may take to accept.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a tool may take to say its version, the resolver to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Kernel limits on watched files; `None` where the kernel is not Linux.
+pub fn inotify() -> Option<Inotify> {
+    let limit = |name: &str| std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?.trim().parse().ok();
+    Some(Inotify { watches: limit("max_user_watches")?, instances: limit("max_user_instances")? })
+}
+
+/// Whether Docker can publish `port` on 127.0.0.1.
+///
+/// A rootless engine may bind what this user may; any other engine binds as root, so a port that is forbidden to this
+/// user and that nobody answers on is free to it.
+pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    // Asked first: some systems let a second program bind one address of a port that another holds on all of them.
+    if TcpStream::connect_timeout(&address, CONNECT_PATIENCE).is_ok() {
+        return PortState::Taken { by: listeners::holder(port) };
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => PortState::Free,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && engine_is_rootless => PortState::Forbidden,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => PortState::Free,
+        Err(_) => PortState::Taken { by: listeners::holder(port) },
+    }
+}
+
+/// What the system's resolver says of names below `localhost`.
+pub async fn resolver() -> Resolver {
+    let lookup = tokio::net::lookup_host((RESOLVER_PROBE, 80));
+    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup).await else { return Resolver::Unknown };
+    let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    match addresses.as_slice() {
+        [] => Resolver::Unknown,
+        all if all.iter().all(std::net::IpAddr::is_loopback) => Resolver::Loopback,
+        _ => Resolver::Elsewhere(addresses),
+    }
+}
+
+/// The programs to be started, by name or path.
+#[derive(Debug, Clone, Copy)]
+pub struct Programs<'a> {
+    pub docker: &'a OsStr,
+    pub kind: &'a OsStr,
+    pub helm: &'a OsStr,
+}
+
+/// The versions of the tools that cmdr starts, asked side by side.
+pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<ToolFact> {
+    let (docker, kind, helm) = tokio::join!(
+        version(programs.docker, &["--version"], cancel),
+        version(programs.kind, &["version", "--quiet"], cancel),
+        version(programs.helm, &["version", "--template", "{{.Version}}"], cancel),
+    );
+    [("docker", docker), ("kind", kind), ("helm", helm)].map(|(name, version)| ToolFact { name, version }).into()
+}
+
+async fn version(program: &OsStr, args: &[&str], cancel: &CancellationToken) -> ToolVersion {
+    match tokio::time::timeout(PATIENCE, Tool::new(program).args(args).run(cancel)).await {
+        Ok(Ok(output)) => {
+            let unreadable = || ToolVersion::Unreadable(output.stdout.trim().to_owned());
+            find_version(&output.stdout).map_or_else(unreadable, ToolVersion::Found)
+        }
+        Ok(Err(ProcessError::NotFound { .. })) => ToolVersion::Missing,
+        Ok(Err(error)) => ToolVersion::Unreadable(error.to_string()),
+        Err(_) => ToolVersion::Unreadable("nothing".to_owned()),
+    }
+}
+
+/// The first word that is a version, with or without a `v`: `v4.0.1`, `Docker version 28.2.2, build e6534b4`.
+fn find_version(text: &str) -> Option<Version> {
+    let words = text.split(|c: char| c.is_whitespace() || c == ',');
+    words.map(|word| word.strip_prefix('v').unwrap_or(word)).find_map(|word| Version::parse(word).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_tools_say() {
+        let found = |text: &str| find_version(text).map(|version| version.to_string());
+        assert_eq!(found("Docker version 28.2.2, build e6534b4\n").as_deref(), Some("28.2.2"));
+        assert_eq!(found("v4.0.1").as_deref(), Some("4.0.1"));
+        assert_eq!(found("kind v0.30.0 go1.24.6 linux/amd64").as_deref(), Some("0.30.0"));
+        assert_eq!(found("0.31.0-alpha+abc\n").as_deref(), Some("0.31.0-alpha+abc"));
+        assert_eq!(found("unknown"), None);
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_found_missing_or_unreadable() {
+        let cancel = CancellationToken::new();
+        let say =
+            |text: &'static str| version(OsStr::new("echo"), std::slice::from_ref(Box::leak(Box::new(text))), &cancel);
+        assert_eq!(say("v1.2.3").await, ToolVersion::Found(Version::new(1, 2, 3)));
+        assert_eq!(say("none").await, ToolVersion::Unreadable("none".to_owned()));
+        assert_eq!(version(OsStr::new("no-such-tool"), &[], &cancel).await, ToolVersion::Missing);
+    }
+
+    #[test]
+    fn a_port_is_free_or_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let PortState::Taken { by } = port_state(port, false) else { panic!("a listener was overlooked") };
+        if cfg!(target_os = "linux") {
+            assert!(by.is_some_and(|by| by.contains("process")));
+        }
+        drop(listener);
+        assert!(port_state(port, false).is_free());
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_takes_this_one_too() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(matches!(port_state(port, true), PortState::Taken { .. }));
+    }
+
+    #[tokio::test]
+    async fn the_resolver_answers() {
+        // Either answer may be true of a machine; what must not be is a panic, or addresses that are not there.
+        assert_ne!(resolver().await, Resolver::Elsewhere(Vec::new()));
+    }
+}

@@ -1,0 +1,135 @@
+//! The user's own file, `$XDG_CONFIG_HOME/cmdr/config.yaml`:
+//!
+//! ```yaml
+//! mirrors:
+//!   images: {docker.io: https://mirror.example.com, "*": http://localhost:5000}
+//!   charts: {"oci://*": oci://mirror.example.com, "*": https://charts.example.com}
+//! ca: /etc/ssl/company.pem
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::domain::{
+    mirror::{ChartMirror, ImageMirror, InvalidMirror, Mirrors},
+    user_configuration::UserConfiguration,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum UserConfigurationError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", path.display())]
+    Syntax { path: PathBuf, message: String },
+    #[error("{}: {source}", path.display())]
+    Mirror { path: PathBuf, source: InvalidMirror },
+    #[error("{}: the CA file {} {why}", path.display(), ca.display())]
+    Ca { path: PathBuf, ca: PathBuf, why: String },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    mirrors: FileMirrors,
+    ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileMirrors {
+    images: BTreeMap<String, String>,
+    charts: BTreeMap<String, String>,
+}
+
+/// Reads the file; one that is not there is an empty one.
+///
+/// # Errors
+/// When it cannot be read, is not the YAML that is expected, or names what is no mirror.
+pub fn read(path: &Path) -> Result<UserConfiguration, UserConfigurationError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(UserConfiguration::default()),
+        Err(source) => Err(UserConfigurationError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfigurationError> {
+    // An empty document, or one of comments alone, is null: it says nothing, and that is allowed.
+    let file: Option<File> = serde_saphyr::from_str(text)
+        .map_err(|error| UserConfigurationError::Syntax { path: path.to_owned(), message: error.to_string() })?;
+    let File { mirrors, ca } = file.unwrap_or_default();
+    let wrong = |source| UserConfigurationError::Mirror { path: path.to_owned(), source };
+    let images = mirrors.images.iter().map(|(host, url)| ImageMirror::new(host, url)).collect::<Result<_, _>>();
+    let charts = mirrors.charts.iter().map(|(prefix, url)| ChartMirror::new(prefix, url)).collect::<Result<_, _>>();
+    let mirrors = Mirrors { images: images.map_err(wrong)?, charts: charts.map_err(wrong)? };
+    // Relative to the file, as everybody expects of a configuration file.
+    let ca = ca.map(|ca| path.parent().unwrap_or(Path::new("")).join(ca));
+    Ok(UserConfiguration { mirrors, ca })
+}
+
+/// Reads the certificates of a company's CA as PEM text.
+///
+/// # Errors
+/// When the file named in `path` cannot be read, or holds no certificate.
+pub fn read_ca(path: &Path, ca: &Path) -> Result<String, UserConfigurationError> {
+    let wrong = |why: String| UserConfigurationError::Ca { path: path.to_owned(), ca: ca.to_owned(), why };
+    let text = std::fs::read_to_string(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    if text.contains("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY-----") {
+        return Ok(text);
+    }
+    Err(wrong("is expected to hold certificates in PEM form, and no private key".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<UserConfiguration, UserConfigurationError> {
+        parse(Path::new("/home/me/config.yaml"), text)
+    }
+
+    #[test]
+    fn reads_mirrors_and_ca() {
+        let text = "mirrors:\n  images: {docker.io: 'http://m:5000', '*': 'http://n'}\n  charts: {'*': 'http://c'}\nca: ca.pem\n";
+        let configuration = parsed(text).unwrap();
+        assert_eq!(configuration.mirrors.images.len(), 2);
+        assert_eq!(configuration.mirrors.chart_url("https://a/b"), "http://c");
+        assert_eq!(configuration.ca, Some(PathBuf::from("/home/me/ca.pem")));
+    }
+
+    #[test]
+    fn an_empty_or_absent_file_says_nothing() {
+        for text in ["", "# later\n", "{}\n"] {
+            assert_eq!(parsed(text).unwrap(), UserConfiguration::default(), "{text:?}");
+        }
+        assert_eq!(read(Path::new("/no/such/config.yaml")).unwrap(), UserConfiguration::default());
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let message = |text: &str| parsed(text).unwrap_err().to_string();
+        let unknown = message("mirrors:\n  image: {}\n");
+        assert!(unknown.contains("/home/me/config.yaml") && unknown.contains("image"), "{unknown}");
+        assert!(unknown.contains("line 2") || unknown.contains("2:3"), "{unknown}");
+        let url = message("mirrors: {images: {docker.io: mirror}}\n");
+        assert!(url.contains("'mirror' is no mirror's URL"), "{url}");
+    }
+
+    #[test]
+    fn a_ca_is_certificates_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let read = |text: &str| {
+            std::fs::write(&ca, text).unwrap();
+            read_ca(Path::new("config.yaml"), &ca)
+        };
+        assert!(read("-----BEGIN CERTIFICATE-----\n").is_ok());
+        assert!(read("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n").is_err());
+        let error = read_ca(Path::new("config.yaml"), Path::new("/no/such.pem")).unwrap_err().to_string();
+        assert!(error.starts_with("config.yaml: the CA file /no/such.pem cannot be read: "), "{error}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Files that a node needs so that containerd takes images from mirrors and trusts a company's CA.
+//!
+//! Read afresh by containerd at each pull (`core/remotes/docker/config/hosts.go`), so a change needs no restart.
+
+use std::{fmt::Write, net::Ipv4Addr};
+
+use super::mirror::ImageMirror;
+
+/// Where containerd looks for a folder for each registry, once its `config_path` says so.
+pub const HOSTS_FOLDER: &str = "/etc/containerd/certs.d";
+/// The company's CA inside a node: PEM, one or more certificates.
+pub const CA_FILE: &str = "/etc/containerd/certs.d/cmdr-ca.crt";
+
+/// A file inside a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFile {
+    /// Absolute.
+    pub path: String,
+    pub content: String,
+}
+
+/// containerd's `hosts.toml` for one registry: its mirrors in order, then the registry itself.
+///
+/// No `server` is written: containerd then asks the registry itself last, and knows best how (`docker.io` answers at
+/// registry-1.docker.io, `localhost:5000` without TLS); in `_default` there is no one server to write. A `ca` at the
+/// top is for the registry itself. A mirror on plain HTTP gets none: containerd would then try TLS first.
+pub fn hosts_toml(mirrors: &[&ImageMirror], gateway: Ipv4Addr, ca_path: Option<&str>) -> String {
+    let ca = ca_path.map(|path| format!("ca = \"{path}\"\n")).unwrap_or_default();
+    let mut text = ca.clone();
+    for mirror in mirrors {
+        let url = mirror.url_from_node(gateway);
+        let separator = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(text, "{separator}[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+        if url.starts_with("https://") {
+            text.push_str(&ca);
+        }
+        // Registries that proxy others below a path of their own API, as Harbor does (`https://HOST/v2/PROJECT`).
+        if url.contains("/v2/") {
+            text.push_str("override_path = true\n");
+        }
+    }
+    text
+}
+
+/// Every file that the mirrors and the CA need. containerd reads `_default` only for hosts without a folder of their
+/// own, so the CA stands in each.
+pub fn node_files(mirrors: &[ImageMirror], ca_pem: Option<&str>, gateway: Ipv4Addr) -> Vec<NodeFile> {
+    let ca_path = ca_pem.map(|_| CA_FILE);
+    let mut folders: Vec<&str> = mirrors.iter().map(ImageMirror::folder).collect();
+    if ca_pem.is_some() {
+        folders.push("_default");
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    let ca = ca_pem.map(|pem| NodeFile { path: CA_FILE.to_owned(), content: pem.to_owned() });
+    let hosts = folders.into_iter().map(|folder| {
+        let own: Vec<&ImageMirror> = mirrors.iter().filter(|mirror| mirror.folder() == folder).collect();
+        let path = format!("{HOSTS_FOLDER}/{folder}/hosts.toml");
+        NodeFile { path, content: hosts_toml(&own, gateway, ca_path) }
+    });
+    ca.into_iter().chain(hosts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
+
+    fn text(files: &[NodeFile]) -> String {
+        files.iter().flat_map(|file| ["--- ", &file.path, "\n", &file.content]).collect()
+    }
+
+    #[test]
+    fn mirrors_without_a_ca() {
+        let list = "docker.io=http://localhost:5000,docker.io=https://m.example.com,*=https://h.example.com/v2/all";
+        let mirrors = ImageMirror::parse_list(list).unwrap();
+        insta::assert_snapshot!(text(&node_files(&mirrors, None, GATEWAY)), @r#"
+        --- /etc/containerd/certs.d/_default/hosts.toml
+        [host."https://h.example.com/v2/all"]
+        capabilities = ["pull", "resolve"]
+        override_path = true
+        --- /etc/containerd/certs.d/docker.io/hosts.toml
+        [host."http://172.18.0.1:5000"]
+        capabilities = ["pull", "resolve"]
+
+        [host."https://m.example.com"]
+        capabilities = ["pull", "resolve"]
+        "#);
+    }
+
+    #[test]
+    fn a_ca_is_trusted_for_every_registry() {
+        let mirrors = ImageMirror::parse_list("docker.io=https://m.example.com").unwrap();
+        insta::assert_snapshot!(text(&node_files(&mirrors, Some("PEM\n"), GATEWAY)), @r#"
+        --- /etc/containerd/certs.d/cmdr-ca.crt
+        PEM
+        --- /etc/containerd/certs.d/_default/hosts.toml
+        ca = "/etc/containerd/certs.d/cmdr-ca.crt"
+        --- /etc/containerd/certs.d/docker.io/hosts.toml
+        ca = "/etc/containerd/certs.d/cmdr-ca.crt"
+
+        [host."https://m.example.com"]
+        capabilities = ["pull", "resolve"]
+        ca = "/etc/containerd/certs.d/cmdr-ca.crt"
+        "#);
+    }
+
+    #[test]
+    fn nothing_wanted_is_nothing_written() {
+        assert_eq!(node_files(&[], None, GATEWAY), []);
+    }
+}

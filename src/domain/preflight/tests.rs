@@ -1,0 +1,128 @@
+use std::fmt::Write;
+
+use super::*;
+
+fn facts() -> Facts {
+    let found = |name, version: &str| Tool { name, version: ToolVersion::Found(Version::parse(version).unwrap()) };
+    Facts {
+        engine: Ok(Engine {
+            version: "28.2.2".to_owned(),
+            memory_bytes: 8 << 30,
+            cpus: 4,
+            rootless: false,
+            virtual_machine: false,
+            os_type: "linux".to_owned(),
+            operating_system: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+            cgroup_version: Some(2),
+            cgroup_driver: "systemd".to_owned(),
+            root_folder: "/var/lib/docker".to_owned(),
+        }),
+        requested: Requested { memory_bytes: 1 << 30, cpu_millis: 500 },
+        free_disk_bytes: Some(50 << 30),
+        inotify: Some(Inotify { watches: 524_288, instances: 512 }),
+        ports: vec![(80, PortState::Free), (443, PortState::Free)],
+        resolver: Resolver::Loopback,
+        tools: vec![found("docker", "28.2.2"), found("kind", "0.30.0"), found("helm", "4.0.0")],
+        kubernetes: Some("1.34.2".to_owned()),
+        operating_system: "linux".to_owned(),
+    }
+}
+
+/// The findings that are not fine, one a line.
+fn problems(change: impl FnOnce(&mut Facts)) -> String {
+    let mut facts = facts();
+    change(&mut facts);
+    let bad = check(&facts).into_iter().filter(|finding| finding.status != Status::Ok);
+    bad.fold(String::new(), |mut text, finding| {
+        let Finding { check, status, what, why, remedy } = finding;
+        let _ = writeln!(text, "{check} {status}: {what}; {why}; {remedy}");
+        text
+    })
+}
+
+fn engine(change: impl FnOnce(&mut Engine)) -> impl FnOnce(&mut Facts) {
+    |facts| change(facts.engine.as_mut().unwrap())
+}
+
+fn tool(name: &'static str, version: ToolVersion) -> impl FnOnce(&mut Facts) {
+    move |facts| facts.tools = vec![Tool { name, version }]
+}
+
+#[test]
+fn a_good_machine_has_no_problems() {
+    assert_eq!(problems(|_| ()), "");
+    assert!(check(&facts()).len() >= 10);
+}
+
+#[test]
+fn an_absent_engine_is_explained_and_ends_the_checks_on_it() {
+    let absent = EngineAbsent { why: "nobody listens".to_owned(), remedy: "start Docker".to_owned() };
+    let text = problems(|facts| facts.engine = Err(absent));
+    insta::assert_snapshot!(text, @"docker failure: no Docker engine answers; nobody listens; start Docker");
+}
+
+#[test]
+fn the_engine_must_do() {
+    insta::assert_snapshot!(problems(engine(|engine| engine.os_type = "windows".to_owned())), @"docker failure: Docker 28.2.2 (Debian GNU/Linux 12 (bookworm)); it runs windows containers, and kind's nodes are Linux; switch Docker to Linux containers");
+    insta::assert_snapshot!(problems(engine(|engine| engine.version = "19.3.1".to_owned())), @"docker failure: Docker 19.3.1 (Debian GNU/Linux 12 (bookworm)); kind's nodes need Docker 20.10.0 or later; update Docker");
+    // Debian writes what is no semantic version (`20.10.24+dfsg1` is one, `5:20.10` is not): no reason to refuse it.
+    assert_eq!(problems(engine(|engine| engine.version = "5:20.10".to_owned())), "");
+}
+
+#[test]
+fn memory_is_held_against_the_requests() {
+    insta::assert_snapshot!(problems(engine(|engine| engine.memory_bytes = 2 << 30)), @"memory failure: Docker has 2.0 GiB, 2.5 GiB are asked for; projects request 1.0 GiB and the platform needs 1.5 GiB: the last pods will stay Pending; leave projects out (cmdr up --without PROJECT) or lower their requests");
+    assert!(
+        problems(engine(|engine| (engine.memory_bytes, engine.virtual_machine) = (2 << 30, true)))
+            .contains("virtual machine")
+    );
+    assert!(problems(|facts| facts.requested.cpu_millis = 4001).starts_with("cpu failure"));
+}
+
+#[test]
+fn cgroups_must_suit_kubernetes_and_rootless() {
+    let v1 = |facts: &mut Facts| facts.engine.as_mut().unwrap().cgroup_version = Some(1);
+    assert_eq!(problems(v1), "");
+    let text = problems(|facts| {
+        v1(facts);
+        facts.kubernetes = Some("v1.35".to_owned());
+    });
+    insta::assert_snapshot!(text, @r#"cgroups failure: cgroup v1; the kubelet of Kubernetes 1.35 and later does not start on it; boot the kernel with systemd.unified_cgroup_hierarchy=1, for cgroup v2, or write 'kubernetes: "1.34"' into the environment"#);
+    let rootless = |engine: &mut Engine| (engine.cgroup_version, engine.rootless) = (Some(1), true);
+    assert!(problems(engine(rootless)).starts_with("cgroups failure: cgroup v1; a rootless Docker"));
+}
+
+#[test]
+fn disk_and_inotify_have_minimums() {
+    assert!(problems(|facts| facts.free_disk_bytes = Some(6 << 30)).starts_with("disk warning: 6.0 GiB free"));
+    assert!(problems(|facts| facts.free_disk_bytes = Some(4 << 30)).starts_with("disk failure: 4.0 GiB free"));
+    assert_eq!(problems(|facts| facts.free_disk_bytes = None), "");
+    let low = Inotify { watches: 8192, instances: 128 };
+    insta::assert_snapshot!(problems(|facts| facts.inotify = Some(low)), @"inotify warning: 8192 watches and 128 instances for a user; pods fail with 'too many open files' when these run out; sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512, and the same in /etc/sysctl.d/99-cmdr.conf to keep it");
+}
+
+#[test]
+fn tools_have_minimums_and_one_version_is_broken() {
+    let found = |text: &str| ToolVersion::Found(Version::parse(text).unwrap());
+    for good in ["3.20.0", "4.0.0", "4.2.0", "4.2.2"] {
+        assert_eq!(problems(tool("helm", found(good))), "", "{good}");
+    }
+    assert!(
+        problems(tool("helm", found("3.19.4"))).starts_with("helm failure: helm 3.19.4; 3.20.0 or later is needed")
+    );
+    assert!(problems(tool("helm", found("4.2.1"))).starts_with("helm failure: helm 4.2.1; it hangs"));
+    assert!(problems(tool("kind", found("0.26.0"))).starts_with("kind failure"));
+    assert!(problems(tool("kind", ToolVersion::Missing)).starts_with("kind failure: kind is not installed"));
+    assert!(problems(tool("docker", ToolVersion::Unreadable("?".to_owned()))).starts_with("docker warning"));
+}
+
+#[test]
+fn ports_and_resolver_warn() {
+    let taken = PortState::Taken { by: Some("nginx".to_owned()) };
+    let text = problems(|facts| facts.ports = vec![(80, taken), (443, PortState::Forbidden)]);
+    assert!(text.starts_with("ports warning: port 80 on 127.0.0.1 is taken by nginx"), "{text}");
+    assert!(text.contains("ports warning: port 443 on 127.0.0.1 is forbidden to a rootless Docker"), "{text}");
+    assert!(problems(|facts| facts.resolver = Resolver::Unknown).starts_with("resolver warning"));
+    let elsewhere = Resolver::Elsewhere(vec!["192.0.2.1".parse().unwrap()]);
+    assert!(problems(|facts| facts.resolver = elsewhere).contains("for 192.0.2.1"));
+}

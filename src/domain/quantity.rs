@@ -1,0 +1,118 @@
+//! Kubernetes quantities: `128Mi`, `1.5G`, `100m`, `2e3`.
+
+/// Digits after the point that are kept: Kubernetes itself keeps nanos.
+const FRACTION_DIGITS: usize = 9;
+const NANOS: u128 = 1_000_000_000;
+
+/// A text that Kubernetes would refuse as a quantity, or that is negative or too large.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no quantity such as 128Mi, 1.5G, 100m or 2")]
+pub struct InvalidQuantity(pub String);
+
+/// An amount of memory in bytes, rounded up.
+///
+/// # Errors
+/// When `text` is no quantity.
+pub fn parse_memory_bytes(text: &str) -> Result<u64, InvalidQuantity> {
+    rounded_up(text, 1)
+}
+
+/// An amount of CPU in thousandths of a core, rounded up.
+///
+/// # Errors
+/// When `text` is no quantity.
+pub fn parse_cpu_millis(text: &str) -> Result<u64, InvalidQuantity> {
+    rounded_up(text, 1000)
+}
+
+/// `text` in units of `1 / parts`, rounded up.
+fn rounded_up(text: &str, parts: u128) -> Result<u64, InvalidQuantity> {
+    let wrong = || InvalidQuantity(text.to_owned());
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let nanos = nanos(number).ok_or_else(wrong)?;
+    let (times, over) = factor(suffix).ok_or_else(wrong)?;
+    let scaled = nanos.checked_mul(times).and_then(|value| value.checked_mul(parts)).ok_or_else(wrong)?;
+    u64::try_from(scaled.div_ceil(NANOS * over)).map_err(|_| wrong())
+}
+
+/// A plain decimal number times 10^9; what lies behind the ninth digit is dropped.
+fn nanos(number: &str) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    let kept: String = fraction.chars().chain(std::iter::repeat('0')).take(FRACTION_DIGITS).collect();
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    whole.checked_mul(NANOS)?.checked_add(kept.parse().ok()?)
+}
+
+/// What a suffix multiplies with and divides by.
+fn factor(suffix: &str) -> Option<(u128, u128)> {
+    const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    const DECIMAL: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
+    const SMALL: [(&str, u128); 3] = [("m", 1000), ("u", 1_000_000), ("n", NANOS)];
+    let power = |names: &[&str], base: u128| {
+        let index = names.iter().position(|name| *name == suffix)?;
+        Some((base.pow(u32::try_from(index + 1).ok()?), 1))
+    };
+    if suffix.is_empty() {
+        return Some((1, 1));
+    }
+    power(&BINARY, 1024)
+        .or_else(|| power(&DECIMAL, 1000))
+        .or_else(|| SMALL.iter().find(|(name, _)| *name == suffix).map(|(_, over)| (1, *over)))
+        .or_else(|| exponent(suffix))
+}
+
+/// `e3`, `E3`, `e+3` or `e-3`: a power of ten.
+fn exponent(suffix: &str) -> Option<(u128, u128)> {
+    let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    let value = 10u128.checked_pow(power.unsigned_abs()).filter(|_| power.unsigned_abs() <= 18)?;
+    Some(if power < 0 { (1, value) } else { (value, 1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_memory() {
+        for (text, bytes) in [
+            ("128Mi", 134_217_728),
+            ("1Gi", 1_073_741_824),
+            ("1.5G", 1_500_000_000),
+            ("1.5Gi", 1_610_612_736),
+            ("512", 512),
+            ("1e3", 1000),
+            ("2E2", 200),
+            ("1E", 1_000_000_000_000_000_000),
+            ("100m", 1),
+            (".5k", 500),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_memory_bytes(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_cpu() {
+        for (text, millis) in [("100m", 100), ("2", 2000), ("0.5", 500), ("1.0001", 1001), ("250000u", 250)] {
+            assert_eq!(parse_cpu_millis(text), Ok(millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for text in ["", "Mi", ".", "1.2.3", "-1", "1 Gi", "1KB", "1ki", "e3", "1e99", "99999999999999999999999Ei"] {
+            assert!(parse_memory_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "[0-9.eEkKMGTPimun+-]{0,30}") {
+            let _ = (parse_memory_bytes(&text), parse_cpu_millis(&text));
+        }
+    }
+}
