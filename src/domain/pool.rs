@@ -44,6 +44,13 @@ impl Subnet {
     }
 }
 
+impl Subnet {
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+        u32::from(address) & mask == u32::from(self.address) & mask
+    }
+}
+
 impl Pool {
     /// The slice for a cluster: the one its name hashes to, or the next that none of `taken` overlaps.
     ///
@@ -77,10 +84,6 @@ impl Pool {
     pub fn parse(range: &str) -> Option<Self> {
         let (first, last) = range.split_once('-')?;
         Some(Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? })
-    }
-
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        (self.first..=self.last).contains(&address)
     }
 }
 

@@ -9,6 +9,8 @@ use crate::domain::{Diagnosis, Name};
 pub const INGRESS: &str = "traefik";
 /// The release that gives LoadBalancer services their addresses.
 pub const LOAD_BALANCER: &str = "metallb";
+/// Where MetalLB looks for its pools.
+pub const LOAD_BALANCER_NAMESPACE: &str = "metallb-system";
 
 /// A whole environment as it should be.
 #[derive(Debug, Clone, Default)]

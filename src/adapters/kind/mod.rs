@@ -1,5 +1,7 @@
 //! kind, which makes a cluster of Docker containers.
 
+pub mod configuration;
+
 use std::path::{Path, PathBuf};
 
 use semver::Version;
@@ -11,12 +13,22 @@ use crate::domain::Diagnosis;
 /// The oldest kind whose configuration has all that cmdr writes.
 const OLDEST: Version = Version::new(0, 27, 0);
 
+/// kind's minor version and the Kubernetes of its default node image (from kind's release notes).
+const DEFAULT_KUBERNETES: &[(u64, Version)] = &[
+    (27, Version::new(1, 32, 2)),
+    (28, Version::new(1, 33, 0)),
+    (29, Version::new(1, 33, 1)),
+    (30, Version::new(1, 34, 0)),
+    (31, Version::new(1, 35, 0)),
+    (32, Version::new(1, 36, 1)),
+];
+
 /// A kind of an accepted version, speaking to one Docker engine.
 #[derive(Debug, Clone)]
 pub struct Kind {
     program: PathBuf,
-    /// `DOCKER_HOST` for kind's own docker commands, when it is not the default.
-    docker_host: Option<String>,
+    /// The variables by which kind's own docker commands reach the engine.
+    engine: Vec<(&'static str, String)>,
     version: Version,
 }
 
@@ -50,18 +62,24 @@ impl Kind {
     ///
     /// # Errors
     /// When it is missing or too old.
-    pub async fn find(program: &Path, docker_host: Option<String>) -> Result<Self, KindError> {
+    pub async fn find(program: &Path, engine: Vec<(&'static str, String)>) -> Result<Self, KindError> {
         let asked = Tool::new(program).arg("version").run(&CancellationToken::new()).await;
         let text = match asked {
             Err(ProcessError::NotFound { .. }) => return Err(KindError::NotFound),
             other => other?.stdout,
         };
         let version = parse_version(&text)?;
-        Ok(Self { program: program.to_owned(), docker_host, version })
+        Ok(Self { program: program.to_owned(), engine, version })
     }
 
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// The node image that this kind was released with, and its Kubernetes; `None` for a kind that came after cmdr.
+    pub fn default_node(&self) -> Option<Version> {
+        let own = |(minor, _): &&(u64, Version)| *minor == self.version.minor && self.version.major == 0;
+        DEFAULT_KUBERNETES.iter().find(own).map(|(_, kubernetes)| kubernetes.clone())
     }
 
     /// Makes a cluster and writes its kubeconfig. `on_stage` hears each of kind's own stages.
@@ -115,11 +133,8 @@ impl Kind {
     fn tool(&self) -> Tool {
         let tool = Tool::new(&self.program).without_env("KIND_CLUSTER_NAME").without_env("KUBECONFIG");
         // podman and nerdctl are other engines than the one that was found.
-        let tool = tool.env("KIND_EXPERIMENTAL_PROVIDER", "docker").without_env("DOCKER_CONTEXT");
-        match &self.docker_host {
-            Some(host) => tool.env("DOCKER_HOST", host),
-            None => tool,
-        }
+        let tool = tool.env("KIND_EXPERIMENTAL_PROVIDER", "docker");
+        self.engine.iter().fold(tool, |tool, (variable, value)| tool.env(variable, value))
     }
 }
 

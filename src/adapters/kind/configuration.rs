@@ -1,0 +1,165 @@
+//! The configuration that `kind create cluster` is given: one node, tuned to be ready soon.
+
+use std::path::Path;
+
+use semver::Version;
+use serde_json::{Value, json};
+
+use crate::domain::pool::Pool;
+
+/// Where the node finds what cmdr mounts into it. The mount is also the mark by which a cluster is known as cmdr's
+/// own, and its last part names the addresses that MetalLB gives out there: both can be read while it is stopped.
+const MARK: &str = "/etc/cmdr/pool-";
+/// kubeadm patches, below the mounted folder.
+const PATCHES: &str = "patches";
+/// The node ports that Traefik's Service takes for HTTP and HTTPS, published on 127.0.0.1.
+pub const NODE_PORTS: (u16, u16) = (30080, 30443);
+/// From this version on kubeadm's own configuration has arguments as lists (kind follows it).
+const LISTED_ARGUMENTS: Version = Version::new(1, 36, 0);
+/// From this version on kubelet has both crash back-off settings.
+const CRASH_SETTINGS: Version = Version::new(1, 33, 0);
+
+/// What cannot change once a cluster is made.
+#[derive(Debug, Clone)]
+pub struct NodeSettings<'a> {
+    pub image: &'a str,
+    /// The Kubernetes of the image, when it is known: some settings came late.
+    pub kubernetes: Option<&'a Version>,
+    pub http_port: u16,
+    pub https_port: u16,
+    pub pool: Pool,
+    /// The folder on the engine's machine that is mounted at the mark.
+    pub folder: &'a Path,
+}
+
+/// The configuration in YAML's subset JSON.
+pub fn configuration(settings: &NodeSettings<'_>) -> String {
+    let published = |container: u16, host: u16| json!({"containerPort": container, "hostPort": host, "listenAddress": "127.0.0.1", "protocol": "TCP"});
+    let mark = mark(settings.pool);
+    let node = json!({
+        "role": "control-plane",
+        "image": settings.image,
+        "extraPortMappings": [
+            published(NODE_PORTS.0, settings.http_port),
+            published(NODE_PORTS.1, settings.https_port),
+        ],
+        "extraMounts": [{"hostPath": settings.folder, "containerPath": mark, "readOnly": true}],
+        "kubeadmConfigPatches": kubeadm_patches(settings.kubernetes, &mark),
+    });
+    let configuration = json!({
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"apiServerAddress": "127.0.0.1"},
+        "nodes": [node],
+        "containerdConfigPatches": CONTAINERD,
+    });
+    configuration.to_string()
+}
+
+/// Mirrors and certificates are files that can change while the node runs. The first is for containerd 1, whose name
+/// containerd 2 still takes in an old file, the second for containerd 2.
+const CONTAINERD: [&str; 2] = [
+    "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
+    "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
+];
+
+/// The mount destination that marks a node as cmdr's own.
+fn mark(pool: Pool) -> String {
+    format!("{MARK}{}", pool.range())
+}
+
+/// The pool of a node with this mount destination; `None` when it is no mark of cmdr's.
+pub fn pool_of_mark(destination: &str) -> Option<Pool> {
+    Pool::parse(destination.strip_prefix(MARK)?)
+}
+
+/// kubeadm's patches for `folder`, as file names and contents.
+pub fn node_files() -> [(&'static str, &'static str); 1] {
+    // One CoreDNS is enough for one node, and its readiness is seen within a second instead of ten.
+    let coredns = r#"{"spec": {"replicas": 1, "template": {"spec": {"containers": [
+        {"name": "coredns", "readinessProbe": {"periodSeconds": 1}}]}}}}"#;
+    [("patches/corednsdeployment+strategic.yaml", coredns)]
+}
+
+fn kubeadm_patches(kubernetes: Option<&Version>, mark: &str) -> Vec<String> {
+    let listed = kubernetes.is_some_and(|version| *version >= LISTED_ARGUMENTS);
+    let cluster = json!({
+        "kind": "ClusterConfiguration",
+        // One node needs no election, whose first try is refused and repeated after 2 s; its controllers may ask
+        // the API as fast as they can while everything starts at once.
+        "controllerManager": {"extraArgs": arguments(listed, &[
+            ("kube-api-qps", "500"), ("kube-api-burst", "1000"), ("leader-elect", "false"),
+        ])},
+        "scheduler": {"extraArgs": arguments(listed, &[("leader-elect", "false")])},
+        // A laptop's cluster survives stop and start; it need not survive a loss of power.
+        "etcd": {"local": {"extraArgs": arguments(listed, &[("unsafe-no-fsync", "true")])}},
+    });
+    let init = json!({"kind": "InitConfiguration", "patches": {"directory": format!("{mark}/{PATCHES}")}});
+    let mut kubelet = json!({
+        "kind": "KubeletConfiguration",
+        "syncFrequency": "1s",
+        "serializeImagePulls": false,
+        "maxParallelImagePulls": 10,
+    });
+    if kubernetes.is_some_and(|version| *version >= CRASH_SETTINGS) {
+        // What starts before the network's rules are there exits once, and must not wait 10 s for its second try.
+        kubelet["featureGates"] =
+            json!({"KubeletCrashLoopBackOffMax": true, "ReduceDefaultCrashLoopBackOffDecay": true});
+        kubelet["crashLoopBackOff"] = json!({"maxContainerRestartPeriod": "1s"});
+    }
+    [cluster, init, kubelet].iter().map(Value::to_string).collect()
+}
+
+fn arguments(listed: bool, arguments: &[(&str, &str)]) -> Value {
+    if listed {
+        return arguments.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    }
+    Value::Object(arguments.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Pool {
+        Pool::parse("172.18.128.0-172.18.128.31").unwrap()
+    }
+
+    fn made(kubernetes: Option<&Version>) -> Value {
+        let settings = NodeSettings {
+            image: "kindest/node:v1.34.0",
+            kubernetes,
+            http_port: 8080,
+            https_port: 8443,
+            pool: pool(),
+            folder: Path::new("/state/tunes"),
+        };
+        serde_json::from_str(&configuration(&settings)).unwrap()
+    }
+
+    #[test]
+    fn ports_are_published_on_this_machine_alone() {
+        let made = made(None);
+        let ports = made.pointer("/nodes/0/extraPortMappings").unwrap().as_array().unwrap().clone();
+        assert_eq!(ports.len(), 2);
+        assert!(ports.iter().all(|port| port["listenAddress"] == "127.0.0.1"));
+        assert_eq!(ports[0]["hostPort"], 8080);
+    }
+
+    #[test]
+    fn the_mark_tells_the_pool() {
+        let made = made(None);
+        let destination = made.pointer("/nodes/0/extraMounts/0/containerPath").unwrap().as_str().unwrap();
+        assert_eq!(pool_of_mark(destination), Some(pool()));
+        assert_eq!(pool_of_mark("/var"), None);
+    }
+
+    #[test]
+    fn settings_follow_the_version() {
+        let patches = |version| made(version).pointer("/nodes/0/kubeadmConfigPatches").unwrap().to_string();
+        assert!(!patches(None).contains("crashLoopBackOff"));
+        assert!(patches(Some(&Version::new(1, 34, 0))).contains("crashLoopBackOff"));
+        assert!(patches(Some(&Version::new(1, 34, 0))).contains(r#"\"leader-elect\":\"false\""#));
+        assert!(patches(Some(&Version::new(1, 36, 1))).contains(r#"\"name\":\"leader-elect\""#));
+    }
+}

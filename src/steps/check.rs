@@ -1,0 +1,49 @@
+//! The proof: a real request to each URL.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Runner, pause};
+use crate::{
+    domain::Diagnosis,
+    engine::{Reporter, StepFailure},
+    plan::CheckSpec,
+};
+
+/// Pods are ready before routes are known to every proxy; that takes a second or two, never this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two requests: short at first, since most routes are there at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Runner {
+    pub(super) async fn check(
+        &self,
+        check: &CheckSpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let start = Instant::now();
+        let mut wait = FIRST_PAUSE;
+        reporter.progress(check.url.clone());
+        loop {
+            let answer = self.http.status(&check.url).await;
+            let said = match answer {
+                Ok(status) if status == check.status => return Ok(Some(format!("{status} from {}", check.url))),
+                Ok(status) => format!("it answers {status}, and {} is expected", check.status),
+                Err(error) => format!("nobody answers: {error}"),
+            };
+            if start.elapsed() >= PATIENCE {
+                return Err(unproven(check, said));
+            }
+            pause(wait, cancel).await?;
+            wait = (wait * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn unproven(check: &CheckSpec, said: String) -> StepFailure {
+    let remedy = "see that the project serves this path ('check' in projects.yaml names another), and cmdr status";
+    Diagnosis::new(format!("{} does not answer as it should", check.url)).detail(said).remedy(remedy).into()
+}

@@ -1,0 +1,251 @@
+//! The local cluster: made, woken, given up, and its node prepared.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use semver::Version;
+use tokio_util::sync::CancellationToken;
+
+use super::{LOOK, pause};
+use crate::{
+    adapters::{
+        cluster::Cluster,
+        docker::{Docker, DockerError, Network, PullProgress, State, UploadFile},
+        kind::{
+            Kind, KindError,
+            configuration::{NodeSettings, configuration, node_files, pool_of_mark},
+        },
+        process::ProcessError,
+    },
+    domain::{Diagnosis, ImageReference, mirror::ImageMirror, node_files::node_files as mirror_files, pool::Pool},
+    engine::{Reporter, StepFailure},
+};
+
+/// The Docker network of kind's nodes.
+pub const NETWORK: &str = "kind";
+/// A woken node's API answers within seconds; a laptop under load needs more.
+const WAKE: Duration = Duration::from_secs(90);
+
+const MEGABYTE: u64 = 1_000_000;
+
+/// The kind cluster of an environment.
+#[derive(Debug)]
+pub struct LocalCluster {
+    pub docker: Docker,
+    pub kind: Kind,
+    pub name: String,
+    pub folder: ClusterFolder,
+    pub node_image: ImageReference,
+    pub kubernetes: Option<Version>,
+    pub http_port: u16,
+    pub https_port: u16,
+    pub mirrors: Vec<ImageMirror>,
+    /// A company's certificate authority, in PEM.
+    pub certificate_authority: Option<String>,
+}
+
+/// What this machine keeps of a local cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterFolder(pub PathBuf);
+
+impl ClusterFolder {
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.0.join("kubeconfig")
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.0.with_extension("lock")
+    }
+
+    /// Mounted into the node.
+    fn node(&self) -> PathBuf {
+        self.0.join("node")
+    }
+
+    /// There while `kind create` runs: a cluster beside it was never finished.
+    fn unfinished(&self) -> PathBuf {
+        self.0.join("unfinished")
+    }
+
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished().exists()
+    }
+
+    fn begin(&self) -> std::io::Result<()> {
+        for (name, content) in node_files() {
+            let file = self.node().join(name);
+            fs::create_dir_all(file.parent().unwrap_or(&self.0))?;
+            fs::write(file, content)?;
+        }
+        fs::write(self.unfinished(), "")
+    }
+
+    fn finish(&self) -> std::io::Result<()> {
+        fs::remove_file(self.unfinished())
+    }
+
+    fn forget(&self) {
+        // What cannot be removed is written over by the next cluster of this name.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl LocalCluster {
+    fn node(&self) -> String {
+        format!("{}-control-plane", self.name)
+    }
+
+    pub(super) async fn create(
+        &self,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        self.make_image_present(reporter, cancel).await?;
+        let network = self.docker.ensure_network(NETWORK).await?;
+        let pool = self.choose_pool(&network).await?;
+        self.folder.begin().map_err(|error| self.cannot_write(&error))?;
+        let settings = NodeSettings {
+            image: &self.node_image.to_string(),
+            kubernetes: self.kubernetes.as_ref(),
+            http_port: self.http_port,
+            https_port: self.https_port,
+            pool,
+            folder: &self.folder.node(),
+        };
+        let told = |stage: &str| reporter.progress(stage);
+        let made = self.kind.create(&self.name, &configuration(&settings), &self.folder.kubeconfig(), cancel, told);
+        if let Err(error) = made.await {
+            // Nothing lives in a cluster that was never finished.
+            let _ = self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await;
+            self.folder.forget();
+            return Err(error.into());
+        }
+        self.folder.finish().map_err(|error| self.cannot_write(&error))?;
+        Ok(Some(format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)))
+    }
+
+    /// Pulls the node image by the engine's API, whose progress can be told; kind then finds it there.
+    async fn make_image_present(&self, reporter: &Reporter, cancel: &CancellationToken) -> Result<(), StepFailure> {
+        if self.docker.has_image(&self.node_image.to_string()).await? {
+            return Ok(());
+        }
+        reporter.progress(format!("pulling {}", self.node_image));
+        let told = |progress: PullProgress| {
+            let (done, total) = (progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE);
+            reporter.progress(format!("pulling {}: {done} of {total} MB", self.node_image));
+        };
+        let pulled = self.docker.pull_image(&self.node_image, None, told);
+        tokio::select! {
+            pulled = pulled => Ok(pulled?),
+            () = cancel.cancelled() => Err(StepFailure::Interrupted),
+        }
+    }
+
+    async fn choose_pool(&self, network: &Network) -> Result<Pool, StepFailure> {
+        let nodes = self.docker.node_containers().await?;
+        let others = nodes.iter().filter(|node| node.cluster != self.name);
+        let taken: Vec<Pool> =
+            others.flat_map(|node| &node.mounts).filter_map(|mount| pool_of_mark(&mount.destination)).collect();
+        Pool::choose(network.subnet, &self.name, &taken)
+            .map_err(|error| Diagnosis::new(error.to_string()).remedy("delete clusters that nobody uses").into())
+    }
+
+    /// The range that was chosen when the cluster was made; another when the network has changed since.
+    pub(super) async fn pool_range(&self) -> Result<String, StepFailure> {
+        let network = self.docker.ensure_network(NETWORK).await?;
+        let nodes = self.docker.node_containers().await?;
+        let own = nodes.iter().filter(|node| node.cluster == self.name).flat_map(|node| &node.mounts);
+        let marked = own.filter_map(|mount| pool_of_mark(&mount.destination)).next();
+        let pool = match marked.filter(|pool| network.subnet.contains(pool.first)) {
+            Some(pool) => pool,
+            None => self.choose_pool(&network).await?,
+        };
+        Ok(pool.range())
+    }
+
+    pub(super) async fn delete(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
+        self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
+        self.folder.forget();
+        Ok(None)
+    }
+
+    pub(super) async fn start(
+        &self,
+        kubeconfig: &Path,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let nodes = self.docker.node_containers().await?;
+        for node in nodes.iter().filter(|node| node.cluster == self.name) {
+            match node.state {
+                State::Paused => self.docker.unpause(&node.name).await?,
+                State::Stopped | State::Created => self.docker.start(&node.name).await?,
+                State::Running => (),
+            }
+        }
+        reporter.progress("waiting for its API");
+        self.prepare_node(kubeconfig, cancel).await?;
+        let start = Instant::now();
+        loop {
+            let answers = match Cluster::open(kubeconfig, None).await {
+                Ok(cluster) => cluster.has_node().await,
+                Err(error) => Err(error),
+            };
+            match answers {
+                Ok(true) => return Ok(None),
+                Err(error) if start.elapsed() >= WAKE => return Err(error.into()),
+                _ => pause(LOOK, cancel).await?,
+            }
+        }
+    }
+
+    /// Puts mirrors and certificates on the node, and the kubeconfig where it belongs when it is lost.
+    pub(super) async fn prepare_node(&self, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), StepFailure> {
+        if !kubeconfig.exists() {
+            let folder = kubeconfig.parent().unwrap_or(kubeconfig);
+            fs::create_dir_all(folder).map_err(|error| self.cannot_write(&error))?;
+            self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?;
+        }
+        if self.mirrors.is_empty() && self.certificate_authority.is_none() {
+            return Ok(());
+        }
+        let network = self.docker.ensure_network(NETWORK).await?;
+        let files = mirror_files(&self.mirrors, self.certificate_authority.as_deref(), network.gateway);
+        let uploads: Vec<UploadFile<'_>> = files
+            .iter()
+            .map(|file| UploadFile {
+                path: file.path.trim_start_matches('/'),
+                content: file.content.as_bytes(),
+                mode: 0o644,
+            })
+            .collect();
+        self.docker.upload(&self.node(), "/", &uploads).await?;
+        Ok(())
+    }
+
+    fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
+        Diagnosis::new(format!("cannot write below {}: {error}", self.folder.0.display())).into()
+    }
+}
+
+impl From<DockerError> for StepFailure {
+    fn from(error: DockerError) -> Self {
+        let diagnosis = Diagnosis::new(error.to_string());
+        Self::from(match error.hint() {
+            Some(hint) => diagnosis.remedy(hint),
+            None => diagnosis,
+        })
+    }
+}
+
+impl From<KindError> for StepFailure {
+    fn from(error: KindError) -> Self {
+        match error {
+            KindError::Process(ProcessError::Interrupted { .. }) => Self::Interrupted,
+            other => other.diagnosis().into(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What each step does.
+
+mod check;
+mod local;
+mod release;
+mod rollout;
+
+pub use local::{ClusterFolder, LocalCluster};
+pub use release::ReleaseContext;
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::{
+        cluster::{Cluster, ClusterError, ClusterView},
+        credentials::{Credentials, docker_config_json},
+        helm::HelmError,
+        http::HttpClient,
+        process::ProcessError,
+    },
+    domain::Diagnosis,
+    engine::{Reporter, StepFailure, StepRunner},
+    plan::{NamespaceSpec, Planned, Step},
+};
+
+/// How often a step looks again at what nobody tells it about.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Does what steps say, on one environment.
+#[derive(Debug)]
+pub struct Runner {
+    /// The kind cluster behind the environment; `None` where cmdr owns no cluster.
+    pub local: Option<LocalCluster>,
+    pub kubeconfig: PathBuf,
+    pub context: Option<String>,
+    pub release: ReleaseContext,
+    pub credentials: Credentials,
+    pub http: HttpClient,
+    pub connection: OnceCell<Connection>,
+}
+
+/// A cluster that is spoken to and watched.
+#[derive(Debug)]
+pub struct Connection {
+    pub cluster: Cluster,
+    pub view: ClusterView,
+}
+
+impl StepRunner for Runner {
+    async fn run(
+        &self,
+        planned: &Planned,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        match &planned.step {
+            Step::DeleteCluster => self.local()?.delete(cancel).await,
+            Step::CreateCluster => self.local()?.create(reporter, cancel).await,
+            Step::StartCluster => self.local()?.start(&self.kubeconfig, reporter, cancel).await,
+            Step::ConnectCluster => self.connect(cancel).await,
+            Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
+            Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
+            Step::AwaitRollout { namespace, release, timeout_seconds } => {
+                self.await_release(namespace, release, *timeout_seconds, reporter, cancel).await
+            }
+            Step::AddressPool => self.address_pool(cancel).await,
+            Step::Check(check) => self.check(check, reporter, cancel).await,
+            Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
+            Step::Restart { namespace, release, timeout_seconds } => {
+                self.restart(namespace, release, *timeout_seconds, reporter, cancel).await
+            }
+        }
+    }
+}
+
+impl Runner {
+    fn local(&self) -> Result<&LocalCluster, StepFailure> {
+        let nobody = || Diagnosis::new("this environment's cluster is not cmdr's own").into();
+        self.local.as_ref().ok_or_else(nobody)
+    }
+
+    fn connected(&self) -> Result<&Connection, StepFailure> {
+        self.connection.get().ok_or_else(|| Diagnosis::new("the cluster is not connected").into())
+    }
+
+    async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
+        if let Some(local) = &self.local {
+            local.prepare_node(&self.kubeconfig, cancel).await?;
+        }
+        let cluster = Cluster::open(&self.kubeconfig, self.context.as_deref()).await?;
+        let view = ClusterView::start(&cluster);
+        // Only one step of a plan connects.
+        let _ = self.connection.set(Connection { cluster, view });
+        Ok(None)
+    }
+
+    async fn prepare(
+        &self,
+        namespace: &NamespaceSpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        cluster.apply_namespace(&namespace.name, namespace.privileged).await?;
+        for (name, keys) in &namespace.generated {
+            cluster.generate_secret(&namespace.name, name, keys).await?;
+        }
+        let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
+        let found = self.credentials.for_registries(&hosts, cancel).await;
+        for warning in &found.warnings {
+            reporter.warn(Diagnosis::new(warning.to_string()).remedy("see Docker's config.json, or log in again"));
+        }
+        if !found.credentials.is_empty() {
+            let config = docker_config_json(&found.credentials);
+            cluster.apply_pull_secret(&namespace.name, &config).await?;
+        }
+        Ok(None)
+    }
+
+    async fn address_pool(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
+        let range = self.local()?.pool_range().await?;
+        let cluster = &self.connected()?.cluster;
+        // Its kinds come with MetalLB's chart, and its webhook answers some time after its pod is ready.
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
+        loop {
+            match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, &range).await {
+                Ok(()) => return Ok(Some(range)),
+                Err(error) if tokio::time::Instant::now() > deadline => return Err(error.into()),
+                Err(_) => pause(LOOK, cancel).await?,
+            }
+        }
+    }
+}
+
+/// Waits, unless the run is interrupted.
+async fn pause(duration: Duration, cancel: &CancellationToken) -> Result<(), StepFailure> {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => Ok(()),
+        () = cancel.cancelled() => Err(StepFailure::Interrupted),
+    }
+}
+
+impl From<ClusterError> for StepFailure {
+    fn from(error: ClusterError) -> Self {
+        error.diagnosis().into()
+    }
+}
+
+impl From<HelmError> for StepFailure {
+    fn from(error: HelmError) -> Self {
+        match error {
+            HelmError::Process(ProcessError::Interrupted { .. }) => Self::Interrupted,
+            other => other.diagnosis().into(),
+        }
+    }
+}

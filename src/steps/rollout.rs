@@ -1,0 +1,200 @@
+//! Waiting for rollouts, with a cause for every wait: told at once, given up when it cannot heal any more.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{LOOK, Runner};
+use crate::{
+    adapters::cluster::{
+        Object, Snapshot,
+        rollout::{self, Patience, Problem, Progress},
+    },
+    domain::Diagnosis,
+    engine::{Reporter, StepFailure},
+};
+
+/// A container that runs and is not ready for this long is worth a word, though it may just be slow.
+const PROBE_WORD: Duration = Duration::from_secs(15);
+
+/// What has been seen of one release's rollout.
+struct Watch {
+    started: Instant,
+    /// When each problem was first seen, by its cause.
+    seen: BTreeMap<String, Instant>,
+    moved: Instant,
+    signature: String,
+    warned: bool,
+}
+
+/// What to do after a look.
+enum Verdict {
+    Complete,
+    Wait { message: String, warning: Option<Problem> },
+    GiveUp(Problem),
+}
+
+impl Runner {
+    /// Waits until every workload of `objects` has rolled out and every load balancer has its address. Tells how many
+    /// pods are ready.
+    pub(super) async fn await_rollout(
+        &self,
+        objects: &[Object],
+        timeout_seconds: u64,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<String, StepFailure> {
+        let workloads: Vec<&Object> = objects.iter().filter(|object| rollout::is_workload(object)).collect();
+        let told = if workloads.is_empty() {
+            String::new()
+        } else {
+            self.await_workloads(&workloads, timeout_seconds, reporter, cancel).await?
+        };
+        for service in objects.iter().filter(|object| object.wants_address) {
+            self.await_address(service, timeout_seconds, reporter, cancel).await?;
+        }
+        Ok(told)
+    }
+
+    async fn await_workloads(
+        &self,
+        workloads: &[&Object],
+        timeout_seconds: u64,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<String, StepFailure> {
+        let connection = self.connected()?;
+        let mut changes = connection.view.changes();
+        let mut watch = Watch::new();
+        let mut told = String::new();
+        loop {
+            changes.mark_unchanged();
+            let progress: Vec<Option<Progress>> = workloads
+                .iter()
+                .map(|object| rollout::assess(&connection.view.snapshot(&object.namespace), object))
+                .collect();
+            let snapshot = |object: &Object| connection.view.snapshot(&object.namespace);
+            match watch.judge(&progress, Duration::from_secs(timeout_seconds), || snapshot(workloads[0])) {
+                Verdict::Complete => return Ok(ready_count(&progress)),
+                Verdict::GiveUp(problem) => {
+                    return Err(connection.cluster.explain(&workloads[0].namespace, &problem).await.into());
+                }
+                Verdict::Wait { message, warning } => {
+                    if let Some(problem) = warning {
+                        reporter.warn(connection.cluster.explain(&workloads[0].namespace, &problem).await);
+                    }
+                    if message != told {
+                        reporter.progress(message.clone());
+                        told = message;
+                    }
+                }
+            }
+            tokio::select! {
+                // A change wakes at once; problems that only grow old are looked at now and then.
+                changed = changes.changed() => if changed.is_err() { super::pause(LOOK, cancel).await?; },
+                () = tokio::time::sleep(Duration::from_secs(1)) => (),
+                () = cancel.cancelled() => return Err(StepFailure::Interrupted),
+            }
+        }
+    }
+
+    async fn await_address(
+        &self,
+        service: &Object,
+        timeout_seconds: u64,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<(), StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        let start = Instant::now();
+        reporter.progress("waiting for an address");
+        while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
+            if start.elapsed().as_secs() >= timeout_seconds {
+                let cause = format!("no load balancer gave the service {} an address", service.name);
+                return Err(Diagnosis::new(cause)
+                    .remedy("see MetalLB's pods: kubectl -n metallb-system get pods")
+                    .into());
+            }
+            super::pause(LOOK, cancel).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Watch {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { started: now, seen: BTreeMap::new(), moved: now, signature: String::new(), warned: false }
+    }
+
+    fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration, snapshot: impl Fn() -> Snapshot) -> Verdict {
+        if progress.iter().all(|one| one.as_ref().is_some_and(|one| one.is_complete)) {
+            return Verdict::Complete;
+        }
+        let signature: String = progress.iter().flatten().map(|one| one.signature.as_str()).collect();
+        if signature != self.signature {
+            self.signature = signature;
+            self.moved = Instant::now();
+        }
+        let problems: Vec<&Problem> = progress.iter().flatten().flat_map(|one| &one.problems).collect();
+        self.seen.retain(|cause, _| problems.iter().any(|problem| problem.diagnosis.cause == *cause));
+        for problem in &problems {
+            let seen = *self.seen.entry(problem.diagnosis.cause.clone()).or_insert_with(Instant::now);
+            if let Patience::Seconds(patience) = problem.patience
+                && seen.elapsed().as_secs() >= u64::from(patience)
+            {
+                return Verdict::GiveUp((*problem).clone());
+            }
+        }
+        let worst = problems.first().map(|problem| (*problem).clone());
+        if self.moved.elapsed() >= timeout {
+            return Verdict::GiveUp(timed_out(worst.or_else(|| probe_problem(&snapshot())), timeout));
+        }
+        let warning = if worst.is_none() && !self.warned && self.started.elapsed() >= PROBE_WORD {
+            probe_problem(&snapshot())
+        } else {
+            None
+        };
+        self.warned |= warning.is_some();
+        Verdict::Wait { message: message(progress, worst.as_ref()), warning }
+    }
+}
+
+fn probe_problem(snapshot: &Snapshot) -> Option<Problem> {
+    let pods: Vec<_> = snapshot.pods.iter().map(AsRef::as_ref).collect();
+    rollout::probe_fails(&pods)
+}
+
+fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {
+    let waited = format!("no progress for {}s (project key 'timeout')", timeout.as_secs());
+    let nothing = || Problem {
+        patience: Patience::Timeout,
+        pod: None,
+        container: None,
+        has_previous_log: false,
+        diagnosis: Diagnosis::new("the rollout does not end"),
+    };
+    let mut problem = problem.unwrap_or_else(nothing);
+    problem.diagnosis.details.push(waited);
+    problem
+}
+
+fn counts(progress: &[Option<Progress>]) -> (i32, i32) {
+    progress.iter().flatten().fold((0, 0), |(ready, wanted), one| (ready + one.ready, wanted + one.wanted))
+}
+
+fn ready_count(progress: &[Option<Progress>]) -> String {
+    let (_, wanted) = counts(progress);
+    format!(", {wanted}/{wanted} ready")
+}
+
+fn message(progress: &[Option<Progress>], problem: Option<&Problem>) -> String {
+    let (ready, wanted) = counts(progress);
+    match problem {
+        Some(problem) => format!("{ready}/{wanted} ready: {}", problem.diagnosis.cause),
+        None => format!("{ready}/{wanted} ready"),
+    }
+}
