@@ -11,12 +11,14 @@ pub mod ports;
 pub mod preflight;
 pub mod quantity;
 pub mod user_configuration;
+pub mod resolve;
 pub mod values;
 pub mod workspace;
 
 pub use diagnosis::Diagnosis;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
+pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;
 pub use workspace::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,

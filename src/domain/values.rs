@@ -26,6 +26,74 @@ pub fn merged<'a>(layers: impl IntoIterator<Item = &'a Values>) -> Values {
     result
 }
 
+/// Why `--set` cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSet {
+    #[error("'{0}' sets nothing: write KEY=VALUE, such as replicas=3")]
+    NoValue(String),
+    #[error("'{0}' has an empty key: write KEY=VALUE, such as env.LOG_LEVEL=debug")]
+    EmptyKey(String),
+    #[error("'{key}' lies below '{holder}', which is no map")]
+    NotAMap { key: String, holder: String },
+    #[error("'{0}' names an item of a list: write the whole list into the values instead")]
+    ListItem(String),
+}
+
+/// Does one `--set KEY=VALUE`: keys are divided by dots (`\.` is a dot of the key's own), and a value is a boolean,
+/// `null` or a whole number where it reads as one, and text otherwise: `1.10` keeps its zero. Commas divide nothing.
+///
+/// # Errors
+/// When there is no `=`, a key is empty or names an item of a list, or a value above the key is no map.
+pub fn set(values: &mut Values, assignment: &str) -> Result<(), InvalidSet> {
+    let (path, value) = assignment.split_once('=').ok_or_else(|| InvalidSet::NoValue(assignment.to_owned()))?;
+    let mut keys = divided(path);
+    if keys.iter().any(String::is_empty) {
+        return Err(InvalidSet::EmptyKey(assignment.to_owned()));
+    }
+    if path.ends_with(']') {
+        return Err(InvalidSet::ListItem(path.to_owned()));
+    }
+    let last = keys.pop().unwrap_or_default();
+    let mut map = values;
+    for (depth, key) in keys.iter().enumerate() {
+        let below = map.entry(key.clone()).or_insert(Value::Null);
+        if below.is_null() {
+            *below = Value::Object(Values::new());
+        }
+        let not_a_map = || InvalidSet::NotAMap { key: path.to_owned(), holder: keys[..=depth].join(".") };
+        map = below.as_object_mut().ok_or_else(not_a_map)?;
+    }
+    map.insert(last, typed(value));
+    Ok(())
+}
+
+/// `a.b\.c` -> `a`, `b.c`.
+fn divided(path: &str) -> Vec<String> {
+    let mut keys = vec![String::new()];
+    let mut characters = path.chars().peekable();
+    while let Some(character) = characters.next() {
+        let last = keys.len() - 1;
+        match character {
+            '\\' if characters.peek() == Some(&'.') => keys[last].extend(characters.next()),
+            '.' => keys.push(String::new()),
+            _ => keys[last].push(character),
+        }
+    }
+    keys
+}
+
+fn typed(text: &str) -> Value {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        "null" => Value::Null,
+        _ if plain => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+        _ => Value::from(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +109,42 @@ mod tests {
         let over = values(json!({"env": {"B": "3", "C": null}, "ports": 1, "args": [3]}));
         let expected = json!({"env": {"A": "1", "B": "3", "C": null}, "ports": 1, "args": [3]});
         assert_eq!(Value::Object(merged([&base, &over])), expected);
+    }
+
+    #[test]
+    fn sets_types_as_helm_does_and_keeps_versions_text() {
+        let mut base = values(json!({"image": {"tag": "1"}, "resources": null}));
+        for assignment in [
+            "replicas=3",
+            "debug=true",
+            "image.tag=1.10",
+            "zip=007",
+            "gone=null",
+            "text=a=b,c",
+            "resources.limits.memory=64Mi",
+            "annotations.example\\.com/team=shop",
+            "empty=",
+            "large=99999999999999999999",
+        ] {
+            set(&mut base, assignment).unwrap();
+        }
+        let expected = json!({
+            "replicas": 3, "debug": true, "image": {"tag": "1.10"}, "zip": "007", "gone": null, "text": "a=b,c",
+            "resources": {"limits": {"memory": "64Mi"}}, "annotations": {"example.com/team": "shop"}, "empty": "",
+            "large": "99999999999999999999"
+        });
+        assert_eq!(Value::Object(base), expected);
+    }
+
+    #[test]
+    fn refuses_to_set_what_cannot_be() {
+        let mut base = values(json!({"replicas": 3}));
+        let mut refused = |assignment: &str| set(&mut base, assignment).unwrap_err();
+        assert_eq!(refused("replicas"), InvalidSet::NoValue("replicas".to_owned()));
+        assert_eq!(refused("a..b=1"), InvalidSet::EmptyKey("a..b=1".to_owned()));
+        assert_eq!(refused("=1"), InvalidSet::EmptyKey("=1".to_owned()));
+        assert_eq!(refused("args[0]=1"), InvalidSet::ListItem("args[0]".to_owned()));
+        let not_a_map = InvalidSet::NotAMap { key: "replicas.most".to_owned(), holder: "replicas".to_owned() };
+        assert_eq!(refused("replicas.most=3"), not_a_map);
     }
 }

@@ -124,6 +124,8 @@ pub struct Project {
     pub environments: BTreeMap<Name, ProjectOverride>,
     /// From `projects.local.yaml`; local environment only.
     pub local_values: Values,
+    /// From `projects.local.yaml`; local environment only.
+    pub local_image: Option<ImageReference>,
 }
 
 /// What an environment changes of a project.

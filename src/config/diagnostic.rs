@@ -1,0 +1,126 @@
+//! Mistakes in configuration: where, what was expected, and what to write instead.
+
+use std::sync::Arc;
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+
+use super::source::{Location, SourceFile};
+
+/// Whether the workspace can be used all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// A place, with what is to be said there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    pub location: Location,
+    pub text: String,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    pub location: Location,
+    /// What was expected at `location`.
+    pub expected: String,
+    /// What to do: the nearest right name, the remedy.
+    pub help: Option<String>,
+    /// Other places that belong to it: the first definition, the edges of a circle.
+    pub others: Vec<Label>,
+}
+
+impl Diagnostic {
+    pub fn error(location: Location, message: impl Into<String>, expected: impl Into<String>) -> Self {
+        let (message, expected) = (message.into(), expected.into());
+        Self { severity: Severity::Error, message, location, expected, help: None, others: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    #[must_use]
+    pub fn with_other(mut self, location: Location, text: impl Into<String>) -> Self {
+        self.others.push(Label { location, text: text.into() });
+        self
+    }
+}
+
+/// `diagnostic` as a reader sees it: file, line, column, excerpt, what was expected, what to do. No trailing newline.
+pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = level.primary_title(printable(&diagnostic.message)).elements(snippets(diagnostic));
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(printable(help)));
+    }
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    renderer.decor_style(DecorStyle::Ascii).render(&[group as Group<'_>])
+}
+
+/// One excerpt a file, the file of the mistake itself first.
+fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, Annotation<'_>>> {
+    let main = &diagnostic.location.file;
+    let mut files: Vec<&Arc<SourceFile>> = vec![main];
+    for label in &diagnostic.others {
+        if !files.iter().any(|file| Arc::ptr_eq(file, &label.location.file)) {
+            files.push(&label.location.file);
+        }
+    }
+    files.into_iter().map(|file| snippet(diagnostic, file)).collect()
+}
+
+fn snippet<'a>(diagnostic: &'a Diagnostic, file: &'a Arc<SourceFile>) -> Snippet<'a, Annotation<'a>> {
+    let others = diagnostic.others.iter().filter(|label| Arc::ptr_eq(&label.location.file, file));
+    let mut annotations: Vec<_> =
+        others.map(|label| annotation(AnnotationKind::Context, &label.location, &label.text)).collect();
+    if Arc::ptr_eq(&diagnostic.location.file, file) {
+        annotations.insert(0, annotation(AnnotationKind::Primary, &diagnostic.location, &diagnostic.expected));
+    }
+    Snippet::source(&file.text).path(file.path.to_string_lossy()).annotations(annotations)
+}
+
+fn annotation<'a>(kind: AnnotationKind, location: &'a Location, text: &'a str) -> Annotation<'a> {
+    kind.span(location.first_line()).label(printable(text))
+}
+
+/// Text that may hold somebody's keys, without what would move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Somebody's text within a message, cut when it is long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    if text.chars().count() <= LONGEST {
+        return format!("`{text}`");
+    }
+    let start: String = text.chars().take(LONGEST).collect();
+    format!("`{start}...`")
+}
+
+/// `a`, `b` or `c`: names to choose from.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(quoted).collect();
+    match quoted.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

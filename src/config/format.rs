@@ -1,0 +1,226 @@
+//! Grammars of the texts in `projects.yaml`.
+
+use std::{path::Path, time::Duration};
+
+use crate::domain::{ImageReference, Name, name};
+
+/// What a text must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Anything but nothing.
+    Any,
+    /// The name of a project, an environment, a bundle, a route or a workspace.
+    Name,
+    /// A Kubernetes namespace.
+    Label,
+    /// A port by its name.
+    PortName,
+    Image,
+    Duration,
+    /// A path of a URL.
+    UrlPath,
+    /// A path below the file's own folder, or beside it.
+    FilePath,
+    /// A pattern of paths below the workspace's folder.
+    Pattern,
+    /// A domain: `staging.example.com`.
+    Domain,
+    /// The host of a route: one label or a whole domain.
+    Host,
+    /// `ghcr.io/org/chart`, without a scheme.
+    OciReference,
+    /// The URL of a chart repository.
+    RepositoryUrl,
+    KubernetesVersion,
+}
+
+/// Why a text does not follow its [`Format`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub why: String,
+    /// A text that would do.
+    pub instead: Option<String>,
+}
+
+impl Format {
+    /// What is expected, as a message says it.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Any => "text",
+            Self::Name => "a name of lower-case letters, digits and `-`, starting with a letter, at most 40 long",
+            Self::Label => "a name of lower-case letters, digits and `-`, at most 63 long",
+            Self::PortName => "the name of a port, as `values` have it under `ports`",
+            Self::Image => "an image reference as text, such as `ghcr.io/org/shop:1.2.3`",
+            Self::Duration => "a duration such as `90s`, `30m`, `2h` or `3d`",
+            Self::UrlPath => "a URL's path that starts with `/`",
+            Self::FilePath => "the path of a file or folder",
+            Self::Pattern => "a pattern of paths below this folder, such as `teams/*/projects.yaml`",
+            Self::Domain => "a domain such as `staging.example.com`",
+            Self::Host => "a host such as `shop`, or a whole domain such as `shop.example.com`",
+            Self::OciReference => "a chart in an OCI registry, such as `ghcr.io/org/charts/shop`",
+            Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
+            Self::KubernetesVersion => "a Kubernetes version as text, such as \"1.34\" or \"1.34.2\"",
+        }
+    }
+
+    /// The grammar as a regular expression for editors; a check may know more.
+    pub fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Name => Some("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
+            Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
+            Self::PortName => Some("^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$"),
+            Self::Image => Some(
+                "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*\
+                 (:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-fA-F]{64})?$",
+            ),
+            Self::Duration => Some("^[0-9]{1,6}[smhd]$"),
+            Self::UrlPath => Some("^/[^?#\\s]*$"),
+            Self::FilePath | Self::Pattern => Some("^[^/]"),
+            Self::Domain | Self::Host => Some("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"),
+            Self::OciReference => Some("^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$"),
+            Self::RepositoryUrl => Some("^https?://"),
+            Self::KubernetesVersion => Some("^1\\.[0-9]{1,3}(\\.[0-9]{1,3})?$"),
+        }
+    }
+
+    pub(super) fn check(self, text: &str) -> Result<(), Misfit> {
+        if text.is_empty() {
+            return Err(Misfit { why: "is empty".to_owned(), instead: None });
+        }
+        match self {
+            Self::Any => Ok(()),
+            Self::Name => Name::new(text)
+                .map(drop)
+                .map_err(|wrong| Misfit { why: "is no valid name".to_owned(), instead: wrong.suggestion }),
+            Self::Image => ImageReference::parse(text)
+                .map(drop)
+                .map_err(|wrong| Misfit { why: format!("is no image reference: {wrong}"), instead: None }),
+            Self::Label => fits(is_label(text), "is no valid name", || label_like(text)),
+            Self::PortName => {
+                let good =
+                    is_label(text) && text.len() <= 15 && text.starts_with(|first: char| first.is_ascii_lowercase());
+                fits(good, "is no name of a port", || None)
+            }
+            Self::Duration => fits(duration(text).is_some(), "is no duration", || None),
+            Self::UrlPath => {
+                let good = text.starts_with('/') && !text.contains(['?', '#', ' ']);
+                fits(good, "is no URL's path", || {
+                    Some(format!("/{text}")).filter(|path| !path.contains(['?', '#', ' ', ':']))
+                })
+            }
+            Self::FilePath => fits(!Path::new(text).is_absolute(), "is an absolute path", || None),
+            Self::Pattern => {
+                let good = !Path::new(text).is_absolute() && !text.split('/').any(|part| part == "..");
+                fits(good, "leads out of the workspace", || None)
+            }
+            Self::Domain | Self::Host => fits(text.split('.').all(is_label), "is no domain", || domain_like(text)),
+            Self::OciReference => {
+                let instead = || text.strip_prefix("oci://").map(str::to_owned);
+                fits(is_oci_reference(text), "is no chart in an OCI registry", instead)
+            }
+            Self::RepositoryUrl => {
+                let good = text.starts_with("https://") || text.starts_with("http://");
+                fits(good, "is no URL of a chart repository", || None)
+            }
+            Self::KubernetesVersion => fits(is_kubernetes_version(text), "is no Kubernetes version", || {
+                text.strip_prefix('v').map(str::to_owned)
+            }),
+        }
+    }
+}
+
+fn fits(good: bool, why: &str, instead: impl FnOnce() -> Option<String>) -> Result<(), Misfit> {
+    if good { Ok(()) } else { Err(Misfit { why: why.to_owned(), instead: instead() }) }
+}
+
+/// `90s`, `30m`, `2h` or `3d`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let (number, seconds) = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)]
+        .into_iter()
+        .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))?;
+    let digits = (1..=6).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { number.parse().ok().map(|count: u64| Duration::from_secs(count * seconds)) } else { None }
+}
+
+/// RFC 1123.
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn label_like(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    Some(lower.trim_matches('-').to_owned()).filter(|label| is_label(label))
+}
+
+/// A URL where a domain is expected is a common slip.
+fn domain_like(text: &str) -> Option<String> {
+    let without_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = without_scheme.split(['/', ':']).next().unwrap_or_default();
+    let parts: Option<Vec<String>> = host.trim_matches(['.', '*']).split('.').map(label_like).collect();
+    parts.map(|parts| parts.join("."))
+}
+
+fn is_oci_reference(text: &str) -> bool {
+    !text.contains("://")
+        && text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
+        && ImageReference::parse(text).is_ok_and(|image| image.tag.is_none() && image.digest.is_none())
+}
+
+fn is_kubernetes_version(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    (2..=3).contains(&parts.len()) && parts[0] == "1" && parts.iter().all(number)
+}
+
+const _: () = assert!(name::LONGEST == 40, "Format::Name says 40 in its text and pattern");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instead(format: Format, text: &str) -> Option<String> {
+        format.check(text).unwrap_err().instead
+    }
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        let seconds = |text: &str| duration(text).map(|duration| duration.as_secs());
+        assert_eq!(
+            (seconds("90s"), seconds("30m"), seconds("2h"), seconds("3d")),
+            (Some(90), Some(1800), Some(7200), Some(259_200))
+        );
+        for wrong in ["30", "m", "1h30m", "-1s", "1.5h", "30 m", "9999999d", "+1s"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_domains() {
+        for good in ["shop", "shop.example.com", "1.example"] {
+            assert_eq!(Format::Host.check(good), Ok(()));
+        }
+        assert_eq!(instead(Format::Domain, "https://Shop.example.com/x"), Some("shop.example.com".to_owned()));
+        assert_eq!(instead(Format::Host, "my_shop"), Some("my-shop".to_owned()));
+        assert!(Format::Host.check("a..b").is_err());
+    }
+
+    #[test]
+    fn charts() {
+        assert_eq!(Format::OciReference.check("ghcr.io/org/charts/shop"), Ok(()));
+        assert_eq!(instead(Format::OciReference, "oci://ghcr.io/org/shop"), Some("ghcr.io/org/shop".to_owned()));
+        assert!(Format::OciReference.check("ghcr.io/org/shop:1.0").is_err());
+        assert!(Format::RepositoryUrl.check("charts.example.com").is_err());
+    }
+
+    #[test]
+    fn versions_paths_and_patterns() {
+        assert_eq!(Format::KubernetesVersion.check("1.34.2"), Ok(()));
+        assert_eq!(instead(Format::KubernetesVersion, "v1.34"), Some("1.34".to_owned()));
+        assert_eq!(instead(Format::UrlPath, "readyz"), Some("/readyz".to_owned()));
+        assert!(Format::Pattern.check("../other/projects.yaml").is_err());
+        assert!(Format::Pattern.check("/etc/*").is_err());
+        assert!(Format::FilePath.check("/srv/shop").is_err());
+    }
+}

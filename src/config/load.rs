@@ -1,0 +1,231 @@
+//! From a folder to a workspace: finds the files, reads them, and gathers every mistake of all of them.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    diagnostic::{Diagnostic, Severity, quoted, render},
+    fields::Shape,
+    meaning, parse, read, shape,
+    source::{Location, SourceFile},
+    sources::{Document, Role, Sources},
+    tables,
+    tree::{Content, Cursor, Node},
+};
+use crate::domain::Workspace;
+
+/// The file that describes a workspace.
+pub const FILE: &str = "projects.yaml";
+/// What differs on one machine.
+pub const LOCAL_FILE: &str = "projects.local.yaml";
+
+/// A workspace without mistakes.
+#[derive(Debug)]
+pub struct Loaded {
+    pub workspace: Workspace,
+    pub sources: Sources,
+    /// What may go wrong later: folders that are missing and not needed by every verb.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Every mistake of a workspace's files, in the order of files and lines.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// All mistakes, an empty line between two.
+    pub fn render(&self, color: bool) -> String {
+        let rendered: Vec<String> = self.diagnostics.iter().map(|diagnostic| render(diagnostic, color)).collect();
+        rendered.join("\n\n")
+    }
+
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.render(false))
+    }
+}
+
+/// Why there is no workspace.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("no {FILE} in {} or in a folder above it", looked_in.display())]
+    NotFound { looked_in: PathBuf },
+    #[error("{} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Invalid(Report),
+}
+
+/// Reads the workspace that `start` lies in.
+///
+/// # Errors
+/// When neither `start` nor a folder above it holds a `projects.yaml`, when a file cannot be read, and with all
+/// mistakes of all files otherwise.
+pub fn load(start: &Path) -> Result<Loaded, LoadError> {
+    let start =
+        std::path::absolute(start).map_err(|source| LoadError::Unreadable { path: start.to_owned(), source })?;
+    let folder = find_root(&start).ok_or_else(|| LoadError::NotFound { looked_in: start.clone() })?;
+    let mut loader = Loader { folder: folder.clone(), documents: Vec::new(), found: Vec::new(), complete: true };
+    loader.read_all()?;
+    let Loader { documents, mut found, complete, .. } = loader;
+    let sources = Sources { documents };
+    if complete {
+        meaning::check(&sources, &mut found);
+    }
+    let workspace = read::workspace(&sources, &folder);
+    let diagnostics = in_order(found, &sources);
+    let valid = diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);
+    match workspace {
+        Some(workspace) if valid => Ok(Loaded { workspace, sources, warnings: diagnostics }),
+        _ => Err(LoadError::Invalid(Report { diagnostics })),
+    }
+}
+
+/// The nearest folder whose `projects.yaml` is a workspace's own and no included file.
+fn find_root(start: &Path) -> Option<PathBuf> {
+    let mut candidates = start.ancestors().filter(|folder| folder.join(FILE).is_file());
+    let nearest = candidates.next()?;
+    if names_workspace(&nearest.join(FILE)) {
+        return Some(nearest.to_owned());
+    }
+    let above = candidates.find(|folder| names_workspace(&folder.join(FILE)));
+    Some(above.unwrap_or(nearest).to_owned())
+}
+
+/// Whether a file has a key that no included file has. Its lines are asked, since it may be no valid YAML.
+fn names_workspace(path: &Path) -> bool {
+    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    text.lines().any(|line| line.starts_with("version:") || line.starts_with("name:"))
+}
+
+struct Loader {
+    folder: PathBuf,
+    documents: Vec<Document>,
+    found: Vec<Diagnostic>,
+    /// Whether every file could be read as YAML: names in a file that could not would be missed.
+    complete: bool,
+}
+
+impl Loader {
+    fn read_all(&mut self) -> Result<(), LoadError> {
+        let root = self.folder.join(FILE);
+        self.read(&root, Role::Root)?;
+        for path in self.included_files() {
+            self.read(&path, Role::Included)?;
+        }
+        let local = self.folder.join(LOCAL_FILE);
+        if local.is_file() {
+            self.read(&local, Role::Local)?;
+        }
+        Ok(())
+    }
+
+    /// Reads one file and checks its shape; without any content it stands for a file without keys.
+    fn read(&mut self, path: &Path, role: Role) -> Result<(), LoadError> {
+        let bytes = fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+        let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_owned();
+        let (text, broken) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
+            }
+        };
+        let file = Arc::new(SourceFile { path: shown, text });
+        let root = match broken {
+            Some(at) => {
+                let location = Location::new(&file, at..at + '\u{fffd}'.len_utf8());
+                self.found.push(Diagnostic::error(location, "this is no text", "expected UTF-8"));
+                None
+            }
+            None => parse::parse(&file, &mut self.found),
+        };
+        if let Some(root) = &root {
+            self.check_shape(&file, root, role);
+        }
+        self.complete &= root.is_some();
+        let root = root.unwrap_or(Node { range: 0..0, content: Content::Null });
+        let folder = path.parent().unwrap_or(&self.folder).to_owned();
+        self.documents.push(Document { role, file, folder, root });
+        Ok(())
+    }
+
+    fn check_shape(&mut self, file: &Arc<SourceFile>, root: &Node, role: Role) {
+        let table = match role {
+            Role::Root => &tables::WORKSPACE,
+            Role::Included => &tables::INCLUDED,
+            Role::Local => &tables::LOCAL_FILE,
+        };
+        // A personal file whose lines are all commented out says nothing, which is no mistake.
+        if role != Role::Local || root.content != Content::Null {
+            shape::check(Cursor::root(file, root), &Shape::Table(table), &mut self.found);
+        }
+    }
+
+    /// The files that `include` names, each once, by pattern and path.
+    fn included_files(&mut self) -> Vec<PathBuf> {
+        let Some(root) = self.documents.first() else { return Vec::new() };
+        let mut files: Vec<PathBuf> = Vec::new();
+        for pattern in root.cursor().get("include").into_iter().flat_map(|include| include.items()) {
+            let Some(text) = pattern.text().filter(|text| super::format::Format::Pattern.check(text).is_ok()) else {
+                continue;
+            };
+            match matches(&self.folder, text) {
+                Ok(paths) if paths.is_empty() => {
+                    let message = format!("no file matches {}", quoted(text));
+                    self.found.push(Diagnostic::error(pattern.location(), message, "expected the path of a file"));
+                    self.complete = false;
+                }
+                Ok(paths) => files.extend(paths),
+                Err(error) => {
+                    let message = format!("{} is no pattern: {}", quoted(text), error.msg);
+                    let expected = "expected a pattern such as `teams/*/projects.yaml`";
+                    self.found.push(Diagnostic::error(pattern.location(), message, expected));
+                    self.complete = false;
+                }
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        let own = [self.folder.join(FILE), self.folder.join(LOCAL_FILE)];
+        files.retain(|file| !own.contains(file) && seen.insert(file.clone()));
+        files
+    }
+}
+
+/// The files below `folder` that `pattern` matches, by path.
+fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternError> {
+    let whole = format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy()));
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+    let mut paths: Vec<PathBuf> =
+        glob::glob_with(&whole, options)?.filter_map(Result::ok).filter(|path| path.is_file()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// By file and line, each mistake once: the content of an anchor is checked wherever an alias stands for it.
+fn in_order(found: Vec<Diagnostic>, sources: &Sources) -> Vec<Diagnostic> {
+    let place = |diagnostic: &Diagnostic| {
+        let file = &diagnostic.location.file;
+        let index = sources.documents.iter().position(|document| Arc::ptr_eq(&document.file, file));
+        (index, diagnostic.location.range.start)
+    };
+    let mut diagnostics: Vec<Diagnostic> = Vec::with_capacity(found.len());
+    let mut seen = std::collections::HashSet::new();
+    for diagnostic in found {
+        if seen.insert((place(&diagnostic), diagnostic.location.range.end, diagnostic.message.clone())) {
+            diagnostics.push(diagnostic);
+        }
+    }
+    diagnostics.sort_by_key(place);
+    diagnostics
+}

@@ -1,0 +1,97 @@
+//! `needs` and `promote.from` that lead back to where they started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::{diagnostic::Diagnostic, source::Location, sources::Sources};
+
+pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+    let mut needs = Graph::default();
+    for (_, project) in sources.entries("projects") {
+        for need in project.get("needs").into_iter().flat_map(|list| list.items()) {
+            needs.edge(project.key(), need.text(), need.location());
+        }
+    }
+    needs.report(("needs", "projects need each other"), "expected `needs` without a way back", found);
+    let mut promotions = Graph::default();
+    for (_, environment) in sources.entries("environments") {
+        if let Some(from) = environment.at(&["promote", "from"]) {
+            promotions.edge(environment.key(), from.text(), from.location());
+        }
+    }
+    promotions.report(
+        ("takes from", "environments promote from each other"),
+        "expected promotions without a way back",
+        found,
+    );
+}
+
+/// Who points to whom, and where that is written.
+#[derive(Default)]
+struct Graph<'a> {
+    edges: BTreeMap<&'a str, Vec<(&'a str, Location)>>,
+}
+
+impl<'a> Graph<'a> {
+    fn edge(&mut self, from: &'a str, to: Option<&'a str>, location: Location) {
+        if let Some(to) = to {
+            self.edges.entry(from).or_default().push((to, location));
+        }
+    }
+
+    /// One mistake for each circle that a walk over everything meets.
+    fn report(&self, (verb, message): (&str, &str), expected: &str, found: &mut Vec<Diagnostic>) {
+        let mut walk = Walk { graph: self, done: BTreeSet::new(), circles: Vec::new() };
+        self.edges.keys().for_each(|start| walk.from(start));
+        for circle in walk.circles {
+            let (first, location) = (circle[0].0, circle[0].1.clone());
+            let names: Vec<&str> = circle.iter().map(|(name, _)| *name).chain([first]).collect();
+            let message = format!("{message} in a circle: {}", names.join(" -> "));
+            let edge = format!("`{first}` {verb} `{}`: {expected}", names[1]);
+            let mut diagnostic = Diagnostic::error(location, message, edge);
+            for (pair, (_, location)) in names.windows(2).zip(&circle).skip(1) {
+                diagnostic = diagnostic.with_other((*location).clone(), format!("`{}` {verb} `{}`", pair[0], pair[1]));
+            }
+            found.push(diagnostic);
+        }
+    }
+}
+
+/// A name, and where it points to the next one.
+type Link<'a, 'g> = (&'a str, &'g Location);
+
+struct Walk<'a, 'g> {
+    graph: &'g Graph<'a>,
+    done: BTreeSet<&'a str>,
+    circles: Vec<Vec<Link<'a, 'g>>>,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Depth first, on a stack of its own: a name that is on the way already closes a circle.
+    fn from(&mut self, start: &'a str) {
+        let mut way: Vec<Link<'a, '_>> = Vec::new();
+        // Each name on the way, its place there, and which of its edges comes next.
+        let mut open = vec![(start, 0)];
+        let mut places = BTreeMap::from([(start, 0)]);
+        while let Some((name, next)) = open.last_mut() {
+            let edge =
+                if self.done.contains(name) { None } else { self.graph.edges.get(name).and_then(|to| to.get(*next)) };
+            let Some((to, location)) = edge else {
+                places.remove(name);
+                self.done.insert(name);
+                open.pop();
+                way.pop();
+                continue;
+            };
+            *next += 1;
+            let link = (*name, location);
+            way.truncate(open.len() - 1);
+            way.push(link);
+            if let Some(place) = places.get(to) {
+                self.circles.push(way[*place..].to_vec());
+            } else if !self.done.contains(to) {
+                places.insert(to, open.len());
+                open.push((to, 0));
+            }
+        }
+    }
+}

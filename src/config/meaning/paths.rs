@@ -1,0 +1,58 @@
+//! Paths that lead to charts and to what is built.
+
+use crate::config::{
+    diagnostic::{Diagnostic, quoted},
+    format::Format,
+    nearest::did_you_mean,
+    read::join,
+    sources::{Document, Sources},
+    tree::Cursor,
+};
+
+pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+    for key in ["projects", "platform"] {
+        for (document, entry) in sources.entries(key) {
+            check_chart(document, entry, found);
+            check_build(document, entry, found);
+        }
+    }
+}
+
+fn path_at<'a>(entry: Cursor<'a>, path: &[&str]) -> Option<(Cursor<'a>, &'a str)> {
+    let value = entry.at(path)?;
+    value.text().filter(|text| Format::FilePath.check(text).is_ok()).map(|text| (value, text))
+}
+
+fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+    let Some((value, path)) = path_at(entry, &["chart", "path"]) else { return };
+    let folder = join(&document.folder, path);
+    if folder.join("Chart.yaml").is_file() {
+        return;
+    }
+    let what = if folder.is_dir() { "holds no chart" } else { "is not there" };
+    let message = format!("the folder {} {what}", quoted(path));
+    let expected = "expected a folder with a `Chart.yaml`, relative to this file";
+    found.push(Diagnostic::error(value.location(), message, expected).with_help(neighbour(document, path)));
+}
+
+/// Only a warning: what is built elsewhere need not be there to be deployed.
+fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+    let Some((value, path)) = path_at(entry, &["build", "context"]) else { return };
+    if join(&document.folder, path).is_dir() {
+        return;
+    }
+    let message = format!("the folder {} is not there", quoted(path));
+    let expected = "expected a folder to build, relative to this file";
+    let help = neighbour(document, path);
+    found.push(Diagnostic::error(value.location(), message, expected).warning().with_help(help));
+}
+
+/// The folder beside the one that is missing whose name is nearest.
+fn neighbour(document: &Document, path: &str) -> Option<String> {
+    let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", path));
+    let entries = std::fs::read_dir(join(&document.folder, parent)).ok()?;
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).take(1000).collect();
+    names.sort();
+    did_you_mean(name, names.iter().map(String::as_str).filter(|near| *near != name))
+}

@@ -1,0 +1,339 @@
+//! YAML text -> [`Node`], from the parser's events, because only these know the place of every key.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
+
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
+
+use super::{
+    diagnostic::{Diagnostic, quoted},
+    scalar,
+    source::{Location, SourceFile},
+    tree::{Content, Entry, Node},
+};
+
+/// How deep maps and lists may nest.
+const DEEPEST: usize = 64;
+/// How many values aliases may add to a file: enough for any honest use, reached at once by a billion laughs.
+const ALIAS_BUDGET: usize = 20_000;
+/// The longest file, in bytes.
+const LONGEST: usize = 4 << 20;
+
+/// The text as a tree, or where it stops to be YAML. Keys written twice are found on the way and are no obstacle.
+pub(super) fn parse(file: &Arc<SourceFile>, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    let text = file.text.as_str();
+    if text.len() > LONGEST {
+        let expected = format!("expected at most {LONGEST} bytes");
+        found.push(Diagnostic::error(Location::new(file, 0..0), "the file is too long", expected));
+        return None;
+    }
+    let mut builder = Builder { file, found, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None };
+    for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
+        let step = match event {
+            Ok((event, span)) => builder.take(event, range_of(&span)),
+            Err(error) => Err(Box::new(syntax_error(file, &error))),
+        };
+        if let Err(diagnostic) = step {
+            builder.found.push(*diagnostic);
+            return None;
+        }
+    }
+    let nothing = Node { range: 0..0, content: Content::Null };
+    Some(builder.root.map_or(nothing, |measured| measured.node))
+}
+
+fn range_of(span: &Span) -> Range<usize> {
+    span.byte_range().unwrap_or_default()
+}
+
+/// In words of YAML's users rather than of its grammar, where the common mistakes allow it.
+fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> Diagnostic {
+    let marker = error.marker();
+    let start = marker.byte_offset().unwrap_or_else(|| byte_at(&file.text, marker.index())).min(file.text.len());
+    let end = file.text[start..].chars().next().map_or(start, |first| start + first.len_utf8());
+    let info = error.info();
+    let help = [
+        ("tab", "indent with spaces"),
+        ("unknown anchor", "write the anchor (`&name`) before the alias that uses it"),
+        ("simple key", "a key is followed by `:` and a space"),
+        ("mapping values are not allowed", "text that holds `: ` stands in quotes"),
+        ("did not find expected ','", "close the bracket that is open, here or on a line above"),
+        ("unclosed bracket", "close the bracket"),
+        ("unclosed quote", "close the quote"),
+    ];
+    let help = help.iter().find(|(part, _)| info.contains(part)).map(|(_, help)| (*help).to_owned());
+    Diagnostic::error(Location::new(file, start..end), "this is no valid YAML", info).with_help(help)
+}
+
+fn byte_at(text: &str, character: usize) -> usize {
+    text.char_indices().nth(character).map_or(text.len(), |(byte, _)| byte)
+}
+
+/// A node with what the budget asks of it: how many values it holds, how deep they nest.
+#[derive(Clone)]
+struct Measured {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+/// A map or list that is not closed yet.
+struct Open {
+    start: usize,
+    anchor: usize,
+    content: Unfinished,
+    size: usize,
+    depth: usize,
+}
+
+enum Unfinished {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, merged: Vec<Node>, key: Option<(String, Range<usize>)>, places: Places },
+}
+
+/// Where each key of a map was first written, by which a second one is found.
+type Places = HashMap<String, Range<usize>>;
+type Step = Result<(), Box<Diagnostic>>;
+
+struct Builder<'a> {
+    file: &'a Arc<SourceFile>,
+    found: &'a mut Vec<Diagnostic>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Measured>,
+    spent: usize,
+    root: Option<Measured>,
+}
+
+impl Builder<'_> {
+    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Step {
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(self.refusal(range, "there is a second document", "expected one document a file").into())
+            }
+            Event::Alias(anchor) => self.alias(anchor, range),
+            Event::Scalar(text, style, anchor, tag) => {
+                let content = self.scalar(text, style, tag.as_deref(), &range)?;
+                let measured = Measured { node: Node { range, content }, size: 1, depth: 0 };
+                self.close(measured, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => self.start(range, anchor, Unfinished::List(Vec::new())),
+            Event::MappingStart(_, anchor, _) => {
+                let places = Places::new();
+                let content = Unfinished::Map { entries: Vec::new(), merged: Vec::new(), key: None, places };
+                self.start(range, anchor, content)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(&range),
+            _ => Ok(()),
+        }
+    }
+
+    fn refusal(&self, range: Range<usize>, message: &str, expected: &str) -> Diagnostic {
+        Diagnostic::error(Location::new(self.file, range), message, expected)
+    }
+
+    fn scalar(
+        &self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        range: &Range<usize>,
+    ) -> Result<Content, Box<Diagnostic>> {
+        match tag.map(Tag::core_suffix) {
+            Some(Some("str")) => Ok(Content::Text(text.into_owned())),
+            Some(Some("int" | "float" | "bool" | "null")) => Ok(scalar::resolve(&text)),
+            Some(_) => {
+                Err(self.refusal(range.clone(), "this tag is not known", "expected a value without a tag").into())
+            }
+            None if style == ScalarStyle::Plain => Ok(scalar::resolve(&text)),
+            None => Ok(Content::Text(text.into_owned())),
+        }
+    }
+
+    fn start(&mut self, range: Range<usize>, anchor: usize, content: Unfinished) -> Step {
+        if self.open.len() >= DEEPEST {
+            return Err(self.too_deep(range).into());
+        }
+        self.open.push(Open { start: range.start, anchor, content, size: 1, depth: 1 });
+        Ok(())
+    }
+
+    fn too_deep(&self, range: Range<usize>) -> Diagnostic {
+        let expected = format!("expected maps and lists to nest at most {DEEPEST} deep");
+        self.refusal(range, "this is nested too deeply", &expected)
+    }
+
+    /// The map or list that was opened last is whole.
+    fn end(&mut self, range: &Range<usize>) -> Step {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let (content, last) = match open.content {
+            Unfinished::List(items) => {
+                let last = items.last().map_or(open.start, |item| item.range.end);
+                (Content::List(items), last)
+            }
+            Unfinished::Map { mut entries, merged, .. } => {
+                let last = entries.last().map_or(open.start, |entry| entry.value.range.end.max(entry.key_range.end));
+                if !merged.is_empty() {
+                    let mut known = entries.iter().map(|entry| entry.key.clone()).collect();
+                    for node in merged {
+                        merge(&mut entries, &mut known, node);
+                    }
+                }
+                (Content::Map(entries), last)
+            }
+        };
+        // A flow collection ends with its bracket; a block ends where its last value does, not after the blank lines.
+        let end = if range.is_empty() { last } else { range.end };
+        let node = Node { range: open.start..end.max(open.start), content };
+        self.close(Measured { node, size: open.size, depth: open.depth }, open.anchor)
+    }
+
+    fn alias(&mut self, anchor: usize, range: Range<usize>) -> Step {
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(self
+                .refusal(range, "this alias stands within its own anchor", "expected a value that ends")
+                .into());
+        };
+        self.spent += target.size;
+        if self.spent > ALIAS_BUDGET {
+            let expected = format!("expected aliases to stand for at most {ALIAS_BUDGET} values in all");
+            return Err(self.refusal(range, "aliases make this file too large", &expected).into());
+        }
+        let target = target.clone();
+        self.close(target, 0)
+    }
+
+    /// Puts a whole value into the map or list that is open, or makes it the root.
+    fn close(&mut self, value: Measured, anchor: usize) -> Step {
+        if self.open.len() + value.depth > DEEPEST {
+            return Err(self.too_deep(value.node.range).into());
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(value);
+            return Ok(());
+        };
+        open.size += value.size;
+        open.depth = open.depth.max(value.depth + 1);
+        match &mut open.content {
+            Unfinished::List(items) => items.push(value.node),
+            Unfinished::Map { key: key @ None, .. } => *key = Some(key_of(self.file, &value.node)?),
+            Unfinished::Map { entries, merged, key, places } => {
+                let (key, key_range) = key.take().unwrap_or_default();
+                if key == "<<" {
+                    merged.push(value.node);
+                } else if let Some(first) = places.get(&key) {
+                    self.found.push(duplicate(self.file, &key, key_range, first.clone()));
+                } else {
+                    places.insert(key.clone(), key_range.clone());
+                    entries.push(Entry { key, key_range, value: value.node });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keys are text to Helm and Kubernetes, so `80: x` has the key `80` as written.
+fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>), Box<Diagnostic>> {
+    let location = Location::new(file, node.range.clone());
+    let key = match &node.content {
+        Content::Text(text) => text.clone(),
+        Content::List(_) | Content::Map(_) => String::new(),
+        _ => location.text().to_owned(),
+    };
+    if key.is_empty() {
+        return Err(Box::new(Diagnostic::error(location, "this is no key", "expected text as the key")));
+    }
+    Ok((key, node.range.clone()))
+}
+
+fn duplicate(file: &Arc<SourceFile>, key: &str, again: Range<usize>, first: Range<usize>) -> Diagnostic {
+    let message = format!("the key {} is written twice", quoted(key));
+    Diagnostic::error(Location::new(file, again), message, "expected each key once")
+        .with_other(Location::new(file, first), "first written here")
+        .with_help("keep one of the two, or merge them".to_owned())
+}
+
+/// `<<: *anchor` or `<<: [*one, *two]`: adds what the map does not say itself.
+fn merge(entries: &mut Vec<Entry>, known: &mut HashSet<String>, node: Node) {
+    match node.content {
+        Content::Map(below) => entries.extend(below.into_iter().filter(|entry| known.insert(entry.key.clone()))),
+        Content::List(items) => {
+            for item in items {
+                merge(entries, known, item);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(text: &str) -> (Option<Value>, Vec<String>) {
+        let file = Arc::new(SourceFile { path: "projects.yaml".into(), text: text.to_owned() });
+        let mut found = Vec::new();
+        let root = parse(&file, &mut found);
+        (root.map(|node| node.content.to_json()), found.into_iter().map(|one| one.message).collect())
+    }
+
+    #[test]
+    fn every_value_and_key_has_its_place() {
+        let file = Arc::new(SourceFile { path: "p".into(), text: "a: {b: [1, \"x\"]}\nc:\n  d: |\n    t\n".into() });
+        let root = parse(&file, &mut Vec::new()).unwrap();
+        let cursor = super::super::tree::Cursor::root(&file, &root);
+        let text = |path: &[&str]| cursor.at(path).unwrap().location().text().to_owned();
+        assert_eq!(text(&["a"]), "{b: [1, \"x\"]}");
+        assert_eq!(text(&["a", "b"]), "[1, \"x\"]");
+        assert_eq!(text(&["a", "b", "1"]), "\"x\"");
+        assert_eq!(text(&["c"]).trim_end(), "d: |\n    t");
+        assert_eq!(cursor.at(&["c", "d"]).unwrap().key_location().text(), "d");
+    }
+
+    #[test]
+    fn merge_keys_add_and_never_replace() {
+        let (value, found) = read("base: &base {a: 1, b: 2}\nover:\n  <<: *base\n  b: 3\n");
+        assert_eq!(value, Some(json!({"base": {"a": 1, "b": 2}, "over": {"a": 1, "b": 3}})));
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn refuses_a_billion_laughs() {
+        let mut text = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+        for level in 1..10 {
+            let below = format!("*a{}, ", level - 1).repeat(9);
+            let line = format!("a{level}: &a{level} [{}]\n", below.trim_end_matches(", "));
+            text.push_str(&line);
+        }
+        assert_eq!(read(&text), (None, vec!["aliases make this file too large".to_owned()]));
+    }
+
+    #[test]
+    fn refuses_what_nests_too_deeply() {
+        let deep = format!("{}{}", "[".repeat(80), "]".repeat(80));
+        assert_eq!(read(&deep), (None, vec!["this is nested too deeply".to_owned()]));
+        let chain = format!("a: &a {}{}\nb: {}*a{}", "[".repeat(40), "]".repeat(40), "[".repeat(40), "]".repeat(40));
+        assert_eq!(read(&chain), (None, vec!["this is nested too deeply".to_owned()]));
+    }
+
+    #[test]
+    fn refuses_what_is_no_single_document_of_plain_values() {
+        for (text, message) in [
+            ("a: 1\n---\nb: 2\n", "there is a second document"),
+            ("a: !secret x\n", "this tag is not known"),
+            ("? [a]\n: 1\n", "this is no key"),
+            ("a: &x [*x]\n", "this alias stands within its own anchor"),
+            ("a: [1\n", "this is no valid YAML"),
+        ] {
+            assert_eq!(read(text), (None, vec![message.to_owned()]), "{text}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Trees -> [`Workspace`]. Mistakes were found before; what is wrong or missing is left out here, silently.
+
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{
+    format::duration,
+    sources::{Document, Sources},
+    tree::Cursor,
+};
+use crate::domain::{
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
+    PlatformRelease, Project, ProjectOverride, Promotion, Route, Values, Workspace, Writer, workspace::LOCAL,
+};
+
+/// The workspace, unless its own name is missing.
+pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
+    let name = sources.find(&["name"]).and_then(name_of)?;
+    let mut environments = by_name(sources, "environments", |_, entry| environment(entry, &name));
+    let local = Name::new(LOCAL).ok()?;
+    environments.entry(local.clone()).or_insert_with(|| unwritten_environment(local, &name));
+    Some(Workspace {
+        root: folder.to_owned(),
+        environments,
+        defaults: sources.find(&["defaults"]).map(values_of).unwrap_or_default(),
+        platform: by_name(sources, "platform", |document, entry| Some(platform_release(document, entry))),
+        projects: by_name(sources, "projects", |document, entry| project(sources, document, entry)),
+        bundles: by_name(sources, "bundles", |_, entry| Some(bundle(entry))),
+        name,
+    })
+}
+
+fn by_name<T>(sources: &Sources, key: &str, read: impl Fn(&Document, Cursor<'_>) -> Option<T>) -> BTreeMap<Name, T> {
+    let read_one =
+        |(document, entry): (&Document, Cursor<'_>)| Some((Name::new(entry.key()).ok()?, read(document, entry)?));
+    sources.entries(key).filter_map(read_one).collect()
+}
+
+fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
+    let local = name.as_str() == LOCAL;
+    Environment {
+        name,
+        context: None,
+        cluster_id: None,
+        namespace: workspace.to_string(),
+        domain: local.then(|| format!("{workspace}.localhost")),
+        only: None,
+        promote: None,
+        platform: Platform::Cmdr,
+        kubernetes: None,
+        http_port: None,
+        https_port: None,
+    }
+}
+
+fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
+    let unwritten = unwritten_environment(Name::new(entry.key()).ok()?, workspace);
+    let port = |protocol: &str| entry.at(&["ports", protocol]).and_then(port_of);
+    Some(Environment {
+        context: text_at(entry, "context"),
+        cluster_id: text_at(entry, "cluster-id"),
+        namespace: text_at(entry, "namespace").unwrap_or(unwritten.namespace),
+        domain: text_at(entry, "domain").or(unwritten.domain),
+        only: text_at(entry, "only").map(|_| Writer::Ci),
+        promote: entry.get("promote").and_then(promotion),
+        platform: text_at(entry, "platform").map_or(Platform::Cmdr, |_| Platform::External),
+        kubernetes: text_at(entry, "kubernetes"),
+        http_port: port("http"),
+        https_port: port("https"),
+        name: unwritten.name,
+    })
+}
+
+fn promotion(value: Cursor<'_>) -> Option<Promotion> {
+    let soak = value.get("soak").and_then(|soak| duration(soak.text()?)).unwrap_or_default();
+    Some(Promotion { from: value.get("from").and_then(name_of)?, soak })
+}
+
+fn platform_release(document: &Document, entry: Cursor<'_>) -> PlatformRelease {
+    PlatformRelease {
+        chart: entry.get("chart").and_then(|value| chart(document, value)),
+        namespace: text_at(entry, "namespace"),
+        values: values_of(entry),
+    }
+}
+
+fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<Project> {
+    let local = sources.local().and_then(|local| local.cursor().at(&["projects", entry.key()]));
+    let overrides = entry.get("environments").into_iter().flat_map(|environments| environments.entries());
+    Some(Project {
+        name: Name::new(entry.key()).ok()?,
+        image: image_of(entry),
+        build: entry.get("build").and_then(|value| build(document, value)),
+        chart: match entry.get("chart") {
+            Some(value) => chart(document, value)?,
+            None => Chart { source: ChartSource::Universal, version: None },
+        },
+        routes: routes(entry),
+        check: entry.get("check").map(check),
+        needs: names_at(entry, "needs"),
+        timeout: entry.get("timeout").and_then(|value| duration(value.text()?)),
+        values: values_of(entry),
+        environments: overrides
+            .filter_map(|value| Some((Name::new(value.key()).ok()?, project_override(value))))
+            .collect(),
+        local_values: local.map(values_of).unwrap_or_default(),
+        local_image: local.and_then(image_of),
+    })
+}
+
+fn project_override(value: Cursor<'_>) -> ProjectOverride {
+    ProjectOverride {
+        values: values_of(value),
+        image: image_of(value),
+        external: value.get("external").and_then(|external| {
+            Some(External { host: text_at(external, "host")?, port: external.get("port").and_then(port_of)? })
+        }),
+    }
+}
+
+/// The routes of a project as its tree has them; `host` is the route `web`.
+pub(super) fn routes(project: Cursor<'_>) -> BTreeMap<Name, Route> {
+    let route = |value: Cursor<'_>| {
+        let path = text_at(value, "path").unwrap_or_else(|| "/".to_owned());
+        Some(Route { host: text_at(value, "host")?, path, port: text_at(value, "port") })
+    };
+    let written = project.get("routes").into_iter().flat_map(|routes| routes.entries());
+    let mut routes: BTreeMap<Name, Route> =
+        written.filter_map(|value| Some((Name::new(value.key()).ok()?, route(value)?))).collect();
+    if let (Some(host), Ok(web)) = (text_at(project, "host"), Name::new("web")) {
+        routes.insert(web, Route { host, path: "/".to_owned(), port: None });
+    }
+    routes
+}
+
+fn check(value: Cursor<'_>) -> Check {
+    let status = value.get("status").and_then(|status| u16::try_from(status.integer()?).ok());
+    Check { path: text_at(value, "path").unwrap_or_else(|| "/".to_owned()), status: status.unwrap_or(200) }
+}
+
+fn bundle(value: Cursor<'_>) -> Bundle {
+    let on_failure = match text_at(value, "on-failure").as_deref() {
+        Some("rollback") => OnFailure::Rollback,
+        _ => OnFailure::default(),
+    };
+    Bundle { projects: names_at(value, "projects"), on_failure }
+}
+
+fn build(document: &Document, value: Cursor<'_>) -> Option<Build> {
+    let context = join(&document.folder, &text_at(value, "context")?);
+    let dockerfile = text_at(value, "dockerfile").map(|dockerfile| join(&context, &dockerfile));
+    Some(Build { context, dockerfile })
+}
+
+fn chart(document: &Document, value: Cursor<'_>) -> Option<Chart> {
+    let source = match (text_at(value, "oci"), text_at(value, "repository"), text_at(value, "path")) {
+        (Some(reference), None, None) => ChartSource::Oci(reference),
+        (None, Some(url), None) => ChartSource::Repository { url, name: text_at(value, "name")? },
+        (None, None, Some(path)) => ChartSource::Path(join(&document.folder, &path)),
+        _ => return None,
+    };
+    Some(Chart { source, version: text_at(value, "version") })
+}
+
+/// `folder/relative` without `.` and `..`, so that one place has one path.
+pub(super) fn join(folder: &Path, relative: &str) -> PathBuf {
+    let mut joined = folder.to_owned();
+    for component in Path::new(relative).components() {
+        match component {
+            Component::ParentDir => _ = joined.pop(),
+            Component::Normal(part) => joined.push(part),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    joined
+}
+
+fn text_at(value: Cursor<'_>, key: &str) -> Option<String> {
+    value.get(key).and_then(|value| value.text()).map(str::to_owned)
+}
+
+fn name_of(value: Cursor<'_>) -> Option<Name> {
+    value.text().and_then(|text| Name::new(text).ok())
+}
+
+fn names_at(value: Cursor<'_>, key: &str) -> Vec<Name> {
+    value.get(key).into_iter().flat_map(|list| list.items()).filter_map(name_of).collect()
+}
+
+fn image_of(value: Cursor<'_>) -> Option<ImageReference> {
+    value.get("image").and_then(|image| ImageReference::parse(image.text()?).ok())
+}
+
+fn port_of(value: Cursor<'_>) -> Option<u16> {
+    value.integer().and_then(|port| u16::try_from(port).ok())
+}
+
+/// The Helm values that stand under `values`.
+pub(super) fn values_of(value: Cursor<'_>) -> Values {
+    match value.get("values").map(|values| values.node.content.to_json()) {
+        Some(Value::Object(values)) => values,
+        _ => Values::new(),
+    }
+}

@@ -1,0 +1,96 @@
+//! The JSON Schema of `projects.yaml` for editors, from the same tables as the check.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    fields::{Shape, Table},
+    tables,
+};
+
+/// The schema as the text of `projects.schema.json`.
+pub fn json_schema() -> String {
+    let mut text = format!("{:#}", schema());
+    text.push('\n');
+    text
+}
+
+/// Draft 7, which the YAML language server knows best.
+pub fn schema() -> Value {
+    let definitions: Map<String, Value> =
+        tables::ALL.iter().map(|table| (table.name.to_owned(), of_table(table))).collect();
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "projects.yaml",
+        "description": "The projects of a platform and the environments they run in.",
+        "allOf": [{"$ref": format!("#/definitions/{}", tables::WORKSPACE.name)}],
+        "definitions": definitions,
+    })
+}
+
+fn of_table(table: &Table) -> Value {
+    let property =
+        |(key, shape, description): (&str, &Shape, &str)| (key.to_owned(), described(of_shape(shape), description));
+    let properties = table.fields.iter().map(|field| (field.key, &field.shape, field.description)).map(property);
+    let required: Vec<&str> = table.fields.iter().filter(|field| field.required).map(|field| field.key).collect();
+    let mut schema = json!({
+        "type": "object",
+        "description": table.description,
+        "properties": properties.collect::<Map<_, _>>(),
+        "additionalProperties": false,
+    });
+    let mut add = |key: &str, value: Value, wanted: bool| {
+        if wanted {
+            schema[key] = value;
+        }
+    };
+    add("required", json!(required), !required.is_empty());
+    let one_of: Vec<Value> = table.alternatives.iter().map(|set| of_alternative(table, set)).collect();
+    add("oneOf", json!(one_of), !one_of.is_empty());
+    let any_of: Vec<Value> = table.any_of.iter().map(|key| json!({"required": [key]})).collect();
+    add("anyOf", json!(any_of), !any_of.is_empty());
+    let exclusive: Vec<Value> =
+        table.exclusive.iter().map(|(one, other)| json!({"not": {"required": [one, other]}})).collect();
+    add("allOf", json!(exclusive), !exclusive.is_empty());
+    schema
+}
+
+/// All keys of the set, and no other.
+fn of_alternative(table: &Table, set: &[&str]) -> Value {
+    let others = table.keys().filter(|key| !set.contains(key)).map(|key| (key.to_owned(), json!(false)));
+    json!({"required": set, "properties": others.collect::<Map<_, _>>()})
+}
+
+fn of_shape(shape: &Shape) -> Value {
+    match shape {
+        Shape::Text(format) => match format.pattern() {
+            Some(pattern) => json!({"type": "string", "pattern": pattern}),
+            None => json!({"type": "string", "minLength": 1}),
+        },
+        Shape::Integer(least, most) if least == most => json!({"const": least}),
+        Shape::Integer(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Shape::Choice(words) => json!({"enum": words}),
+        Shape::Table(table) => json!({"$ref": format!("#/definitions/{}", table.name)}),
+        Shape::Named(format, each, special) => {
+            let mut schema = json!({"type": "object", "additionalProperties": of_shape(each)});
+            if let Some(pattern) = format.pattern() {
+                schema["propertyNames"] = json!({"pattern": pattern});
+            }
+            if !special.is_empty() {
+                let special = special.iter().map(|(name, shape)| ((*name).to_owned(), of_shape(shape)));
+                schema["properties"] = Value::Object(special.collect());
+            }
+            schema
+        }
+        Shape::List(each) => json!({"type": "array", "items": of_shape(each), "minItems": 1}),
+        Shape::Values => json!({"type": "object"}),
+    }
+}
+
+/// Draft 7 ignores what stands beside a `$ref`.
+fn described(mut schema: Value, description: &str) -> Value {
+    if schema.get("$ref").is_some() {
+        return json!({"description": description, "allOf": [schema]});
+    }
+    schema["description"] = json!(description);
+    schema
+}

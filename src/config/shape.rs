@@ -1,0 +1,203 @@
+//! Checks a tree against the tables: keys, types and grammars. What names mean is [`super::meaning`]'s.
+
+use super::{
+    diagnostic::{Diagnostic, listed, quoted},
+    fields::{Shape, Table},
+    format::Format,
+    nearest::{did_you_mean, nearest},
+    tree::{Content, Cursor},
+};
+
+/// Everything in `value` that is not as `shape` says.
+pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic>) {
+    match (shape, &value.node.content) {
+        (Shape::Text(format), Content::Text(text)) => check_text(value, *format, text, found),
+        (Shape::Integer(least, most), Content::Integer(number)) => {
+            if !(least..=most).contains(&number) {
+                let message = format!("{} is {number}", subject(value));
+                found.push(Diagnostic::error(value.location(), message, format!("expected {}", shape.expected())));
+            }
+        }
+        (Shape::Choice(words), Content::Text(text)) => {
+            if !words.contains(&text.as_str()) {
+                let message = format!("{} is {}", subject(value), quoted(text));
+                let help = did_you_mean(text, words.iter().copied());
+                let expected = format!("expected {}", shape.expected());
+                found.push(Diagnostic::error(value.location(), message, expected).with_help(help));
+            }
+        }
+        (Shape::Table(table), Content::Map(_)) => check_table(value, table, found),
+        (Shape::Named(format, each, special), Content::Map(_)) => {
+            for entry in value.entries() {
+                check_name(entry, *format, found);
+                let own = special.iter().find(|(name, _)| *name == entry.key()).map(|(_, shape)| shape);
+                check(entry, own.unwrap_or(each), found);
+            }
+        }
+        (Shape::List(each), Content::List(items)) => {
+            if items.is_empty() {
+                let message = format!("{} is empty", subject(value));
+                found.push(Diagnostic::error(value.location(), message, "expected at least one item"));
+            }
+            value.items().for_each(|item| check(item, each, found));
+        }
+        (Shape::Values, Content::Map(_)) => {}
+        _ => found.push(wrong_type(value, shape)),
+    }
+}
+
+fn subject(value: Cursor<'_>) -> String {
+    if value.key().is_empty() { "this".to_owned() } else { quoted(value.key()) }
+}
+
+fn check_text(value: Cursor<'_>, format: Format, text: &str, found: &mut Vec<Diagnostic>) {
+    if let Err(misfit) = format.check(text) {
+        let what = if text.is_empty() { subject(value) } else { quoted(text) };
+        let help = misfit.instead.map(|instead| format!("did you mean `{instead}`?"));
+        let expected = format!("expected {}", format.expected());
+        found.push(Diagnostic::error(value.location(), format!("{what} {}", misfit.why), expected).with_help(help));
+    }
+}
+
+fn check_name(entry: Cursor<'_>, format: Format, found: &mut Vec<Diagnostic>) {
+    if let Err(misfit) = format.check(entry.key()) {
+        let help = misfit.instead.map(|instead| format!("did you mean `{instead}`?"));
+        let message = format!("{} {}", quoted(entry.key()), misfit.why);
+        let expected = format!("expected {}", format.expected());
+        found.push(Diagnostic::error(entry.key_location(), message, expected).with_help(help));
+    }
+}
+
+fn wrong_type(value: Cursor<'_>, shape: &Shape) -> Diagnostic {
+    let kind = value.node.content.kind();
+    let message =
+        if value.key().is_empty() { format!("this is {kind}") } else { format!("{} is {kind}", subject(value)) };
+    Diagnostic::error(value.location(), message, format!("expected {}", shape.expected()))
+        .with_help(remedy(value, shape))
+}
+
+/// The change that makes a value of the wrong type right, when there is one.
+fn remedy(value: Cursor<'_>, shape: &Shape) -> Option<String> {
+    let location = value.location();
+    let written = location.text();
+    match (shape, &value.node.content) {
+        (Shape::Text(format), Content::Integer(_) | Content::Float(_) | Content::Bool(_)) => {
+            quotes(*format, written, &value.node.content)
+        }
+        (Shape::Integer(..), Content::Text(text)) if text.parse::<i64>().is_ok() => {
+            Some(format!("write it without quotes: {text}"))
+        }
+        (Shape::List(_), Content::Text(_)) => Some(format!("write a list: [{written}]")),
+        (Shape::Table(_), Content::Null) if value.entry.is_none() => {
+            Some("start with `version: 1` and `name: NAME`".to_owned())
+        }
+        (Shape::Table(_) | Shape::Named(..) | Shape::Values, Content::Null) => {
+            Some("write `{}` for one without any keys".to_owned())
+        }
+        (Shape::Named(..), Content::List(_)) => {
+            Some("write a map from names, so that environments can override: `NAME: {...}`".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What to write where YAML reads a number or a boolean and text is wanted.
+fn quotes(format: Format, written: &str, content: &Content) -> Option<String> {
+    let read_as = match content {
+        Content::Float(number) if number.to_string() != written => {
+            format!("; without quotes YAML reads the number {number}")
+        }
+        _ => String::new(),
+    };
+    match format {
+        Format::Duration if matches!(content, Content::Integer(number) if *number >= 0) => {
+            Some(format!("write the unit: `{written}s` or `{written}m`"))
+        }
+        Format::Image if !matches!(content, Content::Bool(_)) => {
+            Some(format!("a tag alone names no image: write `REPOSITORY:{written}`{read_as}"))
+        }
+        _ if format.check(written).is_ok() => Some(format!("write it in quotes: \"{written}\"{read_as}")),
+        _ => None,
+    }
+}
+
+fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+    // A key that is misspelt is not reported as missing, too.
+    let mut meant: Vec<&str> = Vec::new();
+    for entry in value.entries() {
+        if let Some(field) = table.field(entry.key()) {
+            check(entry, &field.shape, found);
+        } else {
+            meant.extend(nearest(entry.key(), table.keys()));
+            found.push(unknown_key(entry, table));
+        }
+    }
+    let is_there = |key: &str| value.get(key).is_some() || meant.contains(&key);
+    for field in table.fields.iter().filter(|field| field.required && !is_there(field.key)) {
+        let message = format!("{} has no `{}`", subject_of(value, table), field.key);
+        let expected = format!("expected `{}`: {}", field.key, field.shape.expected());
+        found.push(Diagnostic::error(value.key_location(), message, expected));
+    }
+    if !table.any_of.is_empty() && !table.any_of.iter().any(|key| is_there(key)) {
+        let keys = listed(table.any_of.iter().copied());
+        let message = format!("{} has neither {}", subject_of(value, table), keys.replace(" or ", " nor "));
+        found.push(Diagnostic::error(value.key_location(), message, format!("expected {keys}")));
+    }
+    check_company(value, table, found);
+}
+
+/// A value by its name, or by what the table describes.
+fn subject_of(value: Cursor<'_>, table: &Table) -> String {
+    if value.key().is_empty() || value.key() == table.name { table.article.to_owned() } else { quoted(value.key()) }
+}
+
+fn unknown_key(entry: Cursor<'_>, table: &'static Table) -> Diagnostic {
+    let key = entry.key();
+    let elsewhere =
+        table.elsewhere.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, remedy)| (*remedy).to_owned());
+    let help = elsewhere.or_else(|| did_you_mean(key, table.keys()));
+    let message = format!("{} has no key {}", table.article, quoted(key));
+    let expected = format!("expected {}", listed(table.keys()));
+    Diagnostic::error(entry.key_location(), message, expected).with_help(help)
+}
+
+/// Which keys stand together, and which must not.
+fn check_company(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+    for (one, other) in table.exclusive {
+        if let (Some(first), Some(second)) = (value.get(one), value.get(other)) {
+            let message = format!("`{one}` and `{other}` exclude each other");
+            let diagnostic =
+                Diagnostic::error(second.key_location(), message, format!("expected `{one}` or `{other}`"));
+            found.push(diagnostic.with_other(first.key_location(), "the other one"));
+        }
+    }
+    check_alternatives(value, table, found);
+}
+
+fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+    if table.alternatives.is_empty() {
+        return;
+    }
+    let known: Vec<&str> = value.entries().map(|entry| entry.key()).filter(|key| table.field(key).is_some()).collect();
+    let same = |set: &&[&str]| set.len() == known.len() && known.iter().all(|key| set.contains(key));
+    if table.alternatives.iter().any(same) {
+        return;
+    }
+    let sets: Vec<String> = table.alternatives.iter().map(|set| format!("{{{}}}", set.join(", "))).collect();
+    let expected = format!("expected {}", sets.join(" or "));
+    let shared = |set: &&&[&str]| set.iter().filter(|key| known.contains(key)).count();
+    let closest = table.alternatives.iter().find(|set| shared(set) == known.len() && !known.is_empty());
+    let message = match closest {
+        Some(set) => {
+            let missing = set.iter().copied().filter(|key| !known.contains(key));
+            format!("{} has no {}", table.article, listed(missing).replace(" or ", " and "))
+        }
+        None if known.is_empty() => format!("{} says nothing of where it comes from", table.article),
+        None => format!(
+            "{} do not go together in {}",
+            listed(known.iter().copied()).replace(" or ", " and "),
+            table.article
+        ),
+    };
+    found.push(Diagnostic::error(value.key_location(), message, expected));
+}

@@ -1,0 +1,270 @@
+//! Helm values against a chart's `values.schema.json`, with mistakes shown where the value is written.
+
+use jsonschema::{
+    ValidationError,
+    error::{TypeKind, ValidationErrorKind},
+};
+use serde_json::Value;
+
+use super::{
+    diagnostic::{Diagnostic, listed, quoted},
+    nearest::{did_you_mean, nearest},
+    sources::Sources,
+    tree::Cursor,
+};
+use crate::domain::{Environment, Name, Values};
+
+/// Every value of `merged` that the chart refuses.
+///
+/// `merged` is what Helm would check: the chart's own defaults, and all layers of the project over them. A mistake is
+/// shown in the layer that set the value: `projects.local.yaml` before the environment's, the project's own and the
+/// workspace's defaults.
+pub fn check_values(
+    sources: &Sources,
+    environment: &Environment,
+    project: &Name,
+    merged: &Values,
+    schema: &Value,
+) -> Vec<Diagnostic> {
+    let Some(places) = Places::new(sources, environment, project) else { return Vec::new() };
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => {
+            let message = format!("the chart of `{project}` has a values.schema.json that is no JSON Schema");
+            return vec![Diagnostic::error(places.project.key_location(), message, error.to_string())];
+        }
+    };
+    let checked = without_nulls(&Value::Object(merged.clone()));
+    let reader = Reader { places, schema };
+    let errors: Vec<ValidationError<'_>> = validator.iter_errors(&checked).collect();
+    reader.all(&errors)
+}
+
+/// Helm takes keys that are `null` away before it checks.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Where the values of a project may be written.
+struct Places<'a> {
+    project: Cursor<'a>,
+    /// The layer that wins first.
+    layers: Vec<Cursor<'a>>,
+}
+
+impl<'a> Places<'a> {
+    fn new(sources: &'a Sources, environment: &Environment, name: &Name) -> Option<Self> {
+        let project = sources.find(&["projects", name.as_str()])?;
+        let universal = project.get("chart").is_none();
+        Some(Self { project, layers: sources.value_layers(environment, name.as_str(), universal) })
+    }
+
+    /// The value at `path`, or what comes nearest to it; what cmdr adds itself comes from the project's own keys.
+    fn nearest(&self, path: &[&str]) -> Cursor<'a> {
+        let written = self.layers.iter().chain([&self.project]).map(|layer| layer.deepest(path));
+        let mut best = (self.layers.first().copied().unwrap_or(self.project), 0);
+        for (place, depth) in written {
+            if depth > best.1 {
+                best = (place, depth);
+            }
+        }
+        best.0
+    }
+}
+
+struct Reader<'a> {
+    places: Places<'a>,
+    schema: &'a Value,
+}
+
+impl Reader<'_> {
+    /// The answers to errors found side by side: a key that is misspelt is not reported as missing, too.
+    fn all(&self, errors: &[ValidationError<'_>]) -> Vec<Diagnostic> {
+        let mut meant: Vec<(&str, &str)> = Vec::new();
+        for error in errors {
+            if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+                let near = unexpected.iter().filter_map(|key| nearest(key, self.known_beside(error)));
+                meant.extend(near.map(|key| (error.instance_path().as_str(), key)));
+            }
+        }
+        let is_misspelt = |error: &&ValidationError<'_>| match error.kind() {
+            ValidationErrorKind::Required { property } => {
+                meant.contains(&(error.instance_path().as_str(), property.as_str().unwrap_or_default()))
+            }
+            _ => false,
+        };
+        errors.iter().filter(|error| !is_misspelt(error)).flat_map(|error| self.diagnostics(error)).collect()
+    }
+
+    fn diagnostics(&self, error: &ValidationError<'_>) -> Vec<Diagnostic> {
+        let path = pointer_keys(error.instance_path().as_str());
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                unexpected.iter().map(|key| self.unknown(&keys, key, error)).collect()
+            }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                match closest(context, error.instance_path().as_str()) {
+                    Some(branch) => self.all(branch),
+                    None => vec![self.other(&keys, error)],
+                }
+            }
+            ValidationErrorKind::Required { property } => vec![self.missing(&keys, property, error)],
+            _ => vec![self.other(&keys, error)],
+        }
+    }
+
+    fn unknown(&self, holder: &[&str], key: &str, error: &ValidationError<'_>) -> Diagnostic {
+        let mut path = holder.to_vec();
+        path.push(key);
+        let known = self.known_beside(error);
+        let message = format!("the chart has no value {}", quoted(&path.join(".")));
+        let expected = if known.is_empty() {
+            "expected nothing here".to_owned()
+        } else {
+            format!("expected {}", listed(known.iter().copied()))
+        };
+        let help = did_you_mean(key, known.iter().copied());
+        Diagnostic::error(self.places.nearest(&path).key_location(), message, expected).with_help(help)
+    }
+
+    fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> Diagnostic {
+        let key = property.as_str().unwrap_or_default();
+        let mut path = holder.to_vec();
+        path.push(key);
+        let message = format!("the chart needs the value {}", quoted(&path.join(".")));
+        let place = self.places.nearest(holder);
+        let described = self.beside(error, "properties").and_then(|known| known.get(key)?.get("description")?.as_str());
+        Diagnostic::error(place.key_location(), message, format!("expected `{key}`"))
+            .with_help(described.map(str::to_owned))
+    }
+
+    fn other(&self, path: &[&str], error: &ValidationError<'_>) -> Diagnostic {
+        let place = self.places.nearest(path);
+        let name = if path.is_empty() { "`values`".to_owned() } else { quoted(&path.join(".")) };
+        let message = match error.kind() {
+            ValidationErrorKind::Type { .. } => format!("the value {name} is {}", kind_of(error.instance())),
+            _ => format!("the chart refuses the value {name}"),
+        };
+        let suggestion = match (error.kind(), error.instance().as_str()) {
+            (ValidationErrorKind::Enum { options }, Some(text)) => {
+                did_you_mean(text, options.as_array().into_iter().flatten().filter_map(Value::as_str))
+            }
+            _ => None,
+        };
+        let described = || self.beside(error, "description").and_then(Value::as_str).map(str::to_owned);
+        Diagnostic::error(place.location(), message, expected(error)).with_help(suggestion.or_else(described))
+    }
+
+    /// The keys that the schema knows where an error is.
+    fn known_beside(&self, error: &ValidationError<'_>) -> Vec<&str> {
+        let known = self.beside(error, "properties").and_then(Value::as_object);
+        known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect()
+    }
+
+    /// A keyword that stands in the schema beside the one that failed.
+    fn beside(&self, error: &ValidationError<'_>, keyword: &str) -> Option<&Value> {
+        let (holder, _) = error.schema_path().as_str().rsplit_once('/')?;
+        self.schema.pointer(holder)?.get(keyword)
+    }
+}
+
+/// Of several ways to be right, the one that comes nearest: with a mistake that lies deepest, with the fewest mistakes.
+/// `None` when the value is of another type than all of them want.
+fn closest<'e>(
+    branches: &'e [Vec<ValidationError<'static>>],
+    place: &str,
+) -> Option<&'e Vec<ValidationError<'static>>> {
+    let depth = |error: &ValidationError<'_>| error.instance_path().as_str().matches('/').count();
+    let other_type = |error: &ValidationError<'_>| {
+        matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path().as_str() == place
+    };
+    let nearness =
+        |branch: &&Vec<ValidationError<'static>>| (branch.iter().map(depth).max(), std::cmp::Reverse(branch.len()));
+    let fitting = branches.iter().filter(|branch| !branch.is_empty() && !branch.iter().any(other_type));
+    fitting.max_by_key(nearness)
+}
+
+/// `/a/b~1c` -> `a`, `b/c`.
+fn pointer_keys(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+fn expected(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::Type { kind: TypeKind::Single(one) } => {
+            format!("expected {}", type_name(&one.to_string()))
+        }
+        ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => {
+            let names: Vec<String> = several.iter().map(|one| type_name(&one.to_string()).to_owned()).collect();
+            format!("expected {}", names.join(" or "))
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => one_of(context),
+        ValidationErrorKind::Enum { options } => {
+            let options: Vec<String> = options.as_array().into_iter().flatten().map(plain).collect();
+            format!("expected {}", listed(options.iter().map(String::as_str)))
+        }
+        ValidationErrorKind::Constant { expected_value } => format!("expected {}", quoted(&plain(expected_value))),
+        ValidationErrorKind::Pattern { pattern } => format!("expected text that matches {}", quoted(pattern)),
+        ValidationErrorKind::Minimum { limit } => format!("expected at least {limit}"),
+        ValidationErrorKind::Maximum { limit } => format!("expected at most {limit}"),
+        ValidationErrorKind::ExclusiveMinimum { limit } => format!("expected more than {limit}"),
+        ValidationErrorKind::ExclusiveMaximum { limit } => format!("expected less than {limit}"),
+        ValidationErrorKind::MinLength { limit } => format!("expected at least {limit} characters"),
+        ValidationErrorKind::MaxLength { limit } => format!("expected at most {limit} characters"),
+        ValidationErrorKind::MinItems { limit } => format!("expected at least {limit} items"),
+        ValidationErrorKind::MaxItems { limit } => format!("expected at most {limit} items"),
+        ValidationErrorKind::MinProperties { limit } => format!("expected at least {limit} keys"),
+        ValidationErrorKind::MaxProperties { limit } => format!("expected at most {limit} keys"),
+        ValidationErrorKind::FalseSchema => "expected nothing here".to_owned(),
+        ValidationErrorKind::PropertyNames { error } => format!("{} as a key", expected(error)),
+        ValidationErrorKind::Not { .. } => "expected another value, or another value beside it".to_owned(),
+        _ => error.masked().to_string(),
+    }
+}
+
+/// What several schemas expect of a value that none of them takes.
+fn one_of(branches: &[Vec<ValidationError<'static>>]) -> String {
+    let mut each: Vec<String> = Vec::new();
+    for one in branches.iter().flatten().map(expected) {
+        let one = one.trim_start_matches("expected ").to_owned();
+        if !each.contains(&one) {
+            each.push(one);
+        }
+    }
+    format!("expected {}", each.join(" or "))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn type_name(json: &str) -> &str {
+    match json {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" => "a map",
+        _ => "nothing",
+    }
+}

@@ -1,0 +1,185 @@
+//! A workspace as it is in one environment: layers merged, hosts whole, nothing left to look up.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    Build, Chart, ChartSource, Check, Environment, External, ImageReference, Name, Project, Route, Values, Workspace,
+    values,
+};
+
+/// A project as it is wanted in one environment.
+#[derive(Debug, Clone)]
+pub struct ResolvedProject {
+    pub name: Name,
+    /// `None` when nothing names one: the image is built, or it is the chart's own affair.
+    pub image: Option<ImageReference>,
+    pub build: Option<Build>,
+    pub chart: Chart,
+    /// All layers merged. For the universal chart with what cmdr adds: `image`, `version`, `workspace`, `routes`.
+    pub values: Values,
+    /// None where somebody else runs the project.
+    pub routes: Vec<ResolvedRoute>,
+    pub needs: Vec<Name>,
+    /// Somebody else runs it here: no release.
+    pub external: Option<External>,
+    pub timeout: Option<Duration>,
+    /// Whether the user's own values say which version it is.
+    version_is_written: bool,
+}
+
+/// A route with its whole host, and what `up` asks of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedRoute {
+    pub name: Name,
+    pub host: String,
+    /// The start of the paths that lead to the project.
+    pub path: String,
+    pub port: Option<String>,
+    /// The path that `up` asks for: the check's below the route's own.
+    pub check_path: String,
+    /// The status that is right.
+    pub check_status: u16,
+}
+
+impl ResolvedRoute {
+    /// Where people go. `http_port` is the port that the environment answers on.
+    pub fn url(&self, http_port: u16) -> String {
+        url(&self.host, http_port, &self.path)
+    }
+
+    /// What `up` asks for.
+    pub fn check_url(&self, http_port: u16) -> String {
+        url(&self.host, http_port, &self.check_path)
+    }
+}
+
+impl ResolvedProject {
+    pub fn is_on_universal_chart(&self) -> bool {
+        self.chart.source == ChartSource::Universal
+    }
+
+    /// Makes `image` the one that runs: once it is built, or when a deployment names a tag.
+    pub fn use_image(&mut self, image: ImageReference) {
+        if self.is_on_universal_chart() {
+            if !self.version_is_written {
+                self.values.insert("version".to_owned(), json!(image.version()));
+            }
+            self.values.insert("image".to_owned(), json!(image.to_string()));
+        }
+        self.image = Some(image);
+    }
+}
+
+fn url(host: &str, port: u16, path: &str) -> String {
+    if port == 80 { format!("http://{host}{path}") } else { format!("http://{host}:{port}{path}") }
+}
+
+/// A route's host in an environment: one label is completed by the domain, a whole domain stays as it is. `None` when
+/// there is no domain to complete it.
+pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
+    if host.contains('.') {
+        return Some(host.to_owned());
+    }
+    domain.map(|domain| format!("{host}.{domain}"))
+}
+
+/// Every project of the workspace as it is wanted in `environment`, by name.
+pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
+    workspace.projects.values().map(|project| resolve_project(workspace, environment, project)).collect()
+}
+
+fn resolve_project(workspace: &Workspace, environment: &Environment, project: &Project) -> ResolvedProject {
+    let over = project.environments.get(&environment.name);
+    let local_image = project.local_image.as_ref().filter(|_| environment.is_local());
+    let image = local_image.or_else(|| over?.image.as_ref()).or(project.image.as_ref()).cloned();
+    let check = project.check.clone().unwrap_or(Check { path: "/".to_owned(), status: 200 });
+    let external = over.and_then(|over| over.external.clone());
+    let own_routes = project.routes.iter().filter(|_| external.is_none());
+    let routes = own_routes.filter_map(|(name, route)| resolve_route(environment, name, route, &check)).collect();
+    let values = merged_values(workspace, environment, project);
+    let mut resolved = ResolvedProject {
+        name: project.name.clone(),
+        image: None,
+        build: project.build.clone(),
+        chart: project.chart.clone(),
+        version_is_written: values.contains_key("version"),
+        values,
+        routes,
+        needs: project.needs.clone(),
+        external,
+        timeout: project.timeout,
+    };
+    if resolved.is_on_universal_chart() {
+        add_own_values(&mut resolved, workspace);
+    }
+    if let Some(image) = image {
+        resolved.use_image(image);
+    }
+    resolved
+}
+
+/// The layers of the contract, those of a chart's own and of `--set` aside.
+fn merged_values(workspace: &Workspace, environment: &Environment, project: &Project) -> Values {
+    let universal = project.chart.source == ChartSource::Universal;
+    let layers = [
+        Some(&workspace.defaults).filter(|_| universal),
+        Some(&project.values),
+        project.environments.get(&environment.name).map(|over| &over.values),
+        Some(&project.local_values).filter(|_| environment.is_local()),
+    ];
+    values::merged(layers.into_iter().flatten())
+}
+
+fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &Check) -> Option<ResolvedRoute> {
+    let below = if check.path == "/" { "" } else { check.path.as_str() };
+    let check_path =
+        if below.is_empty() { route.path.clone() } else { format!("{}{below}", route.path.trim_end_matches('/')) };
+    Some(ResolvedRoute {
+        name: name.clone(),
+        host: full_host(&route.host, environment.domain.as_deref())?,
+        path: route.path.clone(),
+        port: route.port.clone(),
+        check_path,
+        check_status: check.status,
+    })
+}
+
+/// What the universal chart is told by cmdr; what the user wrote stays.
+fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace) {
+    let mut own = Values::new();
+    own.insert("workspace".to_owned(), json!(workspace.name));
+    let routes: Values = project.routes.iter().map(|route| (route.name.to_string(), route_value(route))).collect();
+    if !routes.is_empty() {
+        own.insert("routes".to_owned(), Value::Object(routes));
+    }
+    values::merge(&mut own, &project.values);
+    project.values = own;
+}
+
+fn route_value(route: &ResolvedRoute) -> Value {
+    let mut value = json!({"host": route.host, "path": route.path});
+    if let Some(port) = &route.port {
+        value["port"] = json!(port);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_completed_and_a_domain_stays() {
+        assert_eq!(full_host("shop", Some("tunes.localhost")), Some("shop.tunes.localhost".to_owned()));
+        assert_eq!(full_host("shop.example.com", None), Some("shop.example.com".to_owned()));
+        assert_eq!(full_host("shop", None), None);
+    }
+
+    #[test]
+    fn the_port_is_written_when_it_is_not_80() {
+        assert_eq!(url("a.localhost", 80, "/"), "http://a.localhost/");
+        assert_eq!(url("a.localhost", 8080, "/x"), "http://a.localhost:8080/x");
+    }
+}

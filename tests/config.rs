@@ -1,0 +1,173 @@
+//! `projects.yaml`: the corpus of valid and invalid files, the schema, the documentation, and damaged files.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "config/mutations.rs"]
+mod mutations;
+#[path = "config/values.rs"]
+mod values;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use cmdr::{
+    config::{self, LoadError, Loaded, reference, schema},
+    domain,
+};
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The cases of one kind, by name.
+fn cases(kind: &str) -> Vec<(String, PathBuf)> {
+    let folder = repository().join("tests/config").join(kind);
+    let mut cases: Vec<(String, PathBuf)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn snapshots() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(repository().join("tests/config/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+/// Compares a generated file, or writes it when `UPDATE_SCHEMA` is set.
+fn assert_generated(path: &str, wanted: &str) {
+    let path = repository().join(path);
+    if env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, wanted).unwrap();
+    }
+    let current = fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == wanted, "{} is stale: UPDATE_SCHEMA=1 cargo test --test config writes it", path.display());
+}
+
+#[test]
+fn invalid_files_are_answered_with_every_mistake() {
+    let cases = cases("invalid");
+    assert!(cases.len() >= 30);
+    for (name, folder) in cases {
+        let LoadError::Invalid(report) = config::load(&folder).expect_err(&name) else {
+            panic!("{name} is not invalid")
+        };
+        snapshots().bind(|| insta::assert_snapshot!(format!("invalid-{name}"), report.render(false)));
+    }
+}
+
+#[test]
+fn valid_files_are_resolved_for_each_environment() {
+    for (name, folder) in cases("valid") {
+        let loaded = config::load(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut settings = snapshots();
+        settings.add_filter(&regex_of(&folder), "FOLDER");
+        settings.bind(|| insta::assert_snapshot!(format!("valid-{name}"), summary(&loaded)));
+    }
+}
+
+fn regex_of(folder: &Path) -> String {
+    folder.to_string_lossy().replace('.', "\\.").replace('+', "\\+")
+}
+
+/// What verbs get to see of a workspace.
+fn summary(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    for environment in loaded.workspace.environments.values() {
+        text += &format!("{environment:#?}\n");
+        for project in domain::resolve(&loaded.workspace, environment) {
+            text += &format!("\n{} in {}\n", project.name, environment.name);
+            let urls: Vec<String> = project.routes.iter().map(|route| route.check_url(80)).collect();
+            text += &format!("  image: {:?}\n", project.image.as_ref().map(ToString::to_string));
+            text += &format!("  build: {:?}\n  chart: {:?}\n", project.build, project.chart);
+            text += &format!("  asked: {urls:?}\n  needs: {:?}\n  external: {:?}\n", project.needs, project.external);
+            text += &format!("  values: {}\n", serde_json::to_string(&project.values).unwrap());
+        }
+        text += "\n";
+    }
+    text += &format!("platform: {:#?}\nbundles: {:#?}\n", loaded.workspace.platform, loaded.workspace.bundles);
+    text + &loaded.warnings.iter().map(|warning| config::render(warning, false)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_schema_in_the_repository_is_current() {
+    assert_generated("projects.schema.json", &schema::json_schema());
+}
+
+#[test]
+fn the_documentation_has_every_key() {
+    let path = "docs/projects-yaml.md";
+    let text = fs::read_to_string(repository().join(path)).unwrap();
+    let wanted = reference::filled(&text).unwrap_or_else(|table| panic!("{path} has no markers for {table}"));
+    assert_generated(path, &wanted);
+    for table in config::tables::ALL {
+        assert!(
+            text.contains(&format!("<a id=\"{}\"></a>", table.name)),
+            "{path} has no place to link to for {}",
+            table.name
+        );
+    }
+}
+
+#[test]
+fn the_schema_accepts_what_cmdr_accepts() {
+    let validator = jsonschema::validator_for(&schema::schema()).unwrap();
+    for (name, folder) in cases("valid") {
+        let errors: Vec<String> = validator.iter_errors(&yaml(&folder)).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{name}");
+    }
+}
+
+/// Mistakes that a schema cannot see: what names and paths mean, files beside the first one, and what is no YAML at all.
+const BEYOND_THE_SCHEMA: [&str; 25] = [
+    "aliases-billion-laughs",
+    "all-mistakes-of-all-files",
+    "chart-not-found",
+    "complex-key",
+    "duplicate-key",
+    "image-under-values",
+    "included-file-says-too-much",
+    "needs-in-a-circle",
+    "needs-itself",
+    "needs-on-nothing",
+    "one-file-is-no-yaml",
+    "promote-in-a-circle",
+    "route-collision-across-files",
+    "route-without-domain",
+    "same-project-in-two-files",
+    "syntax-colon-in-text",
+    "syntax-tab",
+    "syntax-unclosed-bracket",
+    "syntax-unclosed-quote",
+    "syntax-unknown-anchor",
+    "tag-and-complex-key",
+    "two-documents",
+    "two-projects-on-one-route",
+    "unknown-environment",
+    "include-matches-nothing",
+];
+
+#[test]
+fn the_schema_refuses_the_mistakes_it_can_express() {
+    let validator = jsonschema::validator_for(&schema::schema()).unwrap();
+    for (name, folder) in cases("invalid") {
+        if !BEYOND_THE_SCHEMA.contains(&name.as_str()) {
+            assert!(!validator.is_valid(&yaml(&folder)), "{name} is accepted");
+        }
+    }
+}
+
+/// As an editor reads it.
+fn yaml(folder: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(folder.join(config::FILE)).unwrap();
+    let mut value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    value.apply_merge().unwrap();
+    serde_json::to_value(value).unwrap()
+}
