@@ -14,7 +14,7 @@ use std::{
 
 use cmdr::{
     config::{self, LoadError, Loaded, reference, schema},
-    domain,
+    domain::{self, Environment, ImageReference, ResolvedProject},
 };
 
 fn repository() -> PathBuf {
@@ -79,21 +79,54 @@ fn regex_of(folder: &Path) -> String {
 
 /// What verbs get to see of a workspace.
 fn summary(loaded: &Loaded) -> String {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for environment in loaded.workspace.environments.values() {
-        text += &format!("{environment:#?}\n");
-        for project in domain::resolve(&loaded.workspace, environment) {
-            text += &format!("\n{} in {}\n", project.name, environment.name);
-            let urls: Vec<String> = project.routes.iter().map(|route| route.check_url(80)).collect();
-            text += &format!("  image: {:?}\n", project.image.as_ref().map(ToString::to_string));
-            text += &format!("  build: {:?}\n  chart: {:?}\n", project.build, project.chart);
-            text += &format!("  asked: {urls:?}\n  needs: {:?}\n  external: {:?}\n", project.needs, project.external);
-            text += &format!("  values: {}\n", serde_json::to_string(&project.values).unwrap());
-        }
-        text += "\n";
+        parts.push(format!("{environment:#?}"));
+        parts.extend(
+            domain::resolve(&loaded.workspace, environment).iter().map(|project| described(project, environment)),
+        );
     }
-    text += &format!("platform: {:#?}\nbundles: {:#?}\n", loaded.workspace.platform, loaded.workspace.bundles);
-    text + &loaded.warnings.iter().map(|warning| config::render(warning, false)).collect::<Vec<_>>().join("\n")
+    parts.push(format!("platform: {:#?}", loaded.workspace.platform));
+    parts.push(format!("bundles: {:#?}", loaded.workspace.bundles));
+    parts.extend(loaded.warnings.iter().map(|warning| config::render(warning, false)));
+    parts.join("\n\n")
+}
+
+fn described(project: &ResolvedProject, environment: &Environment) -> String {
+    let port = environment.http_port.unwrap_or(80);
+    let routes: Vec<String> =
+        project.routes.iter().map(|route| format!("{} asked at {}", route.url(port), route.check_url(port))).collect();
+    [
+        format!("{} in {}", project.name, environment.name),
+        format!("  image: {:?}", project.image.as_ref().map(ToString::to_string)),
+        format!("  build: {:?}", project.build),
+        format!("  chart: {:?}", project.chart),
+        format!("  routes: {routes:?}"),
+        format!("  needs: {:?}", project.needs),
+        format!("  external: {:?}", project.external),
+        format!("  values: {}", serde_json::to_string(&project.values).unwrap()),
+    ]
+    .join("\n")
+}
+
+#[test]
+fn the_universal_chart_accepts_the_values_of_valid_files() {
+    let schema = fs::read_to_string(repository().join("charts/service/values.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    for (name, folder) in cases("valid") {
+        let loaded = config::load(&folder).unwrap();
+        for environment in loaded.workspace.environments.values() {
+            for mut project in domain::resolve(&loaded.workspace, environment) {
+                if project.is_on_universal_chart() {
+                    project.use_image(ImageReference::parse("built:1").unwrap());
+                    let found =
+                        config::check_values(&loaded.sources, environment, &project.name, &project.values, &schema);
+                    let found: Vec<String> = found.iter().map(|one| config::render(one, false)).collect();
+                    assert_eq!(found, Vec::<String>::new(), "{name}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -214,7 +214,11 @@ fn expected(error: &ValidationError<'_>) -> String {
             format!("expected {}", type_name(&one.to_string()))
         }
         ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => {
-            let names: Vec<String> = several.iter().map(|one| type_name(&one.to_string()).to_owned()).collect();
+            let names: Vec<String> = several
+                .iter()
+                .map(|one| type_name(&one.to_string()).to_owned())
+                .filter(|name| name != "nothing")
+                .collect();
             format!("expected {}", names.join(" or "))
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => one_of(context),

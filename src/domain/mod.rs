@@ -10,8 +10,8 @@ pub mod pool;
 pub mod ports;
 pub mod preflight;
 pub mod quantity;
-pub mod user_configuration;
 pub mod resolve;
+pub mod user_configuration;
 pub mod values;
 pub mod workspace;
 

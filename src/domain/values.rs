@@ -99,21 +99,21 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn values(value: Value) -> Values {
+    fn values(value: &Value) -> Values {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn maps_merge_and_the_rest_replaces() {
-        let base = values(json!({"env": {"A": "1", "B": "2"}, "ports": {"http": 80}, "args": [1, 2]}));
-        let over = values(json!({"env": {"B": "3", "C": null}, "ports": 1, "args": [3]}));
+        let base = values(&json!({"env": {"A": "1", "B": "2"}, "ports": {"http": 80}, "args": [1, 2]}));
+        let over = values(&json!({"env": {"B": "3", "C": null}, "ports": 1, "args": [3]}));
         let expected = json!({"env": {"A": "1", "B": "3", "C": null}, "ports": 1, "args": [3]});
         assert_eq!(Value::Object(merged([&base, &over])), expected);
     }
 
     #[test]
     fn sets_types_as_helm_does_and_keeps_versions_text() {
-        let mut base = values(json!({"image": {"tag": "1"}, "resources": null}));
+        let mut base = values(&json!({"image": {"tag": "1"}, "resources": null}));
         for assignment in [
             "replicas=3",
             "debug=true",
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn refuses_to_set_what_cannot_be() {
-        let mut base = values(json!({"replicas": 3}));
+        let mut base = values(&json!({"replicas": 3}));
         let mut refused = |assignment: &str| set(&mut base, assignment).unwrap_err();
         assert_eq!(refused("replicas"), InvalidSet::NoValue("replicas".to_owned()));
         assert_eq!(refused("a..b=1"), InvalidSet::EmptyKey("a..b=1".to_owned()));

@@ -36,7 +36,7 @@ fn answered(folder: &Path) -> (Duration, Option<String>) {
         Err(LoadError::Invalid(report)) => Some(report.render(true)),
         Err(error) => panic!("{error}"),
     };
-    (thread_time() - before, report)
+    (thread_time().saturating_sub(before), report)
 }
 
 fn thread_time() -> Duration {
