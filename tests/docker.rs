@@ -11,12 +11,14 @@ use cmdr::{
         credentials::Credentials,
         docker::{Docker, DockerLookup, Published, State, UploadFile},
     },
-    domain::{ImageReference, preflight::Engine},
+    domain::{ImageReference, mirror::ImageMirror, node_files::node_files, preflight::Engine},
 };
 use tokio_util::sync::CancellationToken;
 
 /// An image with a shell that the rig builds, and every machine that ran `make test` once has.
 const IMAGE: &str = "rig/base:bookworm";
+/// Prints a certificate: any will do where the mirror speaks plain HTTP.
+const CERTIFICATE: &str = "cat /etc/ssl/certs/ca-certificates.crt | sed '/END CERTIFICATE/q'";
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -50,10 +52,11 @@ async fn docker() -> Docker {
 
 /// The docker CLI, at the engine of the adapter.
 fn cli(docker: &Docker, args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).envs(docker.endpoint().environment()).output().unwrap();
+    let output = Command::new("docker").args(args).envs(docker.endpoint().environment()).output();
+    let output = output.expect("the docker CLI is installed");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "docker {}: {error} ('make test' prepares what is needed)", args.join(" "));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Something on the engine that is removed at the end, however the test ends.
@@ -146,6 +149,9 @@ async fn a_node_is_seen_through_its_whole_life() {
     let volume = cli(&docker, &["inspect", &name, "--format", "{{(index .Mounts 0).Name}}"]);
     assert!(running.mounts.iter().any(|mount| mount.destination == "/data" && mount.source.contains(&volume)));
 
+    let holder = format!("container {name} of the kind cluster {name}");
+    assert_eq!(docker.port_holders().await.unwrap().get(&port), Some(&holder));
+
     docker.pause(&name).await.unwrap();
     assert_eq!(state().await, Some(State::Paused));
     docker.unpause(&name).await.unwrap();
@@ -228,4 +234,62 @@ async fn a_private_image_is_pulled_with_the_login_of_a_helper() {
     assert!(docker.has_image(&image.to_string()).await.unwrap());
     // No layers at all where another image shares them.
     assert!(last.is_some_and(|last| last.layers_done == last.layers_total), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_published_port_that_is_taken_is_told_with_what_to_do() {
+    let docker = docker().await;
+    let name = unique("port");
+    let _guard = guard(&docker, &["rm", "--force", &name]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let publish = format!("127.0.0.1:{}:80", listener.local_addr().unwrap().port());
+    cli(&docker, &["create", "--name", &name, "--publish", &publish, IMAGE, "true"]);
+    let error = docker.start(&name).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("Docker could not start container {name}: ")), "{error}");
+    assert!(error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("the program that has the port")), "{error}");
+}
+
+/// Runs the containerd of the node image alone, which is much faster than a cluster.
+async fn containerd(docker: &Docker, name: &str) {
+    let image = rig("RIG_NODE_IMAGE");
+    let run = ["run", "--detach", "--name", name, "--network", "kind", "--entrypoint", "containerd", &image];
+    cli(docker, &run);
+    for _ in 0..100 {
+        let version = docker.exec(name, &["ctr", "version"]).await;
+        if version.is_ok_and(|output| output.exit_code == 0) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("containerd did not start: {}", cli(docker, &["logs", name]));
+}
+
+#[tokio::test]
+async fn a_nodes_containerd_takes_images_from_mirrors_with_and_without_a_ca() {
+    let docker = docker().await;
+    let gateway = docker.ensure_network("kind").await.unwrap().gateway;
+    let name = unique("containerd");
+    let _guard = guard(&docker, &["rm", "--force", "--volumes", &name]);
+    containerd(&docker, &name).await;
+    let mirror = format!("http://{}", rig("RIG_REGISTRY"));
+    let port = rig("RIG_REGISTRY").rsplit(':').next().map(str::to_owned).unwrap();
+    // What a node cannot reach by itself: Docker Hub, and a registry that does not exist.
+    let redis = "docker.io/library/redis:7.0".to_owned();
+    let absent = format!("registry.invalid:{port}/library/redis:7.0");
+    let ca = cli(&docker, &["run", "--rm", IMAGE, "sh", "-c", CERTIFICATE]);
+    for (host, image) in [("*", &redis), ("docker.io", &redis), (&format!("registry.invalid:{port}"), &absent)] {
+        for ca in [None, Some(ca.as_str())] {
+            docker.exec(&name, &["rm", "-rf", "/etc/containerd/certs.d"]).await.unwrap();
+            let files = node_files(&[ImageMirror::new(host, &mirror).unwrap()], ca, gateway);
+            let uploads = files.iter().map(|file| UploadFile {
+                path: file.path.trim_start_matches('/'),
+                content: file.content.as_bytes(),
+                mode: 0o644,
+            });
+            docker.upload(&name, "/", &uploads.collect::<Vec<_>>()).await.unwrap();
+            let fetch = ["timeout", "20", "ctr", "content", "fetch", "--hosts-dir", "/etc/containerd/certs.d", image];
+            let fetched = docker.exec(&name, &fetch).await.unwrap();
+            assert_eq!(fetched.exit_code, 0, "{host} {image} {files:?}: {}", fetched.stderr);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bollard::{
     errors::Error,
-    models::{ContainerInspectResponse, ContainerStateStatusEnum, PortMap},
+    models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, PortMap, PortSummaryTypeEnum},
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
         StopContainerOptions,
@@ -86,6 +86,22 @@ impl Docker {
         Ok(nodes)
     }
 
+    /// Which containers have the TCP ports of this machine that Docker publishes, or will publish once a kind node that
+    /// sleeps is started: `container tunes-control-plane`.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn port_holders(&self) -> Result<BTreeMap<u16, String>, DockerError> {
+        let running = self.client.list_containers(None::<ListContainersOptions>).await;
+        let running = running.map_err(DockerError::request("list containers"))?;
+        let mut holders: BTreeMap<u16, String> = running.into_iter().flat_map(held).collect();
+        for node in self.node_containers().await? {
+            let name = format!("container {} of the kind cluster {}", node.name, node.cluster);
+            holders.extend(node.published.values().map(|published| (published.port, name.clone())));
+        }
+        Ok(holders)
+    }
+
     /// `None` when the node went away since it was listed.
     async fn inspect_node(&self, id: String) -> Result<Option<NodeContainer>, DockerError> {
         match self.client.inspect_container(&id, None::<InspectContainerOptions>).await {
@@ -144,6 +160,15 @@ impl Docker {
             result => result,
         }
     }
+}
+
+/// The ports that a running container has, each with the container's name.
+fn held(container: ContainerSummary) -> Vec<(u16, String)> {
+    let names = container.names.unwrap_or_default();
+    let name = names.first().map_or("", |name| name.trim_start_matches('/')).to_owned();
+    let ports = container.ports.unwrap_or_default().into_iter();
+    let tcp = ports.filter(|port| port.typ == Some(PortSummaryTypeEnum::TCP)).filter_map(|port| port.public_port);
+    tcp.map(|port| (port, format!("container {name}"))).collect()
 }
 
 fn node(id: String, inspected: ContainerInspectResponse) -> NodeContainer {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::domain::Diagnosis;
+
 /// Each message says what happened and why; [`DockerError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
@@ -69,11 +71,26 @@ impl DockerError {
             }
             Self::NoAddresses { .. } => "docker network prune removes networks that nothing uses",
             Self::Pull { .. } => "check the name, log in with docker login, or name a mirror",
+            Self::Request { why, .. } if is_port_taken(why) => {
+                "end the program that has the port; docker ps shows containers that publish it"
+            }
+            Self::Request { why, .. } if why.contains("no space left on device") => {
+                "free some disk: docker system prune removes what nothing uses"
+            }
             Self::Configuration { .. } | Self::Network { .. } | Self::File { .. } | Self::Request { .. } => {
                 return None;
             }
         };
         Some(hint.to_owned())
+    }
+
+    /// What happened and what to do about it.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let diagnosis = Diagnosis::new(self.to_string());
+        match self.hint() {
+            Some(hint) => diagnosis.remedy(hint),
+            None => diagnosis,
+        }
     }
 
     /// Whether the engine says that the thing asked for does not exist.
@@ -84,14 +101,19 @@ impl DockerError {
 
 /// The innermost cause of an error, which is the one that tells something.
 pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(bollard::errors::Error::DockerResponseServerError { message, .. }) = error.downcast_ref() {
-        return message.trim().to_owned();
+    if let Some(bollard::errors::Error::DockerResponseServerError { message, status_code }) = error.downcast_ref() {
+        let message = message.trim();
+        return if message.is_empty() { format!("it answers with status {status_code}") } else { message.to_owned() };
     }
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     innermost.to_string()
+}
+
+fn is_port_taken(why: &str) -> bool {
+    ["port is already allocated", "address already in use"].iter().any(|words| why.contains(words))
 }
 
 fn list(paths: &[PathBuf]) -> String {

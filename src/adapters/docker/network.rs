@@ -54,7 +54,7 @@ impl Docker {
     }
 
     /// All networks of this name: Docker lets two of one name be made at the same moment. The one with the most
-    /// containers comes first, as in kind.
+    /// containers comes first, as in kind; then the oldest, which is the one that another process may know already.
     async fn networks(&self, name: &str) -> Result<Vec<NetworkInspect>, DockerError> {
         let action = format!("look for the network '{name}'");
         let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
@@ -74,7 +74,11 @@ impl Docker {
             }
         }
         let containers = |network: &NetworkInspect| network.containers.as_ref().map_or(0, HashMap::len);
-        networks.sort_by(|one, other| containers(other).cmp(&containers(one)).then_with(|| one.id.cmp(&other.id)));
+        networks.sort_by_cached_key(|network| {
+            let created = network.created.as_deref().unwrap_or_default();
+            // Without the Z at the end, text sorts as time: Docker leaves trailing zeros out.
+            (std::cmp::Reverse(containers(network)), created.trim_end_matches('Z').to_owned(), network.id.clone())
+        });
         Ok(networks)
     }
 
@@ -83,7 +87,12 @@ impl Docker {
         for attempt in 0..IPV6_ATTEMPTS {
             match self.client.create_network(request(name, Some(ula_subnet(name, attempt)), mtu.as_deref())).await {
                 Ok(_) => return Ok(()),
-                Err(error) if is_overlap(&error) => (),
+                // Another process was faster, with the same IPv6 network; or a network of another name has it.
+                Err(error) if is_overlap(&error) => {
+                    if self.network(name).await?.is_some() {
+                        return Ok(());
+                    }
+                }
                 // Another process was faster.
                 Err(error) if is_conflict(&error) => return Ok(()),
                 // Whatever else is wrong with IPv6 here, IPv4 alone is worth a try, and says what is wrong if not.
