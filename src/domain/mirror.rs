@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(ImageMirror::parse_list(" "), Ok(Vec::new()));
         assert_eq!(image("registry-1.docker.io", "http://m").host, "docker.io");
         assert_eq!(image("localhost:5001", "http://[::1]:5000").folder(), "localhost:5001");
-        assert_eq!(ChartMirror::parse_list("oci://*=oci://127.0.0.1:5555,*=http://127.0.0.1:5556").unwrap().len(), 2);
+        assert_eq!(ChartMirror::parse_list("oci://*=oci://127.0.0.1:5000,*=http://127.0.0.1:8081").unwrap().len(), 2);
     }
 
     #[test]
@@ -269,26 +269,26 @@ mod tests {
     #[test]
     fn a_node_sees_this_machine_as_the_gateway() {
         let seen = |url: &str| image("*", url).url_from_node(GATEWAY);
-        assert_eq!(seen("http://localhost:5555"), "http://172.18.0.1:5555");
+        assert_eq!(seen("http://localhost:5000"), "http://172.18.0.1:5000");
         assert_eq!(seen("https://[::1]/v2/proxy"), "https://172.18.0.1/v2/proxy");
-        assert_eq!(seen("http://127.0.0.2:5555"), "http://172.18.0.1:5555");
+        assert_eq!(seen("http://127.0.0.2:5000"), "http://172.18.0.1:5000");
         assert_eq!(seen("http://localhost.example.com"), "http://localhost.example.com");
     }
 
     #[test]
     fn charts_come_from_the_nearest_mirror() {
         let charts = vec![
-            chart("*", "http://127.0.0.1:5556/"),
-            chart("oci://*", "oci://127.0.0.1:5555"),
+            chart("*", "http://127.0.0.1:8081/"),
+            chart("oci://*", "oci://127.0.0.1:5000"),
             chart("oci://ghcr.io/traefik", "oci://mirror.example.com/t"),
             chart("https://traefik.github.io/charts", "https://charts.example.com/traefik"),
         ];
         let mirrors = Mirrors { images: Vec::new(), charts };
         for (from, to) in [
-            ("https://metallb.github.io/metallb", "http://127.0.0.1:5556"),
+            ("https://metallb.github.io/metallb", "http://127.0.0.1:8081"),
             ("https://traefik.github.io/charts", "https://charts.example.com/traefik"),
-            ("https://traefik.github.io/charts-old", "http://127.0.0.1:5556"),
-            ("oci://ghcr.io/stefanprodan/charts/podinfo", "oci://127.0.0.1:5555/stefanprodan/charts/podinfo"),
+            ("https://traefik.github.io/charts-old", "http://127.0.0.1:8081"),
+            ("oci://ghcr.io/stefanprodan/charts/podinfo", "oci://127.0.0.1:5000/stefanprodan/charts/podinfo"),
             ("oci://ghcr.io/traefik/helm/traefik", "oci://mirror.example.com/t/helm/traefik"),
         ] {
             assert_eq!(mirrors.chart_url(from), to);
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_asked_without_tls() {
-        assert!(is_plain_http("oci://127.0.0.1:5555/a") && is_plain_http("oci://localhost/a"));
+        assert!(is_plain_http("oci://127.0.0.1:5000/a") && is_plain_http("oci://localhost/a"));
         assert!(!is_plain_http("oci://ghcr.io/a") && !is_plain_http("http://localhost/a"));
     }
 
