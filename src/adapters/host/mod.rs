@@ -130,7 +130,8 @@ mod tests {
             assert!(by.is_some_and(|by| by.contains("process")));
         }
         drop(listener);
-        assert!(port_state(port, false).is_free());
+        // A child that another test starts at this moment holds the listener until it becomes its program.
+        assert!((0..50).any(|_| port_state(port, false).is_free()));
     }
 
     #[test]
