@@ -28,6 +28,39 @@ fn damaged_files_are_answered_quickly_and_never_with_a_panic() {
     println!("slowest: {slowest:?}, invalid: {invalid}");
 }
 
+/// Files that someone made to hurt, or that a generator made too large.
+#[test]
+fn hostile_files_are_answered_in_time() {
+    let head = "version: 1\nname: tunes\n";
+    let chain = |last: &str| {
+        let needs = (0..3_000).map(|n| format!("  p{n}: {{image: shop:1, needs: [p{}]}}\n", n + 1)).collect::<String>();
+        format!("{head}projects:\n{needs}  p3000: {{image: shop:1, needs: [{last}]}}\n")
+    };
+    let merges = format!(
+        "{head}defaults:\n  values:\n    a: &a {{{}}}\n    b: {{<<: [{}]}}\n",
+        (0..100).map(|n| format!("k{n}: 1")).collect::<Vec<_>>().join(", "),
+        vec!["*a"; 190].join(", ")
+    );
+    let texts = [
+        ("a long way", chain("p0")),
+        ("a long way to nothing", chain("nothing")),
+        ("merges", merges),
+        ("brackets", "[".repeat(1 << 20)),
+        ("maps in maps", "a: ".repeat(100_000)),
+        ("one long line", format!("{head}projects: {{shop: {{image: \"{}\"}}}}\n", "x".repeat(1 << 20))),
+        ("many unknown keys", format!("{head}{}", (0..1_000).map(|n| format!("key{n}: 1\n")).collect::<String>())),
+        ("control characters", format!("{head}\"a\\e[2J\\u0000b\": 1\n")),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in texts {
+        fs::write(folder.path().join(config::FILE), text).unwrap();
+        let (time, report) = answered(folder.path());
+        println!("{name}: {time:?}, {} characters of answer", report.as_ref().map_or(0, String::len));
+        assert!(time < Duration::from_secs(2), "{name} took {time:?}");
+        assert!(report.is_none_or(|report| !report.contains('\0')), "{name}");
+    }
+}
+
 /// The thread's time until all mistakes are written down, and these.
 fn answered(folder: &Path) -> (Duration, Option<String>) {
     let before = thread_time();

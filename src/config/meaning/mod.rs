@@ -4,6 +4,7 @@ mod circles;
 mod names;
 mod paths;
 mod routes;
+mod tags;
 
 use super::{diagnostic::Diagnostic, sources::Sources};
 
@@ -13,4 +14,5 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
     circles::check(sources, found);
     routes::check(sources, found);
     paths::check(sources, found);
+    tags::check(sources, found);
 }

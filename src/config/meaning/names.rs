@@ -1,6 +1,6 @@
 //! Names that refer to projects and environments, and names given twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{
@@ -14,20 +14,17 @@ use crate::{
 };
 
 pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
-    let projects = Known { kind: "project", names: sources.names("projects") };
-    let mut environments = Known { kind: "environment", names: sources.names("environments") };
-    if !environments.names.contains(&LOCAL) {
-        environments.names.push(LOCAL);
+    let projects = Known::new("project", sources.names("projects"));
+    let mut environments = sources.names("environments");
+    if !environments.contains(&LOCAL) {
+        environments.push(LOCAL);
     }
+    let environments = Known::new("environment", environments);
     for key in ["projects", "bundles"] {
         check_twice(sources, key, found);
     }
     for (_, project) in sources.entries("projects") {
-        projects.check_items(project.get("needs"), found);
-        for environment in project.get("environments").into_iter().flat_map(|map| map.entries()) {
-            environments.check(environment.key(), &environment.key_location(), found);
-        }
-        check_image_in_values(sources, project, found);
+        check_project(project, &projects, &environments, found);
     }
     for (_, bundle) in sources.entries("bundles") {
         projects.check_items(bundle.get("projects"), found);
@@ -37,32 +34,55 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
             environments.check(name, &from.location(), found);
         }
     }
-    for project in
-        sources.local().and_then(|local| local.cursor().get("projects")).into_iter().flat_map(|map| map.entries())
-    {
-        projects.check(project.key(), &project.key_location(), found);
-        check_image_in_values(sources, project, found);
-    }
     for (_, release) in sources.entries("platform") {
         check_platform_chart(release, found);
+    }
+    check_local(sources, &projects, found);
+}
+
+fn check_project(project: Cursor<'_>, projects: &Known<'_>, environments: &Known<'_>, found: &mut Vec<Diagnostic>) {
+    projects.check_items(project.get("needs"), found);
+    for environment in project.get("environments").into_iter().flat_map(|map| map.entries()) {
+        environments.check(environment.key(), &environment.key_location(), found);
+    }
+    if project.get("chart").is_none() {
+        check_image_in_values(project, found);
+    }
+}
+
+/// `projects.local.yaml` changes projects that there are.
+fn check_local(sources: &Sources, projects: &Known<'_>, found: &mut Vec<Diagnostic>) {
+    let local = sources.local().and_then(|local| local.cursor().get("projects"));
+    for project in local.into_iter().flat_map(|projects| projects.entries()) {
+        projects.check(project.key(), &project.key_location(), found);
+        if sources.find(&["projects", project.key(), "chart"]).is_none() {
+            check_image_in_values(project, found);
+        }
     }
 }
 
 /// The names that may be referred to.
 struct Known<'a> {
     kind: &'static str,
+    /// In the order of the files.
     names: Vec<&'a str>,
+    sorted: BTreeSet<&'a str>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    fn new(kind: &'static str, names: Vec<&'a str>) -> Self {
+        Self { kind, sorted: names.iter().copied().collect(), names }
+    }
+
     fn check(&self, name: &str, location: &Location, found: &mut Vec<Diagnostic>) {
-        if self.names.contains(&name) {
+        if self.sorted.contains(name) {
             return;
         }
+        let a = if self.kind == "environment" { "an" } else { "a" };
         let expected = match self.names.as_slice() {
-            [] => format!("expected a {}; there is none", self.kind),
+            [] => format!("expected {a} {}; there is none", self.kind),
             names if names.len() <= 8 => format!("expected {}", listed(names.iter().copied())),
-            _ => format!("expected the name of {} {}", if self.kind == "environment" { "an" } else { "a" }, self.kind),
+            _ => format!("expected the name of {a} {}", self.kind),
         };
         let message = format!("there is no {} {}", self.kind, quoted(name));
         let help = did_you_mean(name, self.names.iter().copied());
@@ -103,10 +123,7 @@ fn check_twice(sources: &Sources, key: &str, found: &mut Vec<Diagnostic>) {
 }
 
 /// cmdr hands the universal chart its image: a second place for it would be overwritten.
-fn check_image_in_values(sources: &Sources, project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
-    if sources.find(&["projects", project.key(), "chart"]).is_some() {
-        return;
-    }
+fn check_image_in_values(project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
     for image in environments.chain([project]).filter_map(|holder| holder.at(&["values", "image"])) {
         let message = "`image` stands under `values`, where cmdr puts it itself";
