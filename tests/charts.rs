@@ -106,6 +106,19 @@ fn renders_as_the_golden_files_say() {
     assert!(stale.is_empty(), "these differ; UPDATE_GOLDEN=1 rewrites them: {stale:#?}");
 }
 
+/// A release's Secret holds the chart as well, three times over with its history, and may have 1 MiB at most.
+#[test]
+fn stays_small() {
+    let output = tempfile::tempdir().expect("a temporary folder");
+    let packaged = run(helm().arg("package").arg(chart()).arg("-d").arg(output.path()));
+    assert!(packaged.status.success());
+    let bytes: u64 = fs::read_dir(output.path())
+        .expect("the package")
+        .map(|entry| entry.and_then(|entry| entry.metadata()).expect("a file").len())
+        .sum();
+    assert!(bytes < 20_000, "the chart has grown to {bytes} bytes");
+}
+
 #[test]
 fn passes_helm_lint() {
     for (name, folder, _) in cases() {
@@ -140,6 +153,9 @@ fn refuses_wrong_values_and_names_them() {
         ("image: a/b:1\nprobes: {readiness: {url: /x}}", "url"),
         ("image: a/b:1\nroutes: {web: {path: /}}", "host"),
         ("image: a/b:1\nautoscaling: {min: 1}", "max"),
+        ("image: a/b:1\nkind: Job\nautoscaling: {max: 3}", "kind"),
+        ("image: a/b:1\nprobes: {readiness: {path: /readyz}}", "port"),
+        ("image: a/b:1\nroutes: {web: {host: a.example}}", "ports"),
         ("image: a/b:1\nsecurity: {privileged: true}", "privileged"),
         ("image: a/b:1\nsidecars: {x: {volume: y}}", "volume"),
         ("image: a/b:1\nresources: {request: {cpu: 1}}", "request"),

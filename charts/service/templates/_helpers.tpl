@@ -141,10 +141,14 @@ one names none; without either, the first port is to accept a TCP connection.
 {{- if $check.exec }}
 exec:
   command: {{- toYaml $check.exec | nindent 4 }}
-{{- else if $check.path }}
-httpGet: {path: {{ quote $check.path }}, port: {{ $check.port | default .port }}{{ with $check.scheme }}, scheme: {{ . }}{{ end }}}
 {{- else }}
-tcpSocket: {port: {{ $check.tcp | default $check.port | default .port }}}
+{{- $port := $check.tcp | default $check.port | default .port | int -}}
+{{- if not $port }}{{ fail "a probe names no port, and its container has no `ports`" }}{{ end }}
+{{- if $check.path }}
+httpGet: {path: {{ quote $check.path }}, port: {{ $port }}{{ with $check.scheme }}, scheme: {{ . }}{{ end }}}
+{{- else }}
+tcpSocket: {port: {{ $port }}}
+{{- end }}
 {{- end }}
 {{- range $key, $value := merge (pick $probe "periodSeconds" "failureThreshold" "timeoutSeconds" "initialDelaySeconds") .timing }}
 {{ $key }}: {{ int $value }}
