@@ -30,3 +30,57 @@ pub mod plan;
 pub mod settings;
 pub mod steps;
 pub mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub fn run() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let color = settings::error_color(cli.global.color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui::tell(&format!("error: cannot start: {error}"));
+            return error::ErrorKind::Failed.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(cancel.clone()));
+        commands::run(cli, cancel).await
+    });
+    // What still waits for an answer must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => commands::tell_error(&error, color).into(),
+    }
+}
+
+/// The first signal lets running steps end in their own way; a second one ends cmdr at once.
+async fn cancel_on_signal(cancel: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    for strike in 0..2 {
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+        }
+        if strike == 0 {
+            ui::tell("interrupted: letting what runs end (once more to end at once)");
+            cancel.cancel();
+        }
+    }
+    end_now();
+}
+
+#[expect(clippy::exit, reason = "a second interrupt asks for exactly this")]
+fn end_now() -> ! {
+    std::process::exit(error::ErrorKind::Interrupted as i32)
+}

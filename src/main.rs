@@ -1,1 +1,5 @@
-fn main() {}
+//! cmdr: see the library.
+
+fn main() -> std::process::ExitCode {
+    cmdr::run()
+}

@@ -85,11 +85,7 @@ impl Settings {
         let directory = options.directory.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
         let terminal = std::io::stderr().is_terminal();
         let text = options.output == Output::Text;
-        let color = match options.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => terminal && variable("NO_COLOR").is_none(),
-        };
+        let color = error_color(options.color);
         Ok(Self {
             directory,
             environment: options.environment.clone(),
@@ -156,6 +152,15 @@ impl Variables {
 fn variable(name: &str) -> Option<OsString> {
     debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not declared");
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Whether messages are painted.
+pub fn error_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stderr().is_terminal() && variable("NO_COLOR").is_none(),
+    }
 }
 
 /// `path` as a person writes it: below `home` with `~`.

@@ -1,1 +1,58 @@
-//! TODO
+//! One file a verb; each is thin over plan, engine and adapters.
+
+mod cluster;
+mod describe;
+mod doctor;
+mod observe;
+mod render;
+mod restart;
+mod session;
+mod status;
+mod up;
+
+use clap::CommandFactory;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::{Cli, Command},
+    domain::Diagnosis,
+    error::{CommandError, ErrorKind},
+    settings::Settings,
+    ui,
+};
+use session::Session;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// When it could not be done; the error's kind is the exit code.
+pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError> {
+    let settings = Settings::resolve(&cli.global).map_err(|text| CommandError::usage(Diagnosis::new(text)))?;
+    let open = |settings| Session::open(settings, cancel.clone());
+    match cli.command {
+        Command::Up(options) => up::up(&open(settings)?, &options).await,
+        Command::Plan(options) => up::plan(&open(settings)?, &options).await,
+        Command::Down => cluster::down(&open(settings)?).await,
+        Command::Stop(options) => cluster::stop(&open(settings)?, &options).await,
+        Command::Start => cluster::start(&open(settings)?).await,
+        Command::Status(options) => status::status(&open(settings)?, &options).await,
+        Command::Render(options) => render::render(&open(settings)?, &options).await,
+        Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
+        Command::Doctor => doctor::doctor(settings, cancel).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cmdr", &mut script);
+            ui::print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}
+
+/// Tells what went wrong, and gives the exit code.
+pub fn tell_error(error: &CommandError, color: bool) -> ErrorKind {
+    if let Some(report) = &error.report {
+        ui::tell(report);
+    }
+    ui::tell_diagnoses(&error.diagnoses, color);
+    error.kind
+}

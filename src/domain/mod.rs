@@ -6,6 +6,7 @@ pub mod labels;
 pub mod mirror;
 pub mod name;
 pub mod node_files;
+pub mod platform;
 pub mod pool;
 pub mod ports;
 pub mod preflight;

@@ -87,6 +87,9 @@ pub struct ReleaseSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckSpec {
     pub project: Name,
+    /// What is asked for.
     pub url: String,
+    /// Where people go.
+    pub shown_url: String,
     pub status: u16,
 }

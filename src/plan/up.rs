@@ -229,8 +229,8 @@ mod tests {
     use crate::plan::change::tests::{found, spec};
 
     fn project(name: &str, needs: &[&str]) -> DescribedProject {
-        let check =
-            CheckSpec { project: Name::new(name).unwrap(), url: format!("http://{name}.localhost/"), status: 200 };
+        let url = format!("http://{name}.localhost/");
+        let check = CheckSpec { project: Name::new(name).unwrap(), url: url.clone(), shown_url: url, status: 200 };
         DescribedProject {
             name: Name::new(name).unwrap(),
             needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),

@@ -116,8 +116,8 @@ impl LocalCluster {
             folder: &self.folder.node(),
         };
         let told = |stage: &str| reporter.progress(stage);
-        let made = self.kind.create(&self.name, &configuration(&settings), &self.folder.kubeconfig(), cancel, told);
-        if let Err(error) = made.await {
+        let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
+        if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, told).await {
             // Nothing lives in a cluster that was never finished.
             let _ = self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await;
             self.folder.forget();

@@ -1,12 +1,14 @@
 //! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
 
 mod apply;
+mod inspect;
 mod objects;
 mod pods;
 mod releases;
 pub mod rollout;
 mod view;
 
+pub use inspect::Workloads;
 pub use objects::{Object, parse_manifest};
 pub use releases::StoredRelease;
 pub use view::{ClusterView, Snapshot};

@@ -1,0 +1,105 @@
+//! What a run looks at before it plans: the workloads as they are, and who else manages them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    batch::v1::Job,
+};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use serde::de::DeserializeOwned;
+
+use super::{Cluster, ClusterError, Snapshot};
+
+/// Labels and annotations by which other tools mark what they manage, with the tool's name.
+const MARKS: &[(&str, &str)] = &[
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+];
+/// Written by Helm on everything that it makes.
+const HELM_RELEASE: &str = "meta.helm.sh/release-name";
+
+/// All workloads of a cluster at one moment.
+#[derive(Debug, Default)]
+pub struct Workloads {
+    /// By namespace; without pods and ReplicaSets, which completeness does not ask for.
+    pub snapshots: BTreeMap<String, Snapshot>,
+    /// Who else manages a workload, by namespace and name.
+    pub holders: BTreeMap<(String, String), String>,
+}
+
+impl Cluster {
+    /// Lists every kind of workload once.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn workloads(&self) -> Result<Workloads, ClusterError> {
+        let (deployments, stateful_sets, daemon_sets, jobs) = futures::try_join!(
+            self.all::<Deployment>("Deployments"),
+            self.all::<StatefulSet>("StatefulSets"),
+            self.all::<DaemonSet>("DaemonSets"),
+            self.all::<Job>("Jobs"),
+        )?;
+        let mut workloads = Workloads::default();
+        workloads.place(deployments, |snapshot, object| snapshot.deployments.push(object));
+        workloads.place(stateful_sets, |snapshot, object| snapshot.stateful_sets.push(object));
+        workloads.place(daemon_sets, |snapshot, object| snapshot.daemon_sets.push(object));
+        workloads.place(jobs, |snapshot, object| snapshot.jobs.push(object));
+        Ok(workloads)
+    }
+
+    async fn all<K>(&self, what: &str) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default()).await;
+        Ok(list.map_err(ClusterError::asking(format!("list {what}")))?.items)
+    }
+}
+
+impl Workloads {
+    /// Notes who holds each object, and calls `put` with it and its namespace's snapshot.
+    fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut Snapshot, Arc<K>)) {
+        for object in objects {
+            let namespace = object.namespace().unwrap_or_default();
+            // A Job of a CronJob, a workload of an operator: managed by what owns it.
+            if object.owner_references().is_empty()
+                && let Some(holder) = holder(&object)
+            {
+                self.holders.insert((namespace.clone(), object.name_any()), holder.to_owned());
+            }
+            put(self.snapshots.entry(namespace).or_default(), Arc::new(object));
+        }
+    }
+}
+
+/// Who manages an object, when it is not Helm alone.
+fn holder<K: ResourceExt>(object: &K) -> Option<&'static str> {
+    let marked = |mark: &str| object.annotations().contains_key(mark) || object.labels().contains_key(mark);
+    if let Some((_, tool)) = MARKS.iter().find(|(mark, _)| marked(mark)) {
+        return Some(tool);
+    }
+    (!object.annotations().contains_key(HELM_RELEASE)).then_some("somebody who applied it by hand")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn deployment(metadata: serde_json::Value) -> Deployment {
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn other_tools_are_known_by_their_marks() {
+        let held = |metadata| holder(&deployment(metadata));
+        assert_eq!(held(json!({"annotations": {(HELM_RELEASE): "shop"}})), None);
+        assert_eq!(held(json!({"name": "shop"})), Some("somebody who applied it by hand"));
+        assert_eq!(held(json!({"labels": {"argocd.argoproj.io/instance": "shop"}})), Some("Argo CD"));
+        let flux = json!({"annotations": {(HELM_RELEASE): "shop"}, "labels": {"helm.toolkit.fluxcd.io/name": "shop"}});
+        assert_eq!(held(flux), Some("Flux"));
+    }
+}

@@ -1,0 +1,117 @@
+//! `cmdr down`, `stop` and `start`: the life of the local cluster.
+
+use std::{io::IsTerminal, sync::Arc};
+
+use super::{
+    observe::local_cluster,
+    session::{LocalAccess, Session, docker_error},
+    up,
+};
+use crate::{
+    adapters::docker::State,
+    cli::{StopOptions, UpOptions},
+    domain::{Diagnosis, ImageReference},
+    error::{CommandError, ErrorKind},
+    plan::{Plan, Step, up::ObservedCluster},
+    steps::LocalCluster,
+};
+
+/// # Errors
+/// When the environment has no cluster of cmdr's own, or it cannot be deleted.
+pub async fn down(session: &Session) -> Result<(), CommandError> {
+    let access = access(session).await?;
+    if access.node.is_none() {
+        session.note(&format!("there is no cluster '{}'", session.workspace()));
+        return Ok(());
+    }
+    let mut plan = Plan::default();
+    plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down", None);
+    if session.settings.dry_run {
+        session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));
+        return Ok(());
+    }
+    confirm(session)?;
+    let _lock = session.lock(&access).await?;
+    let helm = session.helm().await?;
+    let runner = session.runner(helm, Some(existing(session, &access)?)).await?;
+    session.execute("down", &plan, Arc::new(runner)).await?;
+    Ok(())
+}
+
+/// On a terminal, asks before databases are deleted.
+fn confirm(session: &Session) -> Result<(), CommandError> {
+    if session.settings.yes || !session.settings.is_live || !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let question = format!("Delete the cluster '{}' and everything in it, databases included?", session.workspace());
+    let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+    match answer {
+        Ok(true) => Ok(()),
+        _ => Err(CommandError::new(ErrorKind::Failed, Diagnosis::new("nothing was deleted"))),
+    }
+}
+
+/// # Errors
+/// When there is no cluster, or Docker refuses.
+pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
+    let access = access(session).await?;
+    let Some(node) = &access.node else { return Err(absent(session)) };
+    let _lock = session.lock(&access).await?;
+    match (node.state, options.warm) {
+        (State::Running, true) => access.docker.pause(&node.name).await.map_err(docker_error)?,
+        (State::Running | State::Paused, false) => {
+            if node.state == State::Paused {
+                access.docker.unpause(&node.name).await.map_err(docker_error)?;
+            }
+            access.docker.stop(&node.name).await.map_err(docker_error)?;
+        }
+        _ => (),
+    }
+    session.note(&format!("the cluster '{}' sleeps; cmdr start wakes it", session.workspace()));
+    Ok(())
+}
+
+/// Wakes the cluster and proves each URL, as `up` does when nothing has changed.
+///
+/// # Errors
+/// When there is no cluster, or it does not wake.
+pub async fn start(session: &Session) -> Result<(), CommandError> {
+    let access = access(session).await?;
+    match local_cluster(&access, false) {
+        ObservedCluster::Absent | ObservedCluster::Unfinished => Err(absent(session)),
+        _ => up::up(session, &UpOptions::default()).await,
+    }
+}
+
+async fn access(session: &Session) -> Result<LocalAccess, CommandError> {
+    if session.environment.is_local() {
+        return session.local().await;
+    }
+    let cause = format!("the cluster of environment '{}' is not cmdr's own", session.environment.name);
+    Err(CommandError::usage(Diagnosis::new(cause).remedy("this verb is for the local environment")))
+}
+
+fn absent(session: &Session) -> CommandError {
+    let cause = format!("there is no cluster '{}'", session.workspace());
+    CommandError::failed(Diagnosis::new(cause).remedy("cmdr up makes it"))
+}
+
+/// A cluster that is only to be deleted: nothing of it needs to be chosen.
+fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
+    let image = access.node.as_ref().map(|node| node.image.clone()).unwrap_or_default();
+    let node_image = ImageReference::parse(&image)
+        .map_err(|error| CommandError::failed(Diagnosis::new(format!("the node's image '{image}': {error}"))))?;
+    let (http_port, https_port) = access.published_ports().unwrap_or_default();
+    Ok(LocalCluster {
+        docker: access.docker.clone(),
+        kind: access.kind.clone(),
+        name: session.workspace().to_string(),
+        folder: access.folder.clone(),
+        node_image,
+        kubernetes: None,
+        http_port,
+        https_port,
+        mirrors: Vec::new(),
+        certificate_authority: None,
+    })
+}

@@ -1,0 +1,310 @@
+//! From a workspace to what its environment should hold: charts fetched, values checked, releases whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+
+use super::session::{Session, unknown};
+use crate::{
+    adapters::{
+        helm::{FetchedChart, Helm},
+        kind::configuration::NODE_PORTS,
+    },
+    cli::UpOptions,
+    config::{Report, check_values},
+    domain::{
+        Chart, Diagnosis, Name, Platform, PlatformRelease, Values,
+        platform::PLATFORM,
+        resolve::{ResolvedProject, resolve},
+        values,
+    },
+    error::{CommandError, ErrorKind},
+    plan::{
+        CheckSpec, NamespaceSpec, ReleaseSpec,
+        record::record,
+        up::{Described, DescribedProject, LOAD_BALANCER},
+    },
+};
+
+/// How long a rollout may go without progress, unless a project says otherwise.
+const TIMEOUT_SECONDS: u64 = 120;
+
+/// Which projects a verb is about.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub projects: Vec<ResolvedProject>,
+}
+
+impl Selection {
+    /// All projects, or those named with what they need, without those that are left out.
+    ///
+    /// # Errors
+    /// When a name is no project's, or `--set` cannot be done.
+    pub fn choose(session: &Session, options: &UpOptions) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let by_name: BTreeMap<&str, &ResolvedProject> =
+            all.iter().map(|project| (project.name.as_str(), project)).collect();
+        for name in options.projects.iter().chain(&options.without) {
+            if !by_name.contains_key(name.as_str()) {
+                return Err(unknown("project", name, by_name.keys().copied()));
+            }
+        }
+        let chosen = match options.projects.as_slice() {
+            [] => by_name.keys().copied().collect(),
+            named => with_needs(named, &by_name, &options.without),
+        };
+        let is_chosen = |project: &&ResolvedProject| {
+            chosen.contains(project.name.as_str())
+                && !options.without.iter().any(|left| left == project.name.as_str())
+                && project.external.is_none()
+        };
+        let mut projects: Vec<ResolvedProject> = all.iter().filter(is_chosen).cloned().collect();
+        for project in
+            projects.iter_mut().filter(|project| options.projects.iter().any(|name| name == project.name.as_str()))
+        {
+            for assignment in &options.set {
+                values::set(&mut project.values, assignment)
+                    .map_err(|error| CommandError::usage(Diagnosis::new(format!("--set: {error}"))))?;
+            }
+        }
+        Ok(Self { projects })
+    }
+}
+
+fn with_needs<'a>(
+    named: &'a [String],
+    all: &BTreeMap<&'a str, &'a ResolvedProject>,
+    without: &[String],
+) -> BTreeSet<&'a str> {
+    let mut chosen = BTreeSet::new();
+    let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        if !without.iter().any(|left| left == name) && chosen.insert(name) {
+            open.extend(all.get(name).into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
+        }
+    }
+    chosen
+}
+
+/// Describes the environment as it should be. `http_port` is the one that local URLs are reached by.
+///
+/// # Errors
+/// When a chart cannot be had, or values do not fit a chart: all of them at once.
+pub async fn describe(
+    session: &Session,
+    helm: &Helm,
+    selection: &Selection,
+    options: &UpOptions,
+    http_port: u16,
+) -> Result<Described, CommandError> {
+    let platform = platform_releases(session);
+    let wanted: BTreeSet<&Chart> =
+        platform.iter().map(|release| &release.chart).chain(selection.projects.iter().map(|it| &it.chart)).collect();
+    let charts = fetch(session, helm, wanted).await?;
+    check_all_values(session, selection, &charts)?;
+    let namespace = &session.environment.namespace;
+    let projects = selection
+        .projects
+        .iter()
+        .map(|project| describe_project(project, namespace, &charts[&project.chart], options, http_port))
+        .collect();
+    let mut described = Described {
+        workspace: session.workspace().to_string(),
+        namespaces: Vec::new(),
+        platform: platform.iter().map(|release| release.spec(&charts[&release.chart], options.adopt)).collect(),
+        projects,
+        address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
+    };
+    described.namespaces = namespaces(&platform, namespace, &selection.projects);
+    Ok(described)
+}
+
+/// A release of the platform before its chart is fetched.
+struct WantedPlatform {
+    name: String,
+    namespace: String,
+    chart: Chart,
+    values: Values,
+    is_privileged: bool,
+}
+
+impl WantedPlatform {
+    fn spec(&self, chart: &FetchedChart, adopt: bool) -> ReleaseSpec {
+        release_spec(&self.name, &self.namespace, chart, &self.values, adopt)
+    }
+}
+
+/// cmdr's own platform with what the workspace changes of it, then what the workspace adds.
+fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
+    let environment = &session.environment;
+    let written = &session.loaded.workspace.platform;
+    let node_ports = environment.is_local().then_some(NODE_PORTS);
+    let own = PLATFORM
+        .iter()
+        .filter(|_| environment.platform == Platform::Cmdr)
+        .filter(|release| environment.is_local() || !release.is_local_only);
+    let mut releases: Vec<WantedPlatform> = own
+        .map(|release| {
+            let over = written.get(release.name).cloned().unwrap_or_default();
+            WantedPlatform {
+                name: release.name.to_owned(),
+                namespace: over.namespace.unwrap_or_else(|| release.namespace.to_owned()),
+                chart: over.chart.unwrap_or_else(|| release.chart()),
+                values: values::merged([&release.values(node_ports), &over.values]),
+                is_privileged: release.is_privileged,
+            }
+        })
+        .collect();
+    let is_added = |(name, _): &(&Name, &PlatformRelease)| !PLATFORM.iter().any(|own| own.name == name.as_str());
+    releases.extend(written.iter().filter(is_added).filter_map(|(name, release)| added(name, release)));
+    releases
+}
+
+fn added(name: &Name, release: &PlatformRelease) -> Option<WantedPlatform> {
+    Some(WantedPlatform {
+        name: name.to_string(),
+        namespace: release.namespace.clone().unwrap_or_else(|| name.to_string()),
+        chart: release.chart.clone()?,
+        values: release.values.clone(),
+        is_privileged: false,
+    })
+}
+
+async fn fetch(
+    session: &Session,
+    helm: &Helm,
+    wanted: BTreeSet<&Chart>,
+) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
+    let folder = session.charts().folder;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot make {}: {error}", folder.display()))))?;
+    let fetched = wanted.into_iter().map(|chart| async move {
+        let cache = session.charts();
+        let fetched = cache.fetch(helm, chart, &session.cancel).await;
+        fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
+            if session.cancel.is_cancelled() {
+                return CommandError::told(ErrorKind::Interrupted);
+            }
+            let diagnosis = error.diagnosis().detail(format!("while fetching {}", chart_name(chart)));
+            CommandError::new(ErrorKind::Failed, diagnosis)
+        })
+    });
+    Ok(try_join_all(fetched).await?.into_iter().collect())
+}
+
+fn chart_name(chart: &Chart) -> String {
+    use crate::domain::ChartSource;
+    let version = chart.version.as_deref().unwrap_or_default();
+    match &chart.source {
+        ChartSource::Universal => "the universal chart".to_owned(),
+        ChartSource::Oci(reference) => format!("oci://{reference} {version}"),
+        ChartSource::Repository { url, name } => format!("{name} {version} from {url}"),
+        ChartSource::Path(path) => path.display().to_string(),
+    }
+}
+
+fn check_all_values(
+    session: &Session,
+    selection: &Selection,
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> Result<(), CommandError> {
+    let mut diagnostics = Vec::new();
+    for project in &selection.projects {
+        if let Some(schema) = &charts[&project.chart].schema {
+            let found =
+                check_values(&session.loaded.sources, &session.environment, &project.name, &project.values, schema);
+            diagnostics.extend(found);
+        }
+    }
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let report = Report { diagnostics }.render(session.settings.color);
+    Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
+}
+
+fn describe_project(
+    project: &ResolvedProject,
+    namespace: &str,
+    chart: &FetchedChart,
+    options: &UpOptions,
+    http_port: u16,
+) -> DescribedProject {
+    let mut release = release_spec(project.name.as_str(), namespace, chart, &project.values, options.adopt);
+    if let Some(image) = &project.image {
+        release.version = image.version();
+    }
+    release.image.clone_from(&project.image);
+    release.timeout_seconds = project.timeout.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1));
+    let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
+        project: project.name.clone(),
+        url: route.check_url(http_port),
+        shown_url: route.url(http_port),
+        status: route.check_status,
+    };
+    let checks = project.routes.iter().map(check).collect();
+    DescribedProject { name: project.name.clone(), needs: project.needs.clone(), release, checks }
+}
+
+fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, values: &Values, adopt: bool) -> ReleaseSpec {
+    let chart_label = chart.label();
+    ReleaseSpec {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        chart: chart.path.clone(),
+        record: record(&chart_label, &chart.digest, namespace, values),
+        chart_label,
+        values: values.clone(),
+        version: chart.app_version.clone().unwrap_or_else(|| chart.version.clone()),
+        image: None,
+        timeout_seconds: TIMEOUT_SECONDS,
+        adopt,
+        heal_revision: None,
+    }
+}
+
+fn namespaces(platform: &[WantedPlatform], namespace: &str, projects: &[ResolvedProject]) -> Vec<NamespaceSpec> {
+    let mut namespaces: Vec<NamespaceSpec> = Vec::new();
+    for release in platform {
+        match namespaces.iter_mut().find(|known| known.name == release.namespace) {
+            Some(known) => known.privileged |= release.is_privileged,
+            None => namespaces.push(NamespaceSpec {
+                name: release.namespace.clone(),
+                registries: Vec::new(),
+                generated: BTreeMap::new(),
+                privileged: release.is_privileged,
+            }),
+        }
+    }
+    let registries: BTreeSet<String> = projects.iter().flat_map(images).map(|image| image.registry).collect();
+    namespaces.push(NamespaceSpec {
+        name: namespace.to_owned(),
+        registries: registries.into_iter().collect(),
+        generated: projects.iter().flat_map(generated_secrets).collect(),
+        privileged: false,
+    });
+    namespaces
+}
+
+/// Every image that a project's values name: its own, and those of sidecars and init containers.
+fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
+    let containers = ["sidecars", "initContainers"].iter().filter_map(|key| project.values.get(*key)?.as_object());
+    let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
+    let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());
+    project.image.clone().into_iter().chain(beside).collect()
+}
+
+/// `secrets: {db: {generate: password}}` of project `shop` is the Secret `shop-db` with the key `password`.
+fn generated_secrets(project: &ResolvedProject) -> Vec<(String, Vec<String>)> {
+    let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
+    let secrets = secrets.and_then(|secrets| secrets.as_object());
+    let generated = secrets.into_iter().flatten().filter_map(|(name, secret)| {
+        let keys = match secret.get("generate")? {
+            serde_json::Value::String(key) => vec![key.clone()],
+            serde_json::Value::Array(keys) => keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect(),
+            _ => return None,
+        };
+        Some((format!("{}-{name}", project.name), keys))
+    });
+    generated.collect()
+}

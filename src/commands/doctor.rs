@@ -1,0 +1,100 @@
+//! `cmdr doctor`: this machine, checked, each finding with its remedy.
+
+use std::ffi::OsStr;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    describe::Selection,
+    session::{Session, docker_lookup},
+};
+use crate::{
+    adapters::{docker::Docker, host},
+    cli::{Output, UpOptions},
+    domain::preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
+    error::{CommandError, ErrorKind},
+    settings::Settings,
+    ui::{self, style::Style},
+};
+
+/// # Errors
+/// With 1 when something must be mended before `up` can work.
+pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(), CommandError> {
+    let (color, output) = (settings.color, settings.output);
+    let facts = gather(settings, cancel).await;
+    let findings = check(&facts);
+    match output {
+        Output::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
+        Output::Text => ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>()),
+    }
+    let failed = findings.iter().any(|finding| finding.status == Status::Failure);
+    if failed { Err(CommandError::told(ErrorKind::Failed)) } else { Ok(()) }
+}
+
+async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
+    let docker = Docker::connect(&docker_lookup(&settings)).await;
+    let engine = match &docker {
+        Ok(docker) => docker.info().await,
+        Err(_) => Err(crate::adapters::docker::DockerError::NotFound { tried: Vec::new() }),
+    };
+    let absent = |error: &crate::adapters::docker::DockerError| EngineAbsent {
+        why: error.to_string(),
+        remedy: error.hint().unwrap_or_default(),
+    };
+    let free_disk_bytes = match (&docker, &engine) {
+        (Ok(docker), Ok(engine)) => docker.free_disk_bytes(engine),
+        _ => None,
+    };
+    let rootless = engine.as_ref().is_ok_and(|engine| engine.rootless);
+    let own_ports = own_ports(&docker).await;
+    let state = |port| {
+        if own_ports.contains(&port) { crate::domain::ports::PortState::Free } else { host::port_state(port, rootless) }
+    };
+    let programs = host::Programs { docker: OsStr::new("docker"), kind: OsStr::new("kind"), helm: OsStr::new("helm") };
+    let tools = host::tools(programs, &cancel).await;
+    let session = Session::open(settings, cancel).ok();
+    Facts {
+        engine: match (&docker, engine) {
+            (Err(error), _) => Err(absent(error)),
+            (Ok(_), Err(error)) => Err(absent(&error)),
+            (Ok(_), Ok(engine)) => Ok(engine),
+        },
+        requested: session.as_ref().map(requested).unwrap_or_default(),
+        free_disk_bytes,
+        inotify: host::inotify(),
+        ports: ports_to_probe().map(|port| (port, state(port))).to_vec(),
+        resolver: host::resolver().await,
+        tools,
+        kubernetes: session.and_then(|session| session.environment.kubernetes),
+        operating_system: std::env::consts::OS.to_owned(),
+    }
+}
+
+/// Ports that cmdr's own clusters hold: they are where they belong.
+async fn own_ports(docker: &Result<Docker, crate::adapters::docker::DockerError>) -> Vec<u16> {
+    let Ok(docker) = docker else { return Vec::new() };
+    let nodes = docker.node_containers().await.unwrap_or_default();
+    nodes.iter().flat_map(|node| node.published.values().map(|published| published.port)).collect()
+}
+
+/// What all projects ask for together; a workspace with mistakes asks for nothing yet.
+fn requested(session: &Session) -> Requested {
+    let Ok(selection) = Selection::choose(session, &UpOptions::default()) else { return Requested::default() };
+    selection.projects.iter().fold(Requested::default(), |sum, project| {
+        let own = Requested::of(&project.values);
+        Requested { memory_bytes: sum.memory_bytes + own.memory_bytes, cpu_millis: sum.cpu_millis + own.cpu_millis }
+    })
+}
+
+fn told(finding: &Finding, style: Style) -> String {
+    let mark = match finding.status {
+        Status::Ok => style.good("✓"),
+        Status::Warning => style.warning("!"),
+        Status::Failure => style.bad("✗"),
+    };
+    let mut text = format!("{mark} {}: {}\n", finding.check, finding.what);
+    if finding.status != Status::Ok {
+        text.push_str(&format!("    {}\n    {} {}\n", style.dim(&finding.why), style.hint("help:"), finding.remedy));
+    }
+    text
+}

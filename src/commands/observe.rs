@@ -1,0 +1,92 @@
+//! How an environment is found: its cluster, its releases, and who else is at work there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use super::session::LocalAccess;
+use crate::{
+    adapters::{
+        cluster::{Cluster, ClusterError, Object, Snapshot, StoredRelease, Workloads, rollout},
+        docker::State,
+    },
+    domain::labels,
+    error::CommandError,
+    plan::{
+        ObservedRelease,
+        up::{Observed, ObservedCluster},
+    },
+};
+
+/// An environment's state, with what `status` tells beyond it.
+#[derive(Debug, Default)]
+pub struct Sight {
+    pub observed: Observed,
+    /// Pods ready and wanted, by namespace and release.
+    pub pods: BTreeMap<(String, String), (i32, i32)>,
+}
+
+/// The state of a local environment's cluster.
+pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
+    match &access.node {
+        None => ObservedCluster::Absent,
+        Some(_) if recreate => ObservedCluster::GivenUp,
+        Some(_) if access.folder.is_unfinished() => ObservedCluster::Unfinished,
+        Some(node) if node.state == State::Running => ObservedCluster::Running,
+        Some(_) => ObservedCluster::Asleep,
+    }
+}
+
+/// Looks at a cluster that runs.
+///
+/// # Errors
+/// When its API does not answer.
+pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> Result<Sight, CommandError> {
+    let failed = |error: ClusterError| CommandError::failed(error.diagnosis());
+    let cluster = Cluster::open(kubeconfig, context).await.map_err(failed)?;
+    let (releases, workloads, namespaces, pools) =
+        futures::try_join!(cluster.releases(), cluster.workloads(), cluster.namespaces(), cluster.address_pools(),)
+            .map_err(failed)?;
+    let own = releases.iter().filter(|release| is_own(release, workspace));
+    let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
+    let missing = cluster.missing(&objects).await.map_err(failed)?;
+    let mut sight = Sight::default();
+    for release in releases {
+        let key = (release.namespace.clone(), release.name.clone());
+        let (ready, counted) = readiness(&release.objects, &workloads);
+        let gone = release.objects.iter().filter(|object| missing.contains(object)).map(Object::label).collect();
+        let observed = ObservedRelease {
+            revision: release.revision,
+            status: release.status,
+            labels: release.labels,
+            missing: gone,
+            ready,
+        };
+        sight.pods.insert(key.clone(), counted);
+        sight.observed.releases.insert(key, observed);
+    }
+    sight.observed.cluster = ObservedCluster::Running;
+    sight.observed.holders = workloads.holders;
+    sight.observed.namespaces = namespaces;
+    sight.observed.has_address_pool = !pools.is_empty();
+    Ok(sight)
+}
+
+fn is_own(release: &StoredRelease, workspace: &str) -> bool {
+    release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
+}
+
+/// Whether all workloads of a release have rolled out, and how many pods are ready of how many.
+fn readiness(objects: &[Object], workloads: &Workloads) -> (bool, (i32, i32)) {
+    let nothing = Snapshot::default();
+    let progress = objects.iter().filter(|object| rollout::is_workload(object)).map(|object| {
+        let snapshot = workloads.snapshots.get(&object.namespace).unwrap_or(&nothing);
+        rollout::assess(snapshot, object)
+    });
+    progress.fold((true, (0, 0)), |(ready, (available, wanted)), one| match one {
+        Some(one) => (ready && one.is_complete, (available + one.ready, wanted + one.wanted)),
+        // What is gone is told as missing.
+        None => (ready, (available, wanted)),
+    })
+}

@@ -1,0 +1,40 @@
+//! `cmdr restart`: a fresh rollout of the same content.
+
+use super::{
+    session::{Session, unknown},
+    up::runner_of,
+};
+use crate::{
+    cli::RestartOptions,
+    domain::Name,
+    error::CommandError,
+    plan::{Plan, Step},
+};
+
+/// How long a rollout may go without progress.
+const TIMEOUT_SECONDS: u64 = 120;
+
+/// # Errors
+/// When a project is unknown or not deployed, or its new pods do not become ready.
+pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), CommandError> {
+    let projects = &session.loaded.workspace.projects;
+    for name in &options.projects {
+        if !projects.contains_key(name.as_str()) {
+            return Err(unknown("project", name, projects.keys().map(Name::as_str)));
+        }
+    }
+    let mut plan = Plan::default();
+    let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", None);
+    for name in &options.projects {
+        let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
+        let step = Step::Restart {
+            namespace: session.environment.namespace.clone(),
+            release: name.clone(),
+            timeout_seconds: timeout.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs()),
+        };
+        plan.add(step, name, "restart", "cmdr restart", [connected]);
+    }
+    let (runner, _lock) = runner_of(session).await?;
+    session.execute("restart", &plan, runner).await?;
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! What every verb stands on: the workspace, its environment, the tools, the cluster.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::{
+        credentials::Credentials,
+        docker::{Docker, DockerLookup, NodeContainer},
+        git,
+        helm::{ChartCache, Helm, HelmTarget},
+        http::HttpClient,
+        kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
+        lock::{Lock, LockError},
+        process, user_configuration,
+    },
+    config::{self, LoadError, Loaded},
+    domain::{
+        Diagnosis, Environment, Name,
+        mirror::{ChartMirror, ImageMirror, Mirrors},
+        user_configuration::UserConfiguration,
+    },
+    engine,
+    error::{CommandError, ErrorKind},
+    event::Event,
+    plan::{Plan, Step},
+    settings::Settings,
+    steps::{ClusterFolder, LocalCluster, ReleaseContext, Runner},
+    ui::{self, Look, Mode, Screen},
+};
+
+/// A run waits this long for another cmdr on the same cluster: enough for one that is ending.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A verb's surroundings, read and checked, with nothing touched yet.
+#[derive(Debug)]
+pub struct Session {
+    pub settings: Settings,
+    pub loaded: Loaded,
+    pub environment: Environment,
+    pub user: UserConfiguration,
+    pub cancel: CancellationToken,
+}
+
+/// The engine, kind, and the environment's node as it is found.
+#[derive(Debug)]
+pub struct LocalAccess {
+    pub docker: Docker,
+    pub kind: Kind,
+    /// The cluster's container; `None` when there is no cluster.
+    pub node: Option<NodeContainer>,
+    pub folder: ClusterFolder,
+}
+
+impl Session {
+    /// Reads the workspace and the user's configuration.
+    ///
+    /// # Errors
+    /// Every mistake of the files, or an environment that the workspace does not have.
+    pub fn open(settings: Settings, cancel: CancellationToken) -> Result<Self, CommandError> {
+        let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
+        let environment = find_environment(&loaded, &settings.environment)?;
+        let user = user_configuration(&settings)?;
+        Ok(Self { settings, loaded, environment, user, cancel })
+    }
+
+    pub fn workspace(&self) -> &Name {
+        &self.loaded.workspace.name
+    }
+
+    pub fn charts(&self) -> ChartCache {
+        ChartCache { folder: self.settings.folders.cache.join("charts"), mirrors: self.user.mirrors.charts.clone() }
+    }
+
+    /// # Errors
+    /// When helm is missing or of a version that is not accepted.
+    pub async fn helm(&self) -> Result<Helm, CommandError> {
+        Helm::find(Path::new("helm"), &self.settings.folders.cache)
+            .await
+            .map_err(|error| CommandError::failed(error.diagnosis()))
+    }
+
+    /// Finds the engine, kind, and the environment's cluster.
+    ///
+    /// # Errors
+    /// When the engine or kind is not there, or a cluster of the same name is not cmdr's own.
+    pub async fn local(&self) -> Result<LocalAccess, CommandError> {
+        let docker = Docker::connect(&docker_lookup(&self.settings)).await.map_err(docker_error)?;
+        let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
+            .await
+            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+        let nodes = docker.node_containers().await.map_err(docker_error)?;
+        let node = nodes.into_iter().find(|node| node.cluster == self.workspace().as_str());
+        if let Some(node) = &node
+            && !node.mounts.iter().any(|mount| pool_of_mark(&mount.destination).is_some())
+        {
+            return Err(foreign_cluster(self.workspace()));
+        }
+        let folder = ClusterFolder(self.settings.cluster_folder(self.workspace().as_str()));
+        Ok(LocalAccess { docker, kind, node, folder })
+    }
+
+    /// Keeps every other cmdr of this machine from the local cluster.
+    ///
+    /// # Errors
+    /// When another one is at work on it.
+    pub async fn lock(&self, access: &LocalAccess) -> Result<Lock, CommandError> {
+        Lock::take(&access.folder.lock(), LOCK_PATIENCE).await.map_err(|error| match &error {
+            LockError::Held(_) => {
+                let remedy = "wait until it has ended, or end it";
+                CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+            }
+            LockError::File(..) => CommandError::failed(Diagnosis::new(error.to_string())),
+        })
+    }
+
+    /// What runs plans here.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub async fn runner(&self, helm: Helm, local: Option<LocalCluster>) -> Result<Runner, CommandError> {
+        let kubeconfig = match &local {
+            Some(local) => local.folder.kubeconfig(),
+            None => self.settings.user_kubeconfig(),
+        };
+        let context = self.environment.context.clone();
+        let target = HelmTarget { kubeconfig: kubeconfig.clone(), context: context.clone() };
+        let commit = git::commit(&self.loaded.workspace.root).await;
+        let address = local.as_ref().map(|local| ([127, 0, 0, 1], local.http_port).into());
+        let failed = |text: String| CommandError::failed(Diagnosis::new(text));
+        let workspace = self.workspace().as_str();
+        Ok(Runner {
+            local,
+            kubeconfig,
+            context,
+            release: ReleaseContext::new(helm, target, workspace, self.environment.name.as_str(), commit),
+            credentials: Credentials::read(&self.settings.docker_config_folder())
+                .map_err(|error| failed(error.to_string()))?
+                .with_search_path(self.settings.variables.path.clone()),
+            http: HttpClient::new(address).map_err(|error| failed(error.to_string()))?,
+            connection: OnceCell::new(),
+        })
+    }
+
+    /// The company's certificates, when the user names some.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds none.
+    pub fn certificate_authority(&self) -> Result<Option<String>, CommandError> {
+        let read = |file: &std::path::PathBuf| {
+            user_configuration::read_ca(&self.settings.folders.configuration_file, file)
+                .map_err(|error| CommandError::usage(Diagnosis::new(error.to_string())))
+        };
+        self.user.ca.as_ref().map(read).transpose()
+    }
+
+    /// Runs a plan and tells it. Gives the URLs that answered.
+    ///
+    /// # Errors
+    /// When a step failed or the run was interrupted; everything has been told then.
+    pub async fn execute(&self, verb: &str, plan: &Plan, runner: Arc<Runner>) -> Result<Vec<String>, CommandError> {
+        let screen = Screen::open(self.look());
+        let start = std::time::Instant::now();
+        let _ = screen.events.send(Event::RunStarted {
+            verb: verb.to_owned(),
+            workspace: self.workspace().to_string(),
+            environment: self.environment.name.to_string(),
+            steps: plan.steps.len(),
+            unchanged: plan.unchanged.clone(),
+        });
+        let summary = engine::run(plan, runner, &screen.events, &self.cancel).await;
+        let urls: Vec<String> = plan
+            .steps
+            .iter()
+            .filter(|planned| summary.done.contains(&planned.id))
+            .filter_map(|planned| match &planned.step {
+                Step::Check(check) => Some(check.shown_url.clone()),
+                _ => None,
+            })
+            .collect();
+        let _ = screen.events.send(Event::RunFinished {
+            seconds: start.elapsed().as_secs_f64(),
+            done: summary.done.len(),
+            failed: summary.failed.len(),
+            not_started: summary.not_started.len(),
+            urls: urls.clone(),
+        });
+        screen.close().await;
+        if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
+            return Err(CommandError::told(ErrorKind::Interrupted));
+        }
+        if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
+    }
+
+    fn look(&self) -> Look {
+        let settings = &self.settings;
+        let mode = match settings.output {
+            crate::cli::Output::Json => Mode::Json,
+            crate::cli::Output::Text if settings.is_live => Mode::Live,
+            crate::cli::Output::Text => Mode::Plain,
+        };
+        Look { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
+    }
+
+    /// Tells a sentence, unless the user wants quiet.
+    pub fn note(&self, text: &str) {
+        if !self.settings.quiet {
+            ui::tell(text);
+        }
+    }
+}
+
+impl LocalAccess {
+    /// The ports on 127.0.0.1 that the cluster was made with.
+    pub fn published_ports(&self) -> Option<(u16, u16)> {
+        let node = self.node.as_ref()?;
+        let published = |port| node.published.get(&port).map(|published| published.port);
+        Some((published(NODE_PORTS.0)?, published(NODE_PORTS.1)?))
+    }
+}
+
+pub fn docker_lookup(settings: &Settings) -> DockerLookup {
+    let variables = &settings.variables;
+    DockerLookup {
+        host: variables.docker_host.clone(),
+        context: variables.docker_context.clone(),
+        config_folder: settings.docker_config_folder(),
+        home: settings.home.clone(),
+        runtime_folder: variables.runtime_folder.clone(),
+        tls_verify: variables.docker_tls_verify,
+        cert_path: variables.docker_certificates.clone(),
+    }
+}
+
+pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError {
+    let diagnosis = Diagnosis::new(error.to_string());
+    CommandError::failed(match error.hint() {
+        Some(hint) => diagnosis.remedy(hint),
+        None => diagnosis,
+    })
+}
+
+fn load_error(error: &LoadError, color: bool) -> CommandError {
+    match error {
+        LoadError::Invalid(report) => {
+            CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report.render(color)) }
+        }
+        LoadError::NotFound { .. } => CommandError::usage(
+            Diagnosis::new(error.to_string()).remedy("go to a folder of a workspace, or name one with -C"),
+        ),
+        LoadError::Unreadable { source, .. } => CommandError::usage(Diagnosis::new(format!("{error}: {source}"))),
+    }
+}
+
+fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandError> {
+    let environments = &loaded.workspace.environments;
+    let known = environments.keys().map(Name::as_str);
+    environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
+}
+
+/// A name that nobody has, with the nearest one that somebody has.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> CommandError {
+    let known: Vec<&str> = known.collect();
+    let nearest = known
+        .iter()
+        .copied()
+        .max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
+    let remedy = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    CommandError::usage(Diagnosis::new(format!("projects.yaml has no {what} '{name}'")).remedy(remedy))
+}
+
+fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandError> {
+    let wrong = |text: String| CommandError::usage(Diagnosis::new(text));
+    let file =
+        user_configuration::read(&settings.folders.configuration_file).map_err(|error| wrong(error.to_string()))?;
+    let variables = &settings.variables;
+    let images = variables.image_mirrors.as_deref().unwrap_or_default();
+    let charts = variables.chart_mirrors.as_deref().unwrap_or_default();
+    let images = ImageMirror::parse_list(images).map_err(|error| wrong(format!("CMDR_IMAGE_MIRRORS: {error}")))?;
+    let charts = ChartMirror::parse_list(charts).map_err(|error| wrong(format!("CMDR_CHART_MIRRORS: {error}")))?;
+    let over = UserConfiguration { mirrors: Mirrors { images, charts }, ca: variables.certificate_authority.clone() };
+    Ok(file.overridden_by(over))
+}
+
+fn foreign_cluster(name: &Name) -> CommandError {
+    let cause = format!("a kind cluster named '{name}' exists, and cmdr did not make it");
+    let remedy = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
+    CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
+}
+
+/// Whether a program is where the shell would find it.
+pub fn is_installed(settings: &Settings, program: &str) -> bool {
+    process::find_program(program, &settings.variables.path).is_some()
+}

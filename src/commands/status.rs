@@ -1,0 +1,160 @@
+//! `cmdr status`: what is wanted, what runs, how it is.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::{
+    session::Session,
+    up::{Prepared, prepare, runner_of},
+};
+use crate::{
+    cli::{Output, StatusOptions, UpOptions},
+    domain::labels,
+    error::{CommandError, ErrorKind},
+    plan::{Change, Plan, ReleaseSpec, Step, observe_change, up::ObservedCluster},
+    ui::{self, table::table},
+};
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    /// The version that is described.
+    wanted: String,
+    /// The version that runs.
+    running: Option<String>,
+    record: Option<String>,
+    commit: Option<String>,
+    revision: Option<u32>,
+    ready: i32,
+    of: i32,
+    /// `healthy`, `not deployed`, or what differs.
+    state: String,
+    urls: Vec<String>,
+    #[serde(skip)]
+    differs: bool,
+}
+
+/// # Errors
+/// When the environment cannot be looked at, or with 3 when `--exit-code` asks and something differs.
+pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
+    let prepared = prepare(session, &UpOptions::default(), false).await?;
+    if prepared.sight.observed.cluster != ObservedCluster::Running {
+        let state = match prepared.sight.observed.cluster {
+            ObservedCluster::Asleep => "sleeps: cmdr start wakes it",
+            _ => "is not there: cmdr up makes it",
+        };
+        session.note(&format!("the cluster '{}' {state}", session.workspace()));
+        return if options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) };
+    }
+    let rows = rows(&prepared);
+    let orphans = orphans(&prepared, session);
+    show(session, &rows, &orphans);
+    if options.prune {
+        return prune(session, &orphans).await;
+    }
+    let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty();
+    if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
+}
+
+fn rows(prepared: &Prepared) -> Vec<Row> {
+    let platform = prepared.described.platform.iter().map(|release| row(prepared, release, Vec::new()));
+    let projects = prepared.described.projects.iter().map(|project| {
+        let urls = project.checks.iter().map(|check| check.shown_url.clone()).collect();
+        row(prepared, &project.release, urls)
+    });
+    platform.chain(projects).collect()
+}
+
+fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
+    let observed = &prepared.sight.observed;
+    let key = (release.namespace.clone(), release.name.clone());
+    let found = observed.releases.get(&key);
+    let holder = observed.holders.get(&key).map(String::as_str);
+    let change = observe_change(release, found, holder, &prepared.described.workspace);
+    let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
+    let (ready, of) = prepared.sight.pods.get(&key).copied().unwrap_or_default();
+    Row {
+        name: release.name.clone(),
+        wanted: release.version.clone(),
+        running: label(labels::VERSION),
+        record: label(labels::RECORD),
+        commit: label(labels::COMMIT),
+        revision: found.map(|found| found.revision),
+        ready,
+        of,
+        differs: change != Change::Unchanged,
+        state: state(&change),
+        urls,
+    }
+}
+
+fn state(change: &Change) -> String {
+    match change {
+        Change::Unchanged => "healthy".to_owned(),
+        Change::Await => "not ready".to_owned(),
+        Change::Install => "not deployed".to_owned(),
+        Change::Upgrade(reason) => reason.clone(),
+        Change::Heal(revision) => format!("unfinished since revision {revision}"),
+        Change::Refused(diagnosis) => diagnosis.cause.clone(),
+    }
+}
+
+/// Releases of this workspace whose projects are gone from projects.yaml.
+fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
+    let described: BTreeSet<(&str, &str)> = prepared
+        .described
+        .platform
+        .iter()
+        .chain(prepared.described.projects.iter().map(|project| &project.release))
+        .map(|release| (release.namespace.as_str(), release.name.as_str()))
+        .collect();
+    let own = prepared.sight.observed.releases.iter().filter(|(_, release)| {
+        let environment = release.labels.get(labels::ENVIRONMENT);
+        release.belongs_to(session.workspace().as_str())
+            && environment.is_some_and(|name| name == session.environment.name.as_str())
+    });
+    own.map(|(key, _)| key.clone())
+        .filter(|(namespace, name)| !described.contains(&(namespace.as_str(), name.as_str())))
+        .collect()
+}
+
+fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
+    let names: Vec<&String> = orphans.iter().map(|(_, name)| name).collect();
+    if session.settings.output == Output::Json {
+        let json = serde_json::json!({"releases": rows, "orphans": names});
+        ui::print(&format!("{json}\n"));
+        return;
+    }
+    let head = ["PROJECT", "WANTED", "RUNNING", "READY", "STATE", "URL"].map(str::to_owned).to_vec();
+    let lines = rows.iter().map(|row| {
+        vec![
+            row.name.clone(),
+            row.wanted.clone(),
+            row.running.clone().unwrap_or_else(|| "-".to_owned()),
+            format!("{}/{}", row.ready, row.of),
+            row.state.clone(),
+            row.urls.join(" "),
+        ]
+    });
+    ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
+    if !orphans.is_empty() {
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        ui::tell(&format!("no longer in projects.yaml: {}; cmdr status --prune removes them", names.join(", ")));
+    }
+}
+
+async fn prune(session: &Session, orphans: &[(String, String)]) -> Result<(), CommandError> {
+    if orphans.is_empty() || session.settings.dry_run {
+        return Ok(());
+    }
+    let mut plan = Plan::default();
+    for (namespace, name) in orphans {
+        let step = Step::Remove { namespace: namespace.clone(), release: name.clone() };
+        plan.add(step, name, "remove", "no longer in projects.yaml", None);
+    }
+    let (runner, _lock) = runner_of(session).await?;
+    session.execute("status --prune", &plan, runner).await?;
+    Ok(())
+}

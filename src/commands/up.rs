@@ -1,0 +1,271 @@
+//! `cmdr up` and `cmdr plan`: from what is described to what runs.
+
+use std::sync::Arc;
+
+use super::{
+    describe::{Selection, describe},
+    observe::{Sight, local_cluster, look},
+    session::{LocalAccess, Session, docker_error},
+};
+use crate::{
+    adapters::{helm::Helm, host, lock::Lock},
+    cli::{PlanOptions, UpOptions},
+    domain::{Diagnosis, ImageReference, ports},
+    error::{CommandError, ErrorKind},
+    plan::{
+        Plan,
+        up::{Described, Observed, ObservedCluster, up as plan_up},
+    },
+    steps::{LocalCluster, Runner},
+    ui,
+};
+
+/// Bytes that a cluster with its images needs on the engine's disk.
+const LEAST_DISK: u64 = 5_000_000_000;
+
+/// An environment that has been looked at, and what leads to what it should be.
+pub(super) struct Prepared {
+    pub helm: Helm,
+    pub access: Option<LocalAccess>,
+    pub local: Option<LocalCluster>,
+    pub described: Described,
+    pub sight: Sight,
+    pub plan: Plan,
+}
+
+/// # Errors
+/// When something cannot be made as described; the error's kind is the exit code.
+pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
+    let mut recreate = options.recreate;
+    let mut held: Option<Lock> = None;
+    loop {
+        let prepared = prepare(session, options, recreate).await?;
+        if session.settings.dry_run {
+            ui::print(&told(&prepared.plan));
+            return Ok(());
+        }
+        if let Some(access) = &prepared.access
+            && held.is_none()
+        {
+            held = Some(session.lock(access).await?);
+            // Whoever held it before may have changed what was seen.
+            continue;
+        }
+        recreate = false;
+        let Prepared { helm, local, plan, .. } = prepared;
+        let runner = Arc::new(session.runner(helm, local).await?);
+        let urls = session.execute("up", &plan, runner).await?;
+        if !plan.preliminary {
+            show_urls(session, &urls);
+            return Ok(());
+        }
+    }
+}
+
+/// # Errors
+/// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
+pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
+    let prepared = prepare(session, &options.up, options.up.recreate).await?;
+    if session.settings.output == crate::cli::Output::Json {
+        ui::print(&format!("{}\n", as_json(&prepared.plan)));
+    } else {
+        ui::print(&told(&prepared.plan));
+    }
+    let differs = prepared.plan.changes().next().is_some();
+    if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
+}
+
+/// Looks at everything and plans; touches nothing.
+pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
+    let selection = Selection::choose(session, options)?;
+    let helm = session.helm().await?;
+    let access = if session.environment.is_local() { Some(session.local().await?) } else { None };
+    let local = match &access {
+        Some(access) => Some(local_of(session, access, recreate).await?),
+        None => None,
+    };
+    let http_port = local.as_ref().map_or(80, |local| local.http_port);
+    let described = describe(session, &helm, &selection, options, http_port).await?;
+    let state = access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
+    let sight = match state {
+        ObservedCluster::Running => {
+            let kubeconfig = kubeconfig(session, access.as_ref()).await?;
+            look(&kubeconfig, session.environment.context.as_deref(), session.workspace().as_str()).await?
+        }
+        cluster => Sight { observed: Observed { cluster, ..Observed::default() }, ..Sight::default() },
+    };
+    let plan = plan_up(&described, &sight.observed).map_err(|diagnoses| CommandError {
+        kind: ErrorKind::Failed,
+        diagnoses,
+        report: None,
+    })?;
+    Ok(Prepared { helm, access, local, described, sight, plan })
+}
+
+/// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
+pub(super) async fn kubeconfig(
+    session: &Session,
+    access: Option<&LocalAccess>,
+) -> Result<std::path::PathBuf, CommandError> {
+    let Some(access) = access else { return Ok(session.settings.user_kubeconfig()) };
+    let file = access.folder.kubeconfig();
+    if !file.exists() {
+        let _ = std::fs::create_dir_all(&access.folder.0);
+        access
+            .kind
+            .export_kubeconfig(session.workspace().as_str(), &file, &session.cancel)
+            .await
+            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+    }
+    Ok(file)
+}
+
+/// The cluster as it is, or as it will be made; refuses what cannot be made before anything is touched.
+async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Result<LocalCluster, CommandError> {
+    let image = node_image(session, access)?;
+    let made = access.node.as_ref().filter(|_| !recreate && !access.folder.is_unfinished());
+    let (http_port, https_port) = match made.and_then(|_| access.published_ports()) {
+        Some(ports) => {
+            tell_differences(session, access, &image);
+            ports
+        }
+        None => ports_to_take(session, access, recreate).await?,
+    };
+    let tag = image.tag.as_deref().unwrap_or_default().trim_start_matches('v');
+    Ok(LocalCluster {
+        docker: access.docker.clone(),
+        kind: access.kind.clone(),
+        name: session.workspace().to_string(),
+        folder: access.folder.clone(),
+        kubernetes: semver::Version::parse(tag).ok(),
+        node_image: image,
+        http_port,
+        https_port,
+        mirrors: session.user.mirrors.images.clone(),
+        certificate_authority: session.certificate_authority()?,
+    })
+}
+
+/// The node image: the variable's, that of the Kubernetes in projects.yaml, or kind's own.
+fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference, CommandError> {
+    let unknown = || {
+        let cause = format!("kind {} is newer than this cmdr, and its Kubernetes is not known", access.kind.version());
+        let remedy = "write the version under environments.local.kubernetes in projects.yaml";
+        CommandError::usage(Diagnosis::new(cause).remedy(remedy))
+    };
+    let text = match (&session.settings.variables.node_image, &session.environment.kubernetes) {
+        (Some(image), _) => image.clone(),
+        (None, Some(version)) => format!("kindest/node:v{}", whole_version(version)),
+        (None, None) => format!("kindest/node:v{}", access.kind.default_node().ok_or_else(unknown)?),
+    };
+    ImageReference::parse(&text)
+        .map_err(|error| CommandError::usage(Diagnosis::new(format!("the node image '{text}': {error}"))))
+}
+
+/// kind publishes an image for the first patch of each minor version at least.
+fn whole_version(version: &str) -> String {
+    let version = version.trim_start_matches('v');
+    if version.matches('.').count() >= 2 { version.to_owned() } else { format!("{version}.0") }
+}
+
+/// What cannot change while the cluster lives is told, and left.
+fn tell_differences(session: &Session, access: &LocalAccess, image: &ImageReference) {
+    let Some(node) = &access.node else { return };
+    let mut differences = Vec::new();
+    if node.image != image.to_string() {
+        differences.push(format!("its node image is {}, and {image} is described", node.image));
+    }
+    let wanted = (session.environment.http_port, session.environment.https_port);
+    if let Some((http, https)) = access.published_ports()
+        && (wanted.0.is_some_and(|port| port != http) || wanted.1.is_some_and(|port| port != https))
+    {
+        differences.push(format!("it answers on ports {http} and {https}, and projects.yaml names others"));
+    }
+    for difference in differences {
+        session.note(&format!("the cluster stays as it was made: {difference}; only cmdr up --recreate changes that"));
+    }
+}
+
+async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) -> Result<(u16, u16), CommandError> {
+    let engine = access.docker.info().await.map_err(docker_error)?;
+    if let Some(free) = access.docker.free_disk_bytes(&engine)
+        && free < LEAST_DISK
+    {
+        let cause = format!(
+            "only {} MB are free on Docker's disk; a cluster needs {} MB",
+            free / 1_000_000,
+            LEAST_DISK / 1_000_000
+        );
+        return Err(CommandError::failed(Diagnosis::new(cause).remedy("free some: docker system prune")));
+    }
+    // The ports of the cluster that is given up are free again when they are needed.
+    let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
+    let state = |port| match own {
+        Some((http, https)) if port == http || port == https => ports::PortState::Free,
+        _ => host::port_state(port, engine.rootless),
+    };
+    let environment = &session.environment;
+    let chosen = ports::choose(environment.http_port, environment.https_port, state).map_err(|error| {
+        let hint = error.hint(&environment.name);
+        CommandError::failed(Diagnosis::new(error.to_string()).remedy(hint))
+    })?;
+    if let Some(note) = &chosen.note {
+        session.note(note);
+    }
+    Ok((chosen.http, chosen.https))
+}
+
+fn show_urls(session: &Session, urls: &[String]) {
+    if session.settings.output == crate::cli::Output::Json {
+        return;
+    }
+    let lines: String = urls.iter().map(|url| format!("{url}\n")).collect();
+    ui::print(&lines);
+}
+
+/// The plan as people read it: a line a step, and why.
+fn told(plan: &Plan) -> String {
+    let rows: Vec<Vec<String>> = plan
+        .changes()
+        .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])
+        .collect();
+    let mut text = ui::table::table(&rows);
+    if rows.is_empty() {
+        text.push_str("nothing to do\n");
+    }
+    if plan.preliminary {
+        text.push_str("what follows is known when the cluster is awake\n");
+    }
+    if !plan.unchanged.is_empty() {
+        text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
+    }
+    text
+}
+
+fn as_json(plan: &Plan) -> serde_json::Value {
+    let steps: Vec<serde_json::Value> = plan
+        .changes()
+        .map(|planned| {
+            serde_json::json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason})
+        })
+        .collect();
+    serde_json::json!({"steps": steps, "unchanged": plan.unchanged, "preliminary": plan.preliminary})
+}
+
+/// A runner for verbs that work on what runs already.
+pub(super) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Option<Lock>), CommandError> {
+    let helm = session.helm().await?;
+    let (local, lock) = if session.environment.is_local() {
+        let access = session.local().await?;
+        if local_cluster(&access, false) != ObservedCluster::Running {
+            return Err(CommandError::failed(
+                Diagnosis::new("the local cluster does not run").remedy("cmdr up makes it or wakes it"),
+            ));
+        }
+        let lock = session.lock(&access).await?;
+        (Some(local_of(session, &access, false).await?), Some(lock))
+    } else {
+        (None, None)
+    };
+    Ok((Arc::new(session.runner(helm, local).await?), lock))
+}
