@@ -32,23 +32,21 @@ fn damaged_files_are_answered_quickly_and_never_with_a_panic() {
 #[test]
 fn hostile_files_are_answered_in_time() {
     let head = "version: 1\nname: tunes\n";
+    let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<Vec<_>>().concat();
     let chain = |last: &str| {
-        let needs = (0..3_000).map(|n| format!("  p{n}: {{image: shop:1, needs: [p{}]}}\n", n + 1)).collect::<String>();
+        let needs = lines(3_000, |n| format!("  p{n}: {{image: shop:1, needs: [p{}]}}\n", n + 1));
         format!("{head}projects:\n{needs}  p3000: {{image: shop:1, needs: [{last}]}}\n")
     };
-    let merges = format!(
-        "{head}defaults:\n  values:\n    a: &a {{{}}}\n    b: {{<<: [{}]}}\n",
-        (0..100).map(|n| format!("k{n}: 1")).collect::<Vec<_>>().join(", "),
-        vec!["*a"; 190].join(", ")
-    );
+    let keys = lines(100, |n| format!("k{n}: 1, "));
+    let aliases = vec!["*a"; 190].join(", ");
     let texts = [
         ("a long way", chain("p0")),
         ("a long way to nothing", chain("nothing")),
-        ("merges", merges),
+        ("merges", format!("{head}defaults:\n  values:\n    a: &a {{{keys}}}\n    b: {{<<: [{aliases}]}}\n")),
         ("brackets", "[".repeat(1 << 20)),
         ("maps in maps", "a: ".repeat(100_000)),
         ("one long line", format!("{head}projects: {{shop: {{image: \"{}\"}}}}\n", "x".repeat(1 << 20))),
-        ("many unknown keys", format!("{head}{}", (0..1_000).map(|n| format!("key{n}: 1\n")).collect::<String>())),
+        ("many unknown keys", format!("{head}{}", lines(1_000, |n| format!("key{n}: 1\n")))),
         ("control characters", format!("{head}\"a\\e[2J\\u0000b\": 1\n")),
     ];
     let folder = tempfile::tempdir().unwrap();
