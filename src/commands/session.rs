@@ -14,7 +14,7 @@ use crate::{
         http::HttpClient,
         kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
         lock::{Lock, LockError},
-        process, user_configuration,
+        user_configuration,
     },
     config::{self, LoadError, Loaded},
     domain::{
@@ -234,12 +234,10 @@ pub fn docker_lookup(settings: &Settings) -> DockerLookup {
     }
 }
 
+/// For `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError {
-    let diagnosis = Diagnosis::new(error.to_string());
-    CommandError::failed(match error.hint() {
-        Some(hint) => diagnosis.remedy(hint),
-        None => diagnosis,
-    })
+    CommandError::failed(error.diagnosis())
 }
 
 fn load_error(error: &LoadError, color: bool) -> CommandError {
@@ -291,9 +289,4 @@ fn foreign_cluster(name: &Name) -> CommandError {
     let cause = format!("a kind cluster named '{name}' exists, and cmdr did not make it");
     let remedy = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
     CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
-}
-
-/// Whether a program is where the shell would find it.
-pub fn is_installed(settings: &Settings, program: &str) -> bool {
-    process::find_program(program, &settings.variables.path).is_some()
 }

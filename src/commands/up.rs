@@ -198,11 +198,15 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
         );
         return Err(CommandError::failed(Diagnosis::new(cause).remedy("free some: docker system prune")));
     }
+    let holders = access.docker.port_holders().await.map_err(docker_error)?;
     // The ports of the cluster that is given up are free again when they are needed.
     let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
     let state = |port| match own {
         Some((http, https)) if port == http || port == https => ports::PortState::Free,
-        _ => host::port_state(port, engine.rootless),
+        _ => match holders.get(&port) {
+            Some(holder) => ports::PortState::Taken { by: Some(holder.clone()) },
+            None => host::port_state(port, engine.rootless),
+        },
     };
     let environment = &session.environment;
     let chosen = ports::choose(environment.http_port, environment.https_port, state).map_err(|error| {

@@ -3,8 +3,14 @@
 use std::{fmt, net::IpAddr};
 
 use semver::Version;
+use serde::Serialize;
+use serde_json::Value;
 
-use super::ports::{PortState, STANDARD};
+use super::{
+    Values,
+    ports::{PortState, STANDARD},
+    quantity::{parse_cpu_millis, parse_memory_bytes},
+};
 
 mod rules;
 pub use rules::{PLATFORM_MEMORY_BYTES, check};
@@ -67,6 +73,29 @@ pub struct Requested {
     pub cpu_millis: u64,
 }
 
+impl Requested {
+    /// What the values of one project ask for: its own container's requests and its sidecars', times its replicas.
+    pub fn of(values: &Values) -> Self {
+        let containers = values.get("sidecars").and_then(Value::as_object).into_iter().flat_map(Values::values);
+        let own = Value::Object(values.clone());
+        let containers = containers.chain(std::iter::once(&own));
+        let replicas = values.get("replicas").and_then(Value::as_u64).unwrap_or(1);
+        containers.fold(Self::default(), |sum, container| {
+            let text =
+                |key: &str| container.pointer(&format!("/resources/requests/{key}")).map(plain).unwrap_or_default();
+            Self {
+                memory_bytes: sum.memory_bytes + replicas * parse_memory_bytes(&text("memory")).unwrap_or_default(),
+                cpu_millis: sum.cpu_millis + replicas * parse_cpu_millis(&text("cpu")).unwrap_or_default(),
+            }
+        })
+    }
+}
+
+/// Quantities are texts or numbers: `cpu: 2`.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// Kernel limits on watched files, per user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inotify {
@@ -99,7 +128,8 @@ pub enum ToolVersion {
     Missing,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     Ok,
     /// It may work, or only in part.
@@ -109,7 +139,7 @@ pub enum Status {
 }
 
 /// The answer to one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The check's name, stable for scripts: `memory`, `inotify`.
     pub check: &'static str,

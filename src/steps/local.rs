@@ -233,11 +233,7 @@ impl LocalCluster {
 
 impl From<DockerError> for StepFailure {
     fn from(error: DockerError) -> Self {
-        let diagnosis = Diagnosis::new(error.to_string());
-        Self::from(match error.hint() {
-            Some(hint) => diagnosis.remedy(hint),
-            None => diagnosis,
-        })
+        error.diagnosis().into()
     }
 }
 

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn settings_follow_the_version() {
-        let patches = |version| made(version).pointer("/nodes/0/kubeadmConfigPatches").unwrap().to_string();
+        let patches =
+            |version: Option<&Version>| made(version).pointer("/nodes/0/kubeadmConfigPatches").unwrap().to_string();
         assert!(!patches(None).contains("crashLoopBackOff"));
         assert!(patches(Some(&Version::new(1, 34, 0))).contains("crashLoopBackOff"));
         assert!(patches(Some(&Version::new(1, 34, 0))).contains(r#"\"leader-elect\":\"false\""#));
