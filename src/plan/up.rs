@@ -203,24 +203,34 @@ impl Planner<'_> {
     }
 }
 
-/// Projects after those they need; the configuration has refused circles.
+/// Projects after those they need, and among equals those first that the longest chain waits for: helm runs few at a
+/// time. The configuration has refused circles.
 fn in_order_of_need(projects: &[DescribedProject]) -> Vec<&DescribedProject> {
-    let known: BTreeSet<&Name> = projects.iter().map(|project| &project.name).collect();
-    let mut placed: BTreeSet<&Name> = BTreeSet::new();
-    let mut ordered = Vec::with_capacity(projects.len());
-    while ordered.len() < projects.len() {
-        let before = ordered.len();
-        for project in projects {
-            let met = project.needs.iter().all(|need| placed.contains(need) || !known.contains(need));
-            if met && placed.insert(&project.name) {
-                ordered.push(project);
-            }
-        }
-        if ordered.len() == before {
-            break;
-        }
+    let by_name: BTreeMap<&Name, &DescribedProject> = projects.iter().map(|project| (&project.name, project)).collect();
+    let mut chains: BTreeMap<&Name, usize> = BTreeMap::new();
+    for project in projects {
+        lengthen(project, 0, &by_name, &mut chains);
     }
+    let mut ordered: Vec<&DescribedProject> = projects.iter().collect();
+    ordered.sort_by_key(|project| std::cmp::Reverse(chains[&project.name]));
     ordered
+}
+
+/// Notes for a project, and for all that it needs, the longest chain of projects that wait for it.
+fn lengthen<'a>(
+    project: &'a DescribedProject,
+    waiting: usize,
+    by_name: &BTreeMap<&'a Name, &'a DescribedProject>,
+    chains: &mut BTreeMap<&'a Name, usize>,
+) {
+    let known = chains.get(&project.name).copied();
+    if known.is_some_and(|known| known >= waiting) {
+        return;
+    }
+    chains.insert(&project.name, waiting);
+    for need in project.needs.iter().filter_map(|need| by_name.get(need)) {
+        lengthen(need, waiting + 1, by_name, chains);
+    }
 }
 
 #[cfg(test)]
@@ -317,6 +327,14 @@ mod tests {
         let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
         assert!(plan.preliminary);
         assert_eq!(told(&plan), ["start cluster <- ", "connect cluster <- cluster"]);
+    }
+
+    #[test]
+    fn those_that_many_wait_for_come_first() {
+        let projects =
+            [project("a", &["z"]), project("b", &[]), project("z", &["y"]), project("y", &[]), project("c", &["y"])];
+        let order: Vec<&str> = in_order_of_need(&projects).iter().map(|project| project.name.as_str()).collect();
+        assert_eq!(order, ["y", "z", "a", "b", "c"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LOOK, Runner};
 use crate::{
     adapters::cluster::{
-        Object, Snapshot,
+        Object,
         rollout::{self, Patience, Problem, Progress},
     },
     domain::Diagnosis,
@@ -18,15 +18,16 @@ use crate::{
 };
 
 /// A container that runs and is not ready for this long is worth a word, though it may just be slow.
-const PROBE_WORD: Duration = Duration::from_secs(15);
+const PROBE_WORD: Duration = Duration::from_secs(20);
 
 /// What has been seen of one release's rollout.
 struct Watch {
-    started: Instant,
     /// When each problem was first seen, by its cause.
     seen: BTreeMap<String, Instant>,
     moved: Instant,
     signature: String,
+    /// Since when a container runs without being ready and without another problem.
+    unready_since: Option<Instant>,
     warned: bool,
 }
 
@@ -76,8 +77,7 @@ impl Runner {
                 .iter()
                 .map(|object| rollout::assess(&connection.view.snapshot(&object.namespace), object))
                 .collect();
-            let snapshot = |object: &Object| connection.view.snapshot(&object.namespace);
-            match watch.judge(&progress, Duration::from_secs(timeout_seconds), || snapshot(workloads[0])) {
+            match watch.judge(&progress, Duration::from_secs(timeout_seconds)) {
                 Verdict::Complete => return Ok(ready_count(&progress)),
                 Verdict::GiveUp(problem) => {
                     return Err(connection.cluster.explain(&workloads[0].namespace, &problem).await.into());
@@ -126,11 +126,11 @@ impl Runner {
 
 impl Watch {
     fn new() -> Self {
-        let now = Instant::now();
-        Self { started: now, seen: BTreeMap::new(), moved: now, signature: String::new(), warned: false }
+        let (seen, signature) = (BTreeMap::new(), String::new());
+        Self { seen, moved: Instant::now(), signature, unready_since: None, warned: false }
     }
 
-    fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration, snapshot: impl Fn() -> Snapshot) -> Verdict {
+    fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration) -> Verdict {
         if progress.iter().all(|one| one.as_ref().is_some_and(|one| one.is_complete)) {
             return Verdict::Complete;
         }
@@ -140,32 +140,44 @@ impl Watch {
             self.moved = Instant::now();
         }
         let problems: Vec<&Problem> = progress.iter().flatten().flat_map(|one| &one.problems).collect();
+        if let Some(problem) = self.overdue(&problems) {
+            return Verdict::GiveUp(problem);
+        }
+        let worst = problems.first().copied();
+        let unready = progress.iter().flatten().find_map(|one| one.unready.as_ref());
+        if self.moved.elapsed() >= timeout {
+            return Verdict::GiveUp(timed_out(worst.or(unready).cloned(), timeout));
+        }
+        Verdict::Wait { message: message(progress, worst), warning: self.word(worst, unready) }
+    }
+
+    /// The problem that has lasted longer than it may.
+    fn overdue(&mut self, problems: &[&Problem]) -> Option<Problem> {
         self.seen.retain(|cause, _| problems.iter().any(|problem| problem.diagnosis.cause == *cause));
-        for problem in &problems {
+        for problem in problems {
             let seen = *self.seen.entry(problem.diagnosis.cause.clone()).or_insert_with(Instant::now);
             if let Patience::Seconds(patience) = problem.patience
                 && seen.elapsed().as_secs() >= u64::from(patience)
             {
-                return Verdict::GiveUp((*problem).clone());
+                return Some((*problem).clone());
             }
         }
-        let worst = problems.first().map(|problem| (*problem).clone());
-        if self.moved.elapsed() >= timeout {
-            return Verdict::GiveUp(timed_out(worst.or_else(|| probe_problem(&snapshot())), timeout));
-        }
-        let warning = if worst.is_none() && !self.warned && self.started.elapsed() >= PROBE_WORD {
-            probe_problem(&snapshot())
-        } else {
-            None
-        };
-        self.warned |= warning.is_some();
-        Verdict::Wait { message: message(progress, worst.as_ref()), warning }
+        None
     }
-}
 
-fn probe_problem(snapshot: &Snapshot) -> Option<Problem> {
-    let pods: Vec<_> = snapshot.pods.iter().map(AsRef::as_ref).collect();
-    rollout::probe_fails(&pods)
+    /// One word about a container that has run for a while without being ready.
+    fn word(&mut self, worst: Option<&Problem>, unready: Option<&Problem>) -> Option<Problem> {
+        let Some(unready) = unready.filter(|_| worst.is_none()) else {
+            self.unready_since = None;
+            return None;
+        };
+        let since = *self.unready_since.get_or_insert_with(Instant::now);
+        if self.warned || since.elapsed() < PROBE_WORD {
+            return None;
+        }
+        self.warned = true;
+        Some(unready.clone())
+    }
 }
 
 fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {

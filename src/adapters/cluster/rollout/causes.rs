@@ -255,13 +255,13 @@ pub(super) fn failed_job(message: &str, pods: &[&Pod]) -> Problem {
 
 const PROBE_REMEDY: &str = "see that the container listens where the probe asks: values.ports and values.probes";
 
-/// Containers run and are not ready: the probe does not pass.
-pub fn probe_fails(snapshot_pods: &[&Pod]) -> Option<Problem> {
+/// A container runs and is not ready: its probe does not pass.
+pub(super) fn unready_container(pods: &[&Pod]) -> Option<Problem> {
     let waits = |pod: &&&Pod| {
         let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
         statuses.clone().any(|it| !it.ready && it.state.as_ref().is_some_and(|state| state.running.is_some()))
     };
-    let pod = snapshot_pods.iter().find(waits)?;
+    let pod = pods.iter().find(waits)?;
     let diagnosis = Diagnosis::new("the container runs, and its probe does not pass").remedy(PROBE_REMEDY);
     Some(Problem { diagnosis, ..unready(&[pod]) })
 }

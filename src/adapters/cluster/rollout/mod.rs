@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use causes::{Patience, Problem, probe_fails};
+pub use causes::{Patience, Problem};
 
 use super::{Object, Snapshot};
 
@@ -29,6 +29,8 @@ pub struct Progress {
     pub is_complete: bool,
     /// What keeps it, worst first.
     pub problems: Vec<Problem>,
+    /// A container that runs and is not ready: slow, or asked where it does not listen.
+    pub unready: Option<Problem>,
     /// Changes when anything moves on: what a stalled rollout is told by.
     pub signature: String,
 }
@@ -136,7 +138,8 @@ fn progress(
     }
     problems.sort_by_key(|problem| problem.patience);
     let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
-    Progress { ready, wanted, is_complete, problems, signature: format!("{ready}/{wanted} {signature}") }
+    let signature = format!("{ready}/{wanted} {signature}");
+    Progress { ready, wanted, is_complete, problems, unready: causes::unready_container(pods), signature }
 }
 
 /// Pods of one owner that are not on their way out.

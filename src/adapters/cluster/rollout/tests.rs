@@ -142,3 +142,11 @@ fn a_stateful_set_waits_for_its_new_revision() {
     assert!(set(0, "new").is_complete);
     assert!(!set(1, "old").is_complete);
 }
+
+#[test]
+fn a_container_that_runs_and_is_not_ready_is_noticed_among_its_own_pods_alone() {
+    let running = json!({"state": {"running": {}}});
+    let unready = |pods| assess(&snapshot(deployment(2, 0), pods), &object("Deployment")).unwrap().unready;
+    assert!(unready(vec![pod("new", running.clone())]).is_some());
+    assert!(unready(vec![pod("other", running)]).is_none());
+}
