@@ -135,8 +135,11 @@ pub struct PlanOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct RenderOptions {
-    /// The project
+    /// The project, or a release of the platform
     pub project: String,
+    /// Print the merged Helm values instead
+    #[arg(long)]
+    pub values: bool,
     /// Set a Helm value, as env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -1,5 +1,7 @@
 //! `cmdr render`: the manifests of a project, as Helm makes them from what `up` would hand it.
 
+use std::collections::BTreeMap;
+
 use super::{
     describe::{Selection, describe},
     session::{Session, unknown},
@@ -9,36 +11,49 @@ use crate::{
     cli::{RenderOptions, UpOptions},
     domain::{Diagnosis, Name},
     error::CommandError,
+    plan::up::Described,
     ui,
 };
 
 /// # Errors
 /// When the project is unknown, its values are wrong or its chart does not render.
 pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
-    let known = session.loaded.workspace.projects.keys().map(Name::as_str);
-    if !session.loaded.workspace.projects.contains_key(options.project.as_str()) {
-        return Err(unknown("project", &options.project, known));
-    }
-    let up = UpOptions { projects: vec![options.project.clone()], set: options.set.clone(), ..UpOptions::default() };
+    let project = session.loaded.workspace.projects.get(options.project.as_str());
+    let projects = project.map(|project| project.name.to_string()).into_iter().collect();
+    let up = UpOptions { projects, set: options.set.clone(), ..UpOptions::default() };
     let selection = Selection::choose(session, &up)?;
     let helm = session.helm().await?;
     let described = describe(session, &helm, &selection, &up, 80).await?;
-    let project = described.projects.iter().find(|project| project.name.as_str() == options.project);
-    let elsewhere = || {
-        let cause = format!("'{}' runs outside this environment: it has no manifests here", options.project);
-        CommandError::failed(Diagnosis::new(cause))
-    };
-    let release = &project.ok_or_else(elsewhere)?.release;
+    let projects = described.projects.iter().map(|project| &project.release);
+    let release = described.platform.iter().chain(projects).find(|release| release.name == options.project);
+    let release = release.ok_or_else(|| nothing(session, &options.project, &described))?;
+    if options.values {
+        let values = serde_yaml::to_string(&release.values).unwrap_or_default();
+        ui::print(&values);
+        return Ok(());
+    }
+    let labels = BTreeMap::new();
     let upgrade = Upgrade {
         name: &release.name,
         namespace: &release.namespace,
         chart: &release.chart,
         values: &release.values,
-        labels: &std::collections::BTreeMap::new(),
+        labels: &labels,
         description: "",
         adopt: false,
     };
     let rendered = helm.template(&upgrade, &session.cancel).await;
     ui::print(&rendered.map_err(|error| CommandError::failed(error.diagnosis()))?);
     Ok(())
+}
+
+/// Why there is nothing to render under this name.
+fn nothing(session: &Session, name: &str, described: &Described) -> CommandError {
+    let projects = &session.loaded.workspace.projects;
+    if projects.contains_key(name) {
+        let cause = format!("'{name}' runs outside this environment: it has no manifests here");
+        return CommandError::failed(Diagnosis::new(cause));
+    }
+    let platform = described.platform.iter().map(|release| release.name.as_str());
+    unknown("project", name, projects.keys().map(Name::as_str).chain(platform))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::{
     describe::{Selection, describe},
     observe::{Sight, local_cluster, look},
@@ -10,10 +12,10 @@ use super::{
 use crate::{
     adapters::{helm::Helm, host, lock::Lock},
     cli::{PlanOptions, UpOptions},
-    domain::{Diagnosis, ImageReference, ports},
+    domain::{Diagnosis, ImageReference, Name, ports},
     error::{CommandError, ErrorKind},
     plan::{
-        Plan,
+        CheckSpec, Plan, ReleaseSpec,
         up::{Described, Observed, ObservedCluster, up as plan_up},
     },
     steps::{LocalCluster, Runner},
@@ -67,7 +69,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let prepared = prepare(session, &options.up, options.up.recreate).await?;
     if session.settings.output == crate::cli::Output::Json {
-        ui::print(&format!("{}\n", as_json(&prepared.plan)));
+        ui::print(&format!("{}\n", as_json(&prepared)));
     } else {
         ui::print(&told(&prepared.plan));
     }
@@ -246,14 +248,30 @@ fn told(plan: &Plan) -> String {
     text
 }
 
-fn as_json(plan: &Plan) -> serde_json::Value {
+/// The plan for programs, with every release as it is described.
+fn as_json(prepared: &Prepared) -> serde_json::Value {
+    let plan = &prepared.plan;
     let steps: Vec<serde_json::Value> = plan
         .changes()
-        .map(|planned| {
-            serde_json::json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason})
-        })
+        .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
         .collect();
-    serde_json::json!({"steps": steps, "unchanged": plan.unchanged, "preliminary": plan.preliminary})
+    let platform = prepared.described.platform.iter().map(|release| release_json(release, &[], &[]));
+    let projects = prepared
+        .described
+        .projects
+        .iter()
+        .map(|project| release_json(&project.release, &project.needs, &project.checks));
+    let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
+    json!({"steps": steps, "unchanged": plan.unchanged, "preliminary": plan.preliminary, "releases": releases})
+}
+
+fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {
+    let checks: Vec<serde_json::Value> =
+        checks.iter().map(|check| json!({"url": check.url, "status": check.status})).collect();
+    json!({
+        "name": release.name, "namespace": release.namespace, "chart": release.chart, "record": release.record,
+        "version": release.version, "values": release.values, "needs": needs, "checks": checks,
+    })
 }
 
 /// A runner for verbs that work on what runs already.
