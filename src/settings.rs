@@ -34,6 +34,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
 
 /// What a run depends on, resolved once.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct Settings {
     /// Where the search for `projects.yaml` starts.
     pub directory: PathBuf,

@@ -55,32 +55,38 @@ impl Tool {
         Self { command, program, input: None }
     }
 
+    #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
     }
 
+    #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(arguments);
         self
     }
 
+    #[must_use]
     pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
+    #[must_use]
     pub fn without_env(mut self, key: &str) -> Self {
         self.command.env_remove(key);
         self
     }
 
+    #[must_use]
     pub fn directory(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
     /// Text for the child's standard input: the way for what must not stand in a command line.
+    #[must_use]
     pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.command.stdin(Stdio::piped());
         self.input = Some(text.into());

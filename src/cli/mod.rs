@@ -18,6 +18,7 @@ pub struct Cli {
 
 /// The same everywhere.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(next_help_heading = "Options everywhere")]
 pub struct GlobalOptions {
     /// Look for projects.yaml in this folder and above it

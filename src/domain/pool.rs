@@ -67,11 +67,11 @@ impl Pool {
         let start = hash(cluster) % slices;
         (0..slices)
             .map(|step| slice(network + size / 2, (start + step) % slices))
-            .find(|pool| !taken.iter().any(|other| pool.overlaps(other)))
+            .find(|pool| !taken.iter().any(|other| pool.overlaps(*other)))
             .ok_or(PoolError::Exhausted(slices))
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
+    fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
@@ -118,7 +118,7 @@ mod tests {
         let mut taken = Vec::new();
         for cluster in 0..200 {
             let pool = Pool::choose(subnet("172.18.0.0/16"), &format!("c{cluster}"), &taken).unwrap();
-            assert!(!taken.iter().any(|other| pool.overlaps(other)));
+            assert!(!taken.iter().any(|other| pool.overlaps(*other)));
             taken.push(pool);
         }
     }

@@ -157,8 +157,8 @@ impl LocalCluster {
     pub(super) async fn pool_range(&self) -> Result<String, StepFailure> {
         let network = self.docker.ensure_network(NETWORK).await?;
         let nodes = self.docker.node_containers().await?;
-        let own = nodes.iter().filter(|node| node.cluster == self.name).flat_map(|node| &node.mounts);
-        let marked = own.filter_map(|mount| pool_of_mark(&mount.destination)).next();
+        let mut own = nodes.iter().filter(|node| node.cluster == self.name).flat_map(|node| &node.mounts);
+        let marked = own.find_map(|mount| pool_of_mark(&mount.destination));
         let pool = match marked.filter(|pool| network.subnet.contains(pool.first)) {
             Some(pool) => pool,
             None => self.choose_pool(&network).await?,

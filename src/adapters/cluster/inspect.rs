@@ -89,6 +89,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
     fn deployment(metadata: serde_json::Value) -> Deployment {
         serde_json::from_value(json!({"metadata": metadata})).unwrap()
     }

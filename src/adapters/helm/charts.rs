@@ -126,10 +126,7 @@ impl ChartCache {
         fs::create_dir_all(&fresh).map_err(|error| cannot("make", &fresh, &error))?;
         let origin = self.mirrored(origin);
         let mut tool = helm.bare().args(["pull", "--version", version, "--destination"]).arg(&fresh);
-        tool = match origin.starts_with("oci://") {
-            true => tool.arg(&origin),
-            false => tool.args([name, "--repo", &origin]),
-        };
+        tool = if origin.starts_with("oci://") { tool.arg(&origin) } else { tool.args([name, "--repo", &origin]) };
         if is_plain(&origin) {
             tool = tool.arg("--plain-http");
         }

@@ -170,8 +170,8 @@ fn diagnose(reason: &str, message: &str, image: &str) -> Option<(Patience, Diagn
 pub(super) fn pod_problem(pod: &Pod) -> Option<Problem> {
     let status = pod.status.as_ref()?;
     let initial = status.init_container_statuses.iter().flatten();
-    let containers = initial.chain(status.container_statuses.iter().flatten());
-    if let Some(problem) = containers.filter_map(|container| container_problem(pod, container)).next() {
+    let mut containers = initial.chain(status.container_statuses.iter().flatten());
+    if let Some(problem) = containers.find_map(|container| container_problem(pod, container)) {
         return Some(problem);
     }
     let unscheduled =

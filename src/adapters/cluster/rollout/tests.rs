@@ -34,6 +34,7 @@ fn replica_set(uid: &str, revision: &str) -> Arc<k8s_openapi::api::apps::v1::Rep
     )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
 fn pod(owner: &str, container: Value) -> Arc<Pod> {
     let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}]);
     let mut status = json!({"name": "shop", "image": "shop:1", "imageID": "", "ready": false, "restartCount": 0});
