@@ -1,0 +1,421 @@
+//! What the tests on a real cluster share: a workspace of their own, cmdr in an environment of nothing but what it
+//! needs, and the tools that look at what it did.
+#![allow(dead_code, reason = "each file of tests uses its own part")]
+#![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// Longer than anything takes that still works.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// The variables that a run gets from the tests' own environment, where they are set.
+const PASSED_ON: [&str; 6] =
+    ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
+
+/// A variable that `make test` sets.
+pub fn rig(name: &str) -> String {
+    variable(name).unwrap_or_else(|| panic!("this test needs {name}, which 'make test' sets: run it with 'make test'"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub seconds: f64,
+    /// The most memory that it took at one time, in kB; 0 where the system does not tell.
+    pub peak_kb: u64,
+}
+
+impl Output {
+    /// Fails the test, with all that was said, unless the exit code is this one.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Everything that was said.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// Fails the test unless this was said.
+    #[track_caller]
+    pub fn expect_said(self, text: &str) -> Self {
+        assert!(
+            self.said().contains(text),
+            "'{text}' was not said\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Standard output as one JSON value.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.said()))
+    }
+
+    /// Standard output as one JSON value a line, as `--output json` prints events.
+    #[track_caller]
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+}
+
+/// A command that runs, with what it says collected meanwhile.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    command: String,
+    start: Instant,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let stdout = child.stdout.take().map(collect);
+        let stderr = child.stderr.take().map(collect);
+        Self { child, command: format!("{program} {}", words.join(" ")), start: Instant::now(), stdout, stderr }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// Sends a signal, as `INT` or `KILL`, to this process alone.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot signal '{}'", self.command);
+    }
+
+    /// Waits for the end; the test fails when that takes longer than `patience`.
+    #[track_caller]
+    pub fn wait(mut self, patience: Duration) -> Output {
+        let mut peak_kb = 0;
+        let status = loop {
+            peak_kb = peak_memory(self.child.id()).unwrap_or(peak_kb).max(peak_kb);
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                break status;
+            }
+            if self.start.elapsed() > patience {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                let (stdout, stderr) = (said(&mut self.stdout), said(&mut self.stderr));
+                panic!(
+                    "'{}' did not end within {patience:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+                    self.command
+                );
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        let seconds = self.start.elapsed().as_secs_f64();
+        let code = status.code().unwrap_or(-1);
+        let (stdout, stderr) = (said(&mut self.stdout), said(&mut self.stderr));
+        Output { code, stdout, stderr, seconds, peak_kb }
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn said(reader: &mut Option<JoinHandle<String>>) -> String {
+    reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+}
+
+/// The high-water mark of a process that runs, in kB.
+fn peak_memory(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// A workspace in a temporary folder, with a name and a cluster of its own. The cluster goes when this is dropped.
+#[derive(Debug)]
+pub struct TestWorkspace {
+    pub name: String,
+    folder: TempDir,
+    cmdr: PathBuf,
+    environment: BTreeMap<String, String>,
+}
+
+impl TestWorkspace {
+    /// `projects` is the text of projects.yaml without `version` and `name`.
+    pub fn new(name: &str, projects: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        for part in ["home", "docker", "workspace"] {
+            fs::create_dir(folder.path().join(part)).expect("a folder can be made");
+        }
+        // Another build may replace the program while this test runs.
+        let cmdr = folder.path().join("cmdr");
+        fs::copy(env!("CARGO_BIN_EXE_cmdr"), &cmdr).expect("cmdr can be copied");
+        let name = format!("{name}-{}", std::process::id());
+        let workspace = Self { environment: environment(folder.path()), name, folder, cmdr };
+        workspace.write_projects(projects);
+        workspace
+    }
+
+    /// The folder with projects.yaml.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    /// The folder of Docker's configuration, empty at first.
+    pub fn docker_config(&self) -> PathBuf {
+        self.folder.path().join("docker")
+    }
+
+    /// Writes projects.yaml: `projects` is all but `version` and `name`.
+    pub fn write_projects(&self, projects: &str) {
+        let text = format!("version: 1\nname: {}\n{projects}", self.name);
+        fs::write(self.root().join("projects.yaml"), text).expect("projects.yaml can be written");
+    }
+
+    /// Replaces a part of projects.yaml, which must be in there.
+    #[track_caller]
+    pub fn replace(&self, old: &str, new: &str) {
+        let file = self.root().join("projects.yaml");
+        let text = fs::read_to_string(&file).expect("projects.yaml can be read");
+        assert!(text.contains(old), "'{old}' is not in projects.yaml:\n{text}");
+        fs::write(file, text.replacen(old, new, 1)).expect("projects.yaml can be written");
+    }
+
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn variable(&self, name: &str) -> &str {
+        self.environment.get(name).map_or("", String::as_str)
+    }
+
+    /// A program in the environment that cmdr gets here, in the workspace's folder.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.environment).current_dir(self.root());
+        command
+    }
+
+    /// Starts cmdr.
+    pub fn start(&self, args: &[&str]) -> Running {
+        tell(&format!("cmdr {}", args.join(" ")));
+        Running::start(self.command(&self.cmdr).args(args))
+    }
+
+    /// Runs cmdr to its end.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Output {
+        let output = self.start(args).wait(PATIENCE);
+        tell(&format!("  exit code {} after {:.1} s", output.code, output.seconds));
+        output
+    }
+
+    /// Runs another program to its end, which must be a good one, and gives what it printed.
+    #[track_caller]
+    pub fn tool(&self, program: &str, args: &[&str]) -> String {
+        let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
+        assert_eq!(output.code, 0, "{program} {}\n{}", args.join(" "), output.said());
+        output.stdout.trim_end().to_owned()
+    }
+
+    /// The kubeconfig file that cmdr keeps for this cluster.
+    pub fn kubeconfig(&self) -> PathBuf {
+        Path::new(self.variable("CMDR_STATE")).join("clusters").join(&self.name).join("kubeconfig")
+    }
+
+    /// kubectl in the namespace of the projects.
+    #[track_caller]
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let kubeconfig = self.kubeconfig();
+        let target = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--namespace", &self.name];
+        self.tool("kubectl", &[&target, args].concat())
+    }
+
+    /// kubectl, with its answer as JSON.
+    #[track_caller]
+    pub fn objects(&self, args: &[&str]) -> serde_json::Value {
+        let answer = self.kubectl(&[args, &["--output", "json"]].concat());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")))
+    }
+
+    #[track_caller]
+    pub fn helm(&self, args: &[&str]) -> String {
+        let kubeconfig = self.kubeconfig();
+        let target = ["--kubeconfig", &kubeconfig.to_string_lossy()];
+        self.tool("helm", &[args, &target].concat())
+    }
+
+    /// The port on 127.0.0.1 that the cluster answers HTTP on.
+    #[track_caller]
+    pub fn http_port(&self) -> u16 {
+        let node = format!("{}-control-plane", self.name);
+        let published = self.tool("docker", &["port", &node, "30080/tcp"]);
+        let port = published.lines().next().and_then(|line| line.rsplit(':').next()?.parse().ok());
+        port.unwrap_or_else(|| panic!("not a port: {published}"))
+    }
+
+    /// Asks a project by the host of its route (`shop`), through the published port.
+    pub fn ask(&self, host: &str, path: &str) -> Result<Answer, String> {
+        self.request("GET", host, path, "")
+    }
+
+    pub fn request(&self, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
+        request(self.http_port(), method, &format!("{host}.{}.localhost", self.name), path, body)
+    }
+}
+
+impl Drop for TestWorkspace {
+    fn drop(&mut self) {
+        tell("cmdr down --yes (clearing up)");
+        let down = Running::start(self.command(&self.cmdr).args(["down", "--yes"]));
+        let down = catch_unwind(AssertUnwindSafe(|| down.wait(Duration::from_mins(1))));
+        if !down.is_ok_and(|output| output.code == 0) {
+            tell(&format!("cmdr down did not work: kind delete cluster --name {}", self.name));
+            let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
+        }
+    }
+}
+
+/// What cmdr runs with: the tools, the engine, where images and charts are; nothing of the user's own.
+fn environment(folder: &Path) -> BTreeMap<String, String> {
+    for name in ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE"] {
+        rig(name);
+    }
+    let within = |part: &str| folder.join(part).to_string_lossy().into_owned();
+    let mut environment: BTreeMap<String, String> =
+        PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), variable(name)?))).collect();
+    let own = [
+        ("PATH", variable("PATH").unwrap_or_default()),
+        ("HOME", within("home")),
+        ("CMDR_STATE", within("state")),
+        ("CMDR_CACHE", within("cache")),
+        ("CMDR_CONFIG", within("config.yaml")),
+        ("DOCKER_CONFIG", within("docker")),
+        ("DOCKER_HOST", engine()),
+    ];
+    environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}
+
+/// The engine that the docker command uses here, be it named by a context of the user's.
+fn engine() -> String {
+    if let Some(host) = variable("DOCKER_HOST") {
+        return host;
+    }
+    let asked = Command::new("docker").args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).output();
+    let asked = asked.expect("docker is installed: 'make test' brings it up");
+    String::from_utf8_lossy(&asked.stdout).trim().to_owned()
+}
+
+/// An answer over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// One request to 127.0.0.1, with a connection of its own. In HTTP/1.0, so that the answer comes in one piece.
+///
+/// # Errors
+/// When no whole answer comes.
+pub fn request(port: u16, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let text = |error: std::io::Error| format!("http://{host}:{port}{path}: {error}");
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(text)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(text)?;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(head.as_bytes()).map_err(text)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).map_err(text)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let whole = || format!("http://{host}:{port}{path}: no whole answer: '{answer}'");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(whole)?;
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).ok_or_else(whole)?;
+    Ok(Answer { status, body: body.to_owned() })
+}
+
+/// Waits until `look` gives something; the test fails when that takes longer than two minutes.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    tell(&format!("waiting for {what}"));
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_mins(2), "waited two minutes for {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Tells what goes on; cargo shows it of a test that fails, and of all with `--nocapture`.
+pub fn tell(text: &str) {
+    eprintln!("    {text}");
+}
+
+/// A walk through named stages on one cluster: one that fails does not hide what the others find.
+#[derive(Debug, Default)]
+pub struct Stages {
+    failed: RefCell<Vec<String>>,
+}
+
+impl Stages {
+    /// Runs a stage and notes whether it failed.
+    pub fn stage(&self, name: &str, stage: impl FnOnce()) {
+        eprintln!("=== {name}");
+        let start = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(stage)).is_ok();
+        let word = if passed { "ok" } else { "FAILED" };
+        eprintln!("=== {name}: {word} in {:.1} s", start.elapsed().as_secs_f64());
+        if !passed {
+            self.failed.borrow_mut().push(name.to_owned());
+        }
+    }
+
+    /// Fails the test when a stage has failed.
+    pub fn finish(self) {
+        let failed = self.failed.into_inner();
+        assert!(failed.is_empty(), "these stages failed: {}", failed.join("; "));
+    }
+}
