@@ -114,6 +114,7 @@ pub async fn describe(
         platform: platform.iter().map(|release| release.spec(&charts[&release.chart], options.adopt)).collect(),
         projects,
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
+        local_node: session.environment.is_local(),
     };
     described.namespaces = namespaces(&platform, namespace, &selection.projects);
     Ok(described)

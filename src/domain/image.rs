@@ -56,6 +56,17 @@ impl ImageReference {
         Ok(Self { written: text.to_owned(), registry, repository, tag, digest })
     }
 
+    /// The reference with nothing left out: `docker.io/library/redis:latest` for `redis`.
+    pub fn full(&self) -> String {
+        let tag = match (&self.tag, &self.digest) {
+            (Some(tag), _) => format!(":{tag}"),
+            (None, None) => ":latest".to_owned(),
+            (None, Some(_)) => String::new(),
+        };
+        let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+        format!("{}/{}{tag}{digest}", self.registry, self.repository)
+    }
+
     /// What tells one version from another: the tag, else the start of the digest, else `latest`.
     pub fn version(&self) -> String {
         match (&self.tag, &self.digest) {
@@ -130,6 +141,14 @@ mod tests {
         let image = ImageReference::parse(&format!("redis:7@{digest}")).unwrap();
         assert_eq!((image.tag.as_deref(), image.digest), (Some("7"), Some(digest)));
         assert_eq!(ImageReference::parse("redis@sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
+    }
+
+    #[test]
+    fn the_full_reference_leaves_nothing_out() {
+        let full = |text: &str| ImageReference::parse(text).unwrap().full();
+        assert_eq!(full("redis"), "docker.io/library/redis:latest");
+        let digest = format!("ghcr.io/a/b@sha256:{}", "a".repeat(64));
+        assert_eq!(full(&digest), digest);
     }
 
     #[test]

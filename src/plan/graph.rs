@@ -59,8 +59,9 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// Steps that change something; a check only asks.
+    /// Steps that change something; the others ask or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        self.steps.iter().filter(|planned| !matches!(planned.step, Step::Check(_) | Step::ConnectCluster))
+        let only_prepares = |step: &Step| matches!(step, Step::Check(_) | Step::ConnectCluster | Step::PullImages(_));
+        self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
     }
 }

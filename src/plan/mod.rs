@@ -32,6 +32,8 @@ pub enum Step {
         release: String,
         timeout_seconds: u64,
     },
+    /// Pulls images onto the local node, for pods that come later: those that need others, or wait for volumes.
+    PullImages(Vec<ImageReference>),
     /// Gives MetalLB its addresses.
     AddressPool,
     /// Asks a URL, as a browser would.

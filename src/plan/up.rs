@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, Step, StepId, observe_change};
-use crate::domain::{Diagnosis, Name};
+use crate::domain::{Diagnosis, ImageReference, Name};
 
 /// The release that routes requests; URLs are asked once it is ready.
 pub const INGRESS: &str = "traefik";
@@ -22,6 +22,8 @@ pub struct Described {
     pub projects: Vec<DescribedProject>,
     /// MetalLB gives out addresses here.
     pub address_pool: bool,
+    /// The node is a container of this machine, which images can be put on ahead of their pods.
+    pub local_node: bool,
 }
 
 /// A project as it should be; those it needs that are not among the described count as there.
@@ -150,8 +152,10 @@ impl Planner<'_> {
 
     fn projects(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>, ingress: Option<StepId>) {
         let described = self.described;
+        let ordered = in_order_of_need(&described.projects);
+        self.pull_images(&ordered, cluster);
         let mut steps: BTreeMap<&Name, StepId> = BTreeMap::new();
-        for project in in_order_of_need(&described.projects) {
+        for project in ordered {
             let namespace = namespaces.get(&project.release.namespace).copied().unwrap_or(cluster);
             let needs = project.needs.iter().filter_map(|need| steps.get(need).copied()).chain([namespace]);
             let needs: Vec<StepId> = needs.collect();
@@ -165,6 +169,24 @@ impl Planner<'_> {
                 let url = check.url.clone();
                 self.plan.add(Step::Check(check.clone()), project.name.to_string(), "check", url, needs);
             }
+        }
+    }
+
+    /// Pods that wait for other projects or for volumes find their images there; the others pull at once anyway.
+    fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
+        let comes_later = |project: &&&DescribedProject| {
+            let is_stateful = project.release.values.get("kind").is_some_and(|kind| kind == "StatefulSet");
+            (is_stateful || !project.needs.is_empty()) && self.change(&project.release) == Change::Install
+        };
+        let mut images: Vec<ImageReference> = Vec::new();
+        for image in projects.iter().filter(comes_later).filter_map(|project| project.release.image.as_ref()) {
+            if !images.contains(image) {
+                images.push(image.clone());
+            }
+        }
+        if self.described.local_node && !images.is_empty() {
+            let reason = "for pods that come later";
+            self.plan.add(Step::PullImages(images), "images", "pull", reason, [cluster]);
         }
     }
 
@@ -262,6 +284,7 @@ mod tests {
             platform: vec![ReleaseSpec { namespace: INGRESS.to_owned(), ..spec(INGRESS) }],
             projects,
             address_pool: true,
+            local_node: true,
         }
     }
 
@@ -327,6 +350,23 @@ mod tests {
         let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
         assert!(plan.preliminary);
         assert_eq!(told(&plan), ["start cluster <- ", "connect cluster <- cluster"]);
+    }
+
+    #[test]
+    fn images_of_pods_that_come_later_are_pulled_ahead_once() {
+        let mut projects = vec![project("shop", &["redis"]), project("cart", &["redis"]), project("redis", &[])];
+        for project in &mut projects {
+            project.release.image = ImageReference::parse(&format!("{}:1", project.needs.len())).ok();
+        }
+        let plan = up(&described(projects.clone()), &Observed::default()).unwrap();
+        let pulled = |plan: &Plan| {
+            plan.steps.iter().find_map(|planned| match &planned.step {
+                Step::PullImages(images) => Some(images.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                _ => None,
+            })
+        };
+        assert_eq!(pulled(&plan), Some(vec!["1:1".to_owned()]));
+        assert_eq!(pulled(&up(&described(projects), &running(&["shop", "cart", "redis"])).unwrap()), None);
     }
 
     #[test]

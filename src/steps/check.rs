@@ -11,8 +11,12 @@ use crate::{
     plan::CheckSpec,
 };
 
-/// Pods are ready before routes are known to every proxy; that takes a second or two, never this long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody answers yet: a cluster that was just woken starts its pods one by one, and a busy laptop takes its time.
+const NOBODY: Duration = Duration::from_secs(90);
+/// The ingress answers that it knows no such route, or no pod behind it: routes are known a moment after pods are.
+const NO_ROUTE: Duration = Duration::from_secs(60);
+/// The project itself answers with another status: it will hardly change its mind.
+const OTHERWISE: Duration = Duration::from_secs(10);
 /// Between two requests: short at first, since most routes are there at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -29,12 +33,15 @@ impl Runner {
         reporter.progress(check.url.clone());
         loop {
             let answer = self.http.status(&check.url).await;
-            let said = match answer {
+            let (said, patience) = match answer {
                 Ok(status) if status == check.status => return Ok(Some(format!("{status} from {}", check.url))),
-                Ok(status) => format!("it answers {status}, and {} is expected", check.status),
-                Err(error) => format!("nobody answers: {error}"),
+                Ok(status) => {
+                    let patience = if matches!(status, 404 | 502..=504) { NO_ROUTE } else { OTHERWISE };
+                    (format!("it answers {status}, and {} is expected", check.status), patience)
+                }
+                Err(error) => (format!("nobody answers: {error}"), NOBODY),
             };
-            if start.elapsed() >= PATIENCE {
+            if start.elapsed() >= patience {
                 return Err(unproven(check, said));
             }
             pause(wait, cancel).await?;

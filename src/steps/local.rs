@@ -202,6 +202,24 @@ impl LocalCluster {
         }
     }
 
+    /// Whether the node's containerd has pulled the image: into the namespace that kubelet looks in, by way of the same
+    /// mirrors.
+    pub(super) async fn pull_onto_node(&self, image: &ImageReference) -> bool {
+        let reference = image.full();
+        let command = [
+            "nice",
+            "ctr",
+            "--namespace",
+            "k8s.io",
+            "images",
+            "pull",
+            "--hosts-dir",
+            "/etc/containerd/certs.d",
+            &reference,
+        ];
+        self.docker.exec(&self.node(), &command).await.is_ok_and(|output| output.exit_code == 0)
+    }
+
     /// Puts mirrors and certificates on the node, and the kubeconfig where it belongs when it is lost.
     pub(super) async fn prepare_node(&self, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), StepFailure> {
         if !kubeconfig.exists() {

@@ -21,7 +21,7 @@ use crate::{
         http::HttpClient,
         process::ProcessError,
     },
-    domain::Diagnosis,
+    domain::{Diagnosis, ImageReference},
     engine::{Reporter, StepFailure, StepRunner},
     plan::{NamespaceSpec, Planned, Step},
 };
@@ -66,6 +66,7 @@ impl StepRunner for Runner {
             Step::AwaitRollout { namespace, release, timeout_seconds } => {
                 self.await_release(namespace, release, *timeout_seconds, reporter, cancel).await
             }
+            Step::PullImages(images) => self.pull_images(images, cancel).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
@@ -118,6 +119,27 @@ impl Runner {
             cluster.apply_pull_secret(&namespace.name, &config).await?;
         }
         Ok(None)
+    }
+
+    /// Pulls what needs no password, one after the other: the node has other work too. What cannot be pulled is left
+    /// to its pod, which tells why.
+    async fn pull_images(
+        &self,
+        images: &[ImageReference],
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let local = self.local()?;
+        let mut pulled = 0;
+        for image in images {
+            let found = self.credentials.for_registries(&[&image.registry], cancel).await;
+            if found.credentials.is_empty() {
+                tokio::select! {
+                    done = local.pull_onto_node(image) => pulled += usize::from(done),
+                    () = cancel.cancelled() => return Err(StepFailure::Interrupted),
+                }
+            }
+        }
+        Ok(Some(format!("{pulled} of {} ahead of their pods", images.len())))
     }
 
     async fn address_pool(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {

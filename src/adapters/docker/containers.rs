@@ -22,8 +22,9 @@ const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 /// The network whose addresses nodes are reached by.
 const NETWORK: &str = "kind";
-/// Seconds that a node has to end by itself, before Docker kills it.
-const STOP_SECONDS: i32 = 30;
+/// Seconds that a node has to end by itself, before Docker kills it: Docker's own default. What is written by then is
+/// on the disk of a machine that goes on.
+const STOP_SECONDS: i32 = 10;
 
 /// A kind node as Docker sees it, running or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
