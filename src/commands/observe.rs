@@ -82,7 +82,7 @@ fn readiness(objects: &[Object], workloads: &Workloads) -> (bool, (i32, i32)) {
     let nothing = Snapshot::default();
     let progress = objects.iter().filter(|object| rollout::is_workload(object)).map(|object| {
         let snapshot = workloads.snapshots.get(&object.namespace).unwrap_or(&nothing);
-        rollout::assess(snapshot, object)
+        rollout::assess(snapshot, object, None)
     });
     progress.fold((true, (0, 0)), |(ready, (available, wanted)), one| match one {
         Some(one) => (ready && one.is_complete, (available + one.ready, wanted + one.wanted)),

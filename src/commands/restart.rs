@@ -8,7 +8,7 @@ use crate::{
     cli::RestartOptions,
     domain::Name,
     error::CommandError,
-    plan::{Plan, Step},
+    plan::{Plan, RolloutSpec, Step},
 };
 
 /// How long a rollout may go without progress.
@@ -27,12 +27,12 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
     let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", None);
     for name in &options.projects {
         let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
-        let step = Step::Restart {
+        let rollout = RolloutSpec {
             namespace: session.environment.namespace.clone(),
             release: name.clone(),
             timeout_seconds: timeout.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs()),
         };
-        plan.add(step, name, "restart", "cmdr restart", [connected]);
+        plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);
     }
     let (runner, _lock) = runner_of(session).await?;
     session.execute("restart", &plan, runner).await?;

@@ -1,6 +1,7 @@
 //! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
 
 pub mod diagnosis;
+pub mod digest;
 pub mod image;
 pub mod labels;
 pub mod mirror;

@@ -27,11 +27,7 @@ pub enum Step {
     /// Installs or upgrades a release through Helm and waits for its rollout.
     Deploy(Box<ReleaseSpec>),
     /// Waits for a rollout that an earlier run began.
-    AwaitRollout {
-        namespace: String,
-        release: String,
-        timeout_seconds: u64,
-    },
+    AwaitRollout(RolloutSpec),
     /// Pulls images onto the local node, for pods that come later: those that need others, or wait for volumes.
     PullImages(Vec<ImageReference>),
     /// Gives MetalLB its addresses.
@@ -44,11 +40,16 @@ pub enum Step {
         release: String,
     },
     /// A fresh rollout of the same content.
-    Restart {
-        namespace: String,
-        release: String,
-        timeout_seconds: u64,
-    },
+    Restart(RolloutSpec),
+}
+
+/// A release whose pods are waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutSpec {
+    pub namespace: String,
+    pub release: String,
+    /// How long the rollout may go without progress.
+    pub timeout_seconds: u64,
 }
 
 /// A namespace and what it must hold before releases come.

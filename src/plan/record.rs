@@ -1,12 +1,13 @@
 //! What names the content of a deployment.
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::domain::Values;
+use crate::domain::{Values, digest::sha256};
 
 /// Counts up when cmdr hands the same content to Helm in another way, so that releases are made anew.
 const RENDERING: u32 = 1;
+/// Hexadecimal digits: 80 bits fit a label, and no two deployments of a platform collide.
+const LENGTH: usize = 20;
 
 /// The identity of a release's content: equal chart and values have an equal record, whatever commit they come from.
 pub fn record(chart_label: &str, chart_digest: &str, namespace: &str, values: &Values) -> String {
@@ -17,25 +18,9 @@ pub fn record(chart_label: &str, chart_digest: &str, namespace: &str, values: &V
         "namespace": namespace,
         "values": values,
     });
-    short_digest(content.to_string().as_bytes())
-}
-
-/// 80 bits of SHA-256 in hexadecimal: fits a label, and no two deployments of a platform collide.
-fn short_digest(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes)[..10])
-}
-
-/// The whole SHA-256 in hexadecimal.
-pub fn digest(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut digest = sha256(content.to_string().as_bytes());
+    digest.truncate(LENGTH);
+    digest
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, Step, StepId, observe_change};
+use super::{
+    Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step, StepId, observe_change,
+};
 use crate::domain::{Diagnosis, ImageReference, Name};
 
 /// The release that routes requests; URLs are asked once it is ready.
@@ -206,11 +208,9 @@ impl Planner<'_> {
                 return None;
             }
             Change::Await => {
-                let step = Step::AwaitRollout {
-                    namespace: spec.namespace,
-                    release: spec.name.clone(),
-                    timeout_seconds: spec.timeout_seconds,
-                };
+                let (namespace, release) = (spec.namespace, spec.name.clone());
+                let rollout = RolloutSpec { namespace, release, timeout_seconds: spec.timeout_seconds };
+                let step = Step::AwaitRollout(rollout);
                 return Some(self.plan.add(step, spec.name, "await", "its rollout has not ended", needs));
             }
             Change::Install => ("install", "not there yet".to_owned()),

@@ -63,16 +63,12 @@ impl StepRunner for Runner {
             Step::ConnectCluster => self.connect(cancel).await,
             Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
-            Step::AwaitRollout { namespace, release, timeout_seconds } => {
-                self.await_release(namespace, release, *timeout_seconds, reporter, cancel).await
-            }
+            Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
             Step::PullImages(images) => self.pull_images(images, cancel).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
-            Step::Restart { namespace, release, timeout_seconds } => {
-                self.restart(namespace, release, *timeout_seconds, reporter, cancel).await
-            }
+            Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
         }
     }
 }

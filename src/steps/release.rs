@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::Runner;
+use super::{Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{Object, parse_manifest, rollout},
@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{Diagnosis, labels},
     engine::{Reporter, StepFailure},
-    plan::ReleaseSpec,
+    plan::{ReleaseSpec, RolloutSpec},
 };
 
 /// How many helm processes run at once: more only take the processor from the node (measured: 4, 8 and 23 at once
@@ -69,11 +69,14 @@ impl Runner {
         }
         let labels = self.release.labels(spec);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
-        for object in objects.iter().filter(|object| is_annotated(object)) {
-            cluster.annotate(object, &labels).await?;
+        let mut targets = Vec::with_capacity(objects.len());
+        for object in objects {
+            let meant = if is_annotated(&object) { Some(cluster.annotate(&object, &labels).await?) } else { None };
+            targets.push(Target { object, meant });
         }
-        let told = self.await_rollout(&objects, spec.timeout_seconds, reporter, cancel).await?;
-        Ok(Some(format!("revision {revision}{told}")))
+        let told = self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel).await?;
+        let parts = [format!("revision {revision}"), told].into_iter().filter(|part| !part.is_empty());
+        Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
 
     async fn upgrade(
@@ -104,37 +107,31 @@ impl Runner {
 
     pub(super) async fn await_release(
         &self,
-        namespace: &str,
-        release: &str,
-        timeout_seconds: u64,
+        rollout: &RolloutSpec,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let objects = self.objects_of(namespace, release).await?;
-        let told = self.await_rollout(&objects, timeout_seconds, reporter, cancel).await?;
-        Ok(Some(told.trim_start_matches(", ").to_owned()))
+        let objects = self.objects_of(&rollout.namespace, &rollout.release).await?;
+        let targets: Vec<Target> = objects.into_iter().map(|object| Target { object, meant: None }).collect();
+        Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
 
     pub(super) async fn restart(
         &self,
-        namespace: &str,
-        release: &str,
-        timeout_seconds: u64,
+        rollout: &RolloutSpec,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let objects = self.objects_of(namespace, release).await?;
-        let restartable: Vec<&Object> =
-            objects.iter().filter(|object| rollout::is_workload(object) && object.kind != "Job").collect();
-        if restartable.is_empty() {
+        let now = k8s_openapi::jiff::Timestamp::now().to_string();
+        let mut targets = Vec::new();
+        for object in self.objects_of(&rollout.namespace, &rollout.release).await?.into_iter().filter(is_restartable) {
+            let meant = Some(self.connected()?.cluster.restart(&object, &now).await?);
+            targets.push(Target { object, meant });
+        }
+        if targets.is_empty() {
             return Err(Diagnosis::new("it has no Deployment, StatefulSet or DaemonSet to restart").into());
         }
-        let now = k8s_openapi::jiff::Timestamp::now().to_string();
-        for object in restartable {
-            self.connected()?.cluster.restart(object, &now).await?;
-        }
-        let told = self.await_rollout(&objects, timeout_seconds, reporter, cancel).await?;
-        Ok(Some(told.trim_start_matches(", ").to_owned()))
+        Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
 
     pub(super) async fn remove(
@@ -158,4 +155,9 @@ impl Runner {
 /// Workloads, whose annotations tell where they come from without touching a pod.
 fn is_annotated(object: &Object) -> bool {
     rollout::is_workload(object) || object.kind == "CronJob"
+}
+
+/// A Job runs once: it has nothing to roll out again.
+fn is_restartable(object: &Object) -> bool {
+    rollout::is_workload(object) && object.kind != "Job"
 }

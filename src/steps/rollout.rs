@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LOOK, Runner};
 use crate::{
     adapters::cluster::{
-        Object,
+        Generation, Object,
         rollout::{self, Patience, Problem, Progress},
     },
     domain::Diagnosis,
@@ -19,6 +19,13 @@ use crate::{
 
 /// A container that runs and is not ready for this long is worth a word, though it may just be slow.
 const PROBE_WORD: Duration = Duration::from_secs(20);
+
+/// An object that is waited for, in the state that is meant where one is.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub object: Object,
+    pub meant: Option<Generation>,
+}
 
 /// What has been seen of one release's rollout.
 struct Watch {
@@ -39,22 +46,22 @@ enum Verdict {
 }
 
 impl Runner {
-    /// Waits until every workload of `objects` has rolled out and every load balancer has its address. Tells how many
+    /// Waits until every workload of `targets` has rolled out and every load balancer has its address. Tells how many
     /// pods are ready.
     pub(super) async fn await_rollout(
         &self,
-        objects: &[Object],
+        targets: &[Target],
         timeout_seconds: u64,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<String, StepFailure> {
-        let workloads: Vec<&Object> = objects.iter().filter(|object| rollout::is_workload(object)).collect();
+        let workloads: Vec<&Target> = targets.iter().filter(|target| rollout::is_workload(&target.object)).collect();
         let told = if workloads.is_empty() {
             String::new()
         } else {
             self.await_workloads(&workloads, timeout_seconds, reporter, cancel).await?
         };
-        for service in objects.iter().filter(|object| object.wants_address) {
+        for service in targets.iter().map(|target| &target.object).filter(|object| object.wants_address) {
             self.await_address(service, timeout_seconds, reporter, cancel).await?;
         }
         Ok(told)
@@ -62,7 +69,7 @@ impl Runner {
 
     async fn await_workloads(
         &self,
-        workloads: &[&Object],
+        workloads: &[&Target],
         timeout_seconds: u64,
         reporter: &Reporter,
         cancel: &CancellationToken,
@@ -75,16 +82,19 @@ impl Runner {
             changes.mark_unchanged();
             let progress: Vec<Option<Progress>> = workloads
                 .iter()
-                .map(|object| rollout::assess(&connection.view.snapshot(&object.namespace), object))
+                .map(|target| {
+                    let snapshot = connection.view.snapshot(&target.object.namespace);
+                    rollout::assess(&snapshot, &target.object, target.meant.as_ref())
+                })
                 .collect();
             match watch.judge(&progress, Duration::from_secs(timeout_seconds)) {
                 Verdict::Complete => return Ok(ready_count(&progress)),
                 Verdict::GiveUp(problem) => {
-                    return Err(connection.cluster.explain(&workloads[0].namespace, &problem).await.into());
+                    return Err(connection.cluster.explain(&workloads[0].object.namespace, &problem).await.into());
                 }
                 Verdict::Wait { message, warning } => {
                     if let Some(problem) = warning {
-                        reporter.warn(connection.cluster.explain(&workloads[0].namespace, &problem).await);
+                        reporter.warn(connection.cluster.explain(&workloads[0].object.namespace, &problem).await);
                     }
                     if message != told {
                         reporter.progress(message.clone());
@@ -200,7 +210,7 @@ fn counts(progress: &[Option<Progress>]) -> (i32, i32) {
 
 fn ready_count(progress: &[Option<Progress>]) -> String {
     let (_, wanted) = counts(progress);
-    format!(", {wanted}/{wanted} ready")
+    format!("{wanted}/{wanted} ready")
 }
 
 fn message(progress: &[Option<Progress>], problem: Option<&Problem>) -> String {

@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError, Object, objects::api_resource};
+use super::{Cluster, ClusterError, Generation, Object, objects::api_resource};
 use crate::domain::labels;
 
 /// The Secret by which pods of a namespace may pull from registries with a password.
@@ -117,34 +117,38 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes annotations on a workload's own metadata, beside what Helm wrote: no pod restarts for it.
+    /// Writes annotations on a workload's own metadata, beside what Helm wrote: no pod restarts for it. Gives the
+    /// generation that stands now.
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn annotate(&self, object: &Object, annotations: &BTreeMap<String, String>) -> Result<(), ClusterError> {
+    pub async fn annotate(
+        &self,
+        object: &Object,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Generation, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let patch = json!({
             "apiVersion": object.api_version, "kind": object.kind,
             "metadata": {"name": object.name, "annotations": annotations},
         });
-        api.patch_metadata(&object.name, &apply(), &Patch::Apply(patch))
-            .await
-            .map_err(ClusterError::asking(format!("annotate {}", object.label())))?;
-        Ok(())
+        let patched = api.patch_metadata(&object.name, &apply(), &Patch::Apply(patch)).await;
+        let patched = patched.map_err(ClusterError::asking(format!("annotate {}", object.label())))?;
+        Ok(Generation::of(&patched.metadata))
     }
 
-    /// Has a workload's pods made anew, by the annotation that `kubectl rollout restart` writes.
+    /// Has a workload's pods made anew, by the annotation that `kubectl rollout restart` writes. Gives the generation
+    /// that stands now.
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn restart(&self, object: &Object, at: &str) -> Result<(), ClusterError> {
+    pub async fn restart(&self, object: &Object, at: &str) -> Result<Generation, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
         let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
-        api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-            .map_err(ClusterError::asking(format!("restart {}", object.label())))?;
-        Ok(())
+        let patched = api.patch(&object.name, &named(), &Patch::Merge(patch)).await;
+        let patched = patched.map_err(ClusterError::asking(format!("restart {}", object.label())))?;
+        Ok(Generation::of(&patched.metadata))
     }
 
     /// The address that a load balancer gave a Service.
@@ -200,6 +204,11 @@ impl Cluster {
 fn pool_ranges(pool: &DynamicObject) -> Vec<String> {
     let addresses = pool.data.pointer("/spec/addresses").and_then(|list| list.as_array()).cloned();
     addresses.unwrap_or_default().iter().filter_map(|range| range.as_str().map(str::to_owned)).collect()
+}
+
+/// A patch under cmdr's name.
+fn named() -> PatchParams {
+    PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 fn apply() -> PatchParams {

@@ -9,7 +9,7 @@ pub mod rollout;
 mod view;
 
 pub use inspect::Workloads;
-pub use objects::{Object, parse_manifest};
+pub use objects::{Generation, Object, parse_manifest};
 pub use releases::StoredRelease;
 pub use view::{ClusterView, Snapshot};
 

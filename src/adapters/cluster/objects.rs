@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
-    core::PartialObjectMeta,
+    core::{ObjectMeta, PartialObjectMeta},
 };
 use serde::Deserialize;
 
@@ -38,6 +38,25 @@ impl Object {
 pub(super) fn api_resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+/// Which state of a workload is meant: what is seen must be this object, at this generation or a later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    pub uid: String,
+    pub number: i64,
+}
+
+impl Generation {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
+        Self { uid: metadata.uid.clone().unwrap_or_default(), number: metadata.generation.unwrap_or_default() }
+    }
+
+    /// Whether `metadata` is what was meant, or newer.
+    pub(super) fn is_reached_by(&self, metadata: &ObjectMeta) -> bool {
+        let seen = Self::of(metadata);
+        seen.uid == self.uid && seen.number >= self.number
+    }
 }
 
 /// The objects of a manifest in Helm's form: YAML documents.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::DockerError;
+use crate::domain::digest::sha256;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The context that stands for no context.
@@ -131,7 +131,7 @@ struct MetaEndpoint {
 
 fn context(lookup: &DockerLookup, name: &str, named_by: String) -> Result<Endpoint, DockerError> {
     let contexts = lookup.config_folder.join("contexts");
-    let id = hexadecimal(&Sha256::digest(name.as_bytes()));
+    let id = sha256(name.as_bytes());
     let text = match std::fs::read_to_string(contexts.join("meta").join(&id).join("meta.json")) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -200,14 +200,6 @@ fn sockets(lookup: &DockerLookup) -> Vec<(PathBuf, &'static str)> {
     sockets
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +209,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let config_folder = home.path().join(".docker");
         for (name, host) in [("colima", "unix:///colima.sock"), ("build", "tcp://build.example.com:2376")] {
-            let id = hexadecimal(&Sha256::digest(name.as_bytes()));
+            let id = sha256(name.as_bytes());
             let folder = config_folder.join("contexts/meta").join(&id);
             std::fs::create_dir_all(&folder).unwrap();
             let meta = serde_json::json!({"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": false}}});
@@ -233,7 +225,7 @@ mod tests {
     #[test]
     fn contexts_are_found_where_the_docker_cli_keeps_them() {
         // `printf colima | sha256sum`
-        let id = hexadecimal(&Sha256::digest(b"colima"));
+        let id = sha256(b"colima");
         assert_eq!(id, "f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16");
     }
 

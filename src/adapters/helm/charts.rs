@@ -9,11 +9,10 @@ use std::{
 
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{Helm, HelmError};
-use crate::domain::{Chart, ChartSource, mirror::ChartMirror};
+use crate::domain::{Chart, ChartSource, digest::sha256, mirror::ChartMirror};
 
 /// The universal chart, which cmdr carries in itself.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
@@ -181,14 +180,14 @@ fn embedded_files(folder: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> String {
-    let mut hasher = Sha256::new();
+    let mut bytes = Vec::new();
     for (name, content) in files {
-        hasher.update(u64::try_from(name.len()).unwrap_or_default().to_be_bytes());
-        hasher.update(name);
-        hasher.update(u64::try_from(content.len()).unwrap_or_default().to_be_bytes());
-        hasher.update(content);
+        for part in [name.as_bytes(), content] {
+            bytes.extend(part.len().to_be_bytes());
+            bytes.extend(part);
+        }
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(&bytes)
 }
 
 fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {

@@ -16,7 +16,7 @@ use kube::ResourceExt;
 
 pub use causes::{Patience, Problem};
 
-use super::{Object, Snapshot};
+use super::{Generation, Object, Snapshot};
 
 /// Counts the Deployment's revisions; its newest ReplicaSet bears the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -40,19 +40,22 @@ pub fn is_workload(object: &Object) -> bool {
     matches!(object.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job")
 }
 
-/// Judges one workload; `None` while the snapshot does not hold it yet.
-pub fn assess(snapshot: &Snapshot, object: &Object) -> Option<Progress> {
+/// Judges one workload, in the state that is meant where one is; `None` while the snapshot does not hold it yet.
+pub fn assess(snapshot: &Snapshot, object: &Object, meant: Option<&Generation>) -> Option<Progress> {
+    let name = &object.name;
     match object.kind.as_str() {
-        "Deployment" => named(&snapshot.deployments, &object.name).map(|it| deployment(it, snapshot)),
-        "StatefulSet" => named(&snapshot.stateful_sets, &object.name).map(|it| stateful_set(it, snapshot)),
-        "DaemonSet" => named(&snapshot.daemon_sets, &object.name).map(|it| daemon_set(it, snapshot)),
-        "Job" => named(&snapshot.jobs, &object.name).map(|it| job(it, snapshot)),
+        "Deployment" => find(&snapshot.deployments, name, meant).map(|it| deployment(it, snapshot)),
+        "StatefulSet" => find(&snapshot.stateful_sets, name, meant).map(|it| stateful_set(it, snapshot)),
+        "DaemonSet" => find(&snapshot.daemon_sets, name, meant).map(|it| daemon_set(it, snapshot)),
+        "Job" => find(&snapshot.jobs, name, meant).map(|it| job(it, snapshot)),
         _ => None,
     }
 }
 
-fn named<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str) -> Option<&'a K> {
-    objects.iter().map(AsRef::as_ref).find(|object| object.name_any() == name)
+/// A watch tells of a change a moment after it was made: until then the snapshot still holds what was before.
+fn find<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str, meant: Option<&Generation>) -> Option<&'a K> {
+    let found = objects.iter().map(AsRef::as_ref).find(|object| object.name_any() == name)?;
+    meant.is_none_or(|meant| meant.is_reached_by(found.meta())).then_some(found)
 }
 
 fn deployment(deployment: &Deployment, snapshot: &Snapshot) -> Progress {

@@ -54,14 +54,14 @@ fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> Snapshot {
 }
 
 fn first_problem(pods: Vec<Arc<Pod>>) -> Option<(String, Patience)> {
-    let progress = assess(&snapshot(deployment(2, 0), pods), &object("Deployment")).unwrap();
+    let progress = assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap();
     progress.problems.first().map(|problem| (problem.diagnosis.cause.clone(), problem.patience))
 }
 
 #[test]
 fn a_deployment_is_complete_when_all_new_pods_are_available() {
     let complete = |updated, available| {
-        assess(&snapshot(deployment(updated, available), Vec::new()), &object("Deployment")).unwrap().is_complete
+        assess(&snapshot(deployment(updated, available), Vec::new()), &object("Deployment"), None).unwrap().is_complete
     };
     assert!(complete(2, 2));
     assert!(!complete(2, 1));
@@ -72,7 +72,7 @@ fn a_deployment_is_complete_when_all_new_pods_are_available() {
 fn a_generation_not_yet_seen_is_not_complete() {
     let mut unseen = deployment(2, 2);
     unseen["metadata"]["generation"] = json!(3);
-    assert!(!assess(&snapshot(unseen, Vec::new()), &object("Deployment")).unwrap().is_complete);
+    assert!(!assess(&snapshot(unseen, Vec::new()), &object("Deployment"), None).unwrap().is_complete);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_job_is_complete_when_it_has_succeeded_and_failed_when_it_says_so() {
     let job = |condition: &str| {
         let status = json!({"conditions": [{"type": condition, "status": "True", "message": "backoff limit"}]});
         let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}}, "status": status});
-        assess(&Snapshot { jobs: vec![parse(job)], ..Snapshot::default() }, &object("Job")).unwrap()
+        assess(&Snapshot { jobs: vec![parse(job)], ..Snapshot::default() }, &object("Job"), None).unwrap()
     };
     assert!(job("Complete").is_complete);
     let failed = job("Failed");
@@ -137,7 +137,8 @@ fn a_stateful_set_waits_for_its_new_revision() {
             "spec": {"replicas": 2, "selector": {}, "serviceName": "", "template": {}},
             "status": {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": updated,
                 "currentRevision": current, "updateRevision": "new"}});
-        assess(&Snapshot { stateful_sets: vec![parse(set)], ..Snapshot::default() }, &object("StatefulSet")).unwrap()
+        assess(&Snapshot { stateful_sets: vec![parse(set)], ..Snapshot::default() }, &object("StatefulSet"), None)
+            .unwrap()
     };
     assert!(set(2, "old").is_complete);
     assert!(set(0, "new").is_complete);
@@ -147,7 +148,18 @@ fn a_stateful_set_waits_for_its_new_revision() {
 #[test]
 fn a_container_that_runs_and_is_not_ready_is_noticed_among_its_own_pods_alone() {
     let running = json!({"state": {"running": {}}});
-    let unready = |pods| assess(&snapshot(deployment(2, 0), pods), &object("Deployment")).unwrap().unready;
+    let unready = |pods| assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap().unready;
     assert!(unready(vec![pod("new", running.clone())]).is_some());
     assert!(unready(vec![pod("other", running)]).is_none());
+}
+
+#[test]
+fn what_was_before_is_not_taken_for_what_is_meant() {
+    let seen = |uid: &str, number| {
+        let meant = Generation { uid: uid.to_owned(), number };
+        assess(&snapshot(deployment(2, 2), Vec::new()), &object("Deployment"), Some(&meant)).is_some()
+    };
+    assert!(seen("d", 2));
+    assert!(!seen("d", 3), "the watch has not told of the new generation yet");
+    assert!(!seen("e", 1), "another object of the same name");
 }
