@@ -10,12 +10,12 @@
 //! | [`adapters`] | docker, kind, helm, the Kubernetes API, git, HTTP; own errors, no printing | `domain` |
 //! | [`plan`] | pure: what is described and what is observed -> a graph of steps | `domain` |
 //! | [`event`] | the only words that engine and ui share | `domain`, `plan` |
-//! | [`engine`] | runs a plan: order, limits, cancellation | `plan`, `event` |
+//! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `event`, `adapters` |
 //! | [`ui`] | live, plain and JSON renderers of events; diagnostics | `event`, `plan`, `config`, `error`, `domain` |
 //! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli`, `domain`, `config` |
 //! | [`cli`] | what can be written on the command line | - |
-//! | [`error`] | one error at the edge: kind, cause, hints, exit code | - |
+//! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
 //! | [`commands`] | one file a verb | all |
 
 pub mod adapters;
