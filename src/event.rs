@@ -13,7 +13,9 @@ pub enum Event {
     RunStarted {
         /// The verb: `up`, `down`, `restart`.
         verb: String,
+        /// The workspace's name.
         workspace: String,
+        /// The environment's name.
         environment: String,
         /// How many steps the plan has.
         steps: usize,
@@ -21,30 +23,60 @@ pub enum Event {
         unchanged: Vec<String>,
     },
     /// A step's needs are met and it begins.
-    StepStarted { step: usize, subject: String, action: String },
+    StepStarted {
+        /// The step's number, the same in all of its events.
+        step: usize,
+        /// What it is about: a project, a release of the platform, `cluster`.
+        subject: String,
+        /// What it does: `create`, `install`, `upgrade`, `check`.
+        action: String,
+    },
     /// A step has come further.
-    StepProgress { step: usize, subject: String, message: String },
+    StepProgress {
+        /// The step's number.
+        step: usize,
+        /// What it is about.
+        subject: String,
+        /// How far it has come, in words for people.
+        message: String,
+    },
     /// Something is wrong, and may still heal.
-    StepWarning { step: usize, subject: String, diagnosis: Diagnosis },
+    StepWarning {
+        /// The step's number.
+        step: usize,
+        /// What it is about.
+        subject: String,
+        /// What is wrong.
+        diagnosis: Diagnosis,
+    },
     /// A step has ended.
     StepFinished {
+        /// The step's number.
         step: usize,
+        /// What it is about.
         subject: String,
+        /// What it did.
         action: String,
+        /// How it ended.
         outcome: Outcome,
         /// Seconds from the step's start; 0 for a step that never started.
         seconds: f64,
         /// What was seen at the end: `revision 2`, `200 from http://shop.tunes.localhost/`.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+        /// Why it failed or was not started.
         #[serde(skip_serializing_if = "Option::is_none")]
         diagnosis: Option<Diagnosis>,
     },
     /// All steps have ended.
     RunFinished {
+        /// Seconds from the run's start.
         seconds: f64,
+        /// How many steps are done.
         done: usize,
+        /// How many steps failed.
         failed: usize,
+        /// How many steps were not started, since something that they need failed.
         not_started: usize,
         /// The URLs that answered as they should.
         urls: Vec<String>,

@@ -9,11 +9,11 @@
 //! | [`config`] | `projects.yaml` text -> [`domain::Workspace`] or diagnostics; JSON Schema | `domain` |
 //! | [`adapters`] | docker, kind, helm, the Kubernetes API, git, HTTP; own errors, no printing | `domain` |
 //! | [`plan`] | pure: what is described and what is observed -> a graph of steps | `domain` |
-//! | [`event`] | the only words that engine and ui share | `domain`, `plan` |
+//! | [`event`] | the only words that engine and ui share | `domain` |
 //! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |
-//! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `event`, `adapters` |
-//! | [`ui`] | live, plain and JSON renderers of events; diagnostics | `event`, `plan`, `config`, `error`, `domain` |
-//! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli`, `domain`, `config` |
+//! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
+//! | [`ui`] | live, plain and JSON renderers of events; diagnostics | `event`, `domain` |
+//! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli` |
 //! | [`cli`] | what can be written on the command line | - |
 //! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
 //! | [`commands`] | one file a verb | all |

@@ -80,6 +80,8 @@ pub enum Command {
     Render(RenderOptions),
     /// Give projects a fresh rollout of the same content
     Restart(RestartOptions),
+    /// Begin a workspace: write a projects.yaml that works, and its schema for editors
+    Init(InitOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
     Doctor,
     /// Print what a shell needs to complete cmdr's command lines
@@ -151,6 +153,16 @@ pub struct RestartOptions {
     /// The projects
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct InitOptions {
+    /// The folder to write to; the current one when none is named
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// The workspace's name; the folder's when none is given
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 #[cfg(test)]

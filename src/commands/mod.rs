@@ -3,6 +3,7 @@
 mod cluster;
 mod describe;
 mod doctor;
+mod init;
 mod observe;
 mod render;
 mod restart;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Status(options) => status::status(&open(settings)?, &options).await,
         Command::Render(options) => render::render(&open(settings)?, &options).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
+        Command::Init(options) => init::init(&settings, &options),
         Command::Doctor => doctor::doctor(settings, cancel).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

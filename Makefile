@@ -1,0 +1,48 @@
+# What can be done here; `make` alone lists it. Everything that needs a cluster goes through tools/with-cluster, which
+# uses this machine's Docker, or prepares the rig where there is none.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help up down test test-full check bench install clean
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CMDR := $(TARGET)/quick/cmdr
+
+help: ## list what can be done
+	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+up: ## build cmdr, bring the sample platform up, print its URLs
+	@tools/needs cargo cc
+	@cargo build --locked --profile quick --bin cmdr
+	@tools/with-cluster $(CMDR) up
+
+down: ## delete the sample platform's cluster
+	@[[ -x $(CMDR) ]] || cargo build --locked --profile quick --bin cmdr
+	@tools/with-cluster $(CMDR) down --yes
+
+test: ## unit, snapshot and real-cluster tests
+	@tools/needs cargo cc
+	@tools/with-cluster tools/test
+
+test-full: ## the same, with the longer ones
+	@tools/needs cargo cc
+	@tools/with-cluster tools/test --include-ignored
+
+check: ## formatting, lints, dependencies, unit tests; no cluster
+	@tools/needs cargo cc
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	tools/deny
+	cargo test --locked --lib --test architecture --test cli --test config --test documents
+
+bench: ## measure cmdr beside kind with helmfile
+	@tools/needs cargo cc python3
+	@cargo build --locked --release --bin cmdr
+	@CMDR=$$(realpath $(TARGET)/release/cmdr) tools/with-cluster --peers benches/run
+
+install: ## build cmdr as it is released, and put it into cargo's folder of programs
+	@tools/needs cargo cc
+	cargo install --locked --path .
+
+clean: ## delete what was built here; keeps the rig and clusters
+	cargo clean

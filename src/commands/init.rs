@@ -1,0 +1,90 @@
+//! `cmdr init`: a workspace to begin with, from `templates/workspace`.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind as IoErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::InitOptions,
+    config::{self, schema},
+    domain::{Diagnosis, Name},
+    error::CommandError,
+    settings::{Settings, display_path},
+    ui,
+};
+
+const TEMPLATE: &str = include_str!("../../templates/workspace/projects.yaml");
+/// The name that the template's workspace has, so that the template is a workspace itself.
+const TEMPLATE_NAME: &str = "my-platform";
+/// Where editors look for the keys.
+const SCHEMA_FILE: &str = "projects.schema.json";
+
+/// # Errors
+/// When there is a workspace already, the folder's name is no workspace's, or a file cannot be written.
+pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandError> {
+    let folder = match &options.folder {
+        Some(folder) => settings.directory.join(folder),
+        None => settings.directory.clone(),
+    };
+    let name = name(&folder, options.name.as_deref())?;
+    let file = folder.join(config::FILE);
+    let shown = display_path(&file, &settings.home);
+    if file.exists() {
+        return Err(already(&shown));
+    }
+    if settings.dry_run {
+        ui::tell(&format!("would write {shown}"));
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).map_err(|error| cannot("make", &folder, &error))?;
+    write_new(&file, &TEMPLATE.replace(TEMPLATE_NAME, name.as_str()), &shown)?;
+    let schema = folder.join(SCHEMA_FILE);
+    fs::write(&schema, schema::json_schema()).map_err(|error| cannot("write", &schema, &error))?;
+    if !settings.quiet {
+        ui::tell(&format!("wrote {shown}; `cmdr up` brings it up"));
+    }
+    Ok(())
+}
+
+/// The name that is given, or the folder's as far as it can be a workspace's.
+fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
+    if let Some(given) = given {
+        return Name::new(given).map_err(|error| {
+            let diagnosis = Diagnosis::new(format!("'{given}' is no name for a workspace")).detail(error.to_string());
+            CommandError::usage(match error.suggestion {
+                Some(suggestion) => diagnosis.remedy(format!("did you mean '{suggestion}'?")),
+                None => diagnosis,
+            })
+        });
+    }
+    let plain: PathBuf = folder.components().collect();
+    let own = plain.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let near = match Name::new(&own) {
+        Ok(name) => Some(name),
+        Err(error) => error.suggestion.and_then(|suggestion| Name::new(&suggestion).ok()),
+    };
+    near.ok_or_else(|| {
+        let cause = format!("the folder's name '{own}' is no name for a workspace");
+        CommandError::usage(Diagnosis::new(cause).remedy("give one: cmdr init --name NAME"))
+    })
+}
+
+/// Never writes over a file, not even one that appears at the same moment.
+fn write_new(file: &Path, text: &str, shown: &str) -> Result<(), CommandError> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(file);
+    opened.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        IoErrorKind::AlreadyExists => already(shown),
+        _ => cannot("write", file, &error),
+    })
+}
+
+fn already(shown: &str) -> CommandError {
+    let cause = format!("{shown} is there already");
+    CommandError::usage(Diagnosis::new(cause).remedy("edit it, or name another folder: cmdr init FOLDER"))
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::failed(Diagnosis::new(format!("cannot {what} {}: {error}", path.display())))
+}
