@@ -50,9 +50,7 @@ impl Place {
     /// What a person sees: the exit code and both streams.
     fn told(&self, words: &[&str]) -> String {
         let output = self.run(words);
-        let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).replace(&self.path().display().to_string(), "HOME")
-        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.path().display().to_string(), "HOME");
         format!(
             "$ cmdr {}\nexit code: {}\n--- stdout\n{}--- stderr\n{}",
             words.join(" "),

@@ -76,7 +76,9 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 fn the_command_line_is_documented() {
     let mut command = Cli::command().term_width(100);
     command.build();
-    let mut page = String::from("# The command line\n\nMade from the program by `UPDATE_SCHEMA=1 cargo test --test documents`.\n\n");
+    let mut page = String::from(
+        "# The command line\n\nMade from the program by `UPDATE_SCHEMA=1 cargo test --test documents`.\n\n",
+    );
     let verbs: Vec<&Command> = command.get_subcommands().collect();
     page.push_str("| verb | what it does |\n|---|---|\n");
     for verb in &verbs {
@@ -84,7 +86,9 @@ fn the_command_line_is_documented() {
         writeln!(page, "| [`cmdr {name}`](#cmdr-{name}) | {} |", about(verb)).unwrap();
     }
     page.push_str("\n## Options everywhere\n\n");
-    page.push_str(&arguments(command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))));
+    page.push_str(&arguments(
+        command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")),
+    ));
     for verb in verbs {
         let usage = verb.clone().render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ");
@@ -155,8 +159,7 @@ fn event_tables(schema: &Value) -> String {
     let mut text = String::new();
     for event in schema["oneOf"].as_array().unwrap() {
         let name = event["properties"]["event"]["const"].as_str().unwrap();
-        let required: BTreeSet<&str> =
-            event["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let required: BTreeSet<&str> = event["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         write!(text, "### {name}\n\n{}\n\n", event["description"].as_str().unwrap()).unwrap();
         text.push_str("| key | type | meaning |\n|---|---|---|\n");
         for (key, of) in event["properties"].as_object().unwrap().iter().filter(|(key, _)| *key != "event") {
@@ -216,7 +219,8 @@ fn command_lines_of_the_pages_can_be_typed() {
     for page in pages() {
         for block in blocks(&page, "sh") {
             for line in block.lines() {
-                let line = line.trim_start_matches("$ ").split(" #").next().unwrap().split(" | ").next().unwrap().trim();
+                let line =
+                    line.trim_start_matches("$ ").split(" #").next().unwrap().split(" | ").next().unwrap().trim();
                 let line = line.split(" > ").next().unwrap();
                 if let Some(target) = line.strip_prefix("make ") {
                     let target = target.split(' ').next().unwrap();
