@@ -79,11 +79,14 @@ pub struct Variables {
 
 impl Settings {
     /// # Errors
-    /// When the system does not tell the user's home or the working directory.
+    /// When the system does not tell the user's home or the working directory, or the named folder is not there.
     pub fn resolve(options: &GlobalOptions) -> Result<Self, String> {
         let base = etcetera::choose_base_strategy().map_err(|error| error.to_string())?;
         let here = env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
         let directory = options.directory.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
+        if !directory.is_dir() {
+            return Err(format!("there is no folder {}", directory.display()));
+        }
         let terminal = std::io::stderr().is_terminal();
         let text = options.output == Output::Text;
         let color = error_color(options.color);

@@ -59,8 +59,10 @@ pub fn read(path: &Path) -> Result<UserConfiguration, UserConfigurationError> {
 
 fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfigurationError> {
     // An empty document, or one of comments alone, is null: it says nothing, and that is allowed.
-    let file: Option<File> = serde_saphyr::from_str(text)
-        .map_err(|error| UserConfigurationError::Syntax { path: path.to_owned(), message: error.to_string() })?;
+    let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| UserConfigurationError::Syntax {
+        path: path.to_owned(),
+        message: error.without_snippet().to_string(),
+    })?;
     let File { mirrors, ca } = file.unwrap_or_default();
     let wrong = |source| UserConfigurationError::Mirror { path: path.to_owned(), source };
     let images = mirrors.images.iter().map(|(host, url)| ImageMirror::new(host, url)).collect::<Result<_, _>>();

@@ -56,6 +56,10 @@ fn confirm(session: &Session) -> Result<(), CommandError> {
 pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
     let access = access(session).await?;
     let Some(node) = &access.node else { return Err(absent(session)) };
+    if session.settings.dry_run {
+        session.note(&format!("would put the cluster '{}' to sleep", session.workspace()));
+        return Ok(());
+    }
     let _lock = session.lock(&access).await?;
     match (node.state, options.warm) {
         (State::Running, true) => access.docker.pause(&node.name).await.map_err(docker_error)?,

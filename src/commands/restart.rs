@@ -23,6 +23,10 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
             return Err(unknown("project", name, projects.keys().map(Name::as_str)));
         }
     }
+    if session.settings.dry_run {
+        session.note(&format!("would restart {}", options.projects.join(", ")));
+        return Ok(());
+    }
     let mut plan = Plan::default();
     let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", None);
     for name in &options.projects {

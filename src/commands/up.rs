@@ -43,7 +43,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     loop {
         let prepared = prepare(session, options, recreate).await?;
         if session.settings.dry_run {
-            ui::print(&told(&prepared.plan));
+            show_plan(session, &prepared);
             return Ok(());
         }
         if let Some(access) = &prepared.access
@@ -68,11 +68,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 /// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let prepared = prepare(session, &options.up, options.up.recreate).await?;
-    if session.settings.output == crate::cli::Output::Json {
-        ui::print(&format!("{}\n", as_json(&prepared)));
-    } else {
-        ui::print(&told(&prepared.plan));
-    }
+    show_plan(session, &prepared);
     let differs = prepared.plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
 }
@@ -227,6 +223,13 @@ fn show_urls(session: &Session, urls: &[String]) {
     }
     let lines: String = urls.iter().map(|url| format!("{url}\n")).collect();
     ui::print(&lines);
+}
+
+fn show_plan(session: &Session, prepared: &Prepared) {
+    match session.settings.output {
+        crate::cli::Output::Json => ui::print(&format!("{}\n", as_json(prepared))),
+        crate::cli::Output::Text => ui::print(&told(&prepared.plan)),
+    }
 }
 
 /// The plan as people read it: a line a step, and why.
