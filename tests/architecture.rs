@@ -87,7 +87,7 @@ fn code_of(text: &str) -> String {
         } else if first == '"' {
             quoted(rest)
         } else if rest.starts_with("'\"'") || rest.starts_with("'\\\"'") {
-            rest[1..].find("'").unwrap() + 2
+            rest[1..].find('\'').unwrap() + 2
         } else {
             code.push(first);
             first.len_utf8()

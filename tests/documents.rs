@@ -50,9 +50,9 @@ fn pages() -> Vec<String> {
     let mut pages: Vec<String> = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "rig/README.md"]
         .map(str::to_owned)
         .to_vec();
-    let docs = fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
-    let docs = docs.map(|name| format!("docs/{}", name.to_string_lossy()));
-    pages.extend(docs.filter(|name| name.ends_with(".md")));
+    let docs = fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.extend(docs.map(|path| format!("docs/{}", path.file_name().unwrap().to_string_lossy())));
     pages
 }
 
@@ -124,7 +124,7 @@ fn arguments<'a>(arguments: impl Iterator<Item = &'a Arg>) -> String {
         let long = argument.get_long().map(|long| format!("--{long}"));
         let mut name = [short, long].into_iter().flatten().collect::<Vec<_>>().join(", ");
         if let Some(value) = value {
-            name = format!("{name} {value}").trim().to_owned();
+            name = if name.is_empty() { value } else { format!("{name} {value}") };
         }
         let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
         let values: Vec<String> =

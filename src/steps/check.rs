@@ -14,7 +14,7 @@ use crate::{
 /// Nobody answers yet: a cluster that was just woken starts its pods one by one, and a busy laptop takes its time.
 const NOBODY: Duration = Duration::from_secs(90);
 /// The ingress answers that it knows no such route, or no pod behind it: routes are known a moment after pods are.
-const NO_ROUTE: Duration = Duration::from_secs(60);
+const NO_ROUTE: Duration = Duration::from_mins(1);
 /// The project itself answers with another status: it will hardly change its mind.
 const OTHERWISE: Duration = Duration::from_secs(10);
 /// Between two requests: short at first, since most routes are there at once.

@@ -142,7 +142,7 @@ impl Runner {
         let range = self.local()?.pool_range().await?;
         let cluster = &self.connected()?.cluster;
         // Its kinds come with MetalLB's chart, and its webhook answers some time after its pod is ready.
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
         loop {
             match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, &range).await {
                 Ok(()) => return Ok(Some(range)),
