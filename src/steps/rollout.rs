@@ -27,6 +27,9 @@ pub(super) struct Target {
     pub meant: Option<Generation>,
 }
 
+/// How often a rollout is looked at when nothing changes: problems grow old, containers settle.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What has been seen of one release's rollout.
 struct Watch {
     /// When each problem was first seen, by its cause.
@@ -105,7 +108,7 @@ impl Runner {
             tokio::select! {
                 // A change wakes at once; problems that only grow old are looked at now and then.
                 changed = changes.changed() => if changed.is_err() { super::pause(LOOK, cancel).await?; },
-                () = tokio::time::sleep(Duration::from_secs(1)) => (),
+                () = tokio::time::sleep(LOOK_AGAIN) => (),
                 () = cancel.cancelled() => return Err(StepFailure::Interrupted),
             }
         }

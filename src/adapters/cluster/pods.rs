@@ -3,13 +3,18 @@
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams};
 
-use super::{Cluster, rollout::Problem};
+use super::{
+    Cluster,
+    rollout::{Problem, essence},
+};
 use crate::domain::Diagnosis;
 
 /// Enough to see what went wrong, little enough to read.
 const LOG_LINES: i64 = 20;
 /// The newest warnings that say something else than what is known.
-const EVENTS: usize = 3;
+const EVENTS: usize = 2;
+/// Warnings that repeat what a status says already.
+const NOISE: &[&str] = &["Back-off ", "Error: ErrImagePull", "Error: ImagePullBackOff"];
 
 impl Cluster {
     /// The problem's diagnosis with the container's last log lines and the pod's newest warnings. What cannot be
@@ -19,7 +24,8 @@ impl Cluster {
         let Some(pod) = &problem.pod else { return diagnosis };
         let (logs, warnings) = futures::join!(self.last_log(namespace, pod, problem), self.warnings(namespace, pod));
         diagnosis.logs = logs;
-        diagnosis.details.extend(warnings.into_iter().filter(|warning| !diagnosis.cause.contains(warning.as_str())));
+        let new = warnings.into_iter().filter(|warning| !diagnosis.cause.contains(warning.as_str()));
+        diagnosis.details.extend(new.take(EVENTS));
         diagnosis
     }
 
@@ -44,10 +50,14 @@ impl Cluster {
         let Ok(list) = events.list(&ListParams::default().fields(&fields)).await else { return Vec::new() };
         let mut events = list.items;
         events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-        let mut messages: Vec<String> =
-            events.into_iter().rev().filter_map(|event| Some(event.message?.trim().to_owned())).collect();
-        messages.dedup();
-        messages.truncate(EVENTS);
-        messages
+        let messages = events.into_iter().rev().filter_map(|event| event.message);
+        let messages = messages.filter(|message| !NOISE.iter().any(|noise| message.starts_with(noise)));
+        let mut told: Vec<String> = Vec::new();
+        for message in messages.map(|message| essence(&message).to_owned()) {
+            if !told.contains(&message) {
+                told.push(message);
+            }
+        }
+        told
     }
 }

@@ -1,6 +1,9 @@
 //! Why a pod does not come up: what Kubernetes says, as cause, remedy and patience. The rules are a table.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::ResourceExt;
 
 use crate::domain::Diagnosis;
@@ -32,7 +35,7 @@ struct Rule {
     reasons: &'static [&'static str],
     /// One of these is in the message; none: any message.
     messages: &'static [&'static str],
-    /// `{image}` and `{message}` are filled in.
+    /// `{image}`, `{message}` and `{who}` (the container) are filled in.
     cause: &'static str,
     remedy: &'static str,
     patience: Patience,
@@ -40,12 +43,18 @@ struct Rule {
 
 const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
 const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerError"];
+/// The reason that cmdr gives to a container that kubelet ended because of a probe: Kubernetes has no word for it.
+const PROBE_FAILED: &str = "ProbeFailed";
 /// A second try has failed too: kubelet tries again after 10 s.
 const TWICE: Patience = Patience::Seconds(12);
 /// Something that another step makes just now may come yet.
 const SOON: Patience = Patience::Seconds(10);
 /// Restarts heal many a start before its database; what has not healed by then rarely does.
 const CRASHES: Patience = Patience::Seconds(25);
+/// A container that nobody probes counts as well once it has run for this long: most that cannot run end sooner.
+const SETTLED: SignedDuration = SignedDuration::from_secs(2);
+/// The same after it has ended before.
+const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
 /// The first rule that fits holds. Reasons: kubelet's `container_types.go` and `images/types.go`.
 const RULES: &[Rule] = &[
@@ -79,9 +88,23 @@ const RULES: &[Rule] = &[
     },
     Rule {
         reasons: CONFIGURATION,
+        messages: &["in Secret"],
+        cause: "a key of a Secret is missing: {message}",
+        remedy: "add the key to the Secret, or correct its name under 'env' or 'secretFiles'",
+        patience: SOON,
+    },
+    Rule {
+        reasons: CONFIGURATION,
+        messages: &["in ConfigMap"],
+        cause: "a key of a ConfigMap is missing: {message}",
+        remedy: "add the key to the ConfigMap, or correct its name",
+        patience: SOON,
+    },
+    Rule {
+        reasons: CONFIGURATION,
         messages: &["secret"],
-        cause: "a secret is missing: {message}",
-        remedy: "make the secret in the namespace, or correct its name under 'env' or 'secrets'",
+        cause: "a Secret is missing: {message}",
+        remedy: "make the Secret in the namespace, or correct its name under 'env' or 'secrets'",
         patience: SOON,
     },
     Rule {
@@ -101,29 +124,36 @@ const RULES: &[Rule] = &[
     Rule {
         reasons: CONFIGURATION,
         messages: &[],
-        cause: "the container cannot be made: {message}",
+        cause: "{who} cannot be made: {message}",
         remedy: "correct what the message names",
         patience: SOON,
     },
     Rule {
         reasons: &["RunContainerError", "StartError", "ContainerCannotRun"],
         messages: &[],
-        cause: "the container cannot start: {message}",
+        cause: "{who} cannot start: {message}",
         remedy: "check 'command' and 'args', and that the program is in the image",
         patience: CRASHES,
     },
     Rule {
         reasons: &["OOMKilled"],
         messages: &[],
-        cause: "the container was killed: it needs more memory than its limit",
+        cause: "{who} was killed: it needs more memory than its limit",
         remedy: "raise values.resources.limits.memory",
         patience: CRASHES,
     },
     Rule {
+        reasons: &[PROBE_FAILED],
+        messages: &[],
+        cause: "the probe of {who} does not pass, and it was ended for that: {message}",
+        remedy: PROBE_REMEDY,
+        patience: Patience::Timeout,
+    },
+    Rule {
         reasons: &["CrashLoopBackOff", "Error", "Completed"],
         messages: &[],
-        cause: "the container exits: {message}",
-        remedy: "read its log below; what it waits for belongs under 'needs'",
+        cause: "{who} exits: {message}",
+        remedy: "read its log; what it waits for belongs under 'needs'",
         patience: CRASHES,
     },
     Rule {
@@ -156,45 +186,126 @@ const RULES: &[Rule] = &[
     },
 ];
 
-fn diagnose(reason: &str, message: &str, image: &str) -> Option<(Patience, Diagnosis)> {
+fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> Option<(Patience, Diagnosis)> {
     let fits = |rule: &&Rule| {
         rule.reasons.contains(&reason)
             && (rule.messages.is_empty() || rule.messages.iter().any(|part| message.contains(part)))
     };
     let rule = RULES.iter().find(fits)?;
-    let cause = rule.cause.replace("{image}", image).replace("{message}", message);
+    let cause = rule.cause.replace("{who}", who).replace("{image}", image).replace("{message}", essence(message));
     Some((rule.patience, Diagnosis::new(cause).remedy(rule.remedy)))
 }
 
+/// Kubernetes wraps what went wrong into what was tried, layer by layer: this is the innermost.
+pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
+    let message = message.trim().trim_start_matches("Error: ");
+    if let Some((_, reason)) = message.rsplit_once("unable to start container process: ") {
+        return reason;
+    }
+    if message.contains("pull")
+        && message.contains("rpc error")
+        && let Some((_, reason)) = message.rsplit_once("\": ")
+    {
+        return reason;
+    }
+    // The scheduler goes on with what it tried besides.
+    message.split_once(". ").filter(|_| message.contains("nodes are available")).map_or(message, |(first, _)| first)
+}
+
 /// What keeps this pod from being ready, when something does that has a name.
-pub(super) fn pod_problem(pod: &Pod) -> Option<Problem> {
-    let status = pod.status.as_ref()?;
-    let initial = status.init_container_statuses.iter().flatten();
-    let mut containers = initial.chain(status.container_statuses.iter().flatten());
-    if let Some(problem) = containers.find_map(|container| container_problem(pod, container)) {
+pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
+    if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
         return Some(problem);
     }
-    let unscheduled =
-        status.conditions.iter().flatten().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
+    let conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
-    let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "")?;
+    let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
     Some(Problem { patience, pod: Some(pod.name_any()), container: None, has_previous_log: false, diagnosis })
 }
 
-fn container_problem(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
-    let (reason, message, has_previous_log) = trouble(container)?;
-    let (patience, diagnosis) = diagnose(&reason, &message, &container.image)?;
+/// Whether every container of the pod that nobody probes has run for long enough to be believed.
+pub(super) fn is_settled(pod: &Pod, now: Timestamp) -> bool {
+    containers(pod).all(|(status, spec)| !runs_unproven(spec) || has_settled(status, now))
+}
+
+/// A container that is to run for good, and that Kubernetes calls ready whenever it runs.
+fn runs_unproven(spec: Option<(&Container, Role)>) -> bool {
+    spec.is_some_and(|(spec, role)| {
+        role != Role::Initial && spec.readiness_probe.is_none() && spec.startup_probe.is_none()
+    })
+}
+
+fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
+    let running = status.state.as_ref().and_then(|state| state.running.as_ref());
+    let Some(running) = running else { return false };
+    let wanted = if status.restart_count > 0 { SETTLED_AGAIN } else { SETTLED };
+    // A node whose clock runs ahead of this machine's must not hold up a rollout.
+    running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
+}
+
+/// What a container is to its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Runs before the others and ends.
+    Initial,
+    Sidecar,
+    Main,
+}
+
+/// Each container's status with its description, in the order of their start.
+fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, Role)>)> {
+    let spec = pod.spec.as_ref();
+    let initial = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten().map(|container| {
+        let is_sidecar = container.restart_policy.as_deref() == Some("Always");
+        (container, if is_sidecar { Role::Sidecar } else { Role::Initial })
+    });
+    let main = spec.into_iter().flat_map(|spec| &spec.containers).map(|container| (container, Role::Main));
+    let described: Vec<(&Container, Role)> = initial.chain(main).collect();
+    let status = pod.status.as_ref();
+    let initial = status.and_then(|status| status.init_container_statuses.as_ref()).into_iter().flatten();
+    let main = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
+    initial.chain(main).map(move |status| {
+        let own = described.iter().copied().find(|(container, _)| container.name == status.name);
+        (status, own)
+    })
+}
+
+fn container_problem(
+    pod: &Pod,
+    status: &ContainerStatus,
+    spec: Option<(&Container, Role)>,
+    now: Timestamp,
+) -> Option<Problem> {
+    let is_well = if runs_unproven(spec) { has_settled(status, now) } else { status.ready };
+    let (reason, message, has_previous_log) = trouble(status, is_well)?;
+    let is_probed = spec.is_some_and(|(spec, _)| spec.startup_probe.is_some() || spec.liveness_probe.is_some());
+    // 128 + SIGKILL and 128 + SIGTERM: what kubelet sends.
+    let was_ended = reason == "Error" && ["exit code 137", "exit code 143"].contains(&message.as_str());
+    let reason = if is_probed && was_ended { PROBE_FAILED } else { &reason };
+    let (patience, diagnosis) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
     Some(Problem {
         patience,
         pod: Some(pod.name_any()),
-        container: Some(container.name.clone()),
+        container: Some(status.name.clone()),
         has_previous_log,
         diagnosis,
     })
 }
 
+/// The container as a sentence names it: by its name where there is more than one.
+fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, Role)>) -> String {
+    let is_only = pod.spec.as_ref().is_none_or(|spec| spec.containers.len() == 1);
+    match spec.map(|(_, role)| role) {
+        Some(Role::Initial) => format!("the init container '{}'", status.name),
+        Some(Role::Sidecar) => format!("the sidecar '{}'", status.name),
+        _ if is_only => "the container".to_owned(),
+        _ => format!("the container '{}'", status.name),
+    }
+}
+
 /// Reason, message, and whether an ended container's log tells more; `None` when the container is well.
-fn trouble(container: &ContainerStatus) -> Option<(String, String, bool)> {
+fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String, bool)> {
     let state = container.state.as_ref()?;
     let ended = |state: &ContainerState| {
         state.terminated.clone().filter(|terminated| terminated.exit_code != 0 || container.restart_count > 0)
@@ -203,7 +314,8 @@ fn trouble(container: &ContainerStatus) -> Option<(String, String, bool)> {
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.clone().unwrap_or_default();
         return match last {
-            Some(last) if reason == "CrashLoopBackOff" => {
+            // Between two tries it is at times told as being made.
+            Some(last) if ["CrashLoopBackOff", "PodInitializing", "ContainerCreating"].contains(&reason.as_str()) => {
                 let (reason, message) = exit(&last);
                 Some((reason, message, true))
             }
@@ -214,13 +326,13 @@ fn trouble(container: &ContainerStatus) -> Option<(String, String, bool)> {
         let (reason, message) = exit(&terminated);
         return Some((reason, message, false));
     }
-    // It runs again, and has not been ready since: the last end still tells what is wrong.
-    let last = last.filter(|_| !container.ready)?;
+    // It runs again, and has not been well since: the last end still tells what is wrong.
+    let last = last.filter(|_| !is_well)?;
     let (reason, message) = exit(&last);
     Some((reason, message, true))
 }
 
-fn exit(terminated: &k8s_openapi::api::core::v1::ContainerStateTerminated) -> (String, String) {
+fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
     let reason = terminated.reason.clone().unwrap_or_else(|| "Error".to_owned());
     let said = terminated.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
     match (reason.as_str(), said) {
@@ -233,24 +345,38 @@ fn exit(terminated: &k8s_openapi::api::core::v1::ContainerStateTerminated) -> (S
 /// The cluster refuses to make the pods at all.
 pub(super) fn refused_pods(message: &str) -> Problem {
     let (patience, diagnosis) =
-        diagnose("FailedCreate", message, "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
+        diagnose("FailedCreate", message, "", "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
     Problem { patience, pod: None, container: None, has_previous_log: false, diagnosis }
 }
 
 /// The Deployment's own deadline has passed.
 pub(super) fn stalled(message: &str, pods: &[&Pod]) -> Problem {
-    let diagnosis = Diagnosis::new("no progress within the Deployment's deadline").detail(message).remedy(PROBE_REMEDY);
-    Problem { patience: Patience::Seconds(0), diagnosis, ..unready(pods) }
+    let unknown =
+        || Problem { diagnosis: Diagnosis::new("no progress within the Deployment's deadline"), ..unready(pods) };
+    let mut problem = unready_container(pods).unwrap_or_else(unknown);
+    problem.patience = Patience::Seconds(0);
+    problem.diagnosis.details.push(message.to_owned());
+    problem
+}
+
+/// A Job counts its own tries, within one pod too.
+pub(super) fn leave_crashes_to_the_job(problem: &mut Problem) {
+    if problem.patience == CRASHES {
+        problem.patience = Patience::Timeout;
+    }
 }
 
 /// The Job has used up its tries.
-pub(super) fn failed_job(message: &str, pods: &[&Pod]) -> Problem {
-    let pod = pods.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
-    let exit = pod.and_then(|pod| pod_problem(pod)).map(|problem| problem.diagnosis.cause);
-    let diagnosis = Diagnosis::new(format!("the job failed: {}", exit.unwrap_or_else(|| message.to_owned())))
+pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> Problem {
+    let pod = pods.iter().copied().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
+    let last = pod.and_then(|pod| pod_problem(pod, now));
+    let cause = last.as_ref().map_or(message, |problem| &problem.diagnosis.cause);
+    let diagnosis = Diagnosis::new(format!("the job failed: {cause}"))
         .detail(message)
-        .remedy("read its log below, correct it, and run cmdr up again");
-    Problem { patience: Patience::Seconds(0), diagnosis, ..unready(pods) }
+        .remedy("read its log, correct what it names, and run cmdr up again: it gives the job another try");
+    let own = unready(pod.as_slice());
+    let container = last.and_then(|problem| problem.container).or(own.container);
+    Problem { patience: Patience::Seconds(0), diagnosis, container, ..own }
 }
 
 const PROBE_REMEDY: &str = "see that the container listens where the probe asks: values.ports and values.probes";

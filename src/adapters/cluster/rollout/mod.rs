@@ -11,9 +11,11 @@ use k8s_openapi::{
         core::v1::Pod,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
+    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
+pub(super) use causes::essence;
 pub use causes::{Patience, Problem};
 
 use super::{Generation, Object, Snapshot};
@@ -27,6 +29,8 @@ pub struct Progress {
     pub ready: i32,
     pub wanted: i32,
     pub is_complete: bool,
+    /// A Job that has used up its tries: it does nothing more by itself.
+    pub is_over: bool,
     /// What keeps it, worst first.
     pub problems: Vec<Problem>,
     /// A container that runs and is not ready: slow, or asked where it does not listen.
@@ -119,9 +123,15 @@ fn job(job: &Job, snapshot: &Snapshot) -> Progress {
     let failed = holds("Failed").map(|it| it.message.clone().unwrap_or_default());
     let is_complete = holds("Complete").is_some() || holds("Suspended").is_some();
     let pods = owned(&snapshot.pods, job.metadata.uid.as_deref());
-    let mut progress = progress(done, wanted, is_complete, &pods, None, None);
+    // A try that failed is no problem while another one follows: the Job itself says when it is over.
+    let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
+    let trying: Vec<&Pod> = pods.iter().filter(|pod| !has_failed(pod)).copied().collect();
+    let mut progress = progress(done, wanted, is_complete, &trying, None, None);
+    progress.is_complete = is_complete;
+    progress.problems.iter_mut().for_each(causes::leave_crashes_to_the_job);
     if let Some(message) = failed {
-        progress.problems.insert(0, causes::failed_job(&message, &pods));
+        progress.is_over = true;
+        progress.problems.insert(0, causes::failed_job(&message, &pods, Timestamp::now()));
     }
     progress
 }
@@ -134,7 +144,9 @@ fn progress(
     refused: Option<&str>,
     stalled: Option<&str>,
 ) -> Progress {
-    let mut problems: Vec<Problem> = pods.iter().filter_map(|pod| causes::pod_problem(pod)).collect();
+    let now = Timestamp::now();
+    let is_complete = is_complete && pods.iter().all(|pod| causes::is_settled(pod, now));
+    let mut problems: Vec<Problem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
     problems.extend(refused.map(causes::refused_pods));
     if problems.is_empty() {
         problems.extend(stalled.map(|message| causes::stalled(message, pods)));
@@ -142,7 +154,8 @@ fn progress(
     problems.sort_by_key(|problem| problem.patience);
     let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
     let signature = format!("{ready}/{wanted} {signature}");
-    Progress { ready, wanted, is_complete, problems, unready: causes::unready_container(pods), signature }
+    let unready = causes::unready_container(pods);
+    Progress { ready, wanted, is_complete, is_over: false, problems, unready, signature }
 }
 
 /// Pods of one owner that are not on their way out.

@@ -90,7 +90,7 @@ fn what_kubernetes_says_becomes_a_cause() {
     };
     assert_eq!(
         waiting("CreateContainerConfigError", "secret \"db\" not found").0,
-        "a secret is missing: secret \"db\" not found"
+        "a Secret is missing: secret \"db\" not found"
     );
     assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry refuses the pull: shop:1");
     assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
@@ -162,4 +162,50 @@ fn what_was_before_is_not_taken_for_what_is_meant() {
     assert!(seen("d", 2));
     assert!(!seen("d", 3), "the watch has not told of the new generation yet");
     assert!(!seen("e", 1), "another object of the same name");
+}
+
+/// A pod of one container that nobody probes, `ran` seconds after its start.
+fn unprobed(ran: i64, status: Value) -> Arc<Pod> {
+    let start = Timestamp::now() - k8s_openapi::jiff::SignedDuration::from_secs(ran);
+    let running = json!({"ready": true, "state": {"running": {"startedAt": start.to_string()}}});
+    let mut container = running;
+    container.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+    let mut found = Pod::clone(&pod("new", container));
+    found.spec = Some(serde_json::from_value(json!({"containers": [{"name": "shop"}]})).unwrap());
+    Arc::new(found)
+}
+
+#[test]
+fn what_nobody_probes_must_run_for_a_while() {
+    let is_complete = |ran: i64, status: Value| {
+        let snapshot = snapshot(deployment(2, 2), vec![unprobed(ran, status)]);
+        assess(&snapshot, &object("Deployment"), None).unwrap().is_complete
+    };
+    assert!(!is_complete(0, json!({})));
+    assert!(is_complete(3, json!({})));
+    let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3}}});
+    assert!(!is_complete(3, again.clone()));
+    assert!(is_complete(7, again));
+    // A node's clock may run ahead.
+    assert!(is_complete(-60, json!({})));
+}
+
+#[test]
+fn a_crash_is_a_problem_until_what_runs_again_has_settled() {
+    let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}});
+    let told = |ran| first_problem(vec![unprobed(ran, again.clone())]);
+    assert_eq!(told(1).unwrap().0, "the container exits: exit code 3");
+    assert_eq!(told(7), None);
+}
+
+#[test]
+fn wrapped_messages_are_told_by_their_core() {
+    let pull = "Failed to pull image \"a/b:1\": rpc error: code = NotFound desc = failed to pull and unpack image \
+                \"a/b:1\": failed to resolve reference \"a/b:1\": a/b:1: not found";
+    assert_eq!(essence(pull), "a/b:1: not found");
+    let start = "failed to create containerd task: OCI runtime create failed: unable to start container process: \
+                 exec: \"x\": executable file not found in $PATH";
+    assert_eq!(essence(start), "exec: \"x\": executable file not found in $PATH");
+    let room = "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1";
+    assert_eq!(essence(room), "0/1 nodes are available: 1 Insufficient memory");
 }
