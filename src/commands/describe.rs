@@ -177,8 +177,10 @@ async fn fetch(
     wanted: BTreeSet<&Chart>,
 ) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
     let folder = session.charts().folder;
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot make {}: {error}", folder.display()))))?;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let cause = format!("cannot make {}: {error}", folder.display());
+        CommandError::failed(Diagnosis::new(cause).remedy("name a folder that can be written with CMDR_CACHE"))
+    })?;
     let fetched = wanted.into_iter().map(|chart| async move {
         let cache = session.charts();
         let fetched = cache.fetch(helm, chart, &session.cancel).await;
@@ -261,6 +263,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, values: &Valu
         timeout_seconds: TIMEOUT_SECONDS,
         adopt,
         heal_revision: None,
+        retry_jobs: Vec::new(),
     }
 }
 

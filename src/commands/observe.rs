@@ -45,9 +45,13 @@ pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
 pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> Result<Sight, CommandError> {
     let failed = |error: ClusterError| CommandError::failed(error.diagnosis());
     let cluster = Cluster::open(kubeconfig, context).await.map_err(failed)?;
-    let (releases, workloads, namespaces, pools) =
-        futures::try_join!(cluster.releases(), cluster.workloads(), cluster.namespaces(), cluster.address_pools(),)
-            .map_err(failed)?;
+    let (releases, workloads, namespaces, pools) = futures::try_join!(
+        cluster.releases(),
+        cluster.workloads(workspace),
+        cluster.namespaces(),
+        cluster.address_pools(),
+    )
+    .map_err(failed)?;
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
     let missing = cluster.missing(&objects).await.map_err(failed)?;
@@ -55,12 +59,14 @@ pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> 
     for release in releases {
         let key = (release.namespace.clone(), release.name.clone());
         let (ready, counted) = readiness(&release.objects, &workloads);
+        let failed_jobs = failed_jobs(&release.objects, &workloads);
         let gone = release.objects.iter().filter(|object| missing.contains(object)).map(Object::label).collect();
         let observed = ObservedRelease {
             revision: release.revision,
             status: release.status,
             labels: release.labels,
             missing: gone,
+            failed_jobs,
             ready,
         };
         sight.pods.insert(key.clone(), counted);
@@ -75,6 +81,15 @@ pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> 
 
 fn is_own(release: &StoredRelease, workspace: &str) -> bool {
     release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
+}
+
+/// Jobs of a release that have used up their tries.
+fn failed_jobs(objects: &[Object], workloads: &Workloads) -> Vec<String> {
+    let is_over = |object: &&Object| {
+        let snapshot = workloads.snapshots.get(&object.namespace);
+        snapshot.and_then(|snapshot| rollout::assess(snapshot, object, None)).is_some_and(|progress| progress.is_over)
+    };
+    objects.iter().filter(|object| object.kind == "Job").filter(is_over).map(|job| job.name.clone()).collect()
 }
 
 /// Whether all workloads of a release have rolled out, and how many pods are ready of how many.

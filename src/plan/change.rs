@@ -15,6 +15,8 @@ pub struct ObservedRelease {
     pub labels: BTreeMap<String, String>,
     /// Objects that Helm rendered and that are gone: `Deployment/shop`.
     pub missing: Vec<String>,
+    /// Jobs that have used up their tries.
+    pub failed_jobs: Vec<String>,
     /// Every workload has rolled out.
     pub ready: bool,
 }
@@ -39,6 +41,8 @@ pub enum Change {
     Install,
     /// With why.
     Upgrade(String),
+    /// It is as described, and these Jobs have failed: another try may do.
+    Retry(Vec<String>),
     /// A dead run left this revision unfinished.
     Heal(u32),
     /// Somebody else manages it.
@@ -74,6 +78,9 @@ pub fn observe_change(
     }
     if !release.missing.is_empty() {
         return Change::Upgrade(format!("gone from the cluster: {}", release.missing.join(", ")));
+    }
+    if !release.failed_jobs.is_empty() {
+        return Change::Retry(release.failed_jobs.clone());
     }
     if release.ready { Change::Unchanged } else { Change::Await }
 }
@@ -115,6 +122,7 @@ pub mod tests {
             timeout_seconds: 120,
             adopt: false,
             heal_revision: None,
+            retry_jobs: Vec::new(),
         }
     }
 
@@ -130,6 +138,7 @@ pub mod tests {
             status: "deployed".to_owned(),
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             missing: Vec::new(),
+            failed_jobs: Vec::new(),
             ready: true,
         }
     }
@@ -166,6 +175,8 @@ pub mod tests {
     fn broken_releases_are_mended() {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
         assert_eq!(change(&spec("shop"), &gone), Change::Upgrade("gone from the cluster: Deployment/shop".to_owned()));
+        let over = ObservedRelease { failed_jobs: vec!["shop-1".to_owned()], ready: false, ..found() };
+        assert_eq!(change(&spec("shop"), &over), Change::Retry(vec!["shop-1".to_owned()]));
         let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };

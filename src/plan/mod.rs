@@ -84,6 +84,8 @@ pub struct ReleaseSpec {
     pub adopt: bool,
     /// A dead run left the release in a `pending-*` state: this revision is marked as failed first.
     pub heal_revision: Option<u32>,
+    /// Jobs that have failed: they are deleted first, since a Job of the same name would stay as it is.
+    pub retry_jobs: Vec<String>,
 }
 
 /// A request that a project must answer.

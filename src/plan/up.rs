@@ -215,6 +215,10 @@ impl Planner<'_> {
             }
             Change::Install => ("install", "not there yet".to_owned()),
             Change::Upgrade(reason) => ("upgrade", reason),
+            Change::Retry(jobs) => {
+                spec.retry_jobs = jobs;
+                ("retry", "its job has failed".to_owned())
+            }
             Change::Heal(revision) => {
                 spec.heal_revision = Some(revision);
                 ("heal", format!("an earlier run was ended during revision {revision}"))

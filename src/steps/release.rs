@@ -67,6 +67,9 @@ impl Runner {
             reporter.progress(format!("marking revision {revision} as failed"));
             cluster.mark_release_failed(&spec.namespace, &spec.name, revision).await?;
         }
+        for job in &spec.retry_jobs {
+            cluster.delete_job(&spec.namespace, job).await?;
+        }
         let labels = self.release.labels(spec);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
         let mut targets = Vec::with_capacity(objects.len());

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::{
     ByteString,
-    api::core::v1::{Namespace, Secret, Service, ServiceAccount},
+    api::{
+        batch::v1::Job,
+        core::v1::{Namespace, Secret, Service, ServiceAccount},
+    },
 };
 use kube::{
     Api,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::ObjectMeta,
 };
 use serde_json::json;
@@ -135,6 +138,19 @@ impl Cluster {
         let patched = api.patch_metadata(&object.name, &apply(), &Patch::Apply(patch)).await;
         let patched = patched.map_err(ClusterError::asking(format!("annotate {}", object.label())))?;
         Ok(Generation::of(&patched.metadata))
+    }
+
+    /// Deletes a Job with its pods.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn delete_job(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let jobs: Api<Job> = self.namespaced(namespace);
+        let deleted = jobs.delete(name, &DeleteParams::background()).await;
+        match deleted.map_err(ClusterError::asking(format!("delete Job {name}"))) {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Has a workload's pods made anew, by the annotation that `kubectl rollout restart` writes. Gives the generation

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
+    core::v1::Pod,
 };
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde::de::DeserializeOwned;
@@ -24,42 +25,57 @@ const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 /// All workloads of a cluster at one moment.
 #[derive(Debug, Default)]
 pub struct Workloads {
-    /// By namespace; without pods and ReplicaSets, which completeness does not ask for.
+    /// By namespace; pods and ReplicaSets are those of the workspace's own projects.
     pub snapshots: BTreeMap<String, Snapshot>,
     /// Who else manages a workload, by namespace and name.
     pub holders: BTreeMap<(String, String), String>,
 }
 
 impl Cluster {
-    /// Lists every kind of workload once.
+    /// Lists every kind of workload once, and the pods of a workspace: whether they have settled is not told by what
+    /// owns them.
     ///
     /// # Errors
     /// When the API does not answer.
-    pub async fn workloads(&self) -> Result<Workloads, ClusterError> {
-        let (deployments, stateful_sets, daemon_sets, jobs) = futures::try_join!(
-            self.all::<Deployment>("Deployments"),
-            self.all::<StatefulSet>("StatefulSets"),
-            self.all::<DaemonSet>("DaemonSets"),
-            self.all::<Job>("Jobs"),
+    pub async fn workloads(&self, workspace: &str) -> Result<Workloads, ClusterError> {
+        let (all, own) = (String::new(), format!("app.kubernetes.io/part-of={workspace}"));
+        let (deployments, stateful_sets, daemon_sets, jobs, replica_sets, pods) = futures::try_join!(
+            self.all::<Deployment>("Deployments", &all),
+            self.all::<StatefulSet>("StatefulSets", &all),
+            self.all::<DaemonSet>("DaemonSets", &all),
+            self.all::<Job>("Jobs", &all),
+            self.all::<ReplicaSet>("ReplicaSets", &own),
+            self.all::<Pod>("pods", &own),
         )?;
         let mut workloads = Workloads::default();
         workloads.place(deployments, |snapshot, object| snapshot.deployments.push(object));
         workloads.place(stateful_sets, |snapshot, object| snapshot.stateful_sets.push(object));
         workloads.place(daemon_sets, |snapshot, object| snapshot.daemon_sets.push(object));
         workloads.place(jobs, |snapshot, object| snapshot.jobs.push(object));
+        for set in replica_sets {
+            workloads.of(&set).replica_sets.push(Arc::new(set));
+        }
+        for pod in pods {
+            workloads.of(&pod).pods.push(Arc::new(pod));
+        }
         Ok(workloads)
     }
 
-    async fn all<K>(&self, what: &str) -> Result<Vec<K>, ClusterError>
+    async fn all<K>(&self, what: &str, labels: &str) -> Result<Vec<K>, ClusterError>
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
-        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default()).await;
+        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default().labels(labels)).await;
         Ok(list.map_err(ClusterError::asking(format!("list {what}")))?.items)
     }
 }
 
 impl Workloads {
+    /// The snapshot that an object belongs to.
+    fn of<K: ResourceExt>(&mut self, object: &K) -> &mut Snapshot {
+        self.snapshots.entry(object.namespace().unwrap_or_default()).or_default()
+    }
+
     /// Notes who holds each object, and calls `put` with it and its namespace's snapshot.
     fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut Snapshot, Arc<K>)) {
         for object in objects {
