@@ -1,6 +1,11 @@
 //! What every verb stands on: the workspace, its environment, the tools, the cluster.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +47,8 @@ pub struct Session {
     pub environment: Environment,
     pub user: UserConfiguration,
     pub cancel: CancellationToken,
+    /// What has been noted: what is looked at twice is told once.
+    noted: Mutex<BTreeSet<String>>,
 }
 
 /// The engine, kind, and the environment's node as it is found.
@@ -63,7 +70,7 @@ impl Session {
         let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
         let environment = find_environment(&loaded, &settings.environment)?;
         let user = user_configuration(&settings)?;
-        Ok(Self { settings, loaded, environment, user, cancel })
+        Ok(Self { settings, loaded, environment, user, cancel, noted: Mutex::default() })
     }
 
     pub fn workspace(&self) -> &Name {
@@ -112,7 +119,9 @@ impl Session {
                 let remedy = "wait until it has ended, or end it";
                 CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
             }
-            LockError::File(..) => CommandError::failed(Diagnosis::new(error.to_string())),
+            LockError::File(..) => CommandError::failed(
+                Diagnosis::new(error.to_string()).remedy("name a folder that can be written with CMDR_STATE"),
+            ),
         })
     }
 
@@ -206,7 +215,8 @@ impl Session {
 
     /// Tells a sentence, unless the user wants quiet.
     pub fn note(&self, text: &str) {
-        if !self.settings.quiet {
+        let is_new = self.noted.lock().is_ok_and(|mut noted| noted.insert(text.to_owned()));
+        if is_new && !self.settings.quiet {
             ui::tell(text);
         }
     }

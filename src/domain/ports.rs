@@ -40,9 +40,12 @@ pub struct Ports {
 /// Why no ports could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortsError {
-    #[error("port {port} on 127.0.0.1, which projects.yaml names as {key}, is {}", because(state))]
+    #[error(
+        "port {port} on 127.0.0.1, which projects.yaml names as environments.local.ports.{key}, is {}",
+        because(state)
+    )]
     Wanted { key: &'static str, port: u16, state: PortState },
-    #[error("projects.yaml names port {0} as both http-port and https-port")]
+    #[error("projects.yaml names port {0} for both http and https")]
     Same(u16),
     #[error("no free port on 127.0.0.1 between {first} and {last}")]
     Exhausted { first: u16, last: u16 },
@@ -53,11 +56,13 @@ impl PortsError {
     pub fn hint(&self, environment: &Name) -> String {
         match self {
             Self::Wanted { key, .. } => {
-                format!("free the port, or name another one as {key} of environment '{environment}' in projects.yaml")
+                format!(
+                    "free the port, or name another one under environments.{environment}.ports.{key} in projects.yaml"
+                )
             }
             Self::Same(_) => format!("give environment '{environment}' two different ports in projects.yaml"),
             Self::Exhausted { .. } => {
-                format!("name free ports as http-port and https-port of environment '{environment}' in projects.yaml")
+                format!("name free ports under environments.{environment}.ports in projects.yaml")
             }
         }
     }
@@ -96,8 +101,8 @@ pub fn choose(
     {
         return Err(PortsError::Same(http));
     }
-    check_wanted("http-port", wanted_http, &mut state)?;
-    check_wanted("https-port", wanted_https, &mut state)?;
+    check_wanted("http", wanted_http, &mut state)?;
+    check_wanted("https", wanted_https, &mut state)?;
     let obstacles =
         [(wanted_http, STANDARD.http), (wanted_https, STANDARD.https)].map(|(wanted, standard)| match wanted {
             Some(_) => None,
@@ -188,7 +193,8 @@ mod tests {
     fn a_wish_is_granted_or_refused_by_name() {
         assert_eq!(choose(Some(9000), None, except(&[80])), Ok(Ports { http: 9000, https: 443, note: None }));
         let error = choose(Some(9000), None, except(&[9000])).unwrap_err();
-        let expected = "port 9000 on 127.0.0.1, which projects.yaml names as http-port, is taken by nginx";
+        let expected =
+            "port 9000 on 127.0.0.1, which projects.yaml names as environments.local.ports.http, is taken by nginx";
         assert_eq!(error.to_string(), expected);
         assert_eq!(choose(Some(9000), Some(9000), except(&[])), Err(PortsError::Same(9000)));
     }

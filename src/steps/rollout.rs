@@ -17,8 +17,8 @@ use crate::{
     engine::{Reporter, StepFailure},
 };
 
-/// A container that runs and is not ready for this long is worth a word, though it may just be slow.
-const PROBE_WORD: Duration = Duration::from_secs(20);
+/// What has lasted for this long is worth a word, though it may just be slow.
+const WORD: Duration = Duration::from_secs(20);
 
 /// An object that is waited for, in the state that is meant where one is.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ struct Watch {
     seen: BTreeMap<String, Instant>,
     moved: Instant,
     signature: String,
-    /// Since when a container runs without being ready and without another problem.
-    unready_since: Option<Instant>,
+    /// Since when something keeps it that may yet heal.
+    held_since: Option<Instant>,
     warned: bool,
 }
 
@@ -140,7 +140,7 @@ impl Runner {
 impl Watch {
     fn new() -> Self {
         let (seen, signature) = (BTreeMap::new(), String::new());
-        Self { seen, moved: Instant::now(), signature, unready_since: None, warned: false }
+        Self { seen, moved: Instant::now(), signature, held_since: None, warned: false }
     }
 
     fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration) -> Verdict {
@@ -178,18 +178,19 @@ impl Watch {
         None
     }
 
-    /// One word about a container that has run for a while without being ready.
+    /// One word about what may yet heal and has lasted for a while: a container that is not ready, a registry that
+    /// cannot be reached. What is given up anyway gets its word then.
     fn word(&mut self, worst: Option<&Problem>, unready: Option<&Problem>) -> Option<Problem> {
-        let Some(unready) = unready.filter(|_| worst.is_none()) else {
-            self.unready_since = None;
+        let Some(problem) = worst.or(unready).filter(|problem| problem.patience == Patience::Timeout) else {
+            self.held_since = None;
             return None;
         };
-        let since = *self.unready_since.get_or_insert_with(Instant::now);
-        if self.warned || since.elapsed() < PROBE_WORD {
+        let since = *self.held_since.get_or_insert_with(Instant::now);
+        if self.warned || since.elapsed() < WORD {
             return None;
         }
         self.warned = true;
-        Some(unready.clone())
+        Some(problem.clone())
     }
 }
 

@@ -95,7 +95,7 @@ impl HelmError {
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => failures::diagnose(stderr),
-            Self::NotFound | Self::Version { .. } => {
+            Self::NotFound | Self::Version { .. } | Self::UnknownVersion(_) => {
                 Diagnosis::new(self.to_string()).remedy(format!("install Helm 4, or {OLDEST} and later"))
             }
             other => Diagnosis::new(other.to_string()),

@@ -49,7 +49,7 @@ impl KindError {
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => diagnose(stderr),
-            Self::NotFound | Self::TooOld(_) => {
+            Self::NotFound | Self::TooOld(_) | Self::UnknownVersion(_) => {
                 Diagnosis::new(self.to_string()).remedy(format!("install kind {OLDEST} or later"))
             }
             other => Diagnosis::new(other.to_string()),
@@ -160,11 +160,6 @@ const RULES: &[(&str, &str, &str)] = &[
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
     ),
     (
-        "Failed to create inotify object",
-        "the system's inotify limits are too low for another node",
-        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
-    ),
-    (
         "port is already allocated",
         "a port that the cluster publishes is taken",
         "end the program that holds it, or set environments.local.ports in projects.yaml",
@@ -194,13 +189,25 @@ const RULES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// How many of the last lines of a command's output are told when no rule knows them.
+const LAST_LINES: usize = 3;
+
 fn diagnose(stderr: &str) -> Diagnosis {
-    let said =
-        stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or_default().trim_start_matches("ERROR:").trim();
-    match RULES.iter().find(|(part, ..)| stderr.contains(part)) {
-        Some((_, cause, remedy)) => Diagnosis::new(*cause).detail(said).remedy(*remedy),
-        None => Diagnosis::new(format!("kind failed: {said}")).remedy("see: cmdr doctor"),
+    let lines = || stderr.lines().map(|line| line.trim().trim_start_matches("ERROR:").trim());
+    let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+    if let Some((part, cause, remedy)) = RULES.iter().find(|(part, ..)| holds(stderr, part)) {
+        let said = lines().rfind(|line| holds(line, part)).unwrap_or_default();
+        let said = said.trim_start_matches("Command Output:").trim();
+        return Diagnosis::new(*cause).detail(said).remedy(*remedy);
     }
+    let said = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
+    let said = said.trim().trim_start_matches("ERROR:").trim();
+    let mut diagnosis = Diagnosis::new(format!("kind failed: {said}")).remedy("see: cmdr doctor");
+    let output: Vec<&str> =
+        lines().skip_while(|line| !line.starts_with("Command Output:")).filter(|line| !line.is_empty()).collect();
+    let last = &output[output.len().saturating_sub(LAST_LINES)..];
+    diagnosis.details = last.iter().map(|line| line.trim_start_matches("Command Output:").trim().to_owned()).collect();
+    diagnosis
 }
 
 #[cfg(test)]

@@ -67,6 +67,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         reasons: PULL,
+        messages: &["x509"],
+        cause: "the registry's certificate is not trusted: {image}: {message}",
+        remedy: "name your company's certificate authority with CMDR_CA, or as 'ca' in cmdr's configuration",
+        patience: TWICE,
+    },
+    Rule {
+        reasons: PULL,
         messages: &["not found", "NotFound", "manifest unknown", "does not exist"],
         cause: "image not found: {image}",
         remedy: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
