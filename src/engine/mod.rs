@@ -159,15 +159,21 @@ impl<R: StepRunner> Execution<'_, R> {
 
     /// A step that never started: what it needs failed, or the run was interrupted.
     fn leave_out(&mut self, id: StepId) {
-        let failed = |need: &&StepId| self.summary.failed.contains(*need) || self.summary.not_started.contains(*need);
-        let cause = self.plan.steps[id].needs.iter().find(failed).map(|&need| &self.plan.steps[need].subject);
-        match cause.cloned() {
-            Some(subject) => {
+        match self.failed_need(id) {
+            Some(need) => {
+                let subject = &self.plan.steps[need].subject;
                 let diagnosis = Diagnosis::new(format!("not started: it needs {subject}"));
                 self.record(id, Outcome::NotStarted, 0.0, None, Some(diagnosis));
             }
             None => self.record(id, Outcome::Interrupted, 0.0, None, None),
         }
+    }
+
+    /// The step that failed and that this one needs, be it through others.
+    fn failed_need(&self, id: StepId) -> Option<StepId> {
+        let needs = &self.plan.steps[id].needs;
+        let failed = needs.iter().copied().find(|need| self.summary.failed.contains(need));
+        failed.or_else(|| needs.iter().find_map(|&need| self.failed_need(need)))
     }
 
     fn record(

@@ -30,6 +30,9 @@ impl Renderer for Plain {
     }
 }
 
+/// Steps of cmdr's own, between those that somebody described: that these were not started tells nobody anything.
+const OWN_ACTIONS: [&str; 4] = ["check", "connect", "prepare", "apply"];
+
 /// The lines that an event leaves behind, on a terminal as in a pipe.
 pub(super) struct Lines {
     look: Look,
@@ -82,7 +85,7 @@ impl Lines {
                 vec![format!("{} {subject}  {told}  {}", self.style.good("✓"), self.style.dim(duration(seconds)))]
             }
             Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, diagnosis.unwrap_or(&fallback)),
-            Outcome::NotStarted if action == "check" => Vec::new(),
+            Outcome::NotStarted if OWN_ACTIONS.contains(&action) => Vec::new(),
             Outcome::NotStarted => {
                 let diagnosis = diagnosis.unwrap_or(&fallback);
                 vec![format!("{} {subject}  {}", self.style.warning("-"), diagnosis.cause)]
