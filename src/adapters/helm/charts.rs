@@ -11,7 +11,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Helm, HelmError};
+use super::{Helm, HelmError, ProcessError};
 use crate::domain::{Chart, ChartSource, digest::sha256, mirror::ChartMirror};
 
 /// The universal chart, which cmdr carries in itself.
@@ -129,7 +129,10 @@ impl ChartCache {
         if is_plain(&origin) {
             tool = tool.arg("--plain-http");
         }
-        let pulled = tool.run(cancel).await.map_err(HelmError::from);
+        let pulled = tool.run(cancel).await.map_err(|error| match error {
+            ProcessError::Failed { stderr, .. } => HelmError::Pull(stderr),
+            other => other.into(),
+        });
         let result = pulled.and_then(|_| {
             let archive = only_file(&fresh)?;
             put_in_place(&archive, target)

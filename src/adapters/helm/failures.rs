@@ -57,15 +57,52 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// The same for `helm pull`, whose other side is a repository or a registry.
+const PULL_RULES: &[Rule] = &[
+    Rule {
+        part: "x509",
+        cause: "the certificate of the chart's repository is not trusted",
+        remedy: "have the company's certificate authority trusted by this system, or name a mirror",
+    },
+    Rule {
+        part: "not found",
+        cause: "there is no such chart",
+        remedy: "check its name and version under 'chart' in projects.yaml",
+    },
+    Rule {
+        part: "unauthorized",
+        cause: "the registry does not give the chart out",
+        remedy: "log in: helm registry login",
+    },
+    Rule {
+        part: "",
+        cause: "the chart cannot be fetched",
+        remedy: "see that its repository can be reached, or name a mirror with CMDR_CHART_MIRRORS",
+    },
+];
+
+/// What `helm pull` says, as a diagnosis.
+pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
+    match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
+        Some(rule) => Diagnosis::new(rule.cause).detail(said(stderr)).remedy(rule.remedy),
+        None => diagnose(stderr),
+    }
+}
+
 /// Helm's standard error as a diagnosis; what no rule knows is told in Helm's own words.
 pub(super) fn diagnose(stderr: &str) -> Diagnosis {
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_telling(line)).collect();
-    let said = lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
-    let said = said.trim_start_matches("Error:").trim();
+    let said = said(stderr);
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
         Some(rule) => Diagnosis::new(rule.cause).detail(said).remedy(rule.remedy),
         None => Diagnosis::new(format!("helm failed: {said}")),
     }
+}
+
+/// The line that says what went wrong.
+fn said(stderr: &str) -> &str {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_telling(line)).collect();
+    let said = lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
+    said.trim_start_matches("Error:").trim()
 }
 
 fn is_telling(line: &str) -> bool {

@@ -88,6 +88,9 @@ pub enum HelmError {
     Output(String),
     #[error("{0}")]
     Chart(String),
+    /// With what helm said.
+    #[error("the chart cannot be fetched: {0}")]
+    Pull(String),
 }
 
 impl HelmError {
@@ -95,6 +98,7 @@ impl HelmError {
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => failures::diagnose(stderr),
+            Self::Pull(stderr) => failures::diagnose_pull(stderr),
             Self::NotFound | Self::Version { .. } | Self::UnknownVersion(_) => {
                 Diagnosis::new(self.to_string()).remedy(format!("install Helm 4, or {OLDEST} and later"))
             }
