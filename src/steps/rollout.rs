@@ -17,6 +17,8 @@ use crate::{
     engine::{Reporter, StepFailure},
 };
 
+/// What nobody probes must be there for this long: its end may be told late.
+const HOLD: Duration = Duration::from_secs(2);
 /// What has lasted for this long is worth a word, though it may just be slow.
 const WORD: Duration = Duration::from_secs(20);
 
@@ -36,6 +38,8 @@ struct Watch {
     seen: BTreeMap<String, Instant>,
     moved: Instant,
     signature: String,
+    /// Since when everything is there.
+    complete_since: Option<Instant>,
     /// Since when something keeps it that may yet heal.
     held_since: Option<Instant>,
     warned: bool,
@@ -140,13 +144,18 @@ impl Runner {
 impl Watch {
     fn new() -> Self {
         let (seen, signature) = (BTreeMap::new(), String::new());
-        Self { seen, moved: Instant::now(), signature, held_since: None, warned: false }
+        Self { seen, moved: Instant::now(), signature, complete_since: None, held_since: None, warned: false }
     }
 
     fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration) -> Verdict {
         if progress.iter().all(|one| one.as_ref().is_some_and(|one| one.is_complete)) {
-            return Verdict::Complete;
+            let since = *self.complete_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= HOLD || !progress.iter().flatten().any(|one| one.is_young) {
+                return Verdict::Complete;
+            }
+            return Verdict::Wait { message: message(progress, None), warning: None };
         }
+        self.complete_since = None;
         let signature: String = progress.iter().flatten().map(|one| one.signature.as_str()).collect();
         if signature != self.signature {
             self.signature = signature;

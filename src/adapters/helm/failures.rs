@@ -41,6 +41,11 @@ const RULES: &[Rule] = &[
         remedy: "undo the change of 'volumes', or delete the StatefulSet (its volumes stay) and run cmdr up again",
     },
     Rule {
+        part: "less than terminationGracePeriodSeconds",
+        cause: "the pods get less time to end than they need to drain",
+        remedy: "set values.grace higher than values.drain",
+    },
+    Rule {
         part: "exceeded quota",
         cause: "the namespace's quota is used up",
         remedy: "raise the quota or lower the requests",

@@ -53,7 +53,9 @@ const SOON: Patience = Patience::Seconds(10);
 const CRASHES: Patience = Patience::Seconds(25);
 /// A container that nobody probes counts as well once it has run for this long: most that cannot run end sooner.
 const SETTLED: SignedDuration = SignedDuration::from_secs(2);
-/// The same after it has ended before.
+/// From then on no late word about its end is to be expected.
+const YOUNG: SignedDuration = SignedDuration::from_secs(30);
+/// As [`SETTLED`], after it has ended before.
 const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
 /// The first rule that fits holds. Reasons: kubelet's `container_types.go` and `images/types.go`.
@@ -236,6 +238,15 @@ pub(super) fn is_settled(pod: &Pod, now: Timestamp) -> bool {
     containers(pod).all(|(status, spec)| !runs_unproven(spec) || has_settled(status, now))
 }
 
+/// Whether a container that nobody probes has started but lately: a kubelet under load tells late that it ended.
+pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
+    containers(pod).filter(|(_, spec)| runs_unproven(*spec)).any(|(status, _)| {
+        let running = status.state.as_ref().and_then(|state| state.running.as_ref());
+        let start = running.and_then(|running| running.started_at.as_ref());
+        start.is_some_and(|start| now.duration_since(start.0) < YOUNG)
+    })
+}
+
 /// A container that is to run for good, and that Kubernetes calls ready whenever it runs.
 fn runs_unproven(spec: Option<(&Container, Role)>) -> bool {
     spec.is_some_and(|(spec, role)| {
@@ -291,6 +302,9 @@ fn container_problem(
     let was_ended = reason == "Error" && ["exit code 137", "exit code 143"].contains(&message.as_str());
     let reason = if is_probed && was_ended { PROBE_FAILED } else { &reason };
     let (patience, diagnosis) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
+    // A container that runs again gets its chance, however long it took until then.
+    let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
+    let patience = if runs { Patience::Timeout } else { patience };
     Some(Problem {
         patience,
         pod: Some(pod.name_any()),

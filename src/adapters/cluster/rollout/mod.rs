@@ -29,6 +29,8 @@ pub struct Progress {
     pub ready: i32,
     pub wanted: i32,
     pub is_complete: bool,
+    /// Complete by the word of containers that have started but lately and that nobody probes.
+    pub is_young: bool,
     /// A Job that has used up its tries: it does nothing more by itself.
     pub is_over: bool,
     /// What keeps it, worst first.
@@ -127,7 +129,7 @@ fn job(job: &Job, snapshot: &Snapshot) -> Progress {
     let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
     let trying: Vec<&Pod> = pods.iter().filter(|pod| !has_failed(pod)).copied().collect();
     let mut progress = progress(done, wanted, is_complete, &trying, None, None);
-    progress.is_complete = is_complete;
+    (progress.is_complete, progress.is_young) = (is_complete, false);
     progress.problems.iter_mut().for_each(causes::leave_crashes_to_the_job);
     if let Some(message) = failed {
         progress.is_over = true;
@@ -155,7 +157,8 @@ fn progress(
     let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
     let signature = format!("{ready}/{wanted} {signature}");
     let unready = causes::unready_container(pods);
-    Progress { ready, wanted, is_complete, is_over: false, problems, unready, signature }
+    let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
+    Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
 }
 
 /// Pods of one owner that are not on their way out.
