@@ -6,18 +6,19 @@ SHELL := bash
 .PHONY: help up down test test-full check bench install clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-CMDR := $(TARGET)/quick/cmdr
+# The profile of the tests: soonest there, and built once for both. It waits for the cluster as a released one does.
+CMDR := $(TARGET)/debug/cmdr
 
 help: ## list what can be done
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 up: ## build cmdr, bring the sample platform up, print its URLs
 	@tools/needs cargo cc
-	@cargo build --locked --profile quick --bin cmdr
+	@cargo build --locked --bin cmdr
 	@tools/with-cluster $(CMDR) up
 
 down: ## delete the sample platform's cluster
-	@[[ -x $(CMDR) ]] || cargo build --locked --profile quick --bin cmdr
+	@[[ -x $(CMDR) ]] || cargo build --locked --bin cmdr
 	@tools/with-cluster $(CMDR) down --yes
 
 test: ## unit, snapshot and real-cluster tests
@@ -46,3 +47,8 @@ install: ## build cmdr as it is released, and put it into cargo's folder of prog
 
 clean: ## delete what was built here; keeps the rig and clusters
 	cargo clean
+
+.DEFAULT:
+	@echo "there is no '$@' here; there is:" >&2
+	@$(MAKE) --silent help >&2
+	@exit 2
