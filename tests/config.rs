@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::TempDir;
+
 use cmdr::{
     config::{self, LoadError, Loaded, reference, schema},
     domain::{self, Environment, ImageReference, ResolvedProject},
@@ -21,16 +23,34 @@ fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The cases of one kind, by name.
-fn cases(kind: &str) -> Vec<(String, PathBuf)> {
-    let folder = repository().join("tests/config").join(kind);
-    let mut cases: Vec<(String, PathBuf)> = fs::read_dir(folder)
+/// The cases of one kind, by name, in a folder where no workspace is above them.
+struct Cases {
+    folders: Vec<(String, PathBuf)>,
+    _place: TempDir,
+}
+
+fn cases(kind: &str) -> Cases {
+    let place = tempfile::tempdir().unwrap();
+    copy(&repository().join("tests/config").join(kind), place.path());
+    let mut folders: Vec<(String, PathBuf)> = fs::read_dir(place.path())
         .unwrap()
         .map(|entry| entry.unwrap())
         .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
         .collect();
-    cases.sort();
-    cases
+    folders.sort();
+    Cases { folders, _place: place }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 fn snapshots() -> insta::Settings {
@@ -54,21 +74,19 @@ fn assert_generated(path: &str, wanted: &str) {
 #[test]
 fn invalid_files_are_answered_with_every_mistake() {
     let cases = cases("invalid");
-    assert!(cases.len() >= 30);
-    for (name, folder) in cases {
-        let LoadError::Invalid(report) = config::load(&folder).expect_err(&name) else {
-            panic!("{name} is not invalid")
-        };
+    assert!(cases.folders.len() >= 30);
+    for (name, folder) in &cases.folders {
+        let LoadError::Invalid(report) = config::load(folder).expect_err(name) else { panic!("{name} is not invalid") };
         snapshots().bind(|| insta::assert_snapshot!(format!("invalid-{name}"), report.render(false)));
     }
 }
 
 #[test]
 fn valid_files_are_resolved_for_each_environment() {
-    for (name, folder) in cases("valid") {
-        let loaded = config::load(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for (name, folder) in &cases("valid").folders {
+        let loaded = config::load(folder).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut settings = snapshots();
-        settings.add_filter(&regex_of(&folder), "FOLDER");
+        settings.add_filter(&regex_of(folder), "FOLDER");
         settings.bind(|| insta::assert_snapshot!(format!("valid-{name}"), summary(&loaded)));
     }
 }
@@ -113,8 +131,8 @@ fn described(project: &ResolvedProject, environment: &Environment) -> String {
 fn the_universal_chart_accepts_the_values_of_valid_files() {
     let schema = fs::read_to_string(repository().join("charts/service/values.schema.json")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
-    for (name, folder) in cases("valid") {
-        let loaded = config::load(&folder).unwrap();
+    for (name, folder) in &cases("valid").folders {
+        let loaded = config::load(folder).unwrap();
         for environment in loaded.workspace.environments.values() {
             for mut project in domain::resolve(&loaded.workspace, environment) {
                 if project.is_on_universal_chart() {
@@ -152,8 +170,8 @@ fn the_documentation_has_every_key() {
 #[test]
 fn the_schema_accepts_what_cmdr_accepts() {
     let validator = jsonschema::validator_for(&schema::schema()).unwrap();
-    for (name, folder) in cases("valid") {
-        let errors: Vec<String> = validator.iter_errors(&yaml(&folder)).map(|error| error.to_string()).collect();
+    for (name, folder) in &cases("valid").folders {
+        let errors: Vec<String> = validator.iter_errors(&yaml(folder)).map(|error| error.to_string()).collect();
         assert_eq!(errors, Vec::<String>::new(), "{name}");
     }
 }
@@ -191,9 +209,9 @@ const BEYOND_THE_SCHEMA: [&str; 26] = [
 #[test]
 fn the_schema_refuses_the_mistakes_it_can_express() {
     let validator = jsonschema::validator_for(&schema::schema()).unwrap();
-    for (name, folder) in cases("invalid") {
+    for (name, folder) in &cases("invalid").folders {
         if !BEYOND_THE_SCHEMA.contains(&name.as_str()) {
-            assert!(!validator.is_valid(&yaml(&folder)), "{name} is accepted");
+            assert!(!validator.is_valid(&yaml(folder)), "{name} is accepted");
         }
     }
 }

@@ -105,6 +105,11 @@ fn find_root(start: &Path) -> Option<PathBuf> {
 /// Whether a file has a key that no included file has. Its lines are asked, since it may be no valid YAML.
 fn names_workspace(path: &Path) -> bool {
     let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    if text.trim_start().starts_with('{') {
+        // JSON, or YAML in its manner: the lines do not tell whose keys they have.
+        let whole: serde_yaml::Value = serde_yaml::from_str(&text).unwrap_or_default();
+        return whole.get("version").is_some() || whole.get("name").is_some();
+    }
     text.lines().any(|line| line.starts_with("version:") || line.starts_with("name:"))
 }
 

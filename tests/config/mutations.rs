@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_millis(100);
 #[test]
 fn damaged_files_are_answered_quickly_and_never_with_a_panic() {
     let texts: Vec<Vec<u8>> =
-        super::cases("valid").iter().map(|(_, folder)| fs::read(folder.join(config::FILE)).unwrap()).collect();
+        super::cases("valid").folders.iter().map(|(_, folder)| fs::read(folder.join(config::FILE)).unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
     let (mut slowest, mut invalid) = ((Duration::ZERO, 0), 0);
     for seed in 0..MUTATIONS {
