@@ -52,7 +52,7 @@ impl KindError {
             Self::NotFound | Self::TooOld(_) | Self::UnknownVersion(_) => {
                 Diagnosis::new(self.to_string()).remedy(format!("install kind {OLDEST} or later"))
             }
-            other => Diagnosis::new(other.to_string()),
+            Self::Process(error) => Diagnosis::new(error.to_string()),
         }
     }
 }

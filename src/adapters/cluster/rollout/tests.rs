@@ -165,6 +165,7 @@ fn what_was_before_is_not_taken_for_what_is_meant() {
 }
 
 /// A pod of one container that nobody probes, `ran` seconds after its start.
+#[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
 fn unprobed(ran: i64, status: Value) -> Arc<Pod> {
     let start = Timestamp::now() - k8s_openapi::jiff::SignedDuration::from_secs(ran);
     let running = json!({"ready": true, "state": {"running": {"startedAt": start.to_string()}}});
