@@ -65,6 +65,7 @@ pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> 
             revision: release.revision,
             status: release.status,
             labels: release.labels,
+            values: release.values,
             missing: gone,
             failed_jobs,
             ready,

@@ -1,5 +1,7 @@
 //! Helm values: JSON trees that are merged, last wins.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 /// A tree of Helm values. Keys are sorted, so equal values have equal text.
@@ -24,6 +26,43 @@ pub fn merged<'a>(layers: impl IntoIterator<Item = &'a Values>) -> Values {
         merge(&mut result, layer);
     }
     result
+}
+
+/// The keys whose values differ between two trees, as `--set` writes them. A key that is `null` counts as not there, and
+/// numbers are what they count: Helm keeps `1` as `1.0`.
+pub fn differing_keys(one: &Values, other: &Values) -> Vec<String> {
+    let mut keys = Vec::new();
+    note_differences(one, other, "", &mut keys);
+    keys
+}
+
+fn note_differences(one: &Values, other: &Values, above: &str, keys: &mut Vec<String>) {
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    for name in names {
+        let key = format!("{above}{}", name.replace('.', "\\."));
+        let value = |values: &'_ Values| values.get(name).cloned().unwrap_or_default();
+        match (value(one), value(other)) {
+            (Value::Object(one), Value::Object(other)) => {
+                note_differences(&one, &other, &format!("{key}."), keys);
+            }
+            (Value::Object(map), Value::Null) | (Value::Null, Value::Object(map)) => {
+                note_differences(&map, &Values::new(), &format!("{key}."), keys);
+            }
+            (one, other) if !is_same(&one, &other) => keys.push(key),
+            _ => (),
+        }
+    }
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => differing_keys(one, other).is_empty(),
+        _ => one == other,
+    }
 }
 
 /// Why `--set` cannot be done.
@@ -109,6 +148,20 @@ mod tests {
         let over = values(&json!({"env": {"B": "3", "C": null}, "ports": 1, "args": [3]}));
         let expected = json!({"env": {"A": "1", "B": "3", "C": null}, "ports": 1, "args": [3]});
         assert_eq!(Value::Object(merged([&base, &over])), expected);
+    }
+
+    #[test]
+    fn differences_are_named_by_their_keys() {
+        let one = values(&json!({
+            "env": {"A": "1", "B": {"secret": "x"}}, "replicas": 1, "args": [1, {"a": 1}], "old": true, "none": null,
+            "labels": {"example.com/team": "a"}, "empty": {},
+        }));
+        let other = values(&json!({
+            "env": {"A": "2", "B": {"secret": "x"}, "C": "3"}, "replicas": 1.0, "args": [1.0, {"a": 1}],
+            "labels": {"example.com/team": "b"},
+        }));
+        assert_eq!(differing_keys(&one, &other), ["env.A", "env.C", "labels.example\\.com/team", "old"]);
+        assert!(differing_keys(&one, &one).is_empty());
     }
 
     #[test]

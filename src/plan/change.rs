@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::ReleaseSpec;
-use crate::domain::{Diagnosis, labels};
+use crate::domain::{Diagnosis, Values, labels, values::differing_keys};
+
+/// How many keys of values a reason names.
+const KEYS_TOLD: usize = 3;
 
 /// A Helm release as it is found in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +16,8 @@ pub struct ObservedRelease {
     pub status: String,
     /// The release's labels, Helm's own among them.
     pub labels: BTreeMap<String, String>,
+    /// The values that were given to Helm.
+    pub values: Values,
     /// Objects that Helm rendered and that are gone: `Deployment/shop`.
     pub missing: Vec<String>,
     /// Jobs that have used up their tries.
@@ -101,13 +106,21 @@ fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
     if let Some((found, wanted)) = differs(labels::VERSION, &spec.version) {
         return format!("version {found} -> {wanted}");
     }
-    "values differ".to_owned()
+    let keys = differing_keys(&release.values, &spec.values);
+    match keys.as_slice() {
+        [] => "the chart's files differ".to_owned(),
+        told if told.len() <= KEYS_TOLD => format!("values differ: {}", told.join(", ")),
+        told => {
+            format!("values differ: {} and {} more", told[..KEYS_TOLD].join(", "), told.len() - KEYS_TOLD)
+        }
+    }
 }
 
 #[cfg(test)]
 pub mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::domain::Values;
 
     pub fn spec(name: &str) -> ReleaseSpec {
         ReleaseSpec {
@@ -137,6 +150,7 @@ pub mod tests {
             revision: 3,
             status: "deployed".to_owned(),
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            values: Values::new(),
             missing: Vec::new(),
             failed_jobs: Vec::new(),
             ready: true,
@@ -168,7 +182,14 @@ pub mod tests {
         };
         assert_eq!(reason(wanted("r2", "service-1.1.0", "1")), "chart service-1.0.0 -> service-1.1.0");
         assert_eq!(reason(wanted("r2", "service-1.0.0", "2")), "version 1 -> 2");
-        assert_eq!(reason(wanted("r2", "service-1.0.0", "1")), "values differ");
+        assert_eq!(reason(wanted("r2", "service-1.0.0", "1")), "the chart's files differ");
+        let with = |values: serde_json::Value| ReleaseSpec {
+            values: values.as_object().cloned().unwrap_or_default(),
+            ..wanted("r2", "service-1.0.0", "1")
+        };
+        assert_eq!(reason(with(json!({"env": {"A": "1"}}))), "values differ: env.A");
+        let many = with(json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));
+        assert_eq!(reason(many), "values differ: a, b, c and 2 more");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{Cluster, ClusterError, Object, parse_manifest};
+use crate::domain::Values;
 
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct StoredRelease {
     pub labels: BTreeMap<String, String>,
     /// The objects of the newest deployed revision; empty when none is deployed.
     pub objects: Vec<Object>,
+    /// The values of that revision, without the chart's own.
+    pub values: Values,
 }
 
 impl Cluster {
@@ -53,7 +56,12 @@ impl Cluster {
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = (namespace.clone(), labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                release.objects = objects(secret, &namespace)?;
+                let mut payload = payload(secret)?;
+                release.objects =
+                    parse_manifest(payload.get("manifest").and_then(Value::as_str).unwrap_or_default(), &namespace)?;
+                if let Some(Value::Object(values)) = payload.get_mut("config").map(Value::take) {
+                    release.values = values;
+                }
             }
         }
         Ok(newest.into_values().collect())
@@ -91,12 +99,8 @@ fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
         status: labels.get("status")?.clone(),
         labels,
         objects: Vec::new(),
+        values: Values::new(),
     })
-}
-
-fn objects(secret: &Secret, namespace: &str) -> Result<Vec<Object>, ClusterError> {
-    let payload = payload(secret)?;
-    parse_manifest(payload.get("manifest").and_then(Value::as_str).unwrap_or_default(), namespace)
 }
 
 fn payload(secret: &Secret) -> Result<Value, ClusterError> {
