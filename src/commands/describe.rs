@@ -213,9 +213,10 @@ fn check_all_values(
 ) -> Result<(), CommandError> {
     let mut diagnostics = Vec::new();
     for project in &selection.projects {
-        if let Some(schema) = &charts[&project.chart].schema {
-            let found =
-                check_values(&session.loaded.sources, &session.environment, &project.name, &project.values, schema);
+        let chart = &charts[&project.chart];
+        if let Some(schema) = &chart.schema {
+            let merged = values::merged([&chart.values, &project.values]);
+            let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
             diagnostics.extend(found);
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Helm, HelmError, ProcessError};
-use crate::domain::{Chart, ChartSource, digest::sha256, mirror::ChartMirror};
+use crate::domain::{Chart, ChartSource, Values, digest::sha256, mirror::ChartMirror};
 
 /// The universal chart, which cmdr carries in itself.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
@@ -29,6 +29,8 @@ pub struct FetchedChart {
     pub digest: String,
     /// `values.schema.json`, when the chart has one.
     pub schema: Option<serde_json::Value>,
+    /// `values.yaml`: what lies beneath all that a project says.
+    pub values: Values,
 }
 
 impl FetchedChart {
@@ -224,7 +226,7 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
         let path = entry.path().map_err(broken)?.into_owned();
         // Archives hold one folder, named as the chart; files of subcharts lie deeper.
         let inner: PathBuf = path.components().skip(1).collect();
-        if ["Chart.yaml", "values.schema.json"].iter().any(|wanted| inner == Path::new(wanted)) {
+        if ["Chart.yaml", "values.yaml", "values.schema.json"].iter().any(|wanted| inner == Path::new(wanted)) {
             let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(broken)?;
             files.insert(inner.to_string_lossy().into_owned(), content);
@@ -243,6 +245,8 @@ fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> R
         }
         None => None,
     };
+    let values = files.get("values.yaml").map(|text| serde_yaml::from_slice::<Option<Values>>(text));
+    let values = values.transpose().map_err(|error| wrong(format!("values.yaml: {error}")))?;
     let app_version = metadata.app_version.map(|version| match version {
         serde_yaml::Value::String(text) => text,
         other => serde_yaml::to_string(&other).unwrap_or_default().trim().to_owned(),
@@ -254,6 +258,7 @@ fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> R
         app_version,
         digest,
         schema,
+        values: values.flatten().unwrap_or_default(),
     })
 }
 
@@ -270,6 +275,7 @@ mod tests {
         assert_eq!((first.name.as_str(), &first.path), ("service", &again.path));
         assert_eq!(first.digest, again.digest);
         assert!(first.schema.is_some());
+        assert!(first.values.contains_key("kind"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
