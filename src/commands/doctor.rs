@@ -1,6 +1,6 @@
 //! `cmdr doctor`: this machine, checked, each finding with its remedy.
 
-use std::ffi::OsStr;
+use std::{collections::BTreeMap, ffi::OsStr};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,9 +9,15 @@ use super::{
     session::{Session, docker_lookup},
 };
 use crate::{
-    adapters::{docker::Docker, host},
+    adapters::{
+        docker::{Docker, DockerError},
+        host,
+    },
     cli::{Output, UpOptions},
-    domain::preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
+    domain::{
+        ports::PortState,
+        preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
+    },
     error::{CommandError, ErrorKind},
     settings::Settings,
     ui::{self, style::Style},
@@ -35,24 +41,19 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
     let docker = Docker::connect(&docker_lookup(&settings)).await;
     let engine = match &docker {
         Ok(docker) => docker.info().await,
-        Err(_) => Err(crate::adapters::docker::DockerError::NotFound { tried: Vec::new() }),
+        Err(_) => Err(DockerError::NotFound { tried: Vec::new() }),
     };
-    let absent = |error: &crate::adapters::docker::DockerError| EngineAbsent {
-        why: error.to_string(),
-        remedy: error.hint().unwrap_or_default(),
-    };
+    let absent =
+        |error: &DockerError| EngineAbsent { why: error.to_string(), remedy: error.hint().unwrap_or_default() };
     let free_disk_bytes = match (&docker, &engine) {
         (Ok(docker), Ok(engine)) => docker.free_disk_bytes(engine),
         _ => None,
     };
     let rootless = engine.as_ref().is_ok_and(|engine| engine.rootless);
-    let own_ports = own_ports(&docker).await;
-    let state = |port| {
-        if own_ports.contains(&port) { crate::domain::ports::PortState::Free } else { host::port_state(port, rootless) }
-    };
     let programs = host::Programs { docker: OsStr::new("docker"), kind: OsStr::new("kind"), helm: OsStr::new("helm") };
     let tools = host::tools(programs, &cancel).await;
     let session = Session::open(settings, cancel).ok();
+    let held = Held::by(&docker, session.as_ref()).await;
     Facts {
         engine: match (&docker, engine) {
             (Err(error), _) => Err(absent(error)),
@@ -62,7 +63,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
         requested: session.as_ref().map(requested).unwrap_or_default(),
         free_disk_bytes,
         inotify: host::inotify(),
-        ports: ports_to_probe().map(|port| (port, state(port))).to_vec(),
+        ports: ports_to_probe().map(|port| (port, held.state(port, rootless))).to_vec(),
         resolver: host::resolver().await,
         tools,
         kubernetes: session.and_then(|session| session.environment.kubernetes),
@@ -70,11 +71,30 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
     }
 }
 
-/// Ports that cmdr's own clusters hold: they are where they belong.
-async fn own_ports(docker: &Result<Docker, crate::adapters::docker::DockerError>) -> Vec<u16> {
-    let Ok(docker) = docker else { return Vec::new() };
-    let nodes = docker.node_containers().await.unwrap_or_default();
-    nodes.iter().flat_map(|node| node.published.values().map(|published| published.port)).collect()
+/// Ports that containers hold.
+#[derive(Default)]
+struct Held {
+    own: Vec<u16>,
+    others: BTreeMap<u16, String>,
+}
+
+impl Held {
+    async fn by(docker: &Result<Docker, DockerError>, session: Option<&Session>) -> Self {
+        let Ok(docker) = docker else { return Self::default() };
+        let nodes = docker.node_containers().await.unwrap_or_default();
+        let is_own = |cluster: &str| session.is_some_and(|session| session.workspace().as_str() == cluster);
+        let own = nodes.iter().filter(|node| is_own(&node.cluster));
+        let own = own.flat_map(|node| node.published.values().map(|published| published.port)).collect();
+        Self { own, others: docker.port_holders().await.unwrap_or_default() }
+    }
+
+    fn state(&self, port: u16, rootless: bool) -> PortState {
+        match self.others.get(&port) {
+            _ if self.own.contains(&port) => PortState::Own,
+            Some(holder) => PortState::Taken { by: Some(holder.clone()) },
+            None => host::port_state(port, rootless),
+        }
+    }
 }
 
 /// What all projects ask for together; a workspace with mistakes asks for nothing yet.

@@ -25,14 +25,27 @@ use crate::{
 /// Bytes that a cluster with its images needs on the engine's disk.
 const LEAST_DISK: u64 = 5_000_000_000;
 
-/// An environment that has been looked at, and what leads to what it should be.
+/// An environment that has been looked at.
 pub(super) struct Prepared {
     pub helm: Helm,
     pub access: Option<LocalAccess>,
     pub local: Option<LocalCluster>,
     pub described: Described,
     pub sight: Sight,
-    pub plan: Plan,
+}
+
+impl Prepared {
+    /// What leads to what the environment should be.
+    ///
+    /// # Errors
+    /// All releases that somebody else manages.
+    fn plan(&self) -> Result<Plan, CommandError> {
+        plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
+            kind: ErrorKind::Failed,
+            diagnoses,
+            report: None,
+        })
+    }
 }
 
 /// # Errors
@@ -42,8 +55,9 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     let mut held: Option<Lock> = None;
     loop {
         let prepared = prepare(session, options, recreate).await?;
+        let plan = prepared.plan()?;
         if session.settings.dry_run {
-            show_plan(session, &prepared);
+            show_plan(session, &prepared, &plan);
             return Ok(());
         }
         if let Some(access) = &prepared.access
@@ -54,7 +68,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
             continue;
         }
         recreate = false;
-        let Prepared { helm, local, plan, .. } = prepared;
+        let Prepared { helm, local, .. } = prepared;
         let runner = Arc::new(session.runner(helm, local).await?);
         let urls = session.execute("up", &plan, runner).await?;
         if !plan.preliminary {
@@ -68,12 +82,13 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 /// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let prepared = prepare(session, &options.up, options.up.recreate).await?;
-    show_plan(session, &prepared);
-    let differs = prepared.plan.changes().next().is_some();
+    let plan = prepared.plan()?;
+    show_plan(session, &prepared, &plan);
+    let differs = plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
 }
 
-/// Looks at everything and plans; touches nothing.
+/// Looks at everything; touches nothing.
 pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
     let selection = Selection::choose(session, options)?;
     let helm = session.helm().await?;
@@ -92,12 +107,7 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
         }
         cluster => Sight { observed: Observed { cluster, ..Observed::default() }, ..Sight::default() },
     };
-    let plan = plan_up(&described, &sight.observed).map_err(|diagnoses| CommandError {
-        kind: ErrorKind::Failed,
-        diagnoses,
-        report: None,
-    })?;
-    Ok(Prepared { helm, access, local, described, sight, plan })
+    Ok(Prepared { helm, access, local, described, sight })
 }
 
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
@@ -225,10 +235,10 @@ fn show_urls(session: &Session, urls: &[String]) {
     ui::print(&lines);
 }
 
-fn show_plan(session: &Session, prepared: &Prepared) {
+fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
     match session.settings.output {
-        crate::cli::Output::Json => ui::print(&format!("{}\n", as_json(prepared))),
-        crate::cli::Output::Text => ui::print(&told(&prepared.plan)),
+        crate::cli::Output::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
+        crate::cli::Output::Text => ui::print(&told(plan)),
     }
 }
 
@@ -252,8 +262,7 @@ fn told(plan: &Plan) -> String {
 }
 
 /// The plan for programs, with every release as it is described.
-fn as_json(prepared: &Prepared) -> serde_json::Value {
-    let plan = &prepared.plan;
+fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
     let steps: Vec<serde_json::Value> = plan
         .changes()
         .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))

@@ -20,6 +20,8 @@ pub struct Pair {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortState {
     Free,
+    /// The workspace's own cluster publishes it.
+    Own,
     /// Somebody listens; `by` names the program or the cluster, when that can be told.
     Taken {
         by: Option<String>,
@@ -78,6 +80,7 @@ impl PortState {
 fn because(state: &PortState) -> String {
     match state {
         PortState::Free => "free".to_owned(),
+        PortState::Own => "this workspace's own".to_owned(),
         PortState::Taken { by: Some(holder) } => format!("taken by {holder}"),
         PortState::Taken { by: None } => "taken by another program".to_owned(),
         PortState::Forbidden => "forbidden to this Docker engine, which runs without root".to_owned(),

@@ -185,6 +185,9 @@ fn port_finding(port: u16, state: &PortState) -> Finding {
     const CHECK: &str = "ports";
     let (what, remedy) = match state {
         PortState::Free => return Finding::ok(CHECK, format!("port {port} on 127.0.0.1 is free")),
+        PortState::Own => {
+            return Finding::ok(CHECK, format!("port {port} on 127.0.0.1 leads to this workspace's cluster"));
+        }
         PortState::Taken { by } => {
             let holder = by.as_deref().unwrap_or("another program");
             (format!("port {port} on 127.0.0.1 is taken by {holder}"), "end that program before the cluster is made")

@@ -118,6 +118,7 @@ fn tools_have_minimums_and_one_version_is_broken() {
 
 #[test]
 fn ports_and_resolver_warn() {
+    assert_eq!(problems(|facts| facts.ports = vec![(80, PortState::Own), (443, PortState::Own)]), "");
     let taken = PortState::Taken { by: Some("nginx".to_owned()) };
     let text = problems(|facts| facts.ports = vec![(80, taken), (443, PortState::Forbidden)]);
     assert!(text.starts_with("ports warning: port 80 on 127.0.0.1 is taken by nginx"), "{text}");
