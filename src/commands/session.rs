@@ -21,7 +21,7 @@ use crate::{
         lock::{Lock, LockError},
         user_configuration,
     },
-    config::{self, LoadError, Loaded},
+    config::{self, LoadError, Loaded, Report},
     domain::{
         Diagnosis, Environment, Name,
         mirror::{ChartMirror, ImageMirror, Mirrors},
@@ -70,6 +70,9 @@ impl Session {
         let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
         let environment = find_environment(&loaded, &settings.environment)?;
         let user = user_configuration(&settings)?;
+        if !loaded.warnings.is_empty() && !settings.quiet {
+            ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
+        }
         Ok(Self { settings, loaded, environment, user, cancel, noted: Mutex::default() })
     }
 
