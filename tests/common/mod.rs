@@ -4,7 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fs,
     io::{Read, Write},
@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Longer than anything takes that still works.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The variables that a run gets from the tests' own environment, where they are set.
 const PASSED_ON: [&str; 6] =
     ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
@@ -171,6 +171,8 @@ pub struct TestWorkspace {
     folder: TempDir,
     cmdr: PathBuf,
     environment: BTreeMap<String, String>,
+    transcript: RefCell<Vec<String>>,
+    peak_kb: Cell<u64>,
 }
 
 impl TestWorkspace {
@@ -184,7 +186,9 @@ impl TestWorkspace {
         let cmdr = folder.path().join("cmdr");
         fs::copy(env!("CARGO_BIN_EXE_cmdr"), &cmdr).expect("cmdr can be copied");
         let name = format!("{name}-{}", std::process::id());
-        let workspace = Self { environment: environment(folder.path()), name, folder, cmdr };
+        let environment = environment(folder.path());
+        let (transcript, peak_kb) = (RefCell::default(), Cell::default());
+        let workspace = Self { name, folder, cmdr, environment, transcript, peak_kb };
         workspace.write_projects(projects);
         workspace
     }
@@ -240,7 +244,19 @@ impl TestWorkspace {
     pub fn run(&self, args: &[&str]) -> Output {
         let output = self.start(args).wait(PATIENCE);
         tell(&format!("  exit code {} after {:.1} s", output.code, output.seconds));
+        self.transcript.borrow_mut().push(output.said());
+        self.peak_kb.set(self.peak_kb.get().max(output.peak_kb));
         output
+    }
+
+    /// All that cmdr has said here so far, run by run.
+    pub fn transcript(&self) -> Vec<String> {
+        self.transcript.borrow().clone()
+    }
+
+    /// The most memory that any run of cmdr took here, in kB.
+    pub fn peak_kb(&self) -> u64 {
+        self.peak_kb.get()
     }
 
     /// Runs another program to its end, which must be a good one, and gives what it printed.
@@ -301,7 +317,7 @@ impl Drop for TestWorkspace {
     fn drop(&mut self) {
         tell("cmdr down --yes (clearing up)");
         let down = Running::start(self.command(&self.cmdr).args(["down", "--yes"]));
-        let down = catch_unwind(AssertUnwindSafe(|| down.wait(Duration::from_mins(1))));
+        let down = catch_unwind(AssertUnwindSafe(|| down.wait(Duration::from_secs(60))));
         if !down.is_ok_and(|output| output.code == 0) {
             tell(&format!("cmdr down did not work: kind delete cluster --name {}", self.name));
             let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
@@ -384,7 +400,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_mins(2), "waited two minutes for {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "waited two minutes for {what}");
         thread::sleep(Duration::from_millis(100));
     }
 }
