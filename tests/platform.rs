@@ -56,7 +56,7 @@ projects:
   worker:
     image: docker.io/library/redis:7.0
     values:
-      command: [sh, -c, "while sleep 1; do cat /etc/worker/greeting; done"]
+      command: [sh, -c, "while sleep 1; do cat /etc/worker/greeting; echo; done"]
       files: {/etc/worker/greeting: first}
       grace: 1
   cache:
@@ -432,6 +432,9 @@ impl Walk {
     }
 
     fn restart_gives_new_pods(&self) {
+        self.touches_nothing(|| {
+            self.workspace.run(&["restart", "worker", "--dry-run"]).expect(0).expect_said("restart worker");
+        });
         let (revisions, own, others) = (self.revisions(), self.pods_of("worker"), self.pods_except("worker"));
         self.workspace.run(&["restart", "worker"]).expect(0);
         assert_eq!(self.revisions(), revisions);
@@ -510,6 +513,9 @@ impl Walk {
         fs::write(workspace.root().join("projects.yaml"), format!("{before}  catalog:\n{after}")).unwrap();
         let status = workspace.run(&["status", "--exit-code"]).expect(3).said();
         assert!(status.contains("cache") && status.contains("--prune"), "{status}");
+        self.touches_nothing(|| {
+            workspace.run(&["status", "--prune", "--dry-run"]).expect(0).expect_said("would remove: cache");
+        });
         workspace.run(&["status", "--prune", "--yes"]).expect(0);
         let names: BTreeSet<String> = self.revisions().into_keys().collect();
         assert!(!names.contains(&format!("{}/cache", workspace.name)), "{names:?}");
@@ -573,6 +579,8 @@ impl Walk {
 
     fn sleep_and_wake(&self) {
         self.sql("insert into orders default values");
+        self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would put the cluster");
+        assert_eq!(self.workspace.ask("front", "/readyz").map(|answer| answer.status), Ok(200));
         for (stop, state) in [(&["stop"][..], "exited"), (&["stop", "--warm"][..], "paused")] {
             self.workspace.run(stop).expect(0);
             let node = format!("{}-control-plane", self.workspace.name);

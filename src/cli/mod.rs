@@ -28,7 +28,7 @@ pub struct GlobalOptions {
     #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
     pub environment: String,
     /// How to tell what happens: text, or JSON with one event a line
-    #[arg(short, long, value_enum, default_value_t, global = true)]
+    #[arg(short, long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
     pub output: Output,
     /// Show what would be done, and do nothing
     #[arg(long, global = true)]

@@ -134,7 +134,8 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
             row.name.clone(),
             row.wanted.clone(),
             row.running.clone().unwrap_or_else(|| "-".to_owned()),
-            format!("{}/{}", row.ready, row.of),
+            // A CronJob has no pods of its own.
+            if row.of == 0 { "-".to_owned() } else { format!("{}/{}", row.ready, row.of) },
             row.state.clone(),
             row.urls.join(" "),
         ]
@@ -147,7 +148,12 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
 }
 
 async fn prune(session: &Session, orphans: &[(String, String)]) -> Result<(), CommandError> {
-    if orphans.is_empty() || session.settings.dry_run {
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    if session.settings.dry_run {
+        let names: Vec<&str> = orphans.iter().map(|(_, name)| name.as_str()).collect();
+        session.note(&format!("would remove: {}", names.join(", ")));
         return Ok(());
     }
     let mut plan = Plan::default();

@@ -134,7 +134,7 @@ impl Planner<'_> {
             release.namespace == namespace.name && !matches!(self.change(release), Change::Unchanged | Change::Await)
         };
         let releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
-        (!namespace.registries.is_empty() && releases.into_iter().any(deploys)).then_some("credentials may be newer")
+        (!namespace.registries.is_empty() && releases.into_iter().any(deploys)).then_some("pull secrets are renewed")
     }
 
     fn platform(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>) -> BTreeMap<String, StepId> {

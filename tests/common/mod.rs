@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Longer than anything takes that still works.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// The variables that a run gets from the tests' own environment, where they are set.
 const PASSED_ON: [&str; 6] =
     ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
@@ -317,7 +317,7 @@ impl Drop for TestWorkspace {
     fn drop(&mut self) {
         tell("cmdr down --yes (clearing up)");
         let down = Running::start(self.command(&self.cmdr).args(["down", "--yes"]));
-        let down = catch_unwind(AssertUnwindSafe(|| down.wait(Duration::from_secs(60))));
+        let down = catch_unwind(AssertUnwindSafe(|| down.wait(Duration::from_mins(1))));
         if !down.is_ok_and(|output| output.code == 0) {
             tell(&format!("cmdr down did not work: kind delete cluster --name {}", self.name));
             let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
@@ -400,7 +400,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "waited two minutes for {what}");
+        assert!(start.elapsed() < Duration::from_mins(2), "waited two minutes for {what}");
         thread::sleep(Duration::from_millis(100));
     }
 }
