@@ -1,0 +1,174 @@
+//! The stages about what others made, what is secret, other clusters, and the end.
+
+use std::{collections::BTreeSet, fs, net::Ipv4Addr};
+
+use super::{
+    GUEST, MEMORY, NEIGHBOUR,
+    common::{TestWorkspace, rig, tell},
+    walk::{Walk, answer},
+    watchers::{Restore, Watch, credential_helper, payload, pool},
+};
+
+impl Walk {
+    pub fn foreign_releases_are_refused(&self) {
+        let workspace = &self.workspace;
+        let restore = Restore::of(workspace);
+        let file = fs::read_to_string(workspace.root().join("projects.yaml")).unwrap();
+        fs::write(workspace.root().join("projects.yaml"), format!("{file}{GUEST}")).unwrap();
+        let refused = |holder: &str| {
+            self.touches_nothing(|| {
+                let up = workspace.run(&["up"]).expect(1);
+                assert!(up.stderr.contains(&format!("is managed by {holder}")), "{}", up.stderr);
+                assert!(up.stderr.contains("'guest'") && up.stderr.contains("--adopt"), "{}", up.stderr);
+                workspace.run(&["status"]).expect(0).expect_said(&format!("managed by {holder}"));
+            });
+        };
+        let adopted = || {
+            workspace.run(&["up", "guest", "--adopt"]).expect(0);
+            let secrets = workspace.objects(&["get", "secrets", "--selector", "owner=helm,name=guest,status=deployed"]);
+            assert_eq!(secrets["items"][0]["metadata"]["labels"]["cmdr.dev/workspace"], workspace.name);
+        };
+        let manifests = workspace.root().join("guest.yaml");
+        fs::write(&manifests, workspace.run(&["render", "guest"]).expect(0).stdout).unwrap();
+        workspace.kubectl(&["apply", "--filename", &manifests.to_string_lossy()]);
+        fs::remove_file(manifests).unwrap();
+        refused("somebody who applied it by hand");
+        workspace.kubectl(&[
+            "annotate",
+            "deployment",
+            "guest",
+            "argocd.argoproj.io/tracking-id=guest:apps/Deployment:guest",
+        ]);
+        refused("Argo CD");
+        adopted();
+        // And a release that somebody made with helm.
+        workspace.kubectl(&["annotate", "deployment", "guest", "argocd.argoproj.io/tracking-id-"]);
+        workspace.helm(&["uninstall", "guest", "--namespace", &workspace.name, "--wait"]);
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/service");
+        let image = "image=ghcr.io/stefanprodan/podinfo:6.9.2";
+        let install =
+            ["install", "guest", chart, "--namespace", &workspace.name, "--set", image, "--set", "ports.http=9898"];
+        workspace.helm(&install);
+        refused("somebody who ran helm by hand");
+        adopted();
+        workspace.run(&["plan", "--exit-code"]).expect(0);
+        drop(restore);
+        let status = workspace.run(&["status", "--prune"]).expect(0);
+        assert!(status.stderr.contains("guest"), "{}", status.stderr);
+    }
+
+    pub fn orphans_are_pruned(&self) {
+        let workspace = &self.workspace;
+        let file = fs::read_to_string(workspace.root().join("projects.yaml")).unwrap();
+        let (before, rest) = file.split_once("  cache:\n").unwrap();
+        let (_, after) = rest.split_once("  catalog:\n").unwrap();
+        fs::write(workspace.root().join("projects.yaml"), format!("{before}  catalog:\n{after}")).unwrap();
+        let status = workspace.run(&["status", "--exit-code"]).expect(3).said();
+        assert!(status.contains("cache") && status.contains("--prune"), "{status}");
+        self.touches_nothing(|| {
+            workspace.run(&["status", "--prune", "--dry-run"]).expect(0).expect_said("would remove: cache");
+        });
+        workspace.run(&["status", "--prune", "--yes"]).expect(0);
+        let names: BTreeSet<String> = self.revisions().into_keys().collect();
+        assert!(!names.contains(&format!("{}/cache", workspace.name)), "{names:?}");
+        workspace.kubectl(&["get", "persistentvolumeclaim", "data-cache-0"]);
+        workspace.run(&["status", "--exit-code"]).expect(0);
+    }
+
+    pub fn secrets_stay_secret(&self) {
+        let password = self.password();
+        let watch = Watch::start(&password);
+        self.workspace.replace("greeting: second", "greeting: third");
+        self.up();
+        let (seen, leaks) = watch.end();
+        assert!(seen > 0, "no helm process was seen");
+        assert!(leaks.is_empty(), "in the arguments of {leaks:?}");
+        assert_eq!(self.password(), password, "it is made once");
+        self.workspace.run(&["render", "postgres"]).expect(0);
+        self.workspace.run(&["plan", "--output", "json"]).expect(0);
+        self.workspace.run(&["up", "--output", "json", "--verbose"]).expect(0);
+        for said in self.workspace.transcript() {
+            assert!(!said.contains(&password), "cmdr said it: {said}");
+        }
+        let secrets = self.workspace.objects(&["get", "secrets", "--all-namespaces", "--selector", "owner=helm"]);
+        let secrets = secrets["items"].as_array().unwrap();
+        assert!(secrets.len() > 10);
+        for secret in secrets {
+            let payload = payload(secret["data"]["release"].as_str().unwrap());
+            assert!(payload.contains("manifest"), "not a payload: {payload}");
+            assert!(!payload.contains(&password), "{}", secret["metadata"]["name"]);
+        }
+    }
+
+    pub fn two_clusters(&self) {
+        let mut neighbour =
+            TestWorkspace::new("neighbour", &NEIGHBOUR.replace("PRIVATE_IMAGE", &rig("RIG_PRIVATE_IMAGE")));
+        let asked = credential_helper(&mut neighbour);
+        let up = neighbour.run(&["up"]).expect(0);
+        assert!(asked.exists(), "the credential helper was asked");
+        let (port, own) = (neighbour.http_port(), self.workspace.http_port());
+        assert_ne!(port, own);
+        let note = format!("this cluster answers on port {port} (HTTP)");
+        assert!(port == 80 || up.stderr.contains(&note), "{}", up.stderr);
+        for url in up.stdout.lines().map(str::to_owned).chain(self.up().stdout.lines().map(str::to_owned)) {
+            assert_eq!(answer(&url), 200, "{url}");
+        }
+        let (one, other) = (pool(&self.workspace), pool(&neighbour));
+        assert!(one.1 < other.0 || other.1 < one.0, "{one:?} and {other:?}");
+
+        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        neighbour.replace("local: {}", &format!("local: {{ports: {{http: {free}}}}}"));
+        let stays = neighbour.run(&["up"]).expect(0);
+        assert!(stays.stderr.contains("only cmdr up --recreate changes that"), "{}", stays.stderr);
+        assert_eq!(neighbour.http_port(), port);
+        let again = neighbour.run(&["up", "--recreate"]).expect(0);
+        assert_eq!(neighbour.http_port(), free);
+        assert_eq!(answer(again.stdout.trim()), 200);
+
+        neighbour.run(&["down", "--yes"]).expect(0);
+        assert_eq!(self.workspace.ask("front", "/readyz").map(|answer| answer.status), Ok(200));
+    }
+
+    pub fn sleep_and_wake(&self) {
+        self.sql("insert into orders default values");
+        self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would put the cluster");
+        assert_eq!(self.workspace.ask("front", "/readyz").map(|answer| answer.status), Ok(200));
+        for (stop, state) in [(&["stop"][..], "exited"), (&["stop", "--warm"][..], "paused")] {
+            self.workspace.run(stop).expect(0);
+            let node = format!("{}-control-plane", self.workspace.name);
+            assert_eq!(self.workspace.tool("docker", &["inspect", "--format", "{{.State.Status}}", &node]), state);
+            self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("cmdr start wakes it");
+            self.workspace.run(&["plan", "--exit-code"]).expect(3).expect_said("start cluster");
+            let start = self.workspace.run(&["start"]).expect(0);
+            assert_eq!(start.stdout.lines().count(), 3, "{}", start.stdout);
+            for url in start.stdout.lines() {
+                assert_eq!(answer(url), 200, "{url}");
+            }
+            assert_eq!(self.sql("select count(*) from orders"), "1", "after {stop:?}");
+        }
+        self.workspace.run(&["plan", "--exit-code"]).expect(0);
+    }
+
+    pub fn down_leaves_nothing(&self) {
+        let node = format!("{}-control-plane", self.workspace.name);
+        let mounts = "{{range .Mounts}}{{if .Name}}{{.Name}} {{end}}{{end}}";
+        let volumes = self.workspace.tool("docker", &["inspect", "--format", mounts, &node]);
+        let volumes: Vec<&str> = volumes.split_whitespace().collect();
+        assert!(!volumes.is_empty());
+        self.workspace.run(&["down", "--yes"]).expect(0);
+        let left = self.workspace.tool("docker", &["ps", "--all", "--format", "{{.Names}}"]);
+        assert!(!left.contains(&self.workspace.name), "{left}");
+        let left = self.workspace.tool("docker", &["volume", "ls", "--quiet"]);
+        assert!(volumes.iter().all(|volume| !left.contains(volume)), "{volumes:?} in {left}");
+        self.workspace.run(&["down"]).expect(0).expect_said("there is no cluster");
+        self.workspace.run(&["stop"]).expect(1).expect_said("cmdr up makes it");
+        self.workspace.run(&["start"]).expect(1).expect_said("cmdr up makes it");
+    }
+
+    pub fn memory_stays_small(&self) {
+        let peak = self.workspace.peak_kb();
+        tell(&format!("at most {} MB", peak / 1024));
+        assert!(peak > 0 || !cfg!(target_os = "linux"), "no run was measured");
+        assert!(peak < MEMORY, "cmdr took {} MB", peak / 1024);
+    }
+}

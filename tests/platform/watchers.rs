@@ -1,0 +1,147 @@
+//! Watchers beside the walk: load, arguments of processes, files that are put back.
+
+use std::{
+    fs,
+    io::Read,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::json;
+
+use super::common::{TestWorkspace, request, rig};
+
+/// Puts projects.yaml back as it was, however a stage ends.
+pub struct Restore(std::path::PathBuf, String);
+
+impl Restore {
+    pub fn of(workspace: &TestWorkspace) -> Self {
+        let file = workspace.root().join("projects.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        Self(file, text)
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.0, &self.1);
+    }
+}
+
+/// Helm's payload of a release as JSON: base64 of Kubernetes, base64 of Helm, gzip.
+pub fn payload(data: &str) -> String {
+    let packed = BASE64.decode(BASE64.decode(data).unwrap()).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The first and the last address of a cluster's pool.
+pub fn pool(workspace: &TestWorkspace) -> (Ipv4Addr, Ipv4Addr) {
+    let pools = workspace.objects(&["get", "ipaddresspools", "--namespace", "metallb-system"]);
+    let range = pools["items"][0]["spec"]["addresses"][0].as_str().unwrap();
+    let (first, last) = range.split_once('-').unwrap();
+    (first.parse().unwrap(), last.parse().unwrap())
+}
+
+/// Gives the private registry's password by a program, as Docker Desktop does. The file appears when it was asked.
+pub fn credential_helper(workspace: &mut TestWorkspace) -> std::path::PathBuf {
+    let folder = workspace.docker_config();
+    let asked = folder.join("asked");
+    let answer = json!({"Username": rig("RIG_PRIVATE_USER"), "Secret": rig("RIG_PRIVATE_PASSWORD")});
+    let script = format!("#!/bin/sh\ncat >'{}'\necho '{answer}'\n", asked.display());
+    let helper = folder.join("docker-credential-walk");
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = json!({"credHelpers": {(rig("RIG_PRIVATE_REGISTRY")): "walk"}});
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let path = format!("{}:{}", folder.display(), workspace.variable("PATH"));
+    workspace.set_variable("PATH", &path);
+    asked
+}
+
+/// Requests without a pause, from two sides, until it is ended.
+pub struct Load {
+    end: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    threads: Vec<thread::JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    pub fn start(port: u16, host: &str) -> Self {
+        let (end, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let side = |_| {
+            let (end, answered, host) = (Arc::clone(&end), Arc::clone(&answered), host.to_owned());
+            thread::spawn(move || {
+                let mut failed = Vec::new();
+                while !end.load(Ordering::Relaxed) {
+                    match request(port, "GET", &host, "/", "") {
+                        Ok(answer) if answer.status == 200 => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                        Ok(answer) => failed.push(format!("{}: {}", answer.status, answer.body)),
+                        Err(error) => failed.push(error),
+                    }
+                    // Leaves the two processors of a small machine to the cluster.
+                    thread::sleep(std::time::Duration::from_millis(10));
+                }
+                failed
+            })
+        };
+        let threads = (0..2).map(side).collect();
+        Self { end, answered, threads }
+    }
+
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub fn end(self) -> (usize, Vec<String>) {
+        self.end.store(true, Ordering::Relaxed);
+        let failed = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        (self.answered.load(Ordering::Relaxed), failed)
+    }
+}
+
+/// Looks at the arguments of every process for a text that must not be there.
+pub struct Watch {
+    end: Arc<AtomicBool>,
+    thread: thread::JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Watch {
+    pub fn start(secret: &str) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let (ended, secret) = (Arc::clone(&end), secret.to_owned());
+        let thread = thread::spawn(move || {
+            let (mut helms, mut leaks) = (0, Vec::new());
+            while !ended.load(Ordering::Relaxed) {
+                for arguments in arguments_of_all() {
+                    helms += usize::from(arguments.split('\0').next().is_some_and(|program| program.ends_with("helm")));
+                    if arguments.contains(&secret) {
+                        leaks.push(arguments.replace('\0', " "));
+                    }
+                }
+                thread::sleep(std::time::Duration::from_millis(20));
+            }
+            (helms, leaks)
+        });
+        Self { end, thread }
+    }
+
+    pub fn end(self) -> (usize, Vec<String>) {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// The arguments of every process that can be seen, divided by NUL.
+pub fn arguments_of_all() -> Vec<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    arguments.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+}
