@@ -211,8 +211,7 @@ pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
     if let Some((_, reason)) = message.rsplit_once("unable to start container process: ") {
         return reason;
     }
-    if message.contains("pull")
-        && message.contains("rpc error")
+    if message.contains("failed to pull and unpack image")
         && let Some((_, reason)) = message.rsplit_once("\": ")
     {
         return reason;

@@ -165,8 +165,7 @@ fn what_was_before_is_not_taken_for_what_is_meant() {
 }
 
 /// A pod of one container that nobody probes, `ran` seconds after its start.
-#[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
-fn unprobed(ran: i64, status: Value) -> Arc<Pod> {
+fn unprobed(ran: i64, status: &Value) -> Arc<Pod> {
     let start = Timestamp::now() - k8s_openapi::jiff::SignedDuration::from_secs(ran);
     let running = json!({"ready": true, "state": {"running": {"startedAt": start.to_string()}}});
     let mut container = running;
@@ -179,7 +178,7 @@ fn unprobed(ran: i64, status: Value) -> Arc<Pod> {
 #[test]
 fn what_nobody_probes_must_run_for_a_while() {
     let is_complete = |ran: i64, status: Value| {
-        let snapshot = snapshot(deployment(2, 2), vec![unprobed(ran, status)]);
+        let snapshot = snapshot(deployment(2, 2), vec![unprobed(ran, &status)]);
         assess(&snapshot, &object("Deployment"), None).unwrap().is_complete
     };
     assert!(!is_complete(0, json!({})));
@@ -194,7 +193,7 @@ fn what_nobody_probes_must_run_for_a_while() {
 #[test]
 fn a_crash_is_a_problem_until_what_runs_again_has_settled() {
     let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}});
-    let told = |ran| first_problem(vec![unprobed(ran, again.clone())]);
+    let told = |ran| first_problem(vec![unprobed(ran, &again)]);
     assert_eq!(told(1).unwrap().0, "the container exits: exit code 3");
     assert_eq!(told(7), None);
 }
@@ -204,6 +203,9 @@ fn wrapped_messages_are_told_by_their_core() {
     let pull = "Failed to pull image \"a/b:1\": rpc error: code = NotFound desc = failed to pull and unpack image \
                 \"a/b:1\": failed to resolve reference \"a/b:1\": a/b:1: not found";
     assert_eq!(essence(pull), "a/b:1: not found");
+    let trust =
+        "failed to pull and unpack image \"a/b:1\": failed to do request: Head \"https://a/v2/b\": tls: unknown";
+    assert_eq!(essence(trust), "tls: unknown");
     let start = "failed to create containerd task: OCI runtime create failed: unable to start container process: \
                  exec: \"x\": executable file not found in $PATH";
     assert_eq!(essence(start), "exec: \"x\": executable file not found in $PATH");
