@@ -233,10 +233,17 @@ impl TestWorkspace {
         command
     }
 
+    /// cmdr, not yet started.
+    pub fn cmdr(&self, args: &[&str]) -> Command {
+        let mut command = self.command(&self.cmdr);
+        command.args(args);
+        command
+    }
+
     /// Starts cmdr.
     pub fn start(&self, args: &[&str]) -> Running {
         tell(&format!("cmdr {}", args.join(" ")));
-        Running::start(self.command(&self.cmdr).args(args))
+        Running::start(&mut self.cmdr(args))
     }
 
     /// Runs cmdr to its end.

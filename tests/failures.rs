@@ -1,0 +1,490 @@
+//! What goes wrong on a real cluster, told in time and by its cause; what is interrupted, gone on with.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use common::{Output, Running, Stages, TestWorkspace, tell, until};
+use serde_json::Value;
+
+/// Guards against what hangs; nothing here takes a tenth of it.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Every project is broken in its own way, but for those that are said to be well.
+const BROKEN: &str = r#"
+defaults: {values: {command: [sleep, infinity], grace: 1, drain: 0}}
+projects:
+  healthy:
+    image: ghcr.io/stefanprodan/podinfo:6.9.2
+    host: healthy
+    values: {command: null, ports: {http: 9898}}
+  with-sidecar:
+    image: docker.io/library/redis:7.0
+    values: {sidecars: {beside: {command: [sleep, infinity]}}}
+  slow:
+    image: docker.io/library/redis:7.0
+    values:
+      volumes: {state: {path: /state, temporary: true}}
+      command: [sh, -c]
+      args: ["test -f /state/t || date +%s >/state/t; test $(($(date +%s) - $(cat /state/t))) -gt 14 || { echo no database yet; exit 1; }; sleep infinity"]
+  no-image:
+    image: docker.io/library/no-such-image:1.0
+  no-secret:
+    image: docker.io/library/redis:7.0
+    values: {env: {PASSWORD: {secret: vault, key: password}}}
+  exits:
+    image: docker.io/library/redis:7.0
+    values: {command: [sh, -c, "echo the licence has expired; exit 3"]}
+  deaf:
+    image: docker.io/library/redis:7.0
+    timeout: 20s
+    values: {ports: {redis: 6379}, command: [sh, -c, "echo I listen to nobody; sleep infinity"]}
+  initial:
+    image: docker.io/library/redis:7.0
+    values: {initContainers: {prepare: {command: [sh, -c, "echo cannot prepare; exit 4"]}}}
+  sidecar:
+    image: docker.io/library/redis:7.0
+    values: {sidecars: {beside: {command: [sh, -c, "echo the sidecar gives up; exit 5"]}}}
+  job:
+    image: docker.io/library/redis:7.0
+    values: {kind: Job, command: [sh, -c, "echo no such table; exit 6"]}
+  too-large:
+    image: docker.io/library/redis:7.0
+    values: {resources: {requests: {memory: 900Gi}}}
+  needs-broken:
+    image: docker.io/library/redis:7.0
+    needs: [exits]
+  needs-dependent:
+    image: docker.io/library/redis:7.0
+    needs: [needs-broken]
+"#;
+
+/// What each of them is told by: cause, last line of log, remedy.
+const CAUSES: &[(&str, &str, &str, &str)] = &[
+    ("no-image", "image not found: docker.io/library/no-such-image:1.0", "", "check the name and the tag"),
+    ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "make the Secret in the namespace"),
+    ("exits", "the container exits: exit code 3", "the licence has expired", "read its log"),
+    ("deaf", "its probe does not pass", "I listen to nobody", "see that the container listens where the probe asks"),
+    ("initial", "the init container 'prepare' exits: exit code 4", "cannot prepare", "read its log"),
+    ("sidecar", "the sidecar 'beside' exits: exit code 5", "the sidecar gives up", "read its log"),
+    ("job", "the job failed: the container exits: exit code 6", "no such table", "run cmdr up again"),
+    ("too-large", "no node has room: 0/1 nodes are available: 1 Insufficient memory", "", "lower values.resources"),
+];
+
+/// The same, mended.
+const MENDED: &[(&str, &str)] = &[
+    ("no-such-image:1.0", "redis:7.0"),
+    ("{secret: vault, key: password}", "plain"),
+    ("echo the licence has expired; exit 3", "sleep infinity"),
+    ("values: {ports: {redis: 6379}, command: [sh, -c, \"echo I listen to nobody; sleep infinity\"]}", "values: {}"),
+    ("echo cannot prepare; exit 4", "exit 0"),
+    ("echo the sidecar gives up; exit 5", "sleep infinity"),
+    ("echo no such table; exit 6", "exit 0"),
+    ("memory: 900Gi", "memory: 9Mi"),
+];
+
+/// A chart that keeps helm busy: a hook that helm waits for.
+const SLOW_CHART: [(&str, &str); 2] = [
+    ("Chart.yaml", "apiVersion: v2\nname: slow\nversion: 1.0.0\n"),
+    (
+        "templates/hook.yaml",
+        r#"
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-hook
+  annotations: {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": before-hook-creation}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      terminationGracePeriodSeconds: 1
+      containers: [{name: hook, image: "docker.io/library/redis:7.0", command: [sleep, "{{ .Values.seconds }}"]}]
+"#,
+    ),
+];
+
+/// A project on that chart, in front of the others.
+fn add_slow(workspace: &TestWorkspace, seconds: u32) {
+    workspace.replace(
+        "projects:\n",
+        &format!("projects:\n  held:\n    chart: {{path: charts/slow}}\n    values: {{seconds: {seconds}}}\n"),
+    );
+}
+
+fn events(output: &[(SystemTime, Value)], event: &str, subject: &str) -> Vec<(SystemTime, Value)> {
+    let own = output.iter().filter(|(_, it)| it["event"] == event && it["subject"] == subject);
+    own.cloned().collect()
+}
+
+/// Runs `up` and notes when it told what.
+fn timed_up(workspace: &TestWorkspace) -> (i32, Vec<(SystemTime, Value)>) {
+    let mut command = workspace.cmdr(&["up", "--output", "json"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.map(|line| (SystemTime::now(), serde_json::from_str(&line).unwrap())).collect();
+    (child.wait().unwrap().code().unwrap_or(-1), told)
+}
+
+/// When the cluster first warned of a project's pods or Job, in seconds since 1970.
+fn first_warnings(workspace: &TestWorkspace) -> BTreeMap<String, u64> {
+    let format = "jsonpath={range .items[*]}{.involvedObject.name} {.firstTimestamp}{\"\\n\"}{end}";
+    let told = workspace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", format]);
+    let mut first = BTreeMap::new();
+    for (name, time) in told.lines().filter_map(|line| line.split_once(' ')) {
+        // An event of the newer kind has its time elsewhere.
+        if time.is_empty() || time == "null" {
+            continue;
+        }
+        let seconds = workspace.tool("date", &["-d", time, "+%s"]).parse().unwrap();
+        for (project, ..) in CAUSES.iter().filter(|(project, ..)| name.starts_with(&format!("{project}-"))) {
+            let known: &mut u64 = first.entry((*project).to_owned()).or_insert(seconds);
+            *known = seconds.min(*known);
+        }
+    }
+    first
+}
+
+/// Processes whose command line holds all of these words.
+fn processes(words: &[&str]) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let fits = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        words.iter().all(|word| line.contains(word))
+    };
+    numbers.filter(fits).collect()
+}
+
+fn helm_processes(workspace: &TestWorkspace) -> Vec<u32> {
+    processes(&["upgrade --install", &format!("--namespace {}", workspace.name)])
+}
+
+fn kind_processes(workspace: &TestWorkspace) -> Vec<u32> {
+    processes(&["create cluster", &format!("--name {}", workspace.name)])
+}
+
+fn kill(process: u32) {
+    let _ = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+}
+
+fn release_status(workspace: &TestWorkspace, release: &str) -> String {
+    let labels = format!("owner=helm,name={release}");
+    let format = "jsonpath={range .items[*]}{.metadata.labels.status}{\"\\n\"}{end}";
+    let sort = "--sort-by={.metadata.creationTimestamp}";
+    let all = workspace.kubectl(&["get", "secrets", "--selector", &labels, sort, "--output", format]);
+    all.lines().last().unwrap_or_default().to_owned()
+}
+
+/// What a stage that failed has left running would keep the next ones from the cluster.
+fn end_what_is_left(workspace: &TestWorkspace) {
+    let folder = workspace.root().parent().unwrap().to_string_lossy().into_owned();
+    processes(&[&format!("{folder}/cmdr"), "up"]).into_iter().for_each(kill);
+    helm_processes(workspace).into_iter().for_each(kill);
+}
+
+/// Waits until the node's container is there, and kind at work on it.
+fn await_kind(workspace: &TestWorkspace) {
+    let node = format!("name={}-control-plane", workspace.name);
+    until("the node of a cluster that is being made", || {
+        (!workspace.tool("docker", &["ps", "--quiet", "--filter", &node]).is_empty()).then_some(())
+    });
+}
+
+fn await_helm(workspace: &TestWorkspace) {
+    until("helm to wait for its hook", || {
+        (!helm_processes(workspace).is_empty() && release_status(workspace, "held").starts_with("pending"))
+            .then_some(())
+    });
+}
+
+/// Ended by a signal: soon, with 130, and without a helm or kind left behind.
+#[track_caller]
+fn interrupted(workspace: &TestWorkspace, run: Running) -> Output {
+    let output = run.wait(PATIENCE).expect(130);
+    assert_eq!((helm_processes(workspace), kind_processes(workspace)), (vec![], vec![]));
+    output
+}
+
+#[test]
+fn failures_on_a_cluster() {
+    let mut workspace = TestWorkspace::new("failures", BROKEN);
+    for (name, content) in SLOW_CHART {
+        let file = workspace.root().join("charts/slow").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    let stages = Stages::default();
+    while_the_cluster_is_made(&workspace, &stages);
+    broken_projects(&workspace, &stages);
+    interruptions(&workspace, &stages);
+    dead_runs(&workspace, &stages);
+    stages.stage("the API server goes away for a while", || paused_node(&workspace));
+    stages.stage("a registry with a company's certificate", || company_registry(&mut workspace));
+    stages.finish();
+}
+
+fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
+    let folder = workspace.kubeconfig().parent().unwrap().to_owned();
+    stages.stage("Ctrl-C while kind makes the cluster", || {
+        let run = workspace.start(&["up"]);
+        await_kind(workspace);
+        run.signal("INT");
+        interrupted(workspace, run);
+        let nodes = format!("label=io.x-k8s.kind.cluster={}", workspace.name);
+        assert_eq!(workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &nodes]), "");
+        assert!(!folder.exists(), "half a cluster is left in {}", folder.display());
+    });
+    stages.stage("kill -9 while kind makes the cluster", || {
+        let run = workspace.start(&["up"]);
+        await_kind(workspace);
+        run.signal("KILL");
+        run.wait(PATIENCE);
+        // It dies by itself with its next word, which nobody hears.
+        kind_processes(workspace).into_iter().for_each(kill);
+        workspace.run(&["plan"]).expect(0).expect_said("an earlier run was ended while it made the cluster");
+    });
+}
+
+fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
+    stages.stage("broken projects are told by their causes, and hold up nobody else", || {
+        let (code, told) = timed_up(workspace);
+        assert_eq!(code, 1);
+        let warned = first_warnings(workspace);
+        for (project, cause, log, remedy) in CAUSES {
+            let ends = events(&told, "step-finished", project);
+            let [(at, end)] = ends.as_slice() else { panic!("{project}: {ends:?}") };
+            tell(&format!("{project}: {}", end["diagnosis"]));
+            assert_eq!(end["outcome"], "failed", "{project}");
+            let text = |key: &str| end["diagnosis"][key].to_string().replace("\\\"", "\"");
+            assert!(text("cause").contains(cause), "{project}: {}", text("cause"));
+            assert!(text("logs").contains(log), "{project}: {}", text("logs"));
+            assert!(text("remedy").contains(remedy), "{project}: {}", text("remedy"));
+            let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+            if let Some(known) = warned.get(*project) {
+                tell(&format!("{project}: told {} s after the cluster's first word", at.saturating_sub(*known)));
+                assert!(at.saturating_sub(*known) <= 45, "{project}");
+            }
+        }
+        for well in ["healthy", "with-sidecar", "slow"] {
+            let ends = events(&told, "step-finished", well);
+            assert!(!ends.is_empty() && ends.iter().all(|(_, end)| end["outcome"] == "done"), "{well}: {ends:?}");
+        }
+        for waiting in ["needs-broken", "needs-dependent"] {
+            let (_, end) = &events(&told, "step-finished", waiting)[0];
+            assert_eq!(end["outcome"], "not-started");
+            assert_eq!(end["diagnosis"]["cause"], "not started: it needs exits");
+        }
+        let (_, end) = told.last().unwrap();
+        tell(&end.to_string());
+        assert_eq!(
+            (&end["event"], &end["failed"], &end["not_started"]),
+            (&"run-finished".into(), &8.into(), &2.into())
+        );
+        assert_eq!(workspace.ask("healthy", "/").map(|answer| answer.status), Ok(200));
+    });
+    stages.stage("a second run says the same, and tries the job again", || {
+        let again = workspace.run(&["up"]).expect(1);
+        for (project, cause, ..) in CAUSES.iter().filter(|(project, ..)| *project != "deaf") {
+            assert!(again.stderr.contains(&format!("✗ {project}  {cause}")), "{project}\n{}", again.stderr);
+        }
+        let again = again.expect_said("- needs-dependent  not started: it needs exits");
+        assert!(again.stderr.trim_end().lines().last().unwrap().starts_with("8 failed, 2 not started, "));
+        tell(&again.stderr);
+    });
+    stages.stage("once mended, the next run does what is left", || {
+        for (old, new) in MENDED {
+            workspace.replace(old, new);
+        }
+        workspace.run(&["up"]).expect(0);
+        let list = workspace.helm(&["list", "--namespace", &workspace.name, "--output", "json"]);
+        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
+        let revision = |name: &str| list.iter().find(|it| it["name"] == name).map(|it| it["revision"].clone());
+        for well in ["healthy", "with-sidecar", "slow", "needs-broken"] {
+            assert_eq!(revision(well), Some("1".into()), "{well}");
+        }
+        assert_eq!(revision("exits"), Some("2".into()));
+        workspace.run(&["plan", "--exit-code"]).expect(0);
+    });
+}
+
+fn interruptions(workspace: &TestWorkspace, stages: &Stages) {
+    add_slow(workspace, 600);
+    stages.stage("Ctrl-C while helm waits; a second run is told who is at work", || {
+        let run = workspace.start(&["up"]);
+        await_helm(workspace);
+        let second = workspace.run(&["up"]).expect(11);
+        second
+            .expect_said(&format!("another cmdr is at work on this cluster (process {}", run.id()))
+            .expect_said("help:");
+        run.signal("INT");
+        interrupted(workspace, run).expect_said("interrupted: letting what runs end");
+        assert_eq!(release_status(workspace, "held"), "failed");
+    });
+    stages.stage("Ctrl-C from a terminal reaches helm once, through cmdr", || {
+        end_what_is_left(workspace);
+        let run = Running::start(workspace.cmdr(&["up"]).process_group(0));
+        await_helm(workspace);
+        workspace.tool("kill", &["-INT", "--", &format!("-{}", run.id())]);
+        interrupted(workspace, run);
+        assert_eq!(release_status(workspace, "held"), "failed");
+    });
+    stages.stage("SIGTERM while a rollout is awaited", || {
+        end_what_is_left(workspace);
+        workspace.replace("seconds: 600", "seconds: 0");
+        let deaf = "\n    values: {ports: {redis: 6379}}";
+        workspace.replace("needs: [exits]", &format!("needs: [exits]{deaf}"));
+        let run = workspace.start(&["up"]);
+        let selector = "app.kubernetes.io/instance=needs-broken".to_owned();
+        until("a pod that runs and is not ready", || {
+            let pods = workspace.kubectl(&["get", "pods", "--selector", &selector]);
+            pods.lines().any(|pod| pod.contains("0/1") && pod.contains("Running")).then_some(())
+        });
+        run.signal("TERM");
+        let ended = run.wait(PATIENCE);
+        workspace.replace(deaf, "");
+        ended.expect(130);
+        assert!(helm_processes(workspace).is_empty());
+        workspace.run(&["up"]).expect(0);
+        assert_eq!(release_status(workspace, "held"), "deployed");
+    });
+    stages.stage("a second Ctrl-C ends at once", || {
+        end_what_is_left(workspace);
+        workspace.replace("seconds: 0", "seconds: 601");
+        let run = workspace.start(&["up"]);
+        await_helm(workspace);
+        run.signal("INT");
+        std::thread::sleep(Duration::from_millis(50));
+        run.signal("INT");
+        run.wait(Duration::from_secs(20)).expect(130);
+        until("helm to end", || helm_processes(workspace).is_empty().then_some(()));
+    });
+}
+
+fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
+    stages.stage("kill -9 while helm is at work: refused while helm lives, healed when it is dead", || {
+        end_what_is_left(workspace);
+        workspace.replace("seconds: 601", "seconds: 602");
+        let run = workspace.start(&["up"]);
+        await_helm(workspace);
+        let id = run.id();
+        run.signal("KILL");
+        run.wait(PATIENCE);
+        workspace.run(&["up"]).expect(11).expect_said(&format!("process {id}, or helm and kind that it started"));
+        helm_processes(workspace).into_iter().for_each(kill);
+        assert!(release_status(workspace, "held").starts_with("pending-"));
+        workspace.replace("seconds: 602", "seconds: 0");
+        workspace.run(&["up"]).expect(0).expect_said("held");
+        assert_eq!(release_status(workspace, "held"), "deployed");
+    });
+    stages.stage("an install that was never finished is healed", || {
+        end_what_is_left(workspace);
+        workspace.helm(&["uninstall", "held", "--namespace", &workspace.name]);
+        workspace.replace("seconds: 0", "seconds: 603");
+        let run = workspace.start(&["up"]);
+        await_helm(workspace);
+        run.signal("KILL");
+        run.wait(PATIENCE);
+        helm_processes(workspace).into_iter().for_each(kill);
+        assert_eq!(release_status(workspace, "held"), "pending-install");
+        workspace.replace("seconds: 603", "seconds: 0");
+        workspace.run(&["up"]).expect(0);
+        assert_eq!(release_status(workspace, "held"), "deployed");
+    });
+}
+
+/// A node that stands still for some seconds, as a laptop that sleeps.
+fn paused_node(workspace: &TestWorkspace) {
+    end_what_is_left(workspace);
+    let node = format!("{}-control-plane", workspace.name);
+    workspace.replace("needs: [exits]", "needs: [exits]\n    values: {env: {PASS: '2'}}");
+    workspace.replace("seconds: 0", "seconds: 3");
+    let run = workspace.start(&["up"]);
+    await_helm(workspace);
+    workspace.tool("docker", &["pause", &node]);
+    std::thread::sleep(Duration::from_secs(8));
+    workspace.tool("docker", &["unpause", &node]);
+    run.wait(PATIENCE).expect(0);
+}
+
+/// A process that ends with the test.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A registry behind TLS whose certificate nobody knows but the company: it passes on what the tests' own one holds.
+fn company_registry(workspace: &mut TestWorkspace) {
+    let mirrors = workspace.variable("CMDR_IMAGE_MIRRORS").to_owned();
+    let upstream = mirrors.split(',').find_map(|mirror| mirror.strip_prefix("*=")).map(str::to_owned);
+    let (Some(upstream), Ok(_)) = (upstream, Command::new("docker-registry").arg("--version").output()) else {
+        return tell("left out: it needs docker-registry and a mirror for every host");
+    };
+    let gateway = workspace.tool(
+        "docker",
+        &["network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}"],
+    );
+    let gateway = gateway.lines().map(str::trim).find(|it| it.contains('.')).unwrap().to_owned();
+    let folder = workspace.root().join("company");
+    let certificates = certificates(workspace, &folder, &gateway);
+    let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let configuration = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {0}/storage}}}}\nproxy: {{remoteurl: '{upstream}'}}\n\
+         http: {{addr: '{gateway}:{port}', tls: {{certificate: {0}/server.crt, key: {0}/server.key}}}}\n",
+        folder.display()
+    );
+    fs::write(folder.join("registry.yaml"), configuration).unwrap();
+    let mut serve = Command::new("docker-registry");
+    serve.arg("serve").arg(folder.join("registry.yaml")).stdout(Stdio::null()).stderr(Stdio::null());
+    let _server = Server(serve.spawn().unwrap());
+
+    let host = format!("{gateway}:{port}");
+    workspace.set_variable("CMDR_IMAGE_MIRRORS", &format!("company.example=https://{host},{mirrors}"));
+    workspace.replace("projects:\n", "projects:\n  company:\n    image: company.example/library/nats:2.12.2\n    values: {command: null, args: [-p, '4222'], ports: {nats: 4222}}\n");
+    let untrusted = workspace.run(&["up", "company"]).expect(1);
+    tell(&untrusted.stderr);
+    untrusted
+        .expect_said("✗ company  the registry's certificate is not trusted: company.example/library/nats:2.12.2")
+        .expect_said("x509")
+        .expect_said("help: name your company's certificate authority with CMDR_CA");
+    workspace.set_variable("CMDR_CA", &certificates.to_string_lossy());
+    workspace.replace("args: [-p, '4222']", "args: [-p, '4222', -D]");
+    workspace.run(&["up", "company"]).expect(0).expect_said("company");
+}
+
+/// A company's certificate authority, and a certificate by it for the address.
+fn certificates(workspace: &TestWorkspace, folder: &Path, address: &str) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let make = |arguments: &str| {
+        workspace.tool("openssl", &arguments.split_whitespace().collect::<Vec<_>>());
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    make(&format!("req -x509 {key} -keyout {} -out {} -days 2 -subj /CN=company", file("ca.key"), file("ca.crt")));
+    make(&format!("req {key} -keyout {} -out {} -subj /CN=registry", file("server.key"), file("server.csr")));
+    fs::write(folder.join("names"), format!("subjectAltName=IP:{address}\n")).unwrap();
+    make(&format!(
+        "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 -extfile {} -out {}",
+        file("server.csr"),
+        file("ca.crt"),
+        file("ca.key"),
+        file("names"),
+        file("server.crt")
+    ));
+    folder.join("ca.crt")
+}

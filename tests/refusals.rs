@@ -1,0 +1,281 @@
+//! What cannot work is told by its cause before anything is changed, or leaves nothing half-done.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener, process::CommandExt},
+    path::Path,
+    time::Duration,
+};
+
+use common::{Output, Running, Stages, TestWorkspace, rig, tell};
+
+/// Guards against what hangs; nothing here takes a tenth of it.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+const SMALL: &str = "
+projects:
+  shop:
+    image: docker.io/library/redis:7.0
+    values: {ports: {redis: 6379}}
+";
+
+/// cmdr with variables of this run's own.
+fn run_with(workspace: &TestWorkspace, variables: &[(&str, &str)]) -> Output {
+    Running::start(workspace.cmdr(&["up"]).envs(variables.iter().copied())).wait(PATIENCE)
+}
+
+/// The run failed as it should: it says why and what to do, in few words, and nothing was made.
+#[track_caller]
+fn refused(workspace: &TestWorkspace, output: Output, code: i32, words: &[&str]) {
+    let output = words.iter().fold(output.expect(code), |output, word| output.expect_said(word));
+    for unwanted in ["Error {", "Some(", "panicked", "Os {"] {
+        assert!(!output.said().contains(unwanted), "{}", output.said());
+    }
+    tell(output.stderr.trim());
+    let label = format!("label=io.x-k8s.kind.cluster={}", workspace.name);
+    let made = workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &label]);
+    assert_eq!(made, "", "containers were made");
+    let kept = Path::new(workspace.variable("CMDR_STATE")).join("clusters").join(&workspace.name);
+    assert!(!kept.exists(), "{} was made", kept.display());
+}
+
+/// A PATH on which `program` is this script, before everything else.
+fn with_fake(workspace: &TestWorkspace, program: &str, script: &str) -> String {
+    let folder = workspace.root().join(format!("fake-{program}"));
+    let _ = fs::create_dir(&folder);
+    let file = folder.join(program);
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{}", folder.display(), workspace.variable("PATH"))
+}
+
+/// A PATH without `program`, and with the others that cmdr starts.
+fn without(workspace: &TestWorkspace, program: &str) -> String {
+    let folder = workspace.root().join(format!("without-{program}"));
+    let _ = fs::create_dir(&folder);
+    for other in ["helm", "kind", "docker", "git"].iter().filter(|other| **other != program) {
+        let found =
+            std::env::split_paths(workspace.variable("PATH")).map(|path| path.join(other)).find(|it| it.exists());
+        if let Some(found) = found {
+            let _ = std::os::unix::fs::symlink(found, folder.join(other));
+        }
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn what_cannot_work_is_told_before_anything_is_changed() {
+    let workspace = TestWorkspace::new("refused", SMALL);
+    let stages = Stages::default();
+    let ask = |name: &str, variables: &[(&str, &str)], code: i32, words: &[&str]| {
+        stages.stage(name, || refused(&workspace, run_with(&workspace, variables), code, words));
+    };
+    ask(
+        "Docker does not run",
+        &[("DOCKER_HOST", "unix:///nobody/listens.sock")],
+        1,
+        &["Docker is not running: nobody answers at unix:///nobody/listens.sock (DOCKER_HOST)", "help: start Docker"],
+    );
+    stages.stage("Docker is not for this user", || {
+        let socket = workspace.root().join("docker.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        fs::set_permissions(&socket, PermissionsExt::from_mode(0o000)).unwrap();
+        let folder = workspace.root().parent().unwrap().to_owned();
+        fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = workspace.cmdr(&["up"]);
+        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        if workspace.tool("id", &["-u"]) == "0" {
+            // Nothing is forbidden to root.
+            command.uid(65534).gid(65534);
+        }
+        // Where the real helm is, that user may not look.
+        command.env("PATH", with_fake(&workspace, "helm", "echo v4.0.0"));
+        let output = Running::start(&mut command).wait(PATIENCE);
+        refused(&workspace, output, 1, &["permission denied", "help: sudo usermod -aG docker $USER"]);
+    });
+    for (program, words) in [
+        ("kind", ["kind is not installed, or not on PATH", "help: install kind 0.27.0 or later"]),
+        ("helm", ["helm is not installed, or not on PATH", "help: install Helm 4, or 3.20.0 and later"]),
+    ] {
+        ask(&format!("{program} is missing"), &[("PATH", &without(&workspace, program))], 1, &words);
+    }
+    for (program, said, word) in [
+        ("helm", "v3.19.4", "helm 3.19.4 is not accepted: 3.20.0 is the oldest that works"),
+        ("helm", "v4.2.1", "helm 4.2.1 is not accepted: it hangs when it deletes"),
+        ("helm", "nonsense", "helm says of its version: 'nonsense'"),
+        ("kind", "kind v0.20.0 go1.20.4 linux/amd64", "kind 0.20.0 is too old: 0.27.0 is the oldest that works"),
+    ] {
+        let path = with_fake(&workspace, program, &format!("echo '{said}'"));
+        ask(&format!("{program} says {said}"), &[("PATH", &path)], 1, &[word, "help: install"]);
+    }
+    stages.stage("the cache cannot be written", || {
+        let file = workspace.root().join("file");
+        fs::write(&file, "").unwrap();
+        let output = run_with(&workspace, &[("CMDR_CACHE", &file.to_string_lossy())]);
+        refused(&workspace, output, 1, &["cannot make", "Not a directory", "with CMDR_CACHE"]);
+    });
+    stages.stage("the disk is full", || {
+        let output = run_with(&workspace, &[("DOCKER_HOST", &full_engine(&workspace))]);
+        refused(&workspace, output, 1, &["only 0 MB are free on Docker's disk", "help: free some"]);
+    });
+    stages.stage("somebody else's cluster has the name", || {
+        let label = format!("io.x-k8s.kind.cluster={}", workspace.name);
+        let role = "io.x-k8s.kind.role=control-plane";
+        let image = rig("CMDR_NODE_IMAGE");
+        let foreign = workspace.tool("docker", &["create", "--label", &label, "--label", role, &image]);
+        for verb in ["up", "down"] {
+            let output = workspace.run(&[verb, "--yes"]).expect(14);
+            output.expect_said("exists, and cmdr did not make it").expect_said("help: give the workspace another name");
+        }
+        let all =
+            workspace.tool("docker", &["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label={label}")]);
+        workspace.tool("docker", &["rm", &foreign]);
+        assert_eq!(all, foreign, "it is still there, and alone");
+    });
+    stages.finish();
+}
+
+/// Something that looks like Docker with no space left: what it says of its folder leads to a file system of size 0.
+fn full_engine(workspace: &TestWorkspace) -> String {
+    let engine = workspace.variable("DOCKER_HOST").trim_start_matches("unix://").to_owned();
+    let root = workspace.tool("docker", &["info", "--format", "{{.DockerRootDir}}"]);
+    let full = format!("/proc{}", "/".repeat(root.len() - "/proc".len()));
+    let socket = workspace.root().join("full.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = std::os::unix::net::UnixStream::connect(&engine).unwrap();
+            let (mut asks, mut is_asked) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut asks, &mut is_asked));
+            let (root, full) = (root.clone(), full.clone());
+            std::thread::spawn(move || pass_on(server, client, &root, &full));
+        }
+    });
+    format!("unix://{}", socket.display())
+}
+
+/// Copies with every `old` replaced, as far as it comes in one piece.
+fn pass_on(mut from: impl std::io::Read, mut to: impl std::io::Write, old: &str, new: &str) {
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..count]).replace(old, new);
+        if to.write_all(text.as_bytes()).is_err() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_wrong_description_is_told_before_anything_is_changed() {
+    let workspace = TestWorkspace::new("described", SMALL);
+    let stages = Stages::default();
+    let ask = |name: &str, projects: &str, code: i32, words: &[&str]| {
+        stages.stage(name, || {
+            workspace.write_projects(projects);
+            refused(&workspace, run_with(&workspace, &[]), code, words);
+        });
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    ask(
+        "the port that is wished for is taken",
+        &format!("environments: {{local: {{ports: {{http: {port}}}}}}}\n{SMALL}"),
+        1,
+        &[
+            &format!(
+                "port {port} on 127.0.0.1, which projects.yaml names as environments.local.ports.http, is taken by"
+            ),
+            &format!("(process {})", std::process::id()),
+            "help: free the port",
+        ],
+    );
+    ask(
+        "a chart that does not exist",
+        "projects:\n  shop:\n    chart: {oci: registry.example.com/charts/none, version: 1.0.0}\n",
+        1,
+        &["there is no such chart", "registry.example.com/charts/none", "help: check its name and version"],
+    );
+    ask(
+        "a chart's folder that does not exist",
+        "projects:\n  shop:\n    chart: {path: charts/none}\n",
+        2,
+        &["charts/none", "projects.yaml:"],
+    );
+    stages.stage("a chart repository that is down", || {
+        workspace.write_projects(
+            "projects:\n  shop:\n    chart: {repository: 'https://charts.example.com', name: none, version: 1.0.0}\n",
+        );
+        let others = workspace.variable("CMDR_CHART_MIRRORS");
+        let mirrors = format!("https://charts.example.com=http://127.0.0.1:1,{others}");
+        let output = run_with(&workspace, &[("CMDR_CHART_MIRRORS", &mirrors)]);
+        refused(
+            &workspace,
+            output,
+            1,
+            &["the chart cannot be fetched", "charts.example.com", "connection refused", "help: see that"],
+        );
+    });
+    ask(
+        "values that the chart does not take",
+        "projects:\n  shop:\n    image: docker.io/library/redis:7.0\n    values: {replicas: many}\n",
+        2,
+        &["projects.yaml:6:24", "the value `replicas` is text"],
+    );
+    ask("a broken file", "projects: [\n", 2, &["projects.yaml:"]);
+    stages.stage("no projects.yaml", || {
+        fs::remove_file(workspace.root().join("projects.yaml")).unwrap();
+        refused(&workspace, run_with(&workspace, &[]), 2, &["projects.yaml", "help:"]);
+        workspace.write_projects(SMALL);
+    });
+    stages.finish();
+}
+
+/// What kind and Docker print, with what cmdr makes of it. Node images that do not boot, full disks and low limits
+/// cannot be had on demand.
+const KIND_FAILURES: &[(&str, &str, &str)] = &[
+    (
+        "ERROR: failed to create cluster: failed to init node with kubeadm: command \"docker exec --privileged x-control-plane kubeadm init\" failed with error: exit status 1\nCommand Output: Failed to create control group inotify object: Too many open files\nFailed to allocate manager object: Too many open files",
+        "the system's inotify limits are too low for another node",
+        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+    ),
+    (
+        "ERROR: failed to create cluster: command \"docker run --name x-control-plane\" failed with error: exit status 125\nCommand Output: 5f3a\ndocker: Error response from daemon: driver failed programming external connectivity on endpoint x-control-plane: Bind for 127.0.0.1:80 failed: port is already allocated.",
+        "a port that the cluster publishes is taken",
+        "end the program that holds it",
+    ),
+    (
+        "ERROR: failed to create cluster: could not find a log line that matches \"Reached target .*Multi-User System.*|detected cgroup v1\"",
+        "the node did not boot",
+        "give Docker more memory",
+    ),
+    (
+        "ERROR: failed to create cluster: command \"docker run\" failed with error: exit status 125\nCommand Output: docker: Error response from daemon: mkdir /var/lib/docker/overlay2/x: no space left on device.",
+        "the disk is full",
+        "docker system prune",
+    ),
+    (
+        "ERROR: failed to create cluster: something new\nCommand Output: first\nsecond\nthe last words",
+        "kind failed: failed to create cluster: something new",
+        "the last words",
+    ),
+];
+
+#[test]
+fn failures_of_kind_get_a_cause_and_a_remedy() {
+    let workspace = TestWorkspace::new("unmade", SMALL);
+    let stages = Stages::default();
+    let version = workspace.tool("kind", &["version"]);
+    for (text, cause, remedy) in KIND_FAILURES {
+        stages.stage(cause, || {
+            let script = format!(
+                "case $1 in version) echo '{version}' ;; create) cat >/dev/null; cat >&2 <<'END'\n{text}\nEND\nexit 1 ;; esac"
+            );
+            let path = with_fake(&workspace, "kind", &script);
+            refused(&workspace, run_with(&workspace, &[("PATH", &path)]), 1, &[cause, remedy, "not started"]);
+        });
+    }
+    stages.finish();
+}
