@@ -101,8 +101,7 @@ impl Session {
         let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
             .await
             .map_err(|error| CommandError::failed(error.diagnosis()))?;
-        let nodes = docker.node_containers().await.map_err(docker_error)?;
-        let node = nodes.into_iter().find(|node| node.cluster == self.workspace().as_str());
+        let node = self.node(&docker).await?;
         if let Some(node) = &node
             && !node.mounts.iter().any(|mount| pool_of_mark(&mount.destination).is_some())
         {
@@ -110,6 +109,15 @@ impl Session {
         }
         let folder = ClusterFolder(self.settings.cluster_folder(self.workspace().as_str()));
         Ok(LocalAccess { docker, kind, node, folder })
+    }
+
+    /// The local cluster's container as it is now.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn node(&self, docker: &Docker) -> Result<Option<NodeContainer>, CommandError> {
+        let nodes = docker.node_containers().await.map_err(docker_error)?;
+        Ok(nodes.into_iter().find(|node| node.cluster == self.workspace().as_str()))
     }
 
     /// Keeps every other cmdr of this machine from the local cluster.

@@ -39,7 +39,8 @@ struct Row {
 /// # Errors
 /// When the environment cannot be looked at, or with 3 when `--exit-code` asks and something differs.
 pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
-    let prepared = prepare(session, &UpOptions::default(), false).await?;
+    let mut prepared = prepare(session, &UpOptions::default(), false).await?;
+    prepared.look(session, false).await?;
     if prepared.sight.observed.cluster != ObservedCluster::Running {
         let state = match prepared.sight.observed.cluster {
             ObservedCluster::Asleep => "sleeps: cmdr start wakes it",

@@ -16,7 +16,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     plan::{
         CheckSpec, Plan, ReleaseSpec,
-        up::{Described, Observed, ObservedCluster, up as plan_up},
+        up::{Described, ObservedCluster, up as plan_up},
     },
     steps::{LocalCluster, Runner},
     ui,
@@ -31,10 +31,27 @@ pub(super) struct Prepared {
     pub access: Option<LocalAccess>,
     pub local: Option<LocalCluster>,
     pub described: Described,
+    /// Nothing before the first look.
     pub sight: Sight,
 }
 
 impl Prepared {
+    /// Looks at the cluster as it is now.
+    ///
+    /// # Errors
+    /// When it runs and does not answer.
+    pub(super) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
+        let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
+        if state != ObservedCluster::Running {
+            self.sight.observed.cluster = state;
+            return Ok(());
+        }
+        let kubeconfig = kubeconfig(session, self.access.as_ref()).await?;
+        let context = session.environment.context.as_deref();
+        self.sight = look(&kubeconfig, context, session.workspace().as_str()).await?;
+        Ok(())
+    }
+
     /// What leads to what the environment should be.
     ///
     /// # Errors
@@ -54,18 +71,22 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     let mut recreate = options.recreate;
     let mut held: Option<Lock> = None;
     loop {
-        let prepared = prepare(session, options, recreate).await?;
+        let mut prepared = prepare(session, options, recreate).await?;
+        if let Some(access) = &prepared.access
+            && held.is_none()
+            && !session.settings.dry_run
+        {
+            held = Some(session.lock(access).await?);
+            // Whoever held it before may have made the cluster, or deleted it.
+            if session.node(&access.docker).await? != access.node {
+                continue;
+            }
+        }
+        prepared.look(session, recreate).await?;
         let plan = prepared.plan()?;
         if session.settings.dry_run {
             show_plan(session, &prepared, &plan);
             return Ok(());
-        }
-        if let Some(access) = &prepared.access
-            && held.is_none()
-        {
-            held = Some(session.lock(access).await?);
-            // Whoever held it before may have changed what was seen.
-            continue;
         }
         recreate = false;
         let Prepared { helm, local, .. } = prepared;
@@ -81,33 +102,26 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 /// # Errors
 /// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
-    let prepared = prepare(session, &options.up, options.up.recreate).await?;
+    let mut prepared = prepare(session, &options.up, options.up.recreate).await?;
+    prepared.look(session, options.up.recreate).await?;
     let plan = prepared.plan()?;
     show_plan(session, &prepared, &plan);
     let differs = plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
 }
 
-/// Looks at everything; touches nothing.
+/// Reads and checks everything that can be known without a look at the cluster; touches nothing.
 pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
     let selection = Selection::choose(session, options)?;
-    let helm = session.helm().await?;
-    let access = if session.environment.is_local() { Some(session.local().await?) } else { None };
+    let access = async { if session.environment.is_local() { session.local().await.map(Some) } else { Ok(None) } };
+    let (helm, access) = tokio::try_join!(session.helm(), access)?;
     let local = match &access {
         Some(access) => Some(local_of(session, access, recreate).await?),
         None => None,
     };
     let http_port = local.as_ref().map_or(80, |local| local.http_port);
     let described = describe(session, &helm, &selection, options, http_port).await?;
-    let state = access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
-    let sight = match state {
-        ObservedCluster::Running => {
-            let kubeconfig = kubeconfig(session, access.as_ref()).await?;
-            look(&kubeconfig, session.environment.context.as_deref(), session.workspace().as_str()).await?
-        }
-        cluster => Sight { observed: Observed { cluster, ..Observed::default() }, ..Sight::default() },
-    };
-    Ok(Prepared { helm, access, local, described, sight })
+    Ok(Prepared { helm, access, local, described, sight: Sight::default() })
 }
 
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
