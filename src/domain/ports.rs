@@ -146,8 +146,12 @@ fn next_free(first: u16, without: Option<u16>, state: &mut impl FnMut(u16) -> Po
 }
 
 fn note(obstacles: &[(u16, PortState)], http: u16, https: u16) -> String {
-    let reasons: Vec<String> =
-        obstacles.iter().map(|(port, state)| format!("port {port} is {}", because(state))).collect();
+    let reasons: Vec<String> = match obstacles {
+        [(one, state), (other, same)] if state == same => {
+            vec![format!("ports {one} and {other} are {}", because(state))]
+        }
+        _ => obstacles.iter().map(|(port, state)| format!("port {port} is {}", because(state))).collect(),
+    };
     format!("{}: this cluster answers on port {http} (HTTP) and {https} (HTTPS) instead", reasons.join(", "))
 }
 
@@ -177,6 +181,12 @@ mod tests {
     }
 
     #[test]
+    fn one_holder_of_both_is_named_once() {
+        let note = choose(None, None, except(&[80, 443])).unwrap().note.unwrap();
+        assert!(note.starts_with("ports 80 and 443 are taken by nginx: this cluster answers on port 8080"), "{note}");
+    }
+
+    #[test]
     fn goes_on_to_the_next_free_ones() {
         let ports = choose(None, None, except(&[443, 8080, 8081, 8443])).unwrap();
         assert_eq!((ports.http, ports.https), (8082, 8444));
@@ -188,7 +198,10 @@ mod tests {
             choose(None, None, |port| if port < 1024 { PortState::Forbidden } else { PortState::Free }).unwrap();
         assert_eq!((ports.http, ports.https), (8080, 8443));
         assert!(
-            ports.note.unwrap().starts_with("port 80 is forbidden to this Docker engine, which runs without root, ")
+            ports
+                .note
+                .unwrap()
+                .starts_with("ports 80 and 443 are forbidden to this Docker engine, which runs without root: ")
         );
     }
 

@@ -54,6 +54,8 @@ impl Renderer for Live {
                 let length = u64::try_from(*steps).unwrap_or_default();
                 let total = self.bars.add(ProgressBar::new(length));
                 total.set_style(style("  {bar:30.cyan/dim} {pos}/{len} {elapsed:.dim}"));
+                // A bar is not drawn before it is told something.
+                total.tick();
                 self.total = Some(total);
             }
             Event::StepStarted { step, subject, action } => self.begin(*step, subject, action),

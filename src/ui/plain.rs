@@ -50,7 +50,7 @@ impl Lines {
                 let same =
                     if unchanged.is_empty() { String::new() } else { format!(", {} unchanged", unchanged.len()) };
                 let head = self.style.bold(format!("{verb} {workspace} in {environment}"));
-                vec![format!("{head}: {steps} steps{same}")]
+                vec![format!("{head}: {}{same}", counted(*steps))]
             }
             Event::StepStarted { subject, action, .. } if self.look.verbose => {
                 vec![self.style.dim(format!("  {subject}: {action}"))]
@@ -106,11 +106,15 @@ impl Lines {
     fn summary(&self, seconds: f64, done: usize, failed: usize, not_started: usize) -> String {
         let time = duration(seconds);
         if failed == 0 && not_started == 0 {
-            return self.style.good(format!("done: {done} steps in {time}"));
+            return self.style.good(format!("done: {} in {time}", counted(done)));
         }
         let rest = if not_started == 0 { String::new() } else { format!(", {not_started} not started") };
         self.style.bad(format!("{failed} failed{rest}, {done} done in {time}"))
     }
+}
+
+fn counted(steps: usize) -> String {
+    if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") }
 }
 
 #[cfg(test)]
