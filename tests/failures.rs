@@ -195,18 +195,26 @@ fn end_what_is_left(workspace: &TestWorkspace) {
 }
 
 /// Waits until the node's container is there, and kind at work on it.
-fn await_kind(workspace: &TestWorkspace) {
+fn await_kind(workspace: &TestWorkspace, run: Running) -> Running {
     let node = format!("name={}-control-plane", workspace.name);
-    until("the node of a cluster that is being made", || {
-        (!workspace.tool("docker", &["ps", "--quiet", "--filter", &node]).is_empty()).then_some(())
-    });
+    await_sight("the node of a cluster that is being made", run, || {
+        !workspace.tool("docker", &["ps", "--quiet", "--filter", &node]).is_empty()
+    })
 }
 
-fn await_helm(workspace: &TestWorkspace) {
-    until("helm to wait for its hook", || {
-        (!helm_processes(workspace).is_empty() && release_status(workspace, "held").starts_with("pending"))
-            .then_some(())
-    });
+fn await_helm(workspace: &TestWorkspace, run: Running) -> Running {
+    await_sight("helm to wait for its hook", run, || {
+        !helm_processes(workspace).is_empty() && release_status(workspace, "held").starts_with("pending")
+    })
+}
+
+/// Waits until something is seen while cmdr runs; a run that ends before has failed, and is shown.
+fn await_sight(what: &str, mut run: Running, is_seen: impl Fn() -> bool) -> Running {
+    let look = || if is_seen() { Some(true) } else { (!run.is_running()).then_some(false) };
+    if until(what, look) {
+        return run;
+    }
+    panic!("cmdr ended before {what}\n{}", run.wait(PATIENCE).said())
 }
 
 /// Ended by a signal: soon, with 130, and without a helm or kind left behind.
@@ -239,7 +247,7 @@ fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
     let folder = workspace.kubeconfig().parent().unwrap().to_owned();
     stages.stage("Ctrl-C while kind makes the cluster", || {
         let run = workspace.start(&["up"]);
-        await_kind(workspace);
+        let run = await_kind(workspace, run);
         run.signal("INT");
         interrupted(workspace, run);
         let nodes = format!("label=io.x-k8s.kind.cluster={}", workspace.name);
@@ -248,7 +256,7 @@ fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
     });
     stages.stage("kill -9 while kind makes the cluster", || {
         let run = workspace.start(&["up"]);
-        await_kind(workspace);
+        let run = await_kind(workspace, run);
         run.signal("KILL");
         run.wait(PATIENCE);
         // It dies by itself with its next word, which nobody hears.
@@ -323,7 +331,7 @@ fn interruptions(workspace: &TestWorkspace, stages: &Stages) {
     add_slow(workspace, 600);
     stages.stage("Ctrl-C while helm waits; a second run is told who is at work", || {
         let run = workspace.start(&["up"]);
-        await_helm(workspace);
+        let run = await_helm(workspace, run);
         let second = workspace.run(&["up"]).expect(11);
         second
             .expect_said(&format!("another cmdr is at work on this cluster (process {}", run.id()))
@@ -335,7 +343,7 @@ fn interruptions(workspace: &TestWorkspace, stages: &Stages) {
     stages.stage("Ctrl-C from a terminal reaches helm once, through cmdr", || {
         end_what_is_left(workspace);
         let run = Running::start(workspace.cmdr(&["up"]).process_group(0));
-        await_helm(workspace);
+        let run = await_helm(workspace, run);
         workspace.tool("kill", &["-INT", "--", &format!("-{}", run.id())]);
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "failed");
@@ -363,7 +371,7 @@ fn interruptions(workspace: &TestWorkspace, stages: &Stages) {
         end_what_is_left(workspace);
         workspace.replace("seconds: 0", "seconds: 601");
         let run = workspace.start(&["up"]);
-        await_helm(workspace);
+        let run = await_helm(workspace, run);
         run.signal("INT");
         std::thread::sleep(Duration::from_millis(50));
         run.signal("INT");
@@ -377,7 +385,7 @@ fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
         end_what_is_left(workspace);
         workspace.replace("seconds: 601", "seconds: 602");
         let run = workspace.start(&["up"]);
-        await_helm(workspace);
+        let run = await_helm(workspace, run);
         let id = run.id();
         run.signal("KILL");
         run.wait(PATIENCE);
@@ -393,7 +401,7 @@ fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
         workspace.helm(&["uninstall", "held", "--namespace", &workspace.name]);
         workspace.replace("seconds: 0", "seconds: 603");
         let run = workspace.start(&["up"]);
-        await_helm(workspace);
+        let run = await_helm(workspace, run);
         run.signal("KILL");
         run.wait(PATIENCE);
         helm_processes(workspace).into_iter().for_each(kill);
@@ -411,7 +419,7 @@ fn paused_node(workspace: &TestWorkspace) {
     workspace.replace("needs: [exits]", "needs: [exits]\n    values: {env: {PASS: '2'}}");
     workspace.replace("seconds: 0", "seconds: 3");
     let run = workspace.start(&["up"]);
-    await_helm(workspace);
+    let run = await_helm(workspace, run);
     workspace.tool("docker", &["pause", &node]);
     std::thread::sleep(Duration::from_secs(8));
     workspace.tool("docker", &["unpause", &node]);
