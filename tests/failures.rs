@@ -460,12 +460,10 @@ fn company_registry(workspace: &mut TestWorkspace) {
     let mut serve = Command::new("docker-registry");
     serve.arg("serve").arg(folder.join("registry.yaml")).stdout(Stdio::null()).stderr(Stdio::null());
     let _server = Server(serve.spawn().unwrap());
-
     let host = format!("{gateway}:{port}");
     workspace.set_variable("CMDR_IMAGE_MIRRORS", &format!("company.example=https://{host},{mirrors}"));
     workspace.replace("projects:\n", "projects:\n  company:\n    image: company.example/library/nats:2.12.2\n    values: {command: null, args: [-p, '4222'], ports: {nats: 4222}}\n");
     let untrusted = workspace.run(&["up", "company"]).expect(1);
-    tell(&untrusted.stderr);
     untrusted
         .expect_said("✗ company  the registry's certificate is not trusted: company.example/library/nats:2.12.2")
         .expect_said("x509")
@@ -473,6 +471,10 @@ fn company_registry(workspace: &mut TestWorkspace) {
     workspace.set_variable("CMDR_CA", &certificates.to_string_lossy());
     workspace.replace("args: [-p, '4222']", "args: [-p, '4222', -D]");
     workspace.run(&["up", "company"]).expect(0).expect_said("company");
+    workspace.set_variable("CMDR_CHART_MIRRORS", &format!("oci://company.example=oci://{host}"));
+    let radio = "  radio: {chart: {oci: company.example/stefanprodan/charts/podinfo, version: 6.9.2}}";
+    workspace.replace("projects:\n", &format!("projects:\n{radio}\n"));
+    workspace.run(&["render", "radio"]).expect(0);
 }
 
 /// A company's certificate authority, and a certificate by it for the address.

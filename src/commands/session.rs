@@ -15,7 +15,7 @@ use crate::{
         credentials::Credentials,
         docker::{Docker, DockerLookup, NodeContainer},
         git,
-        helm::{ChartCache, Helm, HelmTarget},
+        helm::{ChartCache, Helm, HelmError, HelmTarget},
         http::HttpClient,
         kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
         lock::{Lock, LockError},
@@ -87,9 +87,12 @@ impl Session {
     /// # Errors
     /// When helm is missing or of a version that is not accepted.
     pub async fn helm(&self) -> Result<Helm, CommandError> {
-        Helm::find(Path::new("helm"), &self.settings.folders.cache)
-            .await
-            .map_err(|error| CommandError::failed(error.diagnosis()))
+        let failed = |error: HelmError| CommandError::failed(error.diagnosis());
+        let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await.map_err(failed)?;
+        match self.certificate_authority()? {
+            Some(authority) => helm.trusting(&authority).map_err(failed),
+            None => Ok(helm),
+        }
     }
 
     /// Finds the engine, kind, and the environment's cluster.

@@ -7,6 +7,7 @@ pub use charts::{ChartCache, FetchedChart};
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -45,6 +46,8 @@ pub struct Helm {
     version: Version,
     /// Where Helm keeps what it looked up about the cluster and its repositories.
     cache: PathBuf,
+    /// A folder with certificates that are trusted beside the system's.
+    certificates: Option<PathBuf>,
 }
 
 /// The cluster that Helm speaks to.
@@ -128,7 +131,20 @@ impl Helm {
             other => other?.stdout,
         };
         let version = accepted(&text)?;
-        Ok(Self { program: program.to_owned(), version, cache: cache.to_owned() })
+        Ok(Self { program: program.to_owned(), version, cache: cache.to_owned(), certificates: None })
+    }
+
+    /// Trusts a company's certificate authority (PEM) when it fetches charts, beside the system's own.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub fn trusting(mut self, certificate_authority: &str) -> Result<Self, HelmError> {
+        let folder = self.cache.join("certificates");
+        let written =
+            fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("ca.crt"), certificate_authority));
+        written.map_err(|error| HelmError::Chart(format!("cannot write to {}: {error}", folder.display())))?;
+        self.certificates = Some(folder);
+        Ok(self)
     }
 
     pub fn version(&self) -> &Version {
@@ -208,7 +224,12 @@ impl Helm {
             .env("HELM_NO_PLUGINS", "1")
             .env("HELM_CACHE_HOME", self.cache.join("helm"))
             .env("HELM_REPOSITORY_CONFIG", self.cache.join("helm/repositories.yaml"));
-        USER_VARIABLES.iter().fold(tool, |tool, variable| tool.without_env(variable))
+        let tool = USER_VARIABLES.iter().fold(tool, |tool, variable| tool.without_env(variable));
+        match &self.certificates {
+            // Go reads these folders and the system's one file; Helm's own --ca-file would take the system's place.
+            Some(folder) => tool.env("SSL_CERT_DIR", folder),
+            None => tool,
+        }
     }
 }
 
