@@ -1,0 +1,48 @@
+//! The sample platform, as the repository's own `projects.yaml` describes it, on a real cluster: what a newcomer's first
+//! `make up` brings.
+
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
+
+mod common;
+
+use common::{Stages, TestWorkspace, tell};
+
+/// The least that the sample holds, and how many of it are services that call one another.
+const PROJECTS: usize = 24;
+const SERVICES: usize = 16;
+
+#[test]
+fn the_sample_comes_up_and_a_request_crosses_it() {
+    let text = include_str!("../projects.yaml");
+    let description = text.split_once("name: tunes\n").unwrap().1;
+    let workspace = TestWorkspace::new("sample", description);
+    let stages = Stages::default();
+    stages.stage("the whole platform comes up, and every URL answers", || {
+        let run = workspace.run(&["up"]).expect(0);
+        let urls: Vec<&str> = run.stdout.lines().collect();
+        assert_eq!(urls.len(), 5, "{}", run.said());
+        for url in urls {
+            let host = url.trim_start_matches("http://").split(['.', ':']).next().unwrap();
+            assert_eq!(workspace.ask(host, "/").unwrap().status, 200, "{url}");
+        }
+    });
+    stages.stage("it is as large as it says", || {
+        let status = workspace.run(&["status", "--output", "json", "--exit-code"]).expect(0).json();
+        let releases = status["releases"].as_array().unwrap();
+        assert!(releases.len() - 2 >= PROJECTS, "{} releases, two of them the platform's", releases.len());
+        let services = releases.iter().filter(|release| release["running"] == "6.9.2").count();
+        assert!(services >= SERVICES, "{services} services");
+    });
+    stages.stage("a request to the storefront crosses those behind it", || {
+        let answer = workspace.request("POST", "shop", "/echo", "hello").unwrap();
+        tell(&answer.body);
+        let backends = answer.json();
+        assert_eq!(backends.as_array().unwrap().len(), 3, "catalog, cart and search");
+        assert!(answer.body.matches("hello").count() >= 6, "each asks two more: {}", answer.body);
+    });
+    stages.stage("nothing is left to do", || {
+        let plan = workspace.run(&["plan", "--output", "json", "--exit-code"]).expect(0).json();
+        assert!(plan["unchanged"].as_array().unwrap().len() >= PROJECTS);
+    });
+    stages.finish();
+}
