@@ -29,6 +29,11 @@ use crate::{
 /// How long a rollout may go without progress, unless a project says otherwise.
 const TIMEOUT_SECONDS: u64 = 120;
 
+/// How long a project's rollout may go without progress: its own word, or the default.
+pub(super) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
+    written.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1))
+}
+
 /// Which projects a verb is about.
 #[derive(Debug, Clone)]
 pub struct Selection {
@@ -239,7 +244,7 @@ fn describe_project(
         release.version = image.version();
     }
     release.image.clone_from(&project.image);
-    release.timeout_seconds = project.timeout.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1));
+    release.timeout_seconds = timeout_seconds(project.timeout);
     let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
         project: project.name.clone(),
         url: route.check_url(http_port),

@@ -1,6 +1,7 @@
 //! `cmdr restart`: a fresh rollout of the same content.
 
 use super::{
+    describe::timeout_seconds,
     session::{Session, unknown},
     up::runner_of,
 };
@@ -10,9 +11,6 @@ use crate::{
     error::CommandError,
     plan::{Plan, RolloutSpec, Step},
 };
-
-/// How long a rollout may go without progress.
-const TIMEOUT_SECONDS: u64 = 120;
 
 /// # Errors
 /// When a project is unknown or not deployed, or its new pods do not become ready.
@@ -34,7 +32,7 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
         let rollout = RolloutSpec {
             namespace: session.environment.namespace.clone(),
             release: name.clone(),
-            timeout_seconds: timeout.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs()),
+            timeout_seconds: timeout_seconds(timeout),
         };
         plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);
     }
