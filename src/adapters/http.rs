@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use super::root_cause;
+
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,9 +55,5 @@ impl reqwest::dns::Resolve for Fixed {
 }
 
 fn failure(error: &reqwest::Error) -> HttpError {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    HttpError::Request(innermost.to_string())
+    HttpError::Request(root_cause(error))
 }

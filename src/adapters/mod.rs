@@ -11,3 +11,12 @@ pub mod kind;
 pub mod lock;
 pub mod process;
 pub mod user_configuration;
+
+/// The innermost error, which says what the network said.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

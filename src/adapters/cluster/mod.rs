@@ -21,6 +21,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
+use super::root_cause;
 use crate::domain::Diagnosis;
 
 /// A cluster that can be spoken to.
@@ -80,15 +81,6 @@ impl ClusterError {
                 .remedy("see whether the cluster runs: cmdr doctor"),
         }
     }
-}
-
-/// The innermost error, which says what the network said.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 impl Cluster {
