@@ -412,9 +412,9 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Tells what goes on; cargo shows it of a test that fails, and of all with `--nocapture`.
+/// Tells what goes on, at once: written past the test harness, which would keep it until the test has ended.
 pub fn tell(text: &str) {
-    eprintln!("    {text}");
+    let _ = writeln!(std::io::stderr(), "    {text}");
 }
 
 /// A walk through named stages on one cluster: one that fails does not hide what the others find.
@@ -426,12 +426,14 @@ pub struct Stages {
 impl Stages {
     /// Runs a stage and notes whether it failed.
     pub fn stage(&self, name: &str, stage: impl FnOnce()) {
-        eprintln!("=== {name}");
+        tell(&format!("=== {name}"));
         let start = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(stage)).is_ok();
         let word = if passed { "ok" } else { "FAILED" };
-        eprintln!("=== {name}: {word} in {:.1} s", start.elapsed().as_secs_f64());
+        tell(&format!("=== {name}: {word} in {:.1} s", start.elapsed().as_secs_f64()));
         if !passed {
+            // Beside the reason, which the harness shows at the end.
+            eprintln!("=== in the stage '{name}'");
             self.failed.borrow_mut().push(name.to_owned());
         }
     }
