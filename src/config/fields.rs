@@ -10,6 +10,7 @@ pub enum Shape {
     Text(Format),
     /// A whole number within bounds, both included.
     Integer(i64, i64),
+    Boolean,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A map with known keys.
@@ -67,6 +68,7 @@ impl Shape {
             Self::Text(format) => format.expected().to_owned(),
             Self::Integer(least, most) if least == most => format!("the number {least}"),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Boolean => "true or false".to_owned(),
             Self::Choice(words) => super::diagnostic::listed(words.iter().copied()),
             Self::Table(table) => {
                 let keys: Vec<&str> = table.keys().collect();

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::domain::{ImageReference, Name, name};
+use crate::domain::{ImageReference, Name, freeze::Moment, name};
 
 /// What a text must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub enum Format {
     /// The URL of a chart repository.
     RepositoryUrl,
     KubernetesVersion,
+    /// A time of the day or a date.
+    Moment,
+    TimeZone,
+    /// A namespace with `{slug}` for a merge request's own part.
+    Slug,
 }
 
 /// Why a text does not follow its [`Format`].
@@ -60,13 +65,16 @@ impl Format {
             Self::OciReference => "a chart in an OCI registry, such as `ghcr.io/org/charts/shop`",
             Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
             Self::KubernetesVersion => "a Kubernetes version as text, such as \"1.34\" or \"1.34.2\"",
+            Self::Moment => "a time such as \"18:00\", or a date such as 2026-12-20",
+            Self::TimeZone => "a time zone such as `Europe/Berlin`",
+            Self::Slug => "a namespace with `{slug}` in it, such as `review-{slug}`",
         }
     }
 
     /// The grammar as a regular expression for editors; a check may know more.
     pub fn pattern(self) -> Option<&'static str> {
         match self {
-            Self::Any => None,
+            Self::Any | Self::TimeZone => None,
             Self::Name => Some("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
             Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
             Self::PortName => Some("^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$"),
@@ -81,6 +89,8 @@ impl Format {
             Self::OciReference => Some("^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$"),
             Self::RepositoryUrl => Some("^https?://"),
             Self::KubernetesVersion => Some("^1\\.[0-9]{1,3}(\\.[0-9]{1,3})?$"),
+            Self::Moment => Some("^([0-9]{2}:[0-9]{2}|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
+            Self::Slug => Some("^[a-z0-9-]*\\{slug\\}[a-z0-9-]*$"),
         }
     }
 
@@ -126,6 +136,14 @@ impl Format {
             Self::KubernetesVersion => fits(is_kubernetes_version(text), "is no Kubernetes version", || {
                 text.strip_prefix('v').map(str::to_owned)
             }),
+            Self::Moment => fits(text.parse::<Moment>().is_ok(), "is neither a time nor a date", || None),
+            Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is no time zone", || None),
+            Self::Slug => {
+                let good = text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", "a"));
+                fits(good, "is no namespace with a `{slug}`", || {
+                    label_like(text).map(|name| format!("{name}-{{slug}}"))
+                })
+            }
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::{Component, Path, PathBuf},
+    time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{
@@ -14,8 +16,15 @@ use super::{
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
-    PlatformRelease, Project, ProjectOverride, Promotion, Route, Values, Workspace, Writer, workspace::LOCAL,
+    PlatformRelease, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen, Workspace, Writer,
+    freeze::{FreezeWindow, weekday},
+    workspace::LOCAL,
 };
+
+/// How long a review environment lives without a new `up`, unless projects.yaml says otherwise.
+const REVIEW_EXPIRES: Duration = Duration::from_hours(72);
+/// How long a Job of `verify` may take, unless projects.yaml says otherwise.
+const VERIFY_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The workspace, unless its own name is missing.
 pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
@@ -50,6 +59,8 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         domain: local.then(|| format!("{workspace}.localhost")),
         only: None,
         promote: None,
+        freeze: BTreeMap::new(),
+        review: None,
         platform: Platform::Cmdr,
         kubernetes: None,
         http_port: None,
@@ -67,6 +78,8 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         domain: text_at(entry, "domain").or(unwritten.domain),
         only: text_at(entry, "only").map(|_| Writer::Ci),
         promote: entry.get("promote").and_then(promotion),
+        freeze: named(entry, "freeze", freeze),
+        review: entry.get("review").and_then(|value| review(value, workspace)),
         platform: text_at(entry, "platform").map_or(Platform::Cmdr, |_| Platform::External),
         kubernetes: text_at(entry, "kubernetes"),
         http_port: port("http"),
@@ -76,8 +89,27 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
 }
 
 fn promotion(value: Cursor<'_>) -> Option<Promotion> {
-    let soak = value.get("soak").and_then(|soak| duration(soak.text()?)).unwrap_or_default();
-    Some(Promotion { from: value.get("from").and_then(name_of)?, soak })
+    let soak = duration_at(value, "soak").unwrap_or_default();
+    Some(Promotion { from: value.get("from").and_then(name_of)?, soak, scan: text_at(value, "scan") })
+}
+
+fn freeze(value: Cursor<'_>) -> Option<FreezeWindow> {
+    let moment = |key: &str| text_at(value, key).and_then(|text| text.parse().ok());
+    let days = value.get("days").into_iter().flat_map(|days| days.items());
+    Some(FreezeWindow {
+        days: days.filter_map(|day| weekday(day.text()?)).collect(),
+        from: moment("from"),
+        until: moment("until"),
+        zone: TimeZone::get(value.get("zone").and_then(|zone| zone.text()).unwrap_or("UTC")).ok()?,
+    })
+}
+
+fn review(value: Cursor<'_>, workspace: &Name) -> Option<Review> {
+    Some(Review {
+        from: value.get("from").and_then(name_of)?,
+        namespace: text_at(value, "namespace").unwrap_or_else(|| format!("{workspace}-{{slug}}")),
+        expires: duration_at(value, "expires").unwrap_or(REVIEW_EXPIRES),
+    })
 }
 
 fn platform_release(document: &Document, entry: Cursor<'_>) -> PlatformRelease {
@@ -90,7 +122,6 @@ fn platform_release(document: &Document, entry: Cursor<'_>) -> PlatformRelease {
 
 fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<Project> {
     let local = sources.local().and_then(|local| local.cursor().at(&["projects", entry.key()]));
-    let overrides = entry.get("environments").into_iter().flat_map(|environments| environments.entries());
     Some(Project {
         name: Name::new(entry.key()).ok()?,
         image: image_of(entry),
@@ -102,13 +133,23 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
         routes: routes(entry),
         check: entry.get("check").map(check),
         needs: names_at(entry, "needs"),
-        timeout: entry.get("timeout").and_then(|value| duration(value.text()?)),
+        timeout: duration_at(entry, "timeout"),
+        verify: named(entry, "verify", verify),
+        irreversible: entry.get("irreversible").and_then(|value| value.boolean()).unwrap_or_default(),
         values: values_of(entry),
-        environments: overrides
-            .filter_map(|value| Some((Name::new(value.key()).ok()?, project_override(value))))
-            .collect(),
+        environments: named(entry, "environments", |value| Some(project_override(value))),
         local_values: local.map(values_of).unwrap_or_default(),
         local_image: local.and_then(image_of),
+    })
+}
+
+fn verify(value: Cursor<'_>) -> Option<Verify> {
+    let words = value.get("command")?.items();
+    Some(Verify {
+        image: image_of(value),
+        command: words.filter_map(|word| word.text().map(str::to_owned)).collect(),
+        when: if text_at(value, "when").as_deref() == Some("before") { VerifyWhen::Before } else { VerifyWhen::After },
+        timeout: duration_at(value, "timeout").unwrap_or(VERIFY_TIMEOUT),
     })
 }
 
@@ -177,6 +218,16 @@ pub(super) fn join(folder: &Path, relative: &str) -> PathBuf {
         }
     }
     joined
+}
+
+/// What a map from names under `key` holds.
+fn named<T>(value: Cursor<'_>, key: &str, read: impl Fn(Cursor<'_>) -> Option<T>) -> BTreeMap<Name, T> {
+    let entries = value.get(key).into_iter().flat_map(|map| map.entries());
+    entries.filter_map(|entry| Some((Name::new(entry.key()).ok()?, read(entry)?))).collect()
+}
+
+fn duration_at(value: Cursor<'_>, key: &str) -> Option<Duration> {
+    value.get(key).and_then(|value| duration(value.text()?))
 }
 
 fn text_at(value: Cursor<'_>, key: &str) -> Option<String> {

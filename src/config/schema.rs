@@ -68,6 +68,7 @@ fn of_shape(shape: &Shape) -> Value {
         },
         Shape::Integer(least, most) if least == most => json!({"const": least}),
         Shape::Integer(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Shape::Boolean => json!({"type": "boolean"}),
         Shape::Choice(words) => json!({"enum": words}),
         Shape::Table(table) => json!({"$ref": format!("#/definitions/{}", table.name)}),
         Shape::Named(format, each, special) => {

@@ -41,7 +41,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic
             }
             value.items().for_each(|item| check(item, each, found));
         }
-        (Shape::Values, Content::Map(_)) => {}
+        (Shape::Values, Content::Map(_)) | (Shape::Boolean, Content::Bool(_)) => {}
         _ => found.push(wrong_type(value, shape)),
     }
 }

@@ -1,10 +1,12 @@
 //! Every key of `projects.yaml`, as data.
 
+mod environments;
+
 use super::{
     fields::{Shape, Table, optional, required, table},
     format::Format,
 };
-use crate::domain::workspace::LOCAL;
+use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
 const VALUES: &str = "Helm values, merged over those before; `null` takes a key away";
@@ -80,93 +82,6 @@ static LOCAL_PROJECT: Table = table(
     &[
         optional("image", Shape::Text(Format::Image), "The image to run here"),
         optional("values", Shape::Values, VALUES),
-    ],
-);
-
-const ENVIRONMENTS: Shape =
-    Shape::Named(Format::Name, &Shape::Table(&ENVIRONMENT), &[(LOCAL, Shape::Table(&LOCAL_ENVIRONMENT))]);
-
-static ENVIRONMENT: Table = Table {
-    elsewhere: &[(&["kubernetes", "ports"], "only `local` has this: cmdr makes no other cluster")],
-    ..table(
-        "environment",
-        "an environment",
-        "A Kubernetes cluster, named by its context.",
-        &[
-            required("context", Shape::Text(Format::Any), "The context of the kubeconfig"),
-            optional(
-                "cluster-id",
-                Shape::Text(Format::Any),
-                "UID of the namespace `kube-system`; any other cluster is refused",
-            ),
-            optional(
-                "namespace",
-                Shape::Text(Format::Label),
-                "The namespace of the projects; the workspace's name unless written",
-            ),
-            optional(
-                "domain",
-                Shape::Text(Format::Domain),
-                "Projects answer on `<host>.<domain>`; needed once a project has a host without a domain of its own",
-            ),
-            optional("only", Shape::Choice(&["ci"]), "Who may write here: `ci` refuses laptops with a hint"),
-            optional("promote", Shape::Table(&PROMOTION), "Images come here by promotion or rollback alone"),
-            optional(
-                "platform",
-                Shape::Choice(&["external"]),
-                "`external`: somebody else provides the ingress controller",
-            ),
-        ],
-    )
-};
-
-static LOCAL_ENVIRONMENT: Table = Table {
-    elsewhere: &[(
-        &["context", "cluster-id", "only", "promote", "platform"],
-        "`local` is the kind cluster that cmdr makes itself; this belongs to other environments",
-    )],
-    ..table(
-        "local-environment",
-        "the environment `local`",
-        "The kind cluster that cmdr owns.",
-        &[
-            optional("kubernetes", Shape::Text(Format::KubernetesVersion), "The version of the node, in quotes"),
-            optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1"),
-            optional(
-                "domain",
-                Shape::Text(Format::Domain),
-                "Projects answer on `<host>.<domain>`; `<workspace>.localhost` unless written",
-            ),
-            optional(
-                "namespace",
-                Shape::Text(Format::Label),
-                "The namespace of the projects; the workspace's name unless written",
-            ),
-        ],
-    )
-};
-
-static PORTS: Table = table(
-    "ports",
-    "`ports` of `local`",
-    "Where the local cluster answers on 127.0.0.1.",
-    &[
-        optional("http", PORT, "The port for HTTP; 80 unless it is taken"),
-        optional("https", PORT, "The port for HTTPS; 443 unless it is taken"),
-    ],
-);
-
-static PROMOTION: Table = table(
-    "promote",
-    "a promotion",
-    "Where an environment's images come from.",
-    &[
-        required("from", Shape::Text(Format::Name), "The environment they were proven in"),
-        optional(
-            "soak",
-            Shape::Text(Format::Duration),
-            "How long they must have been healthy there; nothing unless written",
-        ),
     ],
 );
 
@@ -259,6 +174,16 @@ static PROJECT: Table = Table {
                 "Projects that are ready before this one starts",
             ),
             optional("timeout", Shape::Text(Format::Duration), "How long a rollout may go without progress"),
+            optional(
+                "verify",
+                Shape::Named(Format::Name, &Shape::Table(&VERIFY), &[]),
+                "Jobs that prove a deployment, by name; outside `local`",
+            ),
+            optional(
+                "irreversible",
+                Shape::Boolean,
+                "What a new image does here cannot be undone (a migration): no automatic return to the record before",
+            ),
             optional("values", Shape::Values, VALUES),
             optional(
                 "environments",
@@ -334,6 +259,22 @@ static CHECK: Table = table(
     ],
 );
 
+static VERIFY: Table = table(
+    "verify",
+    "a verification",
+    "A Job that proves a deployment, in the project's namespace.",
+    &[
+        required("command", Shape::List(&Shape::Text(Format::Any)), "What is run; it succeeds by ending with 0"),
+        optional("image", Shape::Text(Format::Image), "The image to run; the project's own unless written"),
+        optional(
+            "when",
+            Shape::Choice(&["before", "after"]),
+            "`before` the release changes, as a gate, or `after`, with return on failure; `after` unless written",
+        ),
+        optional("timeout", Shape::Text(Format::Duration), "How long it may take; 5m unless written"),
+    ],
+);
+
 static OVERRIDE: Table = Table {
     elsewhere: &[(CHART_KEYS, "this is a value of the chart: write it under `values`")],
     ..table(
@@ -376,12 +317,14 @@ static BUNDLE: Table = table(
 );
 
 /// Every table, in the order of the documentation.
-pub static ALL: [&Table; 18] = [
+pub static ALL: [&Table; 21] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
     &ENVIRONMENT,
     &PROMOTION,
+    &FREEZE,
+    &REVIEW,
     &PLATFORM_RELEASE,
     &DEFAULTS,
     &PROJECT,
@@ -389,6 +332,7 @@ pub static ALL: [&Table; 18] = [
     &CHART,
     &ROUTE,
     &CHECK,
+    &VERIFY,
     &OVERRIDE,
     &EXTERNAL,
     &BUNDLE,

@@ -109,6 +109,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    pub fn boolean(&self) -> Option<bool> {
+        match self.node.content {
+            Content::Bool(boolean) => Some(boolean),
+            _ => None,
+        }
+    }
+
     /// The values of a map; none when this is no map.
     pub fn entries(&self) -> impl Iterator<Item = Cursor<'a>> + use<'a> {
         let file = self.file;

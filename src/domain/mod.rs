@@ -2,6 +2,7 @@
 
 pub mod diagnosis;
 pub mod digest;
+pub mod freeze;
 pub mod image;
 pub mod labels;
 pub mod mirror;
@@ -24,5 +25,5 @@ pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;
 pub use workspace::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,
-    ProjectOverride, Promotion, Route, Workspace, Writer,
+    ProjectOverride, Promotion, Review, Route, Verify, VerifyWhen, Workspace, Writer,
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{ImageReference, Name, Values};
+use super::{ImageReference, Name, Values, freeze::FreezeWindow};
 
 /// The name of the environment that is a kind cluster of cmdr's own.
 pub const LOCAL: &str = "local";
@@ -27,7 +27,7 @@ pub struct Workspace {
 #[derive(Debug, Clone)]
 pub struct Environment {
     pub name: Name,
-    /// The kubeconfig context; `None` for [`LOCAL`] alone.
+    /// The kubeconfig context; `None` for [`LOCAL`] and for reviews alone.
     pub context: Option<String>,
     /// UID of namespace `kube-system`; another cluster is refused.
     pub cluster_id: Option<String>,
@@ -38,6 +38,9 @@ pub struct Environment {
     /// Who may write here.
     pub only: Option<Writer>,
     pub promote: Option<Promotion>,
+    /// When nothing is deployed here.
+    pub freeze: BTreeMap<Name, FreezeWindow>,
+    pub review: Option<Review>,
     pub platform: Platform,
     /// Local only: the Kubernetes version of the node (`1.34`, `1.34.2`).
     pub kubernetes: Option<String>,
@@ -64,6 +67,19 @@ pub struct Promotion {
     pub from: Name,
     /// How long a record must have been healthy in `from`.
     pub soak: Duration,
+    /// The type of an artifact that must be attached to an image at its registry.
+    pub scan: Option<String>,
+}
+
+/// `review: {from, namespace, expires}` of an environment: short-lived copies, one for each merge request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Its cluster is used, and its values are taken.
+    pub from: Name,
+    /// With `{slug}` for the merge request's own part.
+    pub namespace: String,
+    /// How long one lives without a new `up`.
+    pub expires: Duration,
 }
 
 /// Who provides what a cluster needs before projects.
@@ -120,6 +136,10 @@ pub struct Project {
     pub needs: Vec<Name>,
     /// How long a rollout may go without progress; `None`: cmdr's default.
     pub timeout: Option<Duration>,
+    /// Jobs that prove a deployment.
+    pub verify: BTreeMap<Name, Verify>,
+    /// What a new image does cannot be undone: no automatic return to the record before.
+    pub irreversible: bool,
     pub values: Values,
     pub environments: BTreeMap<Name, ProjectOverride>,
     /// From `projects.local.yaml`; local environment only.
@@ -164,6 +184,25 @@ pub struct Route {
 pub struct Check {
     pub path: String,
     pub status: u16,
+}
+
+/// A Job that proves a deployment, run in the project's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// `None`: the project's own.
+    pub image: Option<ImageReference>,
+    pub command: Vec<String>,
+    pub when: VerifyWhen,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VerifyWhen {
+    /// As a gate: the release changes only after it has succeeded.
+    Before,
+    /// With return to the record before when it fails.
+    #[default]
+    After,
 }
 
 /// Projects that are deployed, promoted and rolled back as one.

@@ -30,8 +30,10 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
         projects.check_items(bundle.get("projects"), found);
     }
     for (_, environment) in sources.entries("environments") {
-        if let Some((from, name)) = environment.at(&["promote", "from"]).and_then(|from| Some((from, from.text()?))) {
-            environments.check(name, &from.location(), found);
+        for key in ["promote", "review"] {
+            if let Some((from, name)) = environment.at(&[key, "from"]).and_then(|from| Some((from, from.text()?))) {
+                environments.check(name, &from.location(), found);
+            }
         }
     }
     for (_, release) in sources.entries("platform") {

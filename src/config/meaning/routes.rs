@@ -66,7 +66,9 @@ fn environments(sources: &Sources) -> Vec<(&str, Option<String>)> {
     let workspace = sources.find(&["name"]).and_then(|name| name.text()).unwrap_or_default();
     let local =
         sources.find(&["environments", LOCAL]).and_then(domain).unwrap_or_else(|| format!("{workspace}.localhost"));
-    let others = sources.entries("environments").filter(|(_, entry)| entry.key() != LOCAL);
+    // A review answers on hosts of its own, made from those of the environment that it copies.
+    let has_hosts = |entry: &Cursor<'_>| entry.key() != LOCAL && entry.get("review").is_none();
+    let others = sources.entries("environments").filter(|(_, entry)| has_hosts(entry));
     let others = others.map(|(_, entry)| (entry.key(), domain(entry)));
     std::iter::once((LOCAL, Some(local))).chain(others).collect()
 }
