@@ -67,6 +67,28 @@ impl ImageReference {
         format!("{}/{}{tag}{digest}", self.registry, self.repository)
     }
 
+    /// The same image pinned to `digest`: `redis:latest@sha256:...` for `redis`. The registry stays as written.
+    ///
+    /// # Errors
+    /// When `digest` is none.
+    pub fn with_digest(&self, digest: &str) -> Result<Self, InvalidImage> {
+        let tag = match (&self.tag, &self.digest) {
+            (None, None) => Some("latest".to_owned()),
+            (tag, _) => tag.clone(),
+        };
+        let version = tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = checked_digest(digest)?;
+        let written = format!("{}{version}@{digest}", self.name());
+        Ok(Self { written, tag, digest: Some(digest), ..self.clone() })
+    }
+
+    /// As written, without tag and digest: `redis`, `ghcr.io/tunes/shop`.
+    pub fn name(&self) -> &str {
+        let name = self.written.split('@').next().unwrap_or_default();
+        let tag = self.tag.as_ref().map_or(0, |tag| tag.len() + 1);
+        &name[..name.len() - tag]
+    }
+
     /// What tells one version from another: the tag, else the start of the digest, else `latest`.
     pub fn version(&self) -> String {
         match (&self.tag, &self.digest) {
@@ -141,6 +163,22 @@ mod tests {
         let image = ImageReference::parse(&format!("redis:7@{digest}")).unwrap();
         assert_eq!((image.tag.as_deref(), image.digest), (Some("7"), Some(digest)));
         assert_eq!(ImageReference::parse("redis@sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
+    }
+
+    #[test]
+    fn a_digest_pins_what_was_written() {
+        let digest = format!("sha256:{}", "b".repeat(64));
+        let pinned = |text: &str| ImageReference::parse(text).unwrap().with_digest(&digest).unwrap();
+        assert_eq!(pinned("redis:7.0").to_string(), format!("redis:7.0@{digest}"));
+        assert_eq!(pinned("localhost:5001/shop").to_string(), format!("localhost:5001/shop:latest@{digest}"));
+        let old = format!("ghcr.io/a/b@sha256:{}", "a".repeat(64));
+        assert_eq!(pinned(&old).to_string(), format!("ghcr.io/a/b@{digest}"));
+        for text in ["redis", "redis:7.0", &old] {
+            assert_eq!(ImageReference::parse(&pinned(text).to_string()), Ok(pinned(text)));
+            assert_eq!(pinned(text).name(), ImageReference::parse(text).unwrap().name());
+        }
+        let redis = ImageReference::parse("redis").unwrap();
+        assert_eq!(redis.with_digest("sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
     }
 
     #[test]
