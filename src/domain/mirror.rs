@@ -128,6 +128,31 @@ impl ImageMirror {
         format!("{scheme}://{gateway}{port}{path}")
     }
 
+    /// Those of `mirrors` that are asked for images of `registry`, in order: its own, else those for every registry.
+    /// containerd decides in the same way.
+    pub fn of<'a>(mirrors: &'a [Self], registry: &str) -> Vec<&'a Self> {
+        let named = |host: &str| mirrors.iter().filter(|mirror| mirror.host == host).collect::<Vec<_>>();
+        let own = named(registry);
+        if own.is_empty() { named(ANY) } else { own }
+    }
+
+    /// Whether this stands for every registry that has no mirror of its own.
+    pub fn is_for_any(&self) -> bool {
+        self.host == ANY
+    }
+
+    /// The mirror's own host, with its port.
+    pub fn authority(&self) -> &str {
+        parts(&self.url).1
+    }
+
+    /// The root of its distribution API. Some have it at a path of their own, as Harbor does
+    /// (`https://HOST/v2/PROJECT`): that is kept.
+    pub fn api(&self) -> String {
+        let path = parts(&self.url).2;
+        if path.contains("/v2/") || path.ends_with("/v2") { self.url.clone() } else { format!("{}/v2", self.url) }
+    }
+
     /// The folder below `/etc/containerd/certs.d` that containerd reads for this host.
     pub fn folder(&self) -> &str {
         if self.host == ANY { "_default" } else { &self.host }
@@ -197,10 +222,12 @@ impl Mirrors {
 
 /// Whether a chart registry (`oci://HOST...`) is asked without TLS: only on this machine itself, as Docker does.
 pub fn is_plain_http(url: &str) -> bool {
-    url.strip_prefix("oci://").is_some_and(|rest| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        is_loopback(host_and_port(authority).0)
-    })
+    url.strip_prefix("oci://").is_some_and(|rest| is_this_machine(rest.split('/').next().unwrap_or_default()))
+}
+
+/// Whether `authority` (`HOST[:PORT]`) is this machine itself, whatever its port.
+pub fn is_this_machine(authority: &str) -> bool {
+    is_loopback(host_and_port(authority).0)
 }
 
 /// Scheme, authority and path (with its slash) of a URL that was checked.
@@ -273,6 +300,20 @@ mod tests {
         assert_eq!(seen("https://[::1]/v2/proxy"), "https://172.18.0.1/v2/proxy");
         assert_eq!(seen("http://127.0.0.2:5000"), "http://172.18.0.1:5000");
         assert_eq!(seen("http://localhost.example.com"), "http://localhost.example.com");
+    }
+
+    #[test]
+    fn a_registrys_own_mirrors_come_before_those_for_any() {
+        let mirrors =
+            ImageMirror::parse_list("*=http://any, docker.io=https://one/, docker.io=https://two/hub").unwrap();
+        let apis = |host: &str| ImageMirror::of(&mirrors, host).into_iter().map(ImageMirror::api).collect::<Vec<_>>();
+        assert_eq!(apis("docker.io"), ["https://one/v2", "https://two/hub/v2"]);
+        assert_eq!(apis("ghcr.io"), ["http://any/v2"]);
+        assert!(ImageMirror::of(&mirrors[1..], "ghcr.io").is_empty());
+        let harbor = image("docker.io", "https://harbor.example.com:8443/v2/hub");
+        let expected = ("https://harbor.example.com:8443/v2/hub", "harbor.example.com:8443");
+        assert_eq!((harbor.api().as_str(), harbor.authority()), expected);
+        assert!(mirrors[0].is_for_any() && !harbor.is_for_any());
     }
 
     #[test]
