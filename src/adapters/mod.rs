@@ -10,6 +10,7 @@ pub mod http;
 pub mod kind;
 pub mod lock;
 pub mod process;
+pub mod registry;
 pub mod user_configuration;
 
 /// The innermost error, which says what the network said.

@@ -1,0 +1,326 @@
+//! One question to a registry: with patience, and with the login or token that it asks for.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use reqwest::{
+    Method, RequestBuilder, StatusCode, Url,
+    header::{ACCEPT, HeaderMap, RETRY_AFTER},
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    RegistrySetupError,
+    authorization::Authorization,
+    challenge::Challenge,
+    document::MANIFEST_TYPES,
+    endpoint::Endpoint,
+    error::{Failure, Problem},
+    logins::Logins,
+};
+use crate::adapters::{credentials::Credentials, root_cause};
+
+/// The longest answer that is read, in bytes. Registries refuse manifests above 4 MiB.
+const LONGEST_ANSWER: usize = 8 << 20;
+/// The most that is shown of an answer that is not as the distribution API has it, in characters.
+const LONGEST_SAID: usize = 200;
+
+/// How long and how often a registry is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For one request, to the last byte of its answer.
+    pub request: Duration,
+    /// Before each further try after 429 or 5xx.
+    pub pauses: [Duration; 2],
+    /// The longest pause that a registry may ask for (`Retry-After`).
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(10),
+            pauses: [Duration::from_secs(1), Duration::from_secs(3)],
+            longest_pause: Duration::from_secs(20),
+        }
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Whether a login was sent for it, or a token that a login was changed into.
+    with_login: bool,
+}
+
+/// Asks registries.
+pub(super) struct Client {
+    http: reqwest::Client,
+    logins: Logins,
+    /// What was asked for before, by repository.
+    authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
+    pub(super) patience: Patience,
+    cancel: CancellationToken,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        credentials: Credentials,
+        certificate_authority: Option<&str>,
+        cancel: CancellationToken,
+    ) -> Result<Self, RegistrySetupError> {
+        // One provider for the whole process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let failed = |error: reqwest::Error| RegistrySetupError(root_cause(&error));
+        let pem = certificate_authority.unwrap_or_default().as_bytes();
+        let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
+        if certificate_authority.is_some() && authorities.is_empty() {
+            return Err(RegistrySetupError("the company's certificate authority has no certificate".to_owned()));
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
+            .tls_certs_merge(authorities)
+            .build()
+            .map_err(failed)?;
+        let logins = Logins::new(credentials, cancel.clone());
+        Ok(Self { http, logins, authorizations: Mutex::default(), patience: Patience::default(), cancel })
+    }
+
+    /// Asks `endpoint` about a repository; where it wants a login, once more with one.
+    ///
+    /// # Errors
+    /// When none comes, or only 429 and 5xx. Any other status is an answer.
+    pub(super) async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        repository: &str,
+        method: Method,
+        url: &Url,
+    ) -> Result<Answer, Failure> {
+        let request = || self.http.request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
+        let key = (endpoint.clone(), repository.to_owned());
+        let known = self.authorizations.lock().await.get(&key).cloned();
+        let first = self.ask_with(known.as_ref(), endpoint, request).await?;
+        if first.status != StatusCode::UNAUTHORIZED {
+            return Ok(first);
+        }
+        let Some(challenge) = Challenge::of(&first.headers) else { return Ok(first) };
+        let Some(fresh) = self.authorize(endpoint, repository, challenge).await? else { return Ok(first) };
+        let answer = self.ask_with(Some(&fresh), endpoint, request).await?;
+        self.authorizations.lock().await.insert(key, fresh);
+        Ok(answer)
+    }
+
+    async fn ask_with(
+        &self,
+        authorization: Option<&Authorization>,
+        endpoint: &Endpoint,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Answer, Failure> {
+        let authorized = || authorization.map_or_else(&request, |authorization| authorization.apply(request()));
+        let answer = self.persist(endpoint, &endpoint.name, authorized).await?;
+        Ok(Answer { with_login: authorization.is_some_and(Authorization::is_of_login), ..answer })
+    }
+
+    /// What the challenge asks for; `None` when it wants a password and there is none.
+    async fn authorize(
+        &self,
+        endpoint: &Endpoint,
+        repository: &str,
+        challenge: Challenge,
+    ) -> Result<Option<Authorization>, Failure> {
+        let login = self.logins.find(&endpoint.login_hosts).await.credential;
+        let Challenge::Bearer { realm, service, scope } = challenge else {
+            return Ok(login.and_then(|login| Authorization::basic(&login)));
+        };
+        let realm = Url::parse(&realm).map_err(|error| endpoint.no_image(format!("a token service at {error}")))?;
+        let host = realm.host_str().unwrap_or_default().to_owned();
+        if login.is_some() && !endpoint.may_send_login(&realm) {
+            let unsafe_realm = Problem::Unsafe { registry: endpoint.name.clone() };
+            return Err(
+                Failure::new(unsafe_realm).said(format!("its token service {host} would get the login in the clear"))
+            );
+        }
+        let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
+        let request = || Authorization::token_request(&self.http, &realm, service.as_deref(), &scope, login.as_ref());
+        let answer = self.persist(endpoint, &host, request).await?;
+        if !answer.status.is_success() {
+            return Err(self.refused(endpoint, &Answer { with_login: login.is_some(), ..answer }).await);
+        }
+        let token = Authorization::read_token(&answer.body, login.is_some());
+        Ok(Some(token.ok_or_else(|| endpoint.no_image(format!("no token from {host}")))?))
+    }
+
+    /// The failure of an answer of 401 or 403, and of every other that is no success where a token is asked for.
+    pub(super) async fn refused(&self, endpoint: &Endpoint, answer: &Answer) -> Failure {
+        let login = self.logins.find(&endpoint.login_hosts).await;
+        let problem = Problem::Refused {
+            registry: endpoint.name.clone(),
+            login_host: endpoint.login_host.clone(),
+            with_login: answer.with_login,
+        };
+        let secret = login.credential.as_ref().map(|login| login.password.expose()).filter(|secret| !secret.is_empty());
+        // Nobody should send a password back; it must not be shown by cmdr if somebody does.
+        let said = secret.map_or_else(|| answer.said(), |secret| answer.said().replace(secret, "***"));
+        let failure = Failure::new(problem).said(said);
+        login.warnings.into_iter().fold(failure, Failure::said)
+    }
+
+    /// Tries again while the registry says that it cannot answer now.
+    async fn persist(
+        &self,
+        endpoint: &Endpoint,
+        name: &str,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Answer, Failure> {
+        let mut pauses = self.patience.pauses.iter();
+        loop {
+            let answer = self.once(name, request()).await?;
+            let Some(problem) = passing(endpoint, name, answer.status) else { return Ok(answer) };
+            let Some(pause) = pauses.next() else { return Err(Failure::new(problem).said(answer.said())) };
+            let asked = answer.pause().map(|asked| asked.min(self.patience.longest_pause));
+            self.cancellable(tokio::time::sleep(asked.unwrap_or(*pause))).await?;
+        }
+    }
+
+    async fn once(&self, name: &str, request: RequestBuilder) -> Result<Answer, Failure> {
+        let answer =
+            self.cancellable(async { read(request.timeout(self.patience.request).send().await?).await }).await?;
+        let answer = answer.map_err(|error| self.failure(name, &error))?;
+        if answer.body.len() > LONGEST_ANSWER {
+            let problem = Problem::NoImage { registry: name.to_owned() };
+            return Err(Failure::new(problem).said(format!("an answer of more than {} MiB", LONGEST_ANSWER >> 20)));
+        }
+        Ok(answer)
+    }
+
+    async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            output = waited_for => Ok(output),
+            () = self.cancel.cancelled() => Err(Failure::new(Problem::Interrupted)),
+        }
+    }
+
+    fn failure(&self, name: &str, error: &reqwest::Error) -> Failure {
+        let registry = name.to_owned();
+        if error.is_timeout() {
+            return Failure::new(Problem::Silent { registry, patience: self.patience.request });
+        }
+        let problem = if is_tls(error) { Problem::Unsafe { registry } } else { Problem::Unreachable { registry } };
+        Failure::new(problem).said(root_cause(error))
+    }
+}
+
+/// The problem of a status that another try may change.
+fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<Problem> {
+    let registry = name.to_owned();
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(Problem::Busy { registry, login_host: endpoint.login_host.clone() }),
+        status if status.is_server_error() => Some(Problem::Broken { registry, status: status.as_u16() }),
+        _ => None,
+    }
+}
+
+/// Without a word on manifests, some registries answer with those of a time before indexes.
+fn accepted(url: &Url) -> String {
+    if url.path().contains("/manifests/") { MANIFEST_TYPES.join(", ") } else { "*/*".to_owned() }
+}
+
+/// Reads the answer, to a little more than the longest.
+async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LONGEST_ANSWER {
+            break;
+        }
+    }
+    Ok(Answer { status, headers, body, with_login: false })
+}
+
+/// Whether the connection failed at TLS, which no further try will change.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An IO error does not name the error that it was made of as its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+impl Answer {
+    /// How long the registry asks to wait. A date, which no registry is known to send, counts as nothing.
+    fn pause(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// What the registry said: the messages of its errors, or the start of a text, else the status.
+    pub(super) fn said(&self) -> String {
+        let said = match serde_json::from_slice(&self.body) {
+            Ok(body) => messages(&body),
+            Err(_) => text(&self.body),
+        };
+        let said = said.chars().filter(|letter| !letter.is_control()).take(LONGEST_SAID).collect::<String>();
+        if said.is_empty() { format!("HTTP {}", self.status) } else { said }
+    }
+}
+
+/// The messages in an error of the distribution API (`errors`) or of a token service (one of several keys).
+fn messages(body: &serde_json::Value) -> String {
+    let word = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let errors = body["errors"].as_array().into_iter().flatten();
+    let messages: Vec<String> = errors
+        .map(|error| [word(error, "code"), word(error, "message")])
+        .map(|words| words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(": "))
+        .collect();
+    if !messages.is_empty() {
+        return messages.join("; ");
+    }
+    let keys = ["error_description", "details", "message", "error"];
+    keys.iter().map(|key| word(body, key)).find(|said| !said.is_empty()).unwrap_or_default()
+}
+
+/// The first line of what is no page of HTML.
+fn text(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if line.starts_with('<') { String::new() } else { line.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> String {
+        Answer { status: StatusCode::FORBIDDEN, headers: HeaderMap::new(), body: body.into(), with_login: false }.said()
+    }
+
+    #[test]
+    fn a_registrys_words_are_told_without_their_wrapping() {
+        let errors = r#"{"errors": [{"code": "DENIED", "message": "not yours"}, {"code": "X"}]}"#;
+        assert_eq!(said(errors), "DENIED: not yours; X");
+        assert_eq!(said(r#"{"details": "incorrect username or password"}"#), "incorrect username or password");
+        assert_eq!(said("\n404 page\u{1b}[31m not found\nmore"), "404 page[31m not found");
+        assert_eq!(said("<html><body>Sign in</body></html>"), "HTTP 403 Forbidden");
+        assert_eq!(said(""), "HTTP 403 Forbidden");
+        assert_eq!(said(&"x".repeat(1000)).len(), LONGEST_SAID);
+    }
+}

@@ -1,0 +1,154 @@
+//! What registries answer: manifests, indexes of them, configurations of images; and what is read from them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The media types of manifests and indexes that nodes can pull.
+pub(super) const MANIFEST_TYPES: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+/// The label with the commit that an image was built from.
+const REVISION: &str = "org.opencontainers.image.revision";
+/// The annotation by which BuildKit marks what is about an image and none itself.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// How alike two tags must be before one is suggested for the other: `7.0` for `7.1`, but no commit for another.
+const ALIKE: f64 = 0.7;
+
+/// A manifest, or an index of several.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Manifest {
+    schema_version: u8,
+    pub(super) config: Option<Descriptor>,
+    pub(super) manifests: Option<Vec<Descriptor>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Descriptor {
+    pub(super) digest: String,
+    artifact_type: Option<String>,
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Platform {
+    #[serde(default)]
+    os: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ImageConfiguration {
+    config: Option<RunConfiguration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RunConfiguration {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// The tags of a repository.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Tags {
+    pub(super) tags: Option<Vec<String>>,
+}
+
+impl Manifest {
+    /// # Errors
+    /// Why this is none, in words.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(body).map_err(|error| format!("no manifest: {error}"))?;
+        if manifest.schema_version != 2 {
+            return Err(format!("a manifest of schema {}, which nodes cannot pull", manifest.schema_version));
+        }
+        if manifest.config.is_none() && manifest.manifests.is_none() {
+            return Err("a manifest without configuration and without other manifests".to_owned());
+        }
+        Ok(manifest)
+    }
+
+    /// The first image of an index.
+    pub(super) fn first_image(&self) -> Option<&Descriptor> {
+        self.manifests.iter().flatten().find(|manifest| manifest.is_image())
+    }
+
+    /// Whether an index of referrers has one of this type.
+    pub(super) fn has_artifact(&self, artifact_type: &str) -> bool {
+        self.manifests.iter().flatten().any(|manifest| manifest.artifact_type.as_deref() == Some(artifact_type))
+    }
+}
+
+impl Descriptor {
+    /// Attestations stand among the images of an index, with the platform `unknown/unknown`.
+    fn is_image(&self) -> bool {
+        let is_nowhere = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        !is_nowhere && !self.annotations.contains_key(REFERENCE_TYPE) && self.artifact_type.is_none()
+    }
+}
+
+/// The commit in an image's configuration; `None` when it names none.
+pub(super) fn revision(configuration: &[u8]) -> Option<String> {
+    let configuration: ImageConfiguration = serde_json::from_slice(configuration).ok()?;
+    configuration.config?.labels?.remove(REVISION).filter(|revision| !revision.is_empty())
+}
+
+/// The tag that was probably meant by one that does not exist.
+pub(super) fn nearest_tag(wrong: &str, tags: Vec<String>) -> Option<String> {
+    let scored = tags.into_iter().map(|tag| (strsim::jaro_winkler(wrong, &tag), tag));
+    let best = scored.filter(|(score, _)| *score > ALIKE).max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.map(|(_, tag)| tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nodes_can_pull_is_a_manifest() {
+        let why = |text: &str| Manifest::parse(text.as_bytes()).err().unwrap_or_default();
+        assert_eq!(why(r#"{"schemaVersion": 2, "config": {"digest": "sha256:1"}, "layers": []}"#), "");
+        assert_eq!(why(r#"{"schemaVersion": 2, "manifests": []}"#), "");
+        assert!(why("<html>").starts_with("no manifest: "));
+        assert!(why(r#"{"schemaVersion": 1, "name": "library/redis"}"#).contains("schema 1"));
+        assert!(why(r#"{"schemaVersion": 2}"#).contains("without configuration"));
+    }
+
+    #[test]
+    fn an_attestation_is_no_image() {
+        let index = r#"{"schemaVersion": 2, "manifests": [
+            {"digest": "sha256:1", "platform": {"os": "unknown", "architecture": "unknown"}},
+            {"digest": "sha256:2", "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+            {"digest": "sha256:3", "artifactType": "application/spdx+json"},
+            {"digest": "sha256:4", "platform": {"os": "linux", "architecture": "arm64"}}]}"#;
+        let index = Manifest::parse(index.as_bytes()).unwrap();
+        assert_eq!(index.first_image().map(|image| image.digest.as_str()), Some("sha256:4"));
+        assert!(index.has_artifact("application/spdx+json") && !index.has_artifact("application/sarif+json"));
+    }
+
+    #[test]
+    fn the_revision_is_a_label() {
+        let labelled = br#"{"config": {"Labels": {"org.opencontainers.image.revision": "4f2a9c1"}}}"#;
+        assert_eq!(revision(labelled).as_deref(), Some("4f2a9c1"));
+        for without in [r#"{"config": {"Labels": null}}"#, r#"{"config": null}"#, "{}", "no JSON"] {
+            assert_eq!(revision(without.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn the_nearest_tag_is_much_like_the_wrong_one() {
+        let nearest =
+            |wrong: &str, tags: &[&str]| nearest_tag(wrong, tags.iter().map(|tag| (*tag).to_owned()).collect());
+        assert_eq!(nearest("7.1", &["latest", "7.0", "6.2"]).as_deref(), Some("7.0"));
+        assert_eq!(nearest("v1.2.3", &["1.2.3", "1.2.4"]).as_deref(), Some("1.2.3"));
+        assert_eq!(nearest("lates", &["latest", "7.0"]).as_deref(), Some("latest"));
+        assert_eq!(nearest("main", &["7.0"]), None);
+    }
+}

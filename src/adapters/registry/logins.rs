@@ -1,0 +1,44 @@
+//! The logins at registries, each looked for once: a helper may ask the user to unlock a keychain.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::credentials::{Credentials, Found, RegistryCredential};
+
+/// Looks for logins when a registry asks for one.
+#[derive(Debug)]
+pub(super) struct Logins {
+    credentials: Credentials,
+    cancel: CancellationToken,
+    found: Mutex<HashMap<String, Arc<OnceCell<Found>>>>,
+}
+
+/// A login, and what stood in the way of another.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    pub(super) credential: Option<RegistryCredential>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Logins {
+    pub(super) fn new(credentials: Credentials, cancel: CancellationToken) -> Self {
+        Self { credentials, cancel, found: Mutex::default() }
+    }
+
+    /// The login at the first of `hosts` that there is one for.
+    pub(super) async fn find(&self, hosts: &[String]) -> Login {
+        let mut login = Login::default();
+        for host in hosts {
+            let cell = Arc::clone(self.found.lock().await.entry(host.clone()).or_default());
+            let found = cell.get_or_init(async || self.credentials.for_registries(&[host], &self.cancel).await).await;
+            login.warnings.extend(found.warnings.iter().map(ToString::to_string));
+            if let Some(credential) = found.credentials.first() {
+                login.credential = Some(credential.clone());
+                break;
+            }
+        }
+        login
+    }
+}
