@@ -1,10 +1,13 @@
 //! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
 
 pub mod diagnosis;
+pub mod difference;
 pub mod digest;
 pub mod freeze;
+pub mod gate;
 pub mod image;
 pub mod labels;
+pub mod ledger;
 pub mod mirror;
 pub mod name;
 pub mod node_files;
@@ -13,6 +16,7 @@ pub mod pool;
 pub mod ports;
 pub mod preflight;
 pub mod quantity;
+pub mod record;
 pub mod resolve;
 pub mod user_configuration;
 pub mod values;

@@ -60,6 +60,12 @@ impl ResolvedProject {
         self.chart.source == ChartSource::Universal
     }
 
+    /// Makes `version` the one that people know this by, whatever the image's tag.
+    pub fn write_version(&mut self, version: &str) {
+        self.values.insert("version".to_owned(), json!(version));
+        self.version_is_written = true;
+    }
+
     /// Makes `image` the one that runs: once it is built, or when a deployment names a tag.
     pub fn use_image(&mut self, image: ImageReference) {
         if self.is_on_universal_chart() {

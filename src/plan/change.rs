@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::ReleaseSpec;
 use crate::domain::{Diagnosis, Values, labels, values::differing_keys};
 
@@ -24,6 +26,8 @@ pub struct ObservedRelease {
     pub failed_jobs: Vec<String>,
     /// Every workload has rolled out.
     pub ready: bool,
+    /// Since when its workloads have been healthy without a break, as far as the cluster tells.
+    pub healthy_since: Option<Timestamp>,
 }
 
 impl ObservedRelease {
@@ -100,13 +104,13 @@ fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
         let found = release.labels.get(label).map_or("none", String::as_str);
         (found != labels::value(wanted)).then(|| (found.to_owned(), wanted.to_owned()))
     };
-    if let Some((found, wanted)) = differs(labels::CHART, &spec.chart_label) {
+    if let Some((found, wanted)) = differs(labels::CHART, &spec.content.chart.label()) {
         return format!("chart {found} -> {wanted}");
     }
-    if let Some((found, wanted)) = differs(labels::VERSION, &spec.version) {
+    if let Some((found, wanted)) = differs(labels::VERSION, &spec.content.version) {
         return format!("version {found} -> {wanted}");
     }
-    let keys = differing_keys(&release.values, &spec.values);
+    let keys = differing_keys(&release.values, &spec.content.values);
     match keys.as_slice() {
         [] => "the chart's files differ".to_owned(),
         told if told.len() <= KEYS_TOLD => format!("values differ: {}", told.join(", ")),
@@ -121,21 +125,21 @@ pub mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::record::tests::record;
 
     pub fn spec(name: &str) -> ReleaseSpec {
         ReleaseSpec {
             name: name.to_owned(),
             namespace: "tunes".to_owned(),
             chart: "/charts/service".into(),
-            chart_label: "service-1.0.0".to_owned(),
-            values: Values::new(),
+            content: record("{}"),
             record: "r1".to_owned(),
-            version: "1".to_owned(),
             image: None,
             timeout_seconds: 120,
             adopt: false,
             heal_revision: None,
             retry_jobs: Vec::new(),
+            entry: None,
         }
     }
 
@@ -154,6 +158,7 @@ pub mod tests {
             missing: Vec::new(),
             failed_jobs: Vec::new(),
             ready: true,
+            healthy_since: None,
         }
     }
 
@@ -170,22 +175,22 @@ pub mod tests {
 
     #[test]
     fn a_difference_is_named() {
-        let wanted = |record: &str, chart: &str, version: &str| ReleaseSpec {
-            record: record.to_owned(),
-            chart_label: chart.to_owned(),
-            version: version.to_owned(),
-            ..spec("shop")
+        let wanted = |chart: &str, version: &str| {
+            let mut wanted = ReleaseSpec { record: "r2".to_owned(), ..spec("shop") };
+            (wanted.content.chart.version, wanted.content.version) = (chart.to_owned(), version.to_owned());
+            wanted
         };
         let reason = |spec: ReleaseSpec| match change(&spec, &found()) {
             Change::Upgrade(reason) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!(reason(wanted("r2", "service-1.1.0", "1")), "chart service-1.0.0 -> service-1.1.0");
-        assert_eq!(reason(wanted("r2", "service-1.0.0", "2")), "version 1 -> 2");
-        assert_eq!(reason(wanted("r2", "service-1.0.0", "1")), "the chart's files differ");
-        let with = |values: serde_json::Value| ReleaseSpec {
-            values: values.as_object().cloned().unwrap_or_default(),
-            ..wanted("r2", "service-1.0.0", "1")
+        assert_eq!(reason(wanted("1.1.0", "1")), "chart service-1.0.0 -> service-1.1.0");
+        assert_eq!(reason(wanted("1.0.0", "2")), "version 1 -> 2");
+        assert_eq!(reason(wanted("1.0.0", "1")), "the chart's files differ");
+        let with = |values: serde_json::Value| {
+            let mut wanted = wanted("1.0.0", "1");
+            wanted.content.values = values.as_object().cloned().unwrap_or_default();
+            wanted
         };
         assert_eq!(reason(with(json!({"env": {"A": "1"}}))), "values differ: env.A");
         let many = with(json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));

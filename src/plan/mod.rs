@@ -1,8 +1,9 @@
 //! What is described and what is observed become a graph of steps. Pure: nothing here reads or writes anything.
 
 pub mod change;
+pub mod eligible;
+pub mod gates;
 pub mod graph;
-pub mod record;
 pub mod up;
 
 pub use change::{Change, ObservedRelease, observe_change};
@@ -10,7 +11,7 @@ pub use graph::{Plan, Planned, StepId};
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::domain::{ImageReference, Name, Values};
+use crate::domain::{ImageReference, Name, ledger::Deployment, record::Record};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub enum Step {
     },
     /// A fresh rollout of the same content.
     Restart(RolloutSpec),
+    /// Brings back a revision of a release that Helm still has.
+    Return(ReturnSpec),
 }
 
 /// A release whose pods are waited for.
@@ -50,6 +53,16 @@ pub struct RolloutSpec {
     pub release: String,
     /// How long the rollout may go without progress.
     pub timeout_seconds: u64,
+}
+
+/// A way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnSpec {
+    pub rollout: RolloutSpec,
+    /// Helm's number of the revision that ran before.
+    pub revision: u32,
+    /// Its record.
+    pub record: String,
 }
 
 /// A namespace and what it must hold before releases come.
@@ -71,12 +84,9 @@ pub struct ReleaseSpec {
     pub namespace: String,
     /// A folder or an archive on this machine.
     pub chart: PathBuf,
-    /// Name and version, as `helm.sh/chart` writes it.
-    pub chart_label: String,
-    pub values: Values,
-    /// Identifies chart and values; equal content has an equal record.
+    pub content: Record,
+    /// The content's name.
     pub record: String,
-    pub version: String,
     pub image: Option<ImageReference>,
     /// How long the rollout may go without progress.
     pub timeout_seconds: u64,
@@ -86,6 +96,18 @@ pub struct ReleaseSpec {
     pub heal_revision: Option<u32>,
     /// Jobs that have failed: they are deleted first, since a Job of the same name would stay as it is.
     pub retry_jobs: Vec<String>,
+    /// What the ledger is told, where one is kept.
+    pub entry: Option<Box<LedgerEntry>>,
+}
+
+/// What the ledger is told of a release before Helm is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedgerEntry {
+    /// What the ledger calls the release.
+    pub subject: String,
+    pub deployment: Deployment,
+    /// For how long what runs has been healthy.
+    pub healthy_seconds: Option<u64>,
 }
 
 /// A request that a project must answer.

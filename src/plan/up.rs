@@ -177,7 +177,7 @@ impl Planner<'_> {
     /// Pods that wait for other projects or for volumes find their images there; the others pull at once anyway.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
         let comes_later = |project: &&&DescribedProject| {
-            let is_stateful = project.release.values.get("kind").is_some_and(|kind| kind == "StatefulSet");
+            let is_stateful = project.release.content.values.get("kind").is_some_and(|kind| kind == "StatefulSet");
             (is_stateful || !project.needs.is_empty()) && self.change(&project.release) == Change::Install
         };
         let mut images: Vec<ImageReference> = Vec::new();

@@ -1,0 +1,253 @@
+//! Who deployed what and when, in one environment: each project's history, with the stop sign that a person set.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{gate::Gate, record::Record};
+
+/// How many deployments a history keeps.
+pub const KEPT: usize = 50;
+
+/// The deployments of one project, the oldest first.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct History {
+    /// Nothing is deployed while it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    pub deployments: Vec<Deployment>,
+}
+
+/// A stop sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hold {
+    pub since: Timestamp,
+    /// Who set it: a user, or a pipeline's job.
+    pub by: String,
+    pub because: String,
+}
+
+/// An event: a record came to an environment, or should have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Deployment {
+    /// The name of the record that was deployed.
+    pub record: String,
+    /// The version that people know it by: the image's tag, or the chart's app version.
+    pub version: String,
+    /// What began it: `up`, `deploy`, `promote`, `rollback`, or `return` after a failure.
+    pub verb: String,
+    pub started: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    pub outcome: DeploymentOutcome,
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The environment that the record was promoted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<String>,
+    /// The record of that environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_record: Option<String>,
+    /// The bundle that it was deployed with, and the version of that: the hash of its members' records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
+    /// What it did cannot be undone by deploying the record before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irreversible: bool,
+    /// The objects that its pods refer to beside its release, as `Secret/shop-db`, each with a hash of its content.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, String>,
+    /// For how long it had been healthy, without a break, when another took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_seconds: Option<u64>,
+}
+
+/// Where a deployment comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// Who: a user of GitLab, or of a machine.
+    pub by: String,
+    /// The pipeline's URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// The job's URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The workspace's commit, with `-dirty` when the tree had uncommitted changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Why, in the words of who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The gates that were passed by an override.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Gate>,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeploymentOutcome {
+    /// It has begun, and nobody has seen it end.
+    Running,
+    /// It was seen to run as it should.
+    Healthy,
+    Failed,
+    /// The run that began it was ended early.
+    Interrupted,
+}
+
+impl DeploymentOutcome {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Healthy => "healthy",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl History {
+    /// What runs, as far as the ledger knows: the last deployment that was seen to be healthy.
+    pub fn current(&self) -> Option<&Deployment> {
+        self.deployments.iter().rev().find(|it| it.outcome == DeploymentOutcome::Healthy)
+    }
+
+    /// The last healthy deployment of another record than `record`.
+    pub fn before(&self, record: &str) -> Option<&Deployment> {
+        let healthy = self.deployments.iter().rev().filter(|it| it.outcome == DeploymentOutcome::Healthy);
+        healthy.into_iter().find(|it| it.record != record)
+    }
+
+    /// The deployment that has not ended.
+    pub fn in_flight(&self) -> Option<&Deployment> {
+        self.deployments.last().filter(|it| it.outcome == DeploymentOutcome::Running)
+    }
+
+    /// Writes that a deployment begins. One that another run left open was interrupted; the one before is noted with
+    /// how long it had been healthy.
+    pub fn open(&mut self, deployment: Deployment, healthy_seconds: Option<u64>) {
+        self.close_interrupted(deployment.started);
+        if let Some(current) = self.deployments.last_mut()
+            && current.outcome == DeploymentOutcome::Healthy
+            && current.healthy_seconds.is_none()
+        {
+            current.healthy_seconds = healthy_seconds;
+        }
+        self.deployments.push(deployment);
+        let surplus = self.deployments.len().saturating_sub(KEPT);
+        self.deployments.drain(..surplus);
+    }
+
+    /// Closes what a run that is no more has left open. Says whether there was something.
+    pub fn close_interrupted(&mut self, now: Timestamp) -> bool {
+        self.close(DeploymentOutcome::Interrupted, now)
+    }
+
+    /// Closes the deployment that has not ended. Says whether there was one.
+    pub fn close(&mut self, outcome: DeploymentOutcome, now: Timestamp) -> bool {
+        let Some(open) = self.deployments.last_mut().filter(|it| it.outcome == DeploymentOutcome::Running) else {
+            return false;
+        };
+        open.outcome = outcome;
+        open.ended = Some(now);
+        true
+    }
+}
+
+/// A whole environment on paper: enough to rebuild it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct LedgerFile {
+    /// The version of this format: 1.
+    pub version: u32,
+    pub workspace: String,
+    pub environment: String,
+    /// UID of namespace `kube-system` of the cluster.
+    pub cluster: String,
+    pub written: Timestamp,
+    /// By namespace and name of the release: `tunes/shop`.
+    pub releases: BTreeMap<String, LedgerRelease>,
+    /// Charts that no registry has, by digest: base64 over a `.tgz`.
+    pub charts: BTreeMap<String, String>,
+}
+
+/// One release of a [`LedgerFile`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct LedgerRelease {
+    /// What runs.
+    pub record: String,
+    pub content: Record,
+    pub history: History,
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn deployment(record: &str, started: &str, outcome: DeploymentOutcome) -> Deployment {
+        Deployment {
+            record: record.to_owned(),
+            version: record.to_owned(),
+            verb: "deploy".to_owned(),
+            started: started.parse().unwrap(),
+            ended: None,
+            outcome,
+            origin: Origin::default(),
+            promoted_from: None,
+            promoted_record: None,
+            bundle: None,
+            irreversible: false,
+            references: BTreeMap::new(),
+            healthy_seconds: None,
+        }
+    }
+
+    const NOON: &str = "2026-11-21T12:00:00Z";
+
+    #[test]
+    fn what_failed_is_not_what_runs() {
+        let history = History {
+            hold: None,
+            deployments: vec![
+                deployment("a", NOON, DeploymentOutcome::Healthy),
+                deployment("b", NOON, DeploymentOutcome::Healthy),
+                deployment("c", NOON, DeploymentOutcome::Failed),
+            ],
+        };
+        assert_eq!(history.current().map(|it| it.record.as_str()), Some("b"));
+        assert_eq!(history.before("b").map(|it| it.record.as_str()), Some("a"));
+        assert_eq!(history.in_flight(), None);
+    }
+
+    #[test]
+    fn a_killed_run_is_closed_by_the_next_one() {
+        let mut history = History::default();
+        history.open(deployment("a", NOON, DeploymentOutcome::Running), None);
+        assert!(history.in_flight().is_some());
+        history.open(deployment("b", NOON, DeploymentOutcome::Running), None);
+        assert_eq!(history.deployments[0].outcome, DeploymentOutcome::Interrupted);
+        assert!(history.close(DeploymentOutcome::Healthy, NOON.parse().unwrap()));
+        assert!(!history.close(DeploymentOutcome::Failed, NOON.parse().unwrap()));
+        history.open(deployment("c", NOON, DeploymentOutcome::Running), Some(90));
+        assert_eq!(history.deployments[1].healthy_seconds, Some(90));
+    }
+
+    #[test]
+    fn histories_are_bounded() {
+        let mut history = History::default();
+        for _ in 0..KEPT + 5 {
+            history.open(deployment("a", NOON, DeploymentOutcome::Healthy), None);
+        }
+        assert_eq!(history.deployments.len(), KEPT);
+    }
+}

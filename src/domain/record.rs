@@ -1,0 +1,143 @@
+//! What was deployed, named by its content.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Chart, ChartSource, Values, digest::sha256};
+
+/// Counts up when cmdr hands the same content to Helm in another way, so that releases are made anew.
+const RENDERING: u32 = 2;
+/// Hexadecimal digits of a record's name: 80 bits fit a label, and no two deployments of a platform collide.
+const LENGTH: usize = 20;
+
+/// The content of a deployment, without when, where and by whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    pub chart: RecordedChart,
+    /// The image's tag, or the chart's app version.
+    pub version: String,
+    /// The digest of each image, by its reference as rendered. Empty in `local`, where tags are not looked up.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// The merged Helm values.
+    pub values: Values,
+}
+
+/// A chart, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecordedChart {
+    pub name: String,
+    pub version: String,
+    /// SHA-256 of the archive, or of the folder's files.
+    pub digest: String,
+    pub source: RecordedSource,
+}
+
+/// Where a chart can be had again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordedSource {
+    /// Nowhere but in the ledger: cmdr's own chart, and charts by path.
+    Kept,
+    Oci {
+        reference: String,
+    },
+    Repository {
+        url: String,
+        name: String,
+    },
+}
+
+impl Record {
+    /// The record's name: equal content has an equal name, whatever commit or environment it comes from.
+    pub fn name(&self) -> String {
+        let Self { chart, version, images, values } = self;
+        let content = json!({
+            "rendering": RENDERING,
+            "chart": chart.label(),
+            "digest": chart.digest,
+            "version": version,
+            "images": images,
+            "values": sha256(json!(values).to_string().as_bytes()),
+        });
+        let mut digest = sha256(content.to_string().as_bytes());
+        digest.truncate(LENGTH);
+        digest
+    }
+}
+
+impl RecordedChart {
+    /// As `helm.sh/chart` writes it.
+    pub fn label(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+
+    /// The chart as a workspace would name it; `None` when only the ledger has it.
+    pub fn to_chart(&self) -> Option<Chart> {
+        let source = match &self.source {
+            RecordedSource::Kept => return None,
+            RecordedSource::Oci { reference } => ChartSource::Oci(reference.clone()),
+            RecordedSource::Repository { url, name } => {
+                ChartSource::Repository { url: url.clone(), name: name.clone() }
+            }
+        };
+        Some(Chart { source, version: Some(self.version.clone()) })
+    }
+}
+
+impl From<&ChartSource> for RecordedSource {
+    fn from(source: &ChartSource) -> Self {
+        match source {
+            ChartSource::Universal | ChartSource::Path(_) => Self::Kept,
+            ChartSource::Oci(reference) => Self::Oci { reference: reference.clone() },
+            ChartSource::Repository { url, name } => Self::Repository { url: url.clone(), name: name.clone() },
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn record(values: &str) -> Record {
+        Record {
+            chart: RecordedChart {
+                name: "service".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: "d".to_owned(),
+                source: RecordedSource::Kept,
+            },
+            version: "1".to_owned(),
+            images: BTreeMap::new(),
+            values: serde_json::from_str(values).unwrap(),
+        }
+    }
+
+    #[test]
+    fn content_alone_decides() {
+        let one = record(r#"{"a": 1, "b": 2}"#);
+        assert_eq!(one.name(), record(r#"{"b": 2, "a": 1}"#).name());
+        assert_ne!(one.name(), record(r#"{"a": 1, "b": 3}"#).name());
+        assert_eq!(one.name().len(), LENGTH);
+        let mut other_chart = one.clone();
+        other_chart.chart.digest = "e".to_owned();
+        assert_ne!(one.name(), other_chart.name());
+        let mut resolved = one.clone();
+        resolved.images.insert("shop:1".to_owned(), "sha256:1".to_owned());
+        assert_ne!(one.name(), resolved.name());
+        let mut elsewhere = one.clone();
+        elsewhere.chart.source = RecordedSource::Oci { reference: "ghcr.io/org/service".to_owned() };
+        assert_eq!(one.name(), elsewhere.name());
+    }
+
+    #[test]
+    fn records_survive_the_round_trip() {
+        let one = record(r#"{"a": {"b": [1, "2"]}}"#);
+        assert_eq!(serde_json::from_value::<Record>(json!(one)).unwrap(), one);
+    }
+}

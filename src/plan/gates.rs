@@ -1,0 +1,140 @@
+//! Which gates say no to a plan. Pure: time and variables are handed in.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::domain::{
+    Diagnosis, Environment,
+    gate::{Gate, Refusal},
+    ledger::History,
+};
+
+/// What is about to change, and what is known beside it.
+#[derive(Debug)]
+pub struct Checkpoint<'a> {
+    pub environment: &'a Environment,
+    pub now: Timestamp,
+    /// GitLab says that nothing is deployed now.
+    pub deploy_freeze: bool,
+    /// The ledger of the environment, by project.
+    pub histories: &'a BTreeMap<String, History>,
+    /// The projects whose releases change.
+    pub changed: Vec<&'a str>,
+    /// Those of them that get another image by a verb that may not bring one, each with what it would be.
+    pub new_images: Vec<(&'a str, String)>,
+}
+
+/// Everything that says no, in the order in which it is told.
+pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
+    if checkpoint.changed.is_empty() {
+        return Vec::new();
+    }
+    let mut refused = frozen(checkpoint);
+    for project in &checkpoint.changed {
+        refused.extend(checkpoint.histories.get(*project).and_then(|history| held(project, history)));
+    }
+    let source = checkpoint.environment.promote.as_ref().map(|promotion| &promotion.from);
+    for (project, image) in checkpoint.new_images.iter().filter(|_| source.is_some()) {
+        let (environment, source) = (&checkpoint.environment.name, source.map(ToString::to_string).unwrap_or_default());
+        let cause = format!("{image} has not come to '{environment}' by promotion from '{source}'");
+        let remedy = format!("cmdr promote {project} --to {environment}");
+        refused.push(Refusal {
+            gate: Gate::Promotion,
+            project: (*project).to_owned(),
+            diagnosis: Diagnosis::new(cause).remedy(remedy),
+        });
+    }
+    refused
+}
+
+fn frozen(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
+    let refusal = |cause: String, remedy: &str| Refusal {
+        gate: Gate::Freeze,
+        project: String::new(),
+        diagnosis: Diagnosis::new(cause).remedy(remedy),
+    };
+    let name = &checkpoint.environment.name;
+    let mut refused = Vec::new();
+    if checkpoint.deploy_freeze {
+        let cause = format!("GitLab has frozen deployments (CI_DEPLOY_FREEZE), and '{name}' changes");
+        refused.push(refusal(cause, "wait until the freeze is over"));
+    }
+    for (window, freeze) in &checkpoint.environment.freeze {
+        if let Some(end) = freeze.ends(checkpoint.now) {
+            let end = end.strftime("%Y-%m-%d %H:%M %Z");
+            refused.push(refusal(format!("'{name}' is frozen by '{window}' until {end}"), "wait until then"));
+        }
+    }
+    refused
+}
+
+fn held(project: &str, history: &History) -> Option<Refusal> {
+    let hold = history.hold.as_ref()?;
+    let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
+    let cause = format!("is held by {} since {since}: {}", hold.by, hold.because);
+    Some(Refusal {
+        gate: Gate::Hold,
+        project: project.to_owned(),
+        diagnosis: Diagnosis::new(cause).remedy(format!("cmdr unhold {project}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Name, Platform, Promotion, freeze::FreezeWindow, ledger::Hold};
+
+    fn environment() -> Environment {
+        Environment {
+            name: Name::new("production").unwrap(),
+            context: Some("production".to_owned()),
+            cluster_id: None,
+            namespace: "tunes".to_owned(),
+            domain: None,
+            only: None,
+            promote: None,
+            freeze: BTreeMap::new(),
+            review: None,
+            platform: Platform::Cmdr,
+            kubernetes: None,
+            http_port: None,
+            https_port: None,
+        }
+    }
+
+    fn told(checkpoint: &Checkpoint<'_>) -> Vec<String> {
+        refusals(checkpoint).iter().map(|refusal| refusal.told().cause).collect()
+    }
+
+    #[test]
+    fn all_that_says_no_is_told_at_once() {
+        let mut environment = environment();
+        environment.promote =
+            Some(Promotion { from: Name::new("staging").unwrap(), soak: std::time::Duration::ZERO, scan: None });
+        let window = FreezeWindow { days: Vec::new(), from: None, until: None, zone: jiff::tz::TimeZone::UTC };
+        environment.freeze.insert(Name::new("always").unwrap(), window);
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let hold = Hold { since: now, by: "anna".to_owned(), because: "the database moves".to_owned() };
+        let histories = BTreeMap::from([("shop".to_owned(), History { hold: Some(hold), deployments: Vec::new() })]);
+        let mut checkpoint = Checkpoint {
+            environment: &environment,
+            now,
+            deploy_freeze: true,
+            histories: &histories,
+            changed: vec!["shop"],
+            new_images: vec![("shop", "shop:2".to_owned())],
+        };
+        assert_eq!(
+            told(&checkpoint),
+            [
+                "refused by the gate 'freeze': GitLab has frozen deployments (CI_DEPLOY_FREEZE), and 'production' changes",
+                "refused by the gate 'freeze': 'production' is frozen by 'always' until 2026-11-22 00:00 UTC",
+                "refused by the gate 'hold': shop is held by anna since 2026-11-21 12:00 UTC: the database moves",
+                "refused by the gate 'promotion': shop shop:2 has not come to 'production' by promotion from 'staging'",
+            ]
+        );
+        checkpoint.changed = Vec::new();
+        assert_eq!(told(&checkpoint).len(), 0, "what changes nothing passes every gate");
+    }
+}
