@@ -6,6 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::Tool;
 
+/// The subjects of the commits that lead from `old` to `new`, the newest first; none where the repository does not
+/// know them.
+pub async fn commits_between(folder: &Path, old: &str, new: &str, most: usize) -> Vec<String> {
+    let is_commit = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_commit(old) || !is_commit(new) {
+        return Vec::new();
+    }
+    let cancel = CancellationToken::new();
+    let log = Tool::new("git").directory(folder).args(["log", "--oneline", "--no-decorate", "--max-count"]);
+    let output = log.arg(most.to_string()).arg(format!("{old}..{new}")).run(&cancel).await;
+    output.map(|output| output.stdout.lines().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// The commit of the folder, with `-dirty` when the tree has uncommitted changes; `None` outside a repository.
 pub async fn commit(folder: &Path) -> Option<String> {
     let cancel = CancellationToken::new();

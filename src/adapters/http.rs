@@ -1,6 +1,10 @@
 //! Requests to projects, as a browser would send them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::root_cause;
 
@@ -13,25 +17,30 @@ pub enum HttpError {
     Request(String),
 }
 
-/// Asks URLs; hosts of local projects are found at `address`, whatever the system's resolver knows.
+/// Asks URLs.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
+    resolver: Resolver,
 }
 
 impl HttpClient {
     /// # Errors
     /// When the system's certificates cannot be read.
-    pub fn new(address: Option<SocketAddr>) -> Result<Self, HttpError> {
+    pub fn new(resolver: Resolver) -> Result<Self, HttpError> {
         // One provider for the whole process; a second call finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder =
             reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
-        let builder = match address {
-            Some(address) => builder.dns_resolver(Arc::new(Fixed(address))),
-            None => builder,
-        };
-        builder.build().map(|client| Self { client }).map_err(|error| failure(&error))
+        let builder = builder.dns_resolver(Arc::new(resolver.clone()));
+        builder.build().map(|client| Self { client, resolver }).map_err(|error| failure(&error))
+    }
+
+    /// Notes the load balancer's address, for hosts that the system's resolver does not know.
+    pub fn note_balancer(&self, address: String) {
+        if let Resolver::SystemElse(balancer) = &self.resolver {
+            let _ = balancer.set(address);
+        }
     }
 
     /// The status of the answer.
@@ -44,13 +53,32 @@ impl HttpClient {
     }
 }
 
-/// Resolves every name to one address.
-struct Fixed(SocketAddr);
+/// Where hosts of projects are found.
+#[derive(Debug, Clone)]
+pub enum Resolver {
+    /// Every host is here, whatever the system's resolver knows.
+    Fixed(SocketAddr),
+    /// Where the system's resolver says; a host that it does not know yet, at the load balancer that is noted here.
+    SystemElse(Arc<OnceLock<String>>),
+}
 
-impl reqwest::dns::Resolve for Fixed {
-    fn resolve(&self, _name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let address = self.0;
-        Box::pin(async move { Ok(Box::new(std::iter::once(address)) as reqwest::dns::Addrs) })
+impl Resolver {
+    async fn addresses(self, host: String) -> std::io::Result<Vec<SocketAddr>> {
+        let balancer = match self {
+            Self::Fixed(address) => return Ok(vec![address]),
+            Self::SystemElse(balancer) => balancer,
+        };
+        match (tokio::net::lookup_host((host, 0)).await, balancer.get()) {
+            (Err(_), Some(balancer)) => Ok(tokio::net::lookup_host((balancer.as_str(), 0)).await?.collect()),
+            (found, _) => Ok(found?.collect()),
+        }
+    }
+}
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses = self.clone().addresses(name.as_str().to_owned());
+        Box::pin(async move { Ok(Box::new(addresses.await?.into_iter()) as reqwest::dns::Addrs) })
     }
 }
 

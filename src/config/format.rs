@@ -153,7 +153,7 @@ fn fits(good: bool, why: &str, instead: impl FnOnce() -> Option<String>) -> Resu
 }
 
 /// `90s`, `30m`, `2h` or `3d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, seconds) = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)]
         .into_iter()
         .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))?;

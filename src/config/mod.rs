@@ -5,6 +5,7 @@
 //! mean is checked next (`meaning`); what is left is read into the domain (`read`).
 
 pub mod diagnostic;
+pub mod edit;
 pub mod fields;
 pub mod format;
 mod load;
@@ -23,6 +24,8 @@ pub mod tree;
 mod values;
 
 pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use edit::with_environment_key;
+pub use format::duration as parse_duration;
 pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load};
 pub use source::{Location, SourceFile};
 pub use sources::Sources;

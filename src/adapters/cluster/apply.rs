@@ -140,6 +140,16 @@ impl Cluster {
         Ok(Generation::of(&patched.metadata))
     }
 
+    /// The generation that a workload stands at.
+    ///
+    /// # Errors
+    /// When it is not there, or the API does not answer.
+    pub async fn generation(&self, object: &Object) -> Result<Generation, ClusterError> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
+        let found = api.get_metadata(&object.name).await;
+        Ok(Generation::of(&found.map_err(ClusterError::asking(format!("read {}", object.label())))?.metadata))
+    }
+
     /// Deletes a Job with its pods.
     ///
     /// # Errors
@@ -231,7 +241,7 @@ fn apply() -> PatchParams {
     PatchParams::apply(labels::FIELD_MANAGER).force()
 }
 
-fn purpose(purpose: &str) -> BTreeMap<String, String> {
+pub(super) fn purpose(purpose: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (labels::PURPOSE.to_owned(), purpose.to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), "cmdr".to_owned()),

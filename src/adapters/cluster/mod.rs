@@ -1,7 +1,11 @@
 //! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
 
 mod apply;
+pub mod context;
+mod difference;
 mod inspect;
+pub mod lease;
+pub mod ledger;
 mod objects;
 mod pods;
 mod releases;
@@ -9,7 +13,7 @@ pub mod rollout;
 mod view;
 
 pub use inspect::Workloads;
-pub use objects::{Generation, Object, parse_manifest};
+pub use objects::{Generation, Object, images_of_manifest, parse_manifest};
 pub use releases::StoredRelease;
 pub use view::{ClusterView, Snapshot};
 
@@ -48,6 +52,8 @@ pub enum ClusterError {
     },
     #[error("the release '{0}' cannot be read: {1}")]
     BadRelease(String, String),
+    #[error("{0} in the ledger cannot be read: {1}")]
+    BadLedger(String, String),
     #[error("{0}")]
     BadManifest(String),
 }
@@ -62,6 +68,16 @@ impl ClusterError {
     /// The API answered with this HTTP status.
     pub fn is_status(&self, code: u16) -> bool {
         matches!(self, Self::Request { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == code))
+    }
+
+    /// Nobody answered: another try may do.
+    pub fn is_unreachable(&self) -> bool {
+        let Self::Request { source, .. } = self else { return false };
+        match &**source {
+            kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502..=504),
+            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::HttpError(_) => true,
+            _ => false,
+        }
     }
 
     /// What happened and what to do about it.

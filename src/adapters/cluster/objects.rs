@@ -76,6 +76,37 @@ pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Object>, Cl
     Ok(objects)
 }
 
+/// Every image that a manifest's pods name, each once, hooks of Helm's among them.
+///
+/// # Errors
+/// When a document is no YAML.
+pub fn images_of_manifest(manifest: &str) -> Result<BTreeSet<String>, ClusterError> {
+    let mut images = BTreeSet::new();
+    for document in serde_yaml::Deserializer::from_str(manifest) {
+        let value = serde_yaml::Value::deserialize(document)
+            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
+        note_images(&value, &mut images);
+    }
+    Ok(images)
+}
+
+/// Lists of containers hold maps with a name and an image, wherever a kind keeps its pod template.
+fn note_images(value: &serde_yaml::Value, images: &mut BTreeSet<String>) {
+    match value {
+        serde_yaml::Value::Mapping(map) => {
+            for (key, value) in map {
+                let are_containers = matches!(key.as_str(), Some("containers" | "initContainers"));
+                for container in value.as_sequence().into_iter().flatten().filter(|_| are_containers) {
+                    images.extend(container.get("image").and_then(|image| image.as_str().map(str::to_owned)));
+                }
+                note_images(value, images);
+            }
+        }
+        serde_yaml::Value::Sequence(items) => items.iter().for_each(|item| note_images(item, images)),
+        _ => (),
+    }
+}
+
 fn object(value: &serde_yaml::Value, namespace: &str) -> Result<Object, ClusterError> {
     let text = |value: &serde_yaml::Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
     let metadata = value.get("metadata").cloned().unwrap_or_default();
@@ -145,6 +176,14 @@ mod tests {
         let told: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
         assert_eq!(told, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
         assert_eq!(objects[1].resource().plural, "deployments");
+    }
+
+    #[test]
+    fn images_are_found_wherever_pods_are_described() {
+        let manifest = "kind: Deployment\nspec: {template: {spec: {containers: [{image: a:1}], initContainers: [{image: b}]}}}\n\
+                        ---\nkind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{image: a:1}, {image: c}]}}}}}\n\
+                        ---\nkind: ConfigMap\ndata: {image: not-this}\n";
+        assert_eq!(images_of_manifest(manifest).unwrap().into_iter().collect::<Vec<_>>(), ["a:1", "b", "c"]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl ChartCache {
     }
 
     /// Writes the universal chart out, under its digest, and leaves it where it is already.
-    fn universal(&self) -> Result<FetchedChart, HelmError> {
+    pub(super) fn universal(&self) -> Result<FetchedChart, HelmError> {
         let mut files = BTreeMap::new();
         embedded_files(&UNIVERSAL, &mut files);
         let target = self.folder.join(format!("service-{}", &digest_of(&files)[..16]));
@@ -163,7 +163,7 @@ fn only_file(folder: &Path) -> Result<PathBuf, HelmError> {
 }
 
 /// Renames, so that another cmdr never sees half a chart; what it put there meanwhile is the same.
-fn put_in_place(fresh: &Path, target: &Path) -> Result<(), HelmError> {
+pub(super) fn put_in_place(fresh: &Path, target: &Path) -> Result<(), HelmError> {
     match fs::rename(fresh, target) {
         Err(_) if target.exists() => Ok(()),
         Err(error) => Err(cannot("write", target, &error)),
@@ -171,7 +171,7 @@ fn put_in_place(fresh: &Path, target: &Path) -> Result<(), HelmError> {
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> HelmError {
+pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> HelmError {
     HelmError::Chart(format!("cannot {what} {}: {error}", path.display()))
 }
 
@@ -195,7 +195,7 @@ fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> String {
     sha256(&bytes)
 }
 
-fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
+pub(super) fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
     let mut files = BTreeMap::new();
     read_files(folder, folder, &mut files)?;
     let digest = digest_of(&files);

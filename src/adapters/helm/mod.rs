@@ -2,8 +2,10 @@
 
 mod charts;
 mod failures;
+mod kept;
 
 pub use charts::{ChartCache, FetchedChart};
+pub use kept::pack;
 
 use std::{
     collections::BTreeMap,
@@ -189,11 +191,29 @@ impl Helm {
             .bare()
             .args(["template", upgrade.name])
             .arg(upgrade.chart)
-            .args(["--namespace", upgrade.namespace, "--values", "-", "--skip-schema-validation"])
+            .args(["--namespace", upgrade.namespace, "--values", "-", "--skip-schema-validation", "--skip-tests"])
             .input(json(upgrade.values))
             .run(cancel)
             .await?;
         Ok(output.stdout)
+    }
+
+    /// Brings a revision of a release back, as a new one. Does not wait for pods.
+    ///
+    /// # Errors
+    /// When Helm has that revision no more, fails, or the run is cancelled.
+    pub async fn rollback(
+        &self,
+        target: &HelmTarget,
+        namespace: &str,
+        name: &str,
+        revision: u32,
+        cancel: &CancellationToken,
+    ) -> Result<(), HelmError> {
+        let revision = revision.to_string();
+        let tool = self.tool(target).args(["rollback", name, &revision, "--namespace", namespace]);
+        tool.args(["--history-max", HISTORY]).run(cancel).await?;
+        Ok(())
     }
 
     /// Takes a release out of the cluster; volumes stay, where the chart says so.

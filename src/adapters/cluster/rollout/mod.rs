@@ -1,6 +1,7 @@
 //! How far a rollout is, and what keeps it: judged from a snapshot alone.
 
 mod causes;
+mod health;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use kube::ResourceExt;
 
 pub(super) use causes::essence;
 pub use causes::{Patience, Problem};
+pub use health::{healthy_since, running_images};
 
 use super::{Generation, Object, Snapshot};
 

@@ -1,0 +1,146 @@
+//! Contexts of the user's kubeconfig files, read once for a run: what changes in those files meanwhile leads nowhere
+//! else.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use kube::config::Kubeconfig;
+use tempfile::NamedTempFile;
+
+use crate::{adapters::root_cause, domain::Diagnosis};
+
+/// One context with its cluster and its user, in a file that only this user can read and that ends with the run.
+#[derive(Debug)]
+pub struct ContextFile {
+    file: NamedTempFile,
+    pub context: String,
+}
+
+impl ContextFile {
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    #[error("there is no kubeconfig: {}", list(.0))]
+    NoFile(Vec<PathBuf>),
+    #[error("the kubeconfig {} cannot be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("the kubeconfig has no context '{context}'")]
+    Unknown { context: String, known: Vec<String> },
+    #[error("cannot write to {}: {source}", folder.display())]
+    Folder { folder: PathBuf, source: std::io::Error },
+}
+
+impl ContextError {
+    pub fn diagnosis(&self) -> Diagnosis {
+        let diagnosis = Diagnosis::new(self.to_string());
+        match self {
+            Self::NoFile(_) => diagnosis.remedy("name one with KUBECONFIG"),
+            Self::Unknown { known, .. } if known.is_empty() => diagnosis.remedy("it has none at all: see KUBECONFIG"),
+            Self::Unknown { context, known } => {
+                let nearest = known.iter().map(|name| (strsim::jaro_winkler(context, name), name));
+                let nearest =
+                    nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
+                diagnosis.remedy(match nearest {
+                    Some((_, name)) => format!("did you mean '{name}'? It stands in projects.yaml as 'context'"),
+                    None => format!("there are: {}", known.join(", ")),
+                })
+            }
+            Self::Folder { .. } => diagnosis.remedy("name a folder that can be written with CMDR_STATE"),
+            Self::Unreadable { .. } => diagnosis,
+        }
+    }
+}
+
+/// Copies a context out of the first of `files` that has it, as kubectl would find it, into a file in `folder`.
+///
+/// # Errors
+/// When no file has it, one cannot be read, or the folder cannot be written.
+pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<ContextFile, ContextError> {
+    let mut whole: Option<Kubeconfig> = None;
+    for path in files.iter().filter(|path| path.exists()) {
+        let unreadable = |reason: String| ContextError::Unreadable { path: path.clone(), reason };
+        let file = Kubeconfig::read_from(path).map_err(|error| unreadable(root_cause(&error)))?;
+        whole = Some(match whole {
+            Some(before) => before.merge(file).map_err(|error| unreadable(root_cause(&error)))?,
+            None => file,
+        });
+    }
+    let whole = whole.ok_or_else(|| ContextError::NoFile(files.to_vec()))?;
+    let text = only(whole, context)?;
+    let cannot = |source| ContextError::Folder { folder: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(cannot)?;
+    let mut file = tempfile::Builder::new().prefix("context-").tempfile_in(folder).map_err(cannot)?;
+    file.write_all(text.as_bytes()).map_err(cannot)?;
+    Ok(ContextFile { file, context: context.to_owned() })
+}
+
+/// The kubeconfig with nothing but one context.
+fn only(mut file: Kubeconfig, context: &str) -> Result<String, ContextError> {
+    let known: Vec<String> = file.contexts.iter().map(|context| context.name.clone()).collect();
+    let unknown = || ContextError::Unknown { context: context.to_owned(), known };
+    let Some(wanted) = file.contexts.iter().find(|known| known.name == context).and_then(|it| it.context.clone())
+    else {
+        return Err(unknown());
+    };
+    file.contexts.retain(|known| known.name == context);
+    file.clusters.retain(|cluster| cluster.name == wanted.cluster);
+    file.auth_infos.retain(|user| Some(&user.name) == wanted.user.as_ref());
+    file.current_context = Some(context.to_owned());
+    Ok(serde_yaml::to_string(&file).unwrap_or_default())
+}
+
+fn list(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r"
+apiVersion: v1
+kind: Config
+current-context: other
+clusters:
+- {name: one, cluster: {server: 'https://127.0.0.1:1', certificate-authority: ca.crt}}
+- {name: two, cluster: {server: 'https://127.0.0.1:2'}}
+users:
+- {name: me, user: {token: canary}}
+- {name: you, user: {token: yours}}
+contexts:
+- {name: staging, context: {cluster: one, user: me}}
+- {name: other, context: {cluster: two, user: you}}
+";
+
+    #[test]
+    fn one_context_is_copied_with_what_it_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, FILE).unwrap();
+        let file = read_context(&[folder.path().join("absent"), path], "staging", &folder.path().join("runs")).unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(text.contains("canary") && !text.contains("yours") && !text.contains("127.0.0.1:2"), "{text}");
+        assert!(text.contains(&format!("{}/ca.crt", folder.path().display())), "{text}");
+        let kept = file.path().to_owned();
+        drop(file);
+        assert!(!kept.exists());
+    }
+
+    #[test]
+    fn a_context_that_is_gone_is_named_with_the_nearest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, FILE).unwrap();
+        let error = read_context(&[path], "stagin", folder.path()).unwrap_err().diagnosis();
+        assert!(error.remedy.is_some_and(|remedy| remedy.contains("did you mean 'staging'?")));
+        let error = read_context(&[folder.path().join("absent")], "staging", folder.path()).unwrap_err();
+        assert!(error.diagnosis().cause.contains("there is no kubeconfig"));
+    }
+}

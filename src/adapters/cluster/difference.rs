@@ -1,0 +1,122 @@
+//! What applying a manifest would change, as the API server sees it: defaults filled in, webhooks asked, nothing
+//! written.
+
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Cluster, ClusterError, objects::api_resource};
+use crate::domain::difference::Difference;
+
+/// Keys of an object that the server keeps for itself.
+const SERVER_KEYS: &[&str] = &["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"];
+/// By this name the dry run asks, so that it takes fields from nobody.
+const MANAGER: &str = "cmdr-preview";
+impl Cluster {
+    /// The objects of a manifest that would change.
+    ///
+    /// # Errors
+    /// When the API refuses one.
+    pub async fn differences(&self, manifest: &str, namespace: &str) -> Result<Vec<Difference>, ClusterError> {
+        let mut differences = Vec::new();
+        for document in serde_yaml::Deserializer::from_str(manifest) {
+            let wanted = Value::deserialize(document)
+                .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
+            if let Some(difference) = self.difference(wanted, namespace).await? {
+                differences.push(difference);
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn difference(&self, wanted: Value, namespace: &str) -> Result<Option<Difference>, ClusterError> {
+        let text = |pointer: &str| wanted.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        if kind.is_empty() {
+            return Ok(None);
+        }
+        let object = format!("{kind}/{name}");
+        let resource = api_resource(&version, &kind);
+        let own = text("/metadata/namespace");
+        let api: Api<DynamicObject> = if self.is_namespaced(&version, &kind).await? {
+            let namespace = if own.is_empty() { namespace } else { own.as_str() };
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        } else {
+            Api::all_with(self.client.clone(), &resource)
+        };
+        let live = match api.get_opt(&name).await.map_err(ClusterError::asking(format!("read {object}"))) {
+            Ok(live) => live,
+            // The kind itself comes with what would be installed.
+            Err(error) if error.is_status(404) => None,
+            Err(error) => return Err(error),
+        };
+        let parameters = PatchParams { dry_run: true, force: true, ..PatchParams::apply(MANAGER) };
+        let applied = api.patch(&name, &parameters, &Patch::Apply(&wanted)).await;
+        let after = match applied.map_err(ClusterError::asking(format!("preview {object}"))) {
+            Ok(after) => serde_json::to_value(after).unwrap_or_default(),
+            // Its namespace, or its kind, is not there yet: it will be as it is rendered.
+            Err(error) if error.is_status(404) && live.is_none() => wanted,
+            Err(error) => return Err(error),
+        };
+        let before = live.map(|live| serde_json::to_value(live).unwrap_or_default());
+        let after = readable(after, before.as_ref());
+        let before = before.map(|before| readable(before.clone(), Some(&before))).unwrap_or_default();
+        Ok((before != after).then_some(Difference { object, before, after }))
+    }
+
+    /// Whether objects of a kind live in namespaces; what the cluster does not know counts so.
+    async fn is_namespaced(&self, version: &str, kind: &str) -> Result<bool, ClusterError> {
+        let path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+        let request = http::Request::get(path).body(Vec::new()).unwrap_or_default();
+        let list: Result<Value, _> = self.client.request(request).await;
+        match list.map_err(ClusterError::asking(format!("read the kinds of {version}"))) {
+            Ok(list) => {
+                let resources = list.get("resources").and_then(Value::as_array);
+                let found = resources.into_iter().flatten().find(|resource| resource["kind"] == kind);
+                Ok(found.is_none_or(|resource| resource["namespaced"] == Value::Bool(true)))
+            }
+            Err(error) if error.is_status(404) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An object as people compare it: without what the server keeps for itself, and without what Secrets hold; that
+/// another value stands there than `before` is all that is told.
+fn readable(mut object: Value, before: Option<&Value>) -> String {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for key in SERVER_KEYS {
+            metadata.remove(*key);
+        }
+    }
+    let is_secret = object.get("kind").is_some_and(|kind| kind == "Secret");
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
+        for part in ["data", "stringData"].iter().filter(|_| is_secret) {
+            let values = object.get_mut(*part).and_then(Value::as_object_mut);
+            for (key, value) in values.into_iter().flatten() {
+                let is_same = before.and_then(|before| before.get(part)?.get(key)).is_some_and(|old| old == value);
+                *value = Value::from(if is_same { "***" } else { "*** (another value)" });
+            }
+        }
+    }
+    serde_yaml::to_string(&object).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn secrets_are_masked() {
+        let secret = |value: &str| json!({"kind": "Secret", "metadata": {"uid": "1"}, "data": {"password": value}});
+        let same = readable(secret("canary"), Some(&secret("canary")));
+        assert!(!same.contains("canary") && !same.contains("uid") && same.contains("password: '***'"), "{same}");
+        let other = readable(secret("canary"), Some(&secret("old")));
+        assert!(!other.contains("canary") && other.contains("another value"), "{other}");
+    }
+}

@@ -1,0 +1,296 @@
+//! Who is at work on an environment: Kubernetes Leases that keep others out across machines.
+//!
+//! A project's work takes that project's lease, work on the whole environment takes the environment's. Both kinds keep
+//! each other out: each is written first, and then the others are looked at.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, PostParams},
+    core::ObjectMeta,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Cluster, ClusterError, apply::purpose};
+use crate::domain::labels;
+
+/// A lease that was not renewed for this long is a dead holder's, in seconds.
+const DURATION_SECONDS: i32 = 20;
+/// How often a lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// How often a lease that somebody else holds is looked at again.
+const LOOK: Duration = Duration::from_secs(1);
+const ENVIRONMENT: &str = "cmdr.environment";
+
+/// What a run is about to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    Environment,
+    Projects(BTreeSet<String>),
+}
+
+/// Why leases were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    #[error("{holder} is at work on {what} since {since}")]
+    Held { what: String, holder: String, since: String },
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("interrupted while waiting for the lease")]
+    Interrupted,
+}
+
+/// Leases that are renewed until they are given back. Dropped without that, they run out by themselves.
+#[derive(Debug)]
+pub struct HeldLeases {
+    cluster: Cluster,
+    namespace: String,
+    holder: String,
+    names: Vec<String>,
+    renewal: JoinHandle<()>,
+}
+
+impl Drop for HeldLeases {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+impl HeldLeases {
+    /// Lets others work again.
+    pub async fn give_back(self) {
+        self.renewal.abort();
+        self.cluster.release_leases(&self.namespace, &self.names, &self.holder).await;
+    }
+}
+
+impl Cluster {
+    /// Takes the leases of `scope` in a namespace, waiting up to `patience` for whoever holds them. `lost` is
+    /// cancelled when a renewal comes too late: the work must end then, for somebody else may have begun.
+    ///
+    /// # Errors
+    /// When somebody else holds one, or the API refuses.
+    pub async fn take_leases(
+        &self,
+        namespace: &str,
+        scope: &Scope,
+        holder: &str,
+        patience: Duration,
+        lost: &CancellationToken,
+    ) -> Result<HeldLeases, LeaseError> {
+        let names = names_of(scope);
+        let start = std::time::Instant::now();
+        loop {
+            match self.try_leases(namespace, scope, &names, holder).await {
+                Ok(()) => break,
+                Err(LeaseError::Held { .. }) if start.elapsed() < patience => {
+                    tokio::select! {
+                        () = tokio::time::sleep(LOOK) => (),
+                        () = lost.cancelled() => return Err(LeaseError::Interrupted),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let renewal =
+            tokio::spawn(renew(self.clone(), namespace.to_owned(), names.clone(), holder.to_owned(), lost.clone()));
+        let (namespace, holder) = (namespace.to_owned(), holder.to_owned());
+        Ok(HeldLeases { cluster: self.clone(), namespace, holder, names, renewal })
+    }
+
+    async fn try_leases(
+        &self,
+        namespace: &str,
+        scope: &Scope,
+        names: &[String],
+        holder: &str,
+    ) -> Result<(), LeaseError> {
+        for (index, name) in names.iter().enumerate() {
+            if let Err(error) = self.take_lease(namespace, name, holder).await {
+                self.release_leases(namespace, &names[..index], holder).await;
+                return Err(error);
+            }
+        }
+        let refused = self.others(namespace, scope, holder).await;
+        if !matches!(refused, Ok(None)) {
+            self.release_leases(namespace, names, holder).await;
+        }
+        match refused? {
+            Some(held) => Err(held),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the lease, or takes it over from a holder that is dead.
+    async fn take_lease(&self, namespace: &str, name: &str, holder: &str) -> Result<(), LeaseError> {
+        let leases = self.leases(namespace);
+        let asking = || ClusterError::asking(format!("take the lease {name}"));
+        let now = Timestamp::now();
+        let found = leases.get_opt(name).await.map_err(asking())?;
+        let mut lease = lease(name, holder, now);
+        let written = match found {
+            Some(found) if is_alive(&found, now) && holder_of(&found) != holder => return Err(held(&found)),
+            Some(found) => {
+                lease.metadata.resource_version = found.metadata.resource_version;
+                leases.replace(name, &PostParams::default(), &lease).await
+            }
+            None => leases.create(&PostParams::default(), &lease).await,
+        };
+        match written.map_err(asking()) {
+            // Somebody was faster: what they wrote tells who.
+            Err(error) if error.is_status(409) => match leases.get_opt(name).await.map_err(asking())? {
+                Some(found) => Err(held(&found)),
+                None => Err(error.into()),
+            },
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    /// A lease of the other kind that somebody else holds.
+    async fn others(&self, namespace: &str, scope: &Scope, holder: &str) -> Result<Option<LeaseError>, ClusterError> {
+        let own = ListParams::default().labels(&format!("{}=lease", labels::PURPOSE));
+        let list = self.leases(namespace).list(&own).await.map_err(ClusterError::asking("list leases"))?;
+        let now = Timestamp::now();
+        let matters = |lease: &&Lease| match scope {
+            Scope::Environment => true,
+            Scope::Projects(_) => lease.metadata.name.as_deref() == Some(ENVIRONMENT),
+        };
+        let others = list.items.iter().filter(matters).filter(|lease| is_alive(lease, now));
+        Ok(others.into_iter().find(|lease| holder_of(lease) != holder).map(held))
+    }
+
+    /// What anybody is at work on.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn held_scopes(&self, namespace: &str) -> Result<Vec<Scope>, ClusterError> {
+        let own = ListParams::default().labels(&format!("{}=lease", labels::PURPOSE));
+        let list = self.leases(namespace).list(&own).await.map_err(ClusterError::asking("list leases"))?;
+        let now = Timestamp::now();
+        let held = list.items.iter().filter(|lease| is_alive(lease, now));
+        Ok(held.filter_map(|lease| scope_of(lease.metadata.name.as_deref()?)).collect())
+    }
+
+    /// What cannot be given back runs out.
+    async fn release_leases(&self, namespace: &str, names: &[String], holder: &str) {
+        let leases = self.leases(namespace);
+        for name in names {
+            if let Ok(Some(found)) = leases.get_opt(name).await
+                && holder_of(&found) == holder
+            {
+                let preconditions = kube::api::Preconditions {
+                    resource_version: found.metadata.resource_version,
+                    uid: found.metadata.uid,
+                };
+                let _ = leases.delete(name, &DeleteParams::default().preconditions(preconditions)).await;
+            }
+        }
+    }
+
+    fn leases(&self, namespace: &str) -> Api<Lease> {
+        self.namespaced(namespace)
+    }
+
+    async fn renew_lease(&self, namespace: &str, name: &str, holder: &str) -> Result<bool, ClusterError> {
+        let leases = self.leases(namespace);
+        let asking = || ClusterError::asking(format!("renew the lease {name}"));
+        let Some(mut found) = leases.get_opt(name).await.map_err(asking())? else { return Ok(false) };
+        if holder_of(&found) != holder {
+            return Ok(false);
+        }
+        found.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+        leases.replace(name, &PostParams::default(), &found).await.map_err(asking())?;
+        Ok(true)
+    }
+}
+
+/// Renews until it is told to stop. A lease that is somebody else's, or that was not renewed in time, ends the work.
+async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: String, lost: CancellationToken) {
+    let mut renewed = std::time::Instant::now();
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
+        match futures::future::try_join_all(renewals).await {
+            Ok(ours) if ours.iter().all(|ours| *ours) => renewed = std::time::Instant::now(),
+            // The API is away: as long as nobody else can take the lease, the work goes on.
+            Err(_) if renewed.elapsed() < lifetime().saturating_sub(RENEWAL) => (),
+            _ => return lost.cancel(),
+        }
+    }
+}
+
+fn lifetime() -> Duration {
+    Duration::from_secs(DURATION_SECONDS.unsigned_abs().into())
+}
+
+fn names_of(scope: &Scope) -> Vec<String> {
+    match scope {
+        Scope::Environment => vec![ENVIRONMENT.to_owned()],
+        Scope::Projects(projects) => projects.iter().map(|project| format!("cmdr.project.{project}")).collect(),
+    }
+}
+
+fn scope_of(name: &str) -> Option<Scope> {
+    if name == ENVIRONMENT {
+        return Some(Scope::Environment);
+    }
+    name.strip_prefix("cmdr.project.").map(|project| Scope::Projects(BTreeSet::from([project.to_owned()])))
+}
+
+fn lease(name: &str, holder: &str, now: Timestamp) -> Lease {
+    Lease {
+        metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(purpose("lease")), ..ObjectMeta::default() },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            acquire_time: Some(MicroTime(now)),
+            renew_time: Some(MicroTime(now)),
+            lease_duration_seconds: Some(DURATION_SECONDS),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+fn is_alive(lease: &Lease, now: Timestamp) -> bool {
+    let Some(spec) = &lease.spec else { return false };
+    let Some(renewed) = &spec.renew_time else { return false };
+    let seconds = spec.lease_duration_seconds.unwrap_or(DURATION_SECONDS);
+    !holder_of(lease).is_empty() && now.duration_since(renewed.0) < SignedDuration::from_secs(seconds.into())
+}
+
+fn holder_of(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
+fn held(lease: &Lease) -> LeaseError {
+    let name = lease.metadata.name.as_deref().unwrap_or_default();
+    let what = name.strip_prefix("cmdr.project.").map_or_else(|| "this environment".to_owned(), str::to_owned);
+    let since = lease.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
+    LeaseError::Held {
+        what,
+        holder: holder_of(lease).to_owned(),
+        since: since.map(|at| at.0.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_holders_are_told_from_living_ones() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let lease = lease("cmdr.project.shop", "somebody", now);
+        assert!(is_alive(&lease, now));
+        assert!(is_alive(&lease, now + SignedDuration::from_secs(19)));
+        assert!(!is_alive(&lease, now + SignedDuration::from_secs(20)));
+        let told = held(&lease).to_string();
+        assert_eq!(told, "somebody is at work on shop since 2026-11-21 12:00:00 UTC");
+    }
+}

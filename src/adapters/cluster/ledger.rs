@@ -1,0 +1,253 @@
+//! The ledger in the environment's own namespace: histories, records and charts, in Secrets of cmdr's own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read, Write},
+};
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{Namespace, Secret},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, PostParams},
+    core::ObjectMeta,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Cluster, ClusterError, apply::purpose};
+use crate::domain::{
+    labels,
+    ledger::History,
+    record::{Record, RecordedSource},
+};
+
+/// What a ledger's Secrets are for: their label, and the start of their names.
+const HISTORY: &str = "history";
+const RECORD: &str = "record";
+const CHART: &str = "chart";
+/// The key that holds the content, in gzip.
+const CONTENT: &str = "content";
+/// Somebody else wrote a history at the same time: tries until it is given up.
+const TRIES: usize = 5;
+
+impl Cluster {
+    /// Makes a namespace that is not there, and leaves one that is as it is: an account that may only deploy cannot
+    /// change namespaces.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn ensure_namespace(&self, name: &str) -> Result<(), ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_metadata_opt(name).await;
+        if found.map_err(ClusterError::asking(format!("read namespace {name}")))?.is_some() {
+            return Ok(());
+        }
+        self.apply_namespace(name, false).await
+    }
+
+    /// The history of every release that the namespace's ledger knows, by what [`subject`] makes of it.
+    ///
+    /// # Errors
+    /// When the API does not answer, or an entry is not cmdr's.
+    pub async fn histories(&self, namespace: &str) -> Result<BTreeMap<String, History>, ClusterError> {
+        let own = ListParams::default().labels(&format!("{}={HISTORY}", labels::PURPOSE));
+        let list = self.ledger(namespace).list(&own).await.map_err(ClusterError::asking("list histories"))?;
+        let read = |secret: &Secret| Ok((subject_of(secret), content(secret)?));
+        list.items.iter().map(read).collect()
+    }
+
+    /// Changes one history, which is empty at first. Two that change it at once do so one after the other.
+    ///
+    /// # Errors
+    /// When the API refuses, or others change it all the time.
+    pub async fn update_history(
+        &self,
+        namespace: &str,
+        subject: &str,
+        change: impl Fn(&mut History),
+    ) -> Result<(), ClusterError> {
+        let secrets = self.ledger(namespace);
+        let name = secret_name(HISTORY, subject);
+        let what = || format!("write the history of {subject}");
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let found = secrets.get_opt(&name).await.map_err(ClusterError::asking(what()))?;
+            let mut history: History = found.as_ref().map(content).transpose()?.unwrap_or_default();
+            change(&mut history);
+            let mut secret = secret(HISTORY, subject, encode(&history));
+            let written = match found {
+                Some(found) => {
+                    secret.metadata.resource_version = found.metadata.resource_version;
+                    secrets.replace(&name, &PostParams::default(), &secret).await
+                }
+                None => secrets.create(&PostParams::default(), &secret).await,
+            };
+            match written.map_err(ClusterError::asking(what())) {
+                Err(error) if error.is_status(409) && tries < TRIES => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    /// Keeps a record under its name; one that is kept already stays.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn keep_record(&self, namespace: &str, record: &Record) -> Result<(), ClusterError> {
+        self.keep(namespace, secret(RECORD, &record.name(), encode(record))).await
+    }
+
+    /// Keeps a chart's archive under its digest.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn keep_chart(&self, namespace: &str, digest: &str, archive: &[u8]) -> Result<(), ClusterError> {
+        self.keep(namespace, secret(CHART, &short(digest), archive.to_vec())).await
+    }
+
+    /// A record by its name, when the ledger has it.
+    ///
+    /// # Errors
+    /// When the API does not answer, or the entry is not cmdr's.
+    pub async fn record(&self, namespace: &str, name: &str) -> Result<Option<Record>, ClusterError> {
+        self.kept(namespace, RECORD, name).await?.as_ref().map(content).transpose()
+    }
+
+    /// A chart's archive by its digest, when the ledger has it.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn chart(&self, namespace: &str, digest: &str) -> Result<Option<Vec<u8>>, ClusterError> {
+        let secret = self.kept(namespace, CHART, &short(digest)).await?;
+        Ok(secret.and_then(|secret| secret.data?.remove(CONTENT)).map(|bytes| bytes.0))
+    }
+
+    /// Deletes records that no history names any more, and charts that no record needs.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn sweep_ledger(&self, namespace: &str) -> Result<(), ClusterError> {
+        let secrets = self.ledger(namespace);
+        let histories = self.histories(namespace).await?;
+        let named: BTreeSet<&str> =
+            histories.values().flat_map(|history| &history.deployments).map(|it| it.record.as_str()).collect();
+        let records = ListParams::default().labels(&format!("{}={RECORD}", labels::PURPOSE));
+        let records = secrets.list(&records).await.map_err(ClusterError::asking("list records"))?.items;
+        let (needed, surplus): (Vec<Secret>, Vec<Secret>) =
+            records.into_iter().partition(|secret| named.contains(subject_of(secret).as_str()));
+        let needed: Vec<Record> = needed.iter().map(content).collect::<Result<_, _>>()?;
+        let charts: BTreeSet<String> = needed
+            .iter()
+            .filter(|record| record.chart.source == RecordedSource::Kept)
+            .map(|record| short(&record.chart.digest))
+            .collect();
+        let kept = ListParams::default().labels(&format!("{}={CHART}", labels::PURPOSE));
+        let kept = secrets.list_metadata(&kept).await.map_err(ClusterError::asking("list kept charts"))?.items;
+        let unused = kept.into_iter().filter_map(|chart| chart.metadata.name);
+        let unused = unused.filter(|name| !charts.iter().any(|digest| *name == secret_name(CHART, digest)));
+        let surplus = surplus.into_iter().filter_map(|secret| secret.metadata.name).chain(unused);
+        for name in surplus {
+            let deleted = secrets.delete(&name, &DeleteParams::default()).await;
+            match deleted.map_err(ClusterError::asking(format!("delete {name}"))) {
+                Err(error) if !error.is_status(404) => return Err(error),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    fn ledger(&self, namespace: &str) -> Api<Secret> {
+        self.namespaced(namespace)
+    }
+
+    async fn keep(&self, namespace: &str, secret: Secret) -> Result<(), ClusterError> {
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        let made = self.ledger(namespace).create(&PostParams::default(), &secret).await;
+        match made.map_err(ClusterError::asking(format!("keep {name}"))) {
+            Err(error) if !error.is_status(409) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn kept(&self, namespace: &str, kind: &str, subject: &str) -> Result<Option<Secret>, ClusterError> {
+        let name = secret_name(kind, subject);
+        self.ledger(namespace).get_opt(&name).await.map_err(ClusterError::asking(format!("read {name}")))
+    }
+}
+
+/// What the ledger calls a release: the project's name, and for one outside of the projects' namespace its own with
+/// it. A dot is in no project's name.
+pub fn subject(namespace: &str, release_namespace: &str, release: &str) -> String {
+    if namespace == release_namespace { release.to_owned() } else { format!("{release_namespace}.{release}") }
+}
+
+fn secret_name(kind: &str, subject: &str) -> String {
+    format!("cmdr-{kind}.{subject}")
+}
+
+fn subject_of(secret: &Secret) -> String {
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    name.split_once('.').map_or(name, |(_, subject)| subject).to_owned()
+}
+
+/// Names of objects are shorter than digests with their algorithm.
+fn short(digest: &str) -> String {
+    digest.chars().take(32).collect()
+}
+
+fn secret(kind: &str, subject: &str, content: Vec<u8>) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(secret_name(kind, subject)),
+            labels: Some(purpose(kind)),
+            ..ObjectMeta::default()
+        },
+        type_: Some(format!("cmdr.dev/{kind}")),
+        data: Some(BTreeMap::from([(CONTENT.to_owned(), ByteString(content))])),
+        ..Secret::default()
+    }
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Neither writing into memory nor the domain's own types fail.
+    let _ = encoder.write_all(&serde_json::to_vec(value).unwrap_or_default());
+    encoder.finish().unwrap_or_default()
+}
+
+fn content<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let bytes = secret.data.as_ref().and_then(|data| data.get(CONTENT)).map(|bytes| bytes.0.as_slice());
+    let mut json = Vec::new();
+    let unpacked = GzDecoder::new(bytes.unwrap_or_default()).read_to_end(&mut json).map_err(|error| error.to_string());
+    let parsed = unpacked.and_then(|_| serde_json::from_slice(&json).map_err(|error| error.to_string()));
+    parsed.map_err(|reason| ClusterError::BadLedger(name, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::DeploymentOutcome;
+    use crate::domain::ledger::tests::deployment;
+
+    #[test]
+    fn histories_survive_the_round_trip() {
+        let deployments = vec![deployment("a", "2026-11-21T12:00:00Z", DeploymentOutcome::Healthy)];
+        let history = History { hold: None, deployments };
+        let secret = secret(HISTORY, "shop", encode(&history));
+        assert_eq!(content::<History>(&secret).unwrap(), history);
+        assert_eq!(subject_of(&secret), "shop");
+        let broken = super::secret(HISTORY, "shop", b"{}".to_vec());
+        assert!(content::<History>(&broken).unwrap_err().to_string().contains("cmdr-history.shop"));
+    }
+
+    #[test]
+    fn releases_of_other_namespaces_have_their_own_names() {
+        assert_eq!(subject("tunes", "tunes", "traefik"), "traefik");
+        assert_eq!(subject("tunes", "traefik", "traefik"), "traefik.traefik");
+    }
+}

@@ -1,0 +1,71 @@
+//! Since when a workload has been healthy, and which images its containers run.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod},
+    jiff::Timestamp,
+};
+
+use super::{Object, Snapshot, find, newest_replica_set, owned};
+
+/// The start of the time that this workload has been healthy without a break: the last change of its availability, or
+/// the last end of one of its containers. `None` when it is not, or when there is no such workload.
+pub fn healthy_since(snapshot: &Snapshot, object: &Object) -> Option<Timestamp> {
+    if !super::assess(snapshot, object, None)?.is_complete {
+        return None;
+    }
+    let pods = pods_of(snapshot, object);
+    let ends = pods.iter().flat_map(|pod| last_ends(pod));
+    let changes = match object.kind.as_str() {
+        "Deployment" => available_since(find(&snapshot.deployments, &object.name, None)?).into_iter().collect(),
+        "Job" => {
+            find(&snapshot.jobs, &object.name, None)?.status.as_ref()?.completion_time.iter().map(|at| at.0).collect()
+        }
+        _ => pods.iter().filter_map(|pod| ready_since(pod)).collect::<Vec<_>>(),
+    };
+    changes.into_iter().chain(ends).max()
+}
+
+/// The images that a workload's containers run, by their digests, as the container runtime tells them:
+/// `docker.io/library/redis@sha256:...`.
+pub fn running_images(snapshot: &Snapshot, object: &Object) -> BTreeSet<String> {
+    let pods = pods_of(snapshot, object);
+    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
+        let kinds = [&status.container_statuses, &status.init_container_statuses];
+        kinds.into_iter().flatten().flatten()
+    });
+    statuses.map(|status| status.image_id.clone()).filter(|image| !image.is_empty()).collect()
+}
+
+fn pods_of<'a>(snapshot: &'a Snapshot, object: &Object) -> Vec<&'a Pod> {
+    let owner = match object.kind.as_str() {
+        "Deployment" => find(&snapshot.deployments, &object.name, None)
+            .and_then(|deployment| newest_replica_set(deployment, snapshot))
+            .and_then(|set| set.metadata.uid.as_deref()),
+        "StatefulSet" => find(&snapshot.stateful_sets, &object.name, None).and_then(|it| it.metadata.uid.as_deref()),
+        "DaemonSet" => find(&snapshot.daemon_sets, &object.name, None).and_then(|it| it.metadata.uid.as_deref()),
+        "Job" => find(&snapshot.jobs, &object.name, None).and_then(|it| it.metadata.uid.as_deref()),
+        _ => None,
+    };
+    owned(&snapshot.pods, owner)
+}
+
+fn available_since(deployment: &Deployment) -> Option<Timestamp> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let available = conditions.iter().find(|it| it.type_ == "Available" && it.status == "True")?;
+    Some(available.last_transition_time.as_ref()?.0)
+}
+
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|it| it.type_ == "Ready" && it.status == "True")?;
+    Some(ready.last_transition_time.as_ref()?.0)
+}
+
+/// When containers of a pod ended that run again.
+fn last_ends(pod: &Pod) -> Vec<Timestamp> {
+    let statuses = pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
+    let ended = statuses.filter_map(|status| status.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
+    ended.map(|at| at.0).collect()
+}

@@ -1,0 +1,86 @@
+//! Charts that no registry has: packed for the ledger, and unpacked from it.
+
+use std::{fs, path::Path};
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+
+use super::{
+    ChartCache, FetchedChart, HelmError,
+    charts::{cannot, inspect_folder, put_in_place},
+};
+
+/// A chart's folder as a `.tgz`; equal files give equal bytes.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn pack(folder: &Path) -> Result<Vec<u8>, HelmError> {
+    let failed = |error: std::io::Error| cannot("pack", folder, &error);
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
+    archive.mode(tar::HeaderMode::Deterministic);
+    append(&mut archive, folder, Path::new("")).map_err(failed)?;
+    archive.into_inner().and_then(GzEncoder::finish).map_err(failed)
+}
+
+fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, folder: &Path, name: &Path) -> std::io::Result<()> {
+    let mut paths: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    paths.sort();
+    for path in paths {
+        let inner = name.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            append(archive, &path, &inner)?;
+        } else {
+            archive.append_path_with_name(&path, &inner)?;
+        }
+    }
+    Ok(())
+}
+
+impl ChartCache {
+    /// A chart that the ledger kept. It stands in the cache under its digest, and is not unpacked twice.
+    ///
+    /// # Errors
+    /// When the archive is broken, or holds another chart than the digest says.
+    pub fn unpack(&self, name: &str, digest: &str, archive: &[u8]) -> Result<FetchedChart, HelmError> {
+        let target = self.kept(name, digest);
+        if !target.is_dir() {
+            let fresh = target.with_extension(format!("new-{}", std::process::id()));
+            let unpacked = tar::Archive::new(GzDecoder::new(archive)).unpack(&fresh);
+            unpacked.map_err(|error| cannot("unpack", &target, &error))?;
+            put_in_place(&fresh, &target)?;
+        }
+        let chart = inspect_folder(&target)?;
+        if chart.digest == digest {
+            return Ok(chart);
+        }
+        Err(HelmError::Chart(format!("the chart {name} in the ledger is not the one of digest {digest}")))
+    }
+
+    /// A chart that was unpacked before.
+    pub fn unpacked(&self, name: &str, digest: &str) -> Option<FetchedChart> {
+        inspect_folder(&self.kept(name, digest)).ok().filter(|chart| chart.digest == digest)
+    }
+
+    fn kept(&self, name: &str, digest: &str) -> std::path::PathBuf {
+        self.folder.join(format!("{name}-kept-{}", digest.get(..16).unwrap_or(digest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charts_survive_the_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ChartCache { folder: folder.path().to_owned(), mirrors: Vec::new() };
+        let chart = cache.universal().unwrap();
+        let packed = pack(&chart.path).unwrap();
+        assert_eq!(packed, pack(&chart.path).unwrap());
+        assert!(cache.unpacked(&chart.name, &chart.digest).is_none());
+        let back = cache.unpack(&chart.name, &chart.digest, &packed).unwrap();
+        assert_eq!((back.digest.as_str(), back.label()), (chart.digest.as_str(), chart.label()));
+        assert!(cache.unpacked(&chart.name, &chart.digest).is_some());
+        assert!(cache.unpack("other", "0123456789abcdef0", &packed).is_err());
+    }
+}
