@@ -17,6 +17,10 @@ pub enum ErrorKind {
     Refused = 10,
     /// Somebody else is at work on the same environment.
     Locked = 11,
+    /// It failed, and what ran before runs again.
+    RolledBack = 12,
+    /// It failed, and what ran before does not run again.
+    NotRolledBack = 13,
     /// Not the cluster that was meant.
     WrongCluster = 14,
     /// Nothing was changed, and trying again may do.

@@ -27,6 +27,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_CERT_PATH", "the folder of certificates for an engine reached by TCP"),
     ("DOCKER_TLS_VERIFY", "speak TLS to an engine reached by TCP"),
     ("KUBECONFIG", "where contexts of environments other than local are looked up"),
+    ("GITLAB_CI", "this is a job of GitLab's: `only: ci` lets it write"),
+    ("CI_JOB_URL", "the job, which holds leases and is written into deployments"),
+    ("CI_PIPELINE_URL", "the pipeline, written into deployments"),
+    ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
+    ("CI_DEPLOY_FREEZE", "GitLab's freeze: nothing is deployed"),
+    ("USER", "who is at work, where no pipeline is"),
     ("NO_COLOR", "no colours"),
     ("CI", "no live picture and no questions"),
     ("XDG_RUNTIME_DIR", "where a rootless Docker has its socket"),
@@ -48,6 +54,8 @@ pub struct Settings {
     /// Standard error is a terminal that somebody looks at.
     pub is_live: bool,
     pub home: PathBuf,
+    /// The machine's own name.
+    pub machine: String,
     pub folders: Folders,
     pub variables: Variables,
 }
@@ -72,7 +80,14 @@ pub struct Variables {
     pub docker_config: Option<PathBuf>,
     pub docker_certificates: Option<PathBuf>,
     pub docker_tls_verify: bool,
-    pub kubeconfig: Option<PathBuf>,
+    /// In the order in which contexts are looked up.
+    pub kubeconfig: Vec<PathBuf>,
+    pub gitlab: bool,
+    pub job_url: Option<String>,
+    pub pipeline_url: Option<String>,
+    pub gitlab_user: Option<String>,
+    pub deploy_freeze: bool,
+    pub user: Option<String>,
     pub runtime_folder: Option<PathBuf>,
     pub path: OsString,
 }
@@ -101,6 +116,7 @@ impl Settings {
             color,
             is_live: text && terminal && variable("CI").is_none() && !options.quiet,
             home: base.home_dir().to_owned(),
+            machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             folders: Folders::resolve(&base),
             variables: Variables::read(),
         })
@@ -116,8 +132,29 @@ impl Settings {
     }
 
     /// Where contexts of environments other than local are.
-    pub fn user_kubeconfig(&self) -> PathBuf {
-        self.variables.kubeconfig.clone().unwrap_or_else(|| self.home.join(".kube/config"))
+    pub fn user_kubeconfigs(&self) -> Vec<PathBuf> {
+        let named = &self.variables.kubeconfig;
+        if named.is_empty() { vec![self.home.join(".kube/config")] } else { named.clone() }
+    }
+
+    /// Who holds leases: the pipeline's job, or this process of a user's.
+    pub fn holder(&self) -> String {
+        let process = std::process::id();
+        match &self.variables.job_url {
+            Some(job) => format!("{job} (process {process})"),
+            None => format!("{} on {} (process {process})", self.person(), self.machine),
+        }
+    }
+
+    /// Whether there is somebody who can answer a question.
+    pub fn may_ask(&self) -> bool {
+        !self.yes && self.is_live && std::io::stdin().is_terminal()
+    }
+
+    /// Who is at work: the user of a pipeline, or of this machine.
+    pub fn person(&self) -> String {
+        let variables = &self.variables;
+        variables.gitlab_user.clone().or_else(|| variables.user.clone()).unwrap_or_else(|| "somebody".to_owned())
     }
 }
 
@@ -146,7 +183,13 @@ impl Variables {
             docker_config: variable("DOCKER_CONFIG").map(PathBuf::from),
             docker_certificates: variable("DOCKER_CERT_PATH").map(PathBuf::from),
             docker_tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
-            kubeconfig: variable("KUBECONFIG").and_then(|value| env::split_paths(&value).next()),
+            kubeconfig: variable("KUBECONFIG").map(|value| env::split_paths(&value).collect()).unwrap_or_default(),
+            gitlab: variable("GITLAB_CI").is_some(),
+            job_url: text("CI_JOB_URL"),
+            pipeline_url: text("CI_PIPELINE_URL"),
+            gitlab_user: text("GITLAB_USER_LOGIN"),
+            deploy_freeze: variable("CI_DEPLOY_FREEZE").is_some(),
+            user: text("USER"),
             runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
             path: env::var_os("PATH").unwrap_or_default(),
         }

@@ -1,5 +1,12 @@
 //! What can be written on the command line. The doc comments are the help.
 
+mod delivery;
+
+pub use delivery::{
+    ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, PromoteOptions,
+    RollbackOptions, UnholdOptions,
+};
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,7 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "cmdr", version, about, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 differs (--exit-code), 10 refused, \
-                        11 locked by somebody else, 14 not the cluster that was meant, 75 try again, 130 interrupted.")]
+                        11 locked by somebody else, 12 failed and rolled back, 13 failed and not rolled back, 14 not \
+                        the cluster that was meant, 75 try again, 130 interrupted.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -80,6 +88,23 @@ pub enum Command {
     Render(RenderOptions),
     /// Give projects a fresh rollout of the same content
     Restart(RestartOptions),
+    /// Bring new builds or a changed configuration of projects into an environment
+    Deploy(DeployOptions),
+    /// Bring what has proven itself in one environment into the next
+    Promote(PromoteOptions),
+    /// Bring an earlier record back, and hold it
+    Rollback(RollbackOptions),
+    /// Show who deployed what, when, and from where
+    History(HistoryOptions),
+    /// Show what differs between two environments
+    Diff(DiffOptions),
+    /// Set a stop sign: nothing is deployed until `unhold`
+    Hold(HoldOptions),
+    /// Take stop signs away
+    Unhold(UnholdOptions),
+    /// Look after environments
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Begin a workspace: write a projects.yaml that works, and its schema for editors
     Init(InitOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
@@ -108,6 +133,11 @@ pub struct UpOptions {
     /// Take over releases and objects that somebody else made
     #[arg(long)]
     pub adopt: bool,
+    /// Rebuild the environment from what --record-file wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "without", "set"])]
+    pub from_record: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: ChangeOptions,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,6 +1,6 @@
 //! `cmdr down`, `stop` and `start`: the life of the local cluster.
 
-use std::{io::IsTerminal, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     observe::local_cluster,
@@ -33,14 +33,14 @@ pub async fn down(session: &Session) -> Result<(), CommandError> {
     confirm(session)?;
     let _lock = session.lock(&access).await?;
     let helm = session.helm().await?;
-    let runner = session.runner(helm, Some(existing(session, &access)?)).await?;
+    let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("down", &plan, Arc::new(runner)).await?;
     Ok(())
 }
 
 /// On a terminal, asks before databases are deleted.
 fn confirm(session: &Session) -> Result<(), CommandError> {
-    if session.settings.yes || !session.settings.is_live || !std::io::stdin().is_terminal() {
+    if !session.settings.may_ask() {
         return Ok(());
     }
     let question = format!("Delete the cluster '{}' and everything in it, databases included?", session.workspace());

@@ -13,15 +13,15 @@ use crate::{
     cli::UpOptions,
     config::{Report, check_values},
     domain::{
-        Chart, Diagnosis, Name, Platform, PlatformRelease, Values,
+        Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
         platform::PLATFORM,
+        record::{Record, RecordedChart},
         resolve::{ResolvedProject, resolve},
         values,
     },
     error::{CommandError, ErrorKind},
     plan::{
         CheckSpec, NamespaceSpec, ReleaseSpec,
-        record::record,
         up::{Described, DescribedProject, LOAD_BALANCER},
     },
 };
@@ -35,9 +35,15 @@ pub(super) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
 }
 
 /// Which projects a verb is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub projects: Vec<ResolvedProject>,
+    /// Charts of records, by project: they take the place of what the workspace names.
+    pub charts: BTreeMap<Name, FetchedChart>,
+    /// Contents of records, which stand as they are, by release: those of projects and of the platform.
+    pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// The platform is not touched.
+    pub without_platform: bool,
 }
 
 impl Selection {
@@ -67,13 +73,44 @@ impl Selection {
         for project in
             projects.iter_mut().filter(|project| options.projects.iter().any(|name| name == project.name.as_str()))
         {
-            for assignment in &options.set {
-                values::set(&mut project.values, assignment)
-                    .map_err(|error| CommandError::usage(Diagnosis::new(format!("--set: {error}"))))?;
-            }
+            set_values(project, &options.set)?;
         }
-        Ok(Self { projects })
+        Ok(Self { projects, ..Self::default() })
     }
+
+    /// The named projects alone, without what they need.
+    ///
+    /// # Errors
+    /// When `--set` cannot be done.
+    pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let mut projects: Vec<ResolvedProject> =
+            all.into_iter().filter(|project| names.contains(&project.name) && project.external.is_none()).collect();
+        projects.iter_mut().try_for_each(|project| set_values(project, set))?;
+        Ok(Self { projects, ..Self::default() })
+    }
+
+    /// The chart of a project, of those that were fetched.
+    fn chart<'a>(&'a self, project: &ResolvedProject, fetched: &'a BTreeMap<Chart, FetchedChart>) -> &'a FetchedChart {
+        self.charts.get(&project.name).unwrap_or_else(|| &fetched[&project.chart])
+    }
+
+    /// The charts that must be fetched: none for a content that came with its own.
+    fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
+        let is_given = |name: &str| self.contents.contains_key(name);
+        let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
+        let own =
+            |project: &&ResolvedProject| !is_given(project.name.as_str()) && !self.charts.contains_key(&project.name);
+        platform.chain(self.projects.iter().filter(own).map(|project| &project.chart)).collect()
+    }
+}
+
+fn set_values(project: &mut ResolvedProject, assignments: &[String]) -> Result<(), CommandError> {
+    for assignment in assignments {
+        values::set(&mut project.values, assignment)
+            .map_err(|error| CommandError::usage(Diagnosis::new(format!("--set: {error}"))))?;
+    }
+    Ok(())
 }
 
 fn with_needs<'a>(
@@ -102,21 +139,25 @@ pub async fn describe(
     options: &UpOptions,
     http_port: u16,
 ) -> Result<Described, CommandError> {
-    let platform = platform_releases(session);
-    let wanted: BTreeSet<&Chart> =
-        platform.iter().map(|release| &release.chart).chain(selection.projects.iter().map(|it| &it.chart)).collect();
-    let charts = fetch(session, helm, wanted).await?;
+    let platform = if selection.without_platform { Vec::new() } else { platform_releases(session) };
+    let charts = fetch(session, helm, selection.wanted_charts(&platform)).await?;
     check_all_values(session, selection, &charts)?;
     let namespace = &session.environment.namespace;
     let projects = selection
         .projects
         .iter()
-        .map(|project| describe_project(project, namespace, &charts[&project.chart], options, http_port))
+        .map(|project| describe_project(session, selection, project, &charts, options, http_port))
         .collect();
+    let platform_spec = |release: &WantedPlatform| match selection.contents.get(&release.key()) {
+        Some((content, chart)) => {
+            release_spec(&release.name, &release.namespace, chart, content.clone(), options.adopt)
+        }
+        None => release.spec(&charts[&release.chart], options.adopt),
+    };
     let mut described = Described {
         workspace: session.workspace().to_string(),
         namespaces: Vec::new(),
-        platform: platform.iter().map(|release| release.spec(&charts[&release.chart], options.adopt)).collect(),
+        platform: platform.iter().map(platform_spec).collect(),
         projects,
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
@@ -135,8 +176,14 @@ struct WantedPlatform {
 }
 
 impl WantedPlatform {
+    /// What the ledger calls it.
+    fn key(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+
     fn spec(&self, chart: &FetchedChart, adopt: bool) -> ReleaseSpec {
-        release_spec(&self.name, &self.namespace, chart, &self.values, adopt)
+        let content = content(&self.chart, chart, None, &self.values);
+        release_spec(&self.name, &self.namespace, chart, content, adopt)
     }
 }
 
@@ -217,8 +264,9 @@ fn check_all_values(
     charts: &BTreeMap<Chart, FetchedChart>,
 ) -> Result<(), CommandError> {
     let mut diagnostics = Vec::new();
-    for project in &selection.projects {
-        let chart = &charts[&project.chart];
+    let described = |project: &&ResolvedProject| !selection.contents.contains_key(project.name.as_str());
+    for project in selection.projects.iter().filter(described) {
+        let chart = selection.chart(project, charts);
         if let Some(schema) = &chart.schema {
             let merged = values::merged([&chart.values, &project.values]);
             let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
@@ -233,16 +281,24 @@ fn check_all_values(
 }
 
 fn describe_project(
+    session: &Session,
+    selection: &Selection,
     project: &ResolvedProject,
-    namespace: &str,
-    chart: &FetchedChart,
+    charts: &BTreeMap<Chart, FetchedChart>,
     options: &UpOptions,
     http_port: u16,
 ) -> DescribedProject {
-    let mut release = release_spec(project.name.as_str(), namespace, chart, &project.values, options.adopt);
-    if let Some(image) = &project.image {
-        release.version = image.version();
-    }
+    let (content, chart) = if let Some((content, chart)) = selection.contents.get(project.name.as_str()) {
+        (content.clone(), chart)
+    } else {
+        let chart = selection.chart(project, charts);
+        let version = project.image.as_ref().map(ImageReference::version);
+        let mut content = content(&project.chart, chart, version, &project.values);
+        content.images = digests_of(project);
+        (content, chart)
+    };
+    let namespace = &session.environment.namespace;
+    let mut release = release_spec(project.name.as_str(), namespace, chart, content, options.adopt);
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
     let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
@@ -255,21 +311,44 @@ fn describe_project(
     DescribedProject { name: project.name.clone(), needs: project.needs.clone(), release, checks }
 }
 
-fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, values: &Values, adopt: bool) -> ReleaseSpec {
-    let chart_label = chart.label();
+/// The digests of a project's images, as far as its values have them.
+fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
+    let pinned = images(project).into_iter().filter_map(|image| {
+        let digest = image.digest.clone()?;
+        Some((image.to_string().split('@').next().unwrap_or_default().to_owned(), digest))
+    });
+    pinned.collect()
+}
+
+/// What a release will hold. Without a version of its own, the chart's app version tells it.
+fn content(source: &Chart, chart: &FetchedChart, version: Option<String>, values: &Values) -> Record {
+    let of_chart = || chart.app_version.clone().unwrap_or_else(|| chart.version.clone());
+    Record {
+        chart: RecordedChart {
+            name: chart.name.clone(),
+            version: chart.version.clone(),
+            digest: chart.digest.clone(),
+            source: (&source.source).into(),
+        },
+        version: version.unwrap_or_else(of_chart),
+        images: BTreeMap::new(),
+        values: values.clone(),
+    }
+}
+
+fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Record, adopt: bool) -> ReleaseSpec {
     ReleaseSpec {
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
-        record: record(&chart_label, &chart.digest, namespace, values),
-        chart_label,
-        values: values.clone(),
-        version: chart.app_version.clone().unwrap_or_else(|| chart.version.clone()),
+        record: content.name(),
+        content,
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
         adopt,
         heal_revision: None,
         retry_jobs: Vec::new(),
+        entry: None,
     }
 }
 
@@ -297,7 +376,7 @@ fn namespaces(platform: &[WantedPlatform], namespace: &str, projects: &[Resolved
 }
 
 /// Every image that a project's values name: its own, and those of sidecars and init containers.
-fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
+pub(super) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
     let containers = ["sidecars", "initContainers"].iter().filter_map(|key| project.values.get(*key)?.as_object());
     let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
     let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());

@@ -1,6 +1,7 @@
 //! One file a verb; each is thin over plan, engine and adapters.
 
 mod cluster;
+mod delivery;
 mod describe;
 mod doctor;
 mod init;
@@ -15,7 +16,7 @@ use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, EnvCommand},
     domain::Diagnosis,
     error::{CommandError, ErrorKind},
     settings::Settings,
@@ -38,6 +39,14 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Start => cluster::start(&open(settings)?).await,
         Command::Status(options) => status::status(&open(settings)?, &options).await,
         Command::Render(options) => render::render(&open(settings)?, &options).await,
+        Command::Deploy(options) => delivery::deploy(&open(settings)?, &options).await,
+        Command::Promote(options) => delivery::promote(settings, cancel.clone(), &options).await,
+        Command::Rollback(options) => delivery::rollback(&open(settings)?, &options).await,
+        Command::History(options) => delivery::history(&open(settings)?, &options).await,
+        Command::Diff(options) => delivery::diff(settings, cancel.clone(), &options).await,
+        Command::Hold(options) => delivery::hold(&open(settings)?, &options).await,
+        Command::Unhold(options) => delivery::unhold(&open(settings)?, &options).await,
+        Command::Env(EnvCommand::Pin { environment }) => delivery::pin(settings, cancel.clone(), &environment).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
         Command::Doctor => doctor::doctor(settings, cancel).await,

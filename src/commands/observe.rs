@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use jiff::Timestamp;
+
 use super::session::LocalAccess;
 use crate::{
     adapters::{
@@ -38,23 +40,30 @@ pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
     }
 }
 
-/// Looks at a cluster that runs.
+/// Looks at a local cluster that runs.
 ///
 /// # Errors
 /// When its API does not answer.
-pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> Result<Sight, CommandError> {
+pub async fn look(kubeconfig: &Path, workspace: &str) -> Result<Sight, CommandError> {
     let failed = |error: ClusterError| CommandError::failed(error.diagnosis());
-    let cluster = Cluster::open(kubeconfig, context).await.map_err(failed)?;
+    let cluster = Cluster::open(kubeconfig, None).await.map_err(failed)?;
+    look_at(&cluster, workspace).await.map_err(failed)
+}
+
+/// Looks at a cluster.
+///
+/// # Errors
+/// When its API does not answer.
+pub async fn look_at(cluster: &Cluster, workspace: &str) -> Result<Sight, ClusterError> {
     let (releases, workloads, namespaces, pools) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
         cluster.address_pools(),
-    )
-    .map_err(failed)?;
+    )?;
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
-    let missing = cluster.missing(&objects).await.map_err(failed)?;
+    let missing = cluster.missing(&objects).await?;
     let mut sight = Sight::default();
     for release in releases {
         let key = (release.namespace.clone(), release.name.clone());
@@ -69,6 +78,7 @@ pub async fn look(kubeconfig: &Path, context: Option<&str>, workspace: &str) -> 
             missing: gone,
             failed_jobs,
             ready,
+            healthy_since: healthy_since(&release.objects, &workloads).filter(|_| ready),
         };
         sight.pods.insert(key.clone(), counted);
         sight.observed.releases.insert(key, observed);
@@ -91,6 +101,14 @@ fn failed_jobs(objects: &[Object], workloads: &Workloads) -> Vec<String> {
         snapshot.and_then(|snapshot| rollout::assess(snapshot, object, None)).is_some_and(|progress| progress.is_over)
     };
     objects.iter().filter(|object| object.kind == "Job").filter(is_over).map(|job| job.name.clone()).collect()
+}
+
+/// Since when all workloads of a release have been healthy without a break. CronJobs and objects without pods are no
+/// evidence either way.
+fn healthy_since(objects: &[Object], workloads: &Workloads) -> Option<Timestamp> {
+    let own = objects.iter().filter(|object| rollout::is_workload(object));
+    let since = own.map(|object| rollout::healthy_since(workloads.snapshots.get(&object.namespace)?, object));
+    since.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
 }
 
 /// Whether all workloads of a release have rolled out, and how many pods are ready of how many.

@@ -28,7 +28,7 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
     let release = described.platform.iter().chain(projects).find(|release| release.name == options.project);
     let release = release.ok_or_else(|| nothing(session, &options.project, &described))?;
     if options.values {
-        let values = serde_yaml::to_string(&release.values).unwrap_or_default();
+        let values = serde_yaml::to_string(&release.content.values).unwrap_or_default();
         ui::print(&values);
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
         name: &release.name,
         namespace: &release.namespace,
         chart: &release.chart,
-        values: &release.values,
+        values: &release.content.values,
         labels: &labels,
         description: "",
         adopt: false,

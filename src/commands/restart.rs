@@ -1,9 +1,9 @@
 //! `cmdr restart`: a fresh rollout of the same content.
 
 use super::{
+    delivery::run_guarded,
     describe::timeout_seconds,
     session::{Session, unknown},
-    up::runner_of,
 };
 use crate::{
     cli::RestartOptions,
@@ -36,7 +36,5 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
         };
         plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);
     }
-    let (runner, _lock) = runner_of(session).await?;
-    session.execute("restart", &plan, runner).await?;
-    Ok(())
+    run_guarded(session, "restart", &plan, options.projects.iter().cloned().collect()).await
 }

@@ -10,13 +10,14 @@ use std::{
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::delivery::RemoteAccess;
 use crate::{
     adapters::{
         credentials::Credentials,
         docker::{Docker, DockerLookup, NodeContainer},
         git,
         helm::{ChartCache, Helm, HelmError, HelmTarget},
-        http::HttpClient,
+        http::{HttpClient, Resolver},
         kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
         lock::{Lock, LockError},
         user_configuration,
@@ -27,7 +28,7 @@ use crate::{
         mirror::{ChartMirror, ImageMirror, Mirrors},
         user_configuration::UserConfiguration,
     },
-    engine,
+    engine::{self, Summary},
     error::{CommandError, ErrorKind},
     event::Event,
     plan::{Plan, Step},
@@ -49,6 +50,13 @@ pub struct Session {
     pub cancel: CancellationToken,
     /// What has been noted: what is looked at twice is told once.
     noted: Mutex<BTreeSet<String>>,
+}
+
+/// How a plan ended, with the URLs that answered.
+#[derive(Debug)]
+pub struct Ran {
+    pub summary: Summary,
+    pub urls: Vec<String>,
 }
 
 /// The engine, kind, and the environment's node as it is found.
@@ -74,6 +82,15 @@ impl Session {
             ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
         }
         Ok(Self { settings, loaded, environment, user, cancel, noted: Mutex::default() })
+    }
+
+    /// The same in another environment.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_in(environment: &str, settings: &Settings, cancel: &CancellationToken) -> Result<Self, CommandError> {
+        let settings = Settings { environment: environment.to_owned(), ..settings.clone() };
+        Self::open(settings, cancel.clone())
     }
 
     pub fn workspace(&self) -> &Name {
@@ -139,30 +156,48 @@ impl Session {
         })
     }
 
-    /// What runs plans here.
+    /// What runs plans on a local cluster.
     ///
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
-    pub async fn runner(&self, helm: Helm, local: Option<LocalCluster>) -> Result<Runner, CommandError> {
-        let kubeconfig = match &local {
-            Some(local) => local.folder.kubeconfig(),
-            None => self.settings.user_kubeconfig(),
-        };
-        let context = self.environment.context.clone();
-        let target = HelmTarget { kubeconfig: kubeconfig.clone(), context: context.clone() };
-        let commit = git::commit(&self.loaded.workspace.root).await;
-        let address = local.as_ref().map(|local| ([127, 0, 0, 1], local.http_port).into());
+    pub async fn runner(&self, helm: Helm, local: LocalCluster) -> Result<Runner, CommandError> {
+        let target = HelmTarget { kubeconfig: local.folder.kubeconfig(), context: None };
+        let resolver = Resolver::Fixed(([127, 0, 0, 1], local.http_port).into());
+        self.runner_at(helm, target, resolver, Some(local)).await
+    }
+
+    /// What runs plans on another environment's cluster.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub async fn remote_runner(&self, helm: Helm, access: &RemoteAccess) -> Result<Runner, CommandError> {
+        let file = &access.file;
+        let target = HelmTarget { kubeconfig: file.path().to_owned(), context: Some(file.context.clone()) };
+        let mut runner = self.runner_at(helm, target, Resolver::SystemElse(Arc::default()), None).await?;
+        runner.ledger = Some(self.environment.namespace.clone());
+        Ok(runner)
+    }
+
+    async fn runner_at(
+        &self,
+        helm: Helm,
+        target: HelmTarget,
+        resolver: Resolver,
+        local: Option<LocalCluster>,
+    ) -> Result<Runner, CommandError> {
+        let commit = self.commit().await;
         let failed = |text: String| CommandError::failed(Diagnosis::new(text));
         let workspace = self.workspace().as_str();
         Ok(Runner {
             local,
-            kubeconfig,
-            context,
+            kubeconfig: target.kubeconfig.clone(),
+            context: target.context.clone(),
+            ledger: None,
             release: ReleaseContext::new(helm, target, workspace, self.environment.name.as_str(), commit),
             credentials: Credentials::read(&self.settings.docker_config_folder())
                 .map_err(|error| failed(error.to_string()))?
                 .with_search_path(self.settings.variables.path.clone()),
-            http: HttpClient::new(address).map_err(|error| failed(error.to_string()))?,
+            http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
             connection: OnceCell::new(),
         })
     }
@@ -184,6 +219,15 @@ impl Session {
     /// # Errors
     /// When a step failed or the run was interrupted; everything has been told then.
     pub async fn execute(&self, verb: &str, plan: &Plan, runner: Arc<Runner>) -> Result<Vec<String>, CommandError> {
+        let Ran { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
+        if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
+            return Err(CommandError::told(ErrorKind::Interrupted));
+        }
+        if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
+    }
+
+    /// Runs a plan and tells it.
+    pub async fn run_plan(&self, verb: &str, plan: &Plan, runner: Arc<Runner>, cancel: &CancellationToken) -> Ran {
         let screen = Screen::open(self.look());
         let start = std::time::Instant::now();
         let _ = screen.events.send(Event::RunStarted {
@@ -193,7 +237,7 @@ impl Session {
             steps: plan.steps.len(),
             unchanged: plan.unchanged.clone(),
         });
-        let summary = engine::run(plan, runner, &screen.events, &self.cancel).await;
+        let summary = engine::run(plan, runner, &screen.events, cancel).await;
         let urls: Vec<String> = plan
             .steps
             .iter()
@@ -211,10 +255,12 @@ impl Session {
             urls: urls.clone(),
         });
         screen.close().await;
-        if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
-            return Err(CommandError::told(ErrorKind::Interrupted));
-        }
-        if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
+        Ran { summary, urls }
+    }
+
+    /// The commit of the workspace.
+    pub async fn commit(&self) -> Option<String> {
+        git::commit(&self.loaded.workspace.root).await
     }
 
     fn look(&self) -> Look {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
+    delivery::run_guarded,
     session::Session,
-    up::{Prepared, prepare, runner_of},
+    up::{Prepared, prepare},
 };
 use crate::{
     cli::{Output, StatusOptions, UpOptions},
@@ -78,7 +79,7 @@ fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
     let (ready, of) = prepared.sight.pods.get(&key).copied().unwrap_or_default();
     Row {
         name: release.name.clone(),
-        wanted: release.version.clone(),
+        wanted: release.content.version.clone(),
         running: label(labels::VERSION),
         record: label(labels::RECORD),
         commit: label(labels::COMMIT),
@@ -162,7 +163,5 @@ async fn prune(session: &Session, orphans: &[(String, String)]) -> Result<(), Co
         let step = Step::Remove { namespace: namespace.clone(), release: name.clone() };
         plan.add(step, name, "remove", "no longer in projects.yaml", None);
     }
-    let (runner, _lock) = runner_of(session).await?;
-    session.execute("status --prune", &plan, runner).await?;
-    Ok(())
+    run_guarded(session, "status --prune", &plan, orphans.iter().map(|(_, name)| name.clone()).collect()).await
 }

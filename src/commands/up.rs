@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
+    delivery::{self, Remote},
     describe::{Selection, describe},
     observe::{Sight, local_cluster, look},
     session::{LocalAccess, Session, docker_error},
@@ -33,6 +34,8 @@ pub(super) struct Prepared {
     pub described: Described,
     /// Nothing before the first look.
     pub sight: Sight,
+    /// The cluster that cmdr does not own, where the environment is one.
+    pub remote: Option<Remote>,
 }
 
 impl Prepared {
@@ -41,14 +44,17 @@ impl Prepared {
     /// # Errors
     /// When it runs and does not answer.
     pub(super) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
         let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
         if state != ObservedCluster::Running {
             self.sight.observed.cluster = state;
             return Ok(());
         }
-        let kubeconfig = kubeconfig(session, self.access.as_ref()).await?;
-        let context = session.environment.context.as_deref();
-        self.sight = look(&kubeconfig, context, session.workspace().as_str()).await?;
+        let Some(access) = &self.access else { return Ok(()) };
+        let kubeconfig = kubeconfig(session, access).await?;
+        self.sight = look(&kubeconfig, session.workspace().as_str()).await?;
         Ok(())
     }
 
@@ -56,7 +62,7 @@ impl Prepared {
     ///
     /// # Errors
     /// All releases that somebody else manages.
-    fn plan(&self) -> Result<Plan, CommandError> {
+    pub(super) fn plan(&self) -> Result<Plan, CommandError> {
         plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
             kind: ErrorKind::Failed,
             diagnoses,
@@ -68,6 +74,9 @@ impl Prepared {
 /// # Errors
 /// When something cannot be made as described; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
+    if !session.environment.is_local() {
+        return delivery::up(session, options).await;
+    }
     let mut recreate = options.recreate;
     let mut held: Option<Lock> = None;
     loop {
@@ -89,7 +98,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
             return Ok(());
         }
         recreate = false;
-        let Prepared { helm, local, .. } = prepared;
+        let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
         let runner = Arc::new(session.runner(helm, local).await?);
         let urls = session.execute("up", &plan, runner).await?;
         if !plan.preliminary {
@@ -112,24 +121,19 @@ pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), Comman
 
 /// Reads and checks everything that can be known without a look at the cluster; touches nothing.
 pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
+    if !session.environment.is_local() {
+        return delivery::prepare(session, &delivery::Wish::up(options)).await;
+    }
     let selection = Selection::choose(session, options)?;
-    let access = async { if session.environment.is_local() { session.local().await.map(Some) } else { Ok(None) } };
-    let (helm, access) = tokio::try_join!(session.helm(), access)?;
-    let local = match &access {
-        Some(access) => Some(local_of(session, access, recreate).await?),
-        None => None,
-    };
-    let http_port = local.as_ref().map_or(80, |local| local.http_port);
-    let described = describe(session, &helm, &selection, options, http_port).await?;
-    Ok(Prepared { helm, access, local, described, sight: Sight::default() })
+    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
+    let local = local_of(session, &access, recreate).await?;
+    let described = describe(session, &helm, &selection, options, local.http_port).await?;
+    let (access, local) = (Some(access), Some(local));
+    Ok(Prepared { helm, access, local, described, sight: Sight::default(), remote: None })
 }
 
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
-pub(super) async fn kubeconfig(
-    session: &Session,
-    access: Option<&LocalAccess>,
-) -> Result<std::path::PathBuf, CommandError> {
-    let Some(access) = access else { return Ok(session.settings.user_kubeconfig()) };
+pub(super) async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
     let file = access.folder.kubeconfig();
     if !file.exists() {
         let _ = std::fs::create_dir_all(&access.folder.0);
@@ -241,7 +245,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
     Ok((chosen.http, chosen.https))
 }
 
-fn show_urls(session: &Session, urls: &[String]) {
+pub(super) fn show_urls(session: &Session, urls: &[String]) {
     if session.settings.output == crate::cli::Output::Json {
         return;
     }
@@ -249,7 +253,7 @@ fn show_urls(session: &Session, urls: &[String]) {
     ui::print(&lines);
 }
 
-fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
+pub(super) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
     match session.settings.output {
         crate::cli::Output::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
         crate::cli::Output::Text => ui::print(&told(plan)),
@@ -296,24 +300,18 @@ fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> 
         checks.iter().map(|check| json!({"url": check.url, "status": check.status})).collect();
     json!({
         "name": release.name, "namespace": release.namespace, "chart": release.chart, "record": release.record,
-        "version": release.version, "values": release.values, "needs": needs, "checks": checks,
+        "version": release.content.version, "values": release.content.values, "needs": needs, "checks": checks,
     })
 }
 
-/// A runner for verbs that work on what runs already.
-pub(super) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Option<Lock>), CommandError> {
-    let helm = session.helm().await?;
-    let (local, lock) = if session.environment.is_local() {
-        let access = session.local().await?;
-        if local_cluster(&access, false) != ObservedCluster::Running {
-            return Err(CommandError::failed(
-                Diagnosis::new("the local cluster does not run").remedy("cmdr up makes it or wakes it"),
-            ));
-        }
-        let lock = session.lock(&access).await?;
-        (Some(local_of(session, &access, false).await?), Some(lock))
-    } else {
-        (None, None)
-    };
+/// A runner for verbs that work on what runs already, in the local cluster.
+pub(super) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
+    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
+    if local_cluster(&access, false) != ObservedCluster::Running {
+        let diagnosis = Diagnosis::new("the local cluster does not run").remedy("cmdr up makes it or wakes it");
+        return Err(CommandError::failed(diagnosis));
+    }
+    let lock = session.lock(&access).await?;
+    let local = local_of(session, &access, false).await?;
     Ok((Arc::new(session.runner(helm, local).await?), lock))
 }

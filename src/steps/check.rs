@@ -8,7 +8,7 @@ use super::{Runner, pause};
 use crate::{
     domain::Diagnosis,
     engine::{Reporter, StepFailure},
-    plan::CheckSpec,
+    plan::{CheckSpec, up::INGRESS},
 };
 
 /// Nobody answers yet: a cluster that was just woken starts its pods one by one, and a busy laptop takes its time.
@@ -31,6 +31,7 @@ impl Runner {
         let start = Instant::now();
         let mut wait = FIRST_PAUSE;
         reporter.progress(check.url.clone());
+        self.find_balancer().await?;
         loop {
             let answer = self.http.status(&check.url).await;
             let (said, patience) = match answer {
@@ -47,6 +48,18 @@ impl Runner {
             pause(wait, cancel).await?;
             wait = (wait * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+impl Runner {
+    /// A new environment's hosts may not be in any name server yet: its load balancer answers for them.
+    async fn find_balancer(&self) -> Result<(), StepFailure> {
+        if self.local.is_none()
+            && let Some(address) = self.connected()?.cluster.service_address(INGRESS, INGRESS).await?
+        {
+            self.http.note_balancer(address);
+        }
+        Ok(())
     }
 }
 

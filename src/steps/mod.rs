@@ -37,6 +37,8 @@ pub struct Runner {
     pub kubeconfig: PathBuf,
     pub context: Option<String>,
     pub release: ReleaseContext,
+    /// The namespace that keeps the environment's ledger; `local` keeps none.
+    pub ledger: Option<String>,
     pub credentials: Credentials,
     pub http: HttpClient,
     pub connection: OnceCell<Connection>,
@@ -69,6 +71,7 @@ impl StepRunner for Runner {
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
+            Step::Return(back) => self.go_back(back, reporter, cancel).await,
         }
     }
 }
@@ -86,6 +89,10 @@ impl Runner {
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         if let Some(local) = &self.local {
             local.prepare_node(&self.kubeconfig, cancel).await?;
+        }
+        // The way back begins where the run has connected already.
+        if self.connection.initialized() {
+            return Ok(None);
         }
         let cluster = Cluster::open(&self.kubeconfig, self.context.as_deref()).await?;
         let view = ClusterView::start(&cluster);

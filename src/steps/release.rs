@@ -1,6 +1,6 @@
 //! Releases: installed or upgraded through Helm, marked with what they are, restarted, removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -9,11 +9,11 @@ use super::{Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{Object, parse_manifest, rollout},
-        helm::{Helm, HelmTarget, Upgrade},
+        helm::{Helm, HelmTarget, Upgrade, pack},
     },
-    domain::{Diagnosis, labels},
+    domain::{Diagnosis, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
-    plan::{ReleaseSpec, RolloutSpec},
+    plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
 };
 
 /// How many helm processes run at once: more only take the processor from the node (measured: 4, 8 and 23 at once
@@ -45,8 +45,8 @@ impl ReleaseContext {
             (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
             (labels::PROJECT.to_owned(), spec.name.clone()),
             (labels::RECORD.to_owned(), spec.record.clone()),
-            (labels::VERSION.to_owned(), spec.version.clone()),
-            (labels::CHART.to_owned(), spec.chart_label.clone()),
+            (labels::VERSION.to_owned(), spec.content.version.clone()),
+            (labels::CHART.to_owned(), spec.content.chart.label()),
         ]);
         if let Some(commit) = &self.commit {
             labels.insert(labels::COMMIT.to_owned(), commit.clone());
@@ -70,6 +70,7 @@ impl Runner {
         for job in &spec.retry_jobs {
             cluster.delete_job(&spec.namespace, job).await?;
         }
+        self.open_entry(spec).await?;
         let labels = self.release.labels(spec);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
         let mut targets = Vec::with_capacity(objects.len());
@@ -78,8 +79,63 @@ impl Runner {
             targets.push(Target { object, meant });
         }
         let told = self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel).await?;
+        self.confirm_images(spec, &targets)?;
         let parts = [format!("revision {revision}"), told].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Tells the ledger what begins, before anything is changed: a run that is killed is known by it.
+    async fn open_entry(&self, spec: &ReleaseSpec) -> Result<(), StepFailure> {
+        let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
+        let cluster = &self.connected()?.cluster;
+        if spec.content.chart.source == RecordedSource::Kept {
+            let archive = pack(&spec.chart)?;
+            cluster.keep_chart(namespace, &spec.content.chart.digest, &archive).await?;
+        }
+        cluster.keep_record(namespace, &spec.content).await?;
+        let open = |history: &mut History| history.open(entry.deployment.clone(), entry.healthy_seconds);
+        Ok(cluster.update_history(namespace, &entry.subject, open).await?)
+    }
+
+    /// Pods say which images they run: those of the record, or the tag has moved under the chart's own reference.
+    fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
+        let view = &self.connected()?.view;
+        let running: BTreeSet<String> = targets
+            .iter()
+            .flat_map(|target| rollout::running_images(&view.snapshot(&target.object.namespace), &target.object))
+            .collect();
+        let digest = |image: &str| image.split_once('@').map(|(_, digest)| digest.to_owned());
+        let wanted: BTreeSet<&String> = spec.content.images.values().collect();
+        let strangers = running.iter().filter(|image| digest(image).is_some_and(|digest| !wanted.contains(&digest)));
+        let strangers: Vec<&String> = strangers.collect();
+        if wanted.is_empty() || strangers.is_empty() {
+            return Ok(());
+        }
+        let mut diagnosis = Diagnosis::new("its pods run another image than what was deployed")
+            .remedy("a tag has moved since it was looked up: deploy again, or name a digest");
+        diagnosis.details = strangers.into_iter().cloned().collect();
+        Err(diagnosis.into())
+    }
+
+    /// Has Helm bring back a revision that it still has, and waits for its rollout.
+    pub(super) async fn go_back(
+        &self,
+        back: &ReturnSpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let RolloutSpec { namespace, release, timeout_seconds } = &back.rollout;
+        reporter.progress(format!("helm: back to revision {}", back.revision));
+        let target = &self.release.target;
+        self.release.helm.rollback(target, namespace, release, back.revision, cancel).await?;
+        let cluster = &self.connected()?.cluster;
+        let mut targets = Vec::new();
+        for object in self.objects_of(namespace, release).await? {
+            let meant = if rollout::is_workload(&object) { Some(cluster.generation(&object).await?) } else { None };
+            targets.push(Target { object, meant });
+        }
+        let told = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
+        Ok(Some(format!("record {} runs again, {told}", back.record)))
     }
 
     async fn upgrade(
@@ -99,7 +155,7 @@ impl Runner {
             name: &spec.name,
             namespace: &spec.namespace,
             chart: &spec.chart,
-            values: &spec.values,
+            values: &spec.content.values,
             labels,
             description: &description,
             adopt: spec.adopt,

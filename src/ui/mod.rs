@@ -1,5 +1,6 @@
 //! What a person or a program sees of a run: renderers consume events and never call back.
 
+pub mod difference;
 mod json;
 mod live;
 mod plain;

@@ -1,0 +1,258 @@
+//! From a wish to what runs: guard, look, plan, gates, lease, confirm, run, return, ledger.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    access::{RemoteAccess, failed, may_write},
+    ledger,
+    prepare::{Remote, prepare, subject},
+    preview, returns,
+    wish::{Terms, Wish},
+};
+use crate::{
+    adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
+    cli::ChangeOptions,
+    commands::{
+        session::{Ran, Session},
+        up::{Prepared, show_plan},
+    },
+    domain::{Diagnosis, gate::Refusal, ledger::DeploymentOutcome},
+    error::{CommandError, ErrorKind},
+    plan::{
+        LedgerEntry, Plan, Step,
+        gates::{Checkpoint, refusals},
+    },
+    ui,
+};
+
+/// Makes an environment as it is wished. Gives the URLs that answered.
+///
+/// # Errors
+/// As the exit codes of the contract tell; what was begun is told, and what could be undone is undone.
+pub async fn apply(session: &Session, wish: &Wish, options: &ChangeOptions) -> Result<Vec<String>, CommandError> {
+    if !session.settings.dry_run && options.plan_file.is_none() {
+        may_write(session)?;
+    }
+    let terms = Terms::read(session, options, session.commit().await)?;
+    let mut leases: Option<(HeldLeases, CancellationToken)> = None;
+    loop {
+        let mut delivery = Delivery { session, wish, options, terms: terms.clone() };
+        let attempt = delivery.attempt(leases.as_ref().map(|(_, lost)| lost)).await;
+        if let Ok(Attempt::NeedsLease(access)) = attempt {
+            leases = Some(take_leases(session, &access, &wish.scope(), terms.lock_timeout).await?);
+            continue;
+        }
+        if let Some((leases, _)) = leases {
+            leases.give_back().await;
+        }
+        return match attempt? {
+            Attempt::Done(urls) => Ok(urls),
+            Attempt::NeedsLease(_) => Ok(Vec::new()),
+        };
+    }
+}
+
+enum Attempt {
+    /// Something would change, and others must be kept out first; then everything is looked at again.
+    NeedsLease(Box<RemoteAccess>),
+    Done(Vec<String>),
+}
+
+/// A wish on its way.
+struct Delivery<'a> {
+    session: &'a Session,
+    wish: &'a Wish,
+    options: &'a ChangeOptions,
+    terms: Terms,
+}
+
+/// Keeps others out. The token is cancelled when the lease is lost.
+///
+/// # Errors
+/// With 11 when somebody else is at work.
+pub async fn take_leases(
+    session: &Session,
+    access: &RemoteAccess,
+    scope: &Scope,
+    patience: Duration,
+) -> Result<(HeldLeases, CancellationToken), CommandError> {
+    let namespace = &session.environment.namespace;
+    access.cluster.ensure_namespace(namespace).await.map_err(failed)?;
+    let lost = session.cancel.child_token();
+    let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
+    let leases = taken.map_err(|error| match error {
+        LeaseError::Held { .. } => {
+            let remedy = "wait until it has ended; --lock-timeout 5m waits for it";
+            CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+        }
+        LeaseError::Cluster(error) => failed(error),
+        LeaseError::Interrupted => CommandError::told(ErrorKind::Interrupted),
+    })?;
+    Ok((leases, lost))
+}
+
+impl Delivery<'_> {
+    async fn attempt(&mut self, lost: Option<&CancellationToken>) -> Result<Attempt, CommandError> {
+        let (session, options) = (self.session, self.options);
+        let mut prepared = prepare(session, self.wish).await?;
+        self.enter(&mut prepared);
+        let plan = prepared.plan()?;
+        if let Some(file) = &options.use_plan {
+            preview::confirm_plan(session, &prepared, &plan, file)?;
+        }
+        self.check_gates(&prepared, &plan)?;
+        self.enter(&mut prepared);
+        let plan = prepared.plan()?;
+        if let Some(file) = &options.plan_file {
+            preview::write_plan(session, &prepared, &plan, file)?;
+        }
+        if session.settings.dry_run || options.plan_file.is_some() {
+            show_plan(session, &prepared, &plan);
+            preview::show_differences(session, &prepared, &plan).await?;
+            return Ok(Attempt::Done(Vec::new()));
+        }
+        let Some(remote) = prepared.remote.clone() else { return Ok(Attempt::Done(Vec::new())) };
+        if plan.changes().next().is_none() {
+            return self.unchanged(&prepared, &remote, &plan).await;
+        }
+        let Some(lost) = lost else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
+        confirm(session, &prepared, &plan)?;
+        self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
+    }
+
+    /// Nothing changes: the URLs are asked all the same.
+    async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
+        let session = self.session;
+        let runner = Arc::new(session.remote_runner(prepared.helm.clone(), &remote.access).await?);
+        let urls = session.execute(self.wish.verb, plan, runner).await?;
+        if let Some(file) = &self.options.record_file {
+            ledger::write_file(session, remote, file).await?;
+        }
+        Ok(Attempt::Done(urls))
+    }
+
+    /// Notes for each release what the ledger will be told of it.
+    fn enter(&self, prepared: &mut Prepared) {
+        let Self { session, wish, terms, .. } = self;
+        let Some(remote) = prepared.remote.clone() else { return };
+        let now = Timestamp::now();
+        let bundle = ledger::bundle_versions(wish, &prepared.described);
+        let projects = prepared.described.projects.iter_mut().map(|project| &mut project.release);
+        for release in prepared.described.platform.iter_mut().chain(projects) {
+            let history = remote.histories.get(&subject(session, release));
+            let key = (release.namespace.clone(), release.name.clone());
+            let observed = prepared.sight.observed.releases.get(&key);
+            let healthy_seconds = ledger::healthy_seconds(history, observed, now);
+            let deployment = ledger::draft(session, wish, release, terms, &bundle, now);
+            release.entry =
+                Some(Box::new(LedgerEntry { subject: subject(session, release), deployment, healthy_seconds }));
+        }
+    }
+
+    /// Refuses what a gate says no to, unless it is overridden; the gates that were passed so are noted.
+    fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+        let Self { session, wish, terms, .. } = self;
+        let Some(remote) = &prepared.remote else { return Ok(()) };
+        let changed: Vec<&str> = plan
+            .changes()
+            .filter(|planned| matches!(planned.step, Step::Deploy(_)))
+            .map(|planned| planned.subject.as_str())
+            .collect();
+        let is_changed = |project: &str| changed.contains(&project);
+        let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
+        let checkpoint = Checkpoint {
+            environment: &session.environment,
+            now: Timestamp::now(),
+            deploy_freeze: session.settings.variables.deploy_freeze,
+            histories: &remote.histories,
+            new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
+            changed: changed.clone(),
+        };
+        let refused = refusals(&checkpoint);
+        // A rollback is what a freeze and a hold are for: to keep what is known to be good.
+        let is_rollback = wish.hold.is_some();
+        let stands = |refusal: &&Refusal| !is_rollback && !terms.overrides.contains(&refusal.gate);
+        let standing: Vec<Diagnosis> = refused.iter().filter(stands).map(Refusal::told).collect();
+        if !standing.is_empty() {
+            return Err(CommandError { kind: ErrorKind::Refused, diagnoses: standing, report: None });
+        }
+        let passed: BTreeSet<_> = refused.iter().map(|refusal| refusal.gate).collect();
+        terms.origin.overridden = passed.into_iter().filter(|gate| terms.overrides.contains(gate)).collect();
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        prepared: &Prepared,
+        remote: &Remote,
+        plan: &Plan,
+        lost: &CancellationToken,
+    ) -> Result<Vec<String>, CommandError> {
+        let Self { session, wish, terms, .. } = self;
+        remote.access.confirm(session).await?;
+        let runner = Arc::new(session.remote_runner(prepared.helm.clone(), &remote.access).await?);
+        let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
+        let namespace = &session.environment.namespace;
+        let outcomes = ledger::outcomes(plan, &ran.summary);
+        let failed_projects: BTreeSet<&str> = outcomes
+            .iter()
+            .filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed)
+            .map(|(project, _)| project.as_str())
+            .collect();
+        let returning = returns::plan(session, wish, prepared, plan, &failed_projects);
+        ledger::close(remote, namespace, plan, &outcomes, &returning).await?;
+        if lost.is_cancelled() && !session.cancel.is_cancelled() {
+            let cause = "the lease was lost in the middle of the run: somebody else may have begun";
+            let remedy = "see cmdr history for what is where, and run it again";
+            return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
+        }
+        let result = self.conclude(remote, ran, returning, &runner, lost).await;
+        if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
+            ui::tell_diagnoses(&[error.diagnosis()], session.settings.color);
+        }
+        if let Some(file) = &self.options.record_file {
+            ledger::write_file(session, remote, file).await?;
+        }
+        if let (Ok(_), Some(because)) = (&result, &wish.hold) {
+            ledger::hold(session, remote, wish, &terms.origin.by, because).await?;
+        }
+        result
+    }
+
+    /// Brings back what ran before, where something failed, and tells how the run ended.
+    async fn conclude(
+        &self,
+        remote: &Remote,
+        ran: Ran,
+        returning: returns::Returning,
+        runner: &Arc<crate::steps::Runner>,
+        lost: &CancellationToken,
+    ) -> Result<Vec<String>, CommandError> {
+        let Self { session, wish, .. } = self;
+        if ran.summary.is_success() {
+            return Ok(ran.urls);
+        }
+        if !ran.summary.interrupted.is_empty() || session.cancel.is_cancelled() {
+            return Err(CommandError::told(ErrorKind::Interrupted));
+        }
+        let returned = returns::run(session, wish, remote, returning, runner, lost).await?;
+        let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
+        Err(CommandError::told(kind))
+    }
+}
+
+/// On a terminal, asks before anything is changed.
+fn confirm(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+    if !session.settings.may_ask() {
+        return Ok(());
+    }
+    show_plan(session, prepared, plan);
+    let question = format!("Do this in '{}'?", session.environment.name);
+    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        Ok(true) => Ok(()),
+        _ => Err(CommandError::failed(Diagnosis::new("nothing was changed"))),
+    }
+}

@@ -1,0 +1,32 @@
+//! Staging and production: what every verb shares that changes an environment other than `local`, and the verbs.
+
+mod access;
+mod apply;
+mod deploy;
+mod diff;
+mod guarded;
+mod history;
+mod hold;
+mod ledger;
+mod pin;
+mod prepare;
+mod preview;
+mod promote;
+mod rebuild;
+mod records;
+mod returns;
+mod rollback;
+mod targets;
+mod wish;
+
+pub use access::RemoteAccess;
+pub use deploy::{deploy, up};
+pub use diff::diff;
+pub use guarded::run_guarded;
+pub use history::history;
+pub use hold::{hold, unhold};
+pub use pin::pin;
+pub use prepare::{Remote, prepare};
+pub use promote::promote;
+pub use rollback::rollback;
+pub use wish::Wish;
