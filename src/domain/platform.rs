@@ -13,6 +13,8 @@ pub struct PlatformDefault {
     repository: &'static str,
     version: &'static str,
     values: &'static str,
+    /// Over those, where a cloud provides the load balancer.
+    cloud_values: &'static str,
     /// Only where no cloud gives LoadBalancer services their addresses.
     pub is_local_only: bool,
     /// Its pods need the host's network, which Pod Security must allow.
@@ -27,6 +29,7 @@ pub const PLATFORM: &[PlatformDefault] = &[
         repository: "https://metallb.github.io/metallb",
         version: "0.15.2",
         values: include_str!("../../platform/metallb.yaml"),
+        cloud_values: "{}",
         is_local_only: true,
         is_privileged: true,
     },
@@ -36,6 +39,7 @@ pub const PLATFORM: &[PlatformDefault] = &[
         repository: "https://traefik.github.io/charts",
         version: "41.3.0",
         values: include_str!("../../platform/traefik.yaml"),
+        cloud_values: include_str!("../../platform/traefik-cloud.yaml"),
         is_local_only: false,
         is_privileged: false,
     },
@@ -47,12 +51,17 @@ impl PlatformDefault {
         Chart { source, version: Some(self.version.to_owned()) }
     }
 
-    /// The values of cmdr's own; locally Traefik also takes the node ports that the cluster publishes.
+    /// The values of cmdr's own: locally with the node ports that the cluster publishes, for Traefik; elsewhere, without
+    /// such ports, with what the cloud's load balancer is told.
     ///
     /// # Panics
     /// When the file that cmdr was built with is no map of YAML, which a test rules out.
     pub fn values(&self, node_ports: Option<(u16, u16)>) -> Values {
-        let mut values: Values = serde_yaml::from_str(self.values).expect("the platform's values are a map");
+        let read = |text| serde_yaml::from_str::<Values>(text).expect("the platform's values are a map");
+        let mut values = read(self.values);
+        if node_ports.is_none() {
+            values::merge(&mut values, &read(self.cloud_values));
+        }
         if let Some((http, https)) = node_ports.filter(|_| self.name == "traefik") {
             let ports = json!({"ports": {"web": {"nodePort": http}, "websecure": {"nodePort": https}}});
             values::merge(&mut values, ports.as_object().unwrap_or(&Values::new()));
@@ -72,5 +81,9 @@ mod tests {
         }
         let traefik = PLATFORM[1].values(Some((30080, 30443)));
         assert_eq!(traefik["ports"]["web"]["nodePort"], 30080);
+        assert!(traefik["service"].get("annotations").is_none());
+        let traefik = PLATFORM[1].values(None);
+        assert_eq!(traefik["service"]["spec"]["externalTrafficPolicy"], "Local");
+        assert!(traefik["service"]["annotations"].as_object().is_some_and(|annotations| annotations.len() > 3));
     }
 }
