@@ -308,7 +308,7 @@ fn describe_project(
         status: route.check_status,
     };
     let checks = project.routes.iter().map(check).collect();
-    DescribedProject { name: project.name.clone(), needs: project.needs.clone(), release, checks }
+    DescribedProject { name: project.name.clone(), needs: project.needs.clone(), release, checks, proofs: Vec::new() }
 }
 
 /// The digests of a project's images, as far as its values have them.

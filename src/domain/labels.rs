@@ -15,7 +15,7 @@ pub const VERSION: &str = "cmdr.dev/version";
 pub const CHART: &str = "cmdr.dev/chart";
 /// The commit of the workspace at the last change, with `-dirty` when the tree had uncommitted changes.
 pub const COMMIT: &str = "cmdr.dev/commit";
-/// What an object of cmdr's own is for: `pull-secret`, `generated-secret`, `history`, `record`, `chart`, `lease`.
+/// What an object of cmdr's own is for: `pull-secret`, `generated-secret`, `history`, `record`, `chart`, `lease`, `proof`.
 pub const PURPOSE: &str = "cmdr.dev/purpose";
 /// The field manager of what cmdr applies itself.
 pub const FIELD_MANAGER: &str = "cmdr";

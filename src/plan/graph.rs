@@ -61,7 +61,8 @@ impl Plan {
 
     /// Steps that change something; the others ask or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        let only_prepares = |step: &Step| matches!(step, Step::Check(_) | Step::ConnectCluster | Step::PullImages(_));
+        let only_prepares =
+            |step: &Step| matches!(step, Step::Check(_) | Step::ConnectCluster | Step::PullImages(_) | Step::Verify(_));
         self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
     }
 }

@@ -11,7 +11,7 @@ pub use graph::{Plan, Planned, StepId};
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::domain::{ImageReference, Name, ledger::Deployment, record::Record};
+use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub enum Step {
     },
     /// A fresh rollout of the same content.
     Restart(RolloutSpec),
+    /// Runs a Job that proves a deployment.
+    Verify(VerifySpec),
     /// Brings back a revision of a release that Helm still has.
     Return(ReturnSpec),
 }
@@ -52,6 +54,20 @@ pub struct RolloutSpec {
     pub namespace: String,
     pub release: String,
     /// How long the rollout may go without progress.
+    pub timeout_seconds: u64,
+}
+
+/// A Job that proves a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifySpec {
+    pub project: Name,
+    /// The proof's own name.
+    pub name: Name,
+    pub namespace: String,
+    /// With its digest.
+    pub image: String,
+    pub command: Vec<String>,
+    pub when: VerifyWhen,
     pub timeout_seconds: u64,
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step, StepId, observe_change,
+    Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step, StepId, VerifySpec,
+    observe_change,
 };
-use crate::domain::{Diagnosis, ImageReference, Name};
+use crate::domain::{Diagnosis, ImageReference, Name, VerifyWhen};
 
 /// The release that routes requests; URLs are asked once it is ready.
 pub const INGRESS: &str = "traefik";
@@ -35,6 +36,8 @@ pub struct DescribedProject {
     pub needs: Vec<Name>,
     pub release: ReleaseSpec,
     pub checks: Vec<CheckSpec>,
+    /// Run when the release changes.
+    pub proofs: Vec<VerifySpec>,
 }
 
 /// An environment as it is found.
@@ -160,10 +163,20 @@ impl Planner<'_> {
         for project in ordered {
             let namespace = namespaces.get(&project.release.namespace).copied().unwrap_or(cluster);
             let needs = project.needs.iter().filter_map(|need| steps.get(need).copied()).chain([namespace]);
-            let needs: Vec<StepId> = needs.collect();
+            let mut needs: Vec<StepId> = needs.collect();
+            let changes =
+                !matches!(self.change(&project.release), Change::Unchanged | Change::Await | Change::Refused(_));
+            if changes {
+                needs.extend(self.proofs(project, VerifyWhen::Before, &needs.clone()));
+            }
             let step = self.release(&project.release, needs);
             match step {
-                Some(step) => drop(steps.insert(&project.name, step)),
+                Some(step) => {
+                    steps.insert(&project.name, step);
+                    if changes {
+                        self.proofs(project, VerifyWhen::After, &[step]);
+                    }
+                }
                 None => self.plan.unchanged.push(project.name.to_string()),
             }
             for check in &project.checks {
@@ -172,6 +185,16 @@ impl Planner<'_> {
                 self.plan.add(Step::Check(check.clone()), project.name.to_string(), "check", url, needs);
             }
         }
+    }
+
+    fn proofs(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
+        let proofs = project.proofs.iter().filter(|proof| proof.when == when);
+        let add = |proof: &VerifySpec| {
+            let reason = format!("{} must succeed", proof.name);
+            let step = Step::Verify(proof.clone());
+            self.plan.add(step, project.name.to_string(), "verify", reason, needs.iter().copied())
+        };
+        proofs.map(add).collect()
     }
 
     /// Pods that wait for other projects or for volumes find their images there; the others pull at once anyway.
@@ -272,6 +295,7 @@ mod tests {
             needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),
             release: spec(name),
             checks: vec![check],
+            proofs: Vec::new(),
         }
     }
 
@@ -371,6 +395,29 @@ mod tests {
         };
         assert_eq!(pulled(&plan), Some(vec!["1:1".to_owned()]));
         assert_eq!(pulled(&up(&described(projects), &running(&["shop", "cart", "redis"])).unwrap()), None);
+    }
+
+    #[test]
+    fn proofs_stand_around_a_change_and_nowhere_else() {
+        let mut shop = project("shop", &[]);
+        for (name, when) in [("early", VerifyWhen::Before), ("late", VerifyWhen::After)] {
+            shop.proofs.push(VerifySpec {
+                project: shop.name.clone(),
+                name: Name::new(name).unwrap(),
+                namespace: "tunes".to_owned(),
+                image: "shop:1".to_owned(),
+                command: Vec::new(),
+                when,
+                timeout_seconds: 60,
+            });
+        }
+        let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
+        assert_eq!(told(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
+        shop.release.record = "r2".to_owned();
+        let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
+        let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
+        assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
+        assert!(plan.steps[2].needs.contains(&1) && plan.steps[3].needs.contains(&2));
     }
 
     #[test]

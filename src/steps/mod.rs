@@ -4,6 +4,7 @@ mod check;
 mod local;
 mod release;
 mod rollout;
+mod verify;
 
 pub use local::{ClusterFolder, LocalCluster};
 pub use release::ReleaseContext;
@@ -71,6 +72,7 @@ impl StepRunner for Runner {
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
+            Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,
         }
     }

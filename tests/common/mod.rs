@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
 
+pub mod cloud;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -272,6 +274,11 @@ impl TestWorkspace {
         let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
         assert_eq!(output.code, 0, "{program} {}\n{}", args.join(" "), output.said());
         output.stdout.trim_end().to_owned()
+    }
+
+    /// The user's own kubeconfig, for clusters that cmdr does not own.
+    pub fn user_kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("home/.kube/config")
     }
 
     /// The kubeconfig file that cmdr keeps for this cluster.

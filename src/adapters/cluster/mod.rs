@@ -4,6 +4,7 @@ mod apply;
 pub mod context;
 mod difference;
 mod inspect;
+pub mod jobs;
 pub mod lease;
 pub mod ledger;
 mod objects;

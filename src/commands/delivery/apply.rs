@@ -19,7 +19,11 @@ use crate::{
         session::{Ran, Session},
         up::{Prepared, show_plan},
     },
-    domain::{Diagnosis, gate::Refusal, ledger::DeploymentOutcome},
+    domain::{
+        Diagnosis, VerifyWhen,
+        gate::{Gate, Refusal},
+        ledger::DeploymentOutcome,
+    },
     error::{CommandError, ErrorKind},
     plan::{
         LedgerEntry, Plan, Step,
@@ -104,6 +108,10 @@ impl Delivery<'_> {
             preview::confirm_plan(session, &prepared, &plan, file)?;
         }
         self.check_gates(&prepared, &plan)?;
+        if self.terms.overrides.contains(&Gate::Verify) {
+            let projects = prepared.described.projects.iter_mut();
+            projects.for_each(|project| project.proofs.retain(|proof| proof.when == VerifyWhen::After));
+        }
         self.enter(&mut prepared);
         let plan = prepared.plan()?;
         if let Some(file) = &options.plan_file {
@@ -115,7 +123,9 @@ impl Delivery<'_> {
             return Ok(Attempt::Done(Vec::new()));
         }
         let Some(remote) = prepared.remote.clone() else { return Ok(Attempt::Done(Vec::new())) };
-        if plan.changes().next().is_none() {
+        let left_open = ledger::left_open(session, &prepared, &remote);
+        if plan.changes().next().is_none() && (left_open.is_empty() || lost.is_some()) {
+            ledger::close_left_open(session, &remote, &left_open).await?;
             return self.unchanged(&prepared, &remote, &plan).await;
         }
         let Some(lost) = lost else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
@@ -179,7 +189,10 @@ impl Delivery<'_> {
         if !standing.is_empty() {
             return Err(CommandError { kind: ErrorKind::Refused, diagnoses: standing, report: None });
         }
-        let passed: BTreeSet<_> = refused.iter().map(|refusal| refusal.gate).collect();
+        let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
+        if plan.steps.iter().any(|planned| is_early_proof(&planned.step)) {
+            passed.insert(Gate::Verify);
+        }
         terms.origin.overridden = passed.into_iter().filter(|gate| terms.overrides.contains(gate)).collect();
         Ok(())
     }
@@ -209,7 +222,10 @@ impl Delivery<'_> {
             let remedy = "see cmdr history for what is where, and run it again";
             return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
         }
-        let result = self.conclude(remote, ran, returning, &runner, lost).await;
+        if ran.summary.is_success() {
+            ledger::close_left_open(session, remote, &ledger::left_open(session, prepared, remote)).await?;
+        }
+        let result = self.conclude(remote, plan, ran, returning, &runner, lost).await;
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
             ui::tell_diagnoses(&[error.diagnosis()], session.settings.color);
         }
@@ -226,6 +242,7 @@ impl Delivery<'_> {
     async fn conclude(
         &self,
         remote: &Remote,
+        plan: &Plan,
         ran: Ran,
         returning: returns::Returning,
         runner: &Arc<crate::steps::Runner>,
@@ -238,10 +255,20 @@ impl Delivery<'_> {
         if !ran.summary.interrupted.is_empty() || session.cancel.is_cancelled() {
             return Err(CommandError::told(ErrorKind::Interrupted));
         }
+        if !returning.is_about_something() {
+            // Nothing of a release was changed: a proof that must come first has failed, or what releases need.
+            let is_gate = ran.summary.failed.iter().all(|id| is_early_proof(&plan.steps[*id].step));
+            return Err(CommandError::told(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
+        }
         let returned = returns::run(session, wish, remote, returning, runner, lost).await?;
         let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
         Err(CommandError::told(kind))
     }
+}
+
+/// The gate `verify`.
+fn is_early_proof(step: &Step) -> bool {
+    matches!(step, Step::Verify(verify) if verify.when == VerifyWhen::Before)
 }
 
 /// On a terminal, asks before anything is changed.

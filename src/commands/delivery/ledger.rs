@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapters::cluster::ledger::subject,
-    commands::session::Session,
+    commands::{session::Session, up::Prepared},
     domain::{
         Diagnosis, Name,
         digest::sha256,
@@ -121,6 +121,40 @@ pub async fn close(
         let outcome = if returns { DeploymentOutcome::Failed } else { *outcome };
         remote.access.cluster.update_history(namespace, &entry.subject, move |history| {
             history.close(outcome, now);
+        })
+    });
+    try_join_all(closings).await.map_err(failed)?;
+    Ok(())
+}
+
+/// What a run that was killed has left open, of the releases that are described here, with how it ended: well when it
+/// is what is described, which runs.
+pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, DeploymentOutcome> {
+    let projects = prepared.described.projects.iter().map(|project| &project.release);
+    let releases = prepared.described.platform.iter().chain(projects);
+    let open = releases.filter_map(|release| {
+        let subject = super::prepare::subject(session, release);
+        let open = remote.histories.get(&subject)?.in_flight()?;
+        let is_described = open.record == release.record;
+        let outcome = if is_described { DeploymentOutcome::Healthy } else { DeploymentOutcome::Interrupted };
+        Some((subject, outcome))
+    });
+    open.collect()
+}
+
+/// Closes what a run that was killed has left open, once all that is described was seen to run.
+///
+/// # Errors
+/// When the API refuses.
+pub async fn close_left_open(
+    session: &Session,
+    remote: &Remote,
+    open: &BTreeMap<String, DeploymentOutcome>,
+) -> Result<(), CommandError> {
+    let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
+    let closings = open.iter().map(|(subject, outcome)| {
+        remote.access.cluster.update_history(namespace, subject, move |history| {
+            history.close(*outcome, now);
         })
     });
     try_join_all(closings).await.map_err(failed)?;

@@ -23,7 +23,7 @@ use crate::{
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},
-    plan::{ReleaseSpec, up::Described},
+    plan::{ReleaseSpec, VerifySpec, up::Described},
 };
 
 /// Where URLs of an environment are reached.
@@ -59,6 +59,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     pin(session, &registry, &mut selection).await?;
     let mut described = describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?;
     look_up_rendered(session, &helm, &registry, &selection, &mut described).await?;
+    add_proofs(session, &registry, &mut described).await?;
     let remote = Remote { access, histories, new_images };
     Ok(Prepared { helm, access: None, local: None, described, sight, remote: Some(remote) })
 }
@@ -268,6 +269,35 @@ async fn look_up_rendered(
             |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
         project.release.content.images = written.iter().filter_map(digest).collect();
         project.release.record = project.release.content.name();
+    }
+    Ok(())
+}
+
+/// The Jobs of `verify`, each with an exact image: its own, or the project's.
+async fn add_proofs(session: &Session, registry: &Registry, described: &mut Described) -> Result<(), CommandError> {
+    let workspace = &session.loaded.workspace;
+    let written: Vec<ImageReference> = described
+        .projects
+        .iter()
+        .flat_map(|project| workspace.projects[&project.name].verify.values())
+        .filter_map(|verify| verify.image.clone())
+        .collect();
+    let pinned = resolved(session, registry, &written).await?;
+    for project in &mut described.projects {
+        let own = image_of(&project.release.content.values).map(|image| image.to_string()).unwrap_or_default();
+        let proofs = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
+            let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
+            VerifySpec {
+                project: project.name.clone(),
+                name: name.clone(),
+                namespace: session.environment.namespace.clone(),
+                image: image.map_or_else(|| own.clone(), ToString::to_string),
+                command: verify.command.clone(),
+                when: verify.when,
+                timeout_seconds: verify.timeout.as_secs().max(1),
+            }
+        });
+        project.proofs = proofs.collect();
     }
     Ok(())
 }

@@ -33,6 +33,11 @@ pub struct Returning {
 }
 
 impl Returning {
+    /// Whether a release has failed, be it that it goes back or that it cannot.
+    pub fn is_about_something(&self) -> bool {
+        !self.deployments.is_empty() || !self.stays.is_empty()
+    }
+
     /// Whether this release goes back.
     pub fn contains(&self, subject: &str) -> bool {
         self.deployments.iter().any(|(returning, _)| returning == subject)

@@ -1,0 +1,105 @@
+//! Jobs that cmdr runs itself, beside all releases.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
+use super::{Cluster, ClusterError, Object, apply::purpose};
+
+/// How long a Job's predecessor may take to go.
+const GOING: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(200);
+/// A finished Job's log can be read for this long, in seconds.
+const KEPT_SECONDS: u32 = 3600;
+
+/// A Job that proves something by ending well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofJob {
+    pub namespace: String,
+    pub name: String,
+    /// For `app.kubernetes.io/part-of`.
+    pub workspace: String,
+    pub image: String,
+    pub command: Vec<String>,
+    /// After that it has failed.
+    pub timeout_seconds: u64,
+}
+
+impl Cluster {
+    /// Runs a Job anew: one of the same name goes first. Gives the object to wait for.
+    ///
+    /// # Errors
+    /// When the API refuses, or the predecessor does not go.
+    pub async fn run_job(&self, proof: &ProofJob) -> Result<Object, ClusterError> {
+        let jobs: Api<Job> = self.namespaced(&proof.namespace);
+        let asking = || ClusterError::asking(format!("run the Job {}", proof.name));
+        self.delete_job(&proof.namespace, &proof.name).await?;
+        let start = std::time::Instant::now();
+        while jobs.get_metadata_opt(&proof.name).await.map_err(asking())?.is_some() && start.elapsed() < GOING {
+            tokio::time::sleep(LOOK).await;
+        }
+        jobs.create(&PostParams::default(), &job(proof)).await.map_err(asking())?;
+        Ok(Object {
+            api_version: "batch/v1".to_owned(),
+            kind: "Job".to_owned(),
+            namespace: proof.namespace.clone(),
+            name: proof.name.clone(),
+            wants_address: false,
+        })
+    }
+}
+
+/// Under Pod Security "restricted", as the universal chart runs its own.
+fn job(proof: &ProofJob) -> Job {
+    let mut labels: BTreeMap<String, String> = purpose("proof");
+    labels.insert("app.kubernetes.io/part-of".to_owned(), proof.workspace.clone());
+    labels.insert("app.kubernetes.io/name".to_owned(), proof.name.clone());
+    let job = json!({
+        "metadata": {"name": proof.name, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": proof.timeout_seconds,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "securityContext": {
+                        "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [{
+                        "name": "proof", "image": proof.image, "command": proof.command,
+                        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                    }],
+                },
+            },
+        },
+    });
+    serde_json::from_value(job).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proofs_are_whole_jobs() {
+        let proof = ProofJob {
+            namespace: "tunes".to_owned(),
+            name: "shop-verify-smoke".to_owned(),
+            workspace: "tunes".to_owned(),
+            image: "shop:1".to_owned(),
+            command: vec!["./smoke".to_owned()],
+            timeout_seconds: 60,
+        };
+        let job = job(&proof);
+        let template = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+        assert_eq!(template.containers[0].image.as_deref(), Some("shop:1"));
+        assert_eq!(job.metadata.name.as_deref(), Some("shop-verify-smoke"));
+    }
+}

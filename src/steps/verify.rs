@@ -1,0 +1,35 @@
+//! Proofs of a deployment beyond its rollout: Jobs that the workspace describes.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Runner, rollout::Target};
+use crate::{
+    adapters::cluster::jobs::ProofJob,
+    engine::{Reporter, StepFailure},
+    plan::VerifySpec,
+};
+
+impl Runner {
+    pub(super) async fn verify(
+        &self,
+        verify: &VerifySpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let proof = ProofJob {
+            namespace: verify.namespace.clone(),
+            name: format!("{}-verify-{}", verify.project, verify.name),
+            workspace: self.release.workspace.clone(),
+            image: verify.image.clone(),
+            command: verify.command.clone(),
+            timeout_seconds: verify.timeout_seconds,
+        };
+        reporter.progress(format!("job {}", proof.name));
+        let object = self.connected()?.cluster.run_job(&proof).await?;
+        let generation = self.connected()?.cluster.generation(&object).await?;
+        let target = Target { object, meant: Some(generation) };
+        // The Job's own deadline ends it first, with its log.
+        self.await_rollout(&[target], verify.timeout_seconds + 10, reporter, cancel).await?;
+        Ok(Some(format!("{} has succeeded", proof.name)))
+    }
+}

@@ -1,0 +1,117 @@
+//! Clusters that cmdr does not own, reached by a context, as a cloud's would be: plain kind clusters.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use cmdr::domain::{mirror::ImageMirror, node_files::node_files};
+
+use super::{PATIENCE, Running, TestWorkspace, rig, tell};
+
+/// A plain kind cluster. It goes when this is dropped.
+#[derive(Debug)]
+pub struct Cloud {
+    pub name: String,
+    kubeconfig: PathBuf,
+    path: String,
+    docker_host: String,
+}
+
+impl Cloud {
+    /// Makes clusters side by side, each with its context `kind-NAME` in the workspace's own kubeconfig.
+    pub fn start(workspace: &TestWorkspace, names: &[&str]) -> Vec<Self> {
+        let clouds: Vec<Self> = names.iter().map(|name| Self::new(workspace, name)).collect();
+        tell(&format!("making the clusters {}", names.join(" and ")));
+        let begun: Vec<Running> = clouds.iter().map(|cloud| cloud.begin(workspace)).collect();
+        for running in begun {
+            running.wait(PATIENCE).expect(0);
+        }
+        clouds
+    }
+
+    fn new(workspace: &TestWorkspace, name: &str) -> Self {
+        Self {
+            name: format!("{name}-{}", std::process::id()),
+            kubeconfig: workspace.user_kubeconfig(),
+            path: workspace.variable("PATH").to_owned(),
+            docker_host: workspace.variable("DOCKER_HOST").to_owned(),
+        }
+    }
+
+    pub fn context(&self) -> String {
+        format!("kind-{}", self.name)
+    }
+
+    /// Makes the cluster.
+    pub fn create(&self, workspace: &TestWorkspace) {
+        self.begin(workspace).wait(PATIENCE).expect(0);
+    }
+
+    /// Begins to make the cluster; its node finds images where the tests' own environment says.
+    fn begin(&self, workspace: &TestWorkspace) -> Running {
+        let folder = workspace.root().parent().unwrap().join("clouds");
+        fs::create_dir_all(&folder).unwrap();
+        let _ = workspace.command("docker").args(["network", "create", "kind"]).output();
+        let gateways = ["network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}"];
+        let gateways = workspace.tool("docker", &gateways);
+        let gateway = gateways.lines().find_map(|line| line.trim().parse().ok()).expect("the network has a gateway");
+        let mirrors = ImageMirror::parse_list(workspace.variable("CMDR_IMAGE_MIRRORS")).unwrap();
+        let certs = folder.join(&self.name);
+        for file in node_files(&mirrors, None, gateway) {
+            let path = certs.join(file.path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file.content).unwrap();
+        }
+        let certs = certs.join("etc/containerd/certs.d");
+        fs::create_dir_all(&certs).unwrap();
+        let configuration = format!(
+            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n  \
+             extraMounts: [{{hostPath: {}, containerPath: /etc/containerd/certs.d}}]\ncontainerdConfigPatches:\n- |-\n  \
+             [plugins.\"io.containerd.grpc.v1.cri\".registry]\n    config_path = \"/etc/containerd/certs.d\"\n",
+            certs.display()
+        );
+        let file = folder.join(format!("{}.yaml", self.name));
+        fs::write(&file, configuration).unwrap();
+        let (image, kubeconfig) = (rig("CMDR_NODE_IMAGE"), self.kubeconfig.to_string_lossy().into_owned());
+        let config = file.to_string_lossy().into_owned();
+        let create = ["create", "cluster", "--name", &self.name, "--image", &image, "--config", &config];
+        let mut kind = workspace.command("kind");
+        Running::start(kind.args(create).args(["--kubeconfig", &kubeconfig, "--wait", "120s"]))
+    }
+
+    /// kubectl on this cluster.
+    #[track_caller]
+    pub fn kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
+        let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
+        let context = self.context();
+        workspace.tool("kubectl", &[&["--kubeconfig", &kubeconfig, "--context", &context], args].concat())
+    }
+
+    /// kubectl, with its answer as JSON.
+    #[track_caller]
+    pub fn objects(&self, workspace: &TestWorkspace, args: &[&str]) -> serde_json::Value {
+        let answer = self.kubectl(workspace, &[args, &["--output", "json"]].concat());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")))
+    }
+
+    /// helm on this cluster.
+    #[track_caller]
+    pub fn helm(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
+        let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
+        let context = self.context();
+        workspace.tool("helm", &[args, &["--kubeconfig", &kubeconfig, "--kube-context", &context]].concat())
+    }
+
+    /// Deletes the cluster, as a disaster would.
+    pub fn delete(&self) {
+        let mut delete = std::process::Command::new("kind");
+        delete.env("PATH", &self.path).env("DOCKER_HOST", &self.docker_host);
+        let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
+        delete.args(["delete", "cluster", "--name", &self.name, "--kubeconfig", &kubeconfig]);
+        let _ = Running::start(&mut delete).wait(Duration::from_mins(1));
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.delete();
+    }
+}

@@ -1,0 +1,83 @@
+//! `cmdr deploy`, `promote`, `rollback` and what belongs to them, on two real clusters that cmdr does not own: one
+//! workspace, walked through in stages. Images are built and pushed here.
+
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
+
+mod common;
+
+#[path = "delivery/stages.rs"]
+mod stages;
+#[path = "delivery/stages_of_trouble.rs"]
+mod stages_of_trouble;
+#[path = "delivery/walk.rs"]
+mod walk;
+
+use common::Stages;
+use walk::Walk;
+
+const PROJECTS: &str = r"
+environments:
+  local: {namespace: tunes}
+  # proven here first
+  staging:
+    context: kind-STAGING   # as kind names it
+    namespace: tunes
+    domain: staging.example
+  production:
+    context: kind-PRODUCTION
+    namespace: tunes
+    platform: external
+    promote: {from: staging, soak: 4s}
+defaults:
+  values: {grace: 1, drain: 0, progressDeadline: 30, resources: {requests: {cpu: 10m, memory: 16Mi}}}
+projects:
+  postgres:
+    image: docker.io/library/redis:7.0
+    values: {ports: {redis: 6379}}
+  catalog:
+    image: REPOSITORY/catalog
+    needs: [postgres]
+    timeout: 30s
+    values: {ports: {http: 9898}}
+    environments:
+      production: {values: {replicas: 2}}
+  cart:
+    image: REPOSITORY/catalog:1.0.0
+    timeout: 30s
+    values: {ports: {http: 9898}}
+  site:
+    image: ghcr.io/stefanprodan/podinfo:6.9.2
+    host: site
+    check: {path: /readyz}
+    values: {ports: {http: 9898}}
+    environments:
+      production: {external: {host: site.example.com, port: 443}}
+  search:
+    chart: {oci: ghcr.io/stefanprodan/charts/podinfo, version: 6.9.2}
+    values: {ui: {message: hello}}
+bundles:
+  shop: {projects: [cart, catalog, search], on-failure: rollback}
+";
+
+#[test]
+fn from_a_build_to_production_and_back() {
+    let walk = Walk::new();
+    let stages = Stages::default();
+    let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
+    stage("local and staging render the same, but for the environment", Walk::environments_differ_in_values_alone);
+    stage("up brings an empty cluster to the whole platform", Walk::an_empty_cluster_comes_up);
+    stage("deploy pins a digest, and a tag that is not there touches nothing", Walk::deploy_pins_a_digest);
+    stage("what fails returns to the record before", Walk::what_fails_returns);
+    stage("promote brings what soaked, once", Walk::promote_brings_what_soaked);
+    stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);
+    stage("rollback restores and holds until unhold", Walk::rollback_holds);
+    stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
+    stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);
+    stage("one of two promotes wins", Walk::one_of_two_wins);
+    stage("a killed promote is healed by the next", Walk::a_killed_run_is_healed);
+    stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
+    stage("another cluster is refused", Walk::another_cluster_is_refused);
+    stage("what an account may not do is said", Walk::missing_rights_are_named);
+    stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
+    stages.finish();
+}

@@ -1,0 +1,136 @@
+//! The stages of the straight way: build, staging, production, back.
+
+use std::{collections::BTreeSet, thread, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    common::until,
+    walk::{Walk, repository},
+};
+
+impl Walk {
+    pub fn environments_differ_in_values_alone(&self) {
+        let render = |environment: &str| {
+            let manifest = |project| self.workspace.run(&["render", project, "--env", environment]).expect(0).stdout;
+            let manifests = ["catalog", "cart", "search"].map(manifest);
+            let values = self.workspace.run(&["render", "catalog", "--values", "--env", environment]).expect(0).stdout;
+            (values, manifests.concat())
+        };
+        let (local, staging, production) = (render("local"), render("staging"), render("production"));
+        assert_eq!(local, staging, "nothing differs where no value does");
+        let site = |environment| self.workspace.run(&["render", "site", "--env", environment]).expect(0).stdout;
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
+        let own = |one: &str, other: &str| lines(one).difference(&lines(other)).cloned().collect::<Vec<_>>();
+        let hosts: Vec<String> = own(&site("staging"), &site("local"));
+        assert!(hosts.iter().all(|line| line.contains("site.staging.example")), "{hosts:?}");
+        assert!(own(&production.0, &staging.0).iter().any(|line| line.contains("replicas: 2")));
+    }
+
+    pub fn an_empty_cluster_comes_up(&self) {
+        let refused = self.run("up --env staging").expect(2);
+        assert!(refused.stderr.contains("'catalog' has no image here"), "{}", refused.stderr);
+        self.workspace.replace(
+            &format!("image: {}/catalog\n", repository()),
+            &format!("image: {}/catalog:1.0.0\n", repository()),
+        );
+        let up = self.run("up --env staging").expect(0);
+        assert_eq!(up.stdout.trim(), "http://site.staging.example/", "the URL was asked at the load balancer");
+        self.workspace.replace(
+            &format!("image: {}/catalog:1.0.0\n    needs", repository()),
+            &format!("image: {}/catalog\n    needs", repository()),
+        );
+        let service = self.staging.objects(&self.workspace, &["-n", "traefik", "get", "service", "traefik"]);
+        assert_eq!(service["spec"]["externalTrafficPolicy"], "Local");
+        let annotations = service["metadata"]["annotations"].as_object().unwrap();
+        assert!(annotations.keys().any(|key| key.contains("aws-load-balancer")), "{annotations:?}");
+        self.run("plan --env staging --exit-code").expect(0);
+        let again = self.run("up --env staging --output json").expect(0);
+        assert!(!again.events().iter().any(|event| event["action"] == "upgrade"), "{}", again.stdout);
+        self.run("status --env staging --exit-code").expect(0);
+    }
+
+    pub fn deploy_pins_a_digest(&self) {
+        let before = self.revision(&self.staging, "catalog");
+        let refused = self.run("deploy catalog=7.7.7 cart=7.7.8 --env staging").expect(1);
+        assert!(
+            refused.stderr.contains("catalog:7.7.7") && refused.stderr.contains("catalog:7.7.8"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(self.revision(&self.staging, "catalog"), before, "nothing was touched");
+        self.run("deploy catalog=1.1.0 --env staging").expect(0);
+        let image = self.image(&self.staging, "catalog");
+        assert!(image.contains("catalog:1.1.0@sha256:"), "{image}");
+        let last = self.last("staging", "catalog");
+        assert_eq!(
+            (&last["verb"], &last["outcome"], &last["version"]),
+            (&"deploy".into(), &"healthy".into(), &"1.1.0".into())
+        );
+        self.run("up --env staging").expect(0);
+        assert_eq!(self.image(&self.staging, "catalog"), image, "up does not undo a deploy");
+        self.run("deploy catalog=1.1.0 --env staging").expect(0);
+        assert_eq!(self.revision(&self.staging, "catalog"), before + 1, "the same again changes nothing");
+        let wrong = self.run("deploy catlog=1 --env staging").expect(2);
+        assert!(wrong.stderr.contains("did you mean 'catalog'"), "{}", wrong.stderr);
+    }
+
+    pub fn what_fails_returns(&self) {
+        let image = self.image(&self.staging, "catalog");
+        let failed = self.run("deploy catalog=9.9.9 --env staging").expect(12);
+        assert!(failed.stderr.contains("runs again"), "{}", failed.stderr);
+        assert_eq!(self.image(&self.staging, "catalog"), image);
+        let verbs: Vec<Value> =
+            self.history("staging", "catalog").iter().rev().take(2).map(|it| it["outcome"].clone()).collect();
+        assert_eq!(verbs, ["healthy", "failed"], "the return, and what failed");
+        self.run("status --env staging --exit-code").expect(0);
+    }
+
+    pub fn promote_brings_what_soaked(&self) {
+        let new = self.run("deploy cart=1.2.0 --env production").expect(10);
+        assert!(new.stderr.contains("gate 'promotion'"), "{}", new.stderr);
+        self.run("deploy cart=1.2.0 --env staging").expect(0);
+        let young = self.run("promote cart --to production --record 0123").expect(10);
+        assert!(young.stderr.contains("gate 'record'"), "{}", young.stderr);
+        until("everything to have soaked", || (self.run("promote --to production --dry-run").code == 0).then_some(()));
+        self.run("promote --to production").expect(0);
+        for project in ["catalog", "cart"] {
+            assert_eq!(self.image(&self.production, project), self.image(&self.staging, project));
+        }
+        let replicas = self.production.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "catalog"]);
+        assert_eq!(replicas["spec"]["replicas"], 2, "values come from the target");
+        let last = self.last("production", "catalog");
+        assert_eq!((&last["verb"], &last["promoted-from"]), (&"promote".into(), &"staging".into()));
+        let revision = self.revision(&self.production, "catalog");
+        self.run("promote --to production").expect(0);
+        assert_eq!(self.revision(&self.production, "catalog"), revision, "the same record again changes nothing");
+        self.run("diff staging production --exit-code").expect(0);
+    }
+
+    pub fn a_busy_staging_promotes(&self) {
+        let soaked = self.image(&self.production, "catalog");
+        thread::sleep(Duration::from_secs(4));
+        self.run("deploy catalog=1.2.0 --env staging").expect(0);
+        let diff = self.run("diff staging production --exit-code").expect(3);
+        assert!(diff.stdout.contains("1.2.0") && diff.stdout.contains("1.1.0"), "{}", diff.stdout);
+        self.run("promote catalog --to production").expect(0);
+        assert_eq!(self.image(&self.production, "catalog"), soaked, "the young one stays where it is");
+        until("the new build to have soaked", || {
+            self.run("promote catalog --to production").expect(0);
+            self.image(&self.production, "catalog").contains(":1.2.0@").then_some(())
+        });
+    }
+
+    pub fn rollback_holds(&self) {
+        let (new, before) = (self.image(&self.production, "catalog"), self.history("production", "catalog"));
+        self.run("rollback catalog --env production").expect(0);
+        assert!(self.image(&self.production, "catalog").contains(":1.1.0@"));
+        let records: Vec<&Value> = before.iter().map(|it| &it["record"]).collect();
+        assert!(records.contains(&&self.last("production", "catalog")["record"]), "the same record as before");
+        let held = self.run("promote catalog --to production").expect(10);
+        assert!(held.stderr.contains("gate 'hold'") && held.stderr.contains("unhold"), "{}", held.stderr);
+        self.run("unhold catalog --env production").expect(0);
+        self.run("promote catalog --to production").expect(0);
+        assert_eq!(self.image(&self.production, "catalog"), new);
+    }
+}

@@ -1,0 +1,190 @@
+//! The stages in which something says no: gates, others at work, kills, wrong clusters, missing rights, a disaster.
+
+use std::{fs, thread, time::Duration};
+
+use super::{
+    common::{tell, until},
+    walk::Walk,
+};
+
+/// Enough for any verb here.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+impl Walk {
+    pub fn gates_refuse(&self) {
+        self.workspace.replace("soak: 4s}", "soak: 4s}\n    freeze: {always: {zone: Europe/Berlin}}");
+        self.run("deploy cart --env production --set replicas=2").expect(10).expect_said("gate 'freeze'");
+        self.run("deploy cart --env production --set replicas=2 --override soak").expect(2);
+        self.run("deploy cart --env production --override record --because x").expect(2);
+        self.run("deploy cart --env production --override freze --because x")
+            .expect(2)
+            .expect_said("there are: promotion");
+        let because = ["--override", "freeze", "--because", "the pager rings"];
+        let deploy = ["deploy", "cart", "--env", "production", "--set", "replicas=2"];
+        self.workspace.run(&[&deploy[..], &because].concat()).expect(0);
+        let last = self.last("production", "cart");
+        assert_eq!((&last["overridden"][0], &last["because"]), (&"freeze".into(), &"the pager rings".into()));
+        self.workspace.replace("\n    freeze: {always: {zone: Europe/Berlin}}", "\n    only: ci");
+        self.run("deploy cart --env production").expect(10).expect_said("only pipelines write");
+        self.workspace.replace("\n    only: ci", "");
+        self.run("deploy cart --env production").expect(0);
+    }
+
+    pub fn plans_are_exact(&self) {
+        let file = self.workspace.root().join("plan.json");
+        let file = file.to_string_lossy();
+        self.run(&format!("deploy cart --env staging --set env.A=1 --plan-file {file}")).expect(0).expect_said("+ ");
+        self.run(&format!("deploy cart --env staging --set env.A=2 --use-plan {file}"))
+            .expect(10)
+            .expect_said("record");
+        self.run(&format!("deploy cart --env staging --set env.A=1 --use-plan {file}")).expect(0);
+        self.run(&format!("deploy cart --env staging --set env.A=1 --use-plan {file}")).expect(10);
+        self.workspace.replace(
+            &format!("context: {}   #", self.staging.context()),
+            &format!("context: {}   #", self.production.context()),
+        );
+        self.run(&format!("deploy cart --env staging --set env.A=1 --use-plan {file}")).expect(14);
+        self.workspace.replace(
+            &format!("context: {}   #", self.production.context()),
+            &format!("context: {}   #", self.staging.context()),
+        );
+    }
+
+    pub fn one_of_two_wins(&self) {
+        let start = |value: &str| {
+            let set = format!("env.RACE={value}");
+            self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", &set])
+        };
+        let (one, other) = (start("one"), start("other"));
+        let (one, other) = (one.wait(PATIENCE), other.wait(PATIENCE));
+        let mut codes = [one.code, other.code];
+        codes.sort_unstable();
+        assert_eq!(codes, [0, 11], "{}\n{}", one.said(), other.said());
+        let loser = if one.code == 11 { one } else { other };
+        loser.expect_said("is at work on cart since");
+        let (one, other) = (start("third"), self.workspace.start(&["up", "--env", "staging", "--lock-timeout", "2m"]));
+        one.wait(PATIENCE).expect(0);
+        other.wait(PATIENCE).expect(0);
+    }
+
+    pub fn a_killed_run_is_healed(&self) {
+        let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.KILLED=yes"]);
+        until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
+        run.signal("KILL");
+        let _ = run.wait(PATIENCE);
+        assert_eq!(self.last("staging", "cart")["outcome"], "running");
+        self.run("deploy cart --env staging --set env.KILLED=yes --lock-timeout 1m").expect(0);
+        let history = self.history("staging", "cart");
+        let outcomes: Vec<&str> = history.iter().rev().take(2).map(|it| it["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes[0], "healthy");
+        assert!(outcomes[1] == "interrupted" || history.len() < 2, "{outcomes:?}");
+        self.run("up --env staging").expect(0);
+    }
+
+    pub fn a_bundle_goes_back_as_one(&self) {
+        let images = ["cart", "search"].map(|project| self.revision(&self.staging, project));
+        let cart = self.image(&self.staging, "cart");
+        let failed = self.run("deploy shop catalog=9.9.9 cart=1.3.0 --set env.BUNDLE=yes --env staging").code;
+        assert_eq!(failed, 12);
+        assert_eq!(self.image(&self.staging, "cart"), cart, "what had come up went back with the one that failed");
+        assert!(self.revision(&self.staging, "cart") > images[0] + 1, "it had been there");
+        let last = self.last("staging", "cart");
+        assert_eq!((&last["verb"], &last["outcome"]), (&"return".into(), &"healthy".into()));
+    }
+
+    pub fn another_cluster_is_refused(&self) {
+        let projects = self.workspace.root().join("projects.yaml");
+        let written = fs::read_to_string(&projects).unwrap();
+        self.run("env pin staging").expect(0);
+        let file = fs::read_to_string(&projects).unwrap();
+        assert!(file.contains("# proven here first\n") && file.contains("# as kind names it"), "comments stay: {file}");
+        let id = self
+            .staging
+            .kubectl(&self.workspace, &["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]);
+        assert!(file.contains(&format!("cluster-id: {id}")), "{file}");
+        self.run("status --env staging").expect(0);
+        let kubeconfig = self.workspace.user_kubeconfig();
+        let text = fs::read_to_string(&kubeconfig).unwrap();
+        let (staging, production) = (self.staging.context(), self.production.context());
+        self.repoint(&staging, &production);
+        self.run("up --env staging").expect(14).expect_said(&id);
+        fs::write(&projects, written).unwrap();
+        fs::write(&kubeconfig, &text).unwrap();
+        // Between the plan and its execution: while it waits for the lease that somebody else holds.
+        let holder = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.SLOW=1"]);
+        until("the first one to hold the lease", || {
+            let leases = self.staging.kubectl(&self.workspace, &["-n", "tunes", "get", "leases", "-o", "name"]);
+            leases.contains("cmdr.project.cart").then_some(())
+        });
+        tell("the context is repointed");
+        let waiting = self.workspace.start(&[
+            "deploy",
+            "cart",
+            "--env",
+            "staging",
+            "--set",
+            "env.SLOW=2",
+            "--lock-timeout",
+            "1m",
+        ]);
+        thread::sleep(Duration::from_millis(700));
+        self.repoint(&staging, &production);
+        holder.wait(PATIENCE);
+        let refused = waiting.wait(PATIENCE);
+        fs::write(&kubeconfig, text).unwrap();
+        assert_eq!(refused.code, 14, "{}", refused.said());
+        self.run("up --env staging --lock-timeout 1m").expect(0);
+        let written = fs::read_to_string(&projects).unwrap();
+        self.workspace.replace(&staging, "kind-stagin");
+        self.run("up --env staging").expect(2).expect_said("has no context 'kind-stagin'");
+        fs::write(projects, written).unwrap();
+    }
+
+    /// Makes a context lead to another one's cluster, as a mistaken kubeconfig does.
+    fn repoint(&self, context: &str, to: &str) {
+        let kubeconfig = self.workspace.user_kubeconfig().to_string_lossy().into_owned();
+        let set = ["config", "set-context", context, "--cluster", to, "--user", to, "--kubeconfig", &kubeconfig];
+        self.workspace.tool("kubectl", &set);
+    }
+
+    pub fn missing_rights_are_named(&self) {
+        let make = |words: &str| {
+            let words: Vec<&str> = words.split_whitespace().collect();
+            self.staging.kubectl(&self.workspace, &words)
+        };
+        make("-n tunes create serviceaccount reader");
+        make("create clusterrolebinding reader --clusterrole=view --serviceaccount=tunes:reader");
+        let token = make("-n tunes create token reader");
+        let kubeconfig = self.workspace.user_kubeconfig();
+        let text = fs::read_to_string(&kubeconfig).unwrap();
+        let path = kubeconfig.to_string_lossy().into_owned();
+        self.workspace
+            .tool("kubectl", &["config", "set-credentials", "reader", "--token", &token, "--kubeconfig", &path]);
+        let context = self.staging.context();
+        self.workspace.tool("kubectl", &["config", "set-context", &context, "--user", "reader", "--kubeconfig", &path]);
+        let refused = self.run("deploy cart --env staging --set env.R=1").expect(1);
+        fs::write(&kubeconfig, text).unwrap();
+        assert!(refused.stderr.contains("secrets") && refused.stderr.contains("rule"), "{}", refused.stderr);
+        assert!(!refused.said().contains(&token));
+    }
+
+    pub fn a_lost_cluster_is_rebuilt(&self) {
+        let file = self.workspace.root().join("ledger.json");
+        let file = file.to_string_lossy().into_owned();
+        self.run(&format!("up --env staging --record-file {file}")).expect(0);
+        let before: Vec<(String, String)> = self.running();
+        self.staging.delete();
+        self.restart_staging();
+        self.run(&format!("up --env staging --from-record {file}")).expect(0);
+        assert_eq!(self.running(), before, "every record is there again, by its name");
+        self.run("plan --env staging --exit-code").expect(0);
+    }
+
+    /// Project and record of all that runs in staging.
+    fn running(&self) -> Vec<(String, String)> {
+        let status = self.run("status --env staging --output json").expect(0).json();
+        let releases = status["releases"].as_array().unwrap().iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        releases.map(|release| (text(&release["name"]), text(&release["record"]))).collect()
+    }
+}

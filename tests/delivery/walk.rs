@@ -1,0 +1,135 @@
+//! The walk's workspace, its two clusters, and how its stages look at them.
+
+use std::{fs, process::Stdio};
+
+use serde_json::Value;
+
+use super::{
+    PROJECTS,
+    common::{Output, TestWorkspace, cloud::Cloud, rig, tell},
+};
+
+/// The workspace with its clusters.
+pub struct Walk {
+    pub workspace: TestWorkspace,
+    pub staging: Cloud,
+    pub production: Cloud,
+}
+
+/// Builds of the test's own service: tag, and what is wrong with it.
+const BUILDS: [(&str, Option<&str>); 5] =
+    [("1.0.0", None), ("1.1.0", None), ("1.2.0", None), ("1.3.0", None), ("9.9.9", Some(r#"ENTRYPOINT ["/missing"]"#))];
+
+impl Walk {
+    pub fn new() -> Self {
+        let workspace = TestWorkspace::new("delivery", "projects: {}\n");
+        let mut clouds = Cloud::start(&workspace, &["staging", "production"]);
+        let (production, staging) = (clouds.pop().unwrap(), clouds.pop().unwrap());
+        let walk = Self { workspace, staging, production };
+        walk.push_builds();
+        walk.install_balancer();
+        let projects = PROJECTS
+            .replace("STAGING", &walk.staging.name)
+            .replace("PRODUCTION", &walk.production.name)
+            .replace("REPOSITORY", &repository());
+        walk.workspace.write_projects(&projects);
+        walk
+    }
+
+    /// A new, empty cluster under the old context.
+    pub fn restart_staging(&self) {
+        self.staging.create(&self.workspace);
+        self.install_balancer();
+    }
+
+    /// Builds the images of [`BUILDS`], each on the one that every rig has, and pushes them to the rig's registry.
+    fn push_builds(&self) {
+        let registry = rig("RIG_REGISTRY");
+        tell("building and pushing images");
+        for (tag, fault) in BUILDS {
+            let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
+            let file = format!(
+                "FROM {registry}/stefanprodan/podinfo:6.9.2\nENV PODINFO_UI_MESSAGE={tag}\n{}\n",
+                fault.unwrap_or_default()
+            );
+            let mut build = self.workspace.command("docker");
+            let build = build.args(["build", "--quiet", "--tag", &image, "-"]);
+            let mut build = build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::io::Write::write_all(&mut build.stdin.take().unwrap(), file.as_bytes()).unwrap();
+            assert!(build.wait().unwrap().success(), "docker build {tag}");
+            self.workspace.tool("docker", &["push", "--quiet", &image]);
+            self.workspace.tool("docker", &["image", "rm", &image]);
+        }
+    }
+
+    /// What a cloud brings: addresses for load balancers. Taken from the end of the network, where cmdr's own pools
+    /// of other tests are not.
+    fn install_balancer(&self) {
+        let values = concat!(env!("CARGO_MANIFEST_DIR"), "/platform/metallb.yaml");
+        let charts = rig("RIG_CHARTS");
+        self.staging.helm(
+            &self.workspace,
+            &[
+                "install",
+                "metallb",
+                "metallb",
+                "--repo",
+                &charts,
+                "--namespace",
+                "metallb-system",
+                "--create-namespace",
+                "--values",
+                values,
+                "--wait",
+            ],
+        );
+        let gateway = ["network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}"];
+        let gateways = self.workspace.tool("docker", &gateway);
+        let gateway = gateways.lines().find(|line| line.contains('.')).unwrap();
+        let network = gateway.rsplitn(3, '.').nth(2).unwrap();
+        let pool = format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: cloud, namespace: metallb-system}}\n\
+             spec: {{addresses: [{network}.250.10-{network}.250.20]}}\n---\napiVersion: metallb.io/v1beta1\n\
+             kind: L2Advertisement\nmetadata: {{name: cloud, namespace: metallb-system}}\n"
+        );
+        let file = self.workspace.root().join("pool.yaml");
+        fs::write(&file, pool).unwrap();
+        self.staging.kubectl(&self.workspace, &["apply", "--filename", &file.to_string_lossy()]);
+        fs::remove_file(file).unwrap();
+    }
+
+    pub fn run(&self, words: &str) -> Output {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        self.workspace.run(&words)
+    }
+
+    /// The image that a project's pod template names.
+    pub fn image(&self, cloud: &Cloud, project: &str) -> String {
+        let deployment = cloud.objects(&self.workspace, &["-n", "tunes", "get", "deployment", project]);
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    }
+
+    /// The newest revision of a release.
+    pub fn revision(&self, cloud: &Cloud, release: &str) -> u64 {
+        let list =
+            cloud.helm(&self.workspace, &["ls", "-n", "tunes", "--filter", &format!("^{release}$"), "-o", "json"]);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        list[0]["revision"].as_str().unwrap_or("0").parse().unwrap()
+    }
+
+    /// The deployments of a project, the oldest first.
+    pub fn history(&self, environment: &str, project: &str) -> Vec<Value> {
+        let histories = self.workspace.run(&["history", "--env", environment, "--output", "json"]).expect(0).json();
+        histories[project]["deployments"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The newest deployment of a project.
+    pub fn last(&self, environment: &str, project: &str) -> Value {
+        self.history(environment, project).pop().unwrap_or_default()
+    }
+}
+
+/// Where the test's own images are: a host that only the mirror knows.
+pub fn repository() -> String {
+    format!("registry.example/delivery-{}", std::process::id())
+}
