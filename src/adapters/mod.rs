@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod credentials;
 pub mod docker;
+mod forbidden;
 pub mod git;
 pub mod helm;
 pub mod host;

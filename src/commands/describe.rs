@@ -213,6 +213,13 @@ fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
     releases
 }
 
+/// The namespaces that the environment's releases live in.
+pub(super) fn namespaces_of(session: &Session) -> Vec<String> {
+    let platform = platform_releases(session).into_iter().map(|release| release.namespace);
+    let all: BTreeSet<String> = platform.chain([session.environment.namespace.clone()]).collect();
+    all.into_iter().collect()
+}
+
 fn added(name: &Name, release: &PlatformRelease) -> Option<WantedPlatform> {
     Some(WantedPlatform {
         name: name.to_string(),

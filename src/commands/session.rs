@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::RemoteAccess;
+use super::{delivery::RemoteAccess, describe::namespaces_of};
 use crate::{
     adapters::{
         credentials::Credentials,
@@ -175,6 +175,7 @@ impl Session {
         let target = HelmTarget { kubeconfig: file.path().to_owned(), context: Some(file.context.clone()) };
         let mut runner = self.runner_at(helm, target, Resolver::SystemElse(Arc::default()), None).await?;
         runner.ledger = Some(self.environment.namespace.clone());
+        runner.reach = Some(namespaces_of(self));
         Ok(runner)
     }
 
@@ -192,6 +193,7 @@ impl Session {
             local,
             kubeconfig: target.kubeconfig.clone(),
             context: target.context.clone(),
+            reach: None,
             ledger: None,
             release: ReleaseContext::new(helm, target, workspace, self.environment.name.as_str(), commit),
             credentials: Credentials::read(&self.settings.docker_config_folder())

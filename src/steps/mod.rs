@@ -38,6 +38,8 @@ pub struct Runner {
     pub kubeconfig: PathBuf,
     pub context: Option<String>,
     pub release: ReleaseContext,
+    /// The namespaces that are looked into; `None`: all of a cluster of cmdr's own.
+    pub reach: Option<Vec<String>>,
     /// The namespace that keeps the environment's ledger; `local` keeps none.
     pub ledger: Option<String>,
     pub credentials: Credentials,
@@ -97,6 +99,10 @@ impl Runner {
             return Ok(None);
         }
         let cluster = Cluster::open(&self.kubeconfig, self.context.as_deref()).await?;
+        let cluster = match &self.reach {
+            Some(namespaces) => cluster.within(namespaces.clone()),
+            None => cluster,
+        };
         let view = ClusterView::start(&cluster);
         // Only one step of a plan connects.
         let _ = self.connection.set(Connection { cluster, view });

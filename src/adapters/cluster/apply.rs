@@ -49,18 +49,28 @@ impl Cluster {
     /// # Errors
     /// When the API does not answer.
     pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let secrets: Api<Secret> = Api::all(self.client.clone());
-        let (all, own) = (ListParams::default(), ListParams::default().labels(labels::PURPOSE));
-        let (namespaces, secrets) = futures::try_join!(namespaces.list_metadata(&all), secrets.list_metadata(&own))
-            .map_err(ClusterError::asking("list namespaces"))?;
+        let own = ListParams::default().labels(labels::PURPOSE);
+        let secrets = self.list_metadata::<Secret>(&own, "secrets");
+        let (namespaces, secrets) = futures::try_join!(self.namespace_names(), secrets)?;
         let mut result: BTreeMap<String, BTreeSet<String>> =
-            namespaces.items.into_iter().filter_map(|item| Some((item.metadata.name?, BTreeSet::new()))).collect();
-        for secret in secrets.items {
+            namespaces.into_iter().map(|name| (name, BTreeSet::new())).collect();
+        for secret in secrets {
             let namespace = secret.metadata.namespace.unwrap_or_default();
             result.entry(namespace).or_default().extend(secret.metadata.name);
         }
         Ok(result)
+    }
+
+    async fn namespace_names(&self) -> Result<Vec<String>, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let Some(reach) = &self.reach else {
+            let list = namespaces.list_metadata(&ListParams::default()).await;
+            let items = list.map_err(ClusterError::asking("list namespaces"))?.items;
+            return Ok(items.into_iter().filter_map(|item| item.metadata.name).collect());
+        };
+        let found = futures::future::try_join_all(reach.iter().map(|name| namespaces.get_metadata_opt(name))).await;
+        let found = found.map_err(ClusterError::asking("read namespaces"))?;
+        Ok(found.into_iter().flatten().filter_map(|item| item.metadata.name).collect())
     }
 
     /// Makes a Secret with a random password under each of `keys`, unless one of that name is there: a password is
@@ -194,6 +204,10 @@ impl Cluster {
     /// # Errors
     /// When the API does not answer.
     pub async fn address_pools(&self) -> Result<Vec<String>, ClusterError> {
+        if self.reach.is_some() {
+            // Where cmdr does not own the cluster, it gives out no addresses.
+            return Ok(Vec::new());
+        }
         let api: Api<DynamicObject> =
             Api::all_with(self.client.clone(), &api_resource("metallb.io/v1beta1", "IPAddressPool"));
         match api.list(&ListParams::default()).await.map_err(ClusterError::asking("list address pools")) {

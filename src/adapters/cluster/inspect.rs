@@ -7,8 +7,7 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::Pod,
 };
-use kube::{Api, Resource, ResourceExt, api::ListParams};
-use serde::de::DeserializeOwned;
+use kube::{ResourceExt, api::ListParams};
 
 use super::{Cluster, ClusterError, Snapshot};
 
@@ -38,14 +37,15 @@ impl Cluster {
     /// # Errors
     /// When the API does not answer.
     pub async fn workloads(&self, workspace: &str) -> Result<Workloads, ClusterError> {
-        let (all, own) = (String::new(), format!("app.kubernetes.io/part-of={workspace}"));
+        let all = ListParams::default();
+        let own = ListParams::default().labels(&format!("app.kubernetes.io/part-of={workspace}"));
         let (deployments, stateful_sets, daemon_sets, jobs, replica_sets, pods) = futures::try_join!(
-            self.all::<Deployment>("Deployments", &all),
-            self.all::<StatefulSet>("StatefulSets", &all),
-            self.all::<DaemonSet>("DaemonSets", &all),
-            self.all::<Job>("Jobs", &all),
-            self.all::<ReplicaSet>("ReplicaSets", &own),
-            self.all::<Pod>("pods", &own),
+            self.list::<Deployment>(&all, "deployments"),
+            self.list::<StatefulSet>(&all, "statefulsets"),
+            self.list::<DaemonSet>(&all, "daemonsets"),
+            self.list::<Job>(&all, "jobs"),
+            self.list::<ReplicaSet>(&own, "replicasets"),
+            self.list::<Pod>(&own, "pods"),
         )?;
         let mut workloads = Workloads::default();
         workloads.place(deployments, |snapshot, object| snapshot.deployments.push(object));
@@ -59,14 +59,6 @@ impl Cluster {
             workloads.of(&pod).pods.push(Arc::new(pod));
         }
         Ok(workloads)
-    }
-
-    async fn all<K>(&self, what: &str, labels: &str) -> Result<Vec<K>, ClusterError>
-    where
-        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-    {
-        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default().labels(labels)).await;
-        Ok(list.map_err(ClusterError::asking(format!("list {what}")))?.items)
     }
 }
 

@@ -23,16 +23,21 @@ use std::{path::Path, time::Duration};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{
     Api, Client, Config,
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
+    core::PartialObjectMeta,
 };
+use serde::de::DeserializeOwned;
 
-use super::root_cause;
+use super::{forbidden::missing_rule, root_cause};
 use crate::domain::Diagnosis;
 
 /// A cluster that can be spoken to.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// The namespaces that an account may look into; `None`: all of them.
+    reach: Option<Vec<String>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -89,7 +94,9 @@ impl ClusterError {
                 let diagnosis = Diagnosis::new(format!("cannot {what}: {}", status.message));
                 match status.code {
                     401 => diagnosis.remedy("the credentials of the context are refused: log in again"),
-                    403 => diagnosis.remedy("add a rule to the role of the account that cmdr runs as"),
+                    403 => diagnosis.remedy(
+                        missing_rule(&status.message).unwrap_or_else(|| "add a rule to the account's role".to_owned()),
+                    ),
                     _ => diagnosis,
                 }
             }
@@ -113,7 +120,14 @@ impl Cluster {
         // Requests end; a watch does not, and the server ends it after some minutes by itself.
         config.connect_timeout = Some(Duration::from_secs(5));
         let client = Client::try_from(config).map_err(|error| wrong(&error))?;
-        Ok(Self { client })
+        Ok(Self { client, reach: None })
+    }
+
+    /// The same, asked about nothing but these namespaces: an account that may deploy to them need not see others.
+    #[must_use]
+    pub fn within(mut self, namespaces: Vec<String>) -> Self {
+        self.reach = Some(namespaces);
+        self
     }
 
     /// Whether the API answers and a node is registered.
@@ -122,7 +136,7 @@ impl Cluster {
     /// When it does not answer.
     pub async fn has_node(&self) -> Result<bool, ClusterError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
-        let list = nodes.list(&kube::api::ListParams::default().limit(1)).await;
+        let list = nodes.list(&ListParams::default().limit(1)).await;
         Ok(!list.map_err(ClusterError::asking("list nodes"))?.items.is_empty())
     }
 
@@ -135,6 +149,46 @@ impl Cluster {
         let namespace =
             namespaces.get_metadata("kube-system").await.map_err(ClusterError::asking("read namespace kube-system"))?;
         Ok(namespace.metadata.uid.unwrap_or_default())
+    }
+
+    /// Where objects of a kind are looked for.
+    fn reached<K>(&self) -> Vec<Api<K>>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match &self.reach {
+            None => vec![Api::all(self.client.clone())],
+            Some(namespaces) => namespaces.iter().map(|namespace| self.namespaced(namespace)).collect(),
+        }
+    }
+
+    /// All objects of a kind, as far as this may look.
+    async fn list<K>(&self, parameters: &ListParams, what: &str) -> Result<Vec<K>, ClusterError>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let apis = self.reached::<K>();
+        let lists = futures::future::try_join_all(apis.iter().map(|api| api.list(parameters))).await;
+        let lists = lists.map_err(ClusterError::asking(format!("list {what}")))?;
+        Ok(lists.into_iter().flat_map(|list| list.items).collect())
+    }
+
+    /// The metadata of all objects of a kind, as far as this may look.
+    async fn list_metadata<K>(
+        &self,
+        parameters: &ListParams,
+        what: &str,
+    ) -> Result<Vec<PartialObjectMeta<K>>, ClusterError>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let apis = self.reached::<K>();
+        let lists = futures::future::try_join_all(apis.iter().map(|api| api.list_metadata(parameters))).await;
+        let lists = lists.map_err(ClusterError::asking(format!("list {what}")))?;
+        Ok(lists.into_iter().flat_map(|list| list.items).collect())
     }
 
     fn namespaced<K>(&self, namespace: &str) -> Api<K>

@@ -136,7 +136,10 @@ impl Cluster {
             kinds.entry((&object.api_version, &object.kind)).or_default().push(object);
         }
         let lists = kinds.into_values().map(|wanted| async move {
-            let live = self.live_names(wanted[0]).await?;
+            let live = match &self.reach {
+                None => self.live_names(Api::all_with(self.client.clone(), &wanted[0].resource()), wanted[0]).await?,
+                Some(namespaces) => self.live_names_within(namespaces, &wanted).await?,
+            };
             let is_gone = |object: &&Object| {
                 !live.iter().any(|(namespace, name)| {
                     *name == object.name && (namespace.is_empty() || *namespace == object.namespace)
@@ -147,9 +150,41 @@ impl Cluster {
         Ok(futures::future::try_join_all(lists).await?.into_iter().flatten().collect())
     }
 
+    /// The same in a few namespaces. A kind that lives in none is asked for by the names of its objects.
+    async fn live_names_within(
+        &self,
+        namespaces: &[String],
+        wanted: &[&Object],
+    ) -> Result<BTreeSet<(String, String)>, ClusterError> {
+        let resource = wanted[0].resource();
+        let mut live = BTreeSet::new();
+        for namespace in namespaces {
+            live.extend(
+                self.live_names(Api::namespaced_with(self.client.clone(), namespace, &resource), wanted[0]).await?,
+            );
+        }
+        let everywhere: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let unseen = wanted.iter().filter(|object| !live.contains(&(object.namespace.clone(), object.name.clone())));
+        let unseen: Vec<&&Object> = unseen.collect();
+        for object in unseen {
+            match everywhere.get_metadata_opt(&object.name).await.map_err(ClusterError::asking("read an object")) {
+                Ok(None) => (),
+                Ok(Some(_)) => drop(live.insert((String::new(), object.name.clone()))),
+                // Who may not look cannot miss it.
+                Err(error) if error.is_status(403) => drop(live.insert((String::new(), object.name.clone()))),
+                Err(error) if error.is_status(404) || error.is_status(405) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(live)
+    }
+
     /// Namespace and name of every object of this one's kind; none when the cluster does not know the kind.
-    async fn live_names(&self, example: &Object) -> Result<BTreeSet<(String, String)>, ClusterError> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &example.resource());
+    async fn live_names(
+        &self,
+        api: Api<DynamicObject>,
+        example: &Object,
+    ) -> Result<BTreeSet<(String, String)>, ClusterError> {
         let list = api.list_metadata(&ListParams::default()).await;
         match list.map_err(ClusterError::asking(format!("list {} objects", example.kind))) {
             Ok(list) => Ok(list.items.into_iter().map(|live| place(&live)).collect()),

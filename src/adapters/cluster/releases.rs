@@ -38,20 +38,20 @@ impl Cluster {
     /// # Errors
     /// When the API does not answer, or a payload is not Helm's.
     pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
-        let secrets: Api<Secret> = Api::all(self.client.clone());
         let all = ListParams::default().labels("owner=helm");
         let deployed = ListParams::default().labels("owner=helm,status=deployed");
-        let (all, deployed) = futures::try_join!(secrets.list_metadata(&all), secrets.list(&deployed))
-            .map_err(ClusterError::asking("list Helm releases"))?;
+        let what = "Helm releases (secrets)";
+        let (all, deployed) =
+            futures::try_join!(self.list_metadata::<Secret>(&all, what), self.list::<Secret>(&deployed, what))?;
         let mut newest: BTreeMap<(String, String), StoredRelease> = BTreeMap::new();
-        for secret in all.items {
+        for secret in all {
             let Some(release) = from_labels(secret.metadata) else { continue };
             let key = (release.namespace.clone(), release.name.clone());
             if newest.get(&key).is_none_or(|known| known.revision < release.revision) {
                 newest.insert(key, release);
             }
         }
-        for secret in &deployed.items {
+        for secret in &deployed {
             let labels = secret.metadata.labels.clone().unwrap_or_default();
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = (namespace.clone(), labels.get("name").cloned().unwrap_or_default());

@@ -3,10 +3,13 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
-    batch::v1::Job,
-    core::v1::Pod,
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::Pod,
+    },
 };
 use kube::{
     Api, Resource,
@@ -20,12 +23,12 @@ use super::Cluster;
 /// The workloads of a cluster, as they are now. Ends its watches when it is dropped.
 #[derive(Debug)]
 pub struct ClusterView {
-    deployments: Store<Deployment>,
-    replica_sets: Store<ReplicaSet>,
-    stateful_sets: Store<StatefulSet>,
-    daemon_sets: Store<DaemonSet>,
-    jobs: Store<Job>,
-    pods: Store<Pod>,
+    deployments: Vec<Store<Deployment>>,
+    replica_sets: Vec<Store<ReplicaSet>>,
+    stateful_sets: Vec<Store<StatefulSet>>,
+    daemon_sets: Vec<Store<DaemonSet>>,
+    jobs: Vec<Store<Job>>,
+    pods: Vec<Store<Pod>>,
     changes: watch::Receiver<u64>,
     _watches: JoinSet<()>,
 }
@@ -58,18 +61,6 @@ impl ClusterView {
         }
     }
 
-    /// Waits until each kind has been listed once.
-    pub async fn filled(&self) {
-        let _ = futures::join!(
-            self.deployments.wait_until_ready(),
-            self.replica_sets.wait_until_ready(),
-            self.stateful_sets.wait_until_ready(),
-            self.daemon_sets.wait_until_ready(),
-            self.jobs.wait_until_ready(),
-            self.pods.wait_until_ready(),
-        );
-    }
-
     /// Tells of each change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
@@ -87,21 +78,36 @@ impl ClusterView {
     }
 }
 
-fn within<K>(store: &Store<K>, namespace: &str) -> Vec<Arc<K>>
+fn within<K>(stores: &[Store<K>], namespace: &str) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace))
+    let is_there = |object: &K| object.meta().namespace.as_deref() == Some(namespace);
+    stores.iter().flat_map(|store| store.state_filter(is_there)).collect()
+}
+
+/// A store of one kind for each place that is looked into.
+fn follow<K>(cluster: &Cluster, changes: &watch::Sender<u64>, watches: &mut JoinSet<()>) -> Vec<Store<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    cluster.reached::<K>().into_iter().map(|api| follow_one(api, changes, watches)).collect()
 }
 
 /// Keeps a store of one kind up to date, through broken connections and restarts of the API server.
-fn follow<K>(cluster: &Cluster, changes: &watch::Sender<u64>, watches: &mut JoinSet<()>) -> Store<K>
+fn follow_one<K>(api: Api<K>, changes: &watch::Sender<u64>, watches: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let changes = changes.clone();
-    let stream = watcher(Api::<K>::all(cluster.client.clone()), watcher::Config::default())
+    let stream = watcher(api, watcher::Config::default())
         // The list of who manages which field is most of an object's size, and nobody here asks for it.
         .modify(|object| object.meta_mut().managed_fields = None)
         .backoff(Retry::default())

@@ -1,6 +1,6 @@
 //! What Helm says when it fails, in the words that a person needs. The rules are a table.
 
-use crate::domain::Diagnosis;
+use crate::{adapters::forbidden::missing_rule, domain::Diagnosis};
 
 /// A part of Helm's message, what it means and what to do.
 struct Rule {
@@ -98,7 +98,10 @@ pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
 pub(super) fn diagnose(stderr: &str) -> Diagnosis {
     let said = said(stderr);
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
-        Some(rule) => Diagnosis::new(rule.cause).detail(said).remedy(rule.remedy),
+        Some(rule) => {
+            let remedy = missing_rule(stderr).unwrap_or_else(|| rule.remedy.to_owned());
+            Diagnosis::new(rule.cause).detail(said).remedy(remedy)
+        }
         None => Diagnosis::new(format!("helm failed: {said}")),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         Cluster, ClusterError,
         context::{ContextFile, read_context},
     },
-    commands::session::Session,
+    commands::{describe::namespaces_of, session::Session},
     domain::{Diagnosis, Writer},
     error::{CommandError, ErrorKind},
 };
@@ -57,6 +57,7 @@ impl RemoteAccess {
         let file = read_context(&session.settings.user_kubeconfigs(), context, &folder)
             .map_err(|error| CommandError::usage(error.diagnosis()))?;
         let cluster = Cluster::open(file.path(), Some(context)).await.map_err(failed)?;
+        let cluster = cluster.within(namespaces_of(session));
         let identity = cluster.identity().await.map_err(failed)?;
         Ok(Self { file: Arc::new(file), cluster, identity })
     }
