@@ -67,13 +67,20 @@ impl RemoteAccess {
     /// # Errors
     /// When it does, or cannot be followed any more.
     pub async fn confirm(&self, session: &Session) -> Result<(), CommandError> {
-        let now = Self::follow(session).await?;
-        if now.identity == self.identity {
+        Self::follow(session).await?.is_still(&self.identity)
+    }
+
+    /// Refuses another cluster than the one that was found before.
+    ///
+    /// # Errors
+    /// When the context leads elsewhere.
+    pub fn is_still(&self, identity: &str) -> Result<(), CommandError> {
+        if self.identity == identity {
             return Ok(());
         }
         let cause = format!(
-            "the context '{}' led to the cluster {} when the plan was made, and leads to {} now",
-            self.file.context, self.identity, now.identity
+            "the context '{}' led to the cluster {identity} when the plan was made, and leads to {} now",
+            self.file.context, self.identity
         );
         Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy("nothing was changed; look again")))
     }

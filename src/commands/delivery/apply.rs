@@ -41,22 +41,30 @@ pub async fn apply(session: &Session, wish: &Wish, options: &ChangeOptions) -> R
         may_write(session)?;
     }
     let terms = Terms::read(session, options, session.commit().await)?;
-    let mut leases: Option<(HeldLeases, CancellationToken)> = None;
+    let mut held: Option<Held> = None;
     loop {
         let mut delivery = Delivery { session, wish, options, terms: terms.clone() };
-        let attempt = delivery.attempt(leases.as_ref().map(|(_, lost)| lost)).await;
+        let attempt = delivery.attempt(held.as_ref()).await;
         if let Ok(Attempt::NeedsLease(access)) = attempt {
-            leases = Some(take_leases(session, &access, &wish.scope(), terms.lock_timeout).await?);
+            let (leases, lost) = take_leases(session, &access, &wish.scope(), terms.lock_timeout).await?;
+            held = Some(Held { leases, lost, identity: access.identity });
             continue;
         }
-        if let Some((leases, _)) = leases {
-            leases.give_back().await;
+        if let Some(held) = held {
+            held.leases.give_back().await;
         }
         return match attempt? {
             Attempt::Done(urls) => Ok(urls),
             Attempt::NeedsLease(_) => Ok(Vec::new()),
         };
     }
+}
+
+/// The leases, and the cluster that they are in.
+struct Held {
+    leases: HeldLeases,
+    lost: CancellationToken,
+    identity: String,
 }
 
 enum Attempt {
@@ -99,9 +107,12 @@ pub async fn take_leases(
 }
 
 impl Delivery<'_> {
-    async fn attempt(&mut self, lost: Option<&CancellationToken>) -> Result<Attempt, CommandError> {
+    async fn attempt(&mut self, held: Option<&Held>) -> Result<Attempt, CommandError> {
         let (session, options) = (self.session, self.options);
         let mut prepared = prepare(session, self.wish).await?;
+        if let (Some(held), Some(remote)) = (held, &prepared.remote) {
+            remote.access.is_still(&held.identity)?;
+        }
         self.enter(&mut prepared);
         let plan = prepared.plan()?;
         if let Some(file) = &options.use_plan {
@@ -124,11 +135,11 @@ impl Delivery<'_> {
         }
         let Some(remote) = prepared.remote.clone() else { return Ok(Attempt::Done(Vec::new())) };
         let left_open = ledger::left_open(session, &prepared, &remote);
-        if plan.changes().next().is_none() && (left_open.is_empty() || lost.is_some()) {
+        if plan.changes().next().is_none() && (left_open.is_empty() || held.is_some()) {
             ledger::close_left_open(session, &remote, &left_open).await?;
             return self.unchanged(&prepared, &remote, &plan).await;
         }
-        let Some(lost) = lost else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
+        let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
         confirm(session, &prepared, &plan)?;
         self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
     }
