@@ -147,6 +147,11 @@ fn refuses_wrong_values_and_names_them() {
         ("image: a/b:1\nenv: {A: {secret: x, key: y, config: z}}", "A"),
         ("image: a/b:1\nsecrets: {db: {generate: a, existing: b}}", "db"),
         ("image: a/b:1\nsecrets: {db: {}}", "db"),
+        ("image: a/b:1\nsecrets: {db: {sops: a.yaml, generate: b}}", "db"),
+        ("image: a/b:1\nsecrets: {db: {sops: /a.yaml}}", "sops"),
+        ("image: a/b:1\nsecrets: {db: {external: {store: vault}}}", "data"),
+        ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, kind: Store}}}", "kind"),
+        ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, refresh: 1 hour}}}", "refresh"),
         ("image: a/b:1\nvolumes: {data: {path: /data}}", "data"),
         ("image: a/b:1\nvolumes: {data: {path: data, size: 1Gi}}", "path"),
         ("image: a/b:1\nfiles: {relative: x}", "relative"),
@@ -217,6 +222,21 @@ fn a_change_of_configuration_changes_the_pod_template_and_a_commit_does_not() {
     assert_eq!(checksum("config: {A: 1}"), checksum("config: {A: 1}\nenv: {B: 1}"));
     let commit = "labels: {commit: abc}\nannotations: {commit: abc, record: r1}\ncomponent: web";
     assert_eq!(template(commit), template(""), "a commit alone must restart nothing");
+}
+
+#[test]
+fn a_secret_from_sops_that_has_changed_changes_the_pod_template() {
+    let template = |extra: &str| {
+        let values = format!("image: a/b:1\nsecrets: {{api: {{sops: secrets/api.yaml}}}}\n{extra}");
+        of_kind(&rendered("shop", &values), "Deployment")["spec"]["template"].clone()
+    };
+    let checksum = |extra: &str| template(extra)["metadata"]["annotations"]["checksum/secrets"].clone();
+    assert!(checksum("").is_null(), "without cmdr nothing is known of the file");
+    let first = checksum("secretChecksums: {shop-api: a1}");
+    assert!(first.is_string());
+    assert_ne!(first, checksum("secretChecksums: {shop-api: a2}"));
+    assert_ne!(first, checksum("secretChecksums: {cart-api: a1}"));
+    assert_eq!(first, checksum("secretChecksums: {shop-api: a1}\nconfig: {A: 1}"));
 }
 
 #[test]

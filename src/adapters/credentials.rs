@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
+use crate::domain::secret::Secret;
 
 /// Docker Hub, as image references have it.
 const DOCKER_HUB: &str = "docker.io";
@@ -25,27 +26,6 @@ const TOKEN_USER: &str = "<token>";
 const NOT_FOUND: &str = "credentials not found in native keychain";
 /// How long a helper may take: some wait for a keychain to be unlocked.
 const HELPER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A text that no output shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself: for what must be given it, never for messages.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(***)")
-    }
-}
 
 /// A login at one registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,7 +236,7 @@ fn helper_failure(error: ProcessError) -> Option<String> {
 }
 
 fn credential(host: &str, username: String, password: String) -> RegistryCredential {
-    RegistryCredential { host: host.to_owned(), username, password: Secret(password) }
+    RegistryCredential { host: host.to_owned(), username, password: Secret::new(password) }
 }
 
 /// What an entry of the file says. Without `Debug`: it holds secrets.

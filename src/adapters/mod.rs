@@ -12,6 +12,7 @@ pub mod kind;
 pub mod lock;
 pub mod process;
 pub mod registry;
+pub mod sops;
 pub mod user_configuration;
 
 /// The innermost error, which says what the network said.

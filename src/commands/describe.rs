@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 
-use super::session::{Session, unknown};
+use super::{
+    secrets::{SopsSecrets, external_secrets},
+    session::{Session, unknown},
+};
 use crate::{
     adapters::{
         helm::{FetchedChart, Helm},
@@ -131,7 +134,7 @@ fn with_needs<'a>(
 /// Describes the environment as it should be. `http_port` is the one that local URLs are reached by.
 ///
 /// # Errors
-/// When a chart cannot be had, or values do not fit a chart: all of them at once.
+/// When a chart cannot be had, values do not fit a chart, or files of secrets are missing: all of a kind at once.
 pub async fn describe(
     session: &Session,
     helm: &Helm,
@@ -142,9 +145,10 @@ pub async fn describe(
     let platform = if selection.without_platform { Vec::new() } else { platform_releases(session) };
     let charts = fetch(session, helm, selection.wanted_charts(&platform)).await?;
     check_all_values(session, selection, &charts)?;
+    let secrets = SopsSecrets::read(session, &selection.projects)?;
+    let chosen: Vec<ResolvedProject> = selection.projects.iter().map(|project| secrets.told_to(project)).collect();
     let namespace = &session.environment.namespace;
-    let projects = selection
-        .projects
+    let projects = chosen
         .iter()
         .map(|project| describe_project(session, selection, project, &charts, options, http_port))
         .collect();
@@ -162,7 +166,7 @@ pub async fn describe(
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
     };
-    described.namespaces = namespaces(&platform, namespace, &selection.projects);
+    described.namespaces = namespaces(&platform, namespace, &chosen, &secrets);
     Ok(described)
 }
 
@@ -315,7 +319,14 @@ fn describe_project(
         status: route.check_status,
     };
     let checks = project.routes.iter().map(check).collect();
-    DescribedProject { name: project.name.clone(), needs: project.needs.clone(), release, checks, proofs: Vec::new() }
+    DescribedProject {
+        name: project.name.clone(),
+        needs: project.needs.clone(),
+        release,
+        external_secrets: external_secrets(project, namespace),
+        checks,
+        proofs: Vec::new(),
+    }
 }
 
 /// The digests of a project's images, as far as its values have them.
@@ -359,7 +370,12 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
     }
 }
 
-fn namespaces(platform: &[WantedPlatform], namespace: &str, projects: &[ResolvedProject]) -> Vec<NamespaceSpec> {
+fn namespaces(
+    platform: &[WantedPlatform],
+    namespace: &str,
+    projects: &[ResolvedProject],
+    secrets: &SopsSecrets,
+) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();
     for release in platform {
         match namespaces.iter_mut().find(|known| known.name == release.namespace) {
@@ -367,7 +383,7 @@ fn namespaces(platform: &[WantedPlatform], namespace: &str, projects: &[Resolved
             None => namespaces.push(NamespaceSpec {
                 name: release.namespace.clone(),
                 registries: Vec::new(),
-                generated: BTreeMap::new(),
+                secrets: Vec::new(),
                 privileged: release.is_privileged,
             }),
         }
@@ -376,7 +392,7 @@ fn namespaces(platform: &[WantedPlatform], namespace: &str, projects: &[Resolved
     namespaces.push(NamespaceSpec {
         name: namespace.to_owned(),
         registries: registries.into_iter().collect(),
-        generated: projects.iter().flat_map(generated_secrets).collect(),
+        secrets: projects.iter().flat_map(|project| secrets.of_namespace(project)).collect(),
         privileged: false,
     });
     namespaces
@@ -388,19 +404,4 @@ pub(super) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageRefer
     let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
     let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());
     project.image.clone().into_iter().chain(beside).collect()
-}
-
-/// `secrets: {db: {generate: password}}` of project `shop` is the Secret `shop-db` with the key `password`.
-fn generated_secrets(project: &ResolvedProject) -> Vec<(String, Vec<String>)> {
-    let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
-    let secrets = secrets.and_then(|secrets| secrets.as_object());
-    let generated = secrets.into_iter().flatten().filter_map(|(name, secret)| {
-        let keys = match secret.get("generate")? {
-            serde_json::Value::String(key) => vec![key.clone()],
-            serde_json::Value::Array(keys) => keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect(),
-            _ => return None,
-        };
-        Some((format!("{}-{name}", project.name), keys))
-    });
-    generated.collect()
 }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     describe::Selection,
+    secrets::uses_sops,
     session::{Session, docker_lookup},
 };
 use crate::{
@@ -50,9 +51,14 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
         _ => None,
     };
     let rootless = engine.as_ref().is_ok_and(|engine| engine.rootless);
-    let programs = host::Programs { docker: OsStr::new("docker"), kind: OsStr::new("kind"), helm: OsStr::new("helm") };
+    let session = Session::open(settings, cancel.clone()).ok();
+    let programs = host::Programs {
+        docker: OsStr::new("docker"),
+        kind: OsStr::new("kind"),
+        helm: OsStr::new("helm"),
+        sops: session.as_ref().is_some_and(uses_sops).then_some(OsStr::new("sops")),
+    };
     let tools = host::tools(programs, &cancel).await;
-    let session = Session::open(settings, cancel).ok();
     let held = Held::by(&docker, session.as_ref()).await;
     Facts {
         engine: match (&docker, engine) {

@@ -8,6 +8,7 @@ mod init;
 mod observe;
 mod render;
 mod restart;
+mod secrets;
 mod session;
 mod status;
 mod up;

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use super::session::LocalAccess;
 use crate::{
     adapters::{
-        cluster::{Cluster, ClusterError, Object, Snapshot, StoredRelease, Workloads, rollout},
+        cluster::{Cluster, ClusterError, ExternalState, Object, Snapshot, StoredRelease, Workloads, rollout},
         docker::State,
     },
     domain::labels,
     error::CommandError,
     plan::{
         ObservedRelease,
+        secrets::ObservedExternalSecret,
         up::{Observed, ObservedCluster},
     },
 };
@@ -44,22 +45,31 @@ pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
 ///
 /// # Errors
 /// When its API does not answer.
-pub async fn look(kubeconfig: &Path, workspace: &str) -> Result<Sight, CommandError> {
+pub async fn look(
+    kubeconfig: &Path,
+    workspace: &str,
+    external_secrets_in: Option<&str>,
+) -> Result<Sight, CommandError> {
     let failed = |error: ClusterError| CommandError::failed(error.diagnosis());
     let cluster = Cluster::open(kubeconfig, None).await.map_err(failed)?;
-    look_at(&cluster, workspace).await.map_err(failed)
+    look_at(&cluster, workspace, external_secrets_in).await.map_err(failed)
 }
 
-/// Looks at a cluster.
+/// Looks at a cluster; at external secrets only in the namespace that is to have some: not every account may.
 ///
 /// # Errors
 /// When its API does not answer.
-pub async fn look_at(cluster: &Cluster, workspace: &str) -> Result<Sight, ClusterError> {
-    let (releases, workloads, namespaces, pools) = futures::try_join!(
+pub async fn look_at(
+    cluster: &Cluster,
+    workspace: &str,
+    external_secrets_in: Option<&str>,
+) -> Result<Sight, ClusterError> {
+    let (releases, workloads, namespaces, pools, external) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
         cluster.address_pools(),
+        external_secrets(cluster, external_secrets_in),
     )?;
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
@@ -86,8 +96,21 @@ pub async fn look_at(cluster: &Cluster, workspace: &str) -> Result<Sight, Cluste
     sight.observed.cluster = ObservedCluster::Running;
     sight.observed.holders = workloads.holders;
     sight.observed.namespaces = namespaces;
+    sight.observed.external_secrets = external;
     sight.observed.has_address_pool = !pools.is_empty();
     Ok(sight)
+}
+
+async fn external_secrets(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<BTreeMap<(String, String), ObservedExternalSecret>, ClusterError> {
+    let Some(namespace) = namespace else { return Ok(BTreeMap::new()) };
+    let found = cluster.external_secrets(namespace).await?.into_iter().map(|(name, checksum, state)| {
+        let is_ready = state == ExternalState::Ready;
+        ((namespace.to_owned(), name), ObservedExternalSecret { checksum, is_ready })
+    });
+    Ok(found.collect())
 }
 
 fn is_own(release: &StoredRelease, workspace: &str) -> bool {

@@ -33,7 +33,7 @@ use crate::{
     event::Event,
     plan::{Plan, Step},
     settings::Settings,
-    steps::{ClusterFolder, LocalCluster, ReleaseContext, Runner},
+    steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
     ui::{self, Look, Mode, Screen},
 };
 
@@ -200,6 +200,7 @@ impl Session {
                 .map_err(|error| failed(error.to_string()))?
                 .with_search_path(self.settings.variables.path.clone()),
             http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
+            decrypted: Decrypted::new(),
             connection: OnceCell::new(),
         })
     }

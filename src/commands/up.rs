@@ -8,6 +8,7 @@ use super::{
     delivery::{self, Remote},
     describe::{Selection, describe},
     observe::{Sight, local_cluster, look},
+    secrets::{decrypt, external_secrets_in},
     session::{LocalAccess, Session, docker_error},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         CheckSpec, Plan, ReleaseSpec,
         up::{Described, ObservedCluster, up as plan_up},
     },
-    steps::{LocalCluster, Runner},
+    steps::{Decrypted, LocalCluster, Runner},
     ui,
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Prepared {
     pub sight: Sight,
     /// The cluster that cmdr does not own, where the environment is one.
     pub remote: Option<Remote>,
+    /// What the plan's steps need of files that sops decrypts; nothing before the plan is known.
+    pub decrypted: Decrypted,
 }
 
 impl Prepared {
@@ -54,7 +57,7 @@ impl Prepared {
         }
         let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
-        self.sight = look(&kubeconfig, session.workspace().as_str()).await?;
+        self.sight = look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await?;
         Ok(())
     }
 
@@ -98,9 +101,10 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
             return Ok(());
         }
         recreate = false;
+        let decrypted = decrypt(session, &plan).await?;
         let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
-        let runner = Arc::new(session.runner(helm, local).await?);
-        let urls = session.execute("up", &plan, runner).await?;
+        let runner = Runner { decrypted, ..session.runner(helm, local).await? };
+        let urls = session.execute("up", &plan, Arc::new(runner)).await?;
         if !plan.preliminary {
             show_urls(session, &urls);
             return Ok(());
@@ -129,7 +133,7 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     let local = local_of(session, &access, recreate).await?;
     let described = describe(session, &helm, &selection, options, local.http_port).await?;
     let (access, local) = (Some(access), Some(local));
-    Ok(Prepared { helm, access, local, described, sight: Sight::default(), remote: None })
+    Ok(Prepared { helm, access, local, described, sight: Sight::default(), remote: None, decrypted: Decrypted::new() })
 }
 
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.

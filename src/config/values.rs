@@ -40,6 +40,20 @@ pub fn check_values(
     reader.all(&errors)
 }
 
+/// A mistake in a project's value that shows outside of `projects.yaml` alone, as a file that is missing. `None` when
+/// the project is not written anywhere.
+pub fn misplaced_value(
+    sources: &Sources,
+    environment: &Environment,
+    project: &Name,
+    path: &[&str],
+    message: impl Into<String>,
+    expected: &str,
+) -> Option<Diagnostic> {
+    let place = Places::new(sources, environment, project)?.nearest(path);
+    Some(Diagnostic::error(place.location(), message, expected))
+}
+
 /// Helm takes keys that are `null` away before it checks.
 fn without_nulls(value: &Value) -> Value {
     match value {

@@ -115,7 +115,7 @@ pub enum Resolver {
 /// A program that cmdr starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// `docker`, `kind` or `helm`.
+    /// `docker`, `kind` or `helm`; `sops` where the workspace has something to decrypt.
     pub name: &'static str,
     pub version: ToolVersion,
 }

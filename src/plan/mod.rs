@@ -4,12 +4,14 @@ pub mod change;
 pub mod eligible;
 pub mod gates;
 pub mod graph;
+pub mod secrets;
 pub mod up;
 
 pub use change::{Change, ObservedRelease, observe_change};
 pub use graph::{Plan, Planned, StepId};
+pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record};
 
@@ -23,8 +25,10 @@ pub enum Step {
     StartCluster,
     /// Puts mirrors and certificates on the node, and begins to watch the cluster.
     ConnectCluster,
-    /// Makes a namespace, with pull secrets and generated secrets in it.
+    /// Makes a namespace, with pull secrets, generated secrets and secrets from SOPS in it.
     PrepareNamespace(NamespaceSpec),
+    /// Tells External Secrets what to fetch, and waits until it has.
+    ExternalSecret(ExternalSecretSpec),
     /// Installs or upgrades a release through Helm and waits for its rollout.
     Deploy(Box<ReleaseSpec>),
     /// Waits for a rollout that an earlier run began.
@@ -87,8 +91,8 @@ pub struct NamespaceSpec {
     pub name: String,
     /// The image registries whose credentials pods need here.
     pub registries: Vec<String>,
-    /// Secrets to make unless they exist: name -> keys.
-    pub generated: BTreeMap<String, Vec<String>>,
+    /// In a step of a plan, those alone that must be written.
+    pub secrets: Vec<SecretSpec>,
     /// Privileged pods run here (MetalLB's speaker), so Pod Security must let them.
     pub privileged: bool,
 }

@@ -1,10 +1,11 @@
 //! The plan of `up`: cluster, platform, projects, proof.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
-    Change, CheckSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step, StepId, VerifySpec,
-    observe_change,
+    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
+    StepId, VerifySpec, observe_change,
+    secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
 };
 use crate::domain::{Diagnosis, ImageReference, Name, VerifyWhen};
 
@@ -35,6 +36,8 @@ pub struct DescribedProject {
     pub name: Name,
     pub needs: Vec<Name>,
     pub release: ReleaseSpec,
+    /// The Secrets that External Secrets makes for it.
+    pub external_secrets: Vec<ExternalSecretSpec>,
     pub checks: Vec<CheckSpec>,
     /// Run when the release changes.
     pub proofs: Vec<VerifySpec>,
@@ -48,8 +51,10 @@ pub struct Observed {
     pub releases: BTreeMap<(String, String), ObservedRelease>,
     /// Who else manages an object, by namespace and name.
     pub holders: BTreeMap<(String, String), String>,
-    /// Namespaces with the names of the Secrets that cmdr made in them.
-    pub namespaces: BTreeMap<String, BTreeSet<String>>,
+    /// Namespaces with the Secrets that cmdr made in them.
+    pub namespaces: BTreeMap<String, OwnSecrets>,
+    /// By namespace and name, where any are described.
+    pub external_secrets: BTreeMap<(String, String), ObservedExternalSecret>,
     pub has_address_pool: bool,
 }
 
@@ -80,7 +85,8 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagno
     }
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
-    planner.projects(cluster, &namespaces, platform.get(INGRESS).copied());
+    let external = planner.external_secrets(cluster, &namespaces, &platform);
+    planner.projects(cluster, &namespaces, &external, platform.get(INGRESS).copied());
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }
 
@@ -120,24 +126,32 @@ impl Planner<'_> {
         let described = self.described;
         let mut steps = BTreeMap::new();
         for namespace in &described.namespaces {
-            let Some(reason) = self.namespace_reason(namespace) else { continue };
+            let Some((spec, reason)) = self.namespace(namespace) else { continue };
             let subject = format!("namespace {}", namespace.name);
-            let step = Step::PrepareNamespace(namespace.clone());
+            let step = Step::PrepareNamespace(spec);
             steps.insert(namespace.name.clone(), self.plan.add(step, subject, "prepare", reason, Some(cluster)));
         }
         steps
     }
 
-    fn namespace_reason(&self, namespace: &NamespaceSpec) -> Option<&'static str> {
-        let Some(secrets) = self.observed.namespaces.get(&namespace.name) else { return Some("not there yet") };
-        if namespace.generated.keys().any(|name| !secrets.contains(name)) {
-            return Some("a generated secret is not there yet");
-        }
+    /// What a namespace needs, with why; `None` when it is as described.
+    fn namespace(&self, namespace: &NamespaceSpec) -> Option<(NamespaceSpec, String)> {
+        let nothing = OwnSecrets::new();
+        let found = self.observed.namespaces.get(&namespace.name);
+        let (secrets, secret_reason) = to_write(namespace, found.unwrap_or(&nothing));
+        let reason = match found {
+            None => "not there yet".to_owned(),
+            Some(_) => secret_reason.or_else(|| self.pull_reason(namespace))?,
+        };
+        Some((NamespaceSpec { secrets, ..namespace.clone() }, reason))
+    }
+
+    fn pull_reason(&self, namespace: &NamespaceSpec) -> Option<String> {
         let deploys = |release: &ReleaseSpec| {
             release.namespace == namespace.name && !matches!(self.change(release), Change::Unchanged | Change::Await)
         };
-        let releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
-        (!namespace.registries.is_empty() && releases.into_iter().any(deploys)).then_some("pull secrets are renewed")
+        let mut releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
+        (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are renewed".to_owned())
     }
 
     fn platform(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>) -> BTreeMap<String, StepId> {
@@ -155,15 +169,47 @@ impl Planner<'_> {
         steps
     }
 
-    fn projects(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>, ingress: Option<StepId>) {
+    /// The steps of external secrets, by their project. They come after the platform, which may bring External Secrets.
+    fn external_secrets(
+        &mut self,
+        cluster: StepId,
+        namespaces: &BTreeMap<String, StepId>,
+        platform: &BTreeMap<String, StepId>,
+    ) -> BTreeMap<Name, Vec<StepId>> {
+        let described = self.described;
+        let mut steps: BTreeMap<Name, Vec<StepId>> = BTreeMap::new();
+        let specs = described.projects.iter().flat_map(|it| it.external_secrets.iter().map(|spec| (&it.name, spec)));
+        for (project, spec) in specs {
+            let found = self.observed.external_secrets.get(&(spec.namespace.clone(), spec.name.clone()));
+            let Some(reason) = external_reason(spec, found) else { continue };
+            let namespace = namespaces.get(&spec.namespace).copied();
+            let needs: Vec<StepId> = namespace.into_iter().chain(platform.values().copied()).chain([cluster]).collect();
+            let step = Step::ExternalSecret(spec.clone());
+            let step = self.plan.add(step, format!("secret {}", spec.name), "apply", reason, needs);
+            steps.entry(project.clone()).or_default().push(step);
+        }
+        steps
+    }
+
+    fn projects(
+        &mut self,
+        cluster: StepId,
+        namespaces: &BTreeMap<String, StepId>,
+        external: &BTreeMap<Name, Vec<StepId>>,
+        ingress: Option<StepId>,
+    ) {
         let described = self.described;
         let ordered = in_order_of_need(&described.projects);
         self.pull_images(&ordered, cluster);
         let mut steps: BTreeMap<&Name, StepId> = BTreeMap::new();
         for project in ordered {
             let namespace = namespaces.get(&project.release.namespace).copied().unwrap_or(cluster);
-            let needs = project.needs.iter().filter_map(|need| steps.get(need).copied()).chain([namespace]);
-            let mut needs: Vec<StepId> = needs.collect();
+            let needs = project
+                .needs
+                .iter()
+                .filter_map(|need| steps.get(need))
+                .chain(external.get(&project.name).into_iter().flatten());
+            let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
             let changes =
                 !matches!(self.change(&project.release), Change::Unchanged | Change::Await | Change::Refused(_));
             if changes {
@@ -283,158 +329,4 @@ fn lengthen<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::change::tests::{found, spec};
-
-    fn project(name: &str, needs: &[&str]) -> DescribedProject {
-        let url = format!("http://{name}.localhost/");
-        let check = CheckSpec { project: Name::new(name).unwrap(), url: url.clone(), shown_url: url, status: 200 };
-        DescribedProject {
-            name: Name::new(name).unwrap(),
-            needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),
-            release: spec(name),
-            checks: vec![check],
-            proofs: Vec::new(),
-        }
-    }
-
-    fn described(projects: Vec<DescribedProject>) -> Described {
-        let namespace = NamespaceSpec {
-            name: "tunes".to_owned(),
-            registries: Vec::new(),
-            generated: BTreeMap::new(),
-            privileged: false,
-        };
-        Described {
-            workspace: "tunes".to_owned(),
-            namespaces: vec![namespace],
-            platform: vec![ReleaseSpec { namespace: INGRESS.to_owned(), ..spec(INGRESS) }],
-            projects,
-            address_pool: true,
-            local_node: true,
-        }
-    }
-
-    fn running(releases: &[&str]) -> Observed {
-        let mut observed =
-            Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
-        observed.namespaces.insert("tunes".to_owned(), BTreeSet::new());
-        observed.releases.insert((INGRESS.to_owned(), INGRESS.to_owned()), found());
-        for name in releases {
-            observed.releases.insert(("tunes".to_owned(), (*name).to_owned()), found());
-        }
-        observed
-    }
-
-    fn told(plan: &Plan) -> Vec<String> {
-        let line = |planned: &super::super::Planned| {
-            let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.steps[need].subject.as_str()).collect();
-            format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
-        };
-        plan.steps.iter().map(line).collect()
-    }
-
-    #[test]
-    fn from_nothing_everything_is_made_in_order() {
-        let plan =
-            up(&described(vec![project("shop", &["redis"]), project("redis", &[])]), &Observed::default()).unwrap();
-        assert_eq!(
-            told(&plan),
-            [
-                "create cluster <- ",
-                "connect cluster <- cluster",
-                "prepare namespace tunes <- cluster",
-                "install traefik <- cluster",
-                "apply address pool <- cluster",
-                "install redis <- namespace tunes",
-                "check redis <- cluster, traefik, redis",
-                "install shop <- namespace tunes, redis",
-                "check shop <- cluster, traefik, shop",
-            ]
-        );
-    }
-
-    #[test]
-    fn nothing_changed_means_nothing_but_checks() {
-        let plan = up(&described(vec![project("shop", &[])]), &running(&["shop"])).unwrap();
-        assert_eq!(told(&plan), ["connect cluster <- ", "check shop <- cluster"]);
-        assert_eq!(plan.changes().count(), 0);
-        assert_eq!(plan.unchanged, ["shop"]);
-    }
-
-    #[test]
-    fn one_change_touches_one_project() {
-        let mut wanted = vec![project("shop", &["redis"]), project("redis", &[])];
-        wanted[0].release.record = "r2".to_owned();
-        let plan = up(&described(wanted), &running(&["shop", "redis"])).unwrap();
-        let changes: Vec<&str> = plan.changes().map(|planned| planned.subject.as_str()).collect();
-        assert_eq!(changes, ["shop"]);
-    }
-
-    #[test]
-    fn a_sleeping_cluster_is_woken_before_anything_is_known() {
-        let observed = Observed { cluster: ObservedCluster::Asleep, ..Observed::default() };
-        let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
-        assert!(plan.preliminary);
-        assert_eq!(told(&plan), ["start cluster <- ", "connect cluster <- cluster"]);
-    }
-
-    #[test]
-    fn images_of_pods_that_come_later_are_pulled_ahead_once() {
-        let mut projects = vec![project("shop", &["redis"]), project("cart", &["redis"]), project("redis", &[])];
-        for project in &mut projects {
-            project.release.image = ImageReference::parse(&format!("{}:1", project.needs.len())).ok();
-        }
-        let plan = up(&described(projects.clone()), &Observed::default()).unwrap();
-        let pulled = |plan: &Plan| {
-            plan.steps.iter().find_map(|planned| match &planned.step {
-                Step::PullImages(images) => Some(images.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                _ => None,
-            })
-        };
-        assert_eq!(pulled(&plan), Some(vec!["1:1".to_owned()]));
-        assert_eq!(pulled(&up(&described(projects), &running(&["shop", "cart", "redis"])).unwrap()), None);
-    }
-
-    #[test]
-    fn proofs_stand_around_a_change_and_nowhere_else() {
-        let mut shop = project("shop", &[]);
-        for (name, when) in [("early", VerifyWhen::Before), ("late", VerifyWhen::After)] {
-            shop.proofs.push(VerifySpec {
-                project: shop.name.clone(),
-                name: Name::new(name).unwrap(),
-                namespace: "tunes".to_owned(),
-                image: "shop:1".to_owned(),
-                command: Vec::new(),
-                when,
-                timeout_seconds: 60,
-            });
-        }
-        let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
-        assert_eq!(told(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
-        shop.release.record = "r2".to_owned();
-        let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
-        let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
-        assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
-        assert!(plan.steps[2].needs.contains(&1) && plan.steps[3].needs.contains(&2));
-    }
-
-    #[test]
-    fn those_that_many_wait_for_come_first() {
-        let projects =
-            [project("a", &["z"]), project("b", &[]), project("z", &["y"]), project("y", &[]), project("c", &["y"])];
-        let order: Vec<&str> = in_order_of_need(&projects).iter().map(|project| project.name.as_str()).collect();
-        assert_eq!(order, ["y", "z", "a", "b", "c"]);
-    }
-
-    #[test]
-    fn everything_foreign_is_refused_at_once() {
-        let mut observed = running(&[]);
-        for name in ["shop", "redis"] {
-            observed.holders.insert(("tunes".to_owned(), name.to_owned()), "Flux".to_owned());
-        }
-        let refused = up(&described(vec![project("shop", &[]), project("redis", &[])]), &observed).unwrap_err();
-        assert_eq!(refused.len(), 2);
-    }
-}
+mod tests;

@@ -4,10 +4,12 @@ mod check;
 mod local;
 mod release;
 mod rollout;
+mod secrets;
 mod verify;
 
 pub use local::{ClusterFolder, LocalCluster};
 pub use release::ReleaseContext;
+pub use secrets::Decrypted;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -44,6 +46,8 @@ pub struct Runner {
     pub ledger: Option<String>,
     pub credentials: Credentials,
     pub http: HttpClient,
+    /// What the plan's steps need of files that sops decrypts, decrypted before the first of them.
+    pub decrypted: Decrypted,
     pub connection: OnceCell<Connection>,
 }
 
@@ -67,6 +71,7 @@ impl StepRunner for Runner {
             Step::StartCluster => self.local()?.start(&self.kubeconfig, reporter, cancel).await,
             Step::ConnectCluster => self.connect(cancel).await,
             Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
+            Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
             Step::PullImages(images) => self.pull_images(images, cancel).await,
@@ -117,8 +122,8 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
         cluster.apply_namespace(&namespace.name, namespace.privileged).await?;
-        for (name, keys) in &namespace.generated {
-            cluster.generate_secret(&namespace.name, name, keys).await?;
+        for secret in &namespace.secrets {
+            self.write_secret(&namespace.name, secret).await?;
         }
         let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
         let found = self.credentials.for_registries(&hosts, cancel).await;

@@ -74,7 +74,7 @@ annotations: {{- . | nindent 2 }}
 {{- define "service.secretName" -}}
 {{- $declared := index (.root.Values.secrets | default dict) .name | default dict -}}
 {{- if $declared.existing }}{{ $declared.existing }}
-{{- else if $declared.generate }}{{ .root.Release.Name }}-{{ .name }}
+{{- else if or $declared.generate $declared.sops $declared.external }}{{ .root.Release.Name }}-{{ .name }}
 {{- else }}{{ .name }}{{ end -}}
 {{- end }}
 
@@ -376,11 +376,15 @@ metadata:
     {{- . | nindent 4 }}
     {{- end }}
   {{- $content := list (include "service.strings" .Values.config) (include "service.strings" .Values.files) }}
+  {{- $secrets := include "service.strings" .Values.secretChecksums }}
   {{- $annotations := include "service.strings" .Values.podAnnotations }}
-  {{- if or $annotations (join "" $content) }}
+  {{- if or $annotations $secrets (join "" $content) }}
   annotations:
     {{- if join "" $content }}
     checksum/config: {{ toJson $content | sha256sum | trunc 16 | quote }}
+    {{- end }}
+    {{- with $secrets }}
+    checksum/secrets: {{ sha256sum . | trunc 16 | quote }}
     {{- end }}
     {{- with $annotations }}
     {{- . | nindent 4 }}

@@ -1,8 +1,7 @@
-//! What cmdr applies itself, by server-side apply: namespaces, secrets, annotations, MetalLB's pool.
+//! What cmdr applies itself, by server-side apply: namespaces, pull secrets, annotations, MetalLB's pool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::{
     ByteString,
     api::{
@@ -12,18 +11,16 @@ use k8s_openapi::{
 };
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::ObjectMeta,
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError, Generation, Object, objects::api_resource};
+use super::{Cluster, ClusterError, Generation, Object, objects::api_resource, secrets::checksum};
 use crate::domain::labels;
 
 /// The Secret by which pods of a namespace may pull from registries with a password.
 const PULL_SECRET: &str = "cmdr-pull";
-/// Bytes of randomness in a generated password: 192 bits, 32 characters.
-const PASSWORD_BYTES: usize = 24;
 
 impl Cluster {
     /// Makes the namespace, or leaves it as it is but for cmdr's labels.
@@ -44,19 +41,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// Every namespace with the names of the Secrets that cmdr made in it.
+    /// Every namespace with the Secrets that cmdr made in it: their names, and what each was made from where that can
+    /// change.
     ///
     /// # Errors
     /// When the API does not answer.
-    pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ClusterError> {
+    pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, Option<String>>>, ClusterError> {
         let own = ListParams::default().labels(labels::PURPOSE);
         let secrets = self.list_metadata::<Secret>(&own, "secrets");
         let (namespaces, secrets) = futures::try_join!(self.namespace_names(), secrets)?;
-        let mut result: BTreeMap<String, BTreeSet<String>> =
-            namespaces.into_iter().map(|name| (name, BTreeSet::new())).collect();
+        let mut result: BTreeMap<String, BTreeMap<String, Option<String>>> =
+            namespaces.into_iter().map(|name| (name, BTreeMap::new())).collect();
         for secret in secrets {
+            let made_from = checksum(&secret.metadata);
             let namespace = secret.metadata.namespace.unwrap_or_default();
-            result.entry(namespace).or_default().extend(secret.metadata.name);
+            result.entry(namespace).or_default().extend(secret.metadata.name.map(|name| (name, made_from)));
         }
         Ok(result)
     }
@@ -71,33 +70,6 @@ impl Cluster {
         let found = futures::future::try_join_all(reach.iter().map(|name| namespaces.get_metadata_opt(name))).await;
         let found = found.map_err(ClusterError::asking("read namespaces"))?;
         Ok(found.into_iter().flatten().filter_map(|item| item.metadata.name).collect())
-    }
-
-    /// Makes a Secret with a random password under each of `keys`, unless one of that name is there: a password is
-    /// made once for an environment and stays.
-    ///
-    /// # Errors
-    /// When the API refuses, or the system gives no randomness.
-    pub async fn generate_secret(&self, namespace: &str, name: &str, keys: &[String]) -> Result<(), ClusterError> {
-        let mut data = BTreeMap::new();
-        for key in keys {
-            data.insert(key.clone(), ByteString(random_password()?.into_bytes()));
-        }
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                labels: Some(purpose("generated-secret")),
-                ..ObjectMeta::default()
-            },
-            data: Some(data),
-            ..Secret::default()
-        };
-        let secrets: Api<Secret> = self.namespaced(namespace);
-        let made = secrets.create(&PostParams::default(), &secret).await;
-        match made.map_err(ClusterError::asking(format!("make secret {name}"))) {
-            Err(error) if !error.is_status(409) => Err(error),
-            _ => Ok(()),
-        }
     }
 
     /// Gives the namespace's pods the credentials of `docker_config_json`: a pull secret on its default account.
@@ -251,7 +223,7 @@ fn named() -> PatchParams {
     PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-fn apply() -> PatchParams {
+pub(super) fn apply() -> PatchParams {
     PatchParams::apply(labels::FIELD_MANAGER).force()
 }
 
@@ -260,12 +232,4 @@ pub(super) fn purpose(purpose: &str) -> BTreeMap<String, String> {
         (labels::PURPOSE.to_owned(), purpose.to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), "cmdr".to_owned()),
     ])
-}
-
-/// Letters, digits, '-' and '_': safe in URLs and in shells.
-fn random_password() -> Result<String, ClusterError> {
-    let mut bytes = [0u8; PASSWORD_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| ClusterError::BadManifest(format!("the system gives no randomness: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

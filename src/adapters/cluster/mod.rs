@@ -11,11 +11,13 @@ mod objects;
 mod pods;
 mod releases;
 pub mod rollout;
+mod secrets;
 mod view;
 
 pub use inspect::Workloads;
 pub use objects::{Generation, Object, images_of_manifest, parse_manifest};
 pub use releases::StoredRelease;
+pub use secrets::ExternalState;
 pub use view::{ClusterView, Snapshot};
 
 use std::{path::Path, time::Duration};
@@ -62,6 +64,8 @@ pub enum ClusterError {
     BadLedger(String, String),
     #[error("{0}")]
     BadManifest(String),
+    #[error("there is a {kind} '{name}' that cmdr did not make")]
+    Foreign { kind: String, name: String },
 }
 
 impl ClusterError {
@@ -88,7 +92,14 @@ impl ClusterError {
 
     /// What happened and what to do about it.
     pub fn diagnosis(&self) -> Diagnosis {
-        let Self::Request { what, source } = self else { return Diagnosis::new(self.to_string()) };
+        let (what, source) = match self {
+            Self::Request { what, source } => (what, source),
+            Self::Foreign { name, .. } => {
+                let remedy = format!("use it as it is with {{existing: {name}}}, or delete it");
+                return Diagnosis::new(self.to_string()).remedy(remedy);
+            }
+            _ => return Diagnosis::new(self.to_string()),
+        };
         match &**source {
             kube::Error::Api(status) => {
                 let diagnosis = Diagnosis::new(format!("cannot {what}: {}", status.message));

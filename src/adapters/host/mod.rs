@@ -67,16 +67,27 @@ pub struct Programs<'a> {
     pub docker: &'a OsStr,
     pub kind: &'a OsStr,
     pub helm: &'a OsStr,
+    /// Where something is to be decrypted.
+    pub sops: Option<&'a OsStr>,
 }
 
 /// The versions of the tools that cmdr starts, asked side by side.
 pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<ToolFact> {
-    let (docker, kind, helm) = tokio::join!(
+    let sops = async {
+        match programs.sops {
+            // Otherwise it would ask the internet for its latest version.
+            Some(sops) => Some(version(sops, &["--disable-version-check", "--version"], cancel).await),
+            None => None,
+        }
+    };
+    let (docker, kind, helm, sops) = tokio::join!(
         version(programs.docker, &["--version"], cancel),
         version(programs.kind, &["version", "--quiet"], cancel),
         version(programs.helm, &["version", "--template", "{{.Version}}"], cancel),
+        sops,
     );
-    [("docker", docker), ("kind", kind), ("helm", helm)].map(|(name, version)| ToolFact { name, version }).into()
+    let tools = [("docker", Some(docker)), ("kind", Some(kind)), ("helm", Some(helm)), ("sops", sops)];
+    tools.into_iter().filter_map(|(name, version)| Some(ToolFact { name, version: version? })).collect()
 }
 
 async fn version(program: &OsStr, args: &[&str], cancel: &CancellationToken) -> ToolVersion {

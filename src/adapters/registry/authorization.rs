@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
-use crate::adapters::credentials::{RegistryCredential, Secret};
+use crate::{adapters::credentials::RegistryCredential, domain::secret::Secret};
 
 /// The name under which cmdr asks for tokens; some services want one.
 const CLIENT: &str = "cmdr";

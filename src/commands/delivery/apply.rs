@@ -16,6 +16,7 @@ use crate::{
     adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
     cli::ChangeOptions,
     commands::{
+        secrets::decrypt,
         session::{Ran, Session},
         up::{Prepared, show_plan},
     },
@@ -29,6 +30,7 @@ use crate::{
         LedgerEntry, Plan, Step,
         gates::{Checkpoint, refusals},
     },
+    steps::Runner,
     ui,
 };
 
@@ -139,6 +141,8 @@ impl Delivery<'_> {
             ledger::close_left_open(session, &remote, &left_open).await?;
             return self.unchanged(&prepared, &remote, &plan).await;
         }
+        // Before the lease, too: what cannot be decrypted must touch nothing.
+        prepared.decrypted = decrypt(session, &plan).await?;
         let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
         confirm(session, &prepared, &plan)?;
         self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
@@ -217,7 +221,8 @@ impl Delivery<'_> {
     ) -> Result<Vec<String>, CommandError> {
         let Self { session, wish, terms, .. } = self;
         remote.access.confirm(session).await?;
-        let runner = Arc::new(session.remote_runner(prepared.helm.clone(), &remote.access).await?);
+        let runner = session.remote_runner(prepared.helm.clone(), &remote.access).await?;
+        let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
         let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
         let namespace = &session.environment.namespace;
         let outcomes = ledger::outcomes(plan, &ran.summary);
@@ -256,7 +261,7 @@ impl Delivery<'_> {
         plan: &Plan,
         ran: Ran,
         returning: returns::Returning,
-        runner: &Arc<crate::steps::Runner>,
+        runner: &Arc<Runner>,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
         let Self { session, wish, .. } = self;

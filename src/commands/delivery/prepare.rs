@@ -18,12 +18,14 @@ use crate::{
     commands::{
         describe::{Selection, describe, images},
         observe::{Sight, look_at},
+        secrets::external_secrets_in,
         session::Session,
         up::Prepared,
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},
     plan::{ReleaseSpec, VerifySpec, up::Described},
+    steps::Decrypted,
 };
 
 /// Where URLs of an environment are reached.
@@ -47,7 +49,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let environment = &session.environment;
     let (sight, histories) = tokio::try_join!(
-        look_at(&access.cluster, session.workspace().as_str()),
+        look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&environment.namespace),
     )
     .map_err(failed)?;
@@ -61,7 +63,15 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     look_up_rendered(session, &helm, &registry, &selection, &mut described).await?;
     add_proofs(session, &registry, &mut described).await?;
     let remote = Remote { access, histories, new_images };
-    Ok(Prepared { helm, access: None, local: None, described, sight, remote: Some(remote) })
+    Ok(Prepared {
+        helm,
+        access: None,
+        local: None,
+        described,
+        sight,
+        remote: Some(remote),
+        decrypted: Decrypted::new(),
+    })
 }
 
 fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {

@@ -145,7 +145,7 @@ impl Found {
         let access = RemoteAccess::open(source).await?;
         let namespace = source.environment.namespace.clone();
         let (sight, histories, in_work) = tokio::try_join!(
-            look_at(&access.cluster, source.workspace().as_str()),
+            look_at(&access.cluster, source.workspace().as_str(), None),
             access.cluster.histories(&namespace),
             access.cluster.held_scopes(&namespace),
         )

@@ -65,12 +65,17 @@ fn tool(tool: &Tool) -> Finding {
     let (minimum, remedy) = match tool.name {
         "helm" => (Some(HELM_MINIMUM), "install Helm 4: https://helm.sh/docs/intro/install"),
         "kind" => (Some(KIND_MINIMUM), "install kind: https://kind.sigs.k8s.io/docs/user/quick-start"),
+        "sops" => (None, "install sops: https://getsops.io/docs/#download"),
         _ => (None, "install the Docker CLI, which kind starts: https://docs.docker.com/engine/install"),
     };
     let version = match &tool.version {
         ToolVersion::Found(version) => version,
         ToolVersion::Missing => {
             let what = format!("{} is not installed, or not on PATH", tool.name);
+            if tool.name == "sops" {
+                let why = "cmdr starts it when a secret of this workspace is new or has changed";
+                return Finding::bad(tool.name, Status::Warning, what, why, remedy);
+            }
             return Finding::bad(tool.name, Status::Failure, what, "cmdr starts it", remedy);
         }
         ToolVersion::Unreadable(text) => {

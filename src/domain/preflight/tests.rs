@@ -113,6 +113,8 @@ fn tools_have_minimums_and_one_version_is_broken() {
     assert!(problems(tool("helm", found("4.2.1"))).starts_with("helm failure: helm 4.2.1; it hangs"));
     assert!(problems(tool("kind", found("0.26.0"))).starts_with("kind failure"));
     assert!(problems(tool("kind", ToolVersion::Missing)).starts_with("kind failure: kind is not installed"));
+    assert!(problems(tool("sops", ToolVersion::Missing)).starts_with("sops warning: sops is not installed"));
+    assert_eq!(problems(tool("sops", found("3.9.0"))), "");
     assert!(problems(tool("docker", ToolVersion::Unreadable("?".to_owned()))).starts_with("docker warning"));
 }
 

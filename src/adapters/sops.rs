@@ -1,0 +1,169 @@
+//! sops, which decrypts files of secrets. Of what it says nothing is passed on: its messages may quote what it reads.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{ProcessError, Tool};
+use crate::domain::{
+    Diagnosis,
+    secret::{Secret, SecretData},
+};
+
+/// How long sops may take: some keys are asked for over the network, some at a keyring that must be unlocked.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// sops's exit code when none of the keys that it finds opens the file.
+const NO_KEY: i32 = 128;
+/// sops's exit code when the file was changed without it.
+const CHANGED_BY_HAND: i32 = 51;
+/// What sops says of a file that it did not write; the exit code is one of many errors.
+const NOT_ENCRYPTED: &str = "sops metadata not found";
+
+/// Why a file's secrets cannot be had. None of them holds what sops said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SopsError {
+    #[error("'sops' is not installed, or not on PATH")]
+    NotInstalled,
+    #[error("'sops' cannot be started: {0}")]
+    Start(String),
+    #[error("sops did not end within {} seconds", PATIENCE.as_secs())]
+    NoAnswer,
+    #[error("sops was interrupted")]
+    Interrupted,
+    #[error("sops has no key that opens it")]
+    NoKey,
+    #[error("it was changed without sops after it had been encrypted")]
+    ChangedByHand,
+    #[error("it is not encrypted")]
+    NotEncrypted,
+    #[error("sops cannot read it")]
+    Broken,
+    #[error("it holds no map of keys")]
+    NoMap,
+    #[error("its key '{0}' is no text, number or boolean")]
+    Nested(String),
+    #[error("its key '{0}' cannot be a key of a Secret: letters, digits, '-', '_' and '.' can")]
+    BadKey(String),
+}
+
+impl SopsError {
+    /// What happened to `file`, named as its reader knows it, and what to do.
+    pub fn diagnosis(&self, file: &Path) -> Diagnosis {
+        let file = file.display();
+        let by_hand = format!("'sops decrypt {file} > /dev/null' tells why");
+        let remedy = match self {
+            Self::NotInstalled => "install sops: https://getsops.io/docs/#download".to_owned(),
+            Self::NoKey => format!(
+                "name the file of the age key with SOPS_AGE_KEY_FILE, give the key itself in SOPS_AGE_KEY, or put it \
+                 into ~/.config/sops/age/keys.txt; {by_hand}"
+            ),
+            Self::NotEncrypted => format!("encrypt it: sops encrypt --in-place {file}"),
+            Self::ChangedByHand => format!("change it with sops alone: sops edit {file}"),
+            Self::Nested(_) | Self::NoMap => {
+                format!("write KEY: value, one below the other, with sops edit {file}")
+            }
+            Self::BadKey(_) => format!("rename it: sops edit {file}"),
+            Self::Broken | Self::Start(_) | Self::NoAnswer | Self::Interrupted => by_hand,
+        };
+        Diagnosis::new(format!("cannot decrypt {file}: {self}")).remedy(remedy)
+    }
+}
+
+/// What a file holds. sops looks for its keys by itself, in the variables and files that it documents.
+///
+/// # Errors
+/// When sops is missing or does not decrypt it, or it is no flat map.
+pub async fn decrypt(file: &Path, cancel: &CancellationToken) -> Result<SecretData, SopsError> {
+    let tool = Tool::new("sops").args(["decrypt", "--output-type", "json"]).arg(file);
+    let decrypted = tokio::time::timeout(PATIENCE, tool.run(cancel)).await.map_err(|_| SopsError::NoAnswer)?;
+    read(&decrypted.map_err(failure)?.stdout)
+}
+
+fn failure(error: ProcessError) -> SopsError {
+    match error {
+        ProcessError::NotFound { .. } => SopsError::NotInstalled,
+        ProcessError::Start { source, .. } => SopsError::Start(source.to_string()),
+        ProcessError::Interrupted { .. } => SopsError::Interrupted,
+        ProcessError::Failed { status, stderr, .. } => refusal(status.code(), &stderr),
+    }
+}
+
+/// What sops means by an exit code.
+fn refusal(code: Option<i32>, stderr: &str) -> SopsError {
+    match code {
+        Some(NO_KEY) => SopsError::NoKey,
+        Some(CHANGED_BY_HAND) => SopsError::ChangedByHand,
+        _ if stderr.contains(NOT_ENCRYPTED) => SopsError::NotEncrypted,
+        _ => SopsError::Broken,
+    }
+}
+
+/// Reads what sops printed: a flat map.
+fn read(json: &str) -> Result<SecretData, SopsError> {
+    let Ok(Value::Object(map)) = serde_json::from_str(json) else { return Err(SopsError::NoMap) };
+    let entries = map.into_iter().map(|(key, value)| {
+        if !is_key(&key) {
+            return Err(SopsError::BadKey(key));
+        }
+        match plain(&value) {
+            Some(text) => Ok((key, Secret::new(text))),
+            None => Err(SopsError::Nested(key)),
+        }
+    });
+    entries.collect()
+}
+
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// As Kubernetes wants the keys of a Secret.
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_map_is_read_as_text() {
+        let data = read(r#"{"PASSWORD": "x", "PORT": 5432, "RATE": 0.5, "TLS": true}"#).unwrap();
+        let exposed: Vec<(&str, &str)> = data.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
+        assert_eq!(exposed, [("PASSWORD", "x"), ("PORT", "5432"), ("RATE", "0.5"), ("TLS", "true")]);
+    }
+
+    #[test]
+    fn what_is_not_flat_is_refused_by_its_key() {
+        for value in ["{}", "[1]", "null"] {
+            let refused = read(&format!(r#"{{"db": {value}}}"#)).unwrap_err();
+            assert_eq!(refused, SopsError::Nested("db".to_owned()));
+        }
+        assert_eq!(read(r#"{"a key": 1}"#), Err(SopsError::BadKey("a key".to_owned())));
+        assert_eq!(read("[]"), Err(SopsError::NoMap));
+    }
+
+    /// Exit codes and words of sops 3.13.
+    #[test]
+    fn refusals_are_told_apart_and_quote_nothing() {
+        let mac = "MAC mismatch. File has D00A46051A6F, computed 32FF6EDCD8A6";
+        for (code, stderr, meant) in [
+            (128, "Failed to get the data key required to decrypt the SOPS file.", SopsError::NoKey),
+            (51, mac, SopsError::ChangedByHand),
+            (1, "sops metadata not found", SopsError::NotEncrypted),
+            (25, "Error decrypting tree: canary", SopsError::Broken),
+            (1, "yaml: line 1: did not find expected ',' or ']' canary", SopsError::Broken),
+        ] {
+            let refused = refusal(Some(code), stderr);
+            assert_eq!(refused, meant);
+            let told = format!("{:?}", refused.diagnosis(Path::new("secrets/api.yaml")));
+            assert!(!told.contains("canary") && !told.contains("D00A") && told.contains("secrets/api.yaml"), "{told}");
+        }
+    }
+}

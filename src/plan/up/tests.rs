@@ -1,0 +1,171 @@
+//! The rules of a plan, without a cluster.
+
+use super::*;
+use crate::plan::{
+    change::tests::{found, spec},
+    secrets::tests::external_secret,
+};
+
+fn project(name: &str, needs: &[&str]) -> DescribedProject {
+    let url = format!("http://{name}.localhost/");
+    let check = CheckSpec { project: Name::new(name).unwrap(), url: url.clone(), shown_url: url, status: 200 };
+    DescribedProject {
+        name: Name::new(name).unwrap(),
+        needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),
+        release: spec(name),
+        external_secrets: Vec::new(),
+        checks: vec![check],
+        proofs: Vec::new(),
+    }
+}
+
+fn described(projects: Vec<DescribedProject>) -> Described {
+    let namespace =
+        NamespaceSpec { name: "tunes".to_owned(), registries: Vec::new(), secrets: Vec::new(), privileged: false };
+    Described {
+        workspace: "tunes".to_owned(),
+        namespaces: vec![namespace],
+        platform: vec![ReleaseSpec { namespace: INGRESS.to_owned(), ..spec(INGRESS) }],
+        projects,
+        address_pool: true,
+        local_node: true,
+    }
+}
+
+fn running(releases: &[&str]) -> Observed {
+    let mut observed = Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
+    observed.namespaces.insert("tunes".to_owned(), OwnSecrets::new());
+    observed.releases.insert((INGRESS.to_owned(), INGRESS.to_owned()), found());
+    for name in releases {
+        observed.releases.insert(("tunes".to_owned(), (*name).to_owned()), found());
+    }
+    observed
+}
+
+fn told(plan: &Plan) -> Vec<String> {
+    let line = |planned: &super::super::Planned| {
+        let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.steps[need].subject.as_str()).collect();
+        format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
+    };
+    plan.steps.iter().map(line).collect()
+}
+
+#[test]
+fn from_nothing_everything_is_made_in_order() {
+    let plan = up(&described(vec![project("shop", &["redis"]), project("redis", &[])]), &Observed::default()).unwrap();
+    assert_eq!(
+        told(&plan),
+        [
+            "create cluster <- ",
+            "connect cluster <- cluster",
+            "prepare namespace tunes <- cluster",
+            "install traefik <- cluster",
+            "apply address pool <- cluster",
+            "install redis <- namespace tunes",
+            "check redis <- cluster, traefik, redis",
+            "install shop <- namespace tunes, redis",
+            "check shop <- cluster, traefik, shop",
+        ]
+    );
+}
+
+#[test]
+fn an_external_secret_waits_for_the_platform_and_its_project_for_it() {
+    let mut projects = vec![project("shop", &[]), project("redis", &[])];
+    projects[0].external_secrets = vec![external_secret("shop-api")];
+    for project in &mut projects {
+        project.checks.clear();
+    }
+    let plan = up(&described(projects), &Observed::default()).unwrap();
+    assert_eq!(
+        told(&plan)[5..],
+        [
+            "apply secret shop-api <- cluster, namespace tunes, traefik",
+            "install shop <- namespace tunes, secret shop-api",
+            "install redis <- namespace tunes",
+        ]
+    );
+}
+
+#[test]
+fn nothing_changed_means_nothing_but_checks() {
+    let plan = up(&described(vec![project("shop", &[])]), &running(&["shop"])).unwrap();
+    assert_eq!(told(&plan), ["connect cluster <- ", "check shop <- cluster"]);
+    assert_eq!(plan.changes().count(), 0);
+    assert_eq!(plan.unchanged, ["shop"]);
+}
+
+#[test]
+fn one_change_touches_one_project() {
+    let mut wanted = vec![project("shop", &["redis"]), project("redis", &[])];
+    wanted[0].release.record = "r2".to_owned();
+    let plan = up(&described(wanted), &running(&["shop", "redis"])).unwrap();
+    let changes: Vec<&str> = plan.changes().map(|planned| planned.subject.as_str()).collect();
+    assert_eq!(changes, ["shop"]);
+}
+
+#[test]
+fn a_sleeping_cluster_is_woken_before_anything_is_known() {
+    let observed = Observed { cluster: ObservedCluster::Asleep, ..Observed::default() };
+    let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
+    assert!(plan.preliminary);
+    assert_eq!(told(&plan), ["start cluster <- ", "connect cluster <- cluster"]);
+}
+
+#[test]
+fn images_of_pods_that_come_later_are_pulled_ahead_once() {
+    let mut projects = vec![project("shop", &["redis"]), project("cart", &["redis"]), project("redis", &[])];
+    for project in &mut projects {
+        project.release.image = ImageReference::parse(&format!("{}:1", project.needs.len())).ok();
+    }
+    let plan = up(&described(projects.clone()), &Observed::default()).unwrap();
+    let pulled = |plan: &Plan| {
+        plan.steps.iter().find_map(|planned| match &planned.step {
+            Step::PullImages(images) => Some(images.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            _ => None,
+        })
+    };
+    assert_eq!(pulled(&plan), Some(vec!["1:1".to_owned()]));
+    assert_eq!(pulled(&up(&described(projects), &running(&["shop", "cart", "redis"])).unwrap()), None);
+}
+
+#[test]
+fn proofs_stand_around_a_change_and_nowhere_else() {
+    let mut shop = project("shop", &[]);
+    for (name, when) in [("early", VerifyWhen::Before), ("late", VerifyWhen::After)] {
+        shop.proofs.push(VerifySpec {
+            project: shop.name.clone(),
+            name: Name::new(name).unwrap(),
+            namespace: "tunes".to_owned(),
+            image: "shop:1".to_owned(),
+            command: Vec::new(),
+            when,
+            timeout_seconds: 60,
+        });
+    }
+    let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
+    assert_eq!(told(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
+    shop.release.record = "r2".to_owned();
+    let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
+    let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
+    assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
+    assert!(plan.steps[2].needs.contains(&1) && plan.steps[3].needs.contains(&2));
+}
+
+#[test]
+fn those_that_many_wait_for_come_first() {
+    let projects =
+        [project("a", &["z"]), project("b", &[]), project("z", &["y"]), project("y", &[]), project("c", &["y"])];
+    let order: Vec<&str> = in_order_of_need(&projects).iter().map(|project| project.name.as_str()).collect();
+    assert_eq!(order, ["y", "z", "a", "b", "c"]);
+}
+
+#[test]
+fn everything_foreign_is_refused_at_once() {
+    let mut observed = running(&[]);
+    for name in ["shop", "redis"] {
+        observed.holders.insert(("tunes".to_owned(), name.to_owned()), "Flux".to_owned());
+    }
+    let refused = up(&described(vec![project("shop", &[]), project("redis", &[])]), &observed).unwrap_err();
+    assert_eq!(refused.len(), 2);
+}

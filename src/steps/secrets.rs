@@ -1,0 +1,111 @@
+//! Secrets: made, written from files that sops decrypted, fetched by External Secrets.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Runner, pause};
+use crate::{
+    adapters::cluster::{Cluster, ClusterError, ExternalState},
+    domain::{Diagnosis, secret::SecretData},
+    engine::{Reporter, StepFailure},
+    plan::{ExternalSecretSpec, SecretContent, SecretSpec},
+};
+
+/// What sops decrypted, by the file's path below the workspace's root. It is handed to the runner beside the plan:
+/// plans are shown.
+pub type Decrypted = BTreeMap<PathBuf, SecretData>;
+
+/// How often External Secrets is looked at: its API server tells nobody of a change that is not watched.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long External Secrets' webhook may be out of reach, after the pod behind it is ready.
+const WEBHOOK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long External Secrets may refuse: what it says at first may be about what was asked before, or pass by itself.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long External Secrets may say nothing.
+const SILENCE_PATIENCE: Duration = Duration::from_mins(1);
+
+impl Runner {
+    pub(super) async fn write_secret(&self, namespace: &str, secret: &SecretSpec) -> Result<(), StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        match &secret.content {
+            SecretContent::Random { key } => cluster.generate_secret(namespace, &secret.name, key).await?,
+            SecretContent::Sops(file) => {
+                let missing = || Diagnosis::new(format!("{} has not been decrypted", file.path.display()));
+                let data = self.decrypted.get(&file.path).ok_or_else(missing)?;
+                cluster.apply_secret(namespace, &secret.name, &file.checksum, data).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn external_secret(
+        &self,
+        spec: &ExternalSecretSpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        ask_for(cluster, spec, cancel).await?;
+        reporter.progress(format!("waiting for External Secrets to read '{}'", spec.content.store));
+        await_ready(cluster, spec, cancel).await?;
+        Ok(Some(format!("from {} '{}'", spec.content.store_kind, spec.content.store)))
+    }
+}
+
+async fn ask_for(cluster: &Cluster, spec: &ExternalSecretSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
+    let deadline = Instant::now() + WEBHOOK_PATIENCE;
+    loop {
+        let asked = cluster.apply_external_secret(&spec.namespace, &spec.name, &spec.checksum, &spec.content).await;
+        match asked {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_status(404) => return Err(unknown_kind(&error).into()),
+            Err(error) if error.is_status(500) && Instant::now() < deadline => pause(LOOK, cancel).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn unknown_kind(error: &ClusterError) -> Diagnosis {
+    Diagnosis::new("the cluster does not know the kind ExternalSecret (external-secrets.io/v1)")
+        .detail(error.diagnosis().cause)
+        .remedy(
+            "install External Secrets 0.16 or later, in the cluster or under 'platform' in projects.yaml: \
+             https://external-secrets.io",
+        )
+}
+
+async fn await_ready(
+    cluster: &Cluster,
+    spec: &ExternalSecretSpec,
+    cancel: &CancellationToken,
+) -> Result<(), StepFailure> {
+    let start = Instant::now();
+    let mut refused_since = None;
+    loop {
+        match cluster.external_state(&spec.namespace, &spec.name).await? {
+            ExternalState::Ready => return Ok(()),
+            ExternalState::Refused(said) => {
+                if refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSAL_PATIENCE {
+                    return Err(refused(spec, &said).into());
+                }
+            }
+            ExternalState::Waiting if start.elapsed() > SILENCE_PATIENCE => return Err(silent(spec).into()),
+            ExternalState::Waiting => refused_since = None,
+        }
+        pause(LOOK, cancel).await?;
+    }
+}
+
+fn refused(spec: &ExternalSecretSpec, said: &str) -> Diagnosis {
+    let store = format!("{} '{}'", spec.content.store_kind, spec.content.store);
+    Diagnosis::new(format!("External Secrets cannot make secret {}: {said}", spec.name))
+        .remedy(format!("see whether the {store} is ready and holds the keys that are asked for"))
+}
+
+fn silent(spec: &ExternalSecretSpec) -> Diagnosis {
+    let seconds = SILENCE_PATIENCE.as_secs();
+    Diagnosis::new(format!("External Secrets has said nothing of secret {} for {seconds} seconds", spec.name))
+        .remedy("see whether its controller runs and watches this namespace")
+}
