@@ -9,6 +9,8 @@ mod common;
 mod stages;
 #[path = "platform/stages_of_others.rs"]
 mod stages_of_others;
+#[path = "platform/stages_of_secrets.rs"]
+mod stages_of_secrets;
 #[path = "platform/walk.rs"]
 mod walk;
 #[path = "platform/watchers.rs"]
@@ -137,7 +139,12 @@ fn from_nothing_to_nothing() {
     stage("a rolling update loses no request", Walk::a_rolling_update_loses_no_request);
     stage("what others manage is refused, and adopted", Walk::foreign_releases_are_refused);
     stage("an orphan is named and removed, its volume stays", Walk::orphans_are_pruned);
-    stage("generated secrets stay, and stay secret", Walk::secrets_stay_secret);
+    stage("secrets from SOPS reach pods", Walk::secrets_from_sops_reach_pods);
+    stage("generated secrets stay secret", Walk::secrets_stay_secret);
+    stage("a changed secret from SOPS restarts its pods", Walk::changed_secrets_restart_their_pods);
+    stage("what sops refuses is told before anything is touched", Walk::what_sops_refuses_is_told);
+    stage("secrets of External Secrets are awaited", Walk::external_secrets_are_awaited);
+    stage("no canary is anywhere but in its Secret", Walk::canaries_are_nowhere);
     stage("a second cluster lives beside the first", Walk::two_clusters);
     stage("stop and start keep what is stored", Walk::sleep_and_wake);
     stage("down leaves nothing", Walk::down_leaves_nothing);

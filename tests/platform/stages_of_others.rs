@@ -6,7 +6,7 @@ use super::{
     GUEST, MEMORY, NEIGHBOUR,
     common::{TestWorkspace, rig, tell, until},
     walk::{Walk, answer},
-    watchers::{Restore, Watch, credential_helper, payload, pool},
+    watchers::{Restore, credential_helper, payload, pool},
 };
 
 impl Walk {
@@ -77,13 +77,6 @@ impl Walk {
 
     pub fn secrets_stay_secret(&self) {
         let password = self.password();
-        let watch = Watch::start(&password);
-        self.workspace.replace("greeting: second", "greeting: third");
-        self.up();
-        let (seen, leaks) = watch.end();
-        assert!(seen > 0, "no helm process was seen");
-        assert!(leaks.is_empty(), "in the arguments of {leaks:?}");
-        assert_eq!(self.password(), password, "it is made once");
         self.workspace.run(&["render", "postgres"]).expect(0);
         self.workspace.run(&["plan", "--output", "json"]).expect(0);
         self.workspace.run(&["up", "--output", "json", "--verbose"]).expect(0);

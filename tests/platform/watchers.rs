@@ -139,6 +139,17 @@ impl Watch {
     }
 }
 
+/// Every file below a folder.
+pub fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
+    let (mut open, mut found) = (vec![std::path::PathBuf::from(folder)], Vec::new());
+    while let Some(folder) = open.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
 /// The arguments of every process that can be seen, divided by NUL.
 pub fn arguments_of_all() -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
