@@ -78,6 +78,8 @@ pub enum Event {
         failed: usize,
         /// How many steps were not started, since something that they need failed.
         not_started: usize,
+        /// How many steps an interrupt ended, or kept from starting.
+        interrupted: usize,
         /// The URLs that answered as they should.
         urls: Vec<String>,
     },

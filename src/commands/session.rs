@@ -255,6 +255,7 @@ impl Session {
             done: summary.done.len(),
             failed: summary.failed.len(),
             not_started: summary.not_started.len(),
+            interrupted: summary.interrupted.len(),
             urls: urls.clone(),
         });
         screen.close().await;

@@ -61,8 +61,8 @@ impl Lines {
             Event::StepFinished { subject, action, outcome, seconds, message, diagnosis, .. } => {
                 self.finished(subject, action, *outcome, *seconds, message.as_deref(), diagnosis.as_ref())
             }
-            Event::RunFinished { seconds, done, failed, not_started, .. } => {
-                vec![self.summary(*seconds, *done, *failed, *not_started)]
+            Event::RunFinished { seconds, done, failed, not_started, interrupted, .. } => {
+                vec![self.summary(*seconds, *done, [*failed, *not_started, *interrupted])]
             }
             _ => Vec::new(),
         }
@@ -103,13 +103,25 @@ impl Lines {
         lines
     }
 
-    fn summary(&self, seconds: f64, done: usize, failed: usize, not_started: usize) -> String {
+    /// `others`: how many steps failed, were not started, were interrupted.
+    fn summary(&self, seconds: f64, done: usize, others: [usize; 3]) -> String {
         let time = duration(seconds);
-        if failed == 0 && not_started == 0 {
-            return self.style.good(format!("done: {} in {time}", counted(done)));
+        let [failed, not_started, interrupted] = others;
+        match others {
+            [0, 0, 0] => self.style.good(format!("done: {} in {time}", counted(done))),
+            [0, 0, _] => {
+                let of = counted(done + interrupted);
+                self.style.warning(format!("interrupted: {done} of {of} done in {time}"))
+            }
+            _ => {
+                let rest: String = [(not_started, "not started"), (interrupted, "interrupted")]
+                    .into_iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, what)| format!(", {count} {what}"))
+                    .collect();
+                self.style.bad(format!("{failed} failed{rest}, {done} done in {time}"))
+            }
         }
-        let rest = if not_started == 0 { String::new() } else { format!(", {not_started} not started") };
-        self.style.bad(format!("{failed} failed{rest}, {done} done in {time}"))
     }
 }
 
@@ -152,10 +164,12 @@ mod tests {
 
     #[test]
     fn the_end_counts() {
-        let end = |failed, not_started| {
-            lines(&Event::RunFinished { seconds: 61.0, done: 5, failed, not_started, urls: Vec::new() })
+        let end = |failed, not_started, interrupted| {
+            lines(&Event::RunFinished { seconds: 61.0, done: 5, failed, not_started, interrupted, urls: Vec::new() })
         };
-        assert_eq!(end(0, 0), "done: 5 steps in 1m01s");
-        assert_eq!(end(1, 2), "1 failed, 2 not started, 5 done in 1m01s");
+        assert_eq!(end(0, 0, 0), "done: 5 steps in 1m01s");
+        assert_eq!(end(1, 2, 0), "1 failed, 2 not started, 5 done in 1m01s");
+        assert_eq!(end(0, 0, 3), "interrupted: 5 of 8 steps done in 1m01s");
+        assert_eq!(end(1, 2, 3), "1 failed, 2 not started, 3 interrupted, 5 done in 1m01s");
     }
 }
