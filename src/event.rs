@@ -1,5 +1,7 @@
 //! What happens during a run: the only words that engine and ui share. `--output json` prints one a line.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,6 +21,8 @@ pub enum Event {
         environment: String,
         /// How many steps the plan has.
         steps: usize,
+        /// How many of them are about each subject.
+        subjects: BTreeMap<String, usize>,
         /// Projects that need no change.
         unchanged: Vec<String>,
     },

@@ -12,7 +12,7 @@
 //! | [`event`] | the only words that engine and ui share | `domain` |
 //! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
-//! | [`ui`] | live, plain and JSON renderers of events; diagnostics | `event`, `domain` |
+//! | [`ui`] | live, plain, GitLab and JSON renderers of events; diagnostics | `event`, `domain` |
 //! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli` |
 //! | [`cli`] | what can be written on the command line | - |
 //! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
@@ -40,6 +40,9 @@ use tokio_util::sync::CancellationToken;
 pub fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     let color = settings::error_color(cli.global.color);
+    if let Some(color) = settings::forced_color(cli.global.color) {
+        ui::force_color(color);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

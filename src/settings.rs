@@ -27,7 +27,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_CERT_PATH", "the folder of certificates for an engine reached by TCP"),
     ("DOCKER_TLS_VERIFY", "speak TLS to an engine reached by TCP"),
     ("KUBECONFIG", "where contexts of environments other than local are looked up"),
-    ("GITLAB_CI", "this is a job of GitLab's: `only: ci` lets it write"),
+    ("GITLAB_CI", "this is a job of GitLab's: its log has sections and colours, and `only: ci` lets it write"),
     ("CI_JOB_URL", "the job, which holds leases and is written into deployments"),
     ("CI_PIPELINE_URL", "the pipeline, written into deployments"),
     ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
@@ -203,10 +203,17 @@ fn variable(name: &str) -> Option<OsString> {
 
 /// Whether messages are painted.
 pub fn error_color(color: Color) -> bool {
+    forced_color(color).unwrap_or_else(|| std::io::stderr().is_terminal() && variable("NO_COLOR").is_none())
+}
+
+/// Colours on or off whatever reads the messages; `None` where that depends on the reader. GitLab's log is no terminal
+/// and shows colours.
+pub fn forced_color(color: Color) -> Option<bool> {
     match color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => std::io::stderr().is_terminal() && variable("NO_COLOR").is_none(),
+        Color::Always => Some(true),
+        Color::Never => Some(false),
+        Color::Auto if variable("GITLAB_CI").is_some() => Some(variable("NO_COLOR").is_none()),
+        Color::Auto => None,
     }
 }
 

@@ -35,6 +35,10 @@ impl Place {
     }
 
     fn run(&self, words: &[&str]) -> Output {
+        self.run_with(words, &[])
+    }
+
+    fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_cmdr"))
             .args(words)
             .env_clear()
@@ -42,6 +46,7 @@ impl Place {
             .env("PATH", self.path())
             .env("COLUMNS", "100")
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .envs(variables.iter().copied())
             .current_dir(self.path())
             .output()
             .unwrap()
@@ -94,6 +99,20 @@ fn mistakes_on_the_command_line() {
     assert_told("set-without-value", &place.told(&["up", "catalog", "--set", "replicas"]));
     assert_told("render-without-project", &place.told(&["render"]));
     assert_told("folder-missing", &place.told(&["-C", "nowhere", "up"]));
+}
+
+#[test]
+fn colours_in_gitlab_and_where_they_are_asked_for() {
+    let place = Place::new();
+    let is_painted = |words: &[&str], variables: &[(&str, &str)]| {
+        let output = place.run_with(&[&["-C", "nowhere", "up"], words].concat(), variables);
+        String::from_utf8_lossy(&output.stderr).contains("\u{1b}[1;31merror:")
+    };
+    assert!(is_painted(&[], &[("GITLAB_CI", "true")]));
+    assert!(!is_painted(&[], &[("GITLAB_CI", "true"), ("NO_COLOR", "1")]));
+    assert!(!is_painted(&["--color", "never"], &[("GITLAB_CI", "true")]));
+    assert!(is_painted(&["--color", "always"], &[]));
+    assert!(!is_painted(&[], &[]));
 }
 
 #[test]

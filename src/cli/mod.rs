@@ -50,7 +50,7 @@ pub struct GlobalOptions {
     /// Tell more: every step and what it waits for
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    /// Colours: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: Color,
 }

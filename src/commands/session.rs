@@ -1,7 +1,7 @@
 //! What every verb stands on: the workspace, its environment, the tools, the cluster.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -238,6 +238,10 @@ impl Session {
             workspace: self.workspace().to_string(),
             environment: self.environment.name.to_string(),
             steps: plan.steps.len(),
+            subjects: plan.steps.iter().fold(BTreeMap::new(), |mut subjects, planned| {
+                *subjects.entry(planned.subject.clone()).or_default() += 1;
+                subjects
+            }),
             unchanged: plan.unchanged.clone(),
         });
         let summary = engine::run(plan, runner, &screen.events, cancel).await;
@@ -271,6 +275,7 @@ impl Session {
         let settings = &self.settings;
         let mode = match settings.output {
             crate::cli::Output::Json => Mode::Json,
+            crate::cli::Output::Text if settings.variables.gitlab => Mode::Gitlab,
             crate::cli::Output::Text if settings.is_live => Mode::Live,
             crate::cli::Output::Text => Mode::Plain,
         };

@@ -1,6 +1,7 @@
 //! What a person or a program sees of a run: renderers consume events and never call back.
 
 pub mod difference;
+mod gitlab;
 mod json;
 mod live;
 mod plain;
@@ -24,6 +25,8 @@ pub enum Mode {
     Live,
     /// Lines, in a pipe or a log.
     Plain,
+    /// Collapsible sections, in the log of a GitLab job.
+    Gitlab,
     /// One JSON object a line, on standard output.
     Json,
 }
@@ -55,6 +58,7 @@ impl Screen {
         let mut renderer: Box<dyn Renderer> = match look.mode {
             Mode::Live => Box::new(live::Live::new(look)),
             Mode::Plain => Box::new(plain::Plain::new(look)),
+            Mode::Gitlab => Box::new(gitlab::Gitlab::new(look, Box::new(std::io::stderr()), gitlab::now)),
             Mode::Json => Box::new(json::Json),
         };
         let task = tokio::spawn(async move {
@@ -70,6 +74,12 @@ impl Screen {
         drop(self.events);
         let _ = self.task.await;
     }
+}
+
+/// Paints, or not, whatever the streams lead to.
+pub fn force_color(color: bool) {
+    let choice = if color { anstream::ColorChoice::Always } else { anstream::ColorChoice::Never };
+    choice.write_global();
 }
 
 /// Writes data to standard output. A reader that has gone away wants no more.

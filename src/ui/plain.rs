@@ -46,7 +46,7 @@ impl Lines {
 
     pub(super) fn of(&self, event: &Event) -> Vec<String> {
         match event {
-            Event::RunStarted { verb, workspace, environment, steps, unchanged } if !self.look.quiet => {
+            Event::RunStarted { verb, workspace, environment, steps, unchanged, .. } if !self.look.quiet => {
                 let same =
                     if unchanged.is_empty() { String::new() } else { format!(", {} unchanged", unchanged.len()) };
                 let head = self.style.bold(format!("{verb} {workspace} in {environment}"));

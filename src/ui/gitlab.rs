@@ -1,0 +1,223 @@
+//! Events as the log of a GitLab job: a section for each subject, collapsed where all went well.
+//!
+//! GitLab decides at a section's start whether it is collapsed. So what is told of a subject is kept until it has
+//! ended, and written in one piece, which keeps subjects that are at work side by side apart as well.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anstream::adapter::strip_str;
+
+use super::{Look, Renderer, plain::Lines, style::Style, style::duration, tell_rest};
+use crate::{
+    domain::Diagnosis,
+    event::{Event, Outcome},
+};
+
+/// A log that says nothing for longer than this looks dead.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Subjects that a line of progress names; the others are counted.
+const NAMED: usize = 4;
+
+/// The time since the start of 1970.
+pub(super) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+pub(super) struct Gitlab {
+    look: Look,
+    style: Style,
+    lines: Lines,
+    out: Box<dyn Write + Send>,
+    clock: fn() -> Duration,
+    start: Duration,
+    /// When something was written last.
+    told: Duration,
+    steps: usize,
+    ended: usize,
+    /// How many steps of each subject have not ended.
+    left: BTreeMap<String, usize>,
+    running: BTreeMap<usize, (String, String)>,
+    subjects: BTreeMap<String, Subject>,
+}
+
+/// What is known of a subject and not written yet.
+#[derive(Debug, Default)]
+struct Subject {
+    /// The first of its steps that started, with its time: `None` while nothing of it was at work.
+    begun: Option<(usize, Duration)>,
+    seconds: f64,
+    journal: Vec<String>,
+    /// What was done, in words for the head.
+    done: Vec<String>,
+    interrupted: Option<String>,
+    failure: Option<Diagnosis>,
+    /// Lines for what never started.
+    left_out: Vec<String>,
+}
+
+impl Gitlab {
+    pub(super) fn new(look: Look, out: Box<dyn Write + Send>, clock: fn() -> Duration) -> Self {
+        let start = clock();
+        Self {
+            look,
+            style: Style::new(look.color),
+            lines: Lines::new(look),
+            out,
+            clock,
+            start,
+            told: start,
+            steps: 0,
+            ended: 0,
+            left: BTreeMap::new(),
+            running: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+        }
+    }
+
+    /// Writes at once, so that nothing else comes between.
+    fn write(&mut self, text: &str) {
+        if !text.is_empty() {
+            let _ = self.out.write_all(text.as_bytes());
+            self.told = (self.clock)();
+        }
+    }
+
+    /// Lines as they are written. A carriage return would end a section's mark, and what a container wrote must not.
+    fn text(&self, lines: &[String]) -> String {
+        let text: String = lines.iter().map(|line| format!("{}\n", line.replace('\r', ""))).collect();
+        if self.look.color { text } else { strip_str(&text).to_string() }
+    }
+
+    fn note(&mut self, subject: &str, text: &str) {
+        let time = duration((self.clock)().saturating_sub(self.start).as_secs_f64());
+        let line = format!("  {} {text}", self.style.dim(format!("{time:>6}")));
+        self.subjects.entry(subject.to_owned()).or_default().journal.push(line);
+    }
+
+    fn begin(&mut self, step: usize, subject: &str, action: &str) {
+        let now = (self.clock)();
+        self.running.insert(step, (subject.to_owned(), action.to_owned()));
+        self.subjects.entry(subject.to_owned()).or_default().begun.get_or_insert((step, now));
+        self.note(subject, &format!("{action} begins"));
+    }
+
+    fn end(&mut self, event: &Event) {
+        let Event::StepFinished { step, subject, action, outcome, seconds, message, diagnosis } = event else { return };
+        let has_begun = self.running.remove(step).is_some();
+        self.ended += 1;
+        let told = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));
+        match outcome {
+            Outcome::Done => self.note(subject, &told),
+            Outcome::Interrupted if has_begun => self.note(subject, &format!("{action}: interrupted")),
+            Outcome::Failed => self.note(subject, &format!("{action} failed")),
+            _ => {}
+        }
+        let left_out = self.lines.of(event);
+        let entry = self.subjects.entry(subject.clone()).or_default();
+        entry.seconds += seconds;
+        match outcome {
+            Outcome::Done => entry.done.push(told),
+            Outcome::Interrupted if has_begun => entry.interrupted = Some(format!("{action}: interrupted")),
+            Outcome::Failed => {
+                let unknown = || Diagnosis::new(format!("could not {action}"));
+                entry.failure = Some(diagnosis.clone().unwrap_or_else(unknown));
+            }
+            Outcome::NotStarted | Outcome::Interrupted => entry.left_out.extend(left_out),
+        }
+        let left = self.left.entry(subject.clone()).or_insert(1);
+        *left = left.saturating_sub(1);
+        // A failure is told at once: what else belongs to the subject may end much later, or never begin.
+        if *left == 0 || *outcome == Outcome::Failed {
+            self.close(subject);
+        }
+    }
+
+    /// Writes what is known of a subject.
+    fn close(&mut self, name: &str) {
+        let Some(subject) = self.subjects.remove(name) else { return };
+        let style = self.style;
+        let (head, is_collapsed, mut body) = if let Some(failure) = &subject.failure {
+            let mut body = Vec::new();
+            tell_rest(failure, style, &mut |line| body.push(line));
+            (format!("{} {}  {}", style.bad("✗"), style.bold(name), failure.cause), false, body)
+        } else if let Some(interrupted) = &subject.interrupted {
+            (format!("{} {name}  {interrupted}", style.warning("-")), true, Vec::new())
+        } else if subject.done.is_empty() || self.look.quiet {
+            self.write(&self.text(&subject.left_out));
+            return;
+        } else {
+            let time = style.dim(duration(subject.seconds));
+            (format!("{} {name}  {}  {time}", style.good("✓"), subject.done.join("; ")), true, Vec::new())
+        };
+        body.extend(subject.journal);
+        let section = self.section(name, subject.begun, is_collapsed, &self.text(&[head]), &self.text(&body));
+        self.write(&format!("{section}{}", self.text(&subject.left_out)));
+    }
+
+    /// Head and body, both of whole lines, between the marks of a section.
+    fn section(&self, name: &str, begun: Option<(usize, Duration)>, collapsed: bool, head: &str, body: &str) -> String {
+        let end = (self.clock)().as_secs();
+        let (step, start) = begun.map_or((0, end), |(step, start)| (step, start.as_secs()));
+        // Two runs of a job may be about the same subject, and no two sections may have one name.
+        let name = format!("{}.{step}.{start}", section_name(name));
+        let options = if collapsed { "[collapsed=true]" } else { "" };
+        format!(
+            "\x1b[0Ksection_start:{start}:{name}{options}\r\x1b[0K{head}{body}\x1b[0Ksection_end:{end}:{name}\r\x1b[0K\n"
+        )
+    }
+
+    /// A line now and then, so that nobody takes the run for dead.
+    fn break_silence(&mut self) {
+        let now = (self.clock)();
+        if self.look.quiet || self.running.is_empty() || now.saturating_sub(self.told) < SILENCE {
+            return;
+        }
+        let named: Vec<String> =
+            self.running.values().take(NAMED).map(|(subject, action)| format!("{subject} ({action})")).collect();
+        let more = self.running.len() - named.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let time = duration(now.saturating_sub(self.start).as_secs_f64());
+        let line =
+            format!("  {} of {} steps after {time}; at work: {}{more}", self.ended, self.steps, named.join(", "));
+        self.write(&self.text(&[self.style.dim(line)]));
+    }
+}
+
+impl Renderer for Gitlab {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { steps, subjects, .. } => {
+                (self.steps, self.left) = (*steps, subjects.clone());
+                self.write(&self.text(&self.lines.of(event)));
+            }
+            Event::StepStarted { step, subject, action } => self.begin(*step, subject, action),
+            Event::StepProgress { subject, message, .. } => self.note(subject, message),
+            Event::StepWarning { subject, diagnosis, .. } => {
+                self.note(subject, &diagnosis.cause);
+                self.write(&self.text(&self.lines.of(event)));
+            }
+            Event::StepFinished { .. } => self.end(event),
+            Event::RunFinished { .. } => {
+                let open: Vec<String> = self.subjects.keys().cloned().collect();
+                for name in open {
+                    self.close(&name);
+                }
+                self.write(&self.text(&self.lines.of(event)));
+            }
+        }
+        self.break_silence();
+    }
+}
+
+/// A section's name may hold letters, digits, `_`, `.` and `-`.
+fn section_name(subject: &str) -> String {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
+    subject.chars().map(|letter| if allowed(letter) { letter } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex},
+};
+
+use super::*;
+use crate::ui::Mode;
+
+thread_local! {
+    /// Seconds since the run's start.
+    static SECONDS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn clock() -> Duration {
+    Duration::from_secs(1_700_000_000 + SECONDS.get())
+}
+
+/// What a renderer wrote.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn look() -> Look {
+    Look { mode: Mode::Gitlab, color: false, quiet: false, verbose: false }
+}
+
+/// The log of these events, each with the second of its happening, with what cannot be seen made visible.
+fn told(look: Look, events: Vec<(u64, Event)>) -> String {
+    SECONDS.set(0);
+    let log = Log::default();
+    let mut renderer = Gitlab::new(look, Box::new(log.clone()), clock);
+    for (seconds, event) in events {
+        SECONDS.set(seconds);
+        renderer.event(&event);
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    text.replace('\x1b', "<esc>").replace('\r', "<return>")
+}
+
+fn assert_log(name: &str, log: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, log));
+}
+
+fn started(subjects: &[(&str, usize)]) -> Event {
+    Event::RunStarted {
+        verb: "deploy".to_owned(),
+        workspace: "tunes".to_owned(),
+        environment: "staging".to_owned(),
+        steps: subjects.iter().map(|(_, steps)| steps).sum(),
+        subjects: subjects.iter().map(|(subject, steps)| ((*subject).to_owned(), *steps)).collect(),
+        unchanged: vec!["redis".to_owned()],
+    }
+}
+
+fn begins(step: usize, subject: &str, action: &str) -> Event {
+    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned() }
+}
+
+fn further(step: usize, subject: &str, message: &str) -> Event {
+    Event::StepProgress { step, subject: subject.to_owned(), message: message.to_owned() }
+}
+
+fn warned(step: usize, subject: &str, cause: &str) -> Event {
+    Event::StepWarning { step, subject: subject.to_owned(), diagnosis: Diagnosis::new(cause) }
+}
+
+fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64) -> Event {
+    let diagnosis = match outcome {
+        Outcome::Failed => {
+            let mut diagnosis =
+                Diagnosis::new("its container exited with 1").detail("restarted twice").remedy("mend it");
+            // A container that wants to be a section of its own.
+            diagnosis.logs = vec!["\x1b[0Ksection_end:1:x\r\x1b[0Kno database".to_owned()];
+            Some(diagnosis)
+        }
+        Outcome::NotStarted => Some(Diagnosis::new("not started: it needs search")),
+        _ => None,
+    };
+    let message = (outcome == Outcome::Done).then(|| "as it should be".to_owned());
+    Event::StepFinished {
+        step,
+        subject: subject.to_owned(),
+        action: action.to_owned(),
+        outcome,
+        seconds,
+        message,
+        diagnosis,
+    }
+}
+
+fn finished(done: usize, failed: usize, not_started: usize, interrupted: usize) -> Event {
+    Event::RunFinished { seconds: 41.0, done, failed, not_started, interrupted, urls: Vec::new() }
+}
+
+#[test]
+fn a_run_with_successes_and_a_failure() {
+    let steps = [("cluster", 1), ("shop", 2), ("search", 2), ("mail", 2)];
+    let events = vec![
+        (0, started(&steps)),
+        (0, begins(0, "cluster", "connect")),
+        (1, ends(0, "cluster", "connect", Outcome::Done, 1.0)),
+        (1, begins(1, "shop", "install")),
+        (1, begins(3, "search", "upgrade")),
+        (4, further(1, "shop", "0 of 2 pods are ready")),
+        (5, warned(3, "search", "its container ended with 1")),
+        (17, further(1, "shop", "1 of 2 pods is ready")),
+        (21, further(3, "search", "0 of 1 pods are ready")),
+        (22, ends(3, "search", "upgrade", Outcome::Failed, 21.0)),
+        (30, ends(1, "shop", "install", Outcome::Done, 29.0)),
+        (30, begins(2, "shop", "check")),
+        (31, ends(2, "shop", "check", Outcome::Done, 1.0)),
+        (31, ends(4, "search", "check", Outcome::NotStarted, 0.0)),
+        (31, ends(5, "mail", "install", Outcome::NotStarted, 0.0)),
+        (31, ends(6, "mail", "check", Outcome::NotStarted, 0.0)),
+        (31, finished(3, 1, 3, 0)),
+    ];
+    assert_log("gitlab-failure", &told(look(), events.clone()));
+    let quiet = told(Look { quiet: true, ..look() }, events);
+    assert!(!quiet.contains("shop") && quiet.contains("✗ search  its container exited with 1"), "{quiet}");
+}
+
+#[test]
+fn an_interrupted_run() {
+    let events = vec![
+        (0, started(&[("shop", 2), ("mail", 1)])),
+        (0, begins(0, "shop", "install")),
+        (3, further(0, "shop", "0 of 2 pods are ready")),
+        (4, ends(0, "shop", "install", Outcome::Interrupted, 4.0)),
+        (4, ends(1, "shop", "check", Outcome::Interrupted, 0.0)),
+        (4, ends(2, "mail", "install", Outcome::Interrupted, 0.0)),
+        (4, finished(0, 0, 0, 3)),
+    ];
+    assert_log("gitlab-interrupted", &told(look(), events));
+}
+
+#[test]
+fn colours_stay_where_they_are_wanted() {
+    let events = || vec![(0, started(&[])), (0, finished(0, 0, 0, 0))];
+    assert!(told(Look { color: true, ..look() }, events()).contains("<esc>[32mdone"));
+    assert!(!told(look(), events()).contains("<esc>"));
+}
+
+#[test]
+fn names_of_sections_have_allowed_letters_alone() {
+    assert_eq!(section_name("address pool"), "address-pool");
+    assert_eq!(section_name("namespace tunes/ü"), "namespace-tunes--");
+}
