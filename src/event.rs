@@ -86,6 +86,8 @@ pub enum Event {
         interrupted: usize,
         /// The URLs that answered as they should.
         urls: Vec<String>,
+        /// The first of them of each project.
+        project_urls: BTreeMap<String, String>,
     },
 }
 

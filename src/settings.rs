@@ -10,7 +10,7 @@ use std::{
 
 use etcetera::BaseStrategy;
 
-use crate::cli::{Color, GlobalOptions, Output};
+use crate::cli::{Color, GlobalOptions, Output, ReportOptions};
 
 /// The variables that cmdr reads, with what they mean; printed by the documentation's test.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -56,6 +56,7 @@ pub struct Settings {
     pub home: PathBuf,
     /// The machine's own name.
     pub machine: String,
+    pub reports: ReportOptions,
     pub folders: Folders,
     pub variables: Variables,
 }
@@ -117,6 +118,7 @@ impl Settings {
             is_live: text && terminal && variable("CI").is_none() && !options.quiet,
             home: base.home_dir().to_owned(),
             machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            reports: options.reports.clone(),
             folders: Folders::resolve(&base),
             variables: Variables::read(),
         })

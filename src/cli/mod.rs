@@ -53,6 +53,19 @@ pub struct GlobalOptions {
     /// Colours: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: Color,
+    #[command(flatten)]
+    pub reports: ReportOptions,
+}
+
+/// Files that tell a pipeline how a run ended. Verbs that run nothing write none.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportOptions {
+    /// Write each step of the run as a test to this file, as JUnit XML
+    #[arg(long, value_name = "FILE", global = true)]
+    pub junit: Option<PathBuf>,
+    /// Write the URLs to this file, as ENVIRONMENT_URL and CMDR_URL_<PROJECT>
+    #[arg(long, value_name = "FILE", global = true)]
+    pub dotenv: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -22,6 +22,7 @@ use crate::{
         lock::{Lock, LockError},
         user_configuration,
     },
+    cli::ReportOptions,
     config::{self, LoadError, Loaded, Report},
     domain::{
         Diagnosis, Environment, Name,
@@ -34,7 +35,7 @@ use crate::{
     plan::{Plan, Step},
     settings::Settings,
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
-    ui::{self, Look, Mode, Screen},
+    ui::{self, Look, Mode, ReportFiles, Reports, Screen},
 };
 
 /// A run waits this long for another cmdr on the same cluster: enough for one that is ending.
@@ -48,6 +49,7 @@ pub struct Session {
     pub environment: Environment,
     pub user: UserConfiguration,
     pub cancel: CancellationToken,
+    reports: Reports,
     /// What has been noted: what is looked at twice is told once.
     noted: Mutex<BTreeSet<String>>,
 }
@@ -81,7 +83,9 @@ impl Session {
         if !loaded.warnings.is_empty() && !settings.quiet {
             ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
         }
-        Ok(Self { settings, loaded, environment, user, cancel, noted: Mutex::default() })
+        let ReportOptions { junit, dotenv } = settings.reports.clone();
+        let reports = Reports::new(ReportFiles { junit, dotenv });
+        Ok(Self { settings, loaded, environment, user, cancel, reports, noted: Mutex::default() })
     }
 
     /// The same in another environment.
@@ -231,7 +235,7 @@ impl Session {
 
     /// Runs a plan and tells it.
     pub async fn run_plan(&self, verb: &str, plan: &Plan, runner: Arc<Runner>, cancel: &CancellationToken) -> Ran {
-        let screen = Screen::open(self.look());
+        let screen = Screen::open(self.look(), &self.reports);
         let start = std::time::Instant::now();
         let _ = screen.events.send(Event::RunStarted {
             verb: verb.to_owned(),
@@ -245,15 +249,7 @@ impl Session {
             unchanged: plan.unchanged.clone(),
         });
         let summary = engine::run(plan, runner, &screen.events, cancel).await;
-        let urls: Vec<String> = plan
-            .steps
-            .iter()
-            .filter(|planned| summary.done.contains(&planned.id))
-            .filter_map(|planned| match &planned.step {
-                Step::Check(check) => Some(check.shown_url.clone()),
-                _ => None,
-            })
-            .collect();
+        let (urls, project_urls) = answered(plan, &summary);
         let _ = screen.events.send(Event::RunFinished {
             seconds: start.elapsed().as_secs_f64(),
             done: summary.done.len(),
@@ -261,6 +257,7 @@ impl Session {
             not_started: summary.not_started.len(),
             interrupted: summary.interrupted.len(),
             urls: urls.clone(),
+            project_urls,
         });
         screen.close().await;
         Ran { summary, urls }
@@ -298,6 +295,18 @@ impl LocalAccess {
         let published = |port| node.published.get(&port).map(|published| published.port);
         Some((published(NODE_PORTS.0)?, published(NODE_PORTS.1)?))
     }
+}
+
+/// The URLs that answered, and the first of each project.
+fn answered(plan: &Plan, summary: &Summary) -> (Vec<String>, BTreeMap<String, String>) {
+    let (mut urls, mut by_project) = (Vec::new(), BTreeMap::new());
+    for planned in plan.steps.iter().filter(|planned| summary.done.contains(&planned.id)) {
+        if let Step::Check(check) = &planned.step {
+            urls.push(check.shown_url.clone());
+            by_project.entry(check.project.to_string()).or_insert_with(|| check.shown_url.clone());
+        }
+    }
+    (urls, by_project)
 }
 
 pub fn docker_lookup(settings: &Settings) -> DockerLookup {

@@ -5,6 +5,7 @@ mod gitlab;
 mod json;
 mod live;
 mod plain;
+mod reports;
 pub mod style;
 pub mod table;
 
@@ -16,6 +17,7 @@ use crate::{
     domain::Diagnosis,
     event::{Event, Sender},
 };
+pub use reports::{ReportFiles, Reports};
 use style::Style;
 
 /// How events are told.
@@ -53,7 +55,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn open(look: Look) -> Self {
+    /// What happens is told to the reader that `look` describes, and goes into the reports.
+    pub fn open(look: Look, reports: &Reports) -> Self {
         let (events, mut receiver) = mpsc::unbounded_channel();
         let mut renderer: Box<dyn Renderer> = match look.mode {
             Mode::Live => Box::new(live::Live::new(look)),
@@ -61,9 +64,11 @@ impl Screen {
             Mode::Gitlab => Box::new(gitlab::Gitlab::new(look, Box::new(std::io::stderr()), gitlab::now)),
             Mode::Json => Box::new(json::Json),
         };
+        let reports = reports.clone();
         let task = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
                 renderer.event(&event);
+                reports.tell(&event);
             }
         });
         Self { events, task }
@@ -115,4 +120,14 @@ fn tell_rest(diagnosis: &Diagnosis, style: Style, line: &mut dyn FnMut(String)) 
     if let Some(remedy) = &diagnosis.remedy {
         line(format!("    {} {remedy}", style.hint("help:")));
     }
+}
+
+/// Compares what somebody sees with the snapshot of this name.
+#[cfg(test)]
+fn assert_shown(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
 }

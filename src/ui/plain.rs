@@ -131,6 +131,8 @@ fn counted(steps: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::ui::Mode;
 
@@ -165,7 +167,15 @@ mod tests {
     #[test]
     fn the_end_counts() {
         let end = |failed, not_started, interrupted| {
-            lines(&Event::RunFinished { seconds: 61.0, done: 5, failed, not_started, interrupted, urls: Vec::new() })
+            lines(&Event::RunFinished {
+                seconds: 61.0,
+                done: 5,
+                failed,
+                not_started,
+                interrupted,
+                urls: Vec::new(),
+                project_urls: BTreeMap::new(),
+            })
         };
         assert_eq!(end(0, 0, 0), "done: 5 steps in 1m01s");
         assert_eq!(end(1, 2, 0), "1 failed, 2 not started, 5 done in 1m01s");

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::ui::Mode;
+use crate::ui::{Mode, assert_shown};
 
 thread_local! {
     /// Seconds since the run's start.
@@ -45,14 +45,6 @@ fn told(look: Look, events: Vec<(u64, Event)>) -> String {
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     text.replace('\x1b', "<esc>").replace('\r', "<return>")
-}
-
-fn assert_log(name: &str, log: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, log));
 }
 
 fn started(subjects: &[(&str, usize)]) -> Event {
@@ -103,7 +95,15 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64
 }
 
 fn finished(done: usize, failed: usize, not_started: usize, interrupted: usize) -> Event {
-    Event::RunFinished { seconds: 41.0, done, failed, not_started, interrupted, urls: Vec::new() }
+    Event::RunFinished {
+        seconds: 41.0,
+        done,
+        failed,
+        not_started,
+        interrupted,
+        urls: Vec::new(),
+        project_urls: BTreeMap::new(),
+    }
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_run_with_successes_and_a_failure() {
         (31, ends(6, "mail", "check", Outcome::NotStarted, 0.0)),
         (31, finished(3, 1, 3, 0)),
     ];
-    assert_log("gitlab-failure", &told(look(), events.clone()));
+    assert_shown("gitlab-failure", &told(look(), events.clone()));
     let quiet = told(Look { quiet: true, ..look() }, events);
     assert!(!quiet.contains("shop") && quiet.contains("✗ search  its container exited with 1"), "{quiet}");
 }
@@ -144,7 +144,7 @@ fn an_interrupted_run() {
         (4, ends(2, "mail", "install", Outcome::Interrupted, 0.0)),
         (4, finished(0, 0, 0, 3)),
     ];
-    assert_log("gitlab-interrupted", &told(look(), events));
+    assert_shown("gitlab-interrupted", &told(look(), events));
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! A run as a suite of tests, in the XML that JUnit made common and GitLab shows in merge requests.
+
+use std::collections::BTreeMap;
+
+use crate::{domain::Diagnosis, event::Outcome};
+
+/// Steps between those that change or check something: only their failures tell anybody anything.
+const BETWEEN: [&str; 3] = ["connect", "prepare", "apply"];
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Suite {
+    name: String,
+    class: String,
+    pub(super) seconds: f64,
+    cases: Vec<Case>,
+    /// Warnings of steps that have not ended.
+    warnings: BTreeMap<usize, Vec<String>>,
+}
+
+impl Suite {
+    pub(super) fn new(name: String, class: &str) -> Self {
+        Self { name, class: class.to_owned(), seconds: 0.0, cases: Vec::new(), warnings: BTreeMap::new() }
+    }
+
+    pub(super) fn warn(&mut self, step: usize, diagnosis: &Diagnosis) {
+        self.warnings.entry(step).or_default().push(told(diagnosis));
+    }
+
+    pub(super) fn end(&mut self, step: usize, mut case: Case) {
+        case.warnings = self.warnings.remove(&step).unwrap_or_default();
+        if case.outcome == Outcome::Failed || !BETWEEN.contains(&case.action.as_str()) {
+            self.cases.push(case);
+        }
+    }
+
+    fn count(&self, is_counted: impl Fn(&Case) -> bool) -> usize {
+        self.cases.iter().filter(|case| is_counted(case)).count()
+    }
+
+    fn xml(&self) -> String {
+        let failures = self.count(|case| case.outcome == Outcome::Failed);
+        let skipped = self.count(|case| matches!(case.outcome, Outcome::NotStarted | Outcome::Interrupted));
+        let cases: String = self.cases.iter().map(|case| case.xml(&self.class)).collect();
+        format!(
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" \
+             time=\"{:.3}\">\n{cases}  </testsuite>\n",
+            escaped(&self.name),
+            self.cases.len(),
+            self.seconds
+        )
+    }
+}
+
+/// One step.
+#[derive(Debug)]
+pub(super) struct Case {
+    subject: String,
+    action: String,
+    outcome: Outcome,
+    seconds: f64,
+    message: Option<String>,
+    diagnosis: Option<Diagnosis>,
+    warnings: Vec<String>,
+}
+
+impl Case {
+    pub(super) fn new(subject: &str, action: &str, outcome: Outcome, seconds: f64) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            action: action.to_owned(),
+            outcome,
+            seconds,
+            message: None,
+            diagnosis: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// With what was said at its end.
+    pub(super) fn told(self, message: Option<&str>, diagnosis: Option<&Diagnosis>) -> Self {
+        Self { message: message.map(str::to_owned), diagnosis: diagnosis.cloned(), ..self }
+    }
+
+    fn xml(&self, class: &str) -> String {
+        let head = format!(
+            "    <testcase classname=\"{}\" name=\"{} {}\" time=\"{:.3}\"",
+            escaped(class),
+            escaped(&self.subject),
+            escaped(&self.action),
+            self.seconds
+        );
+        let body = self.body();
+        if body.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{body}    </testcase>\n") }
+    }
+
+    fn body(&self) -> String {
+        let unknown = Diagnosis::new(format!("could not {}", self.action));
+        let diagnosis = self.diagnosis.as_ref().unwrap_or(&unknown);
+        let mut body = match self.outcome {
+            Outcome::Done => String::new(),
+            Outcome::Failed => format!(
+                "      <failure message=\"{}\">{}</failure>\n",
+                escaped(&diagnosis.cause),
+                escaped(&told(diagnosis))
+            ),
+            Outcome::NotStarted => format!("      <skipped message=\"{}\"/>\n", escaped(&diagnosis.cause)),
+            Outcome::Interrupted => "      <skipped message=\"interrupted\"/>\n".to_owned(),
+        };
+        let said: Vec<&str> = self.message.iter().chain(&self.warnings).map(String::as_str).collect();
+        if !said.is_empty() {
+            body.push_str(&format!("      <system-out>{}</system-out>\n", escaped(&said.join("\n"))));
+        }
+        body
+    }
+}
+
+/// A diagnosis in lines.
+fn told(diagnosis: &Diagnosis) -> String {
+    let logs = diagnosis.logs.iter().map(|log| format!("| {log}"));
+    let remedy = diagnosis.remedy.iter().map(|remedy| format!("help: {remedy}"));
+    let lines = std::iter::once(diagnosis.cause.clone()).chain(diagnosis.details.iter().cloned());
+    lines.chain(logs).chain(remedy).collect::<Vec<String>>().join("\n")
+}
+
+/// All runs as one document.
+pub(super) fn document(suites: &[Suite]) -> String {
+    let suites: String = suites.iter().map(Suite::xml).collect();
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
+}
+
+/// Text for an element or an attribute, without what XML 1.0 cannot hold: a container's log may have anything in it.
+fn escaped(text: &str) -> String {
+    let text = anstream::adapter::strip_str(text).to_string();
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push_str("&#10;"),
+            '\t' => escaped.push_str("&#9;"),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {}
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_breaks_the_document() {
+        assert_eq!(escaped("a<b & \"c\"\n\u{1}\u{1b}[31mred\u{1b}[0m]]>"), "a&lt;b &amp; &quot;c&quot;&#10;red]]&gt;");
+    }
+}

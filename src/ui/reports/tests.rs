@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{domain::Diagnosis, event::Outcome, ui::assert_shown};
+
+fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: Option<Diagnosis>) -> Event {
+    let message = (outcome == Outcome::Done).then(|| "revision 2".to_owned());
+    Event::StepFinished {
+        step,
+        subject: subject.to_owned(),
+        action: action.to_owned(),
+        outcome,
+        seconds: 1.5,
+        message,
+        diagnosis,
+    }
+}
+
+/// A run with every outcome.
+fn run() -> Vec<Event> {
+    let mut failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("mend it");
+    failure.logs = vec!["\u{1b}[31mno \"database\"\u{1b}[0m".to_owned()];
+    let warning = Diagnosis::new("pulls its image for long");
+    vec![
+        Event::RunStarted {
+            verb: "deploy".to_owned(),
+            workspace: "tunes".to_owned(),
+            environment: "staging".to_owned(),
+            steps: 5,
+            subjects: BTreeMap::new(),
+            unchanged: Vec::new(),
+        },
+        ended(0, "cluster", "connect", Outcome::Done, None),
+        Event::StepWarning { step: 1, subject: "shop".to_owned(), diagnosis: warning },
+        ended(1, "shop", "upgrade", Outcome::Done, None),
+        ended(2, "search", "install", Outcome::Failed, Some(failure)),
+        ended(3, "mail", "install", Outcome::NotStarted, Some(Diagnosis::new("not started: it needs search"))),
+        ended(4, "shop", "check", Outcome::Interrupted, None),
+        Event::RunFinished {
+            seconds: 12.25,
+            done: 2,
+            failed: 1,
+            not_started: 1,
+            interrupted: 1,
+            urls: vec!["https://shop.example/".to_owned()],
+            project_urls: BTreeMap::from([("shop".to_owned(), "https://shop.example/".to_owned())]),
+        },
+    ]
+}
+
+#[test]
+fn files_are_written_when_a_run_has_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let files =
+        ReportFiles { junit: Some(folder.path().join("cmdr.xml")), dotenv: Some(folder.path().join("cmdr.env")) };
+    let reports = Reports::new(files.clone());
+    for event in run() {
+        reports.tell(&event);
+    }
+    assert_shown("junit", &std::fs::read_to_string(files.junit.unwrap()).unwrap());
+    let variables = std::fs::read_to_string(files.dotenv.unwrap()).unwrap();
+    assert_eq!(variables, "ENVIRONMENT_URL=https://shop.example/\nCMDR_URL_SHOP=https://shop.example/\n");
+}
+
+#[test]
+fn each_run_of_a_call_is_a_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cmdr.xml");
+    let reports = Reports::new(ReportFiles { junit: Some(file.clone()), dotenv: None });
+    for event in run().iter().chain(&run()) {
+        reports.tell(event);
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap().matches("<testsuite ").count(), 2);
+}
