@@ -13,7 +13,7 @@
 //! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
 //! | [`ui`] | live, plain, GitLab and JSON renderers of events; diagnostics | `event`, `domain` |
-//! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli` |
+//! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli`, `domain` |
 //! | [`cli`] | what can be written on the command line | - |
 //! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
 //! | [`commands`] | one file a verb | all |
@@ -53,6 +53,9 @@ pub fn run() -> ExitCode {
     let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
+        if let Some(left) = settings::time_left() {
+            tokio::spawn(cancel_when_over(tokio::time::sleep(left), cancel.clone()));
+        }
         commands::run(cli, cancel).await
     });
     // What still waits for an answer must not hold up the end.
@@ -83,7 +86,26 @@ async fn cancel_on_signal(cancel: CancellationToken) {
     end_now();
 }
 
+/// Lets running steps end as a signal does, while the job still has time for that.
+async fn cancel_when_over(time: impl Future<Output = ()>, cancel: CancellationToken) {
+    time.await;
+    ui::tell("interrupted: the job's own time (CI_JOB_TIMEOUT) is nearly over: letting what runs end");
+    cancel.cancel();
+}
+
 #[expect(clippy::exit, reason = "a second interrupt asks for exactly this")]
 fn end_now() -> ! {
     std::process::exit(error::ErrorKind::Interrupted as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_whose_time_is_over_is_interrupted() {
+        let cancel = CancellationToken::new();
+        cancel_when_over(std::future::ready(()), cancel.clone()).await;
+        assert!(cancel.is_cancelled());
+    }
 }

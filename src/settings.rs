@@ -6,11 +6,15 @@ use std::{
     ffi::OsString,
     io::IsTerminal,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use etcetera::BaseStrategy;
 
-use crate::cli::{Color, GlobalOptions, Output, ReportOptions};
+use crate::{
+    cli::{Color, GlobalOptions, Output, ReportOptions},
+    domain::deadline::working_time,
+};
 
 /// The variables that cmdr reads, with what they mean; printed by the documentation's test.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -33,6 +37,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
     ("CI_DEPLOY_FREEZE", "GitLab's freeze: nothing is deployed"),
     ("USER", "who is at work, where no pipeline is"),
+    ("CI_JOB_TIMEOUT", "seconds that the job may take: cmdr ends while there is time left to end well"),
+    ("CI_JOB_STARTED_AT", "when the job started; without it, CI_JOB_TIMEOUT counts from cmdr's own start"),
     ("NO_COLOR", "no colours"),
     ("CI", "no live picture and no questions"),
     ("XDG_RUNTIME_DIR", "where a rootless Docker has its socket"),
@@ -217,6 +223,15 @@ pub fn forced_color(color: Color) -> Option<bool> {
         Color::Auto if variable("GITLAB_CI").is_some() => Some(variable("NO_COLOR").is_none()),
         Color::Auto => None,
     }
+}
+
+/// How long cmdr may work from now on; `None` outside of a job that has a timeout.
+pub fn time_left() -> Option<Duration> {
+    let text = |name: &str| variable(name)?.into_string().ok();
+    let timeout = Duration::from_secs(text("CI_JOB_TIMEOUT")?.parse().ok()?);
+    let started: Option<jiff::Timestamp> = text("CI_JOB_STARTED_AT").and_then(|time| time.parse().ok());
+    let elapsed = started.and_then(|started| Duration::try_from(jiff::Timestamp::now().duration_since(started)).ok());
+    Some(working_time(timeout, elapsed.unwrap_or_default()))
 }
 
 /// `path` as a person writes it: below `home` with `~`.

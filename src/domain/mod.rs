@@ -1,5 +1,6 @@
 //! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
 
+pub mod deadline;
 pub mod diagnosis;
 pub mod difference;
 pub mod digest;
