@@ -1,0 +1,214 @@
+//! The CI/CD component of `templates/gitlab`: its jobs, its inputs, and the command lines in it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::Parser;
+use cmdr::cli::Cli;
+use serde::Deserialize;
+use serde_yaml::Value;
+
+/// The release of gitlab-ci-local that the long test runs, with GitLab's own schema in it.
+const GITLAB_CI_LOCAL: &str = "gitlab-ci-local@4.75.1";
+/// What it runs on.
+const NODE: &str = "node@22";
+/// The keywords of GitLab's that jobs use here; any other is a slip.
+const JOB_KEYS: [&str; 20] = [
+    "after_script",
+    "allow_failure",
+    "artifacts",
+    "before_script",
+    "dependencies",
+    "environment",
+    "extends",
+    "id_tokens",
+    "image",
+    "interruptible",
+    "needs",
+    "parallel",
+    "resource_group",
+    "retry",
+    "rules",
+    "script",
+    "services",
+    "stage",
+    "timeout",
+    "variables",
+];
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text() -> String {
+    fs::read_to_string(repository().join("templates/gitlab/template.yml")).unwrap()
+}
+
+/// The head with the inputs, and the jobs.
+fn component() -> (Value, Value) {
+    let text = text();
+    let mut documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+    let component = (documents.next().unwrap(), documents.next().unwrap());
+    assert!(documents.next().is_none());
+    component
+}
+
+/// Each job with what it takes over from `extends`.
+fn jobs() -> Vec<(String, serde_yaml::Mapping)> {
+    let (_, jobs) = component();
+    let whole = |job: &Value| {
+        let mut whole = job.as_mapping().unwrap().clone();
+        if let Some(base) = job.get("extends").and_then(Value::as_str) {
+            let base = jobs.get(base).unwrap_or_else(|| panic!("nothing is named {base}")).as_mapping().unwrap();
+            for (key, value) in base {
+                whole.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        whole
+    };
+    let named = jobs.as_mapping().unwrap().iter().map(|(name, job)| (name.as_str().unwrap().to_owned(), whole(job)));
+    named.filter(|(name, _)| !name.starts_with('.')).collect()
+}
+
+/// Every text of a job's scripts.
+fn scripts(job: &serde_yaml::Mapping) -> Vec<String> {
+    let of = |key: &str| job.get(key).and_then(Value::as_sequence).cloned().unwrap_or_default();
+    let all = ["before_script", "script", "after_script"].into_iter().flat_map(of);
+    all.map(|line| line.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_job_says_what_gitlab_must_know() {
+    let jobs = jobs();
+    let names: BTreeSet<&str> = jobs.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["cmdr-build", "cmdr-deploy", "cmdr-promote", "cmdr-review", "cmdr-review-end", "cmdr-rollback", "cmdr-unhold"];
+    assert_eq!(names, BTreeSet::from(expected));
+    for (name, job) in &jobs {
+        for key in ["stage", "script", "rules", "image"] {
+            assert!(job.contains_key(key), "{name} has no {key}");
+        }
+        for (key, _) in job {
+            let key = key.as_str().unwrap();
+            assert!(JOB_KEYS.contains(&key), "{name} has {key}");
+        }
+        if name != "cmdr-build" {
+            assert_eq!(
+                job["retry"]["exit_codes"],
+                Value::from(vec![75]),
+                "{name}: only what changed nothing is retried"
+            );
+            assert!(job.contains_key("resource_group") && job.contains_key("environment"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn inputs_are_declared_and_used() {
+    let (head, _) = component();
+    let inputs = head["spec"]["inputs"].as_mapping().unwrap();
+    let declared: BTreeSet<&str> = inputs.iter().map(|(name, _)| name.as_str().unwrap()).collect();
+    let text = text();
+    let used: BTreeSet<&str> =
+        text.split("$[[ inputs.").skip(1).map(|rest| rest.split(" ]]").next().unwrap()).collect();
+    assert_eq!(declared, used);
+    let needed: Vec<&str> = inputs
+        .iter()
+        .filter(|(_, input)| input.get("default").is_none())
+        .map(|(name, _)| name.as_str().unwrap())
+        .collect();
+    assert_eq!(needed, ["image", "projects"], "the least that a user must say");
+}
+
+/// A command line as a shell divides it, with inputs and variables filled in.
+fn words(line: &str) -> Vec<String> {
+    let line = line.replace("$[[ inputs.lock-timeout ]]", "10m").replace("$[[ inputs.projects ]]", "catalog");
+    let mut line = line.replace(r#"${CMDR_RECORD:+--record "$CMDR_RECORD"}"#, "--record 0123456789abcdef0123");
+    while let Some((start, rest)) = line.split_once("$[[ inputs.") {
+        let (name, rest) = rest.split_once(" ]]").unwrap();
+        line = format!("{start}{name}{rest}");
+    }
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for letter in line.chars() {
+        match letter {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            letter => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words
+}
+
+#[test]
+fn command_lines_can_be_typed() {
+    let mut seen = 0;
+    for (name, job) in jobs() {
+        for script in scripts(&job) {
+            for command in script.split("; ").filter_map(|part| part.find("cmdr ").map(|at| &part[at..])) {
+                let command = command.trim_end();
+                let cli =
+                    Cli::try_parse_from(words(command)).unwrap_or_else(|error| panic!("{name}: {command}\n{error}"));
+                let reports = &job["artifacts"]["reports"];
+                for (file, report) in [(cli.global.reports.junit, "junit"), (cli.global.reports.dotenv, "dotenv")] {
+                    let wanted = Path::new(reports[report].as_str().unwrap());
+                    assert!(file.is_none_or(|file| file == wanted), "{name}: {report}");
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 10, "each job but the build has its verb, and four tell what runs when they fail");
+}
+
+/// A repository that includes the component.
+fn sample() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("templates/gitlab/template.yml");
+    fs::create_dir_all(component.parent().unwrap()).unwrap();
+    fs::write(&component, text()).unwrap();
+    let pipeline = "stages: [build, deploy, promote]\ninclude:\n  - local: templates/gitlab/template.yml\n    inputs:\n      \
+                    image: registry.example.com/tools/cmdr:1\n      projects: catalog storefront\n      review: true\n";
+    fs::write(folder.path().join(".gitlab-ci.yml"), pipeline).unwrap();
+    for words in [
+        &["init", "--quiet", "--initial-branch", "main"][..],
+        &["remote", "add", "origin", "git@gitlab.example.com:tunes/tunes.git"],
+        &["add", "--all"],
+        &["-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "begin"],
+    ] {
+        let ended = Command::new("git").args(words).current_dir(folder.path()).status().unwrap();
+        assert!(ended.success(), "git {words:?}");
+    }
+    folder
+}
+
+#[test]
+#[ignore = "fetches gitlab-ci-local and its Node through npm"]
+fn the_pipeline_is_as_gitlabs_schema_says() {
+    let folder = sample();
+    let run = |variables: &[&str]| {
+        let output = Command::new("npx")
+            .args(["--yes", "--package", GITLAB_CI_LOCAL, "--package", NODE, "--", "gitlab-ci-local", "--list-csv"])
+            .args(variables.iter().flat_map(|variable| ["--variable", variable]))
+            .current_dir(folder.path())
+            .output()
+            .unwrap_or_else(|error| panic!("this test needs npm: {error}"));
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said.contains("json schema validated"), "{said}");
+        said
+    };
+    let merged = run(&["CI_COMMIT_REF_PROTECTED=true"]);
+    for job in ["cmdr-build", "cmdr-deploy;", "cmdr-promote;", "cmdr-rollback;", "cmdr-unhold;"] {
+        assert!(merged.contains(job), "{merged}");
+    }
+    assert!(!merged.contains("cmdr-review"), "{merged}");
+    let review = run(&["CI_PIPELINE_SOURCE=merge_request_event", "CI_COMMIT_BRANCH="]);
+    assert!(review.contains("cmdr-review;") && review.contains("cmdr-review-end;"), "{review}");
+    assert!(!review.contains("cmdr-deploy") && !review.contains("cmdr-promote"), "{review}");
+}
