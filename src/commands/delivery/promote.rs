@@ -74,7 +74,7 @@ async fn one(
         targets::wait_for_soak(&source, promotion.soak).await?;
     }
     let found = Found::look(&source, &promotion).await?;
-    let eligible = found.eligible(&projects, options.record.as_deref(), &terms)?;
+    let eligible = found.eligible(session, &projects, options.record.as_deref(), &terms)?;
     let mut wish = Wish {
         verb: "promote",
         only: Some(eligible.keys().cloned().collect()),
@@ -154,9 +154,24 @@ impl Found {
         Ok(Self { environment, access, sight, histories, in_work, namespace, promotion: promotion.clone() })
     }
 
+    /// Says which newer record stays behind, and why.
+    fn tell_younger(&self, session: &Session, source: &Source<'_>, chosen: &str) {
+        let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != chosen) else {
+            return;
+        };
+        session.note(&format!(
+            "{}: {} of '{}' stays behind: it has not been healthy for {} s",
+            source.project,
+            newest.version,
+            self.environment,
+            self.promotion.soak.as_secs()
+        ));
+    }
+
     /// The record of each project that may go; those that were never in the source are passed over unless named.
     fn eligible(
         &self,
+        session: &Session,
         projects: &BTreeSet<Name>,
         record: Option<&str>,
         terms: &Terms,
@@ -178,7 +193,12 @@ impl Found {
                 now: Timestamp::now(),
             };
             match source.eligible(record, terms.overrides.contains(&Gate::Soak)) {
-                Ok(name) => drop(eligible.insert(project.clone(), name)),
+                Ok(name) => {
+                    if record.is_none() {
+                        self.tell_younger(session, &source, &name);
+                    }
+                    eligible.insert(project.clone(), name);
+                }
                 Err(refusal) => refused.push(refusal.told()),
             }
         }
