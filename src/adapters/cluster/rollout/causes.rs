@@ -47,6 +47,9 @@ const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerE
 const PROBE_FAILED: &str = "ProbeFailed";
 /// A second try has failed too: kubelet tries again after 10 s.
 const TWICE: Patience = Patience::Seconds(12);
+/// As [`TWICE`], for a pod with pull secrets: a kubelet under load may try the first time without them, for it did not
+/// read them in time, and the third time tells.
+const THRICE: Patience = Patience::Seconds(25);
 /// Something that another step makes just now may come yet.
 const SOON: Patience = Patience::Seconds(10);
 /// Restarts heal many a start before its database; what has not healed by then rarely does.
@@ -303,7 +306,12 @@ fn container_problem(
     let (patience, diagnosis) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
     // A container that runs again gets its chance, however long it took until then.
     let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
-    let patience = if runs { Patience::Timeout } else { patience };
+    let has_pull_secrets = pod.spec.as_ref().is_some_and(|spec| spec.image_pull_secrets.is_some());
+    let patience = match patience {
+        _ if runs => Patience::Timeout,
+        TWICE if has_pull_secrets && PULL.contains(&reason) => THRICE,
+        other => other,
+    };
     Some(Problem {
         patience,
         pod: Some(pod.name_any()),

@@ -212,3 +212,16 @@ fn wrapped_messages_are_told_by_their_core() {
     let room = "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1";
     assert_eq!(essence(room), "0/1 nodes are available: 1 Insufficient memory");
 }
+
+#[test]
+fn a_pull_with_secrets_gets_a_third_try() {
+    let waiting = json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "shop:1: not found"}}});
+    let with_secrets = |secrets: Value| {
+        let mut pod = (*pod("new", waiting.clone())).clone();
+        pod.spec =
+            serde_json::from_value(json!({"containers": [{"name": "shop"}], "imagePullSecrets": secrets})).unwrap();
+        first_problem(vec![Arc::new(pod)]).unwrap().1
+    };
+    assert_eq!(with_secrets(json!([{"name": "cmdr-pull"}])), Patience::Seconds(25));
+    assert_eq!(with_secrets(Value::Null), Patience::Seconds(12));
+}
