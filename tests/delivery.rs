@@ -37,13 +37,13 @@ projects:
   catalog:
     image: REPOSITORY/catalog
     needs: [postgres]
-    timeout: 30s
+    timeout: 12s
     values: {ports: {http: 9898}}
     environments:
       production: {values: {replicas: 2}}
   cart:
     image: REPOSITORY/catalog:1.0.0
-    timeout: 30s
+    timeout: 12s
     values: {ports: {http: 9898}}
   site:
     image: ghcr.io/stefanprodan/podinfo:6.9.2

@@ -13,7 +13,9 @@ use std::{
 };
 
 use clap::{Arg, Command, CommandFactory, Parser};
-use cmdr::{adapters::user_configuration, cli::Cli, config, event::Event, settings::VARIABLES};
+use cmdr::{
+    adapters::user_configuration, cli::Cli, config, domain::ledger::LedgerFile, event::Event, settings::VARIABLES,
+};
 use serde_json::Value;
 
 /// Keys that only a whole workspace has; an excerpt with none of them is taken for entries of `projects`.
@@ -145,6 +147,12 @@ fn the_variables_are_documented() {
     }
     let page = "docs/settings.md";
     assert_generated(page, &filled(&read(page), "variables", &table));
+}
+
+#[test]
+fn the_ledger_is_documented() {
+    let schema = serde_json::to_value(schemars::schema_for!(LedgerFile)).unwrap();
+    assert_generated("docs/ledger.schema.json", &format!("{schema:#}\n"));
 }
 
 #[test]
