@@ -35,6 +35,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("CI_JOB_URL", "the job, which holds leases and is written into deployments"),
     ("CI_PIPELINE_URL", "the pipeline, written into deployments"),
     ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
+    ("CI_COMMIT_REF_SLUG", "the branch, by which a review environment is named unless --slug is given"),
     ("CI_DEPLOY_FREEZE", "GitLab's freeze: nothing is deployed"),
     ("USER", "who is at work, where no pipeline is"),
     ("CI_JOB_TIMEOUT", "seconds that the job may take: cmdr ends while there is time left to end well"),
@@ -51,6 +52,8 @@ pub struct Settings {
     /// Where the search for `projects.yaml` starts.
     pub directory: PathBuf,
     pub environment: String,
+    /// Which copy of a review environment.
+    pub slug: Option<String>,
     pub output: Output,
     pub dry_run: bool,
     pub yes: bool,
@@ -115,6 +118,7 @@ impl Settings {
         Ok(Self {
             directory,
             environment: options.environment.clone(),
+            slug: options.slug.clone().or_else(|| variable("CI_COMMIT_REF_SLUG")?.into_string().ok()),
             output: options.output,
             dry_run: options.dry_run,
             yes: options.yes,

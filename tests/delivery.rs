@@ -7,6 +7,8 @@ mod common;
 
 #[path = "delivery/stages.rs"]
 mod stages;
+#[path = "delivery/stages_of_reviews.rs"]
+mod stages_of_reviews;
 #[path = "delivery/stages_of_trouble.rs"]
 mod stages_of_trouble;
 #[path = "delivery/walk.rs"]
@@ -28,6 +30,8 @@ environments:
     namespace: tunes
     platform: external
     promote: {from: staging, soak: 4s}
+  review:
+    review: {from: staging, namespace: 'review-{slug}'}
 defaults:
   values: {grace: 1, drain: 0, progressDeadline: 30, resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
@@ -72,12 +76,14 @@ fn from_a_build_to_production_and_back() {
     stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);
     stage("rollback restores and holds until unhold", Walk::rollback_holds);
     stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
+    stage("a proof that fails refuses before, and returns after", Walk::proofs_decide);
     stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);
     stage("one of two promotes wins", Walk::one_of_two_wins);
     stage("a killed promote is healed by the next", Walk::a_killed_run_is_healed);
     stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
     stage("another cluster is refused", Walk::another_cluster_is_refused);
     stage("what an account may not do is said", Walk::missing_rights_are_named);
+    stage("a review lives beside its source, and goes", Walk::reviews_come_and_go);
     stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
     stages.finish();
 }

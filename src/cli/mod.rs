@@ -35,6 +35,9 @@ pub struct GlobalOptions {
     /// The environment, as projects.yaml names it
     #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
     pub environment: String,
+    /// Which copy of a review environment; the branch of the pipeline unless given
+    #[arg(long, value_name = "SLUG", global = true)]
+    pub slug: Option<String>,
     /// How to tell what happens: text, or JSON with one event a line
     #[arg(short, long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
     pub output: Output,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    delivery,
     observe::local_cluster,
     session::{LocalAccess, Session, docker_error},
     up,
@@ -19,6 +20,9 @@ use crate::{
 /// # Errors
 /// When the environment has no cluster of cmdr's own, or it cannot be deleted.
 pub async fn down(session: &Session) -> Result<(), CommandError> {
+    if session.environment.copy.is_some() {
+        return delivery::down(session).await;
+    }
     let access = access(session).await?;
     if access.node.is_none() {
         session.note(&format!("there is no cluster '{}'", session.workspace()));

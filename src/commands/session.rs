@@ -25,7 +25,7 @@ use crate::{
     cli::ReportOptions,
     config::{self, LoadError, Loaded, Report},
     domain::{
-        Diagnosis, Environment, Name,
+        Diagnosis, Environment, Name, Review,
         mirror::{ChartMirror, ImageMirror, Mirrors},
         user_configuration::UserConfiguration,
     },
@@ -79,6 +79,10 @@ impl Session {
     pub fn open(settings: Settings, cancel: CancellationToken) -> Result<Self, CommandError> {
         let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
         let environment = find_environment(&loaded, &settings.environment)?;
+        let environment = match &environment.review {
+            Some(review) => copied(&loaded, &environment, review, settings.slug.as_deref())?,
+            None => environment,
+        };
         let user = user_configuration(&settings)?;
         if !loaded.warnings.is_empty() && !settings.quiet {
             ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
@@ -344,6 +348,27 @@ fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandE
     let environments = &loaded.workspace.environments;
     let known = environments.keys().map(Name::as_str);
     environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
+}
+
+/// The copy that a review environment is.
+fn copied(
+    loaded: &Loaded,
+    environment: &Environment,
+    review: &Review,
+    slug: Option<&str>,
+) -> Result<Environment, CommandError> {
+    let name = &environment.name;
+    let slug = slug.ok_or_else(|| {
+        let cause = format!("'{name}' has a copy for each merge request, and none is named");
+        CommandError::usage(Diagnosis::new(cause).remedy("name it with --slug, such as --slug fix-42"))
+    })?;
+    let copy = environment.copied(review, &loaded.workspace.environments[&review.from], slug);
+    if Name::new(slug).is_err() || copy.namespace.len() > 63 {
+        let cause = format!("--slug: '{slug}' cannot be part of a host and of a namespace");
+        let remedy = "write lower-case letters, digits and '-', beginning with a letter, at most 40";
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+    }
+    Ok(copy)
 }
 
 /// A name that nobody has, with the nearest one that somebody has.

@@ -31,6 +31,6 @@ pub use name::{InvalidName, Name};
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,
-    ProjectOverride, Promotion, Review, Route, Verify, VerifyWhen, Workspace, Writer,
+    Build, Bundle, Chart, ChartSource, Check, Copy, Environment, External, OnFailure, Platform, PlatformRelease,
+    Project, ProjectOverride, Promotion, Review, Route, Verify, VerifyWhen, Workspace, Writer,
 };

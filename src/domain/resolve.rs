@@ -91,13 +91,21 @@ pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
     domain.map(|domain| format!("{host}.{domain}"))
 }
 
+/// The host of a copy stands beside that of what it copies: `shop-fix-42.staging.example.com`.
+fn own_host(host: String, environment: &Environment) -> String {
+    match (&environment.copy, host.split_once('.')) {
+        (Some(copy), Some((first, rest))) => format!("{first}-{}.{rest}", copy.slug),
+        _ => host,
+    }
+}
+
 /// Every project of the workspace as it is wanted in `environment`, by name.
 pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
     workspace.projects.values().map(|project| resolve_project(workspace, environment, project)).collect()
 }
 
 fn resolve_project(workspace: &Workspace, environment: &Environment, project: &Project) -> ResolvedProject {
-    let over = project.environments.get(&environment.name);
+    let over = project.environments.get(environment.overrides());
     let local_image = project.local_image.as_ref().filter(|_| environment.is_local());
     let image = local_image.or_else(|| over?.image.as_ref()).or(project.image.as_ref()).cloned();
     let check = project.check.clone().unwrap_or(Check { path: "/".to_owned(), status: 200 });
@@ -132,7 +140,7 @@ fn merged_values(workspace: &Workspace, environment: &Environment, project: &Pro
     let layers = [
         Some(&workspace.defaults).filter(|_| universal),
         Some(&project.values),
-        project.environments.get(&environment.name).map(|over| &over.values),
+        project.environments.get(environment.overrides()).map(|over| &over.values),
         Some(&project.local_values).filter(|_| environment.is_local()),
     ];
     values::merged(layers.into_iter().flatten())
@@ -144,7 +152,7 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
         if below.is_empty() { route.path.clone() } else { format!("{}{below}", route.path.trim_end_matches('/')) };
     Some(ResolvedRoute {
         name: name.clone(),
-        host: full_host(&route.host, environment.domain.as_deref())?,
+        host: own_host(full_host(&route.host, environment.domain.as_deref())?, environment),
         path: route.path.clone(),
         port: route.port.clone(),
         check_path,

@@ -41,6 +41,8 @@ pub struct Environment {
     /// When nothing is deployed here.
     pub freeze: BTreeMap<Name, FreezeWindow>,
     pub review: Option<Review>,
+    /// The copy that a review is: of which environment, and by which name.
+    pub copy: Option<Copy>,
     pub platform: Platform,
     /// Local only: the Kubernetes version of the node (`1.34`, `1.34.2`).
     pub kubernetes: Option<String>,
@@ -52,6 +54,28 @@ pub struct Environment {
 impl Environment {
     pub fn is_local(&self) -> bool {
         self.name.as_str() == LOCAL
+    }
+
+    /// The environment under whose name projects say what is different there.
+    pub fn overrides(&self) -> &Name {
+        self.copy.as_ref().map_or(&self.name, |copy| &copy.of)
+    }
+
+    /// The copy of `source` that a review is: on its cluster, with its values, in a namespace and on hosts of its own.
+    /// Images come as to any environment without promotion, and the platform is the source's.
+    #[must_use]
+    pub fn copied(&self, review: &Review, source: &Self, slug: &str) -> Self {
+        Self {
+            name: self.name.clone(),
+            namespace: review.namespace.replace("{slug}", slug),
+            only: self.only,
+            promote: None,
+            freeze: self.freeze.clone(),
+            review: Some(review.clone()),
+            copy: Some(Copy { of: source.name.clone(), namespace: source.namespace.clone(), slug: slug.to_owned() }),
+            platform: Platform::External,
+            ..source.clone()
+        }
     }
 }
 
@@ -80,6 +104,16 @@ pub struct Review {
     pub namespace: String,
     /// How long one lives without a new `up`.
     pub expires: Duration,
+}
+
+/// One copy of an environment, for one merge request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    pub of: Name,
+    /// The namespace of the environment that is copied.
+    pub namespace: String,
+    /// The merge request's own part of names.
+    pub slug: String,
 }
 
 /// Who provides what a cluster needs before projects.

@@ -96,6 +96,7 @@ mod tests {
             promote: None,
             freeze: BTreeMap::new(),
             review: None,
+            copy: None,
             platform: Platform::Cmdr,
             kubernetes: None,
             http_port: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, rollout::Target};
+use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{Object, parse_manifest, rollout},
@@ -80,6 +80,7 @@ impl Runner {
         }
         let told = self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel).await?;
         self.confirm_images(spec, &targets)?;
+        self.note_references(spec, &targets).await?;
         let parts = [format!("revision {revision}"), told].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
@@ -115,6 +116,24 @@ impl Runner {
             .remedy("a tag has moved since it was looked up: deploy again, or name a digest");
         diagnosis.details = strangers.into_iter().cloned().collect();
         Err(diagnosis.into())
+    }
+
+    /// Tells the ledger which ConfigMaps and Secrets the pods run with.
+    async fn note_references(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
+        let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
+        let Connection { cluster, view } = self.connected()?;
+        let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
+        let snapshot = view.snapshot(&spec.namespace);
+        let references = cluster.references(&spec.namespace, &snapshot, &workloads).await?;
+        if references.is_empty() {
+            return Ok(());
+        }
+        let note = |history: &mut History| {
+            if let Some(last) = history.deployments.last_mut() {
+                last.references.clone_from(&references);
+            }
+        };
+        Ok(cluster.update_history(namespace, &entry.subject, note).await?)
     }
 
     /// Has Helm bring back a revision that it still has, and waits for its rollout.

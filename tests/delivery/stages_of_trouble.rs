@@ -30,6 +30,27 @@ impl Walk {
         self.run("deploy cart --env production").expect(0);
     }
 
+    pub fn proofs_decide(&self) {
+        let file = fs::read_to_string(self.workspace.root().join("projects.yaml")).unwrap();
+        let deploy = |proof: &str, value: &str| {
+            fs::write(self.workspace.root().join("projects.yaml"), &file).unwrap();
+            let verify = format!("  cart:\n    verify: {{smoke: {proof}}}\n");
+            self.workspace.replace("  cart:\n", &verify);
+            self.run(&format!("deploy cart --env staging --set env.PROOF={value}"))
+        };
+        let check = |path: &str| format!("[podcli, check, http, \"http://cart:80{path}\", --retry, \"1\"]");
+        let revision = self.revision(&self.staging, "cart");
+        let early = deploy(&format!("{{command: {}, when: before}}", check("/status/500")), "early").expect(10);
+        assert!(early.stderr.contains("the job failed"), "{}", early.stderr);
+        assert_eq!(self.revision(&self.staging, "cart"), revision, "nothing was changed");
+        deploy(&format!("{{command: {}}}", check("/readyz")), "good").expect(0).expect_said("has succeeded");
+        let good = self.last("staging", "cart");
+        deploy(&format!("{{command: {}}}", check("/status/500")), "late").expect(12);
+        assert_eq!(self.last("staging", "cart")["record"], good["record"], "what was proven runs again");
+        fs::write(self.workspace.root().join("projects.yaml"), file).unwrap();
+        self.run("deploy cart --env staging").expect(0);
+    }
+
     pub fn plans_are_exact(&self) {
         let file = self.workspace.root().join("plan.json");
         let file = file.to_string_lossy();

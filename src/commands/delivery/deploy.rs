@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     apply::apply,
-    rebuild,
+    rebuild, reviews,
     wish::{Wish, expand},
 };
 use crate::{
@@ -24,6 +24,9 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     let mut wish = Wish::up(options);
     if let Some(file) = &options.from_record {
         rebuild::read(session, file, &mut wish).await?;
+    }
+    if session.environment.copy.is_some() && !session.settings.dry_run {
+        reviews::mark(session).await?;
     }
     let urls = apply(session, &wish, &options.change).await?;
     show_urls(session, &urls);
@@ -114,7 +117,7 @@ fn images(
 
 /// The project's image with another tag, or with a digest.
 fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Diagnosis> {
-    let over = project.environments.get(&environment.name).and_then(|over| over.image.as_ref());
+    let over = project.environments.get(environment.overrides()).and_then(|over| over.image.as_ref());
     let Some(image) = over.or(project.image.as_ref()) else {
         let cause = format!("'{}' has no image in projects.yaml that could have the tag '{tag}'", project.name);
         return Err(Diagnosis::new(cause).remedy("write 'image: REPOSITORY', without a tag"));
@@ -127,7 +130,7 @@ fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<Ima
 fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), CommandError> {
     let environment = &session.environment.name;
     let is_external = |name: &&Name| {
-        let over = session.loaded.workspace.projects[*name].environments.get(environment);
+        let over = session.loaded.workspace.projects[*name].environments.get(session.environment.overrides());
         over.is_some_and(|over| over.external.is_some())
     };
     let wrong: Vec<Diagnosis> = projects

@@ -88,7 +88,7 @@ async fn running(session: &Session) -> Result<BTreeMap<String, Running>, Command
 fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, other: Option<&Running>) -> String {
     let is_external = |session: &Session| {
         let over = session.loaded.workspace.projects.get(project);
-        let over = over.and_then(|project| project.environments.get(&session.environment.name));
+        let over = over.and_then(|project| project.environments.get(session.environment.overrides()));
         over.is_some_and(|over| over.external.is_some())
     };
     let external = [from, to].into_iter().find(|session| is_external(session));

@@ -123,7 +123,10 @@ impl Known<'_> {
                 take_images(project, &promoted.content.values);
                 continue;
             }
-            let latest = self.latest_values(&project.name).await?;
+            let latest = match self.latest_values(&project.name).await? {
+                None => self.values_of_source(&project.name).await?,
+                known => known,
+            };
             let of_record = latest.as_ref().and_then(image_of);
             let written = project.image.clone();
             let is_exact = |image: &ImageReference| image.tag.is_some() || image.digest.is_some();
@@ -144,6 +147,16 @@ impl Known<'_> {
             return Ok(());
         }
         Err(CommandError { kind: ErrorKind::Usage, diagnoses: missing, report: None })
+    }
+
+    /// A copy that has no record of a project yet takes what runs in the environment that it copies.
+    async fn values_of_source(&self, project: &Name) -> Result<Option<Values>, CommandError> {
+        let Some(copy) = &self.environment.copy else { return Ok(None) };
+        let cluster = &self.access.cluster;
+        let histories = cluster.histories(&copy.namespace).await.map_err(failed)?;
+        let Some(current) = histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
+        let record = cluster.record(&copy.namespace, &current.record).await.map_err(failed)?;
+        Ok(record.map(|record| record.values))
     }
 
     /// The values of the latest record of a project that was seen to be healthy.

@@ -114,7 +114,7 @@ fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
 /// The projects to promote: those named, or all; without those that somebody else runs in either place.
 fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeSet<Name> {
     let is_external = |session: &Session, project: &Name| {
-        let over = session.loaded.workspace.projects[project].environments.get(&session.environment.name);
+        let over = session.loaded.workspace.projects[project].environments.get(session.environment.overrides());
         over.is_some_and(|over| over.external.is_some())
     };
     let all = session.loaded.workspace.projects.keys();

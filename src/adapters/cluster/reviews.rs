@@ -1,0 +1,83 @@
+//! Namespaces of review environments, known by their labels.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::{Cluster, ClusterError, apply::purpose};
+use crate::domain::labels;
+
+/// The annotation that tells until when a review lives.
+const EXPIRES: &str = "cmdr.dev/expires";
+/// The label with the review's own part of names.
+const SLUG: &str = "cmdr.dev/slug";
+const PURPOSE: &str = "review";
+/// The field manager of the mark: what else cmdr applies to a namespace must not take it away.
+const MANAGER: &str = "cmdr-review";
+
+/// A review's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewNamespace {
+    pub name: String,
+    pub slug: String,
+    pub expires: Timestamp,
+}
+
+impl Cluster {
+    /// The reviews of a workspace.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn reviews(&self, workspace: &str) -> Result<Vec<ReviewNamespace>, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let own = format!("{}={PURPOSE},{}={workspace}", labels::PURPOSE, labels::WORKSPACE);
+        let list = namespaces.list_metadata(&ListParams::default().labels(&own)).await;
+        let items = list.map_err(ClusterError::asking("list namespaces"))?.items;
+        let read = items.into_iter().filter(|item| item.metadata.deletion_timestamp.is_none()).filter_map(|item| {
+            let slug = item.metadata.labels?.remove(SLUG)?;
+            let expires = item.metadata.annotations?.get(EXPIRES)?.parse().ok()?;
+            Some(ReviewNamespace { name: item.metadata.name?, slug, expires })
+        });
+        Ok(read.collect())
+    }
+
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn has_namespace(&self, name: &str) -> Result<bool, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_metadata_opt(name).await;
+        Ok(found.map_err(ClusterError::asking(format!("read namespace {name}")))?.is_some())
+    }
+
+    /// Makes a review's namespace, or lets it live on.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn mark_review(&self, workspace: &str, review: &ReviewNamespace) -> Result<(), ClusterError> {
+        let mut own = purpose(PURPOSE);
+        own.insert(labels::WORKSPACE.to_owned(), workspace.to_owned());
+        own.insert(SLUG.to_owned(), review.slug.clone());
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": review.name, "labels": own, "annotations": {EXPIRES: review.expires.to_string()}},
+        });
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let marked =
+            namespaces.patch(&review.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(namespace)).await;
+        marked.map(drop).map_err(ClusterError::asking(format!("make namespace {}", review.name)))
+    }
+
+    /// Deletes a namespace with everything in it.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn delete_namespace(&self, name: &str) -> Result<(), ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let deleted = namespaces.delete(name, &DeleteParams::background()).await;
+        deleted.map(drop).map_err(ClusterError::asking(format!("delete namespace {name}")))
+    }
+}

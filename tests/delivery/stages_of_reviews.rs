@@ -1,0 +1,33 @@
+//! Review environments: one namespace and host per merge request, on staging's cluster.
+
+use super::{common::until, walk::Walk};
+
+impl Walk {
+    pub fn reviews_come_and_go(&self) {
+        self.run("up --env review").expect(2).expect_said("--slug");
+        self.run("up --env review --slug Fix_1").expect(2).expect_said("cannot be part of a host");
+        self.kubectl("create namespace review-foreign");
+        self.run("up site --env review --slug foreign").expect(14).expect_said("is no review of this workspace");
+        self.run("down --env review --slug foreign").expect(14);
+        let up = self.run("up site catalog --env review --slug fix-1").expect(0);
+        assert_eq!(up.stdout.trim(), "http://site-fix-1.staging.example/");
+        let image = self.kubectl("-n review-fix-1 get deployment catalog -o jsonpath={..containers[0].image}");
+        assert_eq!(image, self.image(&self.staging, "catalog"), "without a tag: what its source runs");
+        self.run("up site catalog --env review --slug fix-1").expect(0);
+        self.kubectl("annotate namespace review-fix-1 --overwrite cmdr.dev/expires=2020-01-01T00:00:00Z");
+        self.run("up cart --env review --slug fix-2").expect(0).expect_said("swept the review 'fix-1'");
+        self.run("down --env review --slug fix-2 --dry-run").expect(0).expect_said("would delete the review");
+        self.run("down --env review --slug fix-2").expect(0);
+        until("both reviews to be gone", || {
+            let left = self.kubectl("get namespaces -o name");
+            (!left.contains("review-fix")).then_some(())
+        });
+        self.run("down --env review --slug fix-2").expect(0).expect_said("there is no review");
+        assert!(self.kubectl("get namespaces -o name").contains("review-foreign"));
+    }
+
+    fn kubectl(&self, words: &str) -> String {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        self.staging.kubectl(&self.workspace, &words)
+    }
+}
