@@ -102,6 +102,28 @@ fn mistakes_on_the_command_line() {
 }
 
 #[test]
+fn mistakes_with_environments() {
+    let environments = "environments:\n  staging: {context: stage, only: ci}\n  review: {review: {from: staging}}\n";
+    let place = Place::with_workspace(&LEAST.replace("projects:", &format!("{environments}projects:")));
+    assert_told(
+        "local-knows-no-ledger",
+        &place.told(&["up", "--record-file", "x", "--override", "soak", "--because", "y"]),
+    );
+    assert_told("deploy-to-local", &place.told(&["deploy", "catalog"]));
+    assert_told("deploy-from-a-laptop", &place.told(&["deploy", "catalog", "--env", "staging"]));
+    assert_told("deploy-unknown-projects", &place.told(&["deploy", "katalog", "car=1", "--env", "staging"]));
+    assert_told("deploy-with-a-bad-tag", &place.told(&["deploy", "catalog=a b", "--env", "staging"]));
+    assert_told(
+        "override-without-reason",
+        &place.told(&["deploy", "catalog", "--env", "staging", "--override", "soak"]),
+    );
+    assert_told("promote-to-what-takes-nothing", &place.told(&["promote", "--to", "staging"]));
+    assert_told("promote-to-nowhere", &place.told(&["promote", "--to", "production-*"]));
+    assert_told("review-without-slug", &place.told(&["up", "--env", "review"]));
+    assert_told("no-kubeconfig", &place.told(&["history", "--env", "staging"]));
+}
+
+#[test]
 fn colours_in_gitlab_and_where_they_are_asked_for() {
     let place = Place::new();
     let is_painted = |words: &[&str], variables: &[(&str, &str)]| {

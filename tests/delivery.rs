@@ -80,6 +80,7 @@ fn from_a_build_to_production_and_back() {
     stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);
     stage("one of two promotes wins", Walk::one_of_two_wins);
     stage("a killed promote is healed by the next", Walk::a_killed_run_is_healed);
+    stage("a cluster that goes away for a while is waited for", Walk::a_cluster_goes_away);
     stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
     stage("another cluster is refused", Walk::another_cluster_is_refused);
     stage("what an account may not do is said", Walk::missing_rights_are_named);

@@ -11,7 +11,7 @@ pub struct ChangeOptions {
     /// Wait this long for whoever is at work on the same: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub lock_timeout: String,
-    /// Pass this gate; needs --because
+    /// Pass this gate: promotion, soak, freeze, hold, scan or verify; needs --because
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
     /// Why; it is recorded
@@ -26,6 +26,20 @@ pub struct ChangeOptions {
     /// Do exactly what --plan-file wrote, or refuse
     #[arg(long, value_name = "FILE")]
     pub use_plan: Option<PathBuf>,
+}
+
+impl ChangeOptions {
+    /// The options that were given and mean nothing in the environment `local`.
+    pub fn given(&self) -> Vec<&'static str> {
+        let given = [
+            (!self.overrides.is_empty(), "--override"),
+            (self.because.is_some(), "--because"),
+            (self.record_file.is_some(), "--record-file"),
+            (self.plan_file.is_some(), "--plan-file"),
+            (self.use_plan.is_some(), "--use-plan"),
+        ];
+        given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| name).collect()
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -128,12 +128,24 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     if !session.environment.is_local() {
         return delivery::prepare(session, &delivery::Wish::up(options)).await;
     }
+    refuse_foreign_options(options)?;
     let selection = Selection::choose(session, options)?;
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let local = local_of(session, &access, recreate).await?;
     let described = describe(session, &helm, &selection, options, local.http_port).await?;
     let (access, local) = (Some(access), Some(local));
     Ok(Prepared { helm, access, local, described, sight: Sight::default(), remote: None, decrypted: Decrypted::new() })
+}
+
+/// What belongs to environments with a ledger is not silently left undone in `local`.
+fn refuse_foreign_options(options: &UpOptions) -> Result<(), CommandError> {
+    let mut given = options.change.given();
+    given.extend(options.from_record.as_ref().map(|_| "--from-record"));
+    if given.is_empty() {
+        return Ok(());
+    }
+    let cause = format!("the environment 'local' keeps no ledger, and knows no {}", given.join(", "));
+    Err(CommandError::usage(Diagnosis::new(cause).remedy("name another environment with --env")))
 }
 
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.

@@ -101,6 +101,18 @@ impl Walk {
         self.run("up --env staging").expect(0);
     }
 
+    pub fn a_cluster_goes_away(&self) {
+        let node = format!("{}-control-plane", self.staging.name);
+        let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.AWAY=yes"]);
+        until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
+        self.workspace.tool("docker", &["pause", &node]);
+        tell("its node is paused");
+        thread::sleep(Duration::from_secs(6));
+        self.workspace.tool("docker", &["unpause", &node]);
+        run.wait(PATIENCE).expect(0);
+        assert_eq!(self.last("staging", "cart")["outcome"], "healthy");
+    }
+
     pub fn a_bundle_goes_back_as_one(&self) {
         let images = ["cart", "search"].map(|project| self.revision(&self.staging, project));
         let cart = self.image(&self.staging, "cart");

@@ -1,6 +1,10 @@
 //! From a wish to what runs: guard, look, plan, gates, lease, confirm, run, return, ledger.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -232,7 +236,8 @@ impl Delivery<'_> {
             .map(|(project, _)| project.as_str())
             .collect();
         let returning = returns::plan(session, wish, prepared, plan, &failed_projects);
-        ledger::close(remote, namespace, plan, &outcomes, &returning).await?;
+        let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
+        closed.map_err(|error| what_is_certain(error, &outcomes))?;
         if lost.is_cancelled() && !session.cancel.is_cancelled() {
             let cause = "the lease was lost in the middle of the run: somebody else may have begun";
             let remedy = "see cmdr history for what is where, and run it again";
@@ -280,6 +285,21 @@ impl Delivery<'_> {
         let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
         Err(CommandError::told(kind))
     }
+}
+
+/// The cluster went away in the middle: tells what was seen of each project, and that no more is known.
+fn what_is_certain(mut error: CommandError, outcomes: &BTreeMap<String, DeploymentOutcome>) -> CommandError {
+    let seen = outcomes.iter().map(|(subject, outcome)| match outcome {
+        DeploymentOutcome::Healthy => format!("{subject}: it was seen to run as it should"),
+        other => format!("{subject}: begun, and {} as far as was seen; what runs now is not known", other.word()),
+    });
+    let mut diagnosis = Diagnosis::new("the ledger could not be written at the end of the run")
+        .remedy("run it again once the cluster answers: it goes on from what it finds");
+    diagnosis.details.extend(seen);
+    error.diagnoses.push(diagnosis);
+    // Something was changed: trying again is right, but not as if nothing had happened.
+    error.kind = ErrorKind::NotRolledBack;
+    error
 }
 
 /// The gate `verify`.
