@@ -1,17 +1,15 @@
 //! `cmdr render`: the manifests of a project, as Helm makes them from what `up` would hand it.
 
-use std::collections::BTreeMap;
-
 use super::{
     describe::{Selection, describe},
     session::{Session, unknown},
 };
 use crate::{
-    adapters::helm::Upgrade,
+    adapters::helm::Helm,
     cli::{RenderOptions, UpOptions},
     domain::{Diagnosis, Name},
     error::CommandError,
-    plan::up::Described,
+    plan::{ReleaseSpec, up::Described},
     ui,
 };
 
@@ -32,19 +30,18 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
         ui::print(&values);
         return Ok(());
     }
-    let labels = BTreeMap::new();
-    let upgrade = Upgrade {
-        name: &release.name,
-        namespace: &release.namespace,
-        chart: &release.chart,
-        values: &release.content.values,
-        labels: &labels,
-        description: "",
-        adopt: false,
-    };
-    let rendered = helm.template(&upgrade, &session.cancel).await;
-    ui::print(&rendered.map_err(|error| CommandError::failed(error.diagnosis()))?);
+    ui::print(&manifest(session, &helm, release).await?);
     Ok(())
+}
+
+/// A release's manifest, as Helm makes it from what it would be handed.
+///
+/// # Errors
+/// When the chart does not take the values.
+pub(super) async fn manifest(session: &Session, helm: &Helm, release: &ReleaseSpec) -> Result<String, CommandError> {
+    let ReleaseSpec { name, namespace, chart, content, .. } = release;
+    let rendered = helm.template(name, namespace, chart, &content.values, &session.cancel).await;
+    rendered.map_err(|error| CommandError::failed(error.diagnosis()))
 }
 
 /// Why there is nothing to render under this name.

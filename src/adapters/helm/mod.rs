@@ -186,13 +186,20 @@ impl Helm {
     ///
     /// # Errors
     /// When the chart does not take the values.
-    pub async fn template(&self, upgrade: &Upgrade<'_>, cancel: &CancellationToken) -> Result<String, HelmError> {
+    pub async fn template(
+        &self,
+        name: &str,
+        namespace: &str,
+        chart: &Path,
+        values: &Values,
+        cancel: &CancellationToken,
+    ) -> Result<String, HelmError> {
         let output = self
             .bare()
-            .args(["template", upgrade.name])
-            .arg(upgrade.chart)
-            .args(["--namespace", upgrade.namespace, "--values", "-", "--skip-schema-validation", "--skip-tests"])
-            .input(json(upgrade.values))
+            .args(["template", name])
+            .arg(chart)
+            .args(["--namespace", namespace, "--values", "-", "--skip-schema-validation", "--skip-tests"])
+            .input(json(values))
             .run(cancel)
             .await?;
         Ok(output.stdout)

@@ -12,12 +12,13 @@ use crate::{
     adapters::{
         cluster::{images_of_manifest, ledger},
         credentials::Credentials,
-        helm::{Helm, Upgrade},
+        helm::Helm,
         registry::Registry,
     },
     commands::{
         describe::{Selection, describe, images},
         observe::{Sight, look_at},
+        render::manifest,
         secrets::external_secrets_in,
         session::Session,
         up::Prepared,
@@ -330,18 +331,7 @@ async fn rendered_images(
     helm: &Helm,
     release: &ReleaseSpec,
 ) -> Result<Vec<ImageReference>, CommandError> {
-    let labels = BTreeMap::new();
-    let upgrade = Upgrade {
-        name: &release.name,
-        namespace: &release.namespace,
-        chart: &release.chart,
-        values: &release.content.values,
-        labels: &labels,
-        description: "",
-        adopt: false,
-    };
-    let manifest =
-        helm.template(&upgrade, &session.cancel).await.map_err(|error| CommandError::failed(error.diagnosis()))?;
+    let manifest = manifest(session, helm, release).await?;
     let images = images_of_manifest(&manifest).map_err(failed)?;
     Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
 }

@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{access::failed, prepare::subject};
 use crate::{
-    adapters::helm::Upgrade,
     cli::Output,
-    commands::{session::Session, up::Prepared},
+    commands::{render::manifest, session::Session, up::Prepared},
     domain::{Diagnosis, digest::sha256, labels, record::Record},
     error::{CommandError, ErrorKind},
-    plan::{Plan, ReleaseSpec, Step},
+    plan::{Plan, Step},
     ui,
 };
 
@@ -143,26 +142,11 @@ pub async fn show_differences(session: &Session, prepared: &Prepared, plan: &Pla
     let Some(remote) = &prepared.remote else { return Ok(()) };
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
-        let manifest = render(session, prepared, spec).await?;
+        let manifest = manifest(session, &prepared.helm, spec).await?;
         let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await.map_err(failed)?;
         for difference in differences {
             ui::print(&ui::difference::told(&difference, session.settings.color));
         }
     }
     Ok(())
-}
-
-async fn render(session: &Session, prepared: &Prepared, spec: &ReleaseSpec) -> Result<String, CommandError> {
-    let labels = BTreeMap::new();
-    let upgrade = Upgrade {
-        name: &spec.name,
-        namespace: &spec.namespace,
-        chart: &spec.chart,
-        values: &spec.content.values,
-        labels: &labels,
-        description: "",
-        adopt: false,
-    };
-    let rendered = prepared.helm.template(&upgrade, &session.cancel).await;
-    rendered.map_err(|error| CommandError::failed(error.diagnosis()))
 }
