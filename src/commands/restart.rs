@@ -1,8 +1,8 @@
 //! `cmdr restart`: a fresh rollout of the same content.
 
 use super::{
-    delivery::run_guarded,
     describe::timeout_seconds,
+    guarded::run_guarded,
     session::{Session, unknown},
 };
 use crate::{

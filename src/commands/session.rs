@@ -10,7 +10,6 @@ use std::{
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::{delivery::RemoteAccess, describe::namespaces_of};
 use crate::{
     adapters::{
         credentials::Credentials,
@@ -174,20 +173,11 @@ impl Session {
         self.runner_at(helm, target, resolver, Some(local)).await
     }
 
-    /// What runs plans on another environment's cluster.
+    /// What runs plans on the cluster of `target`, whose projects are found by `resolver`.
     ///
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
-    pub async fn remote_runner(&self, helm: Helm, access: &RemoteAccess) -> Result<Runner, CommandError> {
-        let file = &access.file;
-        let target = HelmTarget { kubeconfig: file.path().to_owned(), context: Some(file.context.clone()) };
-        let mut runner = self.runner_at(helm, target, Resolver::SystemElse(Arc::default()), None).await?;
-        runner.ledger = Some(self.environment.namespace.clone());
-        runner.reach = Some(namespaces_of(self));
-        Ok(runner)
-    }
-
-    async fn runner_at(
+    pub async fn runner_at(
         &self,
         helm: Helm,
         target: HelmTarget,

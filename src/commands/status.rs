@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{
-    delivery::run_guarded,
-    session::Session,
-    up::{Prepared, prepare},
-};
+use super::{guarded::run_guarded, prepared::Prepared, session::Session, up::prepare};
 use crate::{
     cli::{Output, StatusOptions, UpOptions},
     domain::labels,

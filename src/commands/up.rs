@@ -2,77 +2,25 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{
-    delivery::{self, Remote},
+    delivery,
     describe::{Selection, describe},
-    observe::{Sight, local_cluster, look},
-    secrets::{decrypt, external_secrets_in},
+    observe::{Sight, local_cluster},
+    prepared::{Prepared, show_plan, show_urls},
+    secrets::decrypt,
     session::{LocalAccess, Session, docker_error},
 };
 use crate::{
-    adapters::{helm::Helm, host, lock::Lock},
+    adapters::{host, lock::Lock},
     cli::{PlanOptions, UpOptions},
-    domain::{Diagnosis, ImageReference, Name, ports},
+    domain::{Diagnosis, ImageReference, ports},
     error::{CommandError, ErrorKind},
-    plan::{
-        CheckSpec, Plan, ReleaseSpec,
-        up::{Described, ObservedCluster, up as plan_up},
-    },
+    plan::up::ObservedCluster,
     steps::{Decrypted, LocalCluster, Runner},
-    ui,
 };
 
 /// Bytes that a cluster with its images needs on the engine's disk.
 const LEAST_DISK: u64 = 5_000_000_000;
-
-/// An environment that has been looked at.
-pub(super) struct Prepared {
-    pub helm: Helm,
-    pub access: Option<LocalAccess>,
-    pub local: Option<LocalCluster>,
-    pub described: Described,
-    /// Nothing before the first look.
-    pub sight: Sight,
-    /// The cluster that cmdr does not own, where the environment is one.
-    pub remote: Option<Remote>,
-    /// What the plan's steps need of files that sops decrypts; nothing before the plan is known.
-    pub decrypted: Decrypted,
-}
-
-impl Prepared {
-    /// Looks at the cluster as it is now.
-    ///
-    /// # Errors
-    /// When it runs and does not answer.
-    pub(super) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
-        if self.remote.is_some() {
-            return Ok(());
-        }
-        let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
-        if state != ObservedCluster::Running {
-            self.sight.observed.cluster = state;
-            return Ok(());
-        }
-        let Some(access) = &self.access else { return Ok(()) };
-        let kubeconfig = kubeconfig(session, access).await?;
-        self.sight = look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await?;
-        Ok(())
-    }
-
-    /// What leads to what the environment should be.
-    ///
-    /// # Errors
-    /// All releases that somebody else manages.
-    pub(super) fn plan(&self) -> Result<Plan, CommandError> {
-        plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
-            kind: ErrorKind::Failed,
-            diagnoses,
-            report: None,
-        })
-    }
-}
 
 /// # Errors
 /// When something cannot be made as described; the error's kind is the exit code.
@@ -146,20 +94,6 @@ fn refuse_foreign_options(options: &UpOptions) -> Result<(), CommandError> {
     }
     let cause = format!("the environment 'local' keeps no ledger, and knows no {}", given.join(", "));
     Err(CommandError::usage(Diagnosis::new(cause).remedy("name another environment with --env")))
-}
-
-/// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
-pub(super) async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
-    let file = access.folder.kubeconfig();
-    if !file.exists() {
-        let _ = std::fs::create_dir_all(&access.folder.0);
-        access
-            .kind
-            .export_kubeconfig(session.workspace().as_str(), &file, &session.cancel)
-            .await
-            .map_err(|error| CommandError::failed(error.diagnosis()))?;
-    }
-    Ok(file)
 }
 
 /// The cluster as it is, or as it will be made; refuses what cannot be made before anything is touched.
@@ -259,65 +193,6 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
         session.note(note);
     }
     Ok((chosen.http, chosen.https))
-}
-
-pub(super) fn show_urls(session: &Session, urls: &[String]) {
-    if session.settings.output == crate::cli::Output::Json {
-        return;
-    }
-    let lines: String = urls.iter().map(|url| format!("{url}\n")).collect();
-    ui::print(&lines);
-}
-
-pub(super) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
-    match session.settings.output {
-        crate::cli::Output::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
-        crate::cli::Output::Text => ui::print(&told(plan)),
-    }
-}
-
-/// The plan as people read it: a line a step, and why.
-fn told(plan: &Plan) -> String {
-    let rows: Vec<Vec<String>> = plan
-        .changes()
-        .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])
-        .collect();
-    let mut text = ui::table::table(&rows);
-    if rows.is_empty() {
-        text.push_str("nothing to do\n");
-    }
-    if plan.preliminary {
-        text.push_str("what follows is known when the cluster is awake\n");
-    }
-    if !plan.unchanged.is_empty() {
-        text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
-    }
-    text
-}
-
-/// The plan for programs, with every release as it is described.
-fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
-    let steps: Vec<serde_json::Value> = plan
-        .changes()
-        .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
-        .collect();
-    let platform = prepared.described.platform.iter().map(|release| release_json(release, &[], &[]));
-    let projects = prepared
-        .described
-        .projects
-        .iter()
-        .map(|project| release_json(&project.release, &project.needs, &project.checks));
-    let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
-    json!({"steps": steps, "unchanged": plan.unchanged, "preliminary": plan.preliminary, "releases": releases})
-}
-
-fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {
-    let checks: Vec<serde_json::Value> =
-        checks.iter().map(|check| json!({"url": check.url, "status": check.status})).collect();
-    json!({
-        "name": release.name, "namespace": release.namespace, "chart": release.chart, "record": release.record,
-        "version": release.content.version, "values": release.content.values, "needs": needs, "checks": checks,
-    })
 }
 
 /// A runner for verbs that work on what runs already, in the local cluster.

@@ -62,8 +62,8 @@ impl Walk {
         }
     }
 
-    /// What a cloud brings: addresses for load balancers. Taken from the end of the network, where cmdr's own pools
-    /// of other tests are not.
+    /// What a cloud brings: addresses for load balancers. Taken from the middle of the network, where cmdr's own pools
+    /// are not, and from another place in each run of these tests: two may run side by side.
     fn install_balancer(&self) {
         let values = concat!(env!("CARGO_MANIFEST_DIR"), "/platform/metallb.yaml");
         let charts = rig("RIG_CHARTS");
@@ -87,9 +87,10 @@ impl Walk {
         let gateways = self.workspace.tool("docker", &gateway);
         let gateway = gateways.lines().find(|line| line.contains('.')).unwrap();
         let network = gateway.rsplitn(3, '.').nth(2).unwrap();
+        let place = 100 + std::process::id() % 100;
         let pool = format!(
             "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: cloud, namespace: metallb-system}}\n\
-             spec: {{addresses: [{network}.250.10-{network}.250.20]}}\n---\napiVersion: metallb.io/v1beta1\n\
+             spec: {{addresses: [{network}.{place}.10-{network}.{place}.20]}}\n---\napiVersion: metallb.io/v1beta1\n\
              kind: L2Advertisement\nmetadata: {{name: cloud, namespace: metallb-system}}\n"
         );
         let file = self.workspace.root().join("pool.yaml");

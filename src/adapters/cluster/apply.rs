@@ -16,7 +16,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError, Generation, Object, objects::api_resource, secrets::checksum};
+use super::{
+    Cluster, ClusterError, Generation, Object,
+    objects::{api_resource, checksum},
+};
 use crate::domain::labels;
 
 /// The Secret by which pods of a namespace may pull from registries with a password.

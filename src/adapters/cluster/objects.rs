@@ -10,6 +10,7 @@ use kube::{
 use serde::Deserialize;
 
 use super::{Cluster, ClusterError};
+use crate::domain::labels;
 
 /// An object of a rendered manifest, by what names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +121,11 @@ fn object(value: &serde_yaml::Value, namespace: &str) -> Result<Object, ClusterE
         namespace: text(&metadata, "namespace").unwrap_or_else(|| namespace.to_owned()),
         name: text(&metadata, "name").ok_or_else(|| missing("name"))?,
     })
+}
+
+/// What an object of cmdr's own was made from.
+pub(super) fn checksum(metadata: &ObjectMeta) -> Option<String> {
+    metadata.annotations.as_ref()?.get(labels::CHECKSUM).cloned()
 }
 
 /// What is known of a live object: its name and who manages it.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, ClusterError,
     apply::{apply, purpose},
-    objects::api_resource,
+    objects::{api_resource, checksum},
 };
 use crate::domain::{labels, project_secret::ExternalSecret, secret::SecretData};
 
@@ -142,11 +142,6 @@ impl Cluster {
         let resource: ApiResource = api_resource(EXTERNAL_SECRETS, "ExternalSecret");
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
-}
-
-/// What an object of cmdr's own was made from.
-pub(super) fn checksum(metadata: &ObjectMeta) -> Option<String> {
-    metadata.annotations.as_ref()?.get(labels::CHECKSUM).cloned()
 }
 
 fn own_metadata(name: &str, what_for: &str, checksum: &str) -> ObjectMeta {

@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use crate::{
-    adapters::cluster::{
-        Cluster, ClusterError,
-        context::{ContextFile, read_context},
+    adapters::{
+        cluster::{
+            Cluster, ClusterError,
+            context::{ContextFile, read_context},
+        },
+        helm::{Helm, HelmTarget},
+        http::Resolver,
     },
     commands::{describe::namespaces_of, session::Session},
     domain::{Diagnosis, Writer},
     error::{CommandError, ErrorKind},
+    steps::Runner,
 };
 
 /// An environment's cluster.
@@ -60,6 +65,19 @@ impl RemoteAccess {
         let cluster = cluster.within(namespaces_of(session));
         let identity = cluster.identity().await.map_err(failed)?;
         Ok(Self { file: Arc::new(file), cluster, identity })
+    }
+
+    /// What runs plans here.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub async fn runner(&self, session: &Session, helm: Helm) -> Result<Runner, CommandError> {
+        let target = HelmTarget { kubeconfig: self.file.path().to_owned(), context: Some(self.file.context.clone()) };
+        let resolver = Resolver::SystemElse(Arc::default());
+        let mut runner = session.runner_at(helm, target, resolver, None).await?;
+        runner.ledger = Some(session.environment.namespace.clone());
+        runner.reach = Some(namespaces_of(session));
+        Ok(runner)
     }
 
     /// Refuses to go on when the context leads elsewhere by now, since somebody has read a plan for this cluster.

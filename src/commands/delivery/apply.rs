@@ -20,9 +20,9 @@ use crate::{
     adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
     cli::ChangeOptions,
     commands::{
+        prepared::{Prepared, show_plan},
         secrets::decrypt,
         session::{Ran, Session},
-        up::{Prepared, show_plan},
     },
     domain::{
         Diagnosis, VerifyWhen,
@@ -155,7 +155,7 @@ impl Delivery<'_> {
     /// Nothing changes: the URLs are asked all the same.
     async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
         let session = self.session;
-        let runner = Arc::new(session.remote_runner(prepared.helm.clone(), &remote.access).await?);
+        let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
         let urls = session.execute(self.wish.verb, plan, runner).await?;
         if let Some(file) = &self.options.record_file {
             ledger::write_file(session, remote, file).await?;
@@ -225,7 +225,7 @@ impl Delivery<'_> {
     ) -> Result<Vec<String>, CommandError> {
         let Self { session, wish, terms, .. } = self;
         remote.access.confirm(session).await?;
-        let runner = session.remote_runner(prepared.helm.clone(), &remote.access).await?;
+        let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
         let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
         let namespace = &session.environment.namespace;

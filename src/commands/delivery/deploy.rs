@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{DeployOptions, UpOptions},
-    commands::{session::Session, up::show_urls},
+    commands::{prepared::show_urls, session::Session},
     domain::{Diagnosis, Environment, ImageReference, Name, Project},
     error::{CommandError, ErrorKind},
 };

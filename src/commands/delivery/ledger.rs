@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapters::cluster::ledger::subject,
-    commands::{session::Session, up::Prepared},
+    commands::{prepared::Prepared, session::Session},
     domain::{
         Diagnosis, Name,
         digest::sha256,

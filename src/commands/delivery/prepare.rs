@@ -18,10 +18,10 @@ use crate::{
     commands::{
         describe::{Selection, describe, images},
         observe::{Sight, look_at},
+        prepared::Prepared,
         render::manifest,
         secrets::external_secrets_in,
         session::Session,
-        up::Prepared,
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{access::failed, prepare::subject};
 use crate::{
     cli::Output,
-    commands::{render::manifest, session::Session, up::Prepared},
+    commands::{prepared::Prepared, render::manifest, session::Session},
     domain::{Diagnosis, digest::sha256, labels, record::Record},
     error::{CommandError, ErrorKind},
     plan::{Plan, Step},

@@ -19,8 +19,8 @@ use crate::{
     cli::PromoteOptions,
     commands::{
         observe::{Sight, look_at},
+        prepared::show_urls,
         session::Session,
-        up::show_urls,
     },
     domain::{
         Diagnosis, ImageReference, Name, Promotion,

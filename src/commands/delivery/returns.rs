@@ -11,7 +11,7 @@ use super::{
     wish::Wish,
 };
 use crate::{
-    commands::{session::Session, up::Prepared},
+    commands::{prepared::Prepared, session::Session},
     domain::{
         Diagnosis, labels,
         ledger::{Deployment, DeploymentOutcome, History},

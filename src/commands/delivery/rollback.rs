@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::RollbackOptions,
-    commands::{session::Session, up::show_urls},
+    commands::{prepared::show_urls, session::Session},
     domain::{
         Diagnosis, Name,
         ledger::{DeploymentOutcome, History},

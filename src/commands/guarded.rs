@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    access::{RemoteAccess, may_write},
-    apply::take_leases,
+    delivery::{RemoteAccess, may_write, take_leases},
+    session::Session,
+    up::runner_of,
 };
 use crate::{
     adapters::cluster::lease::Scope,
-    commands::{session::Session, up::runner_of},
     error::{CommandError, ErrorKind},
     plan::Plan,
 };
@@ -32,7 +32,7 @@ pub async fn run_guarded(
     may_write(session)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let (leases, lost) = take_leases(session, &access, &Scope::Projects(projects), Duration::ZERO).await?;
-    let runner = session.remote_runner(helm, &access).await?;
+    let runner = access.runner(session, helm).await?;
     let ran = session.run_plan(verb, plan, Arc::new(runner), &lost).await;
     leases.give_back().await;
     if !ran.summary.interrupted.is_empty() {
