@@ -34,7 +34,7 @@ check: ## formatting, lints, dependencies, unit tests; no cluster
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	tools/deny
-	cargo test --locked --lib --test architecture --test cli --test config --test documents --test gitlab
+	cargo test --locked --lib --test architecture --test cli --test config --test documents --test gitlab --test via
 
 bench: ## measure cmdr beside kind with helmfile
 	@tools/needs cargo cc python3

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`domain`] | names, images, workspaces, labels, address pools; no IO | - |
 //! | [`config`] | `projects.yaml` text -> [`domain::Workspace`] or diagnostics; JSON Schema | `domain` |
-//! | [`adapters`] | docker, kind, helm, the Kubernetes API, registries, git, HTTP; own errors, no printing | `domain` |
+//! | [`adapters`] | docker, kind, helm, the Kubernetes API, registries, git, GitLab, HTTP; own errors, no printing | `domain` |
 //! | [`plan`] | pure: what is described and what is observed -> a graph of steps | `domain` |
 //! | [`event`] | the only words that engine and ui share | `domain` |
 //! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |

@@ -13,7 +13,7 @@ use etcetera::BaseStrategy;
 
 use crate::{
     cli::{Color, GlobalOptions, Output, ReportOptions},
-    domain::deadline::working_time,
+    domain::{deadline::working_time, secret::Secret},
 };
 
 /// The variables that cmdr reads, with what they mean; printed by the documentation's test.
@@ -36,6 +36,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("CI_PIPELINE_URL", "the pipeline, written into deployments"),
     ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
     ("CI_COMMIT_REF_SLUG", "the branch, by which a review environment is named unless --slug is given"),
+    ("GITLAB_TOKEN", "an access token with the scope api, for promote --via gitlab; it is never shown"),
+    ("CI_SERVER_URL", "where GitLab is, for --via; without it, the git remote origin tells"),
+    ("CI_PROJECT_PATH", "the project on GitLab with its groups, for --via; without it, the git remote origin tells"),
     ("CI_DEPLOY_FREEZE", "GitLab's freeze: nothing is deployed"),
     ("USER", "who is at work, where no pipeline is"),
     ("CI_JOB_TIMEOUT", "seconds that the job may take: cmdr ends while there is time left to end well"),
@@ -96,6 +99,9 @@ pub struct Variables {
     pub job_url: Option<String>,
     pub pipeline_url: Option<String>,
     pub gitlab_user: Option<String>,
+    pub gitlab_token: Option<Secret>,
+    pub gitlab_server: Option<String>,
+    pub gitlab_project: Option<String>,
     pub deploy_freeze: bool,
     pub user: Option<String>,
     pub runtime_folder: Option<PathBuf>,
@@ -200,6 +206,11 @@ impl Variables {
             job_url: text("CI_JOB_URL"),
             pipeline_url: text("CI_PIPELINE_URL"),
             gitlab_user: text("GITLAB_USER_LOGIN"),
+            gitlab_token: text("GITLAB_TOKEN")
+                .filter(|token| !token.trim().is_empty())
+                .map(|token| Secret::new(token.trim())),
+            gitlab_server: text("CI_SERVER_URL"),
+            gitlab_project: text("CI_PROJECT_PATH"),
             deploy_freeze: variable("CI_DEPLOY_FREEZE").is_some(),
             user: text("USER"),
             runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),

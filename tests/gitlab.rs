@@ -129,7 +129,9 @@ fn inputs_are_declared_and_used() {
 /// A command line as a shell divides it, with inputs and variables filled in.
 fn words(line: &str) -> Vec<String> {
     let line = line.replace("$[[ inputs.lock-timeout ]]", "10m").replace("$[[ inputs.projects ]]", "catalog");
-    let mut line = line.replace(r#"${CMDR_RECORD:+--record "$CMDR_RECORD"}"#, "--record 0123456789abcdef0123");
+    let line = line.replace(r#"${CMDR_RECORD:+--record "$CMDR_RECORD"}"#, "--record 0123456789abcdef0123");
+    let line = line.replace(r#"${CMDR_BECAUSE:+--because "$CMDR_BECAUSE"}"#, r#"--because "a reason""#);
+    let mut line = line.replace("${CMDR_PROJECTS:-catalog}", "catalog");
     while let Some((start, rest)) = line.split_once("$[[ inputs.") {
         let (name, rest) = rest.split_once(" ]]").unwrap();
         line = format!("{start}{name}{rest}");

@@ -27,3 +27,18 @@ pub async fn commit(folder: &Path) -> Option<String> {
     let output = describe.env("GIT_OPTIONAL_LOCKS", "0").run(&cancel).await.ok()?;
     Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
 }
+
+/// The full name of the commit that is checked out; `None` outside a repository.
+pub async fn head(folder: &Path) -> Option<String> {
+    say(folder, &["rev-parse", "--verify", "HEAD"]).await
+}
+
+/// The address that a remote is fetched from; `None` where there is no such remote.
+pub async fn remote(folder: &Path, name: &str) -> Option<String> {
+    say(folder, &["remote", "get-url", name]).await
+}
+
+async fn say(folder: &Path, words: &[&str]) -> Option<String> {
+    let output = Tool::new("git").directory(folder).args(words).run(&CancellationToken::new()).await.ok()?;
+    Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
+}

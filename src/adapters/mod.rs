@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod docker;
 mod forbidden;
 pub mod git;
+pub mod gitlab;
 pub mod helm;
 pub mod host;
 pub mod http;
@@ -22,4 +23,21 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// Whether the connection failed at TLS, which no further try will change.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An IO error does not name the error that it was made of as its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// What every verb takes that changes an environment other than `local`.
 #[derive(Debug, Clone, Default, Args)]
@@ -74,8 +74,18 @@ pub struct PromoteOptions {
     /// This record of the source, instead of the newest eligible one
     #[arg(long, value_name = "RECORD", requires = "projects")]
     pub record: Option<String>,
+    /// Start the pipeline's job that promotes, and follow it, instead of writing from here
+    #[arg(long, value_enum, value_name = "WHERE",
+          conflicts_with_all = ["lock_timeout", "overrides", "record_file", "plan_file", "use_plan"])]
+    pub via: Option<Via>,
     #[command(flatten)]
     pub change: ChangeOptions,
+}
+
+/// Who does the work instead of this machine: the manual job of a pipeline of GitLab's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    Gitlab,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,7 +4,7 @@ mod delivery;
 
 pub use delivery::{
     ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, PromoteOptions,
-    RollbackOptions, UnholdOptions,
+    RollbackOptions, UnholdOptions, Via,
 };
 
 use std::path::PathBuf;

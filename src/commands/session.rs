@@ -229,7 +229,7 @@ impl Session {
 
     /// Runs a plan and tells it.
     pub async fn run_plan(&self, verb: &str, plan: &Plan, runner: Arc<Runner>, cancel: &CancellationToken) -> Ran {
-        let screen = Screen::open(self.look(), &self.reports);
+        let screen = self.screen();
         let start = std::time::Instant::now();
         let _ = screen.events.send(Event::RunStarted {
             verb: verb.to_owned(),
@@ -260,6 +260,11 @@ impl Session {
     /// The commit of the workspace.
     pub async fn commit(&self) -> Option<String> {
         git::commit(&self.loaded.workspace.root).await
+    }
+
+    /// What tells events to whoever looks, and to the reports.
+    pub fn screen(&self) -> Screen {
+        Screen::open(self.look(), &self.reports)
     }
 
     fn look(&self) -> Look {

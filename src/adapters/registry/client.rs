@@ -18,7 +18,7 @@ use super::{
     error::{Failure, Problem},
     logins::Logins,
 };
-use crate::adapters::{credentials::Credentials, root_cause};
+use crate::adapters::{credentials::Credentials, is_tls, root_cause};
 
 /// The longest answer that is read, in bytes. Registries refuse manifests above 4 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -246,23 +246,6 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error>
         }
     }
     Ok(Answer { status, headers, body, with_login: false })
-}
-
-/// Whether the connection failed at TLS, which no further try will change.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // An IO error does not name the error that it was made of as its source.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
 }
 
 impl Answer {

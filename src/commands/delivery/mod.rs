@@ -8,6 +8,7 @@ mod history;
 mod hold;
 mod ledger;
 mod pin;
+mod pipeline_job;
 mod prepare;
 mod preview;
 mod promote;
@@ -17,6 +18,7 @@ mod returns;
 mod reviews;
 mod rollback;
 mod targets;
+mod via;
 mod wish;
 
 pub use access::{RemoteAccess, may_write};

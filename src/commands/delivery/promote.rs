@@ -12,11 +12,12 @@ use super::{
     prepare::registry,
     records::chart_of,
     targets,
+    via::promote_via,
     wish::{Promoted, Terms, Wish, expand},
 };
 use crate::{
     adapters::cluster::lease::Scope,
-    cli::PromoteOptions,
+    cli::{PromoteOptions, Via},
     commands::{
         observe::{Sight, look_at},
         prepared::show_urls,
@@ -40,6 +41,9 @@ pub async fn promote(
     cancel: CancellationToken,
     options: &PromoteOptions,
 ) -> Result<(), CommandError> {
+    if let Some(Via::Gitlab) = options.via {
+        return promote_via(&settings, &cancel, options).await;
+    }
     let sessions = targets::sessions(&settings, &cancel, &options.to)?;
     let mut reached: Vec<String> = Vec::new();
     for session in &sessions {
@@ -99,7 +103,8 @@ async fn one(
     Ok(())
 }
 
-fn nowhere(session: &Session) -> CommandError {
+/// For an environment that nothing is promoted to.
+pub fn nowhere(session: &Session) -> CommandError {
     let name = &session.environment.name;
     let cause = format!("nothing is promoted to '{name}': it has no 'promote'");
     let remedy = format!("write 'promote: {{from: ENVIRONMENT}}' under environments.{name}");

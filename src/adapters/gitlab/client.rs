@@ -1,0 +1,201 @@
+//! One question to GitLab's REST API, with patience and with the token.
+
+use std::{fmt, time::Duration};
+
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{GitlabError, Problem};
+use crate::{
+    adapters::{is_tls, root_cause},
+    domain::secret::Secret,
+};
+
+/// The header with the token.
+const TOKEN: HeaderName = HeaderName::from_static("private-token");
+/// The header with the number of the next page; empty on the last one.
+const NEXT_PAGE: &str = "x-next-page";
+/// The most that is shown of what GitLab says, in characters.
+const LONGEST_SAID: usize = 300;
+
+/// How long and how often GitLab is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For one request, to the last byte of its answer.
+    pub request: Duration,
+    /// Before each further try after 429, 5xx or no answer.
+    pub pauses: [Duration; 3],
+    /// The longest pause that GitLab may ask for (`Retry-After`).
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(15),
+            pauses: [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)],
+            longest_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An answer of a success.
+pub(super) struct Answer<T> {
+    pub(super) content: T,
+    pub(super) next_page: Option<String>,
+}
+
+/// A request that failed, and how long GitLab asks to wait before the next one.
+pub(super) struct Failure {
+    pub(super) error: GitlabError,
+    pub(super) pause: Option<Duration>,
+}
+
+impl From<GitlabError> for Failure {
+    fn from(error: GitlabError) -> Self {
+        Self { error, pause: None }
+    }
+}
+
+/// Asks one GitLab.
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: String,
+    token: Secret,
+    pub(super) patience: Patience,
+    cancel: CancellationToken,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        server: &str,
+        token: Secret,
+        certificate_authority: Option<&str>,
+        cancel: CancellationToken,
+    ) -> Result<Self, GitlabError> {
+        // One provider for the whole process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let failed = |error: reqwest::Error| GitlabError::new(Problem::Setup).said(root_cause(&error));
+        let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(Problem::Token))?;
+        header.set_sensitive(true);
+        let pem = certificate_authority.unwrap_or_default().as_bytes();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(TOKEN, header)]))
+            // The token would follow to another host.
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?);
+        if server.starts_with("http://") {
+            // In the clear it goes to this machine and no further.
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(failed)?;
+        Ok(Self { http, server: server.to_owned(), token, patience: Patience::default(), cancel })
+    }
+
+    /// Reads something; tries again while GitLab says that it cannot answer now. `what` names it in messages.
+    pub(super) async fn get<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<Answer<T>, GitlabError> {
+        let mut pauses = self.patience.pauses.iter();
+        loop {
+            let failure = match self.cancellable(self.once(what, Method::GET, url, None)).await? {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let pause = pauses.next().filter(|_| failure.error.is_transient()).ok_or(failure.error)?;
+            self.wait(failure.pause.unwrap_or(*pause)).await?;
+        }
+    }
+
+    /// One request, without another try.
+    pub(super) async fn once<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer<T>, Failure> {
+        let unreachable = || GitlabError::new(Problem::Unreachable { server: self.server.clone() });
+        let url = Url::parse(url).map_err(|error| unreachable().said(error.to_string()))?;
+        let mut request = self.http.request(method, url).timeout(self.patience.request);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = request.send().await.map_err(|error| self.unanswered(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
+        if !status.is_success() {
+            let error = GitlabError::new(self.problem(what, status)).said(self.said(&body));
+            let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let pause = asked.map(|seconds| Duration::from_secs(seconds).min(self.patience.longest_pause));
+            return Err(Failure { error, pause });
+        }
+        let content = serde_json::from_slice(&body)
+            .map_err(|_| GitlabError::new(Problem::Answer { server: self.server.clone(), what: what.to_owned() }))?;
+        let next_page = headers.get(NEXT_PAGE).and_then(|value| value.to_str().ok());
+        Ok(Answer { content, next_page: next_page.filter(|page| !page.is_empty()).map(str::to_owned) })
+    }
+
+    /// Waits, unless the run is interrupted.
+    pub(super) async fn wait(&self, pause: Duration) -> Result<(), GitlabError> {
+        self.cancellable(tokio::time::sleep(pause)).await
+    }
+
+    async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, GitlabError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(GitlabError::new(Problem::Interrupted)),
+            output = waited_for => Ok(output),
+        }
+    }
+
+    fn problem(&self, what: &str, status: StatusCode) -> Problem {
+        let (server, what) = (self.server.clone(), what.to_owned());
+        match status {
+            StatusCode::UNAUTHORIZED => Problem::Unknown { server },
+            StatusCode::FORBIDDEN => Problem::Forbidden { what },
+            StatusCode::NOT_FOUND => Problem::NotFound { what },
+            StatusCode::TOO_MANY_REQUESTS => Problem::Busy { server },
+            status if status.is_redirection() => Problem::Elsewhere { server },
+            status if status.is_server_error() => Problem::Broken { server, status: status.as_u16() },
+            status => Problem::Refused { what, status: status.as_u16() },
+        }
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> GitlabError {
+        let server = self.server.clone();
+        if error.is_timeout() {
+            return GitlabError::new(Problem::Silent { server, patience: self.patience.request });
+        }
+        let problem = if is_tls(error) { Problem::Unsafe { server } } else { Problem::Unreachable { server } };
+        GitlabError::new(problem).said(root_cause(error))
+    }
+
+    /// GitLab's own words. Nobody should send the token back; it must not be shown by cmdr if somebody does.
+    fn said(&self, body: &[u8]) -> String {
+        let said = serde_json::from_slice(body).map(|body| message(&body)).unwrap_or_default();
+        let said = said.replace(self.token.expose(), "***");
+        said.chars().filter(|letter| !letter.is_control()).take(LONGEST_SAID).collect()
+    }
+}
+
+/// The message in an error: one of several keys, as text or as a tree.
+fn message(body: &Value) -> String {
+    let keys = ["error_description", "message", "error"];
+    let found = keys.iter().map(|key| &body[key]).find(|value| !value.is_null());
+    match found {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}

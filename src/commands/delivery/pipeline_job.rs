@@ -1,0 +1,124 @@
+//! Which job of a pipeline promotes to an environment.
+
+use crate::{
+    adapters::gitlab::{Job, Pipeline},
+    domain::{Diagnosis, Name, Workspace},
+    error::{CommandError, ErrorKind},
+};
+
+/// What the names of jobs that promote have in them, as `cmdr-promote` of the component.
+const WORD: &str = "promote";
+
+/// A job and where it stands.
+#[derive(Debug)]
+pub struct Found {
+    pub pipeline: Pipeline,
+    pub job: Job,
+}
+
+/// The environment that is promoted to, among all that are.
+#[derive(Debug)]
+pub struct Choice<'a> {
+    environment: &'a str,
+    targets: Vec<&'a str>,
+}
+
+impl<'a> Choice<'a> {
+    pub fn of(workspace: &'a Workspace, environment: &'a Name) -> Self {
+        let targets = workspace.environments.values().filter(|environment| environment.promote.is_some());
+        Self { environment: environment.as_str(), targets: targets.map(|target| target.name.as_str()).collect() }
+    }
+
+    /// The environment that a job's name tells of: the longest one, since `production` is in `production-eu`, too.
+    fn named_in(&self, job: &str) -> Option<&str> {
+        self.targets.iter().copied().filter(|target| job.contains(target)).max_by_key(|target| target.len())
+    }
+
+    /// What GitLab says of the job's environment counts; else its name; a job whose name tells of none is meant where
+    /// no other environment is promoted to.
+    fn is_meant(&self, job: &Job) -> bool {
+        match (&job.environment, self.named_in(&job.name)) {
+            (Some(environment), _) => environment == self.environment,
+            (None, Some(named)) => named == self.environment,
+            (None, None) => self.targets == [self.environment],
+        }
+    }
+}
+
+/// The job that is meant; `None` where there is none.
+///
+/// # Errors
+/// When there are several.
+pub fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, CommandError> {
+    let meant: Vec<&Job> = jobs.iter().filter(|job| job.name.contains(WORD) && choice.is_meant(job)).collect();
+    if meant.len() < 2 {
+        return Ok(meant.first().copied());
+    }
+    let cause = format!("several jobs promote to '{}': {}", choice.environment, listed(meant));
+    let remedy = "give the right one the environment's name, or start it in GitLab";
+    Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
+}
+
+/// For a job that somebody has started before.
+pub fn spent(job: &Job) -> CommandError {
+    let cause = format!("the job {} waits for nobody to start it: it is {}", job.name, job.status);
+    let (kind, remedy) = match job.status.as_str() {
+        // What comes before it is not done.
+        "created" => (ErrorKind::Transient, "wait until its pipeline is as far"),
+        "failed" | "canceled" => (ErrorKind::Failed, "start it again in GitLab, or run a new pipeline"),
+        "success" => (ErrorKind::Failed, "run a new pipeline to promote what is newer by now"),
+        _ => (ErrorKind::Failed, "it is at work: follow it there"),
+    };
+    CommandError::new(kind, Diagnosis::new(cause).remedy(format!("{remedy}: {}", job.web_url)))
+}
+
+/// For pipelines without such a job.
+pub fn no_job(choice: &Choice, seen: &[(Pipeline, Vec<Job>)]) -> CommandError {
+    let where_to = seen.first().map(|(pipeline, _)| pipeline.web_url.as_str()).unwrap_or_default();
+    let cause = format!("no job of the pipeline promotes to '{}': {where_to}", choice.environment);
+    let manual = listed(seen.iter().flat_map(|(_, jobs)| jobs).filter(|job| job.is_manual()));
+    let manual = if manual.is_empty() { "none".to_owned() } else { manual };
+    let remedy = format!(
+        "such a job has '{WORD}' and '{}' in its name, as docs/gitlab.md says; it is there on a protected branch alone",
+        choice.environment
+    );
+    CommandError::failed(Diagnosis::new(cause).detail(format!("its manual jobs: {manual}")).remedy(remedy))
+}
+
+fn listed<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
+    jobs.into_iter().map(|job| job.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The job that is chosen among `NAME` or `NAME@ENVIRONMENT`.
+    fn chosen(targets: &[&str], names: &[&str]) -> Result<Option<String>, String> {
+        let job = |name: &&str| {
+            let (name, environment) = name.split_once('@').map_or((*name, None), |(name, of)| (name, Some(of)));
+            let environment = environment.map(|name| serde_json::json!({"name": name}));
+            let job = serde_json::json!({"id": 1, "name": name, "status": "manual", "web_url": "", "environment": environment});
+            serde_json::from_value::<Job>(job).unwrap()
+        };
+        let jobs: Vec<Job> = names.iter().map(job).collect();
+        let choice = Choice { environment: "production", targets: targets.to_vec() };
+        let job = choose(&choice, &jobs).map_err(|error| error.diagnoses[0].cause.clone())?;
+        Ok(job.map(|job| job.name.clone()))
+    }
+
+    #[test]
+    fn the_job_of_the_environment_is_chosen() {
+        let (one, two) = (&["production"][..], &["production", "production-eu"][..]);
+        let some = |name: &str| Ok(Some(name.to_owned()));
+        assert_eq!(chosen(one, &["cmdr-deploy", "cmdr-promote", "cmdr-rollback"]), some("cmdr-promote"));
+        assert_eq!(chosen(two, &["cmdr-promote"]), Ok(None), "it may promote to the other one");
+        assert_eq!(chosen(two, &["promote-production-eu", "promote-production"]), some("promote-production"));
+        let told = ["cmdr-promote@production", "cmdr-promote-eu@production-eu", "cmdr-rollback@production"];
+        assert_eq!(chosen(two, &told), some("cmdr-promote"));
+        assert_eq!(chosen(one, &["promote-production@staging"]), Ok(None), "GitLab knows better than the name");
+        assert_eq!(chosen(one, &["deploy-production"]), Ok(None));
+        let several = Err("several jobs promote to 'production': promote-a, promote-b".to_owned());
+        assert_eq!(chosen(one, &["promote-a", "promote-b"]), several);
+    }
+}
