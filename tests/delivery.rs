@@ -7,6 +7,8 @@ mod common;
 
 #[path = "delivery/stages.rs"]
 mod stages;
+#[path = "delivery/stages_of_externals.rs"]
+mod stages_of_externals;
 #[path = "delivery/stages_of_reviews.rs"]
 mod stages_of_reviews;
 #[path = "delivery/stages_of_trouble.rs"]
@@ -55,7 +57,7 @@ projects:
     check: {path: /readyz}
     values: {ports: {http: 9898}}
     environments:
-      production: {external: {host: site.example.com, port: 443}}
+      production: {external: {host: site.example.com, port: 80}}
   search:
     chart: {oci: ghcr.io/stefanprodan/charts/podinfo, version: 6.9.2}
     values: {ui: {message: hello}}
@@ -85,6 +87,7 @@ fn from_a_build_to_production_and_back() {
     stage("another cluster is refused", Walk::another_cluster_is_refused);
     stage("what an account may not do is said", Walk::missing_rights_are_named);
     stage("a review lives beside its source, and goes", Walk::reviews_come_and_go);
+    stage("a project that somebody else runs keeps its name", Walk::externals_keep_their_names);
     stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
     stages.finish();
 }

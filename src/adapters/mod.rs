@@ -14,6 +14,7 @@ pub mod lock;
 pub mod process;
 pub mod registry;
 pub mod sops;
+pub mod tcp;
 pub mod user_configuration;
 
 /// The innermost error, which says what the network said.

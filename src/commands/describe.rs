@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 
 use super::{
+    externals,
     secrets::{SopsSecrets, external_secrets},
     session::{Session, unknown},
 };
@@ -24,7 +25,7 @@ use crate::{
     },
     error::{CommandError, ErrorKind},
     plan::{
-        CheckSpec, NamespaceSpec, ReleaseSpec,
+        CheckSpec, NamespaceSpec, ReleaseSpec, SecretSpec,
         up::{Described, DescribedProject, LOAD_BALANCER},
     },
 };
@@ -41,6 +42,8 @@ pub(super) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub projects: Vec<ResolvedProject>,
+    /// Those of them, or of what they need, that somebody else runs here.
+    pub externals: Vec<ResolvedProject>,
     /// Charts of records, by project: they take the place of what the workspace names.
     pub charts: BTreeMap<Name, FetchedChart>,
     /// Contents of records, which stand as they are, by release: those of projects and of the platform.
@@ -68,29 +71,32 @@ impl Selection {
             named => with_needs(named, &by_name, &options.without),
         };
         let is_chosen = |project: &&ResolvedProject| {
-            chosen.contains(project.name.as_str())
-                && !options.without.iter().any(|left| left == project.name.as_str())
-                && project.external.is_none()
+            chosen.contains(project.name.as_str()) && !options.without.iter().any(|left| left == project.name.as_str())
         };
-        let mut projects: Vec<ResolvedProject> = all.iter().filter(is_chosen).cloned().collect();
+        let (externals, mut projects): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.iter().filter(is_chosen).cloned().partition(|project| project.external.is_some());
         for project in
             projects.iter_mut().filter(|project| options.projects.iter().any(|name| name == project.name.as_str()))
         {
             set_values(project, &options.set)?;
         }
-        Ok(Self { projects, ..Self::default() })
+        Ok(Self { projects, externals, ..Self::default() })
     }
 
-    /// The named projects alone, without what they need.
+    /// The named projects alone, without what they need but for what somebody else runs.
     ///
     /// # Errors
     /// When `--set` cannot be done.
     pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
         let all = resolve(&session.loaded.workspace, &session.environment);
+        let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.into_iter().partition(|project| project.external.is_some());
         let mut projects: Vec<ResolvedProject> =
-            all.into_iter().filter(|project| names.contains(&project.name) && project.external.is_none()).collect();
+            own.into_iter().filter(|project| names.contains(&project.name)).collect();
+        let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
+        let externals = externals.into_iter().filter(is_needed).collect();
         projects.iter_mut().try_for_each(|project| set_values(project, set))?;
-        Ok(Self { projects, ..Self::default() })
+        Ok(Self { projects, externals, ..Self::default() })
     }
 
     /// The chart of a project, of those that were fetched.
@@ -125,7 +131,8 @@ fn with_needs<'a>(
     let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
     while let Some(name) = open.pop() {
         if !without.iter().any(|left| left == name) && chosen.insert(name) {
-            open.extend(all.get(name).into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
+            let own = all.get(name).filter(|project| project.external.is_none());
+            open.extend(own.into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
         }
     }
     chosen
@@ -145,7 +152,8 @@ pub async fn describe(
     let platform = if selection.without_platform { Vec::new() } else { platform_releases(session) };
     let charts = fetch(session, helm, selection.wanted_charts(&platform)).await?;
     check_all_values(session, selection, &charts)?;
-    let secrets = SopsSecrets::read(session, &selection.projects)?;
+    let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
+    let secrets = SopsSecrets::read(session, &all)?;
     let chosen: Vec<ResolvedProject> = selection.projects.iter().map(|project| secrets.told_to(project)).collect();
     let namespace = &session.environment.namespace;
     let projects = chosen
@@ -163,10 +171,12 @@ pub async fn describe(
         namespaces: Vec::new(),
         platform: platform.iter().map(platform_spec).collect(),
         projects,
+        externals: externals::described(session, &selection.externals),
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
     };
-    described.namespaces = namespaces(&platform, namespace, &chosen, &secrets);
+    let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
+    described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
     Ok(described)
 }
 
@@ -274,7 +284,7 @@ fn check_all_values(
     selection: &Selection,
     charts: &BTreeMap<Chart, FetchedChart>,
 ) -> Result<(), CommandError> {
-    let mut diagnostics = Vec::new();
+    let mut diagnostics = externals::misplaced(session, &selection.externals);
     let described = |project: &&ResolvedProject| !selection.contents.contains_key(project.name.as_str());
     for project in selection.projects.iter().filter(described) {
         let chart = selection.chart(project, charts);
@@ -374,7 +384,7 @@ fn namespaces(
     platform: &[WantedPlatform],
     namespace: &str,
     projects: &[ResolvedProject],
-    secrets: &SopsSecrets,
+    secrets: Vec<SecretSpec>,
 ) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();
     for release in platform {
@@ -392,7 +402,7 @@ fn namespaces(
     namespaces.push(NamespaceSpec {
         name: namespace.to_owned(),
         registries: registries.into_iter().collect(),
-        secrets: projects.iter().flat_map(|project| secrets.of_namespace(project)).collect(),
+        secrets,
         privileged: false,
     });
     namespaces

@@ -4,6 +4,7 @@ mod cluster;
 mod delivery;
 mod describe;
 mod doctor;
+mod externals;
 mod guarded;
 mod init;
 mod observe;

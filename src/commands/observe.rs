@@ -64,12 +64,13 @@ pub async fn look_at(
     workspace: &str,
     external_secrets_in: Option<&str>,
 ) -> Result<Sight, ClusterError> {
-    let (releases, workloads, namespaces, pools, external) = futures::try_join!(
+    let (releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
         cluster.address_pools(),
         external_secrets(cluster, external_secrets_in),
+        cluster.externals(workspace),
     )?;
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
@@ -96,7 +97,8 @@ pub async fn look_at(
     sight.observed.cluster = ObservedCluster::Running;
     sight.observed.holders = workloads.holders;
     sight.observed.namespaces = namespaces;
-    sight.observed.external_secrets = external;
+    sight.observed.external_secrets = external_secrets;
+    sight.observed.externals = externals;
     sight.observed.has_address_pool = !pools.is_empty();
     Ok(sight)
 }

@@ -9,7 +9,12 @@ use crate::{
     cli::{Output, StatusOptions, UpOptions},
     domain::labels,
     error::{CommandError, ErrorKind},
-    plan::{Change, Plan, ReleaseSpec, Step, observe_change, up::ObservedCluster},
+    plan::{
+        Change, Plan, ReleaseSpec, Step,
+        externals::{DescribedExternal, ExternalChange, external_change},
+        observe_change,
+        up::{Described, ObservedCluster},
+    },
     ui::{self, table::table},
 };
 
@@ -50,7 +55,7 @@ pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), Co
     let orphans = orphans(&prepared, session);
     show(session, &rows, &orphans);
     if options.prune {
-        return prune(session, &orphans).await;
+        return prune(session, &prepared, &orphans).await;
     }
     let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty();
     if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
@@ -62,7 +67,35 @@ fn rows(prepared: &Prepared) -> Vec<Row> {
         let urls = project.checks.iter().map(|check| check.shown_url.clone()).collect();
         row(prepared, &project.release, urls)
     });
-    platform.chain(projects).collect()
+    let externals = prepared.described.externals.iter().map(|external| external_row(prepared, external));
+    platform.chain(projects).chain(externals).collect()
+}
+
+/// A project that somebody else runs: what is wanted is where it is.
+fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
+    let observed = &prepared.sight.observed;
+    let key = (external.spec.namespace.clone(), external.name.to_string());
+    let (found, release) = (observed.externals.get(&key), observed.releases.get(&key));
+    let change = external_change(&external.spec, found, release, &prepared.described.workspace);
+    let state = match &change {
+        ExternalChange::Unchanged => "external".to_owned(),
+        ExternalChange::Point(reason) => format!("external, {reason}"),
+        ExternalChange::Replace => "external, and its release is still there".to_owned(),
+        ExternalChange::Refused(diagnosis) => diagnosis.cause.clone(),
+    };
+    Row {
+        name: external.name.to_string(),
+        wanted: external.spec.service.place(),
+        running: None,
+        record: None,
+        commit: None,
+        revision: None,
+        ready: 0,
+        of: 0,
+        state,
+        urls: Vec::new(),
+        differs: change != ExternalChange::Unchanged,
+    }
 }
 
 fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
@@ -100,22 +133,24 @@ fn state(change: &Change) -> String {
     }
 }
 
-/// Releases of this workspace whose projects are gone from projects.yaml.
+/// Releases of this workspace, and what leads out of the cluster, whose projects are gone from projects.yaml.
 fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
-    let described: BTreeSet<(&str, &str)> = prepared
-        .described
-        .platform
-        .iter()
-        .chain(prepared.described.projects.iter().map(|project| &project.release))
-        .map(|release| (release.namespace.as_str(), release.name.as_str()))
-        .collect();
+    let Described { platform, projects, externals, .. } = &prepared.described;
+    let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
+    let releases = releases.map(|release| (release.namespace.as_str(), release.name.as_str()));
+    let externals = externals.iter().map(|it| (it.spec.namespace.as_str(), it.name.as_str()));
+    let described: BTreeSet<(&str, &str)> = releases.chain(externals).collect();
     let own = prepared.sight.observed.releases.iter().filter(|(_, release)| {
         let environment = release.labels.get(labels::ENVIRONMENT);
         release.belongs_to(session.workspace().as_str())
             && environment.is_some_and(|name| name == session.environment.name.as_str())
     });
-    own.map(|(key, _)| key.clone())
+    let leading = prepared.sight.observed.externals.keys();
+    let leading = leading.filter(|(namespace, _)| *namespace == session.environment.namespace);
+    own.map(|(key, _)| key)
+        .chain(leading)
         .filter(|(namespace, name)| !described.contains(&(namespace.as_str(), name.as_str())))
+        .cloned()
         .collect()
 }
 
@@ -145,7 +180,7 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     }
 }
 
-async fn prune(session: &Session, orphans: &[(String, String)]) -> Result<(), CommandError> {
+async fn prune(session: &Session, prepared: &Prepared, orphans: &[(String, String)]) -> Result<(), CommandError> {
     if orphans.is_empty() {
         return Ok(());
     }
@@ -156,7 +191,10 @@ async fn prune(session: &Session, orphans: &[(String, String)]) -> Result<(), Co
     }
     let mut plan = Plan::default();
     for (namespace, name) in orphans {
-        let step = Step::Remove { namespace: namespace.clone(), release: name.clone() };
+        let step = match prepared.sight.observed.externals.get(&(namespace.clone(), name.clone())) {
+            Some(_) => Step::RemoveExternal { namespace: namespace.clone(), name: name.clone() },
+            None => Step::Remove { namespace: namespace.clone(), release: name.clone() },
+        };
         plan.add(step, name, "remove", "no longer in projects.yaml", None);
     }
     run_guarded(session, "status --prune", &plan, orphans.iter().map(|(_, name)| name.clone()).collect()).await

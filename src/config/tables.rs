@@ -297,7 +297,10 @@ static EXTERNAL: Table = table(
     "external",
     "an external service",
     "A service that somebody else runs, reached under the project's name.",
-    &[required("host", Shape::Text(Format::Domain), "Its host"), required("port", PORT, "Its port")],
+    &[
+        required("host", Shape::Text(Format::Domain), "Its IP address, or its name in DNS"),
+        required("port", PORT, "Its port; with a name in DNS, the one that the project's own Service has"),
+    ],
 );
 
 const BUNDLES: Shape = Shape::Named(Format::Name, &Shape::Table(&BUNDLE), &[]);

@@ -16,7 +16,7 @@ pub const CHART: &str = "cmdr.dev/chart";
 /// The commit of the workspace at the last change, with `-dirty` when the tree had uncommitted changes.
 pub const COMMIT: &str = "cmdr.dev/commit";
 /// What an object of cmdr's own is for: `pull-secret`, `generated-secret`, `sops-secret`, `external-secret`, `history`,
-/// `record`, `chart`, `lease`, `proof`.
+/// `record`, `chart`, `lease`, `proof`, `external`, `probe`.
 pub const PURPOSE: &str = "cmdr.dev/purpose";
 /// An annotation that names what an object of cmdr's own was made from: of a Secret from SOPS, the encrypted file.
 pub const CHECKSUM: &str = "cmdr.dev/checksum";

@@ -4,6 +4,7 @@ pub mod deadline;
 pub mod diagnosis;
 pub mod difference;
 pub mod digest;
+pub mod external;
 pub mod freeze;
 pub mod gate;
 pub mod image;

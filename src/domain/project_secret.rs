@@ -70,8 +70,7 @@ impl RemoteKey {
 
 /// The Secrets that cmdr provides for `project`. What the chart's schema refuses is left out: it is answered there.
 pub fn project_secrets(project: &ResolvedProject) -> Vec<ProjectSecret> {
-    let is_provided = project.is_on_universal_chart() && project.external.is_none();
-    let secrets = project.values.get("secrets").filter(|_| is_provided);
+    let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
     let secrets = secrets.and_then(Value::as_object).into_iter().flatten();
     let provided = secrets.filter_map(|(short_name, secret)| {
         let name = format!("{}-{short_name}", project.name);
@@ -103,11 +102,11 @@ fn external(external: &Value) -> Option<ExternalSecret> {
 }
 
 /// The names, in the cluster, of Secrets that the pods of `project` may read: its own, and those of other projects that
-/// its values name.
+/// its values name. Where somebody else runs it, there are no pods and its own alone count.
 pub fn used_secrets(project: &ResolvedProject) -> BTreeSet<String> {
     let own = project_secrets(project).into_iter().map(|secret| secret.name);
     let mut names: BTreeSet<String> = own.collect();
-    if project.is_on_universal_chart() {
+    if project.is_on_universal_chart() && project.external.is_none() {
         note_named(&project.values, &mut names);
     }
     names

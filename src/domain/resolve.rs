@@ -22,7 +22,7 @@ pub struct ResolvedProject {
     /// None where somebody else runs the project.
     pub routes: Vec<ResolvedRoute>,
     pub needs: Vec<Name>,
-    /// Somebody else runs it here: no release.
+    /// Somebody else runs it here: no release, and a Service of its name that leads there.
     pub external: Option<External>,
     pub timeout: Option<Duration>,
     /// Whether the user's own values say which version it is.
@@ -178,6 +178,25 @@ fn route_value(route: &ResolvedRoute) -> Value {
         value["port"] = json!(port);
     }
     value
+}
+
+#[cfg(test)]
+impl ResolvedProject {
+    /// A project of nothing but a chart and values.
+    pub fn bare(name: Name, chart: Chart, values: Values) -> Self {
+        Self {
+            name,
+            image: None,
+            build: None,
+            chart,
+            values,
+            routes: Vec::new(),
+            needs: Vec::new(),
+            external: None,
+            timeout: None,
+            version_is_written: false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -61,8 +61,12 @@ impl Plan {
 
     /// Steps that change something; the others ask or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        let only_prepares =
-            |step: &Step| matches!(step, Step::Check(_) | Step::ConnectCluster | Step::PullImages(_) | Step::Verify(_));
+        let only_prepares = |step: &Step| {
+            matches!(
+                step,
+                Step::Check(_) | Step::Answer(_) | Step::ConnectCluster | Step::PullImages(_) | Step::Verify(_)
+            )
+        };
         self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
     }
 }

@@ -2,12 +2,14 @@
 
 pub mod change;
 pub mod eligible;
+pub mod externals;
 pub mod gates;
 pub mod graph;
 pub mod secrets;
 pub mod up;
 
 pub use change::{Change, ObservedRelease, observe_change};
+pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 
@@ -44,6 +46,15 @@ pub enum Step {
         namespace: String,
         release: String,
     },
+    /// Has a project's name lead to where somebody else runs it.
+    External(Box<ExternalSpec>),
+    /// Takes away what led there: the project has a release again, or is gone.
+    RemoveExternal {
+        namespace: String,
+        name: String,
+    },
+    /// Asks whether something accepts connections where somebody else runs a project.
+    Answer(AnswerSpec),
     /// A fresh rollout of the same content.
     Restart(RolloutSpec),
     /// Runs a Job that proves a deployment.

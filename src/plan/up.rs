@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
-    StepId, VerifySpec, observe_change,
+    StepId, VerifySpec,
+    externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
+    observe_change,
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
 };
 use crate::domain::{Diagnosis, ImageReference, Name, VerifyWhen};
@@ -24,6 +26,8 @@ pub struct Described {
     pub namespaces: Vec<NamespaceSpec>,
     pub platform: Vec<ReleaseSpec>,
     pub projects: Vec<DescribedProject>,
+    /// Projects that somebody else runs here.
+    pub externals: Vec<DescribedExternal>,
     /// MetalLB gives out addresses here.
     pub address_pool: bool,
     /// The node is a container of this machine, which images can be put on ahead of their pods.
@@ -55,6 +59,8 @@ pub struct Observed {
     pub namespaces: BTreeMap<String, OwnSecrets>,
     /// By namespace and name, where any are described.
     pub external_secrets: BTreeMap<(String, String), ObservedExternalSecret>,
+    /// What leads to projects that somebody else runs, by namespace and name.
+    pub externals: BTreeMap<(String, String), ObservedExternal>,
     pub has_address_pool: bool,
 }
 
@@ -85,8 +91,9 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagno
     }
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
-    let external = planner.external_secrets(cluster, &namespaces, &platform);
-    planner.projects(cluster, &namespaces, &external, platform.get(INGRESS).copied());
+    let secrets = planner.external_secrets(cluster, &namespaces, &platform);
+    let externals = planner.externals(cluster, &namespaces, &secrets);
+    planner.projects(cluster, &namespaces, &secrets, &externals, platform.get(INGRESS).copied());
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }
 
@@ -178,7 +185,9 @@ impl Planner<'_> {
     ) -> BTreeMap<Name, Vec<StepId>> {
         let described = self.described;
         let mut steps: BTreeMap<Name, Vec<StepId>> = BTreeMap::new();
-        let specs = described.projects.iter().flat_map(|it| it.external_secrets.iter().map(|spec| (&it.name, spec)));
+        let projects = described.projects.iter().map(|it| (&it.name, &it.external_secrets));
+        let externals = described.externals.iter().map(|it| (&it.name, &it.external_secrets));
+        let specs = projects.chain(externals).flat_map(|(name, specs)| specs.iter().map(move |spec| (name, spec)));
         for (project, spec) in specs {
             let found = self.observed.external_secrets.get(&(spec.namespace.clone(), spec.name.clone()));
             let Some(reason) = external_reason(spec, found) else { continue };
@@ -191,11 +200,64 @@ impl Planner<'_> {
         steps
     }
 
+    /// What those wait for who need a project that somebody else runs, by that project.
+    fn externals(
+        &mut self,
+        cluster: StepId,
+        namespaces: &BTreeMap<String, StepId>,
+        secrets: &BTreeMap<Name, Vec<StepId>>,
+    ) -> BTreeMap<Name, Vec<StepId>> {
+        let described = self.described;
+        let mut steps = BTreeMap::new();
+        for external in &described.externals {
+            let namespace = namespaces.get(&external.spec.namespace).copied().unwrap_or(cluster);
+            let own = self.external(external, namespace);
+            let secrets = secrets.get(&external.name).into_iter().flatten().copied();
+            steps.insert(external.name.clone(), own.into_iter().chain(secrets).collect());
+        }
+        steps
+    }
+
+    /// The steps of a project that somebody else runs: it must answer before its name leads there.
+    fn external(&mut self, external: &DescribedExternal, namespace: StepId) -> Vec<StepId> {
+        let DescribedExternal { name, spec, .. } = external;
+        let key = (spec.namespace.clone(), name.to_string());
+        let (found, release) = (self.observed.externals.get(&key), self.observed.releases.get(&key));
+        let change = external_change(spec, found, release, &self.described.workspace);
+        let is_needed = self.described.projects.iter().any(|project| project.needs.contains(name));
+        let mut steps = vec![namespace];
+        if let Some(answer) = spec.answer().filter(|_| is_needed || change == ExternalChange::Replace) {
+            let reason = format!("{} must accept connections", spec.service.place());
+            steps.push(self.plan.add(Step::Answer(answer), name.to_string(), "ask", reason, [namespace]));
+        }
+        let reason = match change {
+            ExternalChange::Unchanged => {
+                self.plan.unchanged.push(name.to_string());
+                return steps;
+            }
+            ExternalChange::Refused(diagnosis) => {
+                self.refused.push(*diagnosis);
+                return steps;
+            }
+            ExternalChange::Point(reason) => reason,
+            ExternalChange::Replace => {
+                let step = Step::Remove { namespace: spec.namespace.clone(), release: name.to_string() };
+                let reason = "somebody else runs it here now";
+                steps.push(self.plan.add(step, name.to_string(), "uninstall", reason, steps.clone()));
+                format!("to {}: in place of its release", spec.service.place())
+            }
+        };
+        let step = Step::External(Box::new(spec.clone()));
+        steps.push(self.plan.add(step, name.to_string(), "point", reason, steps.clone()));
+        steps
+    }
+
     fn projects(
         &mut self,
         cluster: StepId,
         namespaces: &BTreeMap<String, StepId>,
-        external: &BTreeMap<Name, Vec<StepId>>,
+        secrets: &BTreeMap<Name, Vec<StepId>>,
+        externals: &BTreeMap<Name, Vec<StepId>>,
         ingress: Option<StepId>,
     ) {
         let described = self.described;
@@ -208,12 +270,14 @@ impl Planner<'_> {
                 .needs
                 .iter()
                 .filter_map(|need| steps.get(need))
-                .chain(external.get(&project.name).into_iter().flatten());
+                .chain(project.needs.iter().filter_map(|need| externals.get(need)).flatten())
+                .chain(secrets.get(&project.name).into_iter().flatten());
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
             let changes =
                 !matches!(self.change(&project.release), Change::Unchanged | Change::Await | Change::Refused(_));
             if changes {
                 needs.extend(self.proofs(project, VerifyWhen::Before, &needs.clone()));
+                needs.extend(self.give_way(&project.release, &needs.clone()));
             }
             let step = self.release(&project.release, needs);
             match step {
@@ -231,6 +295,14 @@ impl Planner<'_> {
                 self.plan.add(Step::Check(check.clone()), project.name.to_string(), "check", url, needs);
             }
         }
+    }
+
+    /// Takes away what led to a project that has a release again: Helm installs over nothing that it did not make.
+    fn give_way(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
+        let (namespace, name) = (release.namespace.clone(), release.name.clone());
+        self.observed.externals.get(&(namespace.clone(), name.clone()))?;
+        let step = Step::RemoveExternal { namespace, name: name.clone() };
+        Some(self.plan.add(step, name, "give way", "it has a release again", needs.iter().copied()))
     }
 
     fn proofs(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {

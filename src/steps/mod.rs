@@ -1,6 +1,7 @@
 //! What each step does.
 
 mod check;
+mod externals;
 mod local;
 mod release;
 mod rollout;
@@ -78,6 +79,9 @@ impl StepRunner for Runner {
             Step::AddressPool => self.address_pool(cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
+            Step::External(spec) => self.point(spec).await,
+            Step::RemoveExternal { namespace, name } => self.give_way(namespace, name).await,
+            Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,

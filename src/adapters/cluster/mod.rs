@@ -3,12 +3,14 @@
 mod apply;
 pub mod context;
 mod difference;
+mod externals;
 mod inspect;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
 mod objects;
 mod pods;
+mod probes;
 mod references;
 mod releases;
 pub mod reviews;
@@ -18,6 +20,7 @@ mod view;
 
 pub use inspect::Workloads;
 pub use objects::{Generation, Object, images_of_manifest, parse_manifest};
+pub use probes::ProbeState;
 pub use releases::StoredRelease;
 pub use secrets::ExternalState;
 pub use view::{ClusterView, Snapshot};
@@ -96,8 +99,12 @@ impl ClusterError {
     pub fn diagnosis(&self) -> Diagnosis {
         let (what, source) = match self {
             Self::Request { what, source } => (what, source),
-            Self::Foreign { name, .. } => {
-                let remedy = format!("use it as it is with {{existing: {name}}}, or delete it");
+            Self::Foreign { kind, name } => {
+                let remedy = if kind.ends_with("Secret") {
+                    format!("use it as it is with {{existing: {name}}}, or delete it")
+                } else {
+                    "delete it, or give the project another name".to_owned()
+                };
                 return Diagnosis::new(self.to_string()).remedy(remedy);
             }
             _ => return Diagnosis::new(self.to_string()),

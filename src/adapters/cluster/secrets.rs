@@ -154,7 +154,7 @@ fn own_metadata(name: &str, what_for: &str, checksum: &str) -> ObjectMeta {
 }
 
 /// Nothing is overwritten that somebody else may need.
-async fn refuse_foreign<K>(api: &Api<K>, kind: &str, name: &str) -> Result<(), ClusterError>
+pub(super) async fn refuse_foreign<K>(api: &Api<K>, kind: &str, name: &str) -> Result<(), ClusterError>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {

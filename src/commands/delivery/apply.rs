@@ -52,7 +52,7 @@ pub async fn apply(session: &Session, wish: &Wish, options: &ChangeOptions) -> R
         let mut delivery = Delivery { session, wish, options, terms: terms.clone() };
         let attempt = delivery.attempt(held.as_ref()).await;
         if let Ok(Attempt::NeedsLease(access)) = attempt {
-            let (leases, lost) = take_leases(session, &access, &wish.scope(), terms.lock_timeout).await?;
+            let (leases, lost) = take_leases(session, &access, &wish.scope(session), terms.lock_timeout).await?;
             held = Some(Held { leases, lost, identity: access.identity });
             continue;
         }
@@ -187,7 +187,7 @@ impl Delivery<'_> {
         let Some(remote) = &prepared.remote else { return Ok(()) };
         let changed: Vec<&str> = plan
             .changes()
-            .filter(|planned| matches!(planned.step, Step::Deploy(_)))
+            .filter(|planned| changes_project(&planned.step))
             .map(|planned| planned.subject.as_str())
             .collect();
         let is_changed = |project: &str| changed.contains(&project);
@@ -300,6 +300,11 @@ fn what_is_certain(mut error: CommandError, outcomes: &BTreeMap<String, Deployme
     // Something was changed: trying again is right, but not as if nothing had happened.
     error.kind = ErrorKind::NotRolledBack;
     error
+}
+
+/// What freezes and holds are about.
+fn changes_project(step: &Step) -> bool {
+    matches!(step, Step::Deploy(_) | Step::External(_))
 }
 
 /// The gate `verify`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     apply::apply,
     rebuild, reviews,
-    wish::{Wish, expand},
+    wish::{Wish, expand, is_external},
 };
 use crate::{
     cli::{DeployOptions, UpOptions},
@@ -129,13 +129,9 @@ fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<Ima
 
 fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), CommandError> {
     let environment = &session.environment.name;
-    let is_external = |name: &&Name| {
-        let over = session.loaded.workspace.projects[*name].environments.get(session.environment.overrides());
-        over.is_some_and(|over| over.external.is_some())
-    };
     let wrong: Vec<Diagnosis> = projects
         .iter()
-        .filter(is_external)
+        .filter(|name| is_external(session, name.as_str()))
         .map(|name| Diagnosis::new(format!("'{name}' is run by somebody else in '{environment}' (external)")))
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None }) }

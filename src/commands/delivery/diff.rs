@@ -9,6 +9,7 @@ use super::{
     access::{RemoteAccess, failed},
     deploy::refuse_local,
     prepare::registry,
+    wish::is_external,
 };
 use crate::{
     adapters::git,
@@ -86,12 +87,7 @@ async fn running(session: &Session) -> Result<BTreeMap<String, Running>, Command
 }
 
 fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, other: Option<&Running>) -> String {
-    let is_external = |session: &Session| {
-        let over = session.loaded.workspace.projects.get(project);
-        let over = over.and_then(|project| project.environments.get(session.environment.overrides()));
-        over.is_some_and(|over| over.external.is_some())
-    };
-    let external = [from, to].into_iter().find(|session| is_external(session));
+    let external = [from, to].into_iter().find(|session| is_external(session, project));
     if let Some(session) = external {
         return format!("external in {}", session.environment.name);
     }

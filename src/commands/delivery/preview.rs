@@ -10,7 +10,7 @@ use crate::{
     commands::{prepared::Prepared, render::manifest, session::Session},
     domain::{Diagnosis, digest::sha256, labels, record::Record},
     error::{CommandError, ErrorKind},
-    plan::{Plan, Step},
+    plan::{Plan, Planned, Step},
     ui,
 };
 
@@ -58,8 +58,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         };
         (subject(session, spec), change)
     });
-    let steps: Vec<String> =
-        plan.changes().map(|planned| format!("{} {} {:?}", planned.action, planned.subject, planned.needs)).collect();
+    let steps: Vec<String> = plan.changes().map(told).collect();
     PlanFile {
         version: 1,
         workspace: session.workspace().to_string(),
@@ -68,6 +67,15 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         changes: changes.collect(),
         steps: sha256(steps.join("\n").as_bytes()),
     }
+}
+
+/// A step beside the releases, with where a project's name would lead.
+fn told(planned: &Planned) -> String {
+    let leads = match &planned.step {
+        Step::External(spec) => spec.checksum.as_str(),
+        _ => "",
+    };
+    format!("{} {} {:?}{leads}", planned.action, planned.subject, planned.needs)
 }
 
 /// Writes a plan for review.

@@ -13,7 +13,7 @@ use super::{
     records::chart_of,
     targets,
     via::promote_via,
-    wish::{Promoted, Terms, Wish, expand},
+    wish::{Promoted, Terms, Wish, expand, is_external},
 };
 use crate::{
     adapters::cluster::lease::Scope,
@@ -118,14 +118,11 @@ fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
 
 /// The projects to promote: those named, or all; without those that somebody else runs in either place.
 fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeSet<Name> {
-    let is_external = |session: &Session, project: &Name| {
-        let over = session.loaded.workspace.projects[project].environments.get(session.environment.overrides());
-        over.is_some_and(|over| over.external.is_some())
-    };
     let all = session.loaded.workspace.projects.keys();
     let wanted: Vec<&Name> = all.filter(|project| named.is_empty() || named.contains(*project)).collect();
-    let (external, own): (Vec<&Name>, Vec<&Name>) =
-        wanted.into_iter().partition(|project| is_external(session, project) || is_external(source, project));
+    let (external, own): (Vec<&Name>, Vec<&Name>) = wanted
+        .into_iter()
+        .partition(|project| is_external(session, project.as_str()) || is_external(source, project.as_str()));
     if !external.is_empty() {
         let names: Vec<&str> = external.into_iter().map(Name::as_str).collect();
         session.note(&format!("passed over, since somebody else runs them: {}", names.join(", ")));

@@ -58,11 +58,12 @@ impl Wish {
         Self { verb: "up", up: options.clone(), ..Self::default() }
     }
 
-    /// The leases that keep others out meanwhile.
-    pub fn scope(&self) -> Scope {
+    /// The leases that keep others out meanwhile: what somebody else runs is touched with those who need it.
+    pub fn scope(&self, session: &Session) -> Scope {
         match &self.only {
             Some(projects) if self.bundles.is_empty() && !self.whole => {
-                Scope::Projects(projects.iter().map(ToString::to_string).collect())
+                let externals = needed_externals(session, projects);
+                Scope::Projects(projects.iter().chain(&externals).map(ToString::to_string).collect())
             }
             _ => Scope::Environment,
         }
@@ -76,6 +77,20 @@ impl Wish {
             _ => BTreeSet::new(),
         }
     }
+}
+
+/// What `projects` need that somebody else runs here.
+fn needed_externals(session: &Session, projects: &BTreeSet<Name>) -> BTreeSet<Name> {
+    let all = &session.loaded.workspace.projects;
+    let needs = projects.iter().filter_map(|name| all.get(name)).flat_map(|project| &project.needs);
+    needs.filter(|need| is_external(session, need.as_str())).cloned().collect()
+}
+
+/// Whether somebody else runs a project in the session's environment.
+pub fn is_external(session: &Session, project: &str) -> bool {
+    let project = session.loaded.workspace.projects.get(project);
+    let over = project.and_then(|project| project.environments.get(session.environment.overrides()));
+    over.is_some_and(|over| over.external.is_some())
 }
 
 /// How the change is made, from the options that every changing verb takes.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::plan::{
     change::tests::{found, spec},
+    externals::{self, DescribedExternal},
     secrets::tests::external_secret,
 };
 
@@ -27,6 +28,7 @@ fn described(projects: Vec<DescribedProject>) -> Described {
         namespaces: vec![namespace],
         platform: vec![ReleaseSpec { namespace: INGRESS.to_owned(), ..spec(INGRESS) }],
         projects,
+        externals: Vec::new(),
         address_pool: true,
         local_node: true,
     }
@@ -168,4 +170,74 @@ fn everything_foreign_is_refused_at_once() {
     }
     let refused = up(&described(vec![project("shop", &[]), project("redis", &[])]), &observed).unwrap_err();
     assert_eq!(refused.len(), 2);
+}
+
+/// An environment in which somebody else runs `database`, and `shop` needs it.
+fn with_external() -> Described {
+    let mut shop = project("shop", &["database"]);
+    shop.checks.clear();
+    let database = DescribedExternal {
+        name: Name::new("database").unwrap(),
+        spec: externals::tests::spec("database"),
+        external_secrets: vec![external_secret("database-auth")],
+    };
+    Described { externals: vec![database], platform: Vec::new(), address_pool: false, ..described(vec![shop]) }
+}
+
+fn observed_with(checksum: &str) -> Observed {
+    let mut observed = running(&["shop"]);
+    let key = |name: &str| ("tunes".to_owned(), name.to_owned());
+    observed.externals.insert(key("database"), externals::tests::found(checksum));
+    let ready = ObservedExternalSecret { checksum: Some("new".to_owned()), is_ready: true };
+    observed.external_secrets.insert(key("database-auth"), ready);
+    observed
+}
+
+#[test]
+fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
+    let plan = up(&with_external(), &Observed { cluster: ObservedCluster::Running, ..Observed::default() }).unwrap();
+    assert_eq!(
+        told(&plan)[1..],
+        [
+            "prepare namespace tunes <- cluster",
+            "apply secret database-auth <- cluster, namespace tunes",
+            "ask database <- namespace tunes",
+            "point database <- namespace tunes, database",
+            "install shop <- namespace tunes, secret database-auth, database, database",
+        ]
+    );
+}
+
+#[test]
+fn what_leads_there_already_is_asked_and_left() {
+    let plan = up(&with_external(), &observed_with("new")).unwrap();
+    assert_eq!(told(&plan), ["connect cluster <- ", "ask database <- cluster"]);
+    assert_eq!(
+        (plan.changes().count(), plan.unchanged.as_slice()),
+        (0, ["database", "shop"].map(str::to_owned).as_slice())
+    );
+    let moved = up(&with_external(), &observed_with("old")).unwrap();
+    assert_eq!(told(&moved)[2..], ["point database <- cluster, database"]);
+    let unneeded = Described { projects: Vec::new(), ..with_external() };
+    assert_eq!(told(&up(&unneeded, &observed_with("new")).unwrap()), ["connect cluster <- "]);
+}
+
+#[test]
+fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
+    let mut observed = observed_with("new");
+    observed.externals.clear();
+    observed.releases.insert(("tunes".to_owned(), "database".to_owned()), found());
+    let outwards = up(&with_external(), &observed).unwrap();
+    assert_eq!(
+        told(&outwards)[1..],
+        [
+            "ask database <- cluster",
+            "uninstall database <- cluster, database",
+            "point database <- cluster, database, database",
+        ]
+    );
+    let mut database = project("database", &[]);
+    database.checks.clear();
+    let inwards = up(&described(vec![database]), &observed_with("new")).unwrap();
+    assert_eq!(told(&inwards)[1..], ["give way database <- cluster", "install database <- cluster, database"]);
 }

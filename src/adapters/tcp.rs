@@ -1,0 +1,32 @@
+//! Whether something accepts connections.
+
+use std::time::Duration;
+
+use tokio::{net::TcpStream, time::timeout};
+
+/// Connects, and hangs up.
+///
+/// # Errors
+/// What the system said, or that nobody answered in time.
+pub async fn connect(host: &str, port: u16, patience: Duration) -> Result<(), String> {
+    match timeout(patience, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer in {} s", patience.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_is_told_from_nobody() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(connect("127.0.0.1", port, Duration::from_secs(2)).await, Ok(()));
+        drop(listener);
+        let refused = connect("127.0.0.1", port, Duration::from_secs(2)).await.unwrap_err();
+        assert!(refused.contains("refused"), "{refused}");
+    }
+}
