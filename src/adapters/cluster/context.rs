@@ -5,12 +5,17 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use kube::config::Kubeconfig;
 use tempfile::NamedTempFile;
 
 use crate::{adapters::root_cause, domain::Diagnosis};
+
+const PREFIX: &str = "context-";
+/// No run takes longer.
+const LONGEST_RUN: Duration = Duration::from_hours(24);
 
 /// One context with its cluster and its user, in a file that only this user can read and that ends with the run.
 #[derive(Debug)]
@@ -76,9 +81,23 @@ pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<C
     let text = only(whole, context)?;
     let cannot = |source| ContextError::Folder { folder: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(cannot)?;
-    let mut file = tempfile::Builder::new().prefix("context-").tempfile_in(folder).map_err(cannot)?;
+    sweep(folder);
+    let mut file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map_err(cannot)?;
     file.write_all(text.as_bytes()).map_err(cannot)?;
     Ok(ContextFile { file, context: context.to_owned() })
+}
+
+/// Credentials that a run which was killed has left behind do not stay for long.
+fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_left = |entry: &fs::DirEntry| {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+        entry.file_name().to_string_lossy().starts_with(PREFIX) && age.is_some_and(|age| age > LONGEST_RUN)
+    };
+    for entry in entries.filter(is_left) {
+        // Another run may have been faster.
+        let _ = fs::remove_file(entry.path());
+    }
 }
 
 /// The kubeconfig with nothing but one context.
@@ -131,6 +150,21 @@ contexts:
         let kept = file.path().to_owned();
         drop(file);
         assert!(!kept.exists());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_swept_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, age: Duration| {
+            let path = folder.path().join(name);
+            let modified = std::time::SystemTime::now() - age;
+            fs::File::create(&path).unwrap().set_modified(modified).unwrap();
+            path
+        };
+        let (old, young) = (file("context-old", LONGEST_RUN * 2), file("context-young", Duration::ZERO));
+        let other = file("other", LONGEST_RUN * 2);
+        sweep(folder.path());
+        assert!(!old.exists() && young.exists() && other.exists());
     }
 
     #[test]
