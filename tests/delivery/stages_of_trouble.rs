@@ -142,26 +142,13 @@ impl Walk {
         self.run("up --env staging").expect(14).expect_said(&id);
         fs::write(&projects, written).unwrap();
         fs::write(&kubeconfig, &text).unwrap();
-        // Between the plan and its execution: while it waits for the lease that somebody else holds.
-        let holder = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.SLOW=1"]);
-        until("the first one to hold the lease", || {
-            let leases = self.staging.kubectl(&self.workspace, &["-n", "tunes", "get", "leases", "-o", "name"]);
-            leases.contains("cmdr.project.cart").then_some(())
-        });
+        // Between the plan and its execution: while it waits for a lease.
+        self.hold_lease("cmdr.project.cart", 8);
+        let deploy = ["deploy", "cart", "--env", "staging", "--set", "env.SLOW=2", "--lock-timeout", "1m"];
+        let waiting = self.workspace.start(&deploy);
+        thread::sleep(Duration::from_secs(3));
         tell("the context is repointed");
-        let waiting = self.workspace.start(&[
-            "deploy",
-            "cart",
-            "--env",
-            "staging",
-            "--set",
-            "env.SLOW=2",
-            "--lock-timeout",
-            "1m",
-        ]);
-        thread::sleep(Duration::from_millis(700));
         self.repoint(&staging, &production);
-        holder.wait(PATIENCE);
         let refused = waiting.wait(PATIENCE);
         fs::write(&kubeconfig, text).unwrap();
         assert_eq!(refused.code, 14, "{}", refused.said());
@@ -170,6 +157,20 @@ impl Walk {
         self.workspace.replace(&staging, "kind-stagin");
         self.run("up --env staging").expect(2).expect_said("has no context 'kind-stagin'");
         fs::write(projects, written).unwrap();
+    }
+
+    /// Plays another run that is at work on staging, for some seconds.
+    fn hold_lease(&self, name: &str, seconds: u32) {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
+        let lease = format!(
+            "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata:\n  name: {name}\n  namespace: tunes\n  \
+             labels: {{cmdr.dev/purpose: lease}}\nspec: {{holderIdentity: another run, acquireTime: \"{now}\", \
+             renewTime: \"{now}\", leaseDurationSeconds: {seconds}}}\n"
+        );
+        let file = self.workspace.root().join("lease.yaml");
+        fs::write(&file, lease).unwrap();
+        self.staging.kubectl(&self.workspace, &["apply", "--filename", &file.to_string_lossy()]);
+        fs::remove_file(file).unwrap();
     }
 
     /// Makes a context lead to another one's cluster, as a mistaken kubeconfig does.
