@@ -51,6 +51,8 @@ pub struct Session {
     reports: Reports,
     /// What has been noted: what is looked at twice is told once.
     noted: Mutex<BTreeSet<String>>,
+    /// The workspace's commit, once git was asked.
+    commit: OnceCell<Option<String>>,
 }
 
 /// How a plan ended, with the URLs that answered.
@@ -88,7 +90,16 @@ impl Session {
         }
         let ReportOptions { junit, dotenv } = settings.reports.clone();
         let reports = Reports::new(ReportFiles { junit, dotenv });
-        Ok(Self { settings, loaded, environment, user, cancel, reports, noted: Mutex::default() })
+        Ok(Self {
+            settings,
+            loaded,
+            environment,
+            user,
+            cancel,
+            reports,
+            noted: Mutex::default(),
+            commit: OnceCell::new(),
+        })
     }
 
     /// The same in another environment.
@@ -259,7 +270,7 @@ impl Session {
 
     /// The commit of the workspace.
     pub async fn commit(&self) -> Option<String> {
-        git::commit(&self.loaded.workspace.root).await
+        self.commit.get_or_init(|| git::commit(&self.loaded.workspace.root)).await.clone()
     }
 
     /// What tells events to whoever looks, and to the reports.

@@ -119,7 +119,6 @@ impl Delivery<'_> {
         if let (Some(held), Some(remote)) = (held, &prepared.remote) {
             remote.access.is_still(&held.identity)?;
         }
-        self.enter(&mut prepared);
         let plan = prepared.plan()?;
         if let Some(file) = &options.use_plan {
             preview::confirm_plan(session, &prepared, &plan, file)?;
