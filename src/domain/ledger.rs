@@ -152,6 +152,15 @@ impl History {
         self.close(DeploymentOutcome::Interrupted, now)
     }
 
+    /// Notes that the last deployment, if it is of this record, was seen to run after all: a later run watched what an
+    /// interrupted or failed one had begun.
+    pub fn settle(&mut self, record: &str, now: Timestamp) {
+        let last = self.deployments.last_mut().filter(|it| it.record == record);
+        if let Some(last) = last.filter(|it| it.outcome != DeploymentOutcome::Healthy) {
+            (last.outcome, last.ended) = (DeploymentOutcome::Healthy, Some(now));
+        }
+    }
+
     /// Closes the deployment that has not ended. Says whether there was one.
     pub fn close(&mut self, outcome: DeploymentOutcome, now: Timestamp) -> bool {
         let Some(open) = self.deployments.last_mut().filter(|it| it.outcome == DeploymentOutcome::Running) else {
@@ -240,6 +249,16 @@ pub mod tests {
         assert!(!history.close(DeploymentOutcome::Failed, NOON.parse().unwrap()));
         history.open(deployment("c", NOON, DeploymentOutcome::Running), Some(90));
         assert_eq!(history.deployments[1].healthy_seconds, Some(90));
+    }
+
+    #[test]
+    fn what_was_seen_to_run_later_has_come_up() {
+        let mut history =
+            History { hold: None, deployments: vec![deployment("a", NOON, DeploymentOutcome::Interrupted)] };
+        history.settle("b", NOON.parse().unwrap());
+        assert_eq!(history.current(), None);
+        history.settle("a", NOON.parse().unwrap());
+        assert_eq!(history.current().map(|it| it.record.as_str()), Some("a"));
     }
 
     #[test]

@@ -127,17 +127,17 @@ pub async fn close(
     Ok(())
 }
 
-/// What a run that was killed has left open, of the releases that are described here, with how it ended: well when it
+/// What an earlier run has begun and not seen to run, of the releases that are described here; with its record when it
 /// is what is described, which runs.
-pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, DeploymentOutcome> {
+pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, Option<String>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
         let subject = super::prepare::subject(session, release);
-        let open = remote.histories.get(&subject)?.in_flight()?;
-        let is_described = open.record == release.record;
-        let outcome = if is_described { DeploymentOutcome::Healthy } else { DeploymentOutcome::Interrupted };
-        Some((subject, outcome))
+        let last = remote.histories.get(&subject)?.deployments.last()?;
+        let is_open = last.outcome == DeploymentOutcome::Running;
+        let came_up = last.record == release.record && last.outcome != DeploymentOutcome::Healthy;
+        (is_open || came_up).then(|| (subject, came_up.then(|| release.record.clone())))
     });
     open.collect()
 }
@@ -149,12 +149,13 @@ pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTr
 pub async fn close_left_open(
     session: &Session,
     remote: &Remote,
-    open: &BTreeMap<String, DeploymentOutcome>,
+    open: &BTreeMap<String, Option<String>>,
 ) -> Result<(), CommandError> {
     let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
-    let closings = open.iter().map(|(subject, outcome)| {
-        remote.access.cluster.update_history(namespace, subject, move |history| {
-            history.close(*outcome, now);
+    let closings = open.iter().map(|(subject, record)| {
+        remote.access.cluster.update_history(namespace, subject, move |history| match record {
+            Some(record) => history.settle(record, now),
+            None => drop(history.close_interrupted(now)),
         })
     });
     try_join_all(closings).await.map_err(failed)?;
