@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A container image: `[registry/]repository[:tag][@digest]`, kept as written and in its parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageReference {
     written: String,
     /// The registry's host, with its port: `docker.io` when none is written.

@@ -64,7 +64,12 @@ impl Plan {
         let only_prepares = |step: &Step| {
             matches!(
                 step,
-                Step::Check(_) | Step::Answer(_) | Step::ConnectCluster | Step::PullImages(_) | Step::Verify(_)
+                Step::Check(_)
+                    | Step::Answer(_)
+                    | Step::ConnectCluster
+                    | Step::PullImages(_)
+                    | Step::ProvideVolumes(_)
+                    | Step::Verify(_)
             )
         };
         self.steps.iter().filter(move |planned| !only_prepares(&planned.step))

@@ -7,11 +7,13 @@ pub mod gates;
 pub mod graph;
 pub mod secrets;
 pub mod up;
+pub mod volumes;
 
 pub use change::{Change, ObservedRelease, observe_change};
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
+pub use volumes::VolumeSpec;
 
 use std::path::PathBuf;
 
@@ -37,6 +39,8 @@ pub enum Step {
     AwaitRollout(RolloutSpec),
     /// Pulls images onto the local node, for pods that come later: those that need others, or wait for volumes.
     PullImages(Vec<ImageReference>),
+    /// Makes volumes on the local node, for claims that are not there yet.
+    ProvideVolumes(Vec<VolumeSpec>),
     /// Gives MetalLB its addresses.
     AddressPool,
     /// Asks a URL, as a browser would.

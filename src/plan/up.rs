@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
-    StepId, VerifySpec,
+    StepId, VerifySpec, VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     observe_change,
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
+    volumes::volumes_of,
 };
 use crate::domain::{Diagnosis, ImageReference, Name, VerifyWhen};
 
@@ -263,6 +264,7 @@ impl Planner<'_> {
         let described = self.described;
         let ordered = in_order_of_need(&described.projects);
         self.pull_images(&ordered, cluster);
+        let volumes = self.provide_volumes(&ordered, cluster);
         let mut steps: BTreeMap<&Name, StepId> = BTreeMap::new();
         for project in ordered {
             let namespace = namespaces.get(&project.release.namespace).copied().unwrap_or(cluster);
@@ -271,7 +273,8 @@ impl Planner<'_> {
                 .iter()
                 .filter_map(|need| steps.get(need))
                 .chain(project.needs.iter().filter_map(|need| externals.get(need)).flatten())
-                .chain(secrets.get(&project.name).into_iter().flatten());
+                .chain(secrets.get(&project.name).into_iter().flatten())
+                .chain(volumes.as_ref().filter(|_| !volumes_of(&project.release).is_empty()));
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
             let changes =
                 !matches!(self.change(&project.release), Change::Unchanged | Change::Await | Change::Refused(_));
@@ -315,22 +318,30 @@ impl Planner<'_> {
         proofs.map(add).collect()
     }
 
-    /// Pods that wait for other projects or for volumes find their images there; the others pull at once anyway.
+    /// Pods that wait for other projects find their images there; the others pull at once anyway.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
-        let comes_later = |project: &&&DescribedProject| {
-            let is_stateful = project.release.content.values.get("kind").is_some_and(|kind| kind == "StatefulSet");
-            (is_stateful || !project.needs.is_empty()) && self.change(&project.release) == Change::Install
+        let installs = projects.iter().filter(|project| self.change(&project.release) == Change::Install);
+        let (at_once, later): (Vec<_>, Vec<_>) = installs.partition(|project| project.needs.is_empty());
+        let images = |of: Vec<&&DescribedProject>| -> Vec<ImageReference> {
+            of.into_iter().filter_map(|project| project.release.image.clone()).collect()
         };
-        let mut images: Vec<ImageReference> = Vec::new();
-        for image in projects.iter().filter(comes_later).filter_map(|project| project.release.image.as_ref()) {
-            if !images.contains(image) {
-                images.push(image.clone());
-            }
-        }
+        let (at_once, mut images) = (images(at_once), images(later));
+        images.retain(|image| !at_once.contains(image));
+        images.sort();
+        images.dedup();
         if self.described.local_node && !images.is_empty() {
             let reason = "for pods that come later";
             self.plan.add(Step::PullImages(images), "images", "pull", reason, [cluster]);
         }
+    }
+
+    /// Volumes for what is installed on the local node.
+    fn provide_volumes(&mut self, projects: &[&DescribedProject], cluster: StepId) -> Option<StepId> {
+        let installs = projects.iter().filter(|project| self.change(&project.release) == Change::Install);
+        let volumes: Vec<VolumeSpec> = installs.flat_map(|project| volumes_of(&project.release)).collect();
+        let step = Step::ProvideVolumes(volumes.clone());
+        (self.described.local_node && !volumes.is_empty())
+            .then(|| self.plan.add(step, "volumes", "prepare", "for pods that claim them", [cluster]))
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {

@@ -13,7 +13,7 @@ use super::{LOOK, pause};
 use crate::{
     adapters::{
         cluster::Cluster,
-        docker::{Docker, DockerError, Network, PullProgress, State, UploadFile},
+        docker::{Docker, DockerError, IMAGE_STORE, Network, PullProgress, State, UploadFile},
         kind::{
             Kind, KindError,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
@@ -94,7 +94,8 @@ impl ClusterFolder {
 }
 
 impl LocalCluster {
-    fn node(&self) -> String {
+    /// The container that is the cluster's only node.
+    pub(super) fn node(&self) -> String {
         format!("{}-control-plane", self.name)
     }
 
@@ -107,6 +108,8 @@ impl LocalCluster {
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
         self.folder.begin().map_err(|error| self.cannot_write(&error))?;
+        let store = self.image_store(reporter).await?;
+        let mounts: Vec<(&str, &str)> = store.iter().map(|folder| (folder.as_str(), IMAGE_STORE)).collect();
         let settings = NodeSettings {
             image: &self.node_image.to_string(),
             kubernetes: self.kubernetes.as_ref(),
@@ -114,6 +117,7 @@ impl LocalCluster {
             https_port: self.https_port,
             pool,
             folder: &self.folder.node(),
+            mounts: &mounts,
         };
         let told = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
@@ -125,6 +129,21 @@ impl LocalCluster {
         }
         self.folder.finish().map_err(|error| self.cannot_write(&error))?;
         Ok(Some(format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)))
+    }
+
+    /// The folder with the images of the cluster before, where the engine's folders can be mounted: those inside a
+    /// virtual machine cannot. It only saves time, so that a cluster is made without it rather than not at all.
+    async fn image_store(&self, reporter: &Reporter) -> Result<Option<String>, StepFailure> {
+        if self.docker.info().await?.virtual_machine {
+            return Ok(None);
+        }
+        match self.docker.prepare_image_store(&self.name, &self.node_image.to_string()).await {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) => {
+                reporter.warn(error.diagnosis().detail("every image is pulled and unpacked anew"));
+                Ok(None)
+            }
+        }
     }
 
     /// Pulls the node image by the engine's API, whose progress can be told; kind then finds it there.

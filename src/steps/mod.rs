@@ -7,6 +7,7 @@ mod release;
 mod rollout;
 mod secrets;
 mod verify;
+mod volumes;
 
 pub use local::{ClusterFolder, LocalCluster};
 pub use release::ReleaseContext;
@@ -76,6 +77,7 @@ impl StepRunner for Runner {
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
             Step::PullImages(images) => self.pull_images(images, cancel).await,
+            Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,

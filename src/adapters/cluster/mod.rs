@@ -17,6 +17,7 @@ pub mod reviews;
 pub mod rollout;
 mod secrets;
 mod view;
+mod volumes;
 
 pub use inspect::Workloads;
 pub use objects::{Generation, Object, images_of_manifest, parse_manifest};
@@ -24,6 +25,7 @@ pub use probes::ProbeState;
 pub use releases::StoredRelease;
 pub use secrets::ExternalState;
 pub use view::{ClusterView, Snapshot};
+pub use volumes::LocalVolume;
 
 use std::{path::Path, time::Duration};
 

@@ -30,12 +30,17 @@ pub struct NodeSettings<'a> {
     pub pool: Pool,
     /// The folder on the engine's machine that is mounted at the mark.
     pub folder: &'a Path,
+    /// Further folders of that machine, each with where the node finds it.
+    pub mounts: &'a [(&'a str, &'a str)],
 }
 
 /// The configuration in YAML's subset JSON.
 pub fn configuration(settings: &NodeSettings<'_>) -> String {
     let published = |container: u16, host: u16| json!({"containerPort": container, "hostPort": host, "listenAddress": "127.0.0.1", "protocol": "TCP"});
     let mark = mark(settings.pool);
+    let own = json!({"hostPath": settings.folder, "containerPath": mark, "readOnly": true});
+    let further = settings.mounts.iter().map(|(source, target)| json!({"hostPath": source, "containerPath": target}));
+    let mounts: Vec<Value> = std::iter::once(own).chain(further).collect();
     let node = json!({
         "role": "control-plane",
         "image": settings.image,
@@ -43,7 +48,7 @@ pub fn configuration(settings: &NodeSettings<'_>) -> String {
             published(NODE_PORTS.0, settings.http_port),
             published(NODE_PORTS.1, settings.https_port),
         ],
-        "extraMounts": [{"hostPath": settings.folder, "containerPath": mark, "readOnly": true}],
+        "extraMounts": mounts,
         "kubeadmConfigPatches": kubeadm_patches(settings.kubernetes, &mark),
     });
     let configuration = json!({
@@ -133,6 +138,7 @@ mod tests {
             https_port: 8443,
             pool: pool(),
             folder: Path::new("/state/tunes"),
+            mounts: &[("/volumes/images", "/var/lib/containerd")],
         };
         serde_json::from_str(&configuration(&settings)).unwrap()
     }
@@ -152,6 +158,7 @@ mod tests {
         let destination = made.pointer("/nodes/0/extraMounts/0/containerPath").unwrap().as_str().unwrap();
         assert_eq!(pool_of_mark(destination), Some(pool()));
         assert_eq!(pool_of_mark("/var"), None);
+        assert_eq!(made.pointer("/nodes/0/extraMounts/1/hostPath").unwrap(), "/volumes/images");
     }
 
     #[test]

@@ -241,3 +241,17 @@ fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     let inwards = up(&described(vec![database]), &observed_with("new")).unwrap();
     assert_eq!(told(&inwards)[1..], ["give way database <- cluster", "install database <- cluster, database"]);
 }
+
+#[test]
+fn volumes_come_before_the_pods_that_claim_them() {
+    let mut redis = project("redis", &[]);
+    redis.checks.clear();
+    redis.release.image = ImageReference::parse("redis:7.0").ok();
+    let values = serde_json::json!({"kind": "StatefulSet", "volumes": {"data": {"size": "1Gi"}}});
+    redis.release.content.values = values.as_object().cloned().unwrap();
+    let plan = up(&described(vec![redis.clone()]), &running(&[])).unwrap();
+    assert_eq!(told(&plan), ["connect cluster <- ", "prepare volumes <- cluster", "install redis <- cluster, volumes"]);
+    let elsewhere = Described { local_node: false, ..described(vec![redis.clone()]) };
+    assert!(!told(&up(&elsewhere, &running(&[])).unwrap()).iter().any(|line| line.contains("volumes")));
+    assert!(up(&described(vec![redis]), &running(&["redis"])).unwrap().changes().next().is_none());
+}
