@@ -133,6 +133,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct UpOptions {
     /// These projects, and what they need; all when none is named
     #[arg(value_name = "PROJECT")]
@@ -149,6 +150,12 @@ pub struct UpOptions {
     /// Take over releases and objects that somebody else made
     #[arg(long)]
     pub adopt: bool,
+    /// Look up again what tags stand for: one that leads to another image now is deployed
+    #[arg(long)]
+    pub refresh: bool,
+    /// Put right what others have changed by hand; in the environment local this is done anyway
+    #[arg(long)]
+    pub repair: bool,
     /// Rebuild the environment from what --record-file wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "without", "set"])]
     pub from_record: Option<PathBuf>,

@@ -48,6 +48,8 @@ pub struct Selection {
     pub charts: BTreeMap<Name, FetchedChart>,
     /// Contents of records, which stand as they are, by release: those of projects and of the platform.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// Projects as they were before their tags were looked up.
+    pub written: BTreeMap<Name, ResolvedProject>,
     /// The platform is not touched.
     pub without_platform: bool,
 }
@@ -158,13 +160,14 @@ pub async fn describe(
     let namespace = &session.environment.namespace;
     let projects = chosen
         .iter()
-        .map(|project| describe_project(session, selection, project, &charts, options, http_port))
+        .map(|project| {
+            let written = selection.written.get(&project.name).map(|written| secrets.told_to(written));
+            describe_project(session, selection, (project, written.as_ref()), &charts, http_port)
+        })
         .collect();
     let platform_spec = |release: &WantedPlatform| match selection.contents.get(&release.key()) {
-        Some((content, chart)) => {
-            release_spec(&release.name, &release.namespace, chart, content.clone(), options.adopt)
-        }
-        None => release.spec(&charts[&release.chart], options.adopt),
+        Some((content, chart)) => release_spec(&release.name, &release.namespace, chart, content.clone()),
+        None => release.spec(&charts[&release.chart]),
     };
     let mut described = Described {
         workspace: session.workspace().to_string(),
@@ -177,6 +180,11 @@ pub async fn describe(
     };
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
+    for release in described.releases_mut() {
+        release.adopt = options.adopt;
+        release.repair = options.repair || session.environment.is_local();
+        release.refresh = options.refresh;
+    }
     Ok(described)
 }
 
@@ -195,9 +203,9 @@ impl WantedPlatform {
         format!("{}.{}", self.namespace, self.name)
     }
 
-    fn spec(&self, chart: &FetchedChart, adopt: bool) -> ReleaseSpec {
-        let content = content(&self.chart, chart, None, &self.values);
-        release_spec(&self.name, &self.namespace, chart, content, adopt)
+    fn spec(&self, chart: &FetchedChart) -> ReleaseSpec {
+        let content = content_of(&self.chart, chart, None, &self.values);
+        release_spec(&self.name, &self.namespace, chart, content)
     }
 }
 
@@ -304,9 +312,8 @@ fn check_all_values(
 fn describe_project(
     session: &Session,
     selection: &Selection,
-    project: &ResolvedProject,
+    (project, written): (&ResolvedProject, Option<&ResolvedProject>),
     charts: &BTreeMap<Chart, FetchedChart>,
-    options: &UpOptions,
     http_port: u16,
 ) -> DescribedProject {
     let (content, chart) = if let Some((content, chart)) = selection.contents.get(project.name.as_str()) {
@@ -314,12 +321,16 @@ fn describe_project(
     } else {
         let chart = selection.chart(project, charts);
         let version = project.image.as_ref().map(ImageReference::version);
-        let mut content = content(&project.chart, chart, version, &project.values);
+        let mut content = content_of(&project.chart, chart, version, &project.values);
         content.images = digests_of(project);
         (content, chart)
     };
     let namespace = &session.environment.namespace;
-    let mut release = release_spec(project.name.as_str(), namespace, chart, content, options.adopt);
+    let mut release = release_spec(project.name.as_str(), namespace, chart, content);
+    if let Some(written) = written {
+        let version = written.image.as_ref().map(ImageReference::version);
+        release.fingerprint = content_of(&project.chart, chart, version, &written.values).name();
+    }
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
     let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
@@ -349,7 +360,7 @@ fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
 }
 
 /// What a release will hold. Without a version of its own, the chart's app version tells it.
-fn content(source: &Chart, chart: &FetchedChart, version: Option<String>, values: &Values) -> Record {
+fn content_of(source: &Chart, chart: &FetchedChart, version: Option<String>, values: &Values) -> Record {
     let of_chart = || chart.app_version.clone().unwrap_or_else(|| chart.version.clone());
     Record {
         chart: RecordedChart {
@@ -364,16 +375,19 @@ fn content(source: &Chart, chart: &FetchedChart, version: Option<String>, values
     }
 }
 
-fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Record, adopt: bool) -> ReleaseSpec {
+fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Record) -> ReleaseSpec {
     ReleaseSpec {
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
         record: content.name(),
+        fingerprint: content.name(),
+        refresh: false,
         content,
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
-        adopt,
+        adopt: false,
+        repair: false,
         heal_revision: None,
         retry_jobs: Vec::new(),
         entry: None,

@@ -14,6 +14,7 @@ mod restart;
 mod secrets;
 mod session;
 mod status;
+mod tags;
 mod up;
 
 use clap::CommandFactory;

@@ -1,16 +1,16 @@
 //! How an environment is found: its cluster, its releases, and who else is at work there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 
 use super::session::LocalAccess;
 use crate::{
     adapters::{
-        cluster::{Cluster, ClusterError, ExternalState, Object, Snapshot, StoredRelease, Workloads, rollout},
+        cluster::{
+            Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, Snapshot, StoredRelease, Workloads,
+            rollout,
+        },
         docker::State,
     },
     domain::labels,
@@ -73,23 +73,25 @@ pub async fn look_at(
         cluster.externals(workspace),
     )?;
     let own = releases.iter().filter(|release| is_own(release, workspace));
-    let objects: BTreeSet<Object> = own.flat_map(|release| release.objects.iter().cloned()).collect();
-    let missing = cluster.missing(&objects).await?;
+    let rendered: Vec<&Rendered> = own.flat_map(|release| &release.rendered).collect();
+    let deviations = cluster.deviations(&rendered).await?;
     let mut sight = Sight::default();
     for release in releases {
         let key = (release.namespace.clone(), release.name.clone());
-        let (ready, counted) = readiness(&release.objects, &workloads);
-        let failed_jobs = failed_jobs(&release.objects, &workloads);
-        let gone = release.objects.iter().filter(|object| missing.contains(object)).map(Object::label).collect();
+        let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
+        let (ready, counted) = readiness(&objects, &workloads);
+        let failed_jobs = failed_jobs(&objects, &workloads);
+        let (missing, drifted) = deviating(&objects, &deviations);
         let observed = ObservedRelease {
             revision: release.revision,
             status: release.status,
             labels: release.labels,
             values: release.values,
-            missing: gone,
+            missing,
+            drifted,
             failed_jobs,
             ready,
-            healthy_since: healthy_since(&release.objects, &workloads).filter(|_| ready),
+            healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
         };
         sight.pods.insert(key.clone(), counted);
         sight.observed.releases.insert(key, observed);
@@ -115,13 +117,28 @@ async fn external_secrets(
     Ok(found.collect())
 }
 
+/// The objects of a release that are gone, and the fields of others that somebody changed.
+fn deviating(objects: &[&Object], deviations: &BTreeMap<Object, Deviation>) -> (Vec<String>, Vec<String>) {
+    let (mut missing, mut drifted) = (Vec::new(), Vec::new());
+    for object in objects {
+        match deviations.get(*object) {
+            Some(Deviation::Gone) => missing.push(object.label()),
+            Some(Deviation::Drifted(fields)) => {
+                drifted.extend(fields.iter().map(|field| format!("{} {field}", object.label())));
+            }
+            None => (),
+        }
+    }
+    (missing, drifted)
+}
+
 fn is_own(release: &StoredRelease, workspace: &str) -> bool {
     release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
 }
 
 /// Jobs of a release that have used up their tries.
-fn failed_jobs(objects: &[Object], workloads: &Workloads) -> Vec<String> {
-    let is_over = |object: &&Object| {
+fn failed_jobs(objects: &[&Object], workloads: &Workloads) -> Vec<String> {
+    let is_over = |object: &&&Object| {
         let snapshot = workloads.snapshots.get(&object.namespace);
         snapshot.and_then(|snapshot| rollout::assess(snapshot, object, None)).is_some_and(|progress| progress.is_over)
     };
@@ -130,14 +147,14 @@ fn failed_jobs(objects: &[Object], workloads: &Workloads) -> Vec<String> {
 
 /// Since when all workloads of a release have been healthy without a break. CronJobs and objects without pods are no
 /// evidence either way.
-fn healthy_since(objects: &[Object], workloads: &Workloads) -> Option<Timestamp> {
+fn healthy_since(objects: &[&Object], workloads: &Workloads) -> Option<Timestamp> {
     let own = objects.iter().filter(|object| rollout::is_workload(object));
     let since = own.map(|object| rollout::healthy_since(workloads.snapshots.get(&object.namespace)?, object));
     since.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
 }
 
 /// Whether all workloads of a release have rolled out, and how many pods are ready of how many.
-fn readiness(objects: &[Object], workloads: &Workloads) -> (bool, (i32, i32)) {
+fn readiness(objects: &[&Object], workloads: &Workloads) -> (bool, (i32, i32)) {
     let nothing = Snapshot::default();
     let progress = objects.iter().filter(|object| rollout::is_workload(object)).map(|object| {
         let snapshot = workloads.snapshots.get(&object.namespace).unwrap_or(&nothing);

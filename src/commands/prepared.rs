@@ -109,6 +109,9 @@ fn told(plan: &Plan) -> String {
     if plan.preliminary {
         text.push_str("what follows is known when the cluster is awake\n");
     }
+    for drift in &plan.drifted {
+        text.push_str(&format!("left as it is: {drift} (--repair puts it right)\n"));
+    }
     if !plan.unchanged.is_empty() {
         text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
     }
@@ -128,7 +131,7 @@ fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
         .iter()
         .map(|project| release_json(&project.release, &project.needs, &project.checks));
     let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
-    json!({"steps": steps, "unchanged": plan.unchanged, "preliminary": plan.preliminary, "releases": releases})
+    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "preliminary": plan.preliminary, "releases": releases})
 }
 
 fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {

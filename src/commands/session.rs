@@ -240,6 +240,9 @@ impl Session {
 
     /// Runs a plan and tells it.
     pub async fn run_plan(&self, verb: &str, plan: &Plan, runner: Arc<Runner>, cancel: &CancellationToken) -> Ran {
+        for drift in &plan.drifted {
+            self.note(&format!("left as it is: {drift} (--repair puts it right)"));
+        }
         let screen = self.screen();
         let start = std::time::Instant::now();
         let _ = screen.events.send(Event::RunStarted {

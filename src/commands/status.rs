@@ -126,7 +126,7 @@ fn state(change: &Change) -> String {
         Change::Unchanged => "healthy".to_owned(),
         Change::Await => "not ready".to_owned(),
         Change::Install => "not deployed".to_owned(),
-        Change::Upgrade(reason) => reason.clone(),
+        Change::Upgrade(reason) | Change::Drifted(reason) => reason.clone(),
         Change::Retry(jobs) => format!("failed: {}", jobs.join(", ")),
         Change::Heal(revision) => format!("unfinished since revision {revision}"),
         Change::Refused(diagnosis) => diagnosis.cause.clone(),

@@ -1,6 +1,6 @@
 //! `cmdr up` and `cmdr plan`: from what is described to what runs.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     delivery,
@@ -9,6 +9,7 @@ use super::{
     prepared::{Prepared, show_plan, show_urls},
     secrets::decrypt,
     session::{LocalAccess, Session, docker_error},
+    tags::{pin, registry},
 };
 use crate::{
     adapters::{host, lock::Lock},
@@ -77,7 +78,10 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
         return delivery::prepare(session, &delivery::Wish::up(options)).await;
     }
     refuse_foreign_options(options)?;
-    let selection = Selection::choose(session, options)?;
+    let mut selection = Selection::choose(session, options)?;
+    if options.refresh {
+        pin(session, &registry(session)?, &mut selection, &BTreeSet::new()).await?;
+    }
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let local = local_of(session, &access, recreate).await?;
     let described = describe(session, &helm, &selection, options, local.http_port).await?;

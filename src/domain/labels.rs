@@ -9,6 +9,9 @@ pub const PROJECT: &str = "cmdr.dev/project";
 pub const ENVIRONMENT: &str = "cmdr.dev/environment";
 /// Identifies the content that was deployed; equal content has an equal record.
 pub const RECORD: &str = "cmdr.dev/record";
+/// Identifies what was deployed as it was written: chart, merged values and images before tags were looked up. Equal
+/// ones need no look at any registry.
+pub const FINGERPRINT: &str = "cmdr.dev/fingerprint";
 /// The version that runs: the image's tag, or the chart's app version.
 pub const VERSION: &str = "cmdr.dev/version";
 /// Chart name and version, as `helm.sh/chart` writes it.

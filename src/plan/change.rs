@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::ReleaseSpec;
 use crate::domain::{Diagnosis, Values, labels, values::differing_keys};
 
-/// How many keys of values a reason names.
+/// How many keys of values, objects or fields a reason names.
 const KEYS_TOLD: usize = 3;
 
 /// A Helm release as it is found in the cluster.
@@ -22,6 +22,8 @@ pub struct ObservedRelease {
     pub values: Values,
     /// Objects that Helm rendered and that are gone: `Deployment/shop`.
     pub missing: Vec<String>,
+    /// Fields that Helm rendered and that others have changed: `Deployment/shop spec.replicas (kubectl)`.
+    pub drifted: Vec<String>,
     /// Jobs that have used up their tries.
     pub failed_jobs: Vec<String>,
     /// Every workload has rolled out.
@@ -50,6 +52,8 @@ pub enum Change {
     Install,
     /// With why.
     Upgrade(String),
+    /// Somebody changed it by hand, and what is described is not to be put over it; with what.
+    Drifted(String),
     /// It is as described, and these Jobs have failed: another try may do.
     Retry(Vec<String>),
     /// A dead run left this revision unfinished.
@@ -82,16 +86,32 @@ pub fn observe_change(
     if release.status != "deployed" {
         return Change::Upgrade(format!("revision {} is {}", release.revision, release.status));
     }
-    if release.labels.get(labels::RECORD) != Some(&spec.record) {
+    let is_as_written = !spec.refresh && release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint);
+    if !is_as_written && release.labels.get(labels::RECORD) != Some(&spec.record) {
         return Change::Upgrade(difference(spec, release));
     }
-    if !release.missing.is_empty() {
-        return Change::Upgrade(format!("gone from the cluster: {}", release.missing.join(", ")));
+    if let Some(drift) = drift(release) {
+        return if spec.repair { Change::Upgrade(drift) } else { Change::Drifted(drift) };
     }
     if !release.failed_jobs.is_empty() {
         return Change::Retry(release.failed_jobs.clone());
     }
     if release.ready { Change::Unchanged } else { Change::Await }
+}
+
+/// What others have done to a release, in words.
+fn drift(release: &ObservedRelease) -> Option<String> {
+    let told = |what: &str, things: &[String]| (!things.is_empty()).then(|| format!("{what}: {}", shortened(things)));
+    let parts = [told("gone from the cluster", &release.missing), told("changed by hand", &release.drifted)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn shortened(things: &[String]) -> String {
+    match things {
+        told if told.len() <= KEYS_TOLD => told.join(", "),
+        told => format!("{} and {} more", told[..KEYS_TOLD].join(", "), told.len() - KEYS_TOLD),
+    }
 }
 
 fn foreign(spec: &ReleaseSpec, holder: &str) -> Diagnosis {
@@ -110,13 +130,9 @@ fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
     if let Some((found, wanted)) = differs(labels::VERSION, &spec.content.version) {
         return format!("version {found} -> {wanted}");
     }
-    let keys = differing_keys(&release.values, &spec.content.values);
-    match keys.as_slice() {
+    match differing_keys(&release.values, &spec.content.values).as_slice() {
         [] => "the chart's files differ".to_owned(),
-        told if told.len() <= KEYS_TOLD => format!("values differ: {}", told.join(", ")),
-        told => {
-            format!("values differ: {} and {} more", told[..KEYS_TOLD].join(", "), told.len() - KEYS_TOLD)
-        }
+        keys => format!("values differ: {}", shortened(keys)),
     }
 }
 
@@ -134,9 +150,12 @@ pub mod tests {
             chart: "/charts/service".into(),
             content: record("{}"),
             record: "r1".to_owned(),
+            fingerprint: "w1".to_owned(),
+            refresh: false,
             image: None,
             timeout_seconds: 120,
             adopt: false,
+            repair: true,
             heal_revision: None,
             retry_jobs: Vec::new(),
             entry: None,
@@ -156,6 +175,7 @@ pub mod tests {
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             values: Values::new(),
             missing: Vec::new(),
+            drifted: Vec::new(),
             failed_jobs: Vec::new(),
             ready: true,
             healthy_since: None,
@@ -198,6 +218,19 @@ pub mod tests {
     }
 
     #[test]
+    fn what_tags_stand_for_counts_when_it_was_looked_up() {
+        let moved = ReleaseSpec { record: "r2".to_owned(), ..spec("shop") };
+        let mut observed = found();
+        observed.labels.insert(labels::FINGERPRINT.to_owned(), "w1".to_owned());
+        assert_eq!(change(&moved, &observed), Change::Unchanged);
+        assert!(matches!(change(&ReleaseSpec { refresh: true, ..moved.clone() }, &observed), Change::Upgrade(_)));
+        let rewritten = ReleaseSpec { fingerprint: "w2".to_owned(), ..moved };
+        assert!(matches!(change(&rewritten, &observed), Change::Upgrade(_)));
+        let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: true, ..spec("shop") };
+        assert_eq!(change(&same, &observed), Change::Unchanged, "equal content is equal however it was written");
+    }
+
+    #[test]
     fn broken_releases_are_mended() {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
         assert_eq!(change(&spec("shop"), &gone), Change::Upgrade("gone from the cluster: Deployment/shop".to_owned()));
@@ -207,6 +240,18 @@ pub mod tests {
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &failed), Change::Upgrade("revision 3 is failed".to_owned()));
+    }
+
+    #[test]
+    fn what_was_changed_by_hand_is_put_right_or_named() {
+        let scaled = "Deployment/shop spec.replicas (kubectl)".to_owned();
+        let by_hand = ObservedRelease { drifted: vec![scaled], missing: vec!["Service/shop".to_owned()], ..found() };
+        let told = "gone from the cluster: Service/shop; changed by hand: Deployment/shop spec.replicas (kubectl)";
+        assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(told.to_owned()));
+        let careful = ReleaseSpec { repair: false, ..spec("shop") };
+        assert_eq!(change(&careful, &by_hand), Change::Drifted(told.to_owned()));
+        let wanted = ReleaseSpec { record: "r2".to_owned(), ..careful };
+        assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "the chart's files differ"));
     }
 
     #[test]

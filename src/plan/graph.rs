@@ -27,6 +27,8 @@ pub struct Plan {
     pub steps: Vec<Planned>,
     /// Projects that are as described.
     pub unchanged: Vec<String>,
+    /// Releases that others have changed by hand, with what: they stay so.
+    pub drifted: Vec<String>,
     /// What is described cannot be told further before these steps have run (a cluster that sleeps).
     pub preliminary: bool,
 }

@@ -122,11 +122,17 @@ pub struct ReleaseSpec {
     pub content: Record,
     /// The content's name.
     pub record: String,
+    /// The name of the content as it is written, before tags were looked up.
+    pub fingerprint: String,
+    /// What tags stand for counts, too: another digest is another content.
+    pub refresh: bool,
     pub image: Option<ImageReference>,
     /// How long the rollout may go without progress.
     pub timeout_seconds: u64,
     /// Takes over objects that somebody else made.
     pub adopt: bool,
+    /// Puts right what others have changed by hand: always in `local`, elsewhere when it is asked for.
+    pub repair: bool,
     /// A dead run left the release in a `pending-*` state: this revision is marked as failed first.
     pub heal_revision: Option<u32>,
     /// Jobs that have failed: they are deleted first, since a Job of the same name would stay as it is.

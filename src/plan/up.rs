@@ -35,6 +35,13 @@ pub struct Described {
     pub local_node: bool,
 }
 
+impl Described {
+    /// Every release, of the platform and of projects.
+    pub fn releases_mut(&mut self) -> impl Iterator<Item = &mut ReleaseSpec> {
+        self.platform.iter_mut().chain(self.projects.iter_mut().map(|project| &mut project.release))
+    }
+}
+
 /// A project as it should be; those it needs that are not among the described count as there.
 #[derive(Debug, Clone)]
 pub struct DescribedProject {
@@ -155,9 +162,7 @@ impl Planner<'_> {
     }
 
     fn pull_reason(&self, namespace: &NamespaceSpec) -> Option<String> {
-        let deploys = |release: &ReleaseSpec| {
-            release.namespace == namespace.name && !matches!(self.change(release), Change::Unchanged | Change::Await)
-        };
+        let deploys = |release: &ReleaseSpec| release.namespace == namespace.name && self.is_changed(release);
         let mut releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
         (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are renewed".to_owned())
     }
@@ -276,8 +281,7 @@ impl Planner<'_> {
                 .chain(secrets.get(&project.name).into_iter().flatten())
                 .chain(volumes.as_ref().filter(|_| !volumes_of(&project.release).is_empty()));
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
-            let changes =
-                !matches!(self.change(&project.release), Change::Unchanged | Change::Await | Change::Refused(_));
+            let changes = self.is_changed(&project.release);
             if changes {
                 needs.extend(self.proofs(project, VerifyWhen::Before, &needs.clone()));
                 needs.extend(self.give_way(&project.release, &needs.clone()));
@@ -350,11 +354,21 @@ impl Planner<'_> {
         observe_change(release, self.observed.releases.get(&key), holder, &self.described.workspace)
     }
 
+    /// Whether Helm is called for a release.
+    fn is_changed(&self, release: &ReleaseSpec) -> bool {
+        use Change::{Await, Drifted, Refused, Unchanged};
+        !matches!(self.change(release), Unchanged | Await | Drifted(_) | Refused(_))
+    }
+
     /// The step that a release needs, when it needs one.
     fn release(&mut self, release: &ReleaseSpec, needs: impl IntoIterator<Item = StepId>) -> Option<StepId> {
         let mut spec = release.clone();
         let (action, reason) = match self.change(release) {
             Change::Unchanged => return None,
+            Change::Drifted(drift) => {
+                self.plan.drifted.push(format!("{}: {drift}", spec.name));
+                return None;
+            }
             Change::Refused(diagnosis) => {
                 self.refused.push(*diagnosis);
                 return None;

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crate::{domain::ImageReference, plan::change::tests::spec};
 
-    fn claims(values: serde_json::Value) -> Vec<String> {
+    fn claims(values: &serde_json::Value) -> Vec<String> {
         let mut release = spec("redis");
         release.image = ImageReference::parse("redis:7.0").ok();
         release.content.values = values.as_object().cloned().unwrap_or_default();
@@ -61,9 +61,9 @@ mod tests {
             "fast": {"size": "1Gi", "storageClass": "ssd"}, "settings": {"config": "settings"},
         });
         let set = |replicas: u64| json!({"kind": "StatefulSet", "volumes": volumes.clone(), "replicas": replicas});
-        assert_eq!(claims(set(1)), ["data-redis-0 1Gi"]);
-        assert_eq!(claims(set(2)), ["data-redis-0 1Gi", "data-redis-1 1Gi"]);
-        assert!(claims(json!({"volumes": volumes})).is_empty());
+        assert_eq!(claims(&set(1)), ["data-redis-0 1Gi"]);
+        assert_eq!(claims(&set(2)), ["data-redis-0 1Gi", "data-redis-1 1Gi"]);
+        assert!(claims(&json!({"volumes": volumes})).is_empty());
     }
 
     #[test]

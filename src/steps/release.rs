@@ -45,6 +45,7 @@ impl ReleaseContext {
             (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
             (labels::PROJECT.to_owned(), spec.name.clone()),
             (labels::RECORD.to_owned(), spec.record.clone()),
+            (labels::FINGERPRINT.to_owned(), spec.fingerprint.clone()),
             (labels::VERSION.to_owned(), spec.content.version.clone()),
             (labels::CHART.to_owned(), spec.content.chart.label()),
         ]);
@@ -178,9 +179,12 @@ impl Runner {
             labels,
             description: &description,
             adopt: spec.adopt,
+            repair: spec.repair,
         };
         let upgraded = self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await?;
-        Ok((upgraded.revision, parse_manifest(&upgraded.manifest, &spec.namespace)?))
+        let rendered = parse_manifest(&upgraded.manifest, &spec.namespace)?;
+        let objects = rendered.into_iter().map(|rendered| rendered.object).collect();
+        Ok((upgraded.revision, objects))
     }
 
     pub(super) async fn await_release(
@@ -225,8 +229,9 @@ impl Runner {
     async fn objects_of(&self, namespace: &str, release: &str) -> Result<Vec<Object>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
         let found = releases.into_iter().find(|found| found.namespace == namespace && found.name == release);
-        let absent = || Diagnosis::new(format!("'{release}' is not deployed")).remedy("cmdr up deploys it").into();
-        found.map(|found| found.objects).ok_or_else(absent)
+        let absent = || Diagnosis::new(format!("'{release}' is not deployed")).remedy("cmdr up deploys it");
+        let found = found.ok_or_else(absent)?;
+        Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
     }
 }
 

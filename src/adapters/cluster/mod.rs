@@ -1,8 +1,10 @@
 //! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
 
 mod apply;
+mod compare;
 pub mod context;
 mod difference;
+mod drift;
 mod externals;
 mod inspect;
 pub mod jobs;
@@ -19,8 +21,9 @@ mod secrets;
 mod view;
 mod volumes;
 
+pub use compare::Deviation;
 pub use inspect::Workloads;
-pub use objects::{Generation, Object, images_of_manifest, parse_manifest};
+pub use objects::{Generation, Object, Rendered, images_of_manifest, parse_manifest};
 pub use probes::ProbeState;
 pub use releases::StoredRelease;
 pub use secrets::ExternalState;

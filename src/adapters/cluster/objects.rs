@@ -1,15 +1,14 @@
-//! Objects that a chart renders, and whether they are in the cluster.
+//! Objects that a chart renders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
-    core::{ObjectMeta, PartialObjectMeta},
+    api::{ApiResource, GroupVersionKind},
+    core::ObjectMeta,
 };
 use serde::Deserialize;
 
-use super::{Cluster, ClusterError};
+use super::ClusterError;
 use crate::domain::labels;
 
 /// An object of a rendered manifest, by what names it.
@@ -33,6 +32,13 @@ impl Object {
     pub(super) fn resource(&self) -> ApiResource {
         api_resource(&self.api_version, &self.kind)
     }
+}
+
+/// An object with everything that a chart renders of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    pub object: Object,
+    pub content: serde_json::Value,
 }
 
 /// How the API names a kind, its plural by the usual rule.
@@ -64,17 +70,16 @@ impl Generation {
 ///
 /// # Errors
 /// When a document is no object of Kubernetes.
-pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Object>, ClusterError> {
-    let mut objects = Vec::new();
+pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, ClusterError> {
+    let mut rendered = Vec::new();
     for document in serde_yaml::Deserializer::from_str(manifest) {
-        let value = serde_yaml::Value::deserialize(document)
+        let content = serde_json::Value::deserialize(document)
             .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
-        if value.is_null() {
-            continue;
+        if !content.is_null() {
+            rendered.push(Rendered { object: object(&content, namespace)?, content });
         }
-        objects.push(object(&value, namespace)?);
     }
-    Ok(objects)
+    Ok(rendered)
 }
 
 /// Every image that a manifest's pods name, each once, hooks of Helm's among them.
@@ -108,8 +113,8 @@ fn note_images(value: &serde_yaml::Value, images: &mut BTreeSet<String>) {
     }
 }
 
-fn object(value: &serde_yaml::Value, namespace: &str) -> Result<Object, ClusterError> {
-    let text = |value: &serde_yaml::Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
+fn object(value: &serde_json::Value, namespace: &str) -> Result<Object, ClusterError> {
+    let text = |value: &serde_json::Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
     let metadata = value.get("metadata").cloned().unwrap_or_default();
     let missing = |what: &str| ClusterError::BadManifest(format!("a rendered object has no {what}"));
     let kind = text(value, "kind").ok_or_else(|| missing("kind"))?;
@@ -128,82 +133,6 @@ pub(super) fn checksum(metadata: &ObjectMeta) -> Option<String> {
     metadata.annotations.as_ref()?.get(labels::CHECKSUM).cloned()
 }
 
-/// What is known of a live object: its name and who manages it.
-pub(super) type Live = PartialObjectMeta<DynamicObject>;
-
-impl Cluster {
-    /// Which of `objects` are gone. One list a kind, however many objects; finished Jobs are not missed.
-    ///
-    /// # Errors
-    /// When the API does not answer.
-    pub async fn missing(&self, objects: &BTreeSet<Object>) -> Result<BTreeSet<Object>, ClusterError> {
-        let mut kinds: BTreeMap<(&str, &str), Vec<&Object>> = BTreeMap::new();
-        for object in objects.iter().filter(|object| object.kind != "Job") {
-            kinds.entry((&object.api_version, &object.kind)).or_default().push(object);
-        }
-        let lists = kinds.into_values().map(|wanted| async move {
-            let live = match &self.reach {
-                None => self.live_names(Api::all_with(self.client.clone(), &wanted[0].resource()), wanted[0]).await?,
-                Some(namespaces) => self.live_names_within(namespaces, &wanted).await?,
-            };
-            let is_gone = |object: &&Object| {
-                !live.iter().any(|(namespace, name)| {
-                    *name == object.name && (namespace.is_empty() || *namespace == object.namespace)
-                })
-            };
-            Ok::<Vec<Object>, ClusterError>(wanted.into_iter().filter(is_gone).cloned().collect())
-        });
-        Ok(futures::future::try_join_all(lists).await?.into_iter().flatten().collect())
-    }
-
-    /// The same in a few namespaces. A kind that lives in none is asked for by the names of its objects.
-    async fn live_names_within(
-        &self,
-        namespaces: &[String],
-        wanted: &[&Object],
-    ) -> Result<BTreeSet<(String, String)>, ClusterError> {
-        let resource = wanted[0].resource();
-        let mut live = BTreeSet::new();
-        for namespace in namespaces {
-            live.extend(
-                self.live_names(Api::namespaced_with(self.client.clone(), namespace, &resource), wanted[0]).await?,
-            );
-        }
-        let everywhere: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let unseen = wanted.iter().filter(|object| !live.contains(&(object.namespace.clone(), object.name.clone())));
-        let unseen: Vec<&&Object> = unseen.collect();
-        for object in unseen {
-            match everywhere.get_metadata_opt(&object.name).await.map_err(ClusterError::asking("read an object")) {
-                Ok(None) => (),
-                Ok(Some(_)) => drop(live.insert((String::new(), object.name.clone()))),
-                // Who may not look cannot miss it.
-                Err(error) if error.is_status(403) => drop(live.insert((String::new(), object.name.clone()))),
-                Err(error) if error.is_status(404) || error.is_status(405) => (),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(live)
-    }
-
-    /// Namespace and name of every object of this one's kind; none when the cluster does not know the kind.
-    async fn live_names(
-        &self,
-        api: Api<DynamicObject>,
-        example: &Object,
-    ) -> Result<BTreeSet<(String, String)>, ClusterError> {
-        let list = api.list_metadata(&ListParams::default()).await;
-        match list.map_err(ClusterError::asking(format!("list {} objects", example.kind))) {
-            Ok(list) => Ok(list.items.into_iter().map(|live| place(&live)).collect()),
-            Err(error) if error.is_status(404) => Ok(BTreeSet::new()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn place(live: &Live) -> (String, String) {
-    (live.metadata.namespace.clone().unwrap_or_default(), live.metadata.name.clone().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +143,7 @@ mod tests {
                         spec: {type: LoadBalancer}\n---\n# nothing\n---\napiVersion: apps/v1\nkind: Deployment\n\
                         metadata: {name: shop, namespace: other}\n";
         let objects = parse_manifest(manifest, "tunes").unwrap();
+        let objects: Vec<Object> = objects.into_iter().map(|rendered| rendered.object).collect();
         let told: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
         assert_eq!(told, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
         assert_eq!(objects[1].resource().plural, "deployments");

@@ -12,9 +12,10 @@ use kube::{
     Api,
     api::{ListParams, PostParams},
 };
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Cluster, ClusterError, Object, parse_manifest};
+use super::{Cluster, ClusterError, Rendered, parse_manifest};
 use crate::domain::Values;
 
 /// The newest revision of a release.
@@ -26,8 +27,8 @@ pub struct StoredRelease {
     /// Helm's word: `deployed`, `failed`, `pending-install`, ...
     pub status: String,
     pub labels: BTreeMap<String, String>,
-    /// The objects of the newest deployed revision; empty when none is deployed.
-    pub objects: Vec<Object>,
+    /// What the newest deployed revision rendered; empty when none is deployed.
+    pub rendered: Vec<Rendered>,
     /// The values of that revision, without the chart's own.
     pub values: Values,
 }
@@ -56,12 +57,9 @@ impl Cluster {
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = (namespace.clone(), labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                let mut payload = payload(secret)?;
-                release.objects =
-                    parse_manifest(payload.get("manifest").and_then(Value::as_str).unwrap_or_default(), &namespace)?;
-                if let Some(Value::Object(values)) = payload.get_mut("config").map(Value::take) {
-                    release.values = values;
-                }
+                let payload: Payload = payload(secret)?;
+                release.rendered = parse_manifest(&payload.manifest, &namespace)?;
+                release.values = payload.config.unwrap_or_default();
             }
         }
         Ok(newest.into_values().collect())
@@ -75,7 +73,7 @@ impl Cluster {
         let secrets: Api<Secret> = self.namespaced(namespace);
         let key = format!("sh.helm.release.v1.{name}.v{revision}");
         let mut secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {name}")))?;
-        let mut payload = payload(&secret)?;
+        let mut payload: Value = payload(&secret)?;
         if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
             info.insert("status".to_owned(), "failed".into());
             info.insert("description".to_owned(), "marked as failed by cmdr: the run that began it ended early".into());
@@ -98,19 +96,27 @@ fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
         revision: labels.get("version")?.parse().ok()?,
         status: labels.get("status")?.clone(),
         labels,
-        objects: Vec::new(),
+        rendered: Vec::new(),
         values: Values::new(),
     })
 }
 
-fn payload(secret: &Secret) -> Result<Value, ClusterError> {
+/// The part of a payload that is read: the chart's files, which are most of it, are not.
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(default)]
+    manifest: String,
+    config: Option<Values>,
+}
+
+fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
     let name = secret.metadata.name.clone().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get("release")).map(|bytes| bytes.0.as_slice());
     let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "it has no payload".to_owned()))?;
     decode(bytes).map_err(|reason| ClusterError::BadRelease(name, reason))
 }
 
-fn decode(bytes: &[u8]) -> Result<Value, String> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let packed = BASE64.decode(bytes).map_err(|error| error.to_string())?;
     let mut json = Vec::new();
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json).map_err(|error| error.to_string())?;
@@ -132,7 +138,7 @@ mod tests {
     #[test]
     fn payloads_survive_the_round_trip() {
         let payload = json!({"info": {"status": "pending-upgrade"}, "manifest": "---\n"});
-        assert_eq!(decode(&encode(&payload)).unwrap(), payload);
-        assert!(decode(b"!").is_err());
+        assert_eq!(decode::<Value>(&encode(&payload)).unwrap(), payload);
+        assert!(decode::<Value>(b"!").is_err());
     }
 }

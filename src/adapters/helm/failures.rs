@@ -16,6 +16,11 @@ const RULES: &[Rule] = &[
         remedy: "wait for it to end, then run cmdr up again",
     },
     Rule {
+        part: "conflict with",
+        cause: "somebody else has changed what the chart sets",
+        remedy: "see what with cmdr status; --repair takes it back",
+    },
+    Rule {
         part: "invalid ownership metadata",
         cause: "an object of the chart is there already and belongs to somebody else",
         remedy: "delete it, or take it over with --adopt",

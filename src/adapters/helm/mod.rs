@@ -22,6 +22,8 @@ use crate::domain::{Diagnosis, Values, labels};
 
 /// Older ones lack `--skip-schema-validation` together with labels that upgrades keep.
 const OLDEST: Version = Version::new(3, 20, 0);
+/// From this version on the API server merges what Helm applies, and refuses fields that others have.
+const SERVER_SIDE: Version = Version::new(4, 0, 0);
 /// It hangs when it deletes and waits (helm/helm#32214).
 const REFUSED: &[Version] = &[Version::new(4, 2, 1)];
 /// How many revisions of a release the cluster keeps.
@@ -70,6 +72,8 @@ pub struct Upgrade<'a> {
     pub labels: &'a BTreeMap<String, String>,
     pub description: &'a str,
     pub adopt: bool,
+    /// Takes fields back that another manager has changed.
+    pub repair: bool,
 }
 
 /// What Helm made of it.
@@ -175,6 +179,10 @@ impl Helm {
             .args(["--skip-schema-validation", "--disable-openapi-validation"]);
         if upgrade.adopt {
             tool = tool.arg("--take-ownership");
+        }
+        // Helm 3 merges over what it finds, and knows no such word.
+        if upgrade.repair && self.version >= SERVER_SIDE {
+            tool = tool.arg("--force-conflicts");
         }
         let output = tool.input(json(upgrade.values)).run(cancel).await?;
         let printed: Printed =

@@ -8,13 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     access::{RemoteAccess, failed},
     deploy::refuse_local,
-    prepare::registry,
     wish::is_external,
 };
 use crate::{
     adapters::git,
     cli::{DiffOptions, Output},
-    commands::session::Session,
+    commands::{session::Session, tags::registry},
     domain::{ImageReference, labels},
     error::{CommandError, ErrorKind},
     settings::Settings,

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use super::{
     access::{RemoteAccess, failed},
     wish::Wish,
@@ -11,21 +9,21 @@ use super::{
 use crate::{
     adapters::{
         cluster::{images_of_manifest, ledger},
-        credentials::Credentials,
         helm::Helm,
         registry::Registry,
     },
     commands::{
-        describe::{Selection, describe, images},
+        describe::{Selection, describe},
         observe::{Sight, look_at},
         prepared::Prepared,
         render::manifest,
         secrets::external_secrets_in,
         session::Session,
+        tags::{pin, registry, resolved},
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},
-    plan::{ReleaseSpec, VerifySpec, up::Described},
+    plan::{Change, ReleaseSpec, VerifySpec, observe_change, up::Described},
     steps::Decrypted,
 };
 
@@ -58,11 +56,19 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     let known = Known { access: &access, environment, sight: &sight, histories: &histories };
     let mut new_images = Vec::new();
     known.choose_images(wish, &mut selection, &mut new_images).await?;
+    let settled = if wish.resolves_tags() {
+        BTreeSet::new()
+    } else {
+        unchanged(&describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?, &sight)
+    };
     let registry = registry(session)?;
-    pin(session, &registry, &mut selection).await?;
+    pin(session, &registry, &mut selection, &settled).await?;
     let mut described = describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?;
-    look_up_rendered(session, &helm, &registry, &selection, &mut described).await?;
-    add_proofs(session, &registry, &mut described).await?;
+    for release in described.releases_mut() {
+        release.refresh = wish.resolves_tags();
+    }
+    look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
+    add_proofs(session, &registry, &settled, &mut described).await?;
     let remote = Remote { access, histories, new_images };
     Ok(Prepared {
         helm,
@@ -73,6 +79,16 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
         remote: Some(remote),
         decrypted: Decrypted::new(),
     })
+}
+
+/// The projects that run as they are written, whose tags need not be looked up.
+fn unchanged(written: &Described, sight: &Sight) -> BTreeSet<Name> {
+    let runs_so = |release: &ReleaseSpec| {
+        let found = sight.observed.releases.get(&(release.namespace.clone(), release.name.clone()));
+        matches!(observe_change(release, found, None, &written.workspace), Change::Unchanged | Change::Await)
+    };
+    let projects = written.projects.iter().filter(|project| runs_so(&project.release));
+    projects.map(|project| project.name.clone()).collect()
 }
 
 fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {
@@ -214,76 +230,20 @@ fn take_images(project: &mut ResolvedProject, record: &Values) {
     }
 }
 
-/// Asks registries as the user's Docker would.
-///
-/// # Errors
-/// When the user's certificates or Docker's configuration cannot be read.
-pub fn registry(session: &Session) -> Result<Registry, CommandError> {
-    let wrong = |text: String| CommandError::failed(Diagnosis::new(text));
-    let credentials = Credentials::read(&session.settings.docker_config_folder())
-        .map_err(|error| wrong(error.to_string()))?
-        .with_search_path(session.settings.variables.path.clone());
-    let authority = session.certificate_authority()?;
-    let mirrors = session.user.mirrors.images.clone();
-    Registry::new(mirrors, credentials, authority.as_deref(), session.cancel.clone())
-        .map_err(|error| wrong(error.to_string()))
-}
-
-/// Writes what every tag stands for into the values.
-async fn pin(session: &Session, registry: &Registry, selection: &mut Selection) -> Result<(), CommandError> {
-    let given = &selection.contents;
-    let is_described = |project: &&mut ResolvedProject| !given.contains_key(project.name.as_str());
-    let mut projects: Vec<&mut ResolvedProject> = selection.projects.iter_mut().filter(is_described).collect();
-    let written: Vec<ImageReference> = projects.iter().flat_map(|project| images(project)).collect();
-    let pinned = resolved(session, registry, &written).await?;
-    for project in projects.iter_mut().filter(|project| project.is_on_universal_chart()) {
-        if let Some(image) = project.image.as_ref().and_then(|image| pinned.get(&image.to_string())) {
-            project.use_image(image.clone());
-        }
-        for kind in ["sidecars", "initContainers"] {
-            let containers = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut());
-            for container in containers.into_iter().flat_map(|containers| containers.values_mut()) {
-                let exact = container.get("image").and_then(|image| pinned.get(image.as_str()?));
-                if let Some(exact) = exact {
-                    container["image"] = json!(exact.to_string());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What each image stands for, by how it is written.
-async fn resolved(
-    session: &Session,
-    registry: &Registry,
-    images: &[ImageReference],
-) -> Result<BTreeMap<String, ImageReference>, CommandError> {
-    let answers = registry.resolve_all(images).await.map_err(|failures| {
-        if session.cancel.is_cancelled() {
-            return CommandError::told(ErrorKind::Interrupted);
-        }
-        let is_transient = failures.iter().all(crate::adapters::registry::RegistryError::is_transient);
-        let kind = if is_transient { ErrorKind::Transient } else { ErrorKind::Failed };
-        let diagnoses = failures.iter().map(crate::adapters::registry::RegistryError::diagnosis).collect();
-        CommandError { kind, diagnoses, report: None }
-    })?;
-    Ok(answers.into_iter().map(|answer| (answer.image.to_string(), answer.pinned)).collect())
-}
-
 /// Where a chart of a project's own says which images run: renders it, and makes what they stand for part of the
 /// record. Their pods are compared with it.
 async fn look_up_rendered(
     session: &Session,
     helm: &Helm,
     registry: &Registry,
-    selection: &Selection,
+    (selection, settled): (&Selection, &BTreeSet<Name>),
     described: &mut Described,
 ) -> Result<(), CommandError> {
+    let is_known = |name: &Name| settled.contains(name) || selection.contents.contains_key(name.as_str());
     let foreign: BTreeSet<&Name> = selection
         .projects
         .iter()
-        .filter(|project| !project.is_on_universal_chart() && !selection.contents.contains_key(project.name.as_str()))
+        .filter(|project| !project.is_on_universal_chart() && !is_known(&project.name))
         .map(|project| &project.name)
         .collect();
     for project in described.projects.iter_mut().filter(|project| foreign.contains(&project.name)) {
@@ -298,16 +258,22 @@ async fn look_up_rendered(
 }
 
 /// The Jobs of `verify`, each with an exact image: its own, or the project's.
-async fn add_proofs(session: &Session, registry: &Registry, described: &mut Described) -> Result<(), CommandError> {
+async fn add_proofs(
+    session: &Session,
+    registry: &Registry,
+    settled: &BTreeSet<Name>,
+    described: &mut Described,
+) -> Result<(), CommandError> {
     let workspace = &session.loaded.workspace;
     let written: Vec<ImageReference> = described
         .projects
         .iter()
+        .filter(|project| !settled.contains(&project.name))
         .flat_map(|project| workspace.projects[&project.name].verify.values())
         .filter_map(|verify| verify.image.clone())
         .collect();
     let pinned = resolved(session, registry, &written).await?;
-    for project in &mut described.projects {
+    for project in described.projects.iter_mut().filter(|project| !settled.contains(&project.name)) {
         let own = image_of(&project.release.content.values).map(|image| image.to_string()).unwrap_or_default();
         let proofs = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
             let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));

@@ -9,7 +9,6 @@ use super::{
     access::{RemoteAccess, failed},
     apply::apply,
     deploy::refuse_local,
-    prepare::registry,
     records::chart_of,
     targets,
     via::promote_via,
@@ -22,6 +21,7 @@ use crate::{
         observe::{Sight, look_at},
         prepared::show_urls,
         session::Session,
+        tags::registry,
     },
     domain::{
         Diagnosis, ImageReference, Name, Promotion,

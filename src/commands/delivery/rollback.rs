@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cli::RollbackOptions,
+    cli::UpOptions,
     commands::{prepared::show_urls, session::Session},
     domain::{
         Diagnosis, Name,
@@ -28,6 +29,8 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     let because = options.change.because.clone();
     let mut wish = Wish {
         verb: "rollback",
+        // What somebody changed by hand in the meantime must not stand in the way.
+        up: UpOptions { repair: true, ..UpOptions::default() },
         only: Some(projects.clone()),
         bundles,
         brings_images: true,

@@ -58,6 +58,11 @@ impl Wish {
         Self { verb: "up", up: options.clone(), ..Self::default() }
     }
 
+    /// Whether every tag is looked up: what is deployed by name is meant as it is now.
+    pub fn resolves_tags(&self) -> bool {
+        self.verb != "up" || self.up.refresh
+    }
+
     /// The leases that keep others out meanwhile: what somebody else runs is touched with those who need it.
     pub fn scope(&self, session: &Session) -> Scope {
         match &self.only {
