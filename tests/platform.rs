@@ -11,6 +11,8 @@ mod stages;
 mod stages_of_others;
 #[path = "platform/stages_of_secrets.rs"]
 mod stages_of_secrets;
+#[path = "platform/stages_of_speed.rs"]
+mod stages_of_speed;
 #[path = "platform/walk.rs"]
 mod walk;
 #[path = "platform/watchers.rs"]
@@ -129,11 +131,15 @@ fn from_nothing_to_nothing() {
     stage("a request crosses its backends", Walk::a_request_crosses_backends);
     stage("a project starts after what it needs", Walk::needs_come_first);
     stage("status and render tell what is there", Walk::status_and_render);
+    stage("each chart was fetched once", Walk::charts_are_fetched_once);
+    stage("volumes were there before their pods", Walk::volumes_are_there_before_their_pods);
     stage("a second up changes nothing", Walk::nothing_to_do);
+    stage("a second up calls no helm", Walk::a_second_up_calls_no_helm);
     stage("a commit alone changes nothing", Walk::a_commit_changes_nothing);
     stage("one changed line touches one project", Walk::one_change_touches_one_project);
     stage("a changed configuration restarts its own pods", Walk::configuration_restarts_its_pods);
     stage("what was deleted by hand comes back", Walk::deleted_objects_come_back);
+    stage("what was changed by hand is named and put right", Walk::what_was_changed_by_hand_is_put_right);
     stage("releases and workloads tell where they come from", Walk::everything_is_labelled);
     stage("restart gives new pods of the same revision", Walk::restart_gives_new_pods);
     stage("a rolling update loses no request", Walk::a_rolling_update_loses_no_request);

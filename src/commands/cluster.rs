@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     delivery,
     observe::local_cluster,
@@ -121,5 +123,6 @@ fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, Com
         https_port,
         mirrors: Vec::new(),
         certificate_authority: None,
+        made: CancellationToken::new(),
     })
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     delivery,
     describe::{Selection, describe},
@@ -123,6 +125,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         https_port,
         mirrors: session.user.mirrors.images.clone(),
         certificate_authority: session.certificate_authority()?,
+        made: CancellationToken::new(),
     })
 }
 

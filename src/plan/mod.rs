@@ -5,6 +5,7 @@ pub mod eligible;
 pub mod externals;
 pub mod gates;
 pub mod graph;
+pub mod images;
 pub mod secrets;
 pub mod up;
 pub mod volumes;
@@ -12,6 +13,7 @@ pub mod volumes;
 pub use change::{Change, ObservedRelease, observe_change};
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
+pub use images::PullSpec;
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use volumes::VolumeSpec;
 
@@ -37,8 +39,8 @@ pub enum Step {
     Deploy(Box<ReleaseSpec>),
     /// Waits for a rollout that an earlier run began.
     AwaitRollout(RolloutSpec),
-    /// Pulls images onto the local node, for pods that come later: those that need others, or wait for volumes.
-    PullImages(Vec<ImageReference>),
+    /// Pulls images onto the local node ahead of their pods.
+    PullImages(PullSpec),
     /// Makes volumes on the local node, for claims that are not there yet.
     ProvideVolumes(Vec<VolumeSpec>),
     /// Gives MetalLB its addresses.

@@ -6,11 +6,12 @@ use super::{
     Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
     StepId, VerifySpec, VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
+    images::PullSpec,
     observe_change,
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
     volumes::volumes_of,
 };
-use crate::domain::{Diagnosis, ImageReference, Name, VerifyWhen};
+use crate::domain::{Diagnosis, Name, VerifyWhen};
 
 /// The release that routes requests; URLs are asked once it is ready.
 pub const INGRESS: &str = "traefik";
@@ -322,27 +323,25 @@ impl Planner<'_> {
         proofs.map(add).collect()
     }
 
-    /// Pods that wait for other projects find their images there; the others pull at once anyway.
+    /// Images of what is installed on the local node; while the cluster is being made, too.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
-        let installs = projects.iter().filter(|project| self.change(&project.release) == Change::Install);
-        let (at_once, later): (Vec<_>, Vec<_>) = installs.partition(|project| project.needs.is_empty());
-        let images = |of: Vec<&&DescribedProject>| -> Vec<ImageReference> {
-            of.into_iter().filter_map(|project| project.release.image.clone()).collect()
-        };
-        let (at_once, mut images) = (images(at_once), images(later));
-        images.retain(|image| !at_once.contains(image));
-        images.sort();
-        images.dedup();
-        if self.described.local_node && !images.is_empty() {
-            let reason = "for pods that come later";
-            self.plan.add(Step::PullImages(images), "images", "pull", reason, [cluster]);
+        let creates = |planned: &&super::Planned| planned.step == Step::CreateCluster;
+        let created = self.plan.steps.iter().find(creates).map(|planned| planned.needs.clone());
+        let spec = PullSpec::of(&self.installs(projects), created.is_some());
+        if self.described.local_node && !spec.is_empty() {
+            let needs = created.unwrap_or_else(|| [cluster].into());
+            self.plan.add(Step::PullImages(spec), "images", "pull", "ahead of their pods", needs);
         }
+    }
+
+    fn installs<'b>(&self, projects: &[&'b DescribedProject]) -> Vec<&'b DescribedProject> {
+        projects.iter().copied().filter(|project| self.change(&project.release) == Change::Install).collect()
     }
 
     /// Volumes for what is installed on the local node.
     fn provide_volumes(&mut self, projects: &[&DescribedProject], cluster: StepId) -> Option<StepId> {
-        let installs = projects.iter().filter(|project| self.change(&project.release) == Change::Install);
-        let volumes: Vec<VolumeSpec> = installs.flat_map(|project| volumes_of(&project.release)).collect();
+        let installs = self.installs(projects);
+        let volumes: Vec<VolumeSpec> = installs.iter().flat_map(|project| volumes_of(&project.release)).collect();
         let step = Step::ProvideVolumes(volumes.clone());
         (self.described.local_node && !volumes.is_empty())
             .then(|| self.plan.add(step, "volumes", "prepare", "for pods that claim them", [cluster]))

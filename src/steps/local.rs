@@ -45,6 +45,8 @@ pub struct LocalCluster {
     pub mirrors: Vec<ImageMirror>,
     /// A company's certificate authority, in PEM.
     pub certificate_authority: Option<String>,
+    /// Cancelled once the cluster is there, or cannot be made: who works on a node that is being made ends then.
+    pub made: CancellationToken,
 }
 
 /// What this machine keeps of a local cluster.
@@ -104,6 +106,7 @@ impl LocalCluster {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
+        let _over = self.made.clone().drop_guard();
         self.make_image_present(reporter, cancel).await?;
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
@@ -221,21 +224,13 @@ impl LocalCluster {
         }
     }
 
-    /// Whether the node's containerd has pulled the image: into the namespace that kubelet looks in, by way of the same
+    /// Whether the node's containerd has the image, pulled if need be: into the namespace that kubelet looks in, by way of the same
     /// mirrors.
     pub(super) async fn pull_onto_node(&self, image: &ImageReference) -> bool {
+        let script = "ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings \"$0\" ||
+            exec nice ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d \"$0\"";
         let reference = image.full();
-        let command = [
-            "nice",
-            "ctr",
-            "--namespace",
-            "k8s.io",
-            "images",
-            "pull",
-            "--hosts-dir",
-            "/etc/containerd/certs.d",
-            &reference,
-        ];
+        let command = ["sh", "-c", script, &reference];
         self.docker.exec(&self.node(), &command).await.is_ok_and(|output| output.exit_code == 0)
     }
 
@@ -246,6 +241,15 @@ impl LocalCluster {
             fs::create_dir_all(folder).map_err(|error| self.cannot_write(&error))?;
             self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?;
         }
+        self.upload_mirrors().await
+    }
+
+    /// Whether nobody is making the cluster any more.
+    pub(super) fn is_made(&self) -> bool {
+        self.made.is_cancelled()
+    }
+
+    pub(super) async fn upload_mirrors(&self) -> Result<(), StepFailure> {
         if self.mirrors.is_empty() && self.certificate_authority.is_none() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 mod check;
 mod externals;
+mod images;
 mod local;
 mod release;
 mod rollout;
@@ -26,13 +27,18 @@ use crate::{
         http::HttpClient,
         process::ProcessError,
     },
-    domain::{Diagnosis, ImageReference},
+    domain::Diagnosis,
     engine::{Reporter, StepFailure, StepRunner},
     plan::{NamespaceSpec, Planned, Step},
 };
 
 /// How often a step looks again at what nobody tells it about.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// MetalLB's kinds come with its chart, whose turn may come late among hundreds on a small machine.
+const POOL_KINDS: Duration = Duration::from_mins(5);
+/// MetalLB's webhook answers some time after its pod is ready.
+const POOL_WEBHOOK: Duration = Duration::from_mins(2);
 
 /// Does what steps say, on one environment.
 #[derive(Debug)]
@@ -76,7 +82,7 @@ impl StepRunner for Runner {
             Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
-            Step::PullImages(images) => self.pull_images(images, cancel).await,
+            Step::PullImages(spec) => self.pull_images(spec, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
@@ -104,6 +110,7 @@ impl Runner {
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         if let Some(local) = &self.local {
             local.prepare_node(&self.kubeconfig, cancel).await?;
+            local.made.cancel();
         }
         // The way back begins where the run has connected already.
         if self.connection.initialized() {
@@ -143,37 +150,20 @@ impl Runner {
         Ok(None)
     }
 
-    /// Pulls what needs no password, one after the other: the node has other work too. What cannot be pulled is left
-    /// to its pod, which tells why.
-    async fn pull_images(
-        &self,
-        images: &[ImageReference],
-        cancel: &CancellationToken,
-    ) -> Result<Option<String>, StepFailure> {
-        let local = self.local()?;
-        let mut pulled = 0;
-        for image in images {
-            let found = self.credentials.for_registries(&[&image.registry], cancel).await;
-            if found.credentials.is_empty() {
-                tokio::select! {
-                    done = local.pull_onto_node(image) => pulled += usize::from(done),
-                    () = cancel.cancelled() => return Err(StepFailure::Interrupted),
-                }
-            }
-        }
-        Ok(Some(format!("{pulled} of {} ahead of their pods", images.len())))
-    }
-
     async fn address_pool(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         let range = self.local()?.pool_range().await?;
         let cluster = &self.connected()?.cluster;
-        // Its kinds come with MetalLB's chart, and its webhook answers some time after its pod is ready.
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
+        let start = std::time::Instant::now();
         loop {
             match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, &range).await {
                 Ok(()) => return Ok(Some(range)),
-                Err(error) if tokio::time::Instant::now() > deadline => return Err(error.into()),
-                Err(_) => pause(LOOK, cancel).await?,
+                Err(error) => {
+                    let patience = if error.is_status(404) { POOL_KINDS } else { POOL_WEBHOOK };
+                    if start.elapsed() > patience {
+                        return Err(error.into());
+                    }
+                    pause(LOOK, cancel).await?;
+                }
             }
         }
     }

@@ -336,6 +336,8 @@ impl Drop for TestWorkspace {
             tell(&format!("cmdr down did not work: kind delete cluster --name {}", self.name));
             let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
         }
+        let store = format!("cmdr-images.{}", self.name);
+        let _ = self.command("docker").args(["volume", "rm", "--force", &store]).output();
     }
 }
 

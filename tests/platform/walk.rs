@@ -26,7 +26,8 @@ impl Walk {
         let config = json!({"auths": {(rig("RIG_PRIVATE_REGISTRY")): {"auth": login}}});
         fs::write(workspace.docker_config().join("config.json"), config.to_string()).unwrap();
         workspace.tool("git", &["init", "--quiet"]);
-        let walk = Self { workspace };
+        let mut walk = Self { workspace };
+        walk.count_helm_calls();
         walk.commit("first");
         walk
     }

@@ -105,6 +105,8 @@ fn kubeadm_patches(kubernetes: Option<&Version>, mark: &str) -> Vec<String> {
         "syncFrequency": "1s",
         "serializeImagePulls": false,
         "maxParallelImagePulls": 10,
+        // kubelet's own limit is 110; the node's network has 254 addresses for pods.
+        "maxPods": 250,
     });
     if kubernetes.is_some_and(|version| *version >= CRASH_SETTINGS) {
         // What starts before the network's rules are there exits once, and must not wait 10 s for its second try.

@@ -1,0 +1,100 @@
+//! What is not done twice, by counting; and what is put right because somebody else undid it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use super::walk::{Walk, changes};
+
+impl Walk {
+    pub fn a_second_up_calls_no_helm(&self) {
+        self.forget_helm_calls();
+        self.workspace.run(&["up"]).expect(0);
+        assert_eq!(self.helm_calls(), [""; 0], "nothing has changed");
+        self.workspace.replace("kind: CronJob, schedule: \"0 0 1 1 *\"", "kind: CronJob, schedule: \"0 0 2 1 *\"");
+        self.workspace.run(&["up"]).expect(0);
+        let calls = self.helm_calls();
+        assert_eq!(calls.len(), 1, "one changed project is one call of helm: {calls:?}");
+        assert!(calls[0].starts_with("upgrade --install report "), "{calls:?}");
+    }
+
+    pub fn charts_are_fetched_once(&self) {
+        let pulls = self.helm_calls().into_iter().filter(|call| call.starts_with("pull"));
+        let mut charts: Vec<String> = pulls.collect();
+        let all = charts.len();
+        charts.sort();
+        charts.dedup();
+        assert!(all > 0 && charts.len() == all, "each chart is pulled once: {charts:?}");
+    }
+
+    pub fn volumes_are_there_before_their_pods(&self) {
+        for project in ["postgres", "cache"] {
+            let claim = self.workspace.objects(&["get", "pvc", &format!("data-{project}-0")]);
+            let volume = format!("{}-data-{project}-0", self.workspace.name);
+            assert_eq!(claim["spec"]["volumeName"], volume.as_str());
+            let volume = self.workspace.objects(&["get", "pv", &volume]);
+            assert_eq!(volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"], "rancher.io/local-path");
+        }
+        let helpers = self.workspace.objects(&["get", "events", "--namespace", "local-path-storage"]);
+        assert!(!helpers.to_string().contains("helper-pod-create"), "the node's own provisioner had nothing to do");
+    }
+
+    pub fn what_was_changed_by_hand_is_put_right(&self) {
+        let kubectl = |args: &[&str]| drop(self.workspace.kubectl(args));
+        kubectl(&["scale", "deployment", "site", "--replicas", "3"]);
+        kubectl(&["set", "env", "deployment/front", "PODINFO_UI_MESSAGE=by-hand"]);
+        kubectl(&["set", "env", "deployment/front", "PODINFO_BACKEND_URL-"]);
+        kubectl(&["label", "service", "catalog", "app.kubernetes.io/instance-"]);
+        // What no chart rendered is nobody's drift.
+        kubectl(&["annotate", "deployment", "worker", "example.com/note=mine"]);
+        let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3).stdout;
+        for told in [
+            "Deployment/site spec.replicas (kubectl)",
+            "spec.template.spec.containers[front].env[PODINFO_UI_MESSAGE].value (kubectl-set)",
+            "spec.template.spec.containers[front].env[PODINFO_BACKEND_URL] (taken out)",
+            "Service/catalog metadata.labels.app.kubernetes.io/instance (taken out)",
+        ] {
+            assert!(plan.contains(told), "{told}\n{plan}");
+        }
+        self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("changed by hand");
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        let mut changed = changes(&up);
+        changed.sort();
+        assert_eq!(changed, ["upgrade catalog", "upgrade front", "upgrade site"]);
+        assert_eq!(self.workspace.objects(&["get", "deployment", "site"])["spec"]["replicas"], 2);
+        self.workspace.run(&["plan", "--exit-code"]).expect(0).expect_said("nothing to do");
+        kubectl(&["annotate", "deployment", "worker", "example.com/note-"]);
+    }
+
+    /// Puts a helm first on the PATH that notes each call but those for its version.
+    pub fn count_helm_calls(&mut self) {
+        let folder = self.workspace.root().with_file_name("counting");
+        fs::create_dir(&folder).unwrap();
+        let helm = self.workspace.tool("sh", &["-c", "command -v helm"]);
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" = version ] || echo \"$*\" >>'{}'\nexec '{helm}' \"$@\"\n",
+            self.helm_log().display()
+        );
+        fs::write(folder.join("helm"), script).unwrap();
+        fs::set_permissions(folder.join("helm"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", folder.display(), self.workspace.variable("PATH"));
+        self.workspace.set_variable("PATH", &path);
+    }
+
+    fn helm_log(&self) -> PathBuf {
+        self.workspace.root().with_file_name("helm-calls")
+    }
+
+    fn forget_helm_calls(&self) {
+        fs::write(self.helm_log(), "").unwrap();
+    }
+
+    /// What helm was called with, but for its options of connection.
+    fn helm_calls(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.helm_log()).unwrap_or_default();
+        let without_connection = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let start = if words.first() == Some(&"--kubeconfig") { 2 } else { 0 };
+            words[start..].join(" ")
+        };
+        log.lines().map(without_connection).collect()
+    }
+}
