@@ -196,6 +196,10 @@ impl Session {
         local: Option<LocalCluster>,
     ) -> Result<Runner, CommandError> {
         let commit = self.commit().await;
+        let processors = match &local {
+            Some(local) => Some(local.docker.info().await.map_err(docker_error)?.cpus),
+            None => None,
+        };
         let failed = |text: String| CommandError::failed(Diagnosis::new(text));
         let workspace = self.workspace().as_str();
         Ok(Runner {
@@ -204,7 +208,7 @@ impl Session {
             context: target.context.clone(),
             reach: None,
             ledger: None,
-            release: ReleaseContext::new(helm, target, workspace, self.environment.name.as_str(), commit),
+            release: ReleaseContext::new(helm, target, (workspace, self.environment.name.as_str()), commit, processors),
             credentials: Credentials::read(&self.settings.docker_config_folder())
                 .map_err(|error| failed(error.to_string()))?
                 .with_search_path(self.settings.variables.path.clone()),

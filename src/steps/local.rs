@@ -190,6 +190,7 @@ impl LocalCluster {
 
     pub(super) async fn delete(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
+        self.docker.release_image_store(&self.name).await?;
         self.folder.forget();
         Ok(None)
     }

@@ -1,6 +1,10 @@
 //! Releases: installed or upgraded through Helm, marked with what they are, restarted, removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +24,14 @@ use crate::{
 /// come to the same).
 const HELM_PROCESSES: usize = 8;
 
+/// How many releases come up at once on a local node, for each of its processors: the pods of hundreds at once take so
+/// much from each other that none gets ready in time.
+const ROLLOUTS_PER_PROCESSOR: usize = 16;
+/// The same in a cluster of many nodes.
+const ROLLOUTS_ELSEWHERE: usize = 64;
+/// A release that takes longer than this may wait for something itself, and must not keep others from their turn.
+const TURN: Duration = Duration::from_secs(30);
+
 /// What all releases of a run share.
 #[derive(Debug)]
 pub struct ReleaseContext {
@@ -30,12 +42,28 @@ pub struct ReleaseContext {
     /// The commit of the workspace's description; `None` outside a repository.
     pub commit: Option<String>,
     processes: Semaphore,
+    rollouts: Semaphore,
 }
 
 impl ReleaseContext {
-    pub fn new(helm: Helm, target: HelmTarget, workspace: &str, environment: &str, commit: Option<String>) -> Self {
-        let processes = Semaphore::new(HELM_PROCESSES);
-        Self { helm, target, workspace: workspace.to_owned(), environment: environment.to_owned(), commit, processes }
+    /// `processors` are those of the local node; `None` where the cluster is not cmdr's own.
+    pub fn new(
+        helm: Helm,
+        target: HelmTarget,
+        (workspace, environment): (&str, &str),
+        commit: Option<String>,
+        processors: Option<u32>,
+    ) -> Self {
+        let rollouts = processors.map_or(ROLLOUTS_ELSEWHERE, |count| count.max(1) as usize * ROLLOUTS_PER_PROCESSOR);
+        Self {
+            helm,
+            target,
+            workspace: workspace.to_owned(),
+            environment: environment.to_owned(),
+            commit,
+            processes: Semaphore::new(HELM_PROCESSES),
+            rollouts: Semaphore::new(rollouts),
+        }
     }
 
     /// What tells where a release comes from: on the release, and as annotations on its workloads.
@@ -72,6 +100,10 @@ impl Runner {
             cluster.delete_job(&spec.namespace, job).await?;
         }
         self.open_entry(spec).await?;
+        let turn = tokio::select! {
+            turn = self.release.rollouts.acquire() => turn,
+            () = cancel.cancelled() => return Err(StepFailure::Interrupted),
+        };
         let labels = self.release.labels(spec);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
         let mut targets = Vec::with_capacity(objects.len());
@@ -79,7 +111,14 @@ impl Runner {
             let meant = if is_annotated(&object) { Some(cluster.annotate(&object, &labels).await?) } else { None };
             targets.push(Target { object, meant });
         }
-        let told = self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel).await?;
+        let mut rollout = pin!(self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel));
+        let told = tokio::select! {
+            told = &mut rollout => told?,
+            () = tokio::time::sleep(TURN) => {
+                drop(turn);
+                rollout.await?
+            }
+        };
         self.confirm_images(spec, &targets)?;
         self.note_references(spec, &targets).await?;
         let parts = [format!("revision {revision}"), told].into_iter().filter(|part| !part.is_empty());

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use bollard::{
     errors::Error,
     models::{ContainerCreateBody, HostConfig, Volume, VolumeCreateRequest},
-    query_parameters::{CreateContainerOptions, RemoveVolumeOptions, StartContainerOptions, WaitContainerOptions},
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, RemoveVolumeOptions, StartContainerOptions,
+        WaitContainerOptions,
+    },
 };
 use futures::TryStreamExt;
 
@@ -54,6 +57,7 @@ impl Docker {
         if self.own_volume(cluster).await?.is_none() {
             return Ok(());
         }
+        self.release_image_store(cluster).await?;
         let name = volume_name(cluster);
         let removed = self.client.remove_volume(&name, None::<RemoveVolumeOptions>).await;
         match removed.map_err(DockerError::request(format!("remove the volume {name}"))) {
@@ -84,7 +88,7 @@ impl Docker {
     async fn own_volume(&self, cluster: &str) -> Result<Option<Volume>, DockerError> {
         let name = volume_name(cluster);
         match self.client.inspect_volume(&name).await {
-            Ok(volume) if volume.labels.get(CLUSTER_LABEL).is_some_and(|of| of == cluster) => Ok(Some(volume)),
+            Ok(volume) if is_of(Some(&volume.labels), cluster) => Ok(Some(volume)),
             Ok(_) => Err(failed(cluster, "a volume of that name is not cmdr's own".to_owned())),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(DockerError::request(format!("look at the volume {name}"))(error)),
@@ -110,10 +114,27 @@ impl Docker {
             }),
             ..ContainerCreateBody::default()
         };
-        let container = self.client.create_container(None::<CreateContainerOptions>, body).await.map_err(wrong())?.id;
-        let ran = self.run_to_end(&container).await.map_err(wrong());
-        self.remove(&container, true).await?;
-        ran
+        self.release_image_store(cluster).await?;
+        let options = CreateContainerOptions { name: Some(volume_name(cluster)), ..CreateContainerOptions::default() };
+        let container = self.client.create_container(Some(options), body).await.map_err(wrong())?.id;
+        self.run_to_end(&container).await.map_err(wrong())
+    }
+
+    /// Removes the container that prepared the store, once no node uses it. Until then it stays, though it has ended:
+    /// the node mounts a folder, of which `docker volume prune --all` knows nothing.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the container of that name is somebody else's.
+    pub async fn release_image_store(&self, cluster: &str) -> Result<(), DockerError> {
+        let name = volume_name(cluster);
+        match self.client.inspect_container(&name, None::<InspectContainerOptions>).await {
+            Ok(found) if is_of(found.config.as_ref().and_then(|config| config.labels.as_ref()), cluster) => {
+                self.remove(&name, true).await
+            }
+            Ok(_) => Err(failed(cluster, "a container of that name is not cmdr's own".to_owned())),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(DockerError::request(format!("look at the container {name}"))(error)),
+        }
     }
 
     /// Starts a container and gives its exit code.
@@ -128,6 +149,11 @@ impl Docker {
     }
 }
 
+fn is_of(labels: Option<&HashMap<String, String>>, cluster: &str) -> bool {
+    labels.and_then(|labels| labels.get(CLUSTER_LABEL)).is_some_and(|of| of == cluster)
+}
+
+/// Of the volume, and of the container that prepares it.
 fn volume_name(cluster: &str) -> String {
     format!("cmdr-images.{cluster}")
 }
