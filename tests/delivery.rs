@@ -73,6 +73,8 @@ fn from_a_build_to_production_and_back() {
     stage("local and staging render the same, but for the environment", Walk::environments_differ_in_values_alone);
     stage("up brings an empty cluster to the whole platform", Walk::an_empty_cluster_comes_up);
     stage("deploy pins a digest, and a tag that is not there touches nothing", Walk::deploy_pins_a_digest);
+    stage("a tag that moved waits for --refresh", Walk::a_tag_that_moved_waits_for_refresh);
+    stage("drift stays until it is repaired", Walk::drift_stays_until_it_is_repaired);
     stage("what fails returns to the record before", Walk::what_fails_returns);
     stage("promote brings what soaked, once", Walk::promote_brings_what_soaked);
     stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);

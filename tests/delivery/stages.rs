@@ -75,6 +75,50 @@ impl Walk {
         assert!(wrong.stderr.contains("did you mean 'catalog'"), "{}", wrong.stderr);
     }
 
+    pub fn a_tag_that_moved_waits_for_refresh(&self) {
+        let written = |tag: &str| format!("image: {}/catalog:{tag}\n    timeout", repository());
+        self.push_build("moving", "first", None);
+        self.workspace.replace(&written("1.0.0"), &written("moving"));
+        self.run("up cart --env staging").expect(0);
+        let image = self.image(&self.staging, "cart");
+        assert!(image.contains("catalog:moving@sha256:"), "{image}");
+        self.push_build("moving", "second", None);
+        self.run("plan --env staging --exit-code").expect(0).expect_said("nothing to do");
+        self.run("up cart --env staging").expect(0);
+        assert_eq!(self.image(&self.staging, "cart"), image, "what is as written is not looked up");
+        self.run("plan --env staging --refresh --exit-code").expect(3).expect_said("upgrade cart");
+        self.run("up cart --env staging --refresh").expect(0);
+        let moved = self.image(&self.staging, "cart");
+        assert!(moved != image && moved.contains("catalog:moving@sha256:"), "{moved}");
+        self.run("up --env staging --refresh").expect(0);
+        assert_eq!(self.image(&self.staging, "cart"), moved);
+        self.workspace.replace(&written("moving"), &written("1.0.0"));
+        self.run("up cart --env staging").expect(0);
+    }
+
+    pub fn drift_stays_until_it_is_repaired(&self) {
+        let kubectl = |words: &[&str]| self.staging.kubectl(&self.workspace, &[&["-n", "tunes"], words].concat());
+        let replicas = || {
+            let site = self.staging.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "site"]);
+            site["spec"]["replicas"].clone()
+        };
+        kubectl(&["scale", "deployment", "site", "--replicas", "2"]);
+        kubectl(&["delete", "service", "cart"]);
+        let plan = self.run("plan --env staging --exit-code").expect(0).stdout;
+        for told in [
+            "site: changed by hand: Deployment/site spec.replicas (kubectl)",
+            "cart: gone from the cluster: Service/cart",
+        ] {
+            assert!(plan.contains(told), "{told}\n{plan}");
+        }
+        self.run("up --env staging").expect(0).expect_said("--repair puts it right");
+        assert_eq!(replicas(), 2, "an operator's hand is not undone by chance");
+        self.run("status --env staging --exit-code").expect(3);
+        self.run("up --env staging --repair").expect(0);
+        assert_eq!(replicas(), 1);
+        self.run("status --env staging --exit-code").expect(0);
+    }
+
     pub fn what_fails_returns(&self) {
         let image = self.image(&self.staging, "catalog");
         let failed = self.run("deploy catalog=9.9.9 --env staging").expect(12);

@@ -44,22 +44,27 @@ impl Walk {
 
     /// Builds the images of [`BUILDS`], each on the one that every rig has, and pushes them to the rig's registry.
     fn push_builds(&self) {
-        let registry = rig("RIG_REGISTRY");
         tell("building and pushing images");
         for (tag, fault) in BUILDS {
-            let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
-            let file = format!(
-                "FROM {registry}/stefanprodan/podinfo:6.9.2\nENV PODINFO_UI_MESSAGE={tag}\n{}\n",
-                fault.unwrap_or_default()
-            );
-            let mut build = self.workspace.command("docker");
-            let build = build.args(["build", "--quiet", "--tag", &image, "-"]);
-            let mut build = build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::io::Write::write_all(&mut build.stdin.take().unwrap(), file.as_bytes()).unwrap();
-            assert!(build.wait().unwrap().success(), "docker build {tag}");
-            self.workspace.tool("docker", &["push", "--quiet", &image]);
-            self.workspace.tool("docker", &["image", "rm", &image]);
+            self.push_build(tag, tag, fault);
         }
+    }
+
+    /// Builds one image that says `message`, and pushes it as `tag`.
+    pub fn push_build(&self, tag: &str, message: &str, fault: Option<&str>) {
+        let registry = rig("RIG_REGISTRY");
+        let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
+        let file = format!(
+            "FROM {registry}/stefanprodan/podinfo:6.9.2\nENV PODINFO_UI_MESSAGE={message}\n{}\n",
+            fault.unwrap_or_default()
+        );
+        let mut build = self.workspace.command("docker");
+        let build = build.args(["build", "--quiet", "--tag", &image, "-"]);
+        let mut build = build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut build.stdin.take().unwrap(), file.as_bytes()).unwrap();
+        assert!(build.wait().unwrap().success(), "docker build {tag}");
+        self.workspace.tool("docker", &["push", "--quiet", &image]);
+        self.workspace.tool("docker", &["image", "rm", &image]);
     }
 
     /// What a cloud brings: addresses for load balancers. Taken from the middle of the network, where cmdr's own pools
