@@ -1,6 +1,6 @@
 //! What happens during a run: the only words that engine and ui share. `--output json` prints one a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub enum Event {
         subject: String,
         /// What it does: `create`, `install`, `upgrade`, `check`.
         action: String,
+        /// The steps that it waited for, by their numbers.
+        needs: BTreeSet<usize>,
     },
     /// A step has come further.
     StepProgress {

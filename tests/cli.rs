@@ -94,6 +94,7 @@ fn mistakes_on_the_command_line() {
     assert_told("unknown-output", &place.told(&["status", "--output", "yaml"]));
     assert_told("unknown-environment", &place.told(&["plan", "--env", "locl"]));
     assert_told("unknown-project", &place.told(&["up", "katalog"]));
+    assert_told("report-nowhere", &place.told(&["up", "--timeline", "nowhere/up.html"]));
     assert_told("unknown-project-left-out", &place.told(&["up", "--without", "x"]));
     assert_told("set-without-project", &place.told(&["up", "--set", "replicas=2"]));
     assert_told("set-without-value", &place.told(&["up", "catalog", "--set", "replicas"]));

@@ -60,7 +60,7 @@ pub struct GlobalOptions {
     pub reports: ReportOptions,
 }
 
-/// Files that tell a pipeline how a run ended. Verbs that run nothing write none.
+/// Files that tell how a run ended. Verbs that run nothing write none.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReportOptions {
     /// Write each step of the run as a test to this file, as JUnit XML
@@ -69,6 +69,9 @@ pub struct ReportOptions {
     /// Write the URLs to this file, as ENVIRONMENT_URL and CMDR_URL_<PROJECT>
     #[arg(long, value_name = "FILE", global = true)]
     pub dotenv: Option<PathBuf>,
+    /// Write where the time went to this file, as a page for a browser: steps, critical path, processors
+    #[arg(long, value_name = "FILE", global = true)]
+    pub timeline: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

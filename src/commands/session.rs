@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::OnceCell;
@@ -16,6 +16,7 @@ use crate::{
         docker::{Docker, DockerLookup, NodeContainer},
         git,
         helm::{ChartCache, Helm, HelmError, HelmTarget},
+        host::ProcessorWatch,
         http::{HttpClient, Resolver},
         kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
         lock::{Lock, LockError},
@@ -34,7 +35,7 @@ use crate::{
     plan::{Plan, Step},
     settings::Settings,
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
-    ui::{self, Look, Mode, ReportFiles, Reports, Screen},
+    ui::{self, Clock, Look, Mode, ReportFiles, Reports, Screen},
 };
 
 /// A run waits this long for another cmdr on the same cluster: enough for one that is ending.
@@ -49,6 +50,8 @@ pub struct Session {
     pub user: UserConfiguration,
     pub cancel: CancellationToken,
     reports: Reports,
+    /// Watches until the verb has ended.
+    _processor: Option<ProcessorWatch>,
     /// What has been noted: what is looked at twice is told once.
     noted: Mutex<BTreeSet<String>>,
     /// The workspace's commit, once git was asked.
@@ -88,8 +91,7 @@ impl Session {
         if !loaded.warnings.is_empty() && !settings.quiet {
             ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
         }
-        let ReportOptions { junit, dotenv } = settings.reports.clone();
-        let reports = Reports::new(ReportFiles { junit, dotenv });
+        let (reports, processor) = reports(&settings.reports)?;
         Ok(Self {
             settings,
             loaded,
@@ -97,6 +99,7 @@ impl Session {
             user,
             cancel,
             reports,
+            _processor: processor,
             noted: Mutex::default(),
             commit: OnceCell::new(),
         })
@@ -248,7 +251,7 @@ impl Session {
             self.note(&format!("left as it is: {drift} (--repair puts it right)"));
         }
         let screen = self.screen();
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let _ = screen.events.send(Event::RunStarted {
             verb: verb.to_owned(),
             workspace: self.workspace().to_string(),
@@ -312,6 +315,17 @@ impl LocalAccess {
         let published = |port| node.published.get(&port).map(|published| published.port);
         Some((published(NODE_PORTS.0)?, published(NODE_PORTS.1)?))
     }
+}
+
+/// The files that tell how runs end, and a watch on the processors where one of them shows it.
+fn reports(options: &ReportOptions) -> Result<(Reports, Option<ProcessorWatch>), CommandError> {
+    let ReportOptions { junit, dotenv, timeline } = options.clone();
+    let began = Instant::now();
+    let watch = timeline.as_ref().and_then(|_| ProcessorWatch::begin(began));
+    let files = ReportFiles { junit, dotenv, timeline };
+    files.check().map_err(CommandError::usage)?;
+    let clock = Clock { began, processor: watch.as_ref().map(ProcessorWatch::uses) };
+    Ok((Reports::new(files, clock), watch))
 }
 
 /// The URLs that answered, and the first of each project.

@@ -17,6 +17,7 @@ pub mod platform;
 pub mod pool;
 pub mod ports;
 pub mod preflight;
+pub mod processor;
 pub mod project_secret;
 pub mod quantity;
 pub mod record;

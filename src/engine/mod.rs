@@ -138,6 +138,7 @@ impl<R: StepRunner> Execution<'_, R> {
             step: planned.id,
             subject: planned.subject.clone(),
             action: planned.action.clone(),
+            needs: planned.needs.clone(),
         });
         let reporter = Reporter { step: planned.id, subject: planned.subject.clone(), events: self.events.clone() };
         let (runner, planned, cancel) = (Arc::clone(&self.runner), planned.clone(), self.cancel.clone());

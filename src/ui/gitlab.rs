@@ -194,7 +194,7 @@ impl Renderer for Gitlab {
                 (self.steps, self.left) = (*steps, subjects.clone());
                 self.write(&self.text(&self.lines.of(event)));
             }
-            Event::StepStarted { step, subject, action } => self.begin(*step, subject, action),
+            Event::StepStarted { step, subject, action, .. } => self.begin(*step, subject, action),
             Event::StepProgress { subject, message, .. } => self.note(subject, message),
             Event::StepWarning { subject, diagnosis, .. } => {
                 self.note(subject, &diagnosis.cause);

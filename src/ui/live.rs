@@ -58,7 +58,7 @@ impl Renderer for Live {
                 total.tick();
                 self.total = Some(total);
             }
-            Event::StepStarted { step, subject, action } => self.begin(*step, subject, action),
+            Event::StepStarted { step, subject, action, .. } => self.begin(*step, subject, action),
             Event::StepProgress { step, message, .. } => {
                 if let Some(bar) = self.running.get(step) {
                     bar.set_message(message.clone());

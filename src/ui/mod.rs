@@ -17,7 +17,7 @@ use crate::{
     domain::Diagnosis,
     event::{Event, Sender},
 };
-pub use reports::{ReportFiles, Reports};
+pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
 
 /// How events are told.

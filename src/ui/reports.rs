@@ -1,32 +1,65 @@
-//! Files that tell a pipeline how runs ended: JUnit for its tests, dotenv for its variables.
+//! Files that tell how runs ended: JUnit for a pipeline's tests, dotenv for its variables, a timeline for people.
 //!
 //! They are written whenever a run has ended, well or not, beside whatever the screen shows.
 
 mod dotenv;
+mod file;
 mod junit;
+mod markup;
+mod timeline;
 
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use super::{Renderer, tell};
-use crate::event::Event;
+use crate::{
+    domain::{Diagnosis, processor::ProcessorUses},
+    event::Event,
+};
 
 /// Which files are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct ReportFiles {
     pub junit: Option<PathBuf>,
     pub dotenv: Option<PathBuf>,
+    pub timeline: Option<PathBuf>,
+}
+
+impl ReportFiles {
+    /// # Errors
+    /// The first that cannot be written, before anything is done that it would tell.
+    pub fn check(&self) -> Result<(), Diagnosis> {
+        let named = [("--junit", &self.junit), ("--dotenv", &self.dotenv), ("--timeline", &self.timeline)];
+        for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            file::check(path).map_err(|error| {
+                let cause = format!("{option}: cannot write {}: {error}", path.display());
+                Diagnosis::new(cause).remedy("name a file in a folder that is there and can be written")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What a timeline is measured with.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    /// When cmdr began.
+    pub began: Instant,
+    /// How busy the processors are since then; `None` where the system does not tell.
+    pub processor: Option<ProcessorUses>,
 }
 
 /// The reports of one call of cmdr, which may need more than one run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Reports(Arc<Mutex<Runs>>);
 
 impl Reports {
-    pub fn new(files: ReportFiles) -> Self {
-        Self(Arc::new(Mutex::new(Runs { files, ..Runs::default() })))
+    pub fn new(files: ReportFiles, clock: Clock) -> Self {
+        let (suites, variables, timeline) = Default::default();
+        Self(Arc::new(Mutex::new(Runs { files, clock, suites, variables, timeline })))
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -35,27 +68,36 @@ impl Reports {
 }
 
 /// What the runs have told so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Runs {
     files: ReportFiles,
+    clock: Clock,
     suites: Vec<junit::Suite>,
     variables: dotenv::Variables,
+    timeline: timeline::Timeline,
 }
 
 impl Runs {
     fn write(&self) {
-        let junit = self.files.junit.as_ref().map(|file| (file, junit::document(&self.suites)));
-        let dotenv = self.files.dotenv.as_ref().map(|file| (file, self.variables.text()));
-        for (file, text) in junit.into_iter().chain(dotenv) {
-            if let Err(error) = std::fs::write(file, text) {
-                tell(&format!("warning: cannot write {}: {error}", file.display()));
+        let junit = self.files.junit.as_ref().map(|path| (path, junit::document(&self.suites)));
+        let dotenv = self.files.dotenv.as_ref().map(|path| (path, self.variables.text()));
+        let timeline = self.files.timeline.as_ref().map(|path| (path, self.page()));
+        for (path, text) in junit.into_iter().chain(dotenv).chain(timeline) {
+            if let Err(error) = file::write(path, &text) {
+                tell(&format!("warning: cannot write {}: {error}", path.display()));
             }
         }
+    }
+
+    fn page(&self) -> String {
+        let uses = self.clock.processor.as_ref().map(ProcessorUses::seen);
+        self.timeline.page(uses.as_deref())
     }
 }
 
 impl Renderer for Runs {
     fn event(&mut self, event: &Event) {
+        self.timeline.event(event, self.clock.began.elapsed().as_secs_f64());
         match event {
             Event::RunStarted { verb, workspace, environment, .. } => {
                 self.suites.push(junit::Suite::new(format!("{verb} {workspace} in {environment}"), environment));

@@ -1,6 +1,7 @@
 //! Facts of this machine: kernel limits, ports, the resolver, the versions of tools.
 
 mod listeners;
+mod processor;
 
 use std::{
     ffi::OsStr,
@@ -17,6 +18,7 @@ use crate::domain::{
     ports::PortState,
     preflight::{Inotify, RESOLVER_PROBE, Resolver, Tool as ToolFact, ToolVersion},
 };
+pub use processor::ProcessorWatch;
 
 /// How long a listener on this machine may take to accept.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(300);

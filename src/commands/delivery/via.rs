@@ -2,7 +2,7 @@
 //! cluster is the pipeline's account, what may start the job is GitLab's to say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -246,7 +246,12 @@ fn begin(session: &Session, events: &Sender, job: &str) {
         subjects: BTreeMap::from([(job.to_owned(), 1)]),
         unchanged: Vec::new(),
     });
-    let _ = events.send(Event::StepStarted { step: STEP, subject: job.to_owned(), action: ACTION.to_owned() });
+    let _ = events.send(Event::StepStarted {
+        step: STEP,
+        subject: job.to_owned(),
+        action: ACTION.to_owned(),
+        needs: BTreeSet::new(),
+    });
 }
 
 /// How the following ended.

@@ -1,5 +1,6 @@
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     sync::{Arc, Mutex},
 };
 
@@ -59,7 +60,7 @@ fn started(subjects: &[(&str, usize)]) -> Event {
 }
 
 fn begins(step: usize, subject: &str, action: &str) -> Event {
-    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned() }
+    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned(), needs: BTreeSet::new() }
 }
 
 fn further(step: usize, subject: &str, message: &str) -> Event {

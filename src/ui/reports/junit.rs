@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::markup::{escaped, told};
 use crate::{domain::Diagnosis, event::Outcome};
 
 /// Steps between those that change or check something: only their failures tell anybody anything.
@@ -115,45 +116,8 @@ impl Case {
     }
 }
 
-/// A diagnosis in lines.
-fn told(diagnosis: &Diagnosis) -> String {
-    let logs = diagnosis.logs.iter().map(|log| format!("| {log}"));
-    let remedy = diagnosis.remedy.iter().map(|remedy| format!("help: {remedy}"));
-    let lines = std::iter::once(diagnosis.cause.clone()).chain(diagnosis.details.iter().cloned());
-    lines.chain(logs).chain(remedy).collect::<Vec<String>>().join("\n")
-}
-
 /// All runs as one document.
 pub(super) fn document(suites: &[Suite]) -> String {
     let suites: String = suites.iter().map(Suite::xml).collect();
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
-}
-
-/// Text for an element or an attribute, without what XML 1.0 cannot hold: a container's log may have anything in it.
-fn escaped(text: &str) -> String {
-    let text = anstream::adapter::strip_str(text).to_string();
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' => escaped.push_str("&#10;"),
-            '\t' => escaped.push_str("&#9;"),
-            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {}
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_in_a_text_breaks_the_document() {
-        assert_eq!(escaped("a<b & \"c\"\n\u{1}\u{1b}[31mred\u{1b}[0m]]>"), "a&lt;b &amp; &quot;c&quot;&#10;red]]&gt;");
-    }
 }

@@ -48,17 +48,23 @@ fn run() -> Vec<Event> {
     ]
 }
 
+fn clock() -> Clock {
+    Clock { began: Instant::now(), processor: None }
+}
+
 #[test]
 fn files_are_written_when_a_run_has_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let files =
-        ReportFiles { junit: Some(folder.path().join("cmdr.xml")), dotenv: Some(folder.path().join("cmdr.env")) };
-    let reports = Reports::new(files.clone());
+    let file = |name: &str| Some(folder.path().join(name));
+    let files = ReportFiles { junit: file("cmdr.xml"), dotenv: file("cmdr.env"), timeline: file("cmdr.html") };
+    files.check().unwrap();
+    let reports = Reports::new(files.clone(), clock());
     for event in run() {
         reports.tell(&event);
     }
     assert_shown("junit", &std::fs::read_to_string(files.junit.unwrap()).unwrap());
     let variables = std::fs::read_to_string(files.dotenv.unwrap()).unwrap();
+    assert!(std::fs::read_to_string(files.timeline.unwrap()).unwrap().ends_with("</html>\n"));
     assert_eq!(variables, "ENVIRONMENT_URL=https://shop.example/\nCMDR_URL_SHOP=https://shop.example/\n");
 }
 
@@ -66,9 +72,16 @@ fn files_are_written_when_a_run_has_failed() {
 fn each_run_of_a_call_is_a_suite() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cmdr.xml");
-    let reports = Reports::new(ReportFiles { junit: Some(file.clone()), dotenv: None });
+    let reports = Reports::new(ReportFiles { junit: Some(file.clone()), ..ReportFiles::default() }, clock());
     for event in run().iter().chain(&run()) {
         reports.tell(event);
     }
     assert_eq!(std::fs::read_to_string(file).unwrap().matches("<testsuite ").count(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named_with_its_option() {
+    let timeline = Some(PathBuf::from("/nowhere/at/all.html"));
+    let told = ReportFiles { timeline, ..ReportFiles::default() }.check().unwrap_err();
+    assert!(told.cause.starts_with("--timeline: cannot write /nowhere/at/all.html: "), "{}", told.cause);
 }

@@ -1,0 +1,40 @@
+//! Texts of a run in the markup of reports: XML and HTML alike.
+
+use crate::domain::Diagnosis;
+
+/// A diagnosis in lines.
+pub(super) fn told(diagnosis: &Diagnosis) -> String {
+    let logs = diagnosis.logs.iter().map(|log| format!("| {log}"));
+    let remedy = diagnosis.remedy.iter().map(|remedy| format!("help: {remedy}"));
+    let lines = std::iter::once(diagnosis.cause.clone()).chain(diagnosis.details.iter().cloned());
+    lines.chain(logs).chain(remedy).collect::<Vec<String>>().join("\n")
+}
+
+/// Text for an element or an attribute, without what XML 1.0 cannot hold: a container's log may have anything in it.
+pub(super) fn escaped(text: &str) -> String {
+    let text = anstream::adapter::strip_str(text).to_string();
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push_str("&#10;"),
+            '\t' => escaped.push_str("&#9;"),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {}
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_breaks_the_document() {
+        assert_eq!(escaped("a<b & \"c\"\n\u{1}\u{1b}[31mred\u{1b}[0m]]>"), "a&lt;b &amp; &quot;c&quot;&#10;red]]&gt;");
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the time of a run went: every step, what it waited for, the critical path, the processors' use.
+//!
+//! Times are seconds from the start of cmdr. Each run of a call is a stage of the one timeline: waking a cluster and
+//! bringing it up are two.
+
+mod critical_path;
+mod page;
+mod processor;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    domain::{Diagnosis, processor::ProcessorUse},
+    event::{Event, Outcome},
+};
+use critical_path::{Span, critical_path};
+
+/// A part of a step that took less took no time (seconds).
+const SHORTEST: f64 = 0.001;
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    stages: Vec<Stage>,
+}
+
+/// One run of a plan.
+#[derive(Debug)]
+struct Stage {
+    title: String,
+    unchanged: usize,
+    start: f64,
+    end: f64,
+    steps: BTreeMap<usize, Step>,
+}
+
+/// One step, from its start on, or when it is told that it will never start.
+#[derive(Debug)]
+struct Step {
+    subject: String,
+    action: String,
+    needs: BTreeSet<usize>,
+    /// `None` for a step that never started.
+    start: Option<f64>,
+    end: f64,
+    /// How far it had come, and when.
+    phases: Vec<(f64, String)>,
+    outcome: Outcome,
+    message: Option<String>,
+    warnings: Vec<Diagnosis>,
+    diagnosis: Option<Diagnosis>,
+}
+
+/// A part of the critical path.
+#[derive(Debug, PartialEq)]
+struct Link {
+    name: String,
+    start: f64,
+    end: f64,
+    /// Where the page tells more of it.
+    anchor: Option<String>,
+}
+
+impl Timeline {
+    /// Takes in what happened `at` so many seconds after cmdr's start.
+    pub(super) fn event(&mut self, event: &Event, at: f64) {
+        if let Event::RunStarted { verb, workspace, environment, unchanged, .. } = event {
+            let title = format!("{verb} {workspace} in {environment}");
+            let (unchanged, steps) = (unchanged.len(), BTreeMap::new());
+            self.stages.push(Stage { title, unchanged, start: at, end: at, steps });
+        } else if let Some(stage) = self.stages.last_mut() {
+            stage.event(event, at);
+        }
+    }
+
+    /// The timeline as a page for a browser. `None` for `uses` where the system does not tell them.
+    pub(super) fn page(&self, uses: Option<&[ProcessorUse]>) -> String {
+        page::page(self, uses)
+    }
+
+    /// When the last stage ended.
+    fn end(&self) -> f64 {
+        self.stages.last().map_or(0.0, |stage| stage.end)
+    }
+
+    /// The critical path of all stages, with the looking and planning before each.
+    fn critical_path(&self) -> Vec<Link> {
+        let (mut links, mut before) = (Vec::new(), 0.0);
+        for (number, stage) in self.stages.iter().enumerate() {
+            let name = if number == 0 { "read and plan" } else { "look and plan again" };
+            links.push(Link { name: name.to_owned(), start: before, end: stage.start, anchor: None });
+            links.extend(stage.critical_path().into_iter().map(|id| {
+                let step = &stage.steps[&id];
+                let anchor = Some(rows::anchor(number, id));
+                Link { name: step.name(), start: step.start.unwrap_or(step.end), end: step.end, anchor }
+            }));
+            before = stage.end;
+        }
+        links
+    }
+}
+
+impl Stage {
+    fn event(&mut self, event: &Event, at: f64) {
+        self.end = at;
+        match event {
+            Event::StepStarted { step, subject, action, needs } => {
+                let started = Step { needs: needs.clone(), start: Some(at), ..Step::new(subject, action, at) };
+                self.steps.insert(*step, started);
+            }
+            Event::StepProgress { step, message, .. } => {
+                if let Some(step) = self.steps.get_mut(step)
+                    && step.phases.last().is_none_or(|(_, last)| last != message)
+                {
+                    step.phases.push((at, message.clone()));
+                }
+            }
+            Event::StepWarning { step, diagnosis, .. } => {
+                if let Some(step) = self.steps.get_mut(step) {
+                    step.warnings.push(diagnosis.clone());
+                }
+            }
+            Event::StepFinished { step, subject, action, outcome, message, diagnosis, .. } => {
+                let step = self.steps.entry(*step).or_insert_with(|| Step::new(subject, action, at));
+                step.end = at;
+                step.outcome = *outcome;
+                step.message.clone_from(message);
+                step.diagnosis.clone_from(diagnosis);
+            }
+            Event::RunStarted { .. } | Event::RunFinished { .. } => {}
+        }
+    }
+
+    /// When each step ran that did.
+    fn spans(&self) -> BTreeMap<usize, Span> {
+        let span = |step: &Step| Some(Span { start: step.start?, end: step.end, needs: step.needs.clone() });
+        self.steps.iter().filter_map(|(id, step)| Some((*id, span(step)?))).collect()
+    }
+
+    fn critical_path(&self) -> Vec<usize> {
+        critical_path(&self.spans())
+    }
+}
+
+impl Step {
+    fn new(subject: &str, action: &str, at: f64) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            action: action.to_owned(),
+            needs: BTreeSet::new(),
+            start: None,
+            end: at,
+            phases: Vec::new(),
+            outcome: Outcome::Interrupted,
+            message: None,
+            warnings: Vec::new(),
+            diagnosis: None,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.subject, self.action)
+    }
+
+    /// Parts of the step that took any time: begin, end, name. A step of no time is one part.
+    fn parts(&self) -> Vec<(f64, f64, &str)> {
+        let Some(start) = self.start else { return Vec::new() };
+        let mut begins = vec![(start, self.action.as_str())];
+        begins.extend(self.phases.iter().map(|(at, name)| (*at, name.as_str())));
+        let ends = begins.iter().skip(1).map(|(at, _)| *at).chain([self.end]).collect::<Vec<f64>>();
+        let all = begins.into_iter().zip(ends).map(|((begin, name), end)| (begin, end, name));
+        let parts: Vec<(f64, f64, &str)> = all.filter(|(begin, end, _)| end - begin >= SHORTEST).collect();
+        if parts.is_empty() { vec![(start, self.end, &self.action)] } else { parts }
+    }
+}
+
+#[cfg(test)]
+mod tests;

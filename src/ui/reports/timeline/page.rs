@@ -1,0 +1,184 @@
+//! The page: what took how long in words, then the picture. It needs no network and no script.
+
+use super::{Stage, Timeline, processor, rows::rows};
+use crate::{domain::processor::ProcessorUse, event::Outcome, ui::reports::markup::escaped};
+
+const STYLE: &str = include_str!("style.css");
+/// Seconds between two lines of the axis; the first that gives few enough lines is taken.
+const INTERVALS: [f64; 14] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+/// More lines than these would stand too close.
+const MOST_LINES: f64 = 10.0;
+/// Past it there is no room for a moment's text (percent).
+const LAST_TEXT: f64 = 95.0;
+/// No run is shorter, for the scale's sake (seconds).
+const SHORTEST: f64 = 0.001;
+
+/// From seconds to a place between the left side, 0, and the right side, 100.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    /// The seconds at the right side.
+    all: f64,
+}
+
+impl Scale {
+    pub(super) fn percent(self, seconds: f64) -> f64 {
+        (100.0 * seconds / self.all).clamp(0.0, 100.0)
+    }
+
+    /// The moments of the axis's lines.
+    fn lines(self) -> Vec<f64> {
+        let interval = INTERVALS.iter().find(|interval| self.all / **interval <= MOST_LINES);
+        let interval = interval.copied().unwrap_or(self.all / MOST_LINES);
+        let moments = std::iter::successors(Some(0.0), |moment| Some(moment + interval));
+        moments.take_while(|moment| *moment <= self.all).collect()
+    }
+}
+
+/// Seconds as this page shows them: `40 ms`, `12.3 s`, `2 m 05 s`.
+pub(super) fn seconds(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 0.0995 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else if seconds < 99.95 {
+        format!("{seconds:.1} s")
+    } else {
+        let whole = std::time::Duration::from_secs_f64(seconds.round()).as_secs();
+        format!("{} m {:02} s", whole / 60, whole % 60)
+    }
+}
+
+pub(super) fn page(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
+    let scale = Scale { all: timeline.end().max(SHORTEST) };
+    let title = timeline.stages.last().map_or("", |stage| stage.title.as_str());
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}: where the time went</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{facts}{path}{legend}\
+         <div class=\"chart\">\n{lines}{axis}{stages}{processor}</div>\n</body>\n</html>\n",
+        title = escaped(title),
+        facts = facts(timeline, uses),
+        path = critical_path(timeline, scale),
+        legend = LEGEND,
+        lines = lines(scale),
+        axis = axis(scale),
+        stages = stages(timeline, scale),
+        processor = processor_row(uses, scale),
+    )
+}
+
+const LEGEND: &str = "<p class=\"legend\"><i class=\"critical\"></i>on the critical path<i class=\"done\"></i>beside it\
+    <i class=\"failed\"></i>failed<i class=\"interrupted\"></i>interrupted\
+    <span>A row opens: its parts, what it waited for, what was seen.</span></p>\n";
+
+/// How long, how many, how busy.
+fn facts(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
+    let count = |outcome| {
+        let of = |stage: &Stage| stage.steps.values().filter(|step| step.outcome == outcome).count();
+        timeline.stages.iter().map(of).sum::<usize>()
+    };
+    let mut facts = vec![format!("<b>{}</b> in all", seconds(timeline.end()))];
+    let outcomes = [
+        (Outcome::Done, "done"),
+        (Outcome::Failed, "failed"),
+        (Outcome::NotStarted, "not started"),
+        (Outcome::Interrupted, "interrupted"),
+    ];
+    let steps: Vec<String> = outcomes
+        .iter()
+        .filter(|(outcome, _)| count(*outcome) > 0)
+        .map(|(outcome, name)| format!("{} {name}", count(*outcome)))
+        .collect();
+    if !steps.is_empty() {
+        facts.push(format!("steps: {}", steps.join(", ")));
+    }
+    let unchanged: usize = timeline.stages.iter().map(|stage| stage.unchanged).sum();
+    if unchanged > 0 {
+        facts.push(format!("{unchanged} unchanged"));
+    }
+    facts.push(busy(uses));
+    format!("<p class=\"facts\">{}</p>\n", facts.join(" · "))
+}
+
+/// The processors' use in words.
+fn busy(uses: Option<&[ProcessorUse]>) -> String {
+    let Some(uses) = uses else { return "this system does not tell how busy its processors are".to_owned() };
+    processor::share(uses).map_or("too short to see the processors' use".to_owned(), |share| {
+        format!("processors {} busy", percent(share))
+    })
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// The chain of steps that nothing could have shortened but these themselves.
+fn critical_path(timeline: &Timeline, scale: Scale) -> String {
+    let links: String = timeline
+        .critical_path()
+        .iter()
+        .map(|link| {
+            let name = match &link.anchor {
+                Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", escaped(&link.name)),
+                None => escaped(&link.name),
+            };
+            let (took, share) = (link.end - link.start, scale.percent(link.end - link.start));
+            format!("<li style=\"--share:{share:.1}%\">{name} <b>{}</b></li>\n", seconds(took))
+        })
+        .collect();
+    format!("<h2>Critical path</h2>\n<ol class=\"path\">\n{links}</ol>\n")
+}
+
+/// The lines of the axis, behind everything.
+fn lines(scale: Scale) -> String {
+    let line = |moment: f64| format!("<i style=\"left:{:.2}%\"></i>", scale.percent(moment));
+    format!("<div class=\"lines\">{}</div>\n", scale.lines().into_iter().map(line).collect::<String>())
+}
+
+fn axis(scale: Scale) -> String {
+    let mark = |moment: f64| {
+        let text = if moment == 0.0 { "0".to_owned() } else { seconds(moment).replace(".0 s", " s") };
+        format!("<i style=\"left:{:.2}%\">{text}</i>", scale.percent(moment))
+    };
+    let marks: String =
+        scale.lines().into_iter().filter(|moment| scale.percent(*moment) < LAST_TEXT).map(mark).collect();
+    format!("<div class=\"axis\"><span class=\"name\"></span><span class=\"track\">{marks}</span></div>\n")
+}
+
+/// The rows of each stage, below its name where there is more than one.
+fn stages(timeline: &Timeline, scale: Scale) -> String {
+    let count = timeline.stages.len();
+    let one = |(number, stage): (usize, &Stage)| {
+        let head = format!("<h3>{}, {} of {count}</h3>\n", escaped(&stage.title), number + 1);
+        let head = if count > 1 { head } else { String::new() };
+        head + &rows(number, stage, scale)
+    };
+    timeline.stages.iter().enumerate().map(one).collect()
+}
+
+fn processor_row(uses: Option<&[ProcessorUse]>, scale: Scale) -> String {
+    let Some(uses) = uses else { return String::new() };
+    let share = processor::share(uses).map(|share| format!("<b>{}</b> busy", percent(share))).unwrap_or_default();
+    format!(
+        "<div class=\"processor\"><span class=\"name\">processors {share}</span><span class=\"track\">{}</span></div>\n",
+        processor::curve(uses, scale.all)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_read_well() {
+        let shown = [0.0, 0.04, 0.12, 12.34, 99.97, 125.0].map(seconds);
+        assert_eq!(shown, ["0 ms", "40 ms", "0.1 s", "12.3 s", "1 m 40 s", "2 m 05 s"]);
+    }
+
+    #[test]
+    fn the_axis_has_few_lines_whatever_the_length() {
+        for all in [0.3, 4.0, 43.0, 700.0, 90_000.0] {
+            let lines = Scale { all }.lines().len();
+            assert!((3..=11).contains(&lines), "{all}: {lines}");
+        }
+    }
+}
