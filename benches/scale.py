@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""(e) 24, 100 and 200 projects: the time to plan, the time when nothing has changed, the most memory.
+
+  benches/scale.py [--rounds 3] [--keep FILE]
+
+Beside it `helmfile sync` of the same 24 releases, the size where its time is still worth waiting for. One cluster
+grows from size to size. Projects after the first 60 have releases without a pod.
+"""
+import json, statistics
+
+from peers import Peer
+from shared import NAME, Clock, Workspace, main
+
+SIZES = (24, 100, 200)
+# More pods would tell of the kubelet and this machine, not of cmdr.
+PODS = 60
+IMAGE = "ghcr.io/stefanprodan/podinfo:6.9.2"
+
+
+def projects(size):
+    """A projects.yaml with so many projects, each of which needs an earlier one."""
+    lines = ["version: 1", f"name: {NAME}", "defaults: {values: {ports: {http: 9898}, resources: {requests: {cpu: 1m, memory: 4Mi}}}}", "projects:"]
+    for number in range(size):
+        fields = {"image": IMAGE}
+        if number >= 10:
+            fields["needs"] = [f"service-{number % 10}"]
+        if number >= PODS:
+            fields["values"] = {"replicas": 0}
+        lines.append(f"  service-{number}: {json.dumps(fields)}")
+    return "\n".join(lines) + "\n"
+
+
+def measure(rounds, folder):
+    workspace, clock, memory = Workspace(folder, projects(SIZES[0])), Clock(), {}
+    peer = Peer(folder, workspace.releases())
+    try:
+        for size in SIZES:
+            workspace.write(projects(size))
+            workspace.up()
+            if size == SIZES[0]:
+                peer.create()
+                peer.install()
+            for _ in range(rounds):
+                for name, verb in ((f"plan of {size}", "plan"), (f"unchanged {size}: cmdr", "up")):
+                    memory.setdefault(name, []).append(clock.time(name, workspace.peak, verb))
+                if size == SIZES[0]:
+                    clock.time(f"unchanged {size}: helmfile sync", peer.sync)
+            if size == SIZES[0]:
+                peer.delete()
+    finally:
+        workspace.down()
+    peaks = {name: statistics.median(runs) for name, runs in memory.items()}
+    for name, megabytes in peaks.items():
+        print(f"{name:36} {megabytes:8.1f} MB at most")
+    small, large = SIZES[0], SIZES[-1]
+    ratios = {
+        f"unchanged {small}: cmdr / helmfile sync": (f"unchanged {small}: cmdr", f"unchanged {small}: helmfile sync"),
+        f"unchanged: cmdr with {large} / with {small}": (f"unchanged {large}: cmdr", f"unchanged {small}: cmdr"),
+        f"plan: cmdr with {large} / with {small}": (f"plan of {large}", f"plan of {small}"),
+    }
+    return clock.result(ratios, peak_memory_mb=peaks)
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
