@@ -12,6 +12,8 @@ from peers import Peer
 from shared import NAME, Clock, Workspace, main
 
 SIZES = (24, 100, 200)
+# How many of Helm's processes at once, for the curve of 24 changed releases.
+CONCURRENCIES = (1, 2, 4, 8, 16)
 # More pods would tell of the kubelet and this machine, not of cmdr.
 PODS = 60
 IMAGE = "ghcr.io/stefanprodan/podinfo:6.9.2"
@@ -30,10 +32,25 @@ def projects(size):
     return "\n".join(lines) + "\n"
 
 
+def curve(rounds, workspace, clock):
+    """One value of each of the releases changes, again and again, with another number of Helm's processes."""
+    text = workspace.text()
+    for round in range(rounds):
+        for concurrency in CONCURRENCIES:
+            value = f"ports: {{http: 9898}}, podAnnotations: {{turn: 'c{round}-{concurrency}'}}"
+            (workspace.folder / "projects.yaml").write_text(text.replace("ports: {http: 9898}", value, 1))
+            arguments = ("up", "--quiet", "--concurrency", str(concurrency))
+            clock.time(f"{SIZES[0]} changed, {concurrency} helm at once", workspace.cmdr, *arguments)
+
+
 def measure(rounds, folder):
     workspace, clock, memory = Workspace(folder, projects(SIZES[0])), Clock(), {}
     peer = Peer(folder, workspace.releases())
     try:
+        for size in SIZES:
+            workspace.write(projects(size))
+            for _ in range(rounds):
+                clock.time(f"plan of {size}, no cluster", workspace.cmdr, "plan")
         for size in SIZES:
             workspace.write(projects(size))
             workspace.up()
@@ -47,6 +64,7 @@ def measure(rounds, folder):
                     clock.time(f"unchanged {size}: helmfile sync", peer.sync)
             if size == SIZES[0]:
                 peer.delete()
+                curve(rounds, workspace, clock)
     finally:
         workspace.down()
     peaks = {name: statistics.median(runs) for name, runs in memory.items()}

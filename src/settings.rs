@@ -68,6 +68,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// The machine's own name.
     pub machine: String,
+    /// How many of Helm's processes run at once.
+    pub concurrency: u16,
     pub reports: ReportOptions,
     pub folders: Folders,
     pub variables: Variables,
@@ -134,6 +136,7 @@ impl Settings {
             is_live: text && terminal && variable("CI").is_none() && !options.quiet,
             home: base.home_dir().to_owned(),
             machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            concurrency: options.concurrency,
             reports: options.reports.clone(),
             folders: Folders::resolve(&base),
             variables: Variables::read(),

@@ -56,6 +56,9 @@ pub struct GlobalOptions {
     /// Colours: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: Color,
+    /// How many of Helm's processes run at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), global = true)]
+    pub concurrency: u16,
     #[command(flatten)]
     pub reports: ReportOptions,
 }

@@ -211,7 +211,14 @@ impl Session {
             context: target.context.clone(),
             reach: None,
             ledger: None,
-            release: ReleaseContext::new(helm, target, (workspace, self.environment.name.as_str()), commit, processors),
+            release: ReleaseContext::new(
+                helm,
+                target,
+                (workspace, self.environment.name.as_str()),
+                commit,
+                self.settings.concurrency,
+                processors,
+            ),
             credentials: Credentials::read(&self.settings.docker_config_folder())
                 .map_err(|error| failed(error.to_string()))?
                 .with_search_path(self.settings.variables.path.clone()),

@@ -20,10 +20,6 @@ use crate::{
     plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
 };
 
-/// How many helm processes run at once: more only take the processor from the node (measured: 4, 8 and 23 at once
-/// come to the same).
-const HELM_PROCESSES: usize = 8;
-
 /// How many releases come up at once on a local node, for each of its processors: the pods of hundreds at once take so
 /// much from each other that none gets ready in time.
 const ROLLOUTS_PER_PROCESSOR: usize = 16;
@@ -46,12 +42,14 @@ pub struct ReleaseContext {
 }
 
 impl ReleaseContext {
-    /// `processors` are those of the local node; `None` where the cluster is not cmdr's own.
+    /// `concurrency` counts Helm's processes. `processors` are those of the local node; `None` where the cluster is not
+    /// cmdr's own.
     pub fn new(
         helm: Helm,
         target: HelmTarget,
         (workspace, environment): (&str, &str),
         commit: Option<String>,
+        concurrency: u16,
         processors: Option<u32>,
     ) -> Self {
         let rollouts = processors.map_or(ROLLOUTS_ELSEWHERE, |count| count.max(1) as usize * ROLLOUTS_PER_PROCESSOR);
@@ -61,7 +59,7 @@ impl ReleaseContext {
             workspace: workspace.to_owned(),
             environment: environment.to_owned(),
             commit,
-            processes: Semaphore::new(HELM_PROCESSES),
+            processes: Semaphore::new(concurrency.into()),
             rollouts: Semaphore::new(rollouts),
         }
     }
