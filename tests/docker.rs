@@ -159,7 +159,7 @@ async fn a_node_is_seen_through_its_whole_life() {
 
     // `sleep` as the first process does not hear SIGTERM; nothing is proven by waiting for it.
     cli(&docker, &["kill", &name]);
-    docker.stop(&name).await.expect("a container that does not run is left alone");
+    docker.stop(&name, 1).await.expect("a container that does not run is left alone");
     let stopped = node().await.unwrap();
     assert_eq!((stopped.state, stopped.address), (State::Stopped, None));
 

@@ -7,11 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     delivery,
     observe::local_cluster,
-    session::{LocalAccess, Session, docker_error},
+    session::{LocalAccess, Session},
     up,
 };
 use crate::{
-    adapters::docker::State,
     cli::{StopOptions, UpOptions},
     domain::{Diagnosis, ImageReference},
     error::{CommandError, ErrorKind},
@@ -61,27 +60,25 @@ fn confirm(session: &Session) -> Result<(), CommandError> {
 /// When there is no cluster, or Docker refuses.
 pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
     let access = access(session).await?;
-    let Some(node) = &access.node else { return Err(absent(session)) };
+    if access.node.is_none() {
+        return Err(absent(session));
+    }
     if session.settings.dry_run {
         session.note(&format!("would put the cluster '{}' to sleep", session.workspace()));
         return Ok(());
     }
     let _lock = session.lock(&access).await?;
-    match (node.state, options.warm) {
-        (State::Running, true) => access.docker.pause(&node.name).await.map_err(docker_error)?,
-        (State::Running | State::Paused, false) => {
-            if node.state == State::Paused {
-                access.docker.unpause(&node.name).await.map_err(docker_error)?;
-            }
-            access.docker.stop(&node.name).await.map_err(docker_error)?;
-        }
-        _ => (),
-    }
+    let mut plan = Plan::default();
+    let action = if options.warm { "freeze" } else { "stop" };
+    plan.add(Step::StopCluster { warm: options.warm }, "cluster", action, "cmdr stop", None);
+    let helm = session.helm().await?;
+    let runner = session.runner(helm, existing(session, &access)?).await?;
+    session.execute("stop", &plan, Arc::new(runner)).await?;
     session.note(&format!("the cluster '{}' sleeps; cmdr start wakes it", session.workspace()));
     Ok(())
 }
 
-/// Wakes the cluster and proves each URL, as `up` does when nothing has changed.
+/// Wakes the cluster, proves its network and each URL, and does what `up` would when something has changed.
 ///
 /// # Errors
 /// When there is no cluster, or it does not wake.
@@ -89,7 +86,7 @@ pub async fn start(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     match local_cluster(&access, false) {
         ObservedCluster::Absent | ObservedCluster::Unfinished => Err(absent(session)),
-        _ => up::up(session, &UpOptions::default()).await,
+        _ => up::bring(session, &UpOptions::default(), "start").await,
     }
 }
 

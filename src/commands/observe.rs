@@ -14,7 +14,6 @@ use crate::{
         docker::State,
     },
     domain::labels,
-    error::CommandError,
     plan::{
         ObservedRelease,
         secrets::ObservedExternalSecret,
@@ -49,10 +48,9 @@ pub async fn look(
     kubeconfig: &Path,
     workspace: &str,
     external_secrets_in: Option<&str>,
-) -> Result<Sight, CommandError> {
-    let failed = |error: ClusterError| CommandError::failed(error.diagnosis());
-    let cluster = Cluster::open(kubeconfig, None).await.map_err(failed)?;
-    look_at(&cluster, workspace, external_secrets_in).await.map_err(failed)
+) -> Result<Sight, ClusterError> {
+    let cluster = Cluster::open(kubeconfig, None).await?;
+    look_at(&cluster, workspace, external_secrets_in).await
 }
 
 /// Looks at a cluster; at external secrets only in the namespace that is to have some: not every account may.

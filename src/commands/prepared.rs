@@ -50,7 +50,12 @@ impl Prepared {
         }
         let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
-        self.sight = look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await?;
+        match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
+            Ok(sight) => self.sight = sight,
+            // Its pods may have been ended by a stop that was killed: waking it tells.
+            Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
+            Err(error) => return Err(CommandError::failed(error.diagnosis())),
+        }
         Ok(())
     }
 
@@ -70,7 +75,7 @@ impl Prepared {
 /// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
 async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
     let file = access.folder.kubeconfig();
-    if !file.exists() {
+    if !access.api_port().is_none_or(|port| access.folder.leads_to(port)) {
         let _ = std::fs::create_dir_all(&access.folder.0);
         access
             .kind

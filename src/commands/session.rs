@@ -18,7 +18,10 @@ use crate::{
         helm::{ChartCache, Helm, HelmError, HelmTarget},
         host::ProcessorWatch,
         http::{HttpClient, Resolver},
-        kind::{Kind, configuration::NODE_PORTS, configuration::pool_of_mark},
+        kind::{
+            Kind,
+            configuration::{API_PORT, NODE_PORTS, pool_of_mark},
+        },
         lock::{Lock, LockError},
         user_configuration,
     },
@@ -316,6 +319,11 @@ impl Session {
 }
 
 impl LocalAccess {
+    /// The port on 127.0.0.1 that the Kubernetes API answers on.
+    pub fn api_port(&self) -> Option<u16> {
+        self.node.as_ref()?.published.get(&API_PORT).map(|published| published.port)
+    }
+
     /// The ports on 127.0.0.1 that the cluster was made with.
     pub fn published_ports(&self) -> Option<(u16, u16)> {
         let node = self.node.as_ref()?;

@@ -31,7 +31,17 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     if !session.environment.is_local() {
         return delivery::up(session, options).await;
     }
+    bring(session, options, "up").await
+}
+
+/// Brings the local environment to what is described, under the name of `verb`. What was asleep, or is to be started,
+/// has its network proven too.
+///
+/// # Errors
+/// As [`up`].
+pub(super) async fn bring(session: &Session, options: &UpOptions, verb: &str) -> Result<(), CommandError> {
     let mut recreate = options.recreate;
+    let mut is_woken = verb == "start";
     let mut held: Option<Lock> = None;
     loop {
         let mut prepared = prepare(session, options, recreate).await?;
@@ -46,16 +56,18 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
             }
         }
         prepared.look(session, recreate).await?;
+        prepared.sight.observed.is_woken = is_woken;
         let plan = prepared.plan()?;
         if session.settings.dry_run {
             show_plan(session, &prepared, &plan);
             return Ok(());
         }
         recreate = false;
+        is_woken |= plan.preliminary;
         let decrypted = decrypt(session, &plan).await?;
         let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
         let runner = Runner { decrypted, ..session.runner(helm, local).await? };
-        let urls = session.execute("up", &plan, Arc::new(runner)).await?;
+        let urls = session.execute(verb, &plan, Arc::new(runner)).await?;
         if !plan.preliminary {
             show_urls(session, &urls);
             return Ok(());

@@ -71,6 +71,10 @@ impl Pool {
             .ok_or(PoolError::Exhausted(slices))
     }
 
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        (self.first..=self.last).contains(&address)
+    }
+
     fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }

@@ -67,6 +67,8 @@ impl Plan {
             matches!(
                 step,
                 Step::Check(_)
+                    | Step::CheckAddresses
+                    | Step::CheckNames
                     | Step::Answer(_)
                     | Step::ConnectCluster
                     | Step::PullImages(_)

@@ -27,8 +27,12 @@ pub enum Step {
     /// Deletes what an unfinished `kind create` left, or what `--recreate` or `down` gives up.
     DeleteCluster,
     CreateCluster,
-    /// Starts a stopped node or wakes a paused one, and waits for its API.
+    /// Starts a stopped node or wakes a paused one, and waits until what its API says is from after that.
     StartCluster,
+    /// Ends the node's pods and stops it, or freezes it in memory.
+    StopCluster {
+        warm: bool,
+    },
     /// Puts mirrors and certificates on the node, and begins to watch the cluster.
     ConnectCluster,
     /// Makes a namespace, with pull secrets, generated secrets and secrets from SOPS in it.
@@ -45,6 +49,10 @@ pub enum Step {
     ProvideVolumes(Vec<VolumeSpec>),
     /// Gives MetalLB its addresses.
     AddressPool,
+    /// Holds the addresses of LoadBalancer services against Docker's network, and mends them.
+    CheckAddresses,
+    /// Asks the cluster's own name server.
+    CheckNames,
     /// Asks a URL, as a browser would.
     Check(CheckSpec),
     /// Uninstalls a release whose project is gone; volumes stay.

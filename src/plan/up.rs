@@ -71,6 +71,8 @@ pub struct Observed {
     /// What leads to projects that somebody else runs, by namespace and name.
     pub externals: BTreeMap<(String, String), ObservedExternal>,
     pub has_address_pool: bool,
+    /// It has just been woken: what a restart of Docker or another address breaks is looked at.
+    pub is_woken: bool,
 }
 
 /// The cluster of an environment as it is found.
@@ -100,6 +102,9 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagno
     }
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
+    if observed.is_woken {
+        planner.network(cluster, &platform);
+    }
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);
     let externals = planner.externals(cluster, &namespaces, &secrets);
     planner.projects(cluster, &namespaces, &secrets, &externals, platform.get(INGRESS).copied());
@@ -181,6 +186,14 @@ impl Planner<'_> {
             self.plan.add(Step::AddressPool, "address pool", "apply", "addresses for LoadBalancer services", [cluster]);
         }
         steps
+    }
+
+    /// What lies below every URL of a cluster that has just been woken.
+    fn network(&mut self, cluster: StepId, platform: &BTreeMap<String, StepId>) {
+        let balancer = platform.get(LOAD_BALANCER).copied();
+        let needs = balancer.into_iter().chain([cluster]);
+        self.plan.add(Step::CheckAddresses, "addresses", "check", "Docker's network may have changed", needs);
+        self.plan.add(Step::CheckNames, "names", "check", "the cluster's own names must be known", [cluster]);
     }
 
     /// The steps of external secrets, by their project. They come after the platform, which may bring External Secrets.

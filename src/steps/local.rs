@@ -3,17 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use semver::Version;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, pause};
 use crate::{
     adapters::{
-        cluster::Cluster,
-        docker::{Docker, DockerError, IMAGE_STORE, Network, PullProgress, State, UploadFile},
+        docker::{Docker, DockerError, IMAGE_STORE, Network, PullProgress, UploadFile},
         kind::{
             Kind, KindError,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
@@ -26,8 +23,6 @@ use crate::{
 
 /// The Docker network of kind's nodes.
 pub const NETWORK: &str = "kind";
-/// A woken node's API answers within seconds; a laptop under load needs more.
-const WAKE: Duration = Duration::from_secs(90);
 
 const MEGABYTE: u64 = 1_000_000;
 
@@ -195,36 +190,6 @@ impl LocalCluster {
         Ok(None)
     }
 
-    pub(super) async fn start(
-        &self,
-        kubeconfig: &Path,
-        reporter: &Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<Option<String>, StepFailure> {
-        let nodes = self.docker.node_containers().await?;
-        for node in nodes.iter().filter(|node| node.cluster == self.name) {
-            match node.state {
-                State::Paused => self.docker.unpause(&node.name).await?,
-                State::Stopped | State::Created => self.docker.start(&node.name).await?,
-                State::Running => (),
-            }
-        }
-        reporter.progress("waiting for its API");
-        self.prepare_node(kubeconfig, cancel).await?;
-        let start = Instant::now();
-        loop {
-            let answers = match Cluster::open(kubeconfig, None).await {
-                Ok(cluster) => cluster.has_node().await,
-                Err(error) => Err(error),
-            };
-            match answers {
-                Ok(true) => return Ok(None),
-                Err(error) if start.elapsed() >= WAKE => return Err(error.into()),
-                _ => pause(LOOK, cancel).await?,
-            }
-        }
-    }
-
     /// Whether the node's containerd has the image, pulled if need be: into the namespace that kubelet looks in, by way of the same
     /// mirrors.
     pub(super) async fn pull_onto_node(&self, image: &ImageReference) -> bool {
@@ -268,7 +233,7 @@ impl LocalCluster {
         Ok(())
     }
 
-    fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
+    pub(super) fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
         Diagnosis::new(format!("cannot write below {}: {error}", self.folder.0.display())).into()
     }
 }

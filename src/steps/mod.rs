@@ -7,6 +7,7 @@ mod local;
 mod release;
 mod rollout;
 mod secrets;
+mod sleep;
 mod verify;
 mod volumes;
 
@@ -77,6 +78,7 @@ impl StepRunner for Runner {
             Step::DeleteCluster => self.local()?.delete(cancel).await,
             Step::CreateCluster => self.local()?.create(reporter, cancel).await,
             Step::StartCluster => self.local()?.start(&self.kubeconfig, reporter, cancel).await,
+            Step::StopCluster { warm } => self.local()?.stop(*warm, reporter, cancel).await,
             Step::ConnectCluster => self.connect(cancel).await,
             Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
             Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
@@ -85,6 +87,8 @@ impl StepRunner for Runner {
             Step::PullImages(spec) => self.pull_images(spec, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
+            Step::CheckAddresses => self.check_addresses(reporter, cancel).await,
+            Step::CheckNames => self.check_names(reporter, cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
             Step::External(spec) => self.point(spec).await,
@@ -152,11 +156,16 @@ impl Runner {
 
     async fn address_pool(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         let range = self.local()?.pool_range().await?;
+        self.apply_pool(&range, cancel).await?;
+        Ok(Some(range))
+    }
+
+    async fn apply_pool(&self, range: &str, cancel: &CancellationToken) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
         let start = std::time::Instant::now();
         loop {
-            match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, &range).await {
-                Ok(()) => return Ok(Some(range)),
+            match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, range).await {
+                Ok(()) => return Ok(()),
                 Err(error) => {
                     let patience = if error.is_status(404) { POOL_KINDS } else { POOL_WEBHOOK };
                     if start.elapsed() > patience {

@@ -20,6 +20,7 @@ pub mod rollout;
 mod secrets;
 mod view;
 mod volumes;
+mod wake;
 
 pub use compare::Deviation;
 pub use inspect::Workloads;
@@ -29,6 +30,7 @@ pub use releases::StoredRelease;
 pub use secrets::ExternalState;
 pub use view::{ClusterView, Snapshot};
 pub use volumes::LocalVolume;
+pub use wake::{BalancedService, Heard};
 
 use std::{path::Path, time::Duration};
 

@@ -14,6 +14,7 @@ use bollard::{
     },
 };
 use futures::future::try_join_all;
+use jiff::Timestamp;
 
 use super::{Docker, DockerError};
 
@@ -22,9 +23,6 @@ const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 /// The network whose addresses nodes are reached by.
 const NETWORK: &str = "kind";
-/// Seconds that a node has to end by itself, before Docker kills it: Docker's own default. What is written by then is
-/// on the disk of a machine that goes on.
-const STOP_SECONDS: i32 = 10;
 
 /// A kind node as Docker sees it, running or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,14 +119,24 @@ impl Docker {
         started.map_err(DockerError::request(format!("start container {container}")))
     }
 
-    /// Stops a container, by force after 30 seconds; one that does not run is left alone.
+    /// Stops a container, by force after `patience` seconds; one that does not run is left alone.
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn stop(&self, container: &str) -> Result<(), DockerError> {
-        let options = StopContainerOptions { t: Some(STOP_SECONDS), ..StopContainerOptions::default() };
+    pub async fn stop(&self, container: &str, patience: i32) -> Result<(), DockerError> {
+        let options = StopContainerOptions { t: Some(patience), ..StopContainerOptions::default() };
         let stopped = self.client.stop_container(container, Some(options)).await;
         stopped.map_err(DockerError::request(format!("stop container {container}")))
+    }
+
+    /// When a container was started last, by the engine's clock, which its processes share.
+    ///
+    /// # Errors
+    /// When the engine refuses, or there is no such container.
+    pub async fn started_at(&self, container: &str) -> Result<Option<Timestamp>, DockerError> {
+        let inspected = self.client.inspect_container(container, None::<InspectContainerOptions>).await;
+        let state = inspected.map_err(DockerError::request(format!("inspect container {container}")))?.state;
+        Ok(state.and_then(|state| state.started_at?.parse().ok()))
     }
 
     /// Freezes a running container in memory.

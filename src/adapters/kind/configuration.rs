@@ -14,6 +14,8 @@ const MARK: &str = "/etc/cmdr/pool-";
 const PATCHES: &str = "patches";
 /// The node ports that Traefik's Service takes for HTTP and HTTPS, published on 127.0.0.1.
 pub const NODE_PORTS: (u16, u16) = (30080, 30443);
+/// The node port of the Kubernetes API.
+pub const API_PORT: u16 = 6443;
 /// From this version on kubeadm's own configuration has arguments as lists (kind follows it).
 const LISTED_ARGUMENTS: Version = Version::new(1, 36, 0);
 /// From this version on kubelet has both crash back-off settings.

@@ -1,6 +1,7 @@
 //! kind, which makes a cluster of Docker containers.
 
 pub mod configuration;
+pub mod sleep;
 
 use std::path::{Path, PathBuf};
 

@@ -116,6 +116,16 @@ fn a_sleeping_cluster_is_woken_before_anything_is_known() {
 }
 
 #[test]
+fn a_woken_clusters_network_is_proven() {
+    let observed = Observed { is_woken: true, ..running(&["shop"]) };
+    let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
+    let expected =
+        ["connect cluster <- ", "check addresses <- cluster", "check names <- cluster", "check shop <- cluster"];
+    assert_eq!(told(&plan), expected);
+    assert_eq!(plan.changes().count(), 0);
+}
+
+#[test]
 fn images_of_pods_that_come_later_are_pulled_ahead_once() {
     let mut projects = vec![project("shop", &["redis"]), project("cart", &["redis"]), project("redis", &[])];
     for project in &mut projects {

@@ -235,6 +235,12 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     Some(Problem { patience, pod: Some(pod.name_any()), container: None, has_previous_log: false, diagnosis })
 }
 
+/// Whether kubelet says that the pod is not ready.
+pub(super) fn is_unready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status != "True")
+}
+
 /// Whether every container of the pod that nobody probes has run for long enough to be believed.
 pub(super) fn is_settled(pod: &Pod, now: Timestamp) -> bool {
     containers(pod).all(|(status, spec)| !runs_unproven(spec) || has_settled(status, now))

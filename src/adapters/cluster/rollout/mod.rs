@@ -149,7 +149,7 @@ fn progress(
     stalled: Option<&str>,
 ) -> Progress {
     let now = Timestamp::now();
-    let is_complete = is_complete && pods.iter().all(|pod| causes::is_settled(pod, now));
+    let is_complete = is_complete && is_borne_out(ready, pods) && pods.iter().all(|pod| causes::is_settled(pod, now));
     let mut problems: Vec<Problem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
     problems.extend(refused.map(causes::refused_pods));
     if problems.is_empty() {
@@ -161,6 +161,12 @@ fn progress(
     let unready = causes::unready_container(pods);
     let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
     Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
+}
+
+/// Whether the pods that are known say what their controller says: after a wake it still says what was before.
+fn is_borne_out(ready: i32, pods: &[&Pod]) -> bool {
+    let unready = pods.iter().filter(|pod| causes::is_unready(pod)).count();
+    unready <= pods.len().saturating_sub(usize::try_from(ready).unwrap_or(0))
 }
 
 /// Pods of one owner that are not on their way out.

@@ -225,3 +225,17 @@ fn a_pull_with_secrets_gets_a_third_try() {
     assert_eq!(with_secrets(json!([{"name": "cmdr-pull"}])), Patience::Seconds(25));
     assert_eq!(with_secrets(Value::Null), Patience::Seconds(12));
 }
+
+#[test]
+fn what_a_controller_says_must_be_borne_out_by_pods() {
+    let is_complete = |ready: &str| {
+        let mut woken = Pod::clone(&unprobed(60, &json!({})));
+        woken.status.as_mut().unwrap().conditions =
+            Some(vec![serde_json::from_value(json!({"type": "Ready", "status": ready})).unwrap()]);
+        let pods = vec![unprobed(60, &json!({})), Arc::new(woken)];
+        assess(&snapshot(deployment(2, 2), pods), &object("Deployment"), None).unwrap().is_complete
+    };
+    assert!(is_complete("True"));
+    // A node that woke has other containers, and its controllers have not looked yet.
+    assert!(!is_complete("False"));
+}

@@ -1,0 +1,40 @@
+# Ends the pods of this node as kubelet would, each by its own stop signal, and waits for those that keep data on it.
+# Prints a line for each of them: `ended POD` or `late POD`. Runs on inside the node even when cmdr is killed.
+patience=$1
+work=$(mktemp -d /run/cmdr-rest.XXXXXX)
+# Nobody may start again what ends here.
+systemctl stop kubelet
+ctr -n k8s.io containers ls 'labels."io.cri-containerd.kind"==container' | awk 'NR > 1 {print $1, $2}' >"$work/containers"
+# What an image says once holds for all of its containers, and each question costs the start of a program.
+awk '!seen[$2]++' "$work/containers" | while read -r id image; do
+  signal=$(ctr -n k8s.io containers info "$id" |
+    jq -r '.Extensions["io.cri-containerd.container.metadata"].value | @base64d | fromjson | .Metadata.StopSignal')
+  case $signal in SIG*) ;; *) signal=SIGTERM ;; esac
+  # etcd waits some seconds for those who watch it; the API server keeps nothing that it would have to put away.
+  case $image in */kube-apiserver:*) signal=SIGKILL ;; esac
+  echo "$image ${signal#SIG}"
+done >"$work/signals"
+ctr -n k8s.io tasks ls >"$work/tasks"
+awk '
+  FILENAME ~ "/signals$" {signal[$1] = $2; next}
+  FILENAME ~ "/containers$" {image[$1] = $2; next}
+  $3 == "RUNNING" && $1 in image {print $1, $2, signal[image[$1]]}
+' "$work/signals" "$work/containers" "$work/tasks" >"$work/running"
+# Data is what is mounted for writing from the disk of /var, other than what kubelet and containerd themselves put there.
+disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
+while read -r id pid signal; do
+  awk -v disk="$disk" '
+    $3 == disk && $6 !~ /^ro/ && $4 !~ "/lib/kubelet/|containerd/|/log/" {found = 1; exit}
+    END {exit !found}' "/proc/$pid/mountinfo" 2>/dev/null && echo "$id $pid"
+  kill -s "$signal" "$pid"
+done <"$work/running" >"$work/waited" 2>/dev/null
+pod() { ctr -n k8s.io containers info "$1" | jq -r '.Labels["io.kubernetes.pod.name"]'; }
+looks=$((patience * 20))
+while read -r id pid; do
+  while kill -0 "$pid" 2>/dev/null && [ "$looks" -gt 0 ]; do
+    looks=$((looks - 1))
+    sleep 0.05
+  done
+  if kill -0 "$pid" 2>/dev/null; then echo "late $(pod "$id")"; else echo "ended $(pod "$id")"; fi
+done <"$work/waited"
+rm -rf "$work"

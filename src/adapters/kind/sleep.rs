@@ -1,0 +1,63 @@
+//! What a node is given to sleep and to wake by: small programs that run inside it.
+
+/// Ends the node's pods as kubelet would, and waits for those that keep data; takes the seconds that they may have.
+pub const REST: &str = include_str!("node/rest.sh");
+/// Asks the name server whose address it is given.
+pub const ASK_DNS: &str = include_str!("node/ask-dns.sh");
+
+/// Files that let a node wake sooner, with their places in it. They are read when it boots.
+pub fn wake_files() -> [(&'static str, &'static str); 2] {
+    [
+        ("etc/systemd/system/kubelet.service.d/20-cmdr.conf", include_str!("node/kubelet.conf")),
+        ("etc/systemd/system/kubelet.service.d/way-to-api.sh", include_str!("node/way-to-api.sh")),
+    ]
+}
+
+/// How the pods that keep data ended, as [`REST`] tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rested {
+    pub ended: Vec<String>,
+    /// These were still at work when their time was over.
+    pub late: Vec<String>,
+}
+
+impl Rested {
+    pub fn read(text: &str) -> Self {
+        let mut rested = Self::default();
+        for (word, pod) in text.lines().filter_map(|line| line.split_once(' ')) {
+            match word {
+                // The cluster's own store is no news.
+                _ if pod.starts_with("etcd-") => (),
+                "ended" => rested.ended.push(pod.to_owned()),
+                "late" => rested.late.push(pod.to_owned()),
+                _ => (),
+            }
+        }
+        rested
+    }
+}
+
+/// Whether the bytes that [`ASK_DNS`] prints are the head of an answer with an address in it.
+pub fn is_dns_answer(text: &str) -> bool {
+    let bytes: Vec<u8> = text.split_whitespace().filter_map(|byte| byte.parse().ok()).collect();
+    let (refused, answers) = (bytes.get(5).map(|flags| flags & 15), bytes.get(8..10));
+    bytes.len() == 14 && refused == Some(0) && answers.is_some_and(|count| count != [0, 0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_how_pods_ended() {
+        let rested = Rested::read("ended postgres-0\nended etcd-tunes-control-plane\nlate rabbitmq-0\n");
+        assert_eq!((rested.ended, rested.late), (vec!["postgres-0".to_owned()], vec!["rabbitmq-0".to_owned()]));
+    }
+
+    #[test]
+    fn an_answer_has_an_address() {
+        assert!(is_dns_answer("   0 106   0   1 133 128   0   1   0   1   0   0   0   0\n"));
+        assert!(!is_dns_answer("   0  54   0   1 133 131   0   1   0   0   0   0   0   0\n"), "no such name");
+        assert!(!is_dns_answer(""));
+    }
+}

@@ -1,0 +1,369 @@
+//! The local cluster's sleep: its pods ended in order, its node stopped or frozen; woken, and mended where a restart of
+//! Docker or a changed network broke something.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{ClusterFolder, LOOK, LocalCluster, Runner, pause};
+use crate::{
+    adapters::{
+        cluster::{BalancedService, Cluster, ClusterError},
+        docker::{NodeContainer, State, UploadFile},
+        kind::configuration::API_PORT,
+        kind::sleep::{ASK_DNS, REST, Rested, is_dns_answer, wake_files},
+    },
+    domain::{Diagnosis, pool::Pool},
+    engine::{Reporter, StepFailure},
+    plan::up::LOAD_BALANCER_NAMESPACE,
+};
+
+/// Seconds that pods with data have to end by themselves: most databases need less, and a laptop is to be shut.
+const REST_SECONDS: &str = "10";
+/// Seconds that Docker leaves a node whose pods could not be ended in order.
+const STOP_SECONDS: i32 = 10;
+/// A woken node's API answers within seconds; a laptop under load needs more.
+const WAKE: Duration = Duration::from_secs(90);
+/// Every pod is told of some seconds after the API answers.
+const HEARD: Duration = Duration::from_secs(90);
+/// How often the API is asked who was heard of: less often than other things, since the node has its hands full.
+const LISTEN: Duration = Duration::from_millis(400);
+/// MetalLB gives a Service another address within seconds.
+const ADDRESS: Duration = Duration::from_mins(1);
+/// CoreDNS answers once its pod is back.
+const NAMES: Duration = Duration::from_mins(1);
+
+impl ClusterFolder {
+    /// Whether the kubeconfig leads to the API at this port of this machine.
+    pub fn leads_to(&self, port: u16) -> bool {
+        fs::read_to_string(self.kubeconfig()).is_ok_and(|text| names_port(&text, port))
+    }
+}
+
+/// The line `server: https://127.0.0.1:6443`, with the port in full.
+fn names_port(kubeconfig: &str, port: u16) -> bool {
+    kubeconfig.lines().any(|line| line.trim().starts_with("server:") && line.trim_end().ends_with(&format!(":{port}")))
+}
+
+impl LocalCluster {
+    /// Ends the pods in order and stops the node, or freezes it as it is.
+    pub(super) async fn stop(
+        &self,
+        warm: bool,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let node = self.node_container().await?;
+        match (node.state, warm) {
+            (State::Running, true) => {
+                self.docker.pause(&node.name).await?;
+                return Ok(Some("frozen in memory".to_owned()));
+            }
+            (State::Paused, true) | (State::Stopped | State::Created, _) => return Ok(None),
+            // What is frozen cannot end.
+            (State::Paused, false) => self.docker.unpause(&node.name).await?,
+            (State::Running, false) => (),
+        }
+        let rested = self.rest(&node.name, reporter, cancel).await?;
+        reporter.progress("stopping the node");
+        self.docker.stop(&node.name, if rested.is_some() { 0 } else { STOP_SECONDS }).await?;
+        Ok(rested.filter(|rested| !rested.ended.is_empty()).map(|rested| {
+            format!(
+                "{} ended by {}",
+                rested.ended.join(", "),
+                if rested.ended.len() == 1 { "itself" } else { "themselves" }
+            )
+        }))
+    }
+
+    /// Ends the pods by their own stop signals. `None` when the node could not be told so.
+    async fn rest(
+        &self,
+        node: &str,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Rested>, StepFailure> {
+        reporter.progress("ending its pods, those with data first of all");
+        let output = tokio::select! {
+            output = self.docker.exec(node, &["bash", "-c", REST, "rest", REST_SECONDS]) => output?,
+            () = cancel.cancelled() => {
+                // What has ended is started again by the node itself.
+                let _ = self.docker.exec(node, &["systemctl", "start", "kubelet"]).await;
+                return Err(StepFailure::Interrupted);
+            }
+        };
+        if output.exit_code != 0 {
+            reporter.warn(
+                Diagnosis::new("the pods could not be ended in order: the node is stopped as it is")
+                    .detail(output.stderr.trim()),
+            );
+            return Ok(None);
+        }
+        let rested = Rested::read(&output.stdout);
+        if !rested.late.is_empty() {
+            let cause = format!(
+                "{} did not end within {REST_SECONDS} s and will mend itself at the next start",
+                rested.late.join(", ")
+            );
+            reporter.warn(Diagnosis::new(cause));
+        }
+        Ok(Some(rested))
+    }
+
+    /// Wakes the node, and waits until what its API says is from after the wake.
+    pub(super) async fn start(
+        &self,
+        kubeconfig: &Path,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let node = self.node_container().await?;
+        match node.state {
+            State::Paused => self.docker.unpause(&node.name).await?,
+            State::Stopped | State::Created => {
+                self.upload_wake_files(&node.name).await?;
+                self.docker.start(&node.name).await?;
+            }
+            State::Running => self.restart_half_asleep(&node.name, reporter, cancel).await?,
+        }
+        reporter.progress("waiting for its API");
+        self.mend_kubeconfig(kubeconfig, reporter, cancel).await?;
+        self.prepare_node(kubeconfig, cancel).await?;
+        let cluster = await_api(kubeconfig, cancel).await?;
+        if node.state == State::Paused {
+            return Ok(Some("from memory".to_owned()));
+        }
+        let wake = self.docker.started_at(&node.name).await?.unwrap_or_default();
+        let pods = await_word(&cluster, &node.name, wake, reporter, cancel).await?;
+        Ok(Some(format!("{pods} pods are back")))
+    }
+
+    /// Its API does not answer. Where a stop that was killed has ended its kubelet, the whole node is woken anew: that is
+    /// sooner back than pods which find one another gone.
+    async fn restart_half_asleep(
+        &self,
+        node: &str,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<(), StepFailure> {
+        let kubelet = self.docker.exec(node, &["systemctl", "is-active", "kubelet"]).await?;
+        if kubelet.stdout.trim() != "inactive" {
+            return Ok(());
+        }
+        reporter.warn(Diagnosis::new("an earlier stop was ended half-way: the node is started anew"));
+        self.rest(node, reporter, cancel).await?;
+        self.docker.stop(node, 0).await?;
+        self.upload_wake_files(node).await?;
+        Ok(self.docker.start(node).await?)
+    }
+
+    async fn node_container(&self) -> Result<NodeContainer, StepFailure> {
+        let nodes = self.docker.node_containers().await?;
+        let own = nodes.into_iter().find(|node| node.name == self.node());
+        own.ok_or_else(|| {
+            Diagnosis::new(format!("the container {} is gone", self.node())).remedy("cmdr up makes it").into()
+        })
+    }
+
+    async fn upload_wake_files(&self, node: &str) -> Result<(), StepFailure> {
+        let files = wake_files().map(|(path, content)| UploadFile { path, content: content.as_bytes(), mode: 0o644 });
+        Ok(self.docker.upload(node, "/", &files).await?)
+    }
+
+    /// Writes the kubeconfig again when it is lost, or leads to a port that the API had before a restart of Docker.
+    async fn mend_kubeconfig(
+        &self,
+        kubeconfig: &Path,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<(), StepFailure> {
+        let node = self.node_container().await?;
+        let Some(port) = node.published.get(&API_PORT).map(|published| published.port) else { return Ok(()) };
+        if self.folder.leads_to(port) {
+            return Ok(());
+        }
+        let cause =
+            format!("the kubeconfig did not lead to the cluster's API, which is at port {port}: it is written again");
+        reporter.warn(Diagnosis::new(cause));
+        let folder = kubeconfig.parent().unwrap_or(kubeconfig);
+        fs::create_dir_all(folder).map_err(|error| self.cannot_write(&error))?;
+        Ok(self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?)
+    }
+
+    /// Whether the cluster's name server knows the cluster's own names.
+    async fn answers_names(&self, server: &str) -> bool {
+        let asked = self.docker.exec(&self.node(), &["timeout", "2", "bash", "-c", ASK_DNS, "ask-dns", server]).await;
+        asked.is_ok_and(|output| is_dns_answer(&output.stdout))
+    }
+}
+
+async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Cluster, StepFailure> {
+    let start = Instant::now();
+    loop {
+        let answers = match Cluster::open(kubeconfig, None).await {
+            Ok(cluster) => cluster.has_node().await.map(|there| (cluster, there)),
+            Err(error) => Err(error),
+        };
+        match answers {
+            Ok((cluster, true)) => return Ok(cluster),
+            Err(error) if start.elapsed() >= WAKE => return Err(error.into()),
+            _ => pause(LOOK, cancel).await?,
+        }
+    }
+}
+
+/// Waits until the node has told of every pod since `wake`; gives their number.
+async fn await_word(
+    cluster: &Cluster,
+    node: &str,
+    wake: Timestamp,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<usize, StepFailure> {
+    let start = Instant::now();
+    let mut told = String::new();
+    loop {
+        let message = match cluster.heard_since(node, wake).await {
+            Ok(heard) if heard.node && heard.stale.is_empty() => return Ok(heard.pods),
+            Ok(heard) if start.elapsed() >= HEARD => return Err(unheard(node, &heard.stale)),
+            Ok(heard) if !heard.node => "waiting for its kubelet".to_owned(),
+            Ok(heard) => format!("{} of {} pods are back", heard.pods, heard.pods + heard.stale.len()),
+            Err(error) if start.elapsed() >= HEARD => return Err(error.into()),
+            Err(_) => "waiting for its API".to_owned(),
+        };
+        if message != told {
+            reporter.progress(message.clone());
+            told = message;
+        }
+        pause(LISTEN, cancel).await?;
+    }
+}
+
+fn unheard(node: &str, stale: &[String]) -> StepFailure {
+    let cause = match stale {
+        [] => "the node has woken, and its kubelet says nothing".to_owned(),
+        stale => format!("the node has woken, and nothing is heard of {}", stale.join(", ")),
+    };
+    Diagnosis::new(cause).remedy(format!("see why: docker exec {node} journalctl -u kubelet --lines 50")).into()
+}
+
+impl Runner {
+    /// MetalLB's pool as Docker's network has it now, and every LoadBalancer service with an address of it.
+    pub(super) async fn check_addresses(
+        &self,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        let range = self.local()?.pool_range().await?;
+        let Some(pool) = Pool::parse(&range) else { return Ok(None) };
+        let found = cluster.address_pools().await?;
+        if !found.contains(&range) {
+            let cause = format!(
+                "Docker's network has changed: services get addresses of {range} instead of {}",
+                found.join(", ")
+            );
+            reporter.warn(Diagnosis::new(cause));
+            reporter.progress(range.clone());
+            self.apply_pool(&range, cancel).await?;
+        }
+        let start = Instant::now();
+        let mut mended = false;
+        loop {
+            let services = cluster.balanced_services().await?;
+            let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
+            let Some(first) = wrong.first() else { return Ok(Some(told(&services))) };
+            if start.elapsed() >= ADDRESS {
+                let cause = format!("the service {} has no address of {range}", first.name);
+                let remedy = format!("see MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
+                return Err(Diagnosis::new(cause).remedy(remedy).into());
+            }
+            if !mended {
+                self.mend_addresses(&wrong, reporter).await?;
+                mended = true;
+            }
+            pause(LOOK, cancel).await?;
+        }
+    }
+
+    /// Takes addresses away that nobody can reach; MetalLB gives others.
+    async fn mend_addresses(&self, wrong: &[&BalancedService], reporter: &Reporter) -> Result<(), ClusterError> {
+        for service in wrong.iter().filter(|service| !service.addresses.is_empty()) {
+            reporter.warn(Diagnosis::new(format!(
+                "the address of {} is none of the network any more: it gets another",
+                service.name
+            )));
+            if let Some(connection) = self.connection.get() {
+                connection.cluster.forget_addresses(service).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The cluster's own names, asked as its pods ask.
+    pub(super) async fn check_names(
+        &self,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let start = Instant::now();
+        reporter.progress("asking CoreDNS");
+        loop {
+            let server = self.connected()?.cluster.name_server().await?;
+            let Some(server) = server else { return Ok(Some("this cluster has no CoreDNS".to_owned())) };
+            if self.local()?.answers_names(&server).await {
+                return Ok(Some(format!("{server} answers")));
+            }
+            if start.elapsed() >= NAMES {
+                let remedy = "see why: kubectl --namespace kube-system logs deployment/coredns";
+                return Err(Diagnosis::new(format!("the cluster's name server {server} does not answer"))
+                    .remedy(remedy)
+                    .into());
+            }
+            pause(LOOK, cancel).await?;
+        }
+    }
+}
+
+fn is_within(service: &BalancedService, pool: Pool) -> bool {
+    !service.addresses.is_empty() && service.addresses.iter().all(|address| pool.contains(*address))
+}
+
+/// `172.18.200.1 for traefik`.
+fn told(services: &[BalancedService]) -> String {
+    let one = |service: &BalancedService| {
+        let addresses: Vec<String> = service.addresses.iter().map(ToString::to_string).collect();
+        format!("{} for {}", addresses.join(", "), service.name)
+    };
+    services.iter().map(one).collect::<Vec<String>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_names_its_port_in_full() {
+        let text = "clusters:\n- cluster:\n    server: https://127.0.0.1:44449\n";
+        assert!(names_port(text, 44449));
+        assert!(!names_port(text, 4449) && !names_port(text, 44448));
+    }
+
+    #[test]
+    fn an_address_outside_of_the_pool_is_none() {
+        let pool = Pool::parse("172.18.200.0-172.18.200.31").unwrap();
+        let service = |address: &str| BalancedService {
+            namespace: "traefik".to_owned(),
+            name: "traefik".to_owned(),
+            addresses: address.parse().into_iter().collect(),
+        };
+        assert!(is_within(&service("172.18.200.31"), pool));
+        assert!(!is_within(&service("172.18.200.32"), pool) && !is_within(&service(""), pool));
+        assert_eq!(told(&[service("172.18.200.1")]), "172.18.200.1 for traefik");
+    }
+}

@@ -1,0 +1,167 @@
+//! The stages of sleep and wake.
+
+use std::{fs, time::Duration};
+
+use super::{common::until, nap::Nap};
+
+impl Nap {
+    pub fn comes_up(&self) {
+        self.workspace.run(&["start"]).expect(1).expect_said("cmdr up makes it");
+        self.workspace.run(&["up"]).expect(0);
+        self.store("first");
+    }
+
+    pub fn stops_and_starts(&self) {
+        let before = (self.releases(), self.balancer_address());
+        let stop = self.workspace.run(&["stop"]).expect(0);
+        stop.expect_said("postgres-0").expect_said("redis-0");
+        assert_eq!(self.of_node("{{.State.Status}}"), "exited");
+        self.workspace.run(&["stop"]).expect(0);
+        let start = self.start();
+        assert!(start.stderr.contains("pods are back"), "{}", start.said());
+        self.expect_fresh();
+        self.expect_stored(&["first"]);
+        assert_eq!((self.releases(), self.balancer_address()), before);
+        let log = self.workspace.kubectl(&["logs", "postgres-0"]);
+        assert!(log.contains("database system was shut down at"), "{log}");
+        assert!(!log.contains("was not properly shut down"), "{log}");
+        self.expect_settled();
+    }
+
+    pub fn naps_warm(&self) {
+        let pods = || self.workspace.kubectl(&["get", "pods", "-o", "jsonpath={..containerID}"]);
+        let before = pods();
+        self.workspace.run(&["stop", "--warm"]).expect(0);
+        assert_eq!(self.of_node("{{.State.Status}}"), "paused");
+        self.start();
+        assert_eq!(pods(), before, "the same containers go on");
+        self.expect_stored(&["first"]);
+        self.workspace.run(&["stop", "--warm"]).expect(0);
+        self.workspace.run(&["stop"]).expect(0);
+        assert_eq!(self.of_node("{{.State.Status}}"), "exited");
+        self.start();
+        self.expect_stored(&["first"]);
+    }
+
+    pub fn an_interrupted_stop_goes_on(&self) {
+        let stop = self.workspace.start(&["stop"]);
+        self.await_rest();
+        stop.signal("INT");
+        let stop = stop.wait(Duration::from_mins(1));
+        assert_eq!(stop.code, 130, "{}", stop.said());
+        assert_eq!(self.of_node("{{.State.Status}}"), "running");
+        self.start();
+        self.expect_stored(&["first"]);
+    }
+
+    pub fn a_killed_stop_heals(&self) {
+        let stop = self.workspace.start(&["stop"]);
+        self.await_rest();
+        stop.signal("KILL");
+        assert_ne!(stop.wait(Duration::from_mins(1)).code, 0);
+        until("the node's pods to have ended", || {
+            let running = self.docker(&["exec", &self.node(), "sh", "-c", "pgrep -f '^bash -c .* rest 10' || true"]);
+            running.is_empty().then_some(())
+        });
+        assert_eq!(self.of_node("{{.State.Status}}"), "running");
+        self.start();
+        self.expect_fresh_databases();
+        self.expect_stored(&["first"]);
+    }
+
+    /// Waits until a stop has told the node to end its pods.
+    fn await_rest(&self) {
+        until("kubelet to be stopped", || {
+            let state = self.docker(&["exec", &self.node(), "sh", "-c", "systemctl is-active kubelet || true"]);
+            (state == "inactive").then_some(())
+        });
+    }
+
+    pub fn another_address_is_mended(&self) {
+        let address = "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}";
+        let before = self.of_node(address);
+        self.workspace.run(&["stop"]).expect(0);
+        fs::remove_file(self.workspace.kubeconfig()).unwrap();
+        let image = self.of_node("{{.Config.Image}}");
+        let squatters: Vec<String> =
+            (0..20).map(|number| format!("{}-squatter-{number}", self.workspace.name)).collect();
+        let mut taken = Vec::new();
+        for name in &squatters {
+            self.docker(&[
+                "run",
+                "--detach",
+                "--name",
+                name,
+                "--network",
+                "kind",
+                "--entrypoint",
+                "sleep",
+                &image,
+                "600",
+            ]);
+            taken.push(name.as_str());
+            let format = ["inspect", "--format", address, name];
+            if self.docker(&format) == before {
+                break;
+            }
+        }
+        let start = self.workspace.run(&["start"]);
+        let after = self.of_node(address);
+        self.docker(&[&["rm", "--force"], taken.as_slice()].concat());
+        let start = start.expect(0);
+        assert_ne!(after, before);
+        assert!(start.stderr.contains("kubeconfig") && start.stderr.contains("written again"), "{}", start.said());
+        let told = self.workspace.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
+        assert_eq!(told, after);
+        self.expect_stored(&["first"]);
+        // And back.
+        self.workspace.run(&["stop"]).expect(0);
+        self.start();
+        self.expect_stored(&["first"]);
+        self.expect_settled();
+    }
+
+    pub fn foreign_addresses_are_mended(&self) {
+        let before = self.balancer_address();
+        let pool = |range: &str| {
+            let patch = format!(r#"{{"spec": {{"addresses": ["{range}"]}}}}"#);
+            let words =
+                ["patch", "ipaddresspool", "cmdr", "--namespace", "metallb-system", "--type", "merge", "--patch"];
+            self.workspace.kubectl(&[&words[..], &[&patch]].concat());
+        };
+        pool("10.250.0.0-10.250.0.31");
+        self.workspace.kubectl(&[
+            "patch",
+            "service",
+            "traefik",
+            "--namespace",
+            "traefik",
+            "--subresource",
+            "status",
+            "--type",
+            "merge",
+            "--patch",
+            r#"{"status": {"loadBalancer": {"ingress": null}}}"#,
+        ]);
+        until("an address of another network", || self.balancer_address().starts_with("10.250.").then_some(()));
+        let start = self.start();
+        start.expect_said("Docker's network has changed");
+        assert_eq!(self.balancer_address(), before);
+    }
+
+    /// Both databases run since after the last stop.
+    fn expect_fresh_databases(&self) {
+        for pod in ["postgres-0", "redis-0"] {
+            let ready = self.workspace.kubectl(&["get", "pod", pod, "-o", "jsonpath={..containerStatuses[0].ready}"]);
+            assert_eq!(ready, "true", "{pod}");
+        }
+    }
+
+    pub fn down_leaves_nothing(&self) {
+        self.workspace.run(&["down", "--yes"]).expect(0);
+        for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["volume", "ls", "--quiet"], &["images"]] {
+            let left = self.docker(list);
+            assert!(!left.contains(&self.workspace.name), "{left}");
+        }
+    }
+}
