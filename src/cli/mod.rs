@@ -102,6 +102,9 @@ pub enum Command {
     Stop(StopOptions),
     /// Wake the local cluster
     Start,
+    /// Keep the local cluster as it is, databases included, and bring it back
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Show each project: what is wanted, what runs, its health and its URL
     Status(StatusOptions),
     /// Show what `up` would do, and why
@@ -174,6 +177,27 @@ pub struct StopOptions {
     /// Pause it in memory instead: it wakes within a second
     #[arg(long)]
     pub warm: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum SnapshotCommand {
+    /// Keep the cluster under a name; one that runs is stopped for it, and runs again
+    Save {
+        /// Lower-case letters, digits and '-'
+        name: String,
+    },
+    /// Put a snapshot in the place of the cluster; what is in the cluster now is given up
+    Restore {
+        /// The snapshot's name
+        name: String,
+    },
+    /// Show the snapshots of this workspace
+    List,
+    /// Remove a snapshot
+    Delete {
+        /// The snapshot's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -8,7 +8,7 @@ use super::{
     delivery,
     observe::local_cluster,
     session::{LocalAccess, Session},
-    up,
+    up::{self, Purpose},
 };
 use crate::{
     cli::{StopOptions, UpOptions},
@@ -86,11 +86,11 @@ pub async fn start(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     match local_cluster(&access, false) {
         ObservedCluster::Absent | ObservedCluster::Unfinished => Err(absent(session)),
-        _ => up::bring(session, &UpOptions::default(), "start").await,
+        _ => up::bring(session, &UpOptions::default(), Purpose::Start, None).await,
     }
 }
 
-async fn access(session: &Session) -> Result<LocalAccess, CommandError> {
+pub(super) async fn access(session: &Session) -> Result<LocalAccess, CommandError> {
     if session.environment.is_local() {
         return session.local().await;
     }
@@ -98,13 +98,13 @@ async fn access(session: &Session) -> Result<LocalAccess, CommandError> {
     Err(CommandError::usage(Diagnosis::new(cause).remedy("this verb is for the local environment")))
 }
 
-fn absent(session: &Session) -> CommandError {
+pub(super) fn absent(session: &Session) -> CommandError {
     let cause = format!("there is no cluster '{}'", session.workspace());
     CommandError::failed(Diagnosis::new(cause).remedy("cmdr up makes it"))
 }
 
 /// A cluster that is only to be deleted: nothing of it needs to be chosen.
-fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
+pub(super) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
     let image = access.node.as_ref().map(|node| node.image.clone()).unwrap_or_default();
     let node_image = ImageReference::parse(&image)
         .map_err(|error| CommandError::failed(Diagnosis::new(format!("the node's image '{image}': {error}"))))?;

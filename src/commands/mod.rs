@@ -13,6 +13,7 @@ mod render;
 mod restart;
 mod secrets;
 mod session;
+mod snapshot;
 mod status;
 mod tags;
 mod up;
@@ -21,7 +22,7 @@ use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Command, EnvCommand},
+    cli::{Cli, Command, EnvCommand, SnapshotCommand},
     domain::Diagnosis,
     error::{CommandError, ErrorKind},
     settings::Settings,
@@ -42,6 +43,10 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Down => cluster::down(&open(settings)?).await,
         Command::Stop(options) => cluster::stop(&open(settings)?, &options).await,
         Command::Start => cluster::start(&open(settings)?).await,
+        Command::Snapshot(SnapshotCommand::Save { name }) => snapshot::save(&open(settings)?, &name).await,
+        Command::Snapshot(SnapshotCommand::Restore { name }) => snapshot::restore(&open(settings)?, &name).await,
+        Command::Snapshot(SnapshotCommand::List) => snapshot::list(&open(settings)?).await,
+        Command::Snapshot(SnapshotCommand::Delete { name }) => snapshot::delete(&open(settings)?, &name).await,
         Command::Status(options) => status::status(&open(settings)?, &options).await,
         Command::Render(options) => render::render(&open(settings)?, &options).await,
         Command::Deploy(options) => delivery::deploy(&open(settings)?, &options).await,

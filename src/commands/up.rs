@@ -18,7 +18,7 @@ use crate::{
     cli::{PlanOptions, UpOptions},
     domain::{Diagnosis, ImageReference, ports},
     error::{CommandError, ErrorKind},
-    plan::up::ObservedCluster,
+    plan::{prove, up::ObservedCluster},
     steps::{Decrypted, LocalCluster, Runner},
 };
 
@@ -31,18 +31,42 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
     if !session.environment.is_local() {
         return delivery::up(session, options).await;
     }
-    bring(session, options, "up").await
+    bring(session, options, Purpose::Up, None).await
 }
 
-/// Brings the local environment to what is described, under the name of `verb`. What was asleep, or is to be started,
-/// has its network proven too.
+/// What a run on the local environment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Up,
+    /// As `up`, and the network is proven too.
+    Start,
+    /// What is there is proven, and stays as it is.
+    Prove(&'static str),
+}
+
+impl Purpose {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Start => "start",
+            Self::Prove(verb) => verb,
+        }
+    }
+}
+
+/// Brings the local environment to what is described, or proves it. What was asleep has its network proven too. `held`
+/// is the cluster's lock, where the caller has it already.
 ///
 /// # Errors
 /// As [`up`].
-pub(super) async fn bring(session: &Session, options: &UpOptions, verb: &str) -> Result<(), CommandError> {
+pub(super) async fn bring(
+    session: &Session,
+    options: &UpOptions,
+    purpose: Purpose,
+    mut held: Option<Lock>,
+) -> Result<(), CommandError> {
     let mut recreate = options.recreate;
-    let mut is_woken = verb == "start";
-    let mut held: Option<Lock> = None;
+    let mut is_woken = purpose != Purpose::Up;
     loop {
         let mut prepared = prepare(session, options, recreate).await?;
         if let Some(access) = &prepared.access
@@ -57,7 +81,10 @@ pub(super) async fn bring(session: &Session, options: &UpOptions, verb: &str) ->
         }
         prepared.look(session, recreate).await?;
         prepared.sight.observed.is_woken = is_woken;
-        let plan = prepared.plan()?;
+        let plan = match purpose {
+            Purpose::Prove(_) => prove::prove(&prepared.described, &prepared.sight.observed),
+            Purpose::Up | Purpose::Start => prepared.plan()?,
+        };
         if session.settings.dry_run {
             show_plan(session, &prepared, &plan);
             return Ok(());
@@ -67,7 +94,7 @@ pub(super) async fn bring(session: &Session, options: &UpOptions, verb: &str) ->
         let decrypted = decrypt(session, &plan).await?;
         let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
         let runner = Runner { decrypted, ..session.runner(helm, local).await? };
-        let urls = session.execute(verb, &plan, Arc::new(runner)).await?;
+        let urls = session.execute(purpose.verb(), &plan, Arc::new(runner)).await?;
         if !plan.preliminary {
             show_urls(session, &urls);
             return Ok(());

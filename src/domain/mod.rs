@@ -23,6 +23,7 @@ pub mod quantity;
 pub mod record;
 pub mod resolve;
 pub mod secret;
+pub mod snapshot;
 pub mod user_configuration;
 pub mod values;
 pub mod workspace;

@@ -75,7 +75,7 @@ impl Pool {
         (self.first..=self.last).contains(&address)
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    pub fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 

@@ -6,6 +6,7 @@ pub mod externals;
 pub mod gates;
 pub mod graph;
 pub mod images;
+pub mod prove;
 pub mod secrets;
 pub mod up;
 pub mod volumes;
@@ -19,7 +20,7 @@ pub use volumes::VolumeSpec;
 
 use std::path::PathBuf;
 
-use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record};
+use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,10 @@ pub enum Step {
     ProvideVolumes(Vec<VolumeSpec>),
     /// Gives MetalLB its addresses.
     AddressPool,
+    /// Keeps the cluster, which sleeps, under this name.
+    SaveSnapshot(Name),
+    /// Puts a snapshot in the place of the cluster, asleep.
+    RestoreSnapshot(Box<Snapshot>),
     /// Holds the addresses of LoadBalancer services against Docker's network, and mends them.
     CheckAddresses,
     /// Asks the cluster's own name server.

@@ -58,7 +58,7 @@ impl ClusterFolder {
     }
 
     /// Mounted into the node.
-    fn node(&self) -> PathBuf {
+    pub(super) fn node(&self) -> PathBuf {
         self.0.join("node")
     }
 
@@ -71,7 +71,7 @@ impl ClusterFolder {
         self.unfinished().exists()
     }
 
-    fn begin(&self) -> std::io::Result<()> {
+    pub(super) fn begin(&self) -> std::io::Result<()> {
         for (name, content) in node_files() {
             let file = self.node().join(name);
             fs::create_dir_all(file.parent().unwrap_or(&self.0))?;
@@ -80,7 +80,7 @@ impl ClusterFolder {
         fs::write(self.unfinished(), "")
     }
 
-    fn finish(&self) -> std::io::Result<()> {
+    pub(super) fn finish(&self) -> std::io::Result<()> {
         fs::remove_file(self.unfinished())
     }
 
@@ -161,7 +161,7 @@ impl LocalCluster {
         }
     }
 
-    async fn choose_pool(&self, network: &Network) -> Result<Pool, StepFailure> {
+    pub(super) async fn choose_pool(&self, network: &Network) -> Result<Pool, StepFailure> {
         let nodes = self.docker.node_containers().await?;
         let others = nodes.iter().filter(|node| node.cluster != self.name);
         let taken: Vec<Pool> =
@@ -187,6 +187,7 @@ impl LocalCluster {
         self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
         self.docker.release_image_store(&self.name).await?;
         self.folder.forget();
+        self.docker.forget_restored(&self.name).await?;
         Ok(None)
     }
 

@@ -8,6 +8,7 @@ mod release;
 mod rollout;
 mod secrets;
 mod sleep;
+mod snapshot;
 mod verify;
 mod volumes;
 
@@ -87,6 +88,8 @@ impl StepRunner for Runner {
             Step::PullImages(spec) => self.pull_images(spec, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
+            Step::SaveSnapshot(name) => self.local()?.save_snapshot(name, reporter, cancel).await,
+            Step::RestoreSnapshot(snapshot) => self.local()?.restore_snapshot(snapshot, reporter, cancel).await,
             Step::CheckAddresses => self.check_addresses(reporter, cancel).await,
             Step::CheckNames => self.check_names(reporter, cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,

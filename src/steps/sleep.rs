@@ -162,7 +162,7 @@ impl LocalCluster {
         Ok(self.docker.start(node).await?)
     }
 
-    async fn node_container(&self) -> Result<NodeContainer, StepFailure> {
+    pub(super) async fn node_container(&self) -> Result<NodeContainer, StepFailure> {
         let nodes = self.docker.node_containers().await?;
         let own = nodes.into_iter().find(|node| node.name == self.node());
         own.ok_or_else(|| {

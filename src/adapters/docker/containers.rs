@@ -17,6 +17,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 
 use super::{Docker, DockerError};
+use crate::domain::snapshot::NODE_IMAGE_LABEL;
 
 /// kind's labels on its nodes.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
@@ -34,7 +35,7 @@ pub struct NodeContainer {
     pub role: String,
     pub id: String,
     pub state: State,
-    /// The image as it was named when the node was made.
+    /// The image as it was named when the cluster was made.
     pub image: String,
     /// By TCP port of the container. A node that does not run keeps those it will have.
     pub published: BTreeMap<u16, Published>,
@@ -194,7 +195,7 @@ fn node(id: String, inspected: ContainerInspectResponse) -> NodeContainer {
         role: labels.remove(ROLE_LABEL).unwrap_or_default(),
         id,
         state: state(inspected.state.and_then(|state| state.status)),
-        image: config.image.unwrap_or_default(),
+        image: labels.remove(NODE_IMAGE_LABEL).or(config.image).unwrap_or_default(),
         published,
         mounts: inspected.mounts.unwrap_or_default().into_iter().map(mount).collect(),
         address: address.and_then(|address| address.parse().ok()),

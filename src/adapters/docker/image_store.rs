@@ -138,7 +138,7 @@ impl Docker {
     }
 
     /// Starts a container and gives its exit code.
-    async fn run_to_end(&self, container: &str) -> Result<i64, Error> {
+    pub(super) async fn run_to_end(&self, container: &str) -> Result<i64, Error> {
         self.client.start_container(container, None::<StartContainerOptions>).await?;
         let ended = self.client.wait_container(container, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
         match ended {

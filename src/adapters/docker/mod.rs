@@ -8,6 +8,8 @@ mod image_store;
 mod images;
 mod locate;
 mod network;
+mod snapshots;
+mod volumes;
 
 use std::path::Path;
 
@@ -20,6 +22,8 @@ pub use image_store::IMAGE_STORE;
 pub use images::PullProgress;
 pub use locate::{DockerLookup, Endpoint, locate};
 pub use network::Network;
+pub use snapshots::NodePlace;
+pub use volumes::{CopyJob, Measured};
 
 use crate::domain::preflight::Engine;
 

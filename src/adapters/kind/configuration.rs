@@ -71,7 +71,7 @@ const CONTAINERD: [&str; 2] = [
 ];
 
 /// The mount destination that marks a node as cmdr's own.
-fn mark(pool: Pool) -> String {
+pub fn mark(pool: Pool) -> String {
     format!("{MARK}{}", pool.range())
 }
 

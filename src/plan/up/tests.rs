@@ -126,6 +126,24 @@ fn a_woken_clusters_network_is_proven() {
 }
 
 #[test]
+fn a_snapshot_that_came_back_is_proven_and_stays() {
+    let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
+    projects[0].release.record = "another".to_owned();
+    let mut observed = running(&["shop", "cart"]);
+    observed.releases.get_mut(&("tunes".to_owned(), "cart".to_owned())).unwrap().ready = false;
+    let plan = super::super::prove::prove(&described(projects), &observed);
+    let expected = [
+        "connect cluster <- ",
+        "check addresses <- cluster",
+        "check names <- cluster",
+        "check shop <- cluster",
+        "await cart <- cluster",
+        "check cart <- cluster, cart",
+    ];
+    assert_eq!(told(&plan), expected);
+}
+
+#[test]
 fn images_of_pods_that_come_later_are_pulled_ahead_once() {
     let mut projects = vec![project("shop", &["redis"]), project("cart", &["redis"]), project("redis", &[])];
     for project in &mut projects {

@@ -24,7 +24,7 @@ awk '
 disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
 while read -r id pid signal; do
   awk -v disk="$disk" '
-    $3 == disk && $6 !~ /^ro/ && $4 !~ "/lib/kubelet/|containerd/|/log/" {found = 1; exit}
+    $3 == disk && $6 !~ /^ro/ && $4 !~ "/lib/kubelet/|containerd[./]|/log/" {found = 1; exit}
     END {exit !found}' "/proc/$pid/mountinfo" 2>/dev/null && echo "$id $pid"
   kill -s "$signal" "$pid"
 done <"$work/running" >"$work/waited" 2>/dev/null

@@ -1,0 +1,261 @@
+//! Snapshots of clusters on the engine: found, made of a node that sleeps, made a node again, removed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::{
+    models::{
+        ContainerConfig, ContainerCreateBody, HostConfig, Mount as NewMount, MountType, MountVolumeOptions, PortBinding,
+    },
+    query_parameters::{
+        CommitContainerOptions, CreateContainerOptions, InspectContainerOptions, ListImagesOptions, RemoveImageOptions,
+        TagImageOptions,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Docker, DockerError};
+use crate::domain::snapshot::{NODE_IMAGE_LABEL, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL};
+
+/// What cmdr's own labels begin with.
+const OWN_LABELS: &str = "cmdr/";
+
+/// A node's container as it is described to Docker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Recipe {
+    config: ContainerConfig,
+    host: HostConfig,
+}
+
+/// What of a node is different when it comes back.
+#[derive(Debug, Clone)]
+pub struct NodePlace<'a> {
+    /// The container's name.
+    pub name: &'a str,
+    /// The mount that marks it as cmdr's own: its folder on the engine's machine and its place, now and then.
+    pub mark_folder: &'a str,
+    pub mark: &'a str,
+    pub former_mark: &'a str,
+    /// A port of the node whose number on this machine Docker is to choose: it is taken.
+    pub open_port: Option<u16>,
+}
+
+impl Docker {
+    /// The workspace's snapshots that are whole, by name. One that was deleted half-way counts as one no more.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn snapshots(&self, workspace: &str) -> Result<Vec<Snapshot>, DockerError> {
+        let labels = vec![format!("{WORKSPACE_LABEL}={workspace}"), SNAPSHOT_LABEL.to_owned()];
+        let filters = Some(HashMap::from([("label".to_owned(), labels)]));
+        let listed = self.client.list_images(Some(ListImagesOptions { filters, ..ListImagesOptions::default() })).await;
+        let listed = listed.map_err(DockerError::request("list snapshots"))?;
+        let mut snapshots: Vec<Snapshot> = listed
+            .iter()
+            .filter_map(|image| {
+                let snapshot = Snapshot::from_labels(&image.labels)?;
+                image.repo_tags.contains(&snapshot.reference()).then_some(snapshot)
+            })
+            .collect();
+        snapshots.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(snapshots)
+    }
+
+    /// Removes what a save or a delete that was killed has left.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn sweep_snapshots(&self, workspace: &str) -> Result<(), DockerError> {
+        self.sweep_copies(workspace).await?;
+        let whole: BTreeSet<String> = self.snapshots(workspace).await?.into_iter().map(|it| it.name).collect();
+        for volume in self.volumes(Some((WORKSPACE_LABEL, workspace))).await? {
+            if volume.labels.get(SNAPSHOT_LABEL).is_some_and(|name| !whole.contains(name)) {
+                self.remove_volume(&volume.name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's container in JSON, as [`Docker::create_node`] reads it.
+    ///
+    /// # Errors
+    /// When the engine refuses, or there is no such container.
+    pub async fn describe_node(&self, container: &str) -> Result<String, DockerError> {
+        let wrong = || DockerError::request(format!("inspect container {container}"));
+        let inspected = self.client.inspect_container(container, None::<InspectContainerOptions>).await;
+        let inspected = inspected.map_err(wrong())?;
+        let mut recipe =
+            Recipe { config: inspected.config.unwrap_or_default(), host: inspected.host_config.unwrap_or_default() };
+        // A node that was restored inherits what its image says of an earlier snapshot.
+        recipe.config.labels.get_or_insert_default().retain(|label, _| !label.starts_with(OWN_LABELS));
+        serde_json::to_string(&recipe).map_err(|error| unreadable(&error))
+    }
+
+    /// Makes the image that is the last part of a snapshot: with it, the snapshot is whole.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn commit_snapshot(&self, container: &str, snapshot: &Snapshot) -> Result<(), DockerError> {
+        let (repository, tag) = Snapshot::image(&snapshot.workspace, &snapshot.name);
+        let options = CommitContainerOptions {
+            container: Some(container.to_owned()),
+            repo: Some(repository),
+            tag: Some(tag),
+            pause: false,
+            ..CommitContainerOptions::default()
+        };
+        let labels = snapshot.labels().into_iter().collect();
+        let config = ContainerConfig { labels: Some(labels), ..ContainerConfig::default() };
+        let committed = self.client.commit_container(options, config).await;
+        committed.map_err(DockerError::request(format!("keep the container {container}")))?;
+        Ok(())
+    }
+
+    /// Makes a node of a snapshot's image, with empty volumes of its own in the places of those that were kept. It does
+    /// not run yet.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn create_node(&self, snapshot: &Snapshot, place: &NodePlace<'_>) -> Result<(), DockerError> {
+        let wrong = || DockerError::request(format!("make the container {}", place.name));
+        let recipe: Recipe = serde_json::from_str(&snapshot.node).map_err(|error| unreadable(&error))?;
+        // A name of its own, so that the snapshot can be deleted while the node runs.
+        let (repository, tag) = restored_image(&snapshot.workspace);
+        let options = TagImageOptions { repo: Some(repository), tag: Some(tag) };
+        self.client.tag_image(&snapshot.reference(), Some(options)).await.map_err(wrong())?;
+        let image = Self::restored_reference(&snapshot.workspace);
+        let body = body(recipe, snapshot, place, image).map_err(|error| unreadable(&error))?;
+        let options = CreateContainerOptions { name: Some(place.name.to_owned()), ..CreateContainerOptions::default() };
+        self.client.create_container(Some(options), body).await.map_err(wrong())?;
+        Ok(())
+    }
+
+    /// Removes a snapshot: first what makes it whole.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn delete_snapshot(&self, snapshot: &Snapshot) -> Result<(), DockerError> {
+        self.remove_image(&snapshot.reference()).await?;
+        for kept in &snapshot.volumes {
+            self.remove_volume(&kept.volume).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the name of the image that a restored node was made of; to be called when there is no such node.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn forget_restored(&self, workspace: &str) -> Result<(), DockerError> {
+        self.remove_image(&Self::restored_reference(workspace)).await
+    }
+
+    /// The name of the image that a restored node was made of.
+    pub fn restored_reference(workspace: &str) -> String {
+        let (repository, tag) = restored_image(workspace);
+        format!("{repository}:{tag}")
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), DockerError> {
+        let removed = self.client.remove_image(reference, None::<RemoveImageOptions>, None).await;
+        match removed.map_err(DockerError::request(format!("remove the image {reference}"))) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn restored_image(workspace: &str) -> (String, String) {
+    (format!("cmdr-restored/{workspace}"), "node".to_owned())
+}
+
+fn unreadable(error: &serde_json::Error) -> DockerError {
+    DockerError::Request { action: "read how the node was made".to_owned(), why: error.to_string(), status: None }
+}
+
+fn body(
+    recipe: Recipe,
+    snapshot: &Snapshot,
+    place: &NodePlace<'_>,
+    image: String,
+) -> Result<ContainerCreateBody, serde_json::Error> {
+    let Recipe { mut config, mut host } = recipe;
+    config.image = Some(image);
+    // Its volumes are named below, one by one.
+    config.volumes = None;
+    config.labels.get_or_insert_default().insert(NODE_IMAGE_LABEL.to_owned(), snapshot.node_image.clone());
+    let kept: Vec<&str> = snapshot.volumes.iter().map(|kept| kept.destination.as_str()).collect();
+    let binds = host.binds.take().unwrap_or_default().into_iter();
+    let binds = binds.filter(|bind| !kept.contains(&destination(bind)) && destination(bind) != place.former_mark);
+    host.binds = Some(binds.chain([format!("{}:{}:ro", place.mark_folder, place.mark)]).collect());
+    let others = host.mounts.take().unwrap_or_default().into_iter();
+    let others = others.filter(|mount| !mount.target.as_deref().is_some_and(|target| kept.contains(&target)));
+    host.mounts = Some(others.chain(kept.iter().map(|target| empty_volume(target))).collect());
+    if let (Some(port), Some(bindings)) = (place.open_port, &mut host.port_bindings) {
+        let anywhere = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some("0".to_owned()) };
+        bindings.insert(format!("{port}/tcp"), Some(vec![anywhere]));
+    }
+    let mut body: ContainerCreateBody = serde_json::from_value(serde_json::to_value(config)?)?;
+    body.host_config = Some(host);
+    Ok(body)
+}
+
+/// A volume without a name goes with its container; what is to be in it comes from the snapshot alone.
+fn empty_volume(target: &str) -> NewMount {
+    NewMount {
+        typ: Some(MountType::VOLUME),
+        target: Some(target.to_owned()),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..NewMount::default()
+    }
+}
+
+/// The place in the container of a bind such as `/a:/b:ro`.
+fn destination(bind: &str) -> &str {
+    bind.split(':').nth(1).unwrap_or(bind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::snapshot::KeptVolume;
+
+    #[test]
+    fn a_node_comes_back_as_it_was_made() {
+        let node = r#"{
+            "config": {"Hostname": "tunes-control-plane", "Volumes": {"/var": {}}, "Labels": {"io.x-k8s.kind.cluster": "tunes"}},
+            "host": {
+                "Binds": ["/lib/modules:/lib/modules:ro", "/old/node:/etc/cmdr/pool-a:ro", "/volumes/x:/var/lib/containerd"],
+                "Privileged": true,
+                "PortBindings": {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4711"}]}
+            }
+        }"#;
+        let kept = |destination: &str| KeptVolume { volume: "v".to_owned(), destination: destination.to_owned() };
+        let snapshot = Snapshot {
+            workspace: "tunes".to_owned(),
+            name: "before".to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            node_image: "kindest/node:v1.34.0".to_owned(),
+            version: "1".to_owned(),
+            bytes: 1,
+            volumes: vec![kept("/var"), kept("/var/lib/containerd")],
+            node: node.to_owned(),
+        };
+        let place = NodePlace {
+            name: "tunes-control-plane",
+            mark_folder: "/new/node",
+            mark: "/etc/cmdr/pool-b",
+            former_mark: "/etc/cmdr/pool-a",
+            open_port: Some(6443),
+        };
+        let body = body(serde_json::from_str(node).unwrap(), &snapshot, &place, "i".to_owned()).unwrap();
+        let host = body.host_config.unwrap();
+        let binds = ["/lib/modules:/lib/modules:ro", "/new/node:/etc/cmdr/pool-b:ro"];
+        assert_eq!(host.binds.unwrap(), binds);
+        let targets: Vec<Option<String>> = host.mounts.unwrap().into_iter().map(|mount| mount.target).collect();
+        assert_eq!(targets, [Some("/var".to_owned()), Some("/var/lib/containerd".to_owned())]);
+        assert_eq!((host.privileged, body.hostname.as_deref()), (Some(true), Some("tunes-control-plane")));
+        assert_eq!(body.labels.unwrap()[NODE_IMAGE_LABEL], "kindest/node:v1.34.0");
+        let port = host.port_bindings.unwrap()["6443/tcp"].clone().unwrap()[0].host_port.clone();
+        assert_eq!(port.as_deref(), Some("0"));
+    }
+}

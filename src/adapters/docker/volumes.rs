@@ -1,0 +1,182 @@
+//! Docker volumes: listed, made, copied, removed.
+
+use std::{collections::HashMap, path::Path};
+
+use bollard::{
+    container::LogOutput,
+    errors::Error,
+    models::{ContainerCreateBody, HostConfig, Mount, MountType, Volume, VolumeCreateRequest},
+    query_parameters::{
+        CreateContainerOptions, ListContainersOptions, ListVolumesOptions, LogsOptions, RemoveVolumeOptions,
+    },
+};
+use futures::TryStreamExt;
+
+use super::{Docker, DockerError};
+
+const KEEP: &str = include_str!("keep-volumes.sh");
+/// On the containers that copy: the cluster that they serve.
+const HELPER_LABEL: &str = "cmdr/copies-for";
+
+/// Folders of the engine's machine to be copied, each below the folder of its volumes.
+#[derive(Debug, Clone)]
+pub struct CopyJob<'a> {
+    /// The cluster that it is for.
+    pub cluster: &'a str,
+    /// Has a shell, tar and cp.
+    pub image: &'a str,
+    /// From where, and to where.
+    pub pairs: &'a [(String, String)],
+}
+
+/// What a copy will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    pub bytes: u64,
+    pub free: u64,
+}
+
+impl Docker {
+    /// All volumes, or those with a label of this value.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn volumes(&self, label: Option<(&str, &str)>) -> Result<Vec<Volume>, DockerError> {
+        let filters = label.map(|(key, value)| HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])]));
+        let listed = self.client.list_volumes(Some(ListVolumesOptions { filters })).await;
+        Ok(listed.map_err(DockerError::request("list volumes"))?.volumes.unwrap_or_default())
+    }
+
+    /// Makes a volume; gives its folder on the engine's machine.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn create_volume(&self, name: &str, labels: HashMap<String, String>) -> Result<String, DockerError> {
+        let request =
+            VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
+        let made = self.client.create_volume(request).await;
+        Ok(made.map_err(DockerError::request(format!("make the volume {name}")))?.mountpoint)
+    }
+
+    /// Removes a volume; one that is gone is left alone.
+    ///
+    /// # Errors
+    /// When the engine refuses, most often because a container uses it.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
+        let removed = self.client.remove_volume(name, None::<RemoveVolumeOptions>).await;
+        match removed.map_err(DockerError::request(format!("remove the volume {name}"))) {
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// What a copy will take, and what is free.
+    ///
+    /// # Errors
+    /// When a folder is not there, or the engine refuses.
+    pub async fn measure_copy(&self, job: &CopyJob<'_>) -> Result<Measured, DockerError> {
+        let said = self.run_keep("measure", job).await?;
+        let mut numbers = said.split_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(bytes)), Some(Ok(free))) => Ok(Measured { bytes, free }),
+            _ => Err(failed("measure", &said)),
+        }
+    }
+
+    /// Copies what a cluster that sleeps has written. What is in the target folders is written over.
+    ///
+    /// # Errors
+    /// When a folder is not there, the disk is full, or the engine refuses.
+    pub async fn copy_volumes(&self, job: &CopyJob<'_>) -> Result<(), DockerError> {
+        self.run_keep("copy", job).await.map(|_| ())
+    }
+
+    /// Removes what copies of a cluster that were killed have left running.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn sweep_copies(&self, cluster: &str) -> Result<(), DockerError> {
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{HELPER_LABEL}={cluster}")])]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let listed = self.client.list_containers(Some(options)).await;
+        for container in listed.map_err(DockerError::request("list containers"))?.into_iter().filter_map(|it| it.id) {
+            self.remove(&container, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs [`KEEP`] in a container that has all volumes at one place, since only there a file can be shared.
+    async fn run_keep(&self, what: &str, job: &CopyJob<'_>) -> Result<String, DockerError> {
+        let wrong = || DockerError::request(format!("{what} volumes of {}", job.cluster));
+        let root = job.pairs.first().and_then(|(from, _)| volumes_root(from));
+        let root = root.ok_or_else(|| failed(what, "they are not in Docker's own folder"))?;
+        let below = |folder: &str| {
+            let inner = Path::new(folder).strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned);
+            inner.ok_or_else(|| failed(what, &format!("{folder} is not below {root}")))
+        };
+        let mut words = ["sh", "-c", KEEP, "keep", what].map(str::to_owned).to_vec();
+        for (from, to) in job.pairs {
+            words.extend([below(from)?, below(to)?]);
+        }
+        let body = ContainerCreateBody {
+            image: Some(job.image.to_owned()),
+            entrypoint: Some(words.into()),
+            cmd: Some(Vec::new().into()),
+            labels: Some(HashMap::from([(HELPER_LABEL.to_owned(), job.cluster.to_owned())])),
+            host_config: Some(HostConfig {
+                // Attributes that only root may write belong to the layers of images.
+                privileged: Some(true),
+                network_mode: Some("none".to_owned()),
+                binds: Some(vec![format!("{root}:/volumes")]),
+                // Else Docker would fill a volume with what the image has there.
+                mounts: Some(vec![Mount {
+                    typ: Some(MountType::TMPFS),
+                    target: Some("/var".to_owned()),
+                    ..Mount::default()
+                }]),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let container = self.client.create_container(None::<CreateContainerOptions>, body).await.map_err(wrong())?.id;
+        let ran = self.run_to_end(&container).await.map_err(wrong());
+        let said = self.said(&container).await.map_err(wrong());
+        self.remove(&container, true).await?;
+        match (ran?, said?) {
+            (0, (printed, _)) => Ok(printed),
+            (_, (_, complaints)) => Err(failed(what, complaints.trim())),
+        }
+    }
+
+    /// What a container printed, and what it complained of.
+    async fn said(&self, container: &str) -> Result<(String, String), Error> {
+        let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
+        let parts: Vec<LogOutput> = self.client.logs(container, Some(options)).try_collect().await?;
+        let (complaints, printed): (Vec<LogOutput>, Vec<LogOutput>) =
+            parts.into_iter().partition(|part| matches!(part, LogOutput::StdErr { .. }));
+        let text = |parts: Vec<LogOutput>| {
+            parts.into_iter().map(|part| String::from_utf8_lossy(&part.into_bytes()).into_owned()).collect()
+        };
+        Ok((text(printed), text(complaints)))
+    }
+}
+
+/// The folder of all volumes, from that of one: `/var/lib/docker/volumes/x/_data`.
+fn volumes_root(folder: &str) -> Option<String> {
+    Some(Path::new(folder).parent()?.parent()?.to_str()?.to_owned())
+}
+
+fn failed(what: &str, why: &str) -> DockerError {
+    DockerError::Request { action: format!("{what} volumes"), why: why.to_owned(), status: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_lie_side_by_side() {
+        assert_eq!(volumes_root("/var/lib/docker/volumes/x/_data").as_deref(), Some("/var/lib/docker/volumes"));
+        assert_eq!(volumes_root("x"), None);
+    }
+}

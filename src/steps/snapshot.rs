@@ -1,0 +1,227 @@
+//! A cluster that sleeps, kept under a name; and a kept one in its place.
+
+use std::{collections::HashMap, fs};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{ClusterFolder, LocalCluster, local::NETWORK};
+use crate::{
+    adapters::{
+        docker::{CopyJob, Docker, DockerError, Measured, Mount, NodeContainer, NodePlace},
+        host,
+        kind::configuration::{API_PORT, mark, pool_of_mark},
+    },
+    domain::{
+        Diagnosis, Name,
+        pool::Pool,
+        snapshot::{KeptVolume, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL},
+    },
+    engine::{Reporter, StepFailure},
+};
+
+/// What a node writes is below this folder.
+const STATE: &str = "/var";
+/// The length of the name that Docker gives to a volume without one.
+const ANONYMOUS: usize = 64;
+const MEGABYTE: u64 = 1_000_000;
+
+impl ClusterFolder {
+    /// The volumes of a cluster that was given up, to be removed once the other one is there.
+    fn given_up(&self) -> std::path::PathBuf {
+        self.0.join("given-up")
+    }
+}
+
+impl LocalCluster {
+    /// What a snapshot of the cluster would take, and what is free.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn measure(&self, node: &NodeContainer) -> Result<Measured, DockerError> {
+        let image = self.helper_image(node).await?;
+        let kept = self.kept_mounts(&node.mounts).await?;
+        let pairs: Vec<_> = kept.into_iter().map(|(_, mount)| (mount.source.clone(), mount.source)).collect();
+        self.docker.measure_copy(&CopyJob { cluster: &self.name, image: &image, pairs: &pairs }).await
+    }
+
+    pub(super) async fn save_snapshot(
+        &self,
+        name: &Name,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let node = self.node_container().await?;
+        let image = self.helper_image(&node).await?;
+        let kept = self.kept_mounts(&node.mounts).await?;
+        let (mut pairs, mut volumes) = (Vec::new(), Vec::new());
+        for (number, (_, mount)) in kept.into_iter().enumerate() {
+            let volume = Snapshot::volume_name(&self.name, name, number);
+            let labels = [(SNAPSHOT_LABEL, name.as_str()), (WORKSPACE_LABEL, &self.name)];
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            pairs.push((mount.source, self.docker.create_volume(&volume, HashMap::from(labels)).await?));
+            volumes.push(KeptVolume { volume, destination: mount.destination });
+        }
+        let job = CopyJob { cluster: &self.name, image: &image, pairs: &pairs };
+        let bytes = self.docker.measure_copy(&job).await?.bytes;
+        reporter.progress(format!("copying {} MB", bytes / MEGABYTE));
+        self.copy(&job, cancel).await?;
+        let snapshot = Snapshot {
+            workspace: self.name.clone(),
+            name: name.to_string(),
+            created: Timestamp::now(),
+            node_image: node.image.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bytes,
+            volumes,
+            node: self.docker.describe_node(&node.name).await?,
+        };
+        self.docker.commit_snapshot(&node.name, &snapshot).await?;
+        Ok(Some(format!("{name}, {} MB", bytes / MEGABYTE)))
+    }
+
+    pub(super) async fn restore_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let former = snapshot.mounted().into_iter().find(|place| pool_of_mark(place).is_some());
+        let former = former.ok_or_else(|| Diagnosis::new("the snapshot is none of a cluster of cmdr's own"))?;
+        let mark = mark(self.pool_again(&former).await?);
+        reporter.progress("giving the present cluster up");
+        self.give_up().await?;
+        let name = self.node();
+        let mark_folder = self.folder.node().display().to_string();
+        let open_port = self.api_port_taken(snapshot).await?.then_some(API_PORT);
+        let place = NodePlace { name: &name, mark_folder: &mark_folder, mark: &mark, former_mark: &former, open_port };
+        self.docker.create_node(snapshot, &place).await?;
+        reporter.progress(format!("copying {} MB", snapshot.bytes / MEGABYTE));
+        let pairs = self.pairs_of_restore(snapshot).await?;
+        let image = snapshot.reference();
+        self.copy(&CopyJob { cluster: &self.name, image: &image, pairs: &pairs }, cancel).await?;
+        self.folder.finish().map_err(|error| self.cannot_write(&error))?;
+        self.remove_given_up().await;
+        Ok(Some(format!("{} of {}", snapshot.name, snapshot.created)))
+    }
+
+    /// Copies, or cleans up after an interrupt.
+    async fn copy(&self, job: &CopyJob<'_>, cancel: &CancellationToken) -> Result<(), StepFailure> {
+        tokio::select! {
+            copied = self.docker.copy_volumes(job) => Ok(copied?),
+            () = cancel.cancelled() => {
+                self.docker.sweep_copies(&self.name).await?;
+                Err(StepFailure::Interrupted)
+            }
+        }
+    }
+
+    /// An image of the engine's that has what copying needs.
+    async fn helper_image(&self, node: &NodeContainer) -> Result<String, DockerError> {
+        let has_own = self.docker.has_image(&node.image).await?;
+        Ok(if has_own { node.image.clone() } else { Docker::restored_reference(&self.name) })
+    }
+
+    /// What is mounted below [`STATE`] from a volume, with the volume's name; folders before those inside them.
+    async fn kept_mounts(&self, mounts: &[Mount]) -> Result<Vec<(String, Mount)>, DockerError> {
+        let volumes = self.docker.volumes(None).await?;
+        let volume_of = |mount: &Mount| {
+            volumes.iter().find(|volume| is_below(&mount.source, &volume.mountpoint)).map(|volume| volume.name.clone())
+        };
+        let state = mounts.iter().filter(|mount| is_below(&mount.destination, STATE));
+        let mut kept: Vec<(String, Mount)> =
+            state.filter_map(|mount| Some((volume_of(mount)?, mount.clone()))).collect();
+        kept.sort_by(|(_, one), (_, other)| one.destination.cmp(&other.destination));
+        Ok(kept)
+    }
+
+    /// The pool that the snapshot's cluster had, unless another cluster has it now or the network has changed.
+    async fn pool_again(&self, former: &str) -> Result<Pool, StepFailure> {
+        let network = self.docker.ensure_network(NETWORK).await?;
+        let nodes = self.docker.node_containers().await?;
+        let others = nodes.iter().filter(|node| node.cluster != self.name).flat_map(|node| &node.mounts);
+        let taken: Vec<Pool> = others.filter_map(|mount| pool_of_mark(&mount.destination)).collect();
+        let is_free =
+            |pool: &Pool| network.subnet.contains(pool.first) && !taken.iter().any(|other| pool.overlaps(*other));
+        match pool_of_mark(former).filter(is_free) {
+            Some(pool) => Ok(pool),
+            None => self.choose_pool(&network).await,
+        }
+    }
+
+    /// Removes the present node. Its volumes go last: removing them holds up a disk that is needed now. Until the other
+    /// one is whole, the folder says that the cluster is unfinished.
+    async fn give_up(&self) -> Result<(), StepFailure> {
+        let nodes = self.docker.node_containers().await?;
+        let own: Vec<&NodeContainer> = nodes.iter().filter(|node| node.cluster == self.name).collect();
+        self.folder.begin().map_err(|error| self.cannot_write(&error))?;
+        let mut volumes = fs::read_to_string(self.folder.given_up()).unwrap_or_default();
+        for node in &own {
+            for (volume, _) in self.kept_mounts(&node.mounts).await? {
+                if volume.len() == ANONYMOUS {
+                    volumes.push_str(&format!("{volume}\n"));
+                }
+            }
+        }
+        fs::write(self.folder.given_up(), volumes).map_err(|error| self.cannot_write(&error))?;
+        for node in own {
+            self.docker.remove(&node.name, false).await?;
+        }
+        // Its API is another one, with keys of its own.
+        let _ = fs::remove_file(self.folder.kubeconfig());
+        Ok(self.docker.forget_restored(&self.name).await?)
+    }
+
+    /// Removes the volumes of clusters that were given up. What cannot be removed is tried again another time.
+    pub async fn remove_given_up(&self) {
+        let volumes = fs::read_to_string(self.folder.given_up()).unwrap_or_default();
+        let mut left = String::new();
+        for volume in volumes.lines() {
+            if self.docker.remove_volume(volume).await.is_err() {
+                left.push_str(&format!("{volume}\n"));
+            }
+        }
+        let _ = if left.is_empty() {
+            fs::remove_file(self.folder.given_up())
+        } else {
+            fs::write(self.folder.given_up(), left)
+        };
+    }
+
+    /// Whether somebody else has the port by which the snapshot's API was reached.
+    async fn api_port_taken(&self, snapshot: &Snapshot) -> Result<bool, StepFailure> {
+        let Some(port) = snapshot.host_ports().get(&API_PORT).copied() else { return Ok(false) };
+        let rootless = self.docker.info().await?.rootless;
+        let holders = self.docker.port_holders().await?;
+        Ok(holders.contains_key(&port) || !host::port_state(port, rootless).is_free())
+    }
+
+    /// The folders of the snapshot's volumes, each with that of the new node's volume.
+    async fn pairs_of_restore(&self, snapshot: &Snapshot) -> Result<Vec<(String, String)>, StepFailure> {
+        let volumes = self.docker.volumes(Some((WORKSPACE_LABEL, &self.name))).await?;
+        let mounts = self.node_container().await?.mounts;
+        let pair = |kept: &KeptVolume| {
+            let from = volumes.iter().find(|volume| volume.name == kept.volume)?.mountpoint.clone();
+            let to = mounts.iter().find(|mount| mount.destination == kept.destination)?.source.clone();
+            Some((from, to))
+        };
+        let pairs: Option<Vec<_>> = snapshot.volumes.iter().map(pair).collect();
+        pairs.ok_or_else(|| Diagnosis::new("a volume of the snapshot is gone").into())
+    }
+}
+
+/// Whether a path is this folder or inside of it.
+fn is_below(path: &str, folder: &str) -> bool {
+    std::path::Path::new(path).starts_with(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_below_itself_and_no_namesake() {
+        assert!(is_below("/var", STATE) && is_below("/var/lib/containerd", STATE));
+        assert!(!is_below("/variant", STATE) && !is_below("/", STATE));
+    }
+}
