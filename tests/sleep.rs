@@ -9,6 +9,8 @@ mod common;
 mod nap;
 #[path = "sleep/stages.rs"]
 mod stages;
+#[path = "sleep/stages_of_snapshots.rs"]
+mod stages_of_snapshots;
 
 use common::Stages;
 use nap::Nap;
@@ -54,6 +56,11 @@ fn sleep_wake_and_return() {
     stage("a killed stop is healed by the next start", Nap::a_killed_stop_heals);
     stage("another address and a lost kubeconfig are mended", Nap::another_address_is_mended);
     stage("addresses outside of the network are mended", Nap::foreign_addresses_are_mended);
+    stage("a killed save loses nothing", Nap::a_killed_save_loses_nothing);
+    stage("a snapshot brings everything back", Nap::a_snapshot_brings_everything_back);
+    stage("mistakes about snapshots are answered", Nap::mistakes_are_answered);
+    stage("a killed restore is run again, also after down", Nap::a_killed_restore_is_run_again);
+    stage("snapshots go without a trace", Nap::snapshots_go);
     stage("down leaves nothing", Nap::down_leaves_nothing);
     stages.finish();
 }

@@ -1,7 +1,7 @@
 //! The plan that proves what is there and changes nothing: a snapshot that came back is to stay as it was.
 
 use super::{
-    Plan, RolloutSpec, Step, StepId,
+    Plan, ReleaseSpec, RolloutSpec, Step, StepId,
     up::{Described, INGRESS, Observed, ObservedCluster},
 };
 
@@ -19,38 +19,42 @@ pub fn prove(described: &Described, observed: &Observed) -> Plan {
     plan.add(Step::CheckNames, "names", "check", "the cluster's own names must be known", [cluster]);
     let mut ingress = None;
     for release in &described.platform {
-        let step = awaited(&mut plan, observed, &release.namespace, &release.name, release.timeout_seconds, cluster);
-        if release.name == INGRESS {
-            ingress = step.flatten();
+        if let Found::Awaited(step) = await_release(&mut plan, observed, release, cluster)
+            && release.name == INGRESS
+        {
+            ingress = Some(step);
         }
     }
     for project in &described.projects {
-        let release = &project.release;
-        let step = awaited(&mut plan, observed, &release.namespace, &release.name, release.timeout_seconds, cluster);
-        let Some(step) = step else { continue };
+        let own = match await_release(&mut plan, observed, &project.release, cluster) {
+            Found::Nothing => continue,
+            Found::Ready => None,
+            Found::Awaited(step) => Some(step),
+        };
         for check in &project.checks {
-            let needs = step.into_iter().chain(ingress).chain([cluster]);
+            let needs = own.into_iter().chain(ingress).chain([cluster]);
             plan.add(Step::Check(check.clone()), project.name.to_string(), "check", check.url.clone(), needs);
         }
     }
     plan
 }
 
-/// The step that waits for a release, when it is not ready; `None` when there is no such release.
-fn awaited(
-    plan: &mut Plan,
-    observed: &Observed,
-    namespace: &str,
-    name: &str,
-    timeout_seconds: u64,
-    cluster: StepId,
-) -> Option<Option<StepId>> {
-    let found = observed.releases.get(&(namespace.to_owned(), name.to_owned()))?;
+/// How a release is found.
+enum Found {
+    Nothing,
+    Ready,
+    /// This step waits for it.
+    Awaited(StepId),
+}
+
+fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cluster: StepId) -> Found {
+    let key = (release.namespace.clone(), release.name.clone());
+    let Some(found) = observed.releases.get(&key) else { return Found::Nothing };
     if found.ready {
-        plan.unchanged.push(name.to_owned());
-        return Some(None);
+        plan.unchanged.push(release.name.clone());
+        return Found::Ready;
     }
-    let rollout = RolloutSpec { namespace: namespace.to_owned(), release: name.to_owned(), timeout_seconds };
-    let step = Step::AwaitRollout(rollout);
-    Some(Some(plan.add(step, name, "await", "its rollout has not ended", [cluster])))
+    let (namespace, name) = key;
+    let step = Step::AwaitRollout(RolloutSpec { namespace, release: name, timeout_seconds: release.timeout_seconds });
+    Found::Awaited(plan.add(step, release.name.clone(), "await", "its rollout has not ended", [cluster]))
 }

@@ -187,9 +187,11 @@ impl LocalCluster {
         if self.folder.leads_to(port) {
             return Ok(());
         }
-        let cause =
-            format!("the kubeconfig did not lead to the cluster's API, which is at port {port}: it is written again");
-        reporter.warn(Diagnosis::new(cause));
+        // A restored cluster has an empty one, which is no news.
+        if !fs::read(kubeconfig).is_ok_and(|content| content.is_empty()) {
+            let cause = format!("the kubeconfig did not lead to the cluster's API at port {port}: it is written again");
+            reporter.warn(Diagnosis::new(cause));
+        }
         let folder = kubeconfig.parent().unwrap_or(kubeconfig);
         fs::create_dir_all(folder).map_err(|error| self.cannot_write(&error))?;
         Ok(self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?)

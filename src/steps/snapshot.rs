@@ -167,8 +167,8 @@ impl LocalCluster {
         for node in own {
             self.docker.remove(&node.name, false).await?;
         }
-        // Its API is another one, with keys of its own.
-        let _ = fs::remove_file(self.folder.kubeconfig());
+        // Its API may be another one, with keys of its own: empty, it is written at the next start.
+        fs::write(self.folder.kubeconfig(), "").map_err(|error| self.cannot_write(&error))?;
         Ok(self.docker.forget_restored(&self.name).await?)
     }
 

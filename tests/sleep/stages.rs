@@ -159,9 +159,12 @@ impl Nap {
 
     pub fn down_leaves_nothing(&self) {
         self.workspace.run(&["down", "--yes"]).expect(0);
-        for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["volume", "ls", "--quiet"], &["images"]] {
+        for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["images"]] {
             let left = self.docker(list);
             assert!(!left.contains(&self.workspace.name), "{left}");
         }
+        let volumes = self.docker(&["volume", "ls", "--quiet"]);
+        let left: Vec<&str> = volumes.lines().filter(|volume| volume.contains(&self.workspace.name)).collect();
+        assert_eq!(left, [format!("cmdr-images.{}", self.workspace.name)], "the images stay for the next cluster");
     }
 }

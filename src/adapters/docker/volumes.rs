@@ -120,8 +120,8 @@ impl Docker {
         }
         let body = ContainerCreateBody {
             image: Some(job.image.to_owned()),
-            entrypoint: Some(words.into()),
-            cmd: Some(Vec::new().into()),
+            entrypoint: Some(words),
+            cmd: Some(Vec::new()),
             labels: Some(HashMap::from([(HELPER_LABEL.to_owned(), job.cluster.to_owned())])),
             host_config: Some(HostConfig {
                 // Attributes that only root may write belong to the layers of images.

@@ -1,0 +1,85 @@
+//! The stages of snapshots.
+
+use std::time::Duration;
+
+use super::{common::until, nap::Nap};
+
+impl Nap {
+    /// What Docker has of this workspace's snapshots: images and volumes.
+    fn kept(&self) -> (String, String) {
+        let label = format!("label=cmdr/workspace={}", self.workspace.name);
+        let images = ["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"];
+        (self.docker(&images), self.docker(&["volume", "ls", "--quiet", "--filter", &label]))
+    }
+
+    pub fn a_killed_save_loses_nothing(&self) {
+        let save = self.workspace.start(&["snapshot", "save", "torn"]);
+        until("a volume of the snapshot", || (!self.kept().1.is_empty()).then_some(()));
+        save.signal("KILL");
+        save.wait(Duration::from_mins(1));
+        let list = self.workspace.run(&["snapshot", "list"]).expect(0);
+        assert!(!list.stdout.contains("torn"), "{}", list.stdout);
+        assert_eq!(self.kept(), (String::new(), String::new()), "what was left is swept");
+        self.start();
+        self.expect_stored(&["first"]);
+    }
+
+    pub fn a_snapshot_brings_everything_back(&self) {
+        let before = (self.releases(), self.balancer_address());
+        let save = self.workspace.run(&["snapshot", "save", "good"]).expect(0);
+        save.expect_said("was away for").expect_said("site  check: 200");
+        self.expect_stored(&["first"]);
+        self.sql("drop table notes");
+        self.redis(&["del", "note"]);
+        self.workspace.helm(&["uninstall", "quiet", "--namespace", &self.workspace.name, "--wait"]);
+        self.workspace.run(&["snapshot", "restore", "good"]).expect(1).expect_said("nothing was touched");
+        let restore = self.workspace.run(&["snapshot", "restore", "good", "--yes"]).expect(0);
+        for proof in ["names  check", "addresses  check", "site  check: 200"] {
+            assert!(restore.stderr.contains(proof), "{}", restore.said());
+        }
+        self.expect_stored(&["first"]);
+        assert_eq!((self.releases(), self.balancer_address()), before);
+        self.expect_fresh();
+        self.expect_settled();
+    }
+
+    pub fn mistakes_are_answered(&self) {
+        let name = |words: &[&str]| self.workspace.run(&[&["snapshot"], words].concat());
+        name(&["restore", "god", "--yes"]).expect(2).expect_said("did you mean 'good'?");
+        name(&["delete", "other"]).expect(2).expect_said("cmdr snapshot list");
+        name(&["save", "Not_Good"]).expect(2).expect_said("not-good");
+        name(&["save", "good"]).expect(2).expect_said("cmdr snapshot delete good");
+        let list = name(&["list", "--output", "json"]).expect(0).json();
+        assert_eq!(
+            (list[0]["name"].as_str(), list[0]["workspace"].as_str()),
+            (Some("good"), Some(&*self.workspace.name))
+        );
+        assert!(list[0]["bytes"].as_u64().unwrap() > 0);
+        self.workspace.run(&["plan", "--exit-code"]).expect(0);
+    }
+
+    pub fn a_killed_restore_is_run_again(&self) {
+        self.workspace.run(&["stop"]).expect(0);
+        let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
+        let present = self.of_node("{{.Id}}");
+        until("the present cluster to be given up", || {
+            let names = self.docker(&["ps", "--all", "--no-trunc", "--format", "{{.ID}}"]);
+            (!names.contains(&present)).then_some(())
+        });
+        restore.signal("KILL");
+        restore.wait(Duration::from_mins(1));
+        self.workspace.run(&["snapshot", "restore", "good", "--yes"]).expect(0);
+        self.expect_stored(&["first"]);
+        self.workspace.run(&["down", "--yes"]).expect(0);
+        self.workspace.run(&["snapshot", "restore", "good"]).expect(0);
+        self.expect_stored(&["first"]);
+    }
+
+    pub fn snapshots_go(&self) {
+        self.workspace.run(&["snapshot", "delete", "good"]).expect(0);
+        assert!(!self.kept().0.contains("cmdr-snapshot/"), "{:?}", self.kept());
+        assert!(!self.kept().1.contains("cmdr-snapshot."), "{:?}", self.kept());
+        self.workspace.run(&["snapshot", "list"]).expect(0).expect_said("there is no snapshot");
+        self.expect_stored(&["first"]);
+    }
+}
