@@ -280,7 +280,7 @@ async fn a_nodes_containerd_takes_images_from_mirrors_with_and_without_a_ca() {
     for (host, image) in [("*", &redis), ("docker.io", &redis), (&format!("registry.invalid:{port}"), &absent)] {
         for ca in [None, Some(ca.as_str())] {
             docker.exec(&name, &["rm", "-rf", "/etc/containerd/certs.d"]).await.unwrap();
-            let files = node_files(&[ImageMirror::new(host, &mirror).unwrap()], ca, gateway);
+            let files = node_files(&[], &[ImageMirror::new(host, &mirror).unwrap()], ca, gateway);
             let uploads = files.iter().map(|file| UploadFile {
                 path: file.path.trim_start_matches('/'),
                 content: file.content.as_bytes(),

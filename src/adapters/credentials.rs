@@ -77,8 +77,8 @@ pub struct CredentialsError {
     why: String,
 }
 
-/// Docker's configuration, as far as it is about logins.
-#[derive(Debug)]
+/// Docker's configuration, as far as it is about logins; by default, none.
+#[derive(Debug, Default)]
 pub struct Credentials {
     path: PathBuf,
     configuration: Configuration,

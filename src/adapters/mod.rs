@@ -1,5 +1,6 @@
 //! The outside world: each adapter wraps one tool or API, has its own errors and prints nothing.
 
+pub mod builds;
 pub mod cluster;
 pub mod credentials;
 pub mod docker;

@@ -7,11 +7,12 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub struct Tool {
     command: Command,
     program: String,
     input: Option<Vec<u8>>,
+    /// Whether lines of standard output are handed on as they come, too.
+    follows_output: bool,
 }
 
 /// What a child left behind when it succeeded.
@@ -52,7 +55,7 @@ impl Tool {
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let program = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { command, program, input: None }
+        Self { command, program, input: None, follows_output: false }
     }
 
     #[must_use]
@@ -93,6 +96,13 @@ impl Tool {
         self
     }
 
+    /// Lets `on_line` of [`Tool::run_with_lines`] see standard output as well.
+    #[must_use]
+    pub fn follow_output(mut self) -> Self {
+        self.follows_output = true;
+        self
+    }
+
     /// Runs the child to its end. A cancel sends it one interrupt, and kills it when it does not end in time.
     ///
     /// # Errors
@@ -108,8 +118,9 @@ impl Tool {
     pub async fn run_with_lines(
         mut self,
         cancel: &CancellationToken,
-        mut on_line: impl FnMut(&str) + Send,
+        on_line: impl FnMut(&str) + Send,
     ) -> Result<Output, ProcessError> {
+        let on_line = Mutex::new(on_line);
         let mut child = self.start()?;
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -122,23 +133,17 @@ impl Tool {
             }
         };
         let out = async {
-            let mut text = Vec::new();
-            if let Some(mut pipe) = stdout {
-                let _ = pipe.read_to_end(&mut text).await;
+            match stdout {
+                Some(pipe) if self.follows_output => by_lines(pipe, &on_line).await,
+                Some(pipe) => whole(pipe).await,
+                None => String::new(),
             }
-            String::from_utf8_lossy(&text).into_owned()
         };
         let err = async {
-            let mut text = String::new();
-            if let Some(pipe) = stderr {
-                let mut lines = BufReader::new(pipe).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    on_line(&line);
-                    text.push_str(&line);
-                    text.push('\n');
-                }
+            match stderr {
+                Some(pipe) => by_lines(pipe, &on_line).await,
+                None => String::new(),
             }
-            text
         };
         let program = self.program.clone();
         let ended = wait(&mut child, cancel);
@@ -162,6 +167,29 @@ impl Tool {
             }
         })
     }
+}
+
+async fn whole(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut text = Vec::new();
+    let _ = pipe.read_to_end(&mut text).await;
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Reads to the end, and hands on each line as it comes.
+async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)>) -> String {
+    let mut text = String::new();
+    let (mut pipe, mut bytes) = (BufReader::new(pipe), Vec::new());
+    while pipe.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end_matches(['\n', '\r']);
+        if let Ok(mut on_line) = on_line.lock() {
+            on_line(line);
+        }
+        text.push_str(line);
+        text.push('\n');
+        bytes.clear();
+    }
+    text
 }
 
 /// Waits for the child; on cancel interrupts it, then kills it. Tells whether it was interrupted.
@@ -214,6 +242,16 @@ mod tests {
     async fn gives_both_streams_and_feeds_input() {
         let output = shell("cat; echo oops >&2").input("hello").run(&CancellationToken::new()).await.unwrap();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("hello", "oops\n"));
+    }
+
+    #[tokio::test]
+    async fn both_streams_are_followed_where_wanted() {
+        let mut lines = Vec::new();
+        let tool = shell("echo one; echo two >&2").follow_output();
+        let output = tool.run_with_lines(&CancellationToken::new(), |line| lines.push(line.to_owned())).await.unwrap();
+        lines.sort();
+        assert_eq!(lines, ["one", "two"]);
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("one\n", "two\n"));
     }
 
     #[tokio::test]

@@ -96,8 +96,10 @@ pub enum Color {
 pub enum Command {
     /// Make everything as projects.yaml describes it: cluster, platform, projects
     Up(UpOptions),
+    /// Build the images of projects from their folders, for the local environment
+    Build(BuildOptions),
     /// Delete the local cluster and everything in it
-    Down,
+    Down(DownOptions),
     /// Let the local cluster sleep; everything on it stays
     Stop(StopOptions),
     /// Wake the local cluster
@@ -153,6 +155,9 @@ pub struct UpOptions {
     /// Set a Helm value of the projects that are named, as env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "projects")]
     pub set: Vec<String>,
+    /// Build first: the projects that are named, or all that have a build
+    #[arg(long)]
+    pub build: bool,
     /// Delete the local cluster first, with everything in it
     #[arg(long)]
     pub recreate: bool,
@@ -170,6 +175,23 @@ pub struct UpOptions {
     pub from_record: Option<PathBuf>,
     #[command(flatten)]
     pub change: ChangeOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct BuildOptions {
+    /// These projects; all that have a build when none is named
+    #[arg(value_name = "PROJECT")]
+    pub projects: Vec<String>,
+    /// Build nothing: forget the last builds, so that `up` takes the images that projects.yaml names
+    #[arg(long)]
+    pub forget: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DownOptions {
+    /// Remove the registry of this machine and its caches too, with every image in them
+    #[arg(long)]
+    pub registry: bool,
 }
 
 #[derive(Debug, Clone, Args)]

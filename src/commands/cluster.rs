@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     delivery,
     observe::local_cluster,
+    registry::{down_with_registry, tell_registry_stays},
     session::{LocalAccess, Session},
     up::{self, Purpose},
 };
 use crate::{
-    cli::{StopOptions, UpOptions},
+    cli::{DownOptions, StopOptions, UpOptions},
     domain::{Diagnosis, ImageReference},
     error::{CommandError, ErrorKind},
     plan::{Plan, Step, up::ObservedCluster},
@@ -20,11 +21,14 @@ use crate::{
 
 /// # Errors
 /// When the environment has no cluster of cmdr's own, or it cannot be deleted.
-pub async fn down(session: &Session) -> Result<(), CommandError> {
+pub async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
     if session.environment.copy.is_some() {
         return delivery::down(session).await;
     }
     let access = access(session).await?;
+    if options.registry {
+        return down_with_registry(session, &access).await;
+    }
     if access.node.is_none() {
         session.note(&format!("there is no cluster '{}'", session.workspace()));
         return Ok(());
@@ -40,11 +44,11 @@ pub async fn down(session: &Session) -> Result<(), CommandError> {
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("down", &plan, Arc::new(runner)).await?;
-    Ok(())
+    tell_registry_stays(session, &access.docker).await
 }
 
 /// On a terminal, asks before databases are deleted.
-fn confirm(session: &Session) -> Result<(), CommandError> {
+pub(super) fn confirm(session: &Session) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
     }
@@ -119,6 +123,7 @@ pub(super) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
         http_port,
         https_port,
         mirrors: Vec::new(),
+        registry: Vec::new(),
         certificate_authority: None,
         made: CancellationToken::new(),
     })

@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 
 use super::{
     externals,
+    images::{Buildable, use_builds},
     secrets::{SopsSecrets, external_secrets},
     session::{Session, unknown},
 };
@@ -18,6 +19,7 @@ use crate::{
     config::{Report, check_values},
     domain::{
         Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
+        local_registry::registries_of,
         platform::PLATFORM,
         record::{Record, RecordedChart},
         resolve::{ResolvedProject, resolve},
@@ -50,6 +52,8 @@ pub struct Selection {
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
     /// Projects as they were before their tags were looked up.
     pub written: BTreeMap<Name, ResolvedProject>,
+    /// Those of them that are built here.
+    pub buildable: Vec<Buildable>,
     /// The platform is not touched.
     pub without_platform: bool,
 }
@@ -82,7 +86,8 @@ impl Selection {
         {
             set_values(project, &options.set)?;
         }
-        Ok(Self { projects, externals, ..Self::default() })
+        let buildable = use_builds(session, &mut projects);
+        Ok(Self { projects, externals, buildable, ..Self::default() })
     }
 
     /// The named projects alone, without what they need but for what somebody else runs.
@@ -177,6 +182,9 @@ pub async fn describe(
         externals: externals::described(session, &selection.externals),
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
+        image_hosts: image_hosts(&platform, &chosen, &charts),
+        registry: Vec::new(),
+        builds: Vec::new(),
     };
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
@@ -186,6 +194,21 @@ pub async fn describe(
         release.refresh = options.refresh;
     }
     Ok(described)
+}
+
+/// The registries of all images that are known before anything runs: those of values, over what charts have.
+fn image_hosts(
+    platform: &[WantedPlatform],
+    projects: &[ResolvedProject],
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> BTreeSet<String> {
+    let platform = platform.iter().map(|release| (&release.chart, &release.values));
+    let all = platform.chain(projects.iter().map(|project| (&project.chart, &project.values)));
+    let merged = all.map(|(chart, own)| match charts.get(chart) {
+        Some(fetched) => values::merged([&fetched.values, own]),
+        None => own.clone(),
+    });
+    merged.flat_map(|values| registries_of(&values)).collect()
 }
 
 /// A release of the platform before its chart is fetched.

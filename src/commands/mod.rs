@@ -1,14 +1,17 @@
 //! One file a verb; each is thin over plan, engine and adapters.
 
+mod build;
 mod cluster;
 mod delivery;
 mod describe;
 mod doctor;
 mod externals;
 mod guarded;
+mod images;
 mod init;
 mod observe;
 mod prepared;
+mod registry;
 mod render;
 mod restart;
 mod secrets;
@@ -40,7 +43,8 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
     match cli.command {
         Command::Up(options) => up::up(&open(settings)?, &options).await,
         Command::Plan(options) => up::plan(&open(settings)?, &options).await,
-        Command::Down => cluster::down(&open(settings)?).await,
+        Command::Build(options) => build::build(&open(settings)?, &options).await,
+        Command::Down(options) => cluster::down(&open(settings)?, &options).await,
         Command::Stop(options) => cluster::stop(&open(settings)?, &options).await,
         Command::Start => cluster::start(&open(settings)?).await,
         Command::Snapshot(SnapshotCommand::Save { name }) => snapshot::save(&open(settings)?, &name).await,

@@ -50,7 +50,10 @@ pub async fn look(
     external_secrets_in: Option<&str>,
 ) -> Result<Sight, ClusterError> {
     let cluster = Cluster::open(kubeconfig, None).await?;
-    look_at(&cluster, workspace, external_secrets_in).await
+    let looks = futures::try_join!(look_at(&cluster, workspace, external_secrets_in), cluster.announced_registry());
+    let (mut sight, announced) = looks?;
+    sight.observed.announced_registry = announced;
+    Ok(sight)
 }
 
 /// Looks at a cluster; at external secrets only in the namespace that is to have some: not every account may.

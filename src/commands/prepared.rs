@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{
     delivery::Remote,
+    images::Buildable,
     observe::{Sight, local_cluster, look},
     secrets::external_secrets_in,
     session::{LocalAccess, Session},
@@ -13,7 +14,7 @@ use crate::{
     domain::Name,
     error::{CommandError, ErrorKind},
     plan::{
-        CheckSpec, Plan, ReleaseSpec,
+        CheckSpec, Plan, ReleaseSpec, Step,
         up::{Described, ObservedCluster, up as plan_up},
     },
     steps::{Decrypted, LocalCluster},
@@ -26,6 +27,8 @@ pub(super) struct Prepared {
     pub access: Option<LocalAccess>,
     pub local: Option<LocalCluster>,
     pub described: Described,
+    /// The projects that are built here.
+    pub buildable: Vec<Buildable>,
     /// Nothing before the first look.
     pub sight: Sight,
     /// The cluster that cmdr does not own, where the environment is one.
@@ -112,7 +115,9 @@ fn told(plan: &Plan) -> String {
         text.push_str("nothing to do\n");
     }
     if plan.preliminary {
-        text.push_str("what follows is known when the cluster is awake\n");
+        let builds = plan.steps.iter().any(|planned| matches!(planned.step, Step::Build(_)));
+        let when = if builds { "the images are built" } else { "the cluster is awake" };
+        text.push_str(&format!("what follows is known when {when}\n"));
     }
     for drift in &plan.drifted {
         text.push_str(&format!("left as it is: {drift} (--repair puts it right)\n"));

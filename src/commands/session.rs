@@ -32,7 +32,7 @@ use crate::{
         mirror::{ChartMirror, ImageMirror, Mirrors},
         user_configuration::UserConfiguration,
     },
-    engine::{self, Summary},
+    engine::{self, StepRunner, Summary},
     error::{CommandError, ErrorKind},
     event::Event,
     plan::{Plan, Step},
@@ -247,7 +247,12 @@ impl Session {
     ///
     /// # Errors
     /// When a step failed or the run was interrupted; everything has been told then.
-    pub async fn execute(&self, verb: &str, plan: &Plan, runner: Arc<Runner>) -> Result<Vec<String>, CommandError> {
+    pub async fn execute(
+        &self,
+        verb: &str,
+        plan: &Plan,
+        runner: Arc<impl StepRunner>,
+    ) -> Result<Vec<String>, CommandError> {
         let Ran { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
         if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
             return Err(CommandError::told(ErrorKind::Interrupted));
@@ -256,7 +261,13 @@ impl Session {
     }
 
     /// Runs a plan and tells it.
-    pub async fn run_plan(&self, verb: &str, plan: &Plan, runner: Arc<Runner>, cancel: &CancellationToken) -> Ran {
+    pub async fn run_plan(
+        &self,
+        verb: &str,
+        plan: &Plan,
+        runner: Arc<impl StepRunner>,
+        cancel: &CancellationToken,
+    ) -> Ran {
         for drift in &plan.drifted {
             self.note(&format!("left as it is: {drift} (--repair puts it right)"));
         }

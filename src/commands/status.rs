@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{guarded::run_guarded, prepared::Prepared, session::Session, up::prepare};
+use super::{guarded::run_guarded, prepared::Prepared, registry, session::Session, up::prepare};
 use crate::{
     cli::{Output, StatusOptions, UpOptions},
     domain::labels,
@@ -53,6 +53,9 @@ pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), Co
     }
     let rows = rows(&prepared);
     let orphans = orphans(&prepared, session);
+    if let Some(access) = &prepared.access {
+        registry::tell(session, &access.docker).await?;
+    }
     show(session, &rows, &orphans);
     if options.prune {
         return prune(session, &prepared, &orphans).await;

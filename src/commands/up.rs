@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     delivery,
     describe::{Selection, describe},
+    images::{Due, settle},
     observe::{Sight, local_cluster},
     prepared::{Prepared, show_plan, show_urls},
     secrets::decrypt,
@@ -29,6 +30,7 @@ const LEAST_DISK: u64 = 5_000_000_000;
 /// When something cannot be made as described; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
     if !session.environment.is_local() {
+        refuse_build(options)?;
         return delivery::up(session, options).await;
     }
     bring(session, options, Purpose::Up, None).await
@@ -67,6 +69,7 @@ pub(super) async fn bring(
 ) -> Result<(), CommandError> {
     let mut recreate = options.recreate;
     let mut is_woken = purpose != Purpose::Up;
+    let mut due = Due::of(options);
     loop {
         let mut prepared = prepare(session, options, recreate).await?;
         if let Some(access) = &prepared.access
@@ -80,6 +83,9 @@ pub(super) async fn bring(
             }
         }
         prepared.look(session, recreate).await?;
+        if !matches!(purpose, Purpose::Prove(_)) {
+            settle(session, &mut prepared, due).await?;
+        }
         prepared.sight.observed.is_woken = is_woken;
         let plan = match purpose {
             Purpose::Prove(_) => prove::prove(&prepared.described, &prepared.sight.observed),
@@ -91,6 +97,7 @@ pub(super) async fn bring(
         }
         recreate = false;
         is_woken |= plan.preliminary;
+        due = Due::Missing;
         let decrypted = decrypt(session, &plan).await?;
         let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
         let runner = Runner { decrypted, ..session.runner(helm, local).await? };
@@ -107,6 +114,7 @@ pub(super) async fn bring(
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let mut prepared = prepare(session, &options.up, options.up.recreate).await?;
     prepared.look(session, options.up.recreate).await?;
+    settle(session, &mut prepared, Due::of(&options.up)).await?;
     let plan = prepared.plan()?;
     show_plan(session, &prepared, &plan);
     let differs = plan.changes().next().is_some();
@@ -116,6 +124,7 @@ pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), Comman
 /// Reads and checks everything that can be known without a look at the cluster; touches nothing.
 pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
     if !session.environment.is_local() {
+        refuse_build(options)?;
         return delivery::prepare(session, &delivery::Wish::up(options)).await;
     }
     refuse_foreign_options(options)?;
@@ -126,8 +135,26 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let local = local_of(session, &access, recreate).await?;
     let described = describe(session, &helm, &selection, options, local.http_port).await?;
-    let (access, local) = (Some(access), Some(local));
-    Ok(Prepared { helm, access, local, described, sight: Sight::default(), remote: None, decrypted: Decrypted::new() })
+    let (access, local, buildable) = (Some(access), Some(local), selection.buildable);
+    Ok(Prepared {
+        helm,
+        access,
+        local,
+        described,
+        buildable,
+        sight: Sight::default(),
+        remote: None,
+        decrypted: Decrypted::new(),
+    })
+}
+
+/// Images that are built here are for this machine.
+fn refuse_build(options: &UpOptions) -> Result<(), CommandError> {
+    if !options.build {
+        return Ok(());
+    }
+    let diagnosis = Diagnosis::new("--build is for the environment 'local'");
+    Err(CommandError::usage(diagnosis.remedy("elsewhere a pipeline builds and pushes")))
 }
 
 /// What belongs to environments with a ledger is not silently left undone in `local`.
@@ -163,6 +190,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         http_port,
         https_port,
         mirrors: session.user.mirrors.images.clone(),
+        registry: Vec::new(),
         certificate_authority: session.certificate_authority()?,
         made: CancellationToken::new(),
     })

@@ -146,6 +146,11 @@ impl ImageMirror {
         parts(&self.url).1
     }
 
+    /// Whether it has more to its URL than scheme and host.
+    pub fn has_path(&self) -> bool {
+        !parts(&self.url).2.is_empty()
+    }
+
     /// The root of its distribution API. Some have it at a path of their own, as Harbor does
     /// (`https://HOST/v2/PROJECT`): that is kept.
     pub fn api(&self) -> String {

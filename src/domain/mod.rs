@@ -10,6 +10,7 @@ pub mod gate;
 pub mod image;
 pub mod labels;
 pub mod ledger;
+pub mod local_registry;
 pub mod mirror;
 pub mod name;
 pub mod node_files;

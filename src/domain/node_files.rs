@@ -4,7 +4,10 @@
 
 use std::{fmt::Write, net::Ipv4Addr};
 
-use super::mirror::ImageMirror;
+use super::{
+    local_registry::NodeRegistry,
+    mirror::{ImageMirror, is_this_machine},
+};
 
 /// Where containerd looks for a folder for each registry, once its `config_path` says so.
 pub const HOSTS_FOLDER: &str = "/etc/containerd/certs.d";
@@ -19,16 +22,22 @@ pub struct NodeFile {
     pub content: String,
 }
 
-/// containerd's `hosts.toml` for one registry: its mirrors in order, then the registry itself.
+/// containerd's `hosts.toml` for one registry: who stands before it on this machine, its mirrors in order, then the
+/// registry itself.
 ///
 /// No `server` is written: containerd then asks the registry itself last, and knows best how (`docker.io` answers at
 /// registry-1.docker.io, `localhost:5000` without TLS); in `_default` there is no one server to write. A `ca` at the
 /// top is for the registry itself. A mirror on plain HTTP gets none: containerd would then try TLS first.
-pub fn hosts_toml(mirrors: &[&ImageMirror], gateway: Ipv4Addr, ca_path: Option<&str>) -> String {
+pub fn hosts_toml(
+    first: Option<&NodeRegistry>,
+    mirrors: &[&ImageMirror],
+    gateway: Ipv4Addr,
+    ca_path: Option<&str>,
+) -> String {
     let ca = ca_path.map(|path| format!("ca = \"{path}\"\n")).unwrap_or_default();
     let mut text = ca.clone();
-    for mirror in mirrors {
-        let url = mirror.url_from_node(gateway);
+    let mirrors = mirrors.iter().map(|mirror| mirror.url_from_node(gateway));
+    for url in first.map(|first| first.url.clone()).into_iter().chain(mirrors) {
         let separator = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{separator}[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
         if url.starts_with("https://") {
@@ -42,11 +51,17 @@ pub fn hosts_toml(mirrors: &[&ImageMirror], gateway: Ipv4Addr, ca_path: Option<&
     text
 }
 
-/// Every file that the mirrors and the CA need. containerd reads `_default` only for hosts without a folder of their
-/// own, so the CA stands in each.
-pub fn node_files(mirrors: &[ImageMirror], ca_pem: Option<&str>, gateway: Ipv4Addr) -> Vec<NodeFile> {
+/// Every file that the registries of this machine, the mirrors and the CA need. containerd reads `_default` only for
+/// hosts without a folder of their own, so the CA and the mirrors for any host stand in each.
+pub fn node_files(
+    registries: &[NodeRegistry],
+    mirrors: &[ImageMirror],
+    ca_pem: Option<&str>,
+    gateway: Ipv4Addr,
+) -> Vec<NodeFile> {
     let ca_path = ca_pem.map(|_| CA_FILE);
-    let mut folders: Vec<&str> = mirrors.iter().map(ImageMirror::folder).collect();
+    let own = registries.iter().map(|registry| registry.host.as_str());
+    let mut folders: Vec<&str> = mirrors.iter().map(ImageMirror::folder).chain(own).collect();
     if ca_pem.is_some() {
         folders.push("_default");
     }
@@ -54,9 +69,11 @@ pub fn node_files(mirrors: &[ImageMirror], ca_pem: Option<&str>, gateway: Ipv4Ad
     folders.dedup();
     let ca = ca_pem.map(|pem| NodeFile { path: CA_FILE.to_owned(), content: pem.to_owned() });
     let hosts = folders.into_iter().map(|folder| {
-        let own: Vec<&ImageMirror> = mirrors.iter().filter(|mirror| mirror.folder() == folder).collect();
+        let first = registries.iter().find(|registry| registry.host == folder);
+        // Nobody else has what is pushed to a registry of this machine.
+        let asked: &[ImageMirror] = if is_this_machine(folder) && first.is_some() { &[] } else { mirrors };
         let path = format!("{HOSTS_FOLDER}/{folder}/hosts.toml");
-        NodeFile { path, content: hosts_toml(&own, gateway, ca_path) }
+        NodeFile { path, content: hosts_toml(first, &ImageMirror::of(asked, folder), gateway, ca_path) }
     });
     ca.into_iter().chain(hosts).collect()
 }
@@ -75,7 +92,7 @@ mod tests {
     fn mirrors_without_a_ca() {
         let list = "docker.io=http://localhost:5000,docker.io=https://m.example.com,*=https://h.example.com/v2/all";
         let mirrors = ImageMirror::parse_list(list).unwrap();
-        insta::assert_snapshot!(text(&node_files(&mirrors, None, GATEWAY)), @r#"
+        insta::assert_snapshot!(text(&node_files(&[], &mirrors, None, GATEWAY)), @r#"
         --- /etc/containerd/certs.d/_default/hosts.toml
         [host."https://h.example.com/v2/all"]
         capabilities = ["pull", "resolve"]
@@ -92,7 +109,7 @@ mod tests {
     #[test]
     fn a_ca_is_trusted_for_every_registry() {
         let mirrors = ImageMirror::parse_list("docker.io=https://m.example.com").unwrap();
-        insta::assert_snapshot!(text(&node_files(&mirrors, Some("PEM\n"), GATEWAY)), @r#"
+        insta::assert_snapshot!(text(&node_files(&[], &mirrors, Some("PEM\n"), GATEWAY)), @r#"
         --- /etc/containerd/certs.d/cmdr-ca.crt
         PEM
         --- /etc/containerd/certs.d/_default/hosts.toml
@@ -108,6 +125,30 @@ mod tests {
 
     #[test]
     fn nothing_wanted_is_nothing_written() {
-        assert_eq!(node_files(&[], None, GATEWAY), []);
+        assert_eq!(node_files(&[], &[], None, GATEWAY), []);
+    }
+
+    #[test]
+    fn a_cache_is_asked_before_mirrors_and_alone_for_what_is_built_here() {
+        let registry = |host: &str, url: &str| NodeRegistry { host: host.to_owned(), url: url.to_owned() };
+        let registries = [
+            registry("localhost:5001", "http://cmdr-registry:5000"),
+            registry("ghcr.io", "http://cmdr-cache-ghcr-io:5000"),
+        ];
+        let mirrors = ImageMirror::parse_list("*=http://localhost:5555").unwrap();
+        insta::assert_snapshot!(text(&node_files(&registries, &mirrors, None, GATEWAY)), @r#"
+        --- /etc/containerd/certs.d/_default/hosts.toml
+        [host."http://172.18.0.1:5555"]
+        capabilities = ["pull", "resolve"]
+        --- /etc/containerd/certs.d/ghcr.io/hosts.toml
+        [host."http://cmdr-cache-ghcr-io:5000"]
+        capabilities = ["pull", "resolve"]
+
+        [host."http://172.18.0.1:5555"]
+        capabilities = ["pull", "resolve"]
+        --- /etc/containerd/certs.d/localhost:5001/hosts.toml
+        [host."http://cmdr-registry:5000"]
+        capabilities = ["pull", "resolve"]
+        "#);
     }
 }

@@ -74,6 +74,8 @@ impl Plan {
                     | Step::PullImages(_)
                     | Step::ProvideVolumes(_)
                     | Step::Verify(_)
+                    | Step::LocalRegistry(_)
+                    | Step::AnnounceRegistry { .. }
             )
         };
         self.steps.iter().filter(move |planned| !only_prepares(&planned.step))

@@ -7,6 +7,7 @@ pub mod gates;
 pub mod graph;
 pub mod images;
 pub mod prove;
+pub mod registry;
 pub mod secrets;
 pub mod up;
 pub mod volumes;
@@ -15,6 +16,7 @@ pub use change::{Change, ObservedRelease, observe_change};
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
 pub use images::PullSpec;
+pub use registry::{BuildSpec, RegistrySpec};
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use volumes::VolumeSpec;
 
@@ -34,6 +36,17 @@ pub enum Step {
     StopCluster {
         warm: bool,
     },
+    /// Makes the registry of this machine and its caches, or those of them that are missing.
+    LocalRegistry(RegistrySpec),
+    /// Removes all of them, with what they hold.
+    RemoveRegistry,
+    /// Tells tools where the registry of this machine is, as they look for it in a cluster (KEP-1755).
+    AnnounceRegistry {
+        /// `localhost:5001`
+        host: String,
+    },
+    /// Builds a project's image and pushes it to the registry of this machine.
+    Build(BuildSpec),
     /// Puts mirrors and certificates on the node, and begins to watch the cluster.
     ConnectCluster,
     /// Makes a namespace, with pull secrets, generated secrets and secrets from SOPS in it.

@@ -1,6 +1,6 @@
 //! The plan of `up`: cluster, platform, projects, proof.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
@@ -8,10 +8,14 @@ use super::{
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::PullSpec,
     observe_change,
+    registry::{BuildSpec, RegistrySpec, add_builds, to_make},
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
     volumes::volumes_of,
 };
-use crate::domain::{Diagnosis, Name, VerifyWhen};
+use crate::domain::{
+    Diagnosis, Name, VerifyWhen,
+    local_registry::{ObservedService, RegistryService, pushed_to},
+};
 
 /// The release that routes requests; URLs are asked once it is ready.
 pub const INGRESS: &str = "traefik";
@@ -34,6 +38,12 @@ pub struct Described {
     pub address_pool: bool,
     /// The node is a container of this machine, which images can be put on ahead of their pods.
     pub local_node: bool,
+    /// The registries that images come from, as far as that is known.
+    pub image_hosts: BTreeSet<String>,
+    /// The registry of this machine, and its caches.
+    pub registry: Vec<RegistryService>,
+    /// Images that must be built, each with why, before their projects can be described.
+    pub builds: Vec<(BuildSpec, String)>,
 }
 
 impl Described {
@@ -73,6 +83,10 @@ pub struct Observed {
     pub has_address_pool: bool,
     /// It has just been woken: what a restart of Docker or another address breaks is looked at.
     pub is_woken: bool,
+    /// The registry of this machine and its caches, as far as they are there.
+    pub registry: Vec<ObservedService>,
+    /// Where the cluster says that the registry of this machine is.
+    pub announced_registry: Option<String>,
 }
 
 /// The cluster of an environment as it is found.
@@ -96,10 +110,12 @@ pub enum ObservedCluster {
 pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagnosis>> {
     let mut planner = Planner { described, observed, plan: Plan::default(), refused: Vec::new() };
     let cluster = planner.cluster();
+    let registry = planner.registry();
     if observed.cluster == ObservedCluster::Asleep {
         planner.plan.preliminary = true;
         return Ok(planner.plan);
     }
+    planner.announce(registry, cluster);
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
     if observed.is_woken {
@@ -132,6 +148,31 @@ impl Planner<'_> {
             ObservedCluster::GivenUp => Some(self.create_anew("--recreate")),
         };
         self.plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", made)
+    }
+
+    /// The step that makes what is missing of the registry and its caches, beside all others, and those that build.
+    fn registry(&mut self) -> Option<StepId> {
+        let described = self.described;
+        let missing = to_make(&described.registry, &self.observed.registry);
+        let made = missing.map(|(services, reason)| {
+            let spec = RegistrySpec { services, is_required: !described.builds.is_empty() };
+            self.plan.add(Step::LocalRegistry(spec), "registry", "prepare", reason, None)
+        });
+        add_builds(&mut self.plan, &described.builds, made);
+        self.plan.preliminary |= !described.builds.is_empty();
+        made
+    }
+
+    fn announce(&mut self, registry: Option<StepId>, cluster: StepId) {
+        let Some(host) = self.described.registry.iter().find_map(|service| service.port().map(pushed_to)) else {
+            return;
+        };
+        if self.observed.cluster != ObservedCluster::Running || self.observed.announced_registry.as_ref() != Some(&host)
+        {
+            let reason = format!("{host}, for tools that look for it");
+            let needs = registry.into_iter().chain([cluster]);
+            self.plan.add(Step::AnnounceRegistry { host }, "registry", "announce", reason, needs);
+        }
     }
 
     fn create_anew(&mut self, reason: &str) -> StepId {

@@ -8,23 +8,29 @@ use std::{
 use semver::Version;
 use tokio_util::sync::CancellationToken;
 
+use super::local_images::{LocalImages, make_present};
 use crate::{
     adapters::{
-        docker::{Docker, DockerError, IMAGE_STORE, Network, PullProgress, UploadFile},
+        builds::Builds,
+        docker::{Docker, DockerError, IMAGE_STORE, Network, UploadFile},
         kind::{
             Kind, KindError,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
         },
         process::ProcessError,
     },
-    domain::{Diagnosis, ImageReference, mirror::ImageMirror, node_files::node_files as mirror_files, pool::Pool},
+    domain::{
+        Diagnosis, ImageReference,
+        local_registry::{NodeRegistry, RegistryService},
+        mirror::ImageMirror,
+        node_files::node_files as mirror_files,
+        pool::Pool,
+    },
     engine::{Reporter, StepFailure},
 };
 
 /// The Docker network of kind's nodes.
 pub const NETWORK: &str = "kind";
-
-const MEGABYTE: u64 = 1_000_000;
 
 /// The kind cluster of an environment.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct LocalCluster {
     pub http_port: u16,
     pub https_port: u16,
     pub mirrors: Vec<ImageMirror>,
+    /// The registry of this machine and its caches, which the node is to ask.
+    pub registry: Vec<RegistryService>,
     /// A company's certificate authority, in PEM.
     pub certificate_authority: Option<String>,
     /// Cancelled once the cluster is there, or cannot be made: who works on a node that is being made ends then.
@@ -51,6 +59,11 @@ pub struct ClusterFolder(pub PathBuf);
 impl ClusterFolder {
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join("kubeconfig")
+    }
+
+    /// What remembers builds: beside the folder, since it outlives the cluster.
+    pub fn builds(&self) -> PathBuf {
+        self.0.with_extension("builds.json")
     }
 
     pub fn lock(&self) -> PathBuf {
@@ -102,7 +115,7 @@ impl LocalCluster {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let _over = self.made.clone().drop_guard();
-        self.make_image_present(reporter, cancel).await?;
+        make_present(&self.docker, &self.mirrors, &self.node_image, reporter, cancel).await?;
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
         self.folder.begin().map_err(|error| self.cannot_write(&error))?;
@@ -141,23 +154,6 @@ impl LocalCluster {
                 reporter.warn(error.diagnosis().detail("every image is pulled and unpacked anew"));
                 Ok(None)
             }
-        }
-    }
-
-    /// Pulls the node image by the engine's API, whose progress can be told; kind then finds it there.
-    async fn make_image_present(&self, reporter: &Reporter, cancel: &CancellationToken) -> Result<(), StepFailure> {
-        if self.docker.has_image(&self.node_image.to_string()).await? {
-            return Ok(());
-        }
-        reporter.progress(format!("pulling {}", self.node_image));
-        let told = |progress: PullProgress| {
-            let (done, total) = (progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE);
-            reporter.progress(format!("pulling {}: {done} of {total} MB", self.node_image));
-        };
-        let pulled = self.docker.pull_image(&self.node_image, None, told);
-        tokio::select! {
-            pulled = pulled => Ok(pulled?),
-            () = cancel.cancelled() => Err(StepFailure::Interrupted),
         }
     }
 
@@ -201,6 +197,11 @@ impl LocalCluster {
         self.docker.exec(&self.node(), &command).await.is_ok_and(|output| output.exit_code == 0)
     }
 
+    /// The images of this machine, as this cluster's steps make them.
+    pub(super) fn images(&self) -> LocalImages {
+        LocalImages { docker: self.docker.clone(), mirrors: self.mirrors.clone(), builds: Builds(self.folder.builds()) }
+    }
+
     /// Puts mirrors and certificates on the node, and the kubeconfig where it belongs when it is lost.
     pub(super) async fn prepare_node(&self, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), StepFailure> {
         if !kubeconfig.exists() {
@@ -217,11 +218,13 @@ impl LocalCluster {
     }
 
     pub(super) async fn upload_mirrors(&self) -> Result<(), StepFailure> {
-        if self.mirrors.is_empty() && self.certificate_authority.is_none() {
+        let registries: Vec<NodeRegistry> = self.registry.iter().map(RegistryService::for_nodes).collect();
+        let authority = self.certificate_authority.as_deref();
+        if registries.is_empty() && self.mirrors.is_empty() && authority.is_none() {
             return Ok(());
         }
         let network = self.docker.ensure_network(NETWORK).await?;
-        let files = mirror_files(&self.mirrors, self.certificate_authority.as_deref(), network.gateway);
+        let files = mirror_files(&registries, &self.mirrors, authority, network.gateway);
         let uploads: Vec<UploadFile<'_>> = files
             .iter()
             .map(|file| UploadFile {

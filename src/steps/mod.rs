@@ -4,6 +4,7 @@ mod check;
 mod externals;
 mod images;
 mod local;
+mod local_images;
 mod release;
 mod rollout;
 mod secrets;
@@ -13,6 +14,7 @@ mod verify;
 mod volumes;
 
 pub use local::{ClusterFolder, LocalCluster};
+pub use local_images::LocalImages;
 pub use release::ReleaseContext;
 pub use secrets::Decrypted;
 
@@ -80,6 +82,10 @@ impl StepRunner for Runner {
             Step::CreateCluster => self.local()?.create(reporter, cancel).await,
             Step::StartCluster => self.local()?.start(&self.kubeconfig, reporter, cancel).await,
             Step::StopCluster { warm } => self.local()?.stop(*warm, reporter, cancel).await,
+            Step::LocalRegistry(_) | Step::RemoveRegistry | Step::Build(_) => {
+                self.local()?.images().run(planned, reporter, cancel).await
+            }
+            Step::AnnounceRegistry { host } => self.announce_registry(host).await,
             Step::ConnectCluster => self.connect(cancel).await,
             Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
             Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
@@ -132,6 +138,16 @@ impl Runner {
         // Only one step of a plan connects.
         let _ = self.connection.set(Connection { cluster, view });
         Ok(None)
+    }
+
+    /// Only what is there is told: without its image there is no registry.
+    async fn announce_registry(&self, host: &str) -> Result<Option<String>, StepFailure> {
+        let services = self.local()?.docker.registry_services().await?;
+        if !services.iter().any(|service| service.is_push() && service.is_running) {
+            return Ok(Some("there is no registry".to_owned()));
+        }
+        self.connected()?.cluster.announce_registry(host).await?;
+        Ok(Some(host.to_owned()))
     }
 
     async fn prepare(

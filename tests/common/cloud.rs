@@ -55,7 +55,7 @@ impl Cloud {
         let gateway = gateways.lines().find_map(|line| line.trim().parse().ok()).expect("the network has a gateway");
         let mirrors = ImageMirror::parse_list(workspace.variable("CMDR_IMAGE_MIRRORS")).unwrap();
         let certs = folder.join(&self.name);
-        for file in node_files(&mirrors, None, gateway) {
+        for file in node_files(&[], &mirrors, None, gateway) {
             let path = certs.join(file.path.trim_start_matches('/'));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, file.content).unwrap();

@@ -10,6 +10,7 @@ mod inspect;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+mod local_registry;
 mod objects;
 mod pods;
 mod probes;

@@ -29,6 +29,8 @@ pub enum DockerError {
     Network { name: String, why: String },
     #[error("the image {image} cannot be pulled: {why}")]
     Pull { image: String, why: String },
+    #[error("the image {image} cannot be pushed: {why}")]
+    Push { image: String, why: String },
     #[error("{path} in container {container} {why}")]
     File { container: String, path: String, why: String },
     /// The engine refused, or the connection to it broke.
@@ -71,6 +73,7 @@ impl DockerError {
             }
             Self::NoAddresses { .. } => "docker network prune removes networks that nothing uses",
             Self::Pull { .. } => "check the name, log in with docker login, or name a mirror",
+            Self::Push { .. } => "see that the registry runs: docker logs cmdr-registry",
             Self::Request { why, .. } if is_port_taken(why) => {
                 "end the program that has the port; docker ps shows containers that publish it"
             }
@@ -91,6 +94,11 @@ impl DockerError {
             Some(hint) => diagnosis.remedy(hint),
             None => diagnosis,
         }
+    }
+
+    /// Whether the engine says that something of that name is there already.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Request { status: Some(409), .. })
     }
 
     /// Whether the engine says that the thing asked for does not exist.

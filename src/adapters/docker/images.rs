@@ -2,11 +2,19 @@
 
 use std::collections::HashMap;
 
-use bollard::{auth::DockerCredentials, errors::Error, models::CreateImageInfo, query_parameters::CreateImageOptions};
+use bollard::{
+    auth::DockerCredentials,
+    errors::Error,
+    models::CreateImageInfo,
+    query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
+};
 use futures::TryStreamExt;
 
 use super::{Docker, DockerError, error::reason};
-use crate::{adapters::credentials::RegistryCredential, domain::ImageReference};
+use crate::{
+    adapters::credentials::RegistryCredential,
+    domain::{ImageReference, mirror::ImageMirror},
+};
 
 /// How far a pull is. The totals grow while the engine learns of more layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +23,13 @@ pub struct PullProgress {
     pub layers_total: usize,
     pub bytes_done: u64,
     pub bytes_total: u64,
+}
+
+/// How many layers of an image a registry was sent, and how many it had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pushed {
+    pub sent: usize,
+    pub known: usize,
 }
 
 /// One layer's download.
@@ -36,6 +51,60 @@ impl Docker {
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
             Err(error) => Err(DockerError::request(format!("look for the image {reference}"))(error)),
         }
+    }
+
+    /// Pulls an image that needs no password as nodes do: from its mirrors in order, else from its own registry. It is
+    /// then there under its own name.
+    ///
+    /// # Errors
+    /// What its own registry said, when none of them gives it.
+    pub async fn pull_by_mirrors(
+        &self,
+        image: &ImageReference,
+        mirrors: &[ImageMirror],
+        mut on_progress: impl FnMut(PullProgress),
+    ) -> Result<(), DockerError> {
+        let mirrors = ImageMirror::of(mirrors, &image.registry).into_iter().filter(|mirror| !mirror.has_path());
+        // The engine knows an image by digest only under the name that it was pulled by.
+        let mirrors = mirrors.filter(|_| image.digest.is_none());
+        for reference in mirrors.filter_map(|mirror| at_mirror(image, mirror)) {
+            if self.pull_image(&reference, None, &mut on_progress).await.is_ok() {
+                self.tag_image(&reference.to_string(), image).await?;
+                // The other name would be left over; the image stays under its own.
+                let _ = self.client.remove_image(&reference.to_string(), None::<RemoveImageOptions>, None).await;
+                return Ok(());
+            }
+        }
+        self.pull_image(image, None, on_progress).await
+    }
+
+    /// Gives an image (a reference or an id) another name.
+    ///
+    /// # Errors
+    /// When the engine has no such image.
+    pub async fn tag_image(&self, image: &str, name: &ImageReference) -> Result<(), DockerError> {
+        let options = TagImageOptions { repo: Some(name.name().to_owned()), tag: name.tag.clone() };
+        let tagged = self.client.tag_image(image, Some(options)).await;
+        tagged.map_err(DockerError::request(format!("name the image {image} {name}")))
+    }
+
+    /// Sends an image to a registry that asks for no password.
+    ///
+    /// # Errors
+    /// When the registry does not take it or cannot be reached.
+    pub async fn push_image(&self, image: &ImageReference) -> Result<Pushed, DockerError> {
+        let options = PushImageOptions { tag: image.tag.clone(), ..PushImageOptions::default() };
+        let mut words = std::pin::pin!(self.client.push_image(image.name(), Some(options), None));
+        let failed = |error: Error| DockerError::Push { image: image.to_string(), why: reason(&error) };
+        let mut pushed = Pushed::default();
+        while let Some(word) = words.try_next().await.map_err(failed)? {
+            match word.status.as_deref() {
+                Some("Pushed") => pushed.sent += 1,
+                Some("Layer already exists") => pushed.known += 1,
+                _ => (),
+            }
+        }
+        Ok(pushed)
     }
 
     /// Pulls an image; `on_progress` sees how far it is, at each word of the engine.
@@ -62,6 +131,13 @@ impl Docker {
         }
         Ok(())
     }
+}
+
+/// The image as a mirror has it, in words of the engine, which knows no mirrors but Docker Hub's.
+fn at_mirror(image: &ImageReference, mirror: &ImageMirror) -> Option<ImageReference> {
+    let full = image.full();
+    let path = full.strip_prefix(&format!("{}/", image.registry))?;
+    ImageReference::parse(&format!("{}/{path}", mirror.authority())).ok()
 }
 
 /// The reference in full: without a tag or digest the engine would pull every tag.
@@ -130,6 +206,13 @@ mod tests {
         }
         let expected = PullProgress { layers_done: 1, layers_total: 3, bytes_done: 60, bytes_total: 150 };
         assert_eq!(progress(&layers), expected);
+    }
+
+    #[test]
+    fn an_image_is_named_as_its_mirror_has_it() {
+        let mirror = ImageMirror::new("*", "http://localhost:5555").unwrap();
+        let image = ImageReference::parse("redis:7").unwrap();
+        assert_eq!(at_mirror(&image, &mirror).unwrap().to_string(), "localhost:5555/library/redis:7");
     }
 
     #[test]

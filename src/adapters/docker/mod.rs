@@ -1,5 +1,6 @@
 //! The Docker engine, over its API: found as the docker CLI finds it, asked for facts, networks, containers and images.
 
+mod build;
 mod connect;
 mod containers;
 mod error;
@@ -8,6 +9,7 @@ mod image_store;
 mod images;
 mod locate;
 mod network;
+mod services;
 mod snapshots;
 mod volumes;
 
@@ -15,11 +17,12 @@ use std::path::Path;
 
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
+pub use build::{BuildError, BuildRequest, stage};
 pub use containers::{Mount, NodeContainer, Published, State};
 pub use error::DockerError;
 pub use files::{ExecOutput, UploadFile};
 pub use image_store::IMAGE_STORE;
-pub use images::PullProgress;
+pub use images::{PullProgress, Pushed};
 pub use locate::{DockerLookup, Endpoint, locate};
 pub use network::Network;
 pub use snapshots::NodePlace;

@@ -16,6 +16,8 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const MTU: &str = "com.docker.network.driver.mtu";
 /// Docker's own default network, whose MTU somebody may have set for a reason.
 const DEFAULT_NETWORK: &str = "bridge";
+/// Held while a network is looked for and made.
+static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// How many IPv6 networks are tried before one with IPv4 alone.
 const IPV6_ATTEMPTS: u8 = 5;
 
@@ -44,6 +46,8 @@ impl Docker {
     /// # Errors
     /// When the engine refuses, has no address range left, or the network has no IPv4 addresses.
     pub async fn ensure_network(&self, name: &str) -> Result<Network, DockerError> {
+        // Two steps of one run would make two of that name, and one of them take away what the other uses already.
+        let _one_at_a_time = MAKING.lock().await;
         if let Some(network) = self.network(name).await? {
             return Ok(network);
         }

@@ -72,6 +72,14 @@ impl Registry {
         Ok(Self { client, mirrors })
     }
 
+    /// For a registry of this machine, which asks for no password.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn local(cancel: CancellationToken) -> Result<Self, RegistrySetupError> {
+        Self::new(Vec::new(), Credentials::default(), None, cancel)
+    }
+
     /// With other times to wait than the usual ones.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {

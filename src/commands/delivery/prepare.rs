@@ -71,6 +71,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     add_proofs(session, &registry, &settled, &mut described).await?;
     let remote = Remote { access, histories, new_images };
     Ok(Prepared {
+        buildable: Vec::new(),
         helm,
         access: None,
         local: None,

@@ -32,6 +32,7 @@ fn described(projects: Vec<DescribedProject>) -> Described {
         externals: Vec::new(),
         address_pool: true,
         local_node: true,
+        ..Described::default()
     }
 }
 

@@ -1,0 +1,127 @@
+//! What was built last of each project, as this machine remembers it beside the folder of a local cluster.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{ImageReference, Name};
+
+/// Steps that build at the same time write the same file.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// The file that remembers builds. It outlives the cluster, as the registry does.
+#[derive(Debug, Clone)]
+pub struct Builds(pub PathBuf);
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Content {
+    /// `localhost:5001/tunes/shop:0123456789ab@sha256:...` by project.
+    builds: BTreeMap<String, String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot remember builds in {}: {source}", path.display())]
+pub struct BuildsError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Builds {
+    /// The last build of each project. A file that is not there or not to be read remembers nothing: what is forgotten
+    /// is built again.
+    pub fn all(&self) -> BTreeMap<String, ImageReference> {
+        let built = self.read().builds.into_iter();
+        built.filter_map(|(project, image)| Some((project, ImageReference::parse(&image).ok()?))).collect()
+    }
+
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remember(&self, project: &Name, image: &ImageReference) -> Result<(), BuildsError> {
+        self.change(|builds| {
+            builds.insert(project.to_string(), image.to_string());
+        })
+    }
+
+    /// Forgets the builds of these projects.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget(&self, projects: &[Name]) -> Result<(), BuildsError> {
+        self.change(|builds| builds.retain(|project, _| !projects.iter().any(|name| name.as_str() == project)))
+    }
+
+    /// Forgets every build.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn clear(&self) -> Result<(), BuildsError> {
+        match fs::remove_file(&self.0) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(BuildsError { path: self.0.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), BuildsError> {
+        let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.read();
+        change(&mut content.builds);
+        let text = serde_json::to_vec_pretty(&content).unwrap_or_default();
+        write_whole(&self.0, &text).map_err(|source| BuildsError { path: self.0.clone(), source })
+    }
+
+    fn read(&self) -> Content {
+        let text = fs::read(&self.0).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
+/// Writes a file so that whoever reads it finds the old content or the new one, whenever this is killed.
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = fs::File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_are_remembered_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let builds = Builds(folder.path().join("clusters/tunes.builds.json"));
+        assert!(builds.all().is_empty());
+        let name = |name: &str| Name::new(name).unwrap();
+        let image = ImageReference::parse("localhost:5001/tunes/shop:0123456789ab").unwrap();
+        builds.remember(&name("shop"), &image).unwrap();
+        builds.remember(&name("search"), &image).unwrap();
+        assert_eq!(builds.all()["shop"], image);
+        builds.forget(&[name("shop")]).unwrap();
+        assert_eq!(builds.all().into_keys().collect::<Vec<_>>(), ["search"]);
+        assert_eq!(fs::read_dir(folder.path().join("clusters")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_remembers_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let builds = Builds(folder.path().join("builds.json"));
+        fs::write(&builds.0, "{\"builds\": {\"shop\": ").unwrap();
+        assert!(builds.all().is_empty());
+        fs::write(&builds.0, "{\"builds\": {\"shop\": \"localhost:5001/Shop\"}}").unwrap();
+        assert!(builds.all().is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! `docker build`, by the command: it knows BuildKit, contexts and `.dockerignore`, which no API tells whole.
+
+use std::{fs, path::Path};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Docker;
+use crate::{
+    adapters::process::{ProcessError, Tool},
+    domain::Diagnosis,
+};
+
+/// How many of the last lines of a build that failed are told.
+const LAST_LINES: usize = 12;
+
+/// What is built.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildRequest<'a> {
+    pub context: &'a Path,
+    /// `Dockerfile` in the context unless named.
+    pub dockerfile: Option<&'a Path>,
+    /// A file of cmdr's own for the image's id, gone at the end.
+    pub id_file: &'a Path,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error("docker build named no image in {file}")]
+    NoImage { file: String },
+}
+
+impl Docker {
+    /// Builds an image, with BuildKit where the command has it; `on_line` sees what it says. Gives the image's id.
+    ///
+    /// # Errors
+    /// When the build fails, or there is no docker command.
+    pub async fn build(
+        &self,
+        request: BuildRequest<'_>,
+        cancel: &CancellationToken,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<String, BuildError> {
+        // What cannot be written here is told by docker, which writes the file itself.
+        let _ = request.id_file.parent().map(fs::create_dir_all);
+        let built = self.run_build(request, cancel, on_line).await;
+        let id = fs::read_to_string(request.id_file).unwrap_or_default();
+        let _ = fs::remove_file(request.id_file);
+        built?;
+        match id.trim() {
+            "" => Err(BuildError::NoImage { file: request.id_file.display().to_string() }),
+            id => Ok(id.to_owned()),
+        }
+    }
+
+    async fn run_build(
+        &self,
+        request: BuildRequest<'_>,
+        cancel: &CancellationToken,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<(), BuildError> {
+        let has_buildkit = self.command().args(["buildx", "version"]).run(cancel).await.is_ok();
+        let tool = self.command().args(["build", "--iidfile"]).arg(request.id_file).follow_output();
+        let tool = if has_buildkit { tool.env("DOCKER_BUILDKIT", "1").args(["--progress", "plain"]) } else { tool };
+        let tool = match request.dockerfile {
+            Some(file) => tool.arg("--file").arg(file),
+            None => tool,
+        };
+        tool.arg(request.context).run_with_lines(cancel, on_line).await?;
+        Ok(())
+    }
+
+    /// The docker command, at the engine that cmdr speaks to.
+    fn command(&self) -> Tool {
+        let engine = self.endpoint().environment();
+        engine.iter().fold(Tool::new("docker"), |tool, (variable, value)| tool.env(variable, value))
+    }
+}
+
+impl BuildError {
+    /// What happened and what to do about it. `what`: the project.
+    pub fn diagnosis(&self, what: &str) -> Diagnosis {
+        let Self::Process(ProcessError::Failed { status, stdout, stderr, .. }) = self else {
+            return Diagnosis::new(format!("{what} cannot be built: {self}"));
+        };
+        let mut diagnosis = Diagnosis::new(format!("{what} cannot be built: docker build failed ({status})"));
+        diagnosis.logs = last_lines(stdout, stderr);
+        diagnosis.remedy("mend the Dockerfile or what it copies; cmdr build tries again")
+    }
+}
+
+/// The classic builder tells its steps on one stream and what was wrong on the other; BuildKit tells all on one.
+fn last_lines(stdout: &str, stderr: &str) -> Vec<String> {
+    let said = stdout.lines().chain(stderr.lines()).map(str::trim_end).filter(|line| !line.is_empty());
+    let said: Vec<String> = said.map(str::to_owned).collect();
+    said[said.len().saturating_sub(LAST_LINES)..].to_vec()
+}
+
+/// The part of a line that tells how far a build is: `Step 2/5 : COPY . .`, `[2/5] COPY . .`.
+pub fn stage(line: &str) -> Option<String> {
+    if let Some(step) = line.strip_prefix("Step ") {
+        return Some(step.replacen(" : ", ": ", 1));
+    }
+    let (_, rest) = line.strip_prefix('#')?.split_once(' ')?;
+    rest.starts_with('[').then(|| rest.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_builders_tell_how_far_they_are() {
+        assert_eq!(stage("Step 2/5 : COPY . ."), Some("2/5: COPY . .".to_owned()));
+        assert_eq!(stage("#7 [2/5] RUN make"), Some("[2/5] RUN make".to_owned()));
+        assert_eq!(stage("#7 0.312 compiling"), None);
+        assert_eq!(stage(" ---> 0f36c1a"), None);
+    }
+
+    #[test]
+    fn the_last_lines_are_told() {
+        let lines = last_lines("Step 1/2 : FROM x\n\nStep 2/2 : COPY y .\n", "COPY failed: y not found\n");
+        assert_eq!(lines, ["Step 1/2 : FROM x", "Step 2/2 : COPY y .", "COPY failed: y not found"]);
+    }
+}

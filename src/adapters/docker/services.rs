@@ -1,0 +1,187 @@
+//! The containers that outlive clusters: the registry of this machine and its caches. Each has a volume of its own, and
+//! a label by which cmdr knows both again.
+
+use std::{collections::HashMap, net::Ipv4Addr};
+
+use bollard::{
+    models::{
+        ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, HostConfig,
+        NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+    },
+    query_parameters::{CreateContainerOptions, ListContainersOptions, ListVolumesOptions, RemoveVolumeOptions},
+};
+use futures::future::try_join_all;
+
+use super::{Docker, DockerError, UploadFile};
+use crate::domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService};
+
+/// On containers and volumes: what it is for.
+const LABEL: &str = "cmdr.dev/registry";
+/// What a container was made from.
+const CHECKSUM: &str = "cmdr.dev/checksum";
+/// The port on this machine: Docker tells that of a running container alone.
+const PORT: &str = "cmdr.dev/port";
+/// The network of kind's nodes.
+const NETWORK: &str = "kind";
+/// Where the program keeps its data.
+const DATA: &str = "/var/lib/registry";
+/// A folder whose certificates Go's programs trust beside the system's, by [`CERTIFICATES`].
+const CA_FOLDER: &str = "etc/cmdr";
+const CERTIFICATES: &str = "SSL_CERT_DIR=/etc/ssl/certs:/etc/cmdr";
+
+impl Docker {
+    /// The registry and the caches that there are, running or not, by name: one question to the engine.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn registry_services(&self) -> Result<Vec<ObservedService>, DockerError> {
+        let options = ListContainersOptions { all: true, filters: Some(own()), ..ListContainersOptions::default() };
+        let listed = self.client.list_containers(Some(options)).await;
+        let listed = listed.map_err(DockerError::request("list the registry and its caches"))?;
+        let mut services: Vec<ObservedService> = listed.into_iter().map(observed).collect();
+        services.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(services)
+    }
+
+    /// Makes a service as it should be, and starts it. One of the same name that another run makes at the same moment
+    /// is as good. `gateway`: this machine as the network of kind's nodes, which is there, sees it.
+    ///
+    /// # Errors
+    /// When the engine refuses, or somebody else's container has the name.
+    pub async fn make_service(&self, service: &RegistryService, gateway: Ipv4Addr) -> Result<(), DockerError> {
+        let name = service.name();
+        let volume = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(HashMap::from([(LABEL.to_owned(), service.label().to_owned())])),
+            ..VolumeCreateRequest::default()
+        };
+        let made = self.client.create_volume(volume).await;
+        made.map_err(DockerError::request(format!("make the volume {name}")))?;
+        let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
+        let created = self.client.create_container(Some(options), container(service, gateway)).await;
+        match created.map_err(DockerError::request(format!("make container {name}"))) {
+            Ok(_) => (),
+            Err(error) if error.is_conflict() => self.is_own(&name).await?,
+            Err(error) => return Err(error),
+        }
+        if let Some(authority) = &service.certificate_authority {
+            let file = UploadFile { path: &format!("{CA_FOLDER}/ca.crt"), content: authority.as_bytes(), mode: 0o644 };
+            self.upload(&name, "/", &[file]).await?;
+        }
+        self.start(&name).await
+    }
+
+    /// Removes every service with its volume. Gives their names.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_services(&self) -> Result<Vec<String>, DockerError> {
+        let services = self.registry_services().await?;
+        try_join_all(services.iter().map(|service| self.remove(&service.name, false))).await?;
+        let listed = self.client.list_volumes(Some(ListVolumesOptions { filters: Some(own()) })).await;
+        let listed = listed.map_err(DockerError::request("list the volumes of the registry and its caches"))?;
+        for volume in listed.volumes.unwrap_or_default() {
+            let removed = self.client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
+            match removed.map_err(DockerError::request(format!("remove the volume {}", volume.name))) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => (),
+            }
+        }
+        Ok(services.into_iter().map(|service| service.name).collect())
+    }
+
+    /// Fails when the container of this name is none of cmdr's.
+    async fn is_own(&self, name: &str) -> Result<(), DockerError> {
+        if self.registry_services().await?.iter().any(|service| service.name == name) {
+            return Ok(());
+        }
+        let why = "another container has that name, and cmdr did not make it".to_owned();
+        Err(DockerError::Request { action: format!("make container {name}"), why, status: None })
+    }
+}
+
+fn own() -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])])
+}
+
+fn container(service: &RegistryService, gateway: Ipv4Addr) -> ContainerCreateBody {
+    let mut labels =
+        HashMap::from([(LABEL.to_owned(), service.label().to_owned()), (CHECKSUM.to_owned(), service.checksum())]);
+    let mut environment = service.variables(gateway);
+    environment.extend(service.certificate_authority.as_ref().map(|_| CERTIFICATES.to_owned()));
+    let inner = format!("{INNER_PORT}/tcp");
+    let ports = service.port().map(|port| {
+        labels.insert(PORT.to_owned(), port.to_string());
+        let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
+        HashMap::from([(inner.clone(), Some(vec![binding]))])
+    });
+    let restart = RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), ..RestartPolicy::default() };
+    ContainerCreateBody {
+        image: Some(IMAGE.to_owned()),
+        env: Some(environment),
+        labels: Some(labels),
+        exposed_ports: Some(vec![inner]),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{}:{DATA}", service.name())]),
+            port_bindings: ports,
+            restart_policy: Some(restart),
+            network_mode: Some(NETWORK.to_owned()),
+            ..HostConfig::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(NETWORK.to_owned(), EndpointSettings::default())])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn observed(container: ContainerSummary) -> ObservedService {
+    let labels = container.labels.unwrap_or_default();
+    let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+    let names = container.names.unwrap_or_default();
+    let networks = container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    ObservedService {
+        name: names.first().map_or("", |name| name.trim_start_matches('/')).to_owned(),
+        label: label(LABEL),
+        checksum: label(CHECKSUM),
+        port: label(PORT).parse().ok(),
+        is_running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
+        is_joined: networks.contains_key(NETWORK),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::local_registry::{Role, wanted};
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
+
+    #[test]
+    fn the_registry_is_published_on_this_machine_alone() {
+        let service = RegistryService { role: Role::Push { port: 5002 }, certificate_authority: None };
+        let made = container(&service, GATEWAY);
+        let host = made.host_config.unwrap();
+        let binding = host.port_bindings.unwrap().remove("5000/tcp").unwrap().unwrap().remove(0);
+        assert_eq!((binding.host_ip.as_deref(), binding.host_port.as_deref()), (Some("127.0.0.1"), Some("5002")));
+        assert_eq!(host.binds.unwrap(), ["cmdr-registry:/var/lib/registry"]);
+        let cache = wanted(&["ghcr.io".to_owned()].into(), &[], |_| false, Some("PEM"), 5001).remove(1);
+        let made = container(&cache, GATEWAY);
+        assert_eq!(made.host_config.unwrap().port_bindings, None);
+        assert!(made.env.unwrap().contains(&CERTIFICATES.to_owned()));
+    }
+
+    #[test]
+    fn labels_tell_a_service_again() {
+        let service = RegistryService { role: Role::Push { port: 5002 }, certificate_authority: None };
+        let summary = ContainerSummary {
+            names: Some(vec!["/cmdr-registry".to_owned()]),
+            labels: container(&service, GATEWAY).labels,
+            state: Some(ContainerSummaryStateEnum::EXITED),
+            ..ContainerSummary::default()
+        };
+        let found = observed(summary);
+        assert!(found.is_push() && !found.is_running && !found.is_joined);
+        assert_eq!((found.port, found.checksum), (Some(5002), service.checksum()));
+    }
+}

@@ -1,0 +1,78 @@
+//! `cmdr build`: images from the folders of projects, in the registry of this machine.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    images::{LocalRegistry, named, remembered, specs},
+    session::Session,
+};
+use crate::{
+    cli::{BuildOptions, Output},
+    domain::{Diagnosis, Name},
+    error::CommandError,
+    plan::{
+        Plan, RegistrySpec, Step,
+        registry::{add_builds, to_make},
+    },
+    steps::LocalImages,
+    ui,
+};
+
+/// # Errors
+/// When a project is unknown or not built, its folder is not there, or the build or the push fails.
+pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), CommandError> {
+    if !session.environment.is_local() {
+        let cause = format!("cmdr build is for the local environment, not for '{}'", session.environment.name);
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy("elsewhere a pipeline builds and pushes")));
+    }
+    let builds = named(session, &options.projects)?;
+    if builds.is_empty() {
+        let cause = "no project has a build";
+        let remedy = "say how one is built: projects.NAME.build: {context: FOLDER}";
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+    }
+    let names: Vec<Name> = builds.iter().map(|(name, _)| (*name).clone()).collect();
+    if options.forget {
+        return forget(session, &names);
+    }
+    // Mistakes are told before Docker is asked for anything.
+    specs(session, &builds, &[])?;
+    let access = session.local().await?;
+    let registry = LocalRegistry::find(session, &access.docker, &BTreeSet::new()).await?;
+    let specs = specs(session, &builds, &registry.wanted)?;
+    let mut plan = Plan::default();
+    let made = to_make(&registry.wanted, &registry.found).map(|(services, reason)| {
+        let spec = RegistrySpec { services, is_required: true };
+        plan.add(Step::LocalRegistry(spec), "registry", "prepare", reason, None)
+    });
+    let reasoned: Vec<_> = specs.into_iter().map(|spec| (spec, "cmdr build".to_owned())).collect();
+    add_builds(&mut plan, &reasoned, made);
+    if session.settings.dry_run {
+        let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+        session.note(&format!("would build {}", names.join(", ")));
+        return Ok(());
+    }
+    let _lock = session.lock(&access).await?;
+    let (docker, mirrors) = (access.docker.clone(), session.user.mirrors.images.clone());
+    let builds = remembered(session);
+    let images = LocalImages { docker, mirrors, builds: builds.clone() };
+    session.execute("build", &plan, Arc::new(images)).await?;
+    if session.settings.output == Output::Text {
+        let built = builds.all();
+        let lines = names.iter().filter_map(|name| Some(format!("{}\n", built.get(name.as_str())?)));
+        ui::print(&lines.collect::<String>());
+    }
+    Ok(())
+}
+
+/// From now on these projects run the images that projects.yaml names.
+fn forget(session: &Session, names: &[Name]) -> Result<(), CommandError> {
+    let told: Vec<&str> = names.iter().map(Name::as_str).collect();
+    if session.settings.dry_run {
+        session.note(&format!("would forget the builds of {}", told.join(", ")));
+        return Ok(());
+    }
+    remembered(session).forget(names).map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?;
+    session.note(&format!("the builds of {} are forgotten; the registry keeps their images", told.join(", ")));
+    Ok(())
+}

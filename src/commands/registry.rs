@@ -1,0 +1,84 @@
+//! The end of the registry of this machine, and how verbs tell of it.
+
+use std::sync::Arc;
+
+use super::{
+    cluster::{confirm, existing},
+    images::remembered,
+    session::{LocalAccess, Session, docker_error},
+};
+use crate::{
+    adapters::{docker::Docker, kind::configuration::pool_of_mark},
+    domain::{Diagnosis, local_registry::pushed_to},
+    error::{CommandError, ErrorKind},
+    plan::{Plan, Step},
+    steps::LocalImages,
+};
+
+/// `cmdr down --registry`: the cluster, where there is one, and what outlives clusters.
+///
+/// # Errors
+/// When other clusters of cmdr's pull from it, or something cannot be removed.
+pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
+    let users = other_clusters(session, &access.docker).await?;
+    if !users.is_empty() {
+        let cause = format!("the registry serves other clusters: {}", users.join(", "));
+        let remedy = "delete them first, each with cmdr down in its workspace; or leave --registry out";
+        return Err(CommandError::new(ErrorKind::Refused, Diagnosis::new(cause).remedy(remedy)));
+    }
+    let mut plan = Plan::default();
+    let deleted =
+        access.node.as_ref().map(|_| plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down --registry", None));
+    plan.add(Step::RemoveRegistry, "registry", "remove", "cmdr down --registry", deleted);
+    if session.settings.dry_run {
+        session.note("would delete the cluster and the registry with its caches, and every image in them");
+        return Ok(());
+    }
+    if access.node.is_some() {
+        confirm(session)?;
+    }
+    let _lock = session.lock(access).await?;
+    if access.node.is_some() {
+        let helm = session.helm().await?;
+        let runner = session.runner(helm, existing(session, access)?).await?;
+        session.execute("down", &plan, Arc::new(runner)).await?;
+    } else {
+        let images = LocalImages { docker: access.docker.clone(), mirrors: Vec::new(), builds: remembered(session) };
+        session.execute("down", &plan, Arc::new(images)).await?;
+    }
+    Ok(())
+}
+
+/// Clusters of cmdr's own beside the session's.
+async fn other_clusters(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
+    let nodes = docker.node_containers().await.map_err(docker_error)?;
+    let is_own = |mark: &crate::adapters::docker::Mount| pool_of_mark(&mark.destination).is_some();
+    let others = nodes.into_iter().filter(|node| node.cluster != session.workspace().as_str());
+    Ok(others.filter(|node| node.mounts.iter().any(is_own)).map(|node| node.cluster).collect())
+}
+
+/// Tells that `down` leaves something, where it does.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+    if !docker.registry_services().await.map_err(docker_error)?.is_empty() {
+        session.note("the local registry and its caches stay for the next cluster; cmdr down --registry removes them");
+    }
+    Ok(())
+}
+
+/// Tells in a line what there is.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn tell(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+    let services = docker.registry_services().await.map_err(docker_error)?;
+    let running = services.iter().filter(|service| service.is_running);
+    let (push, caches): (Vec<_>, Vec<_>) = running.partition(|service| service.is_push());
+    let Some(port) = push.first().and_then(|service| service.port) else { return Ok(()) };
+    let hosts: Vec<&str> = caches.iter().map(|service| service.label.as_str()).collect();
+    let caches = if hosts.is_empty() { String::new() } else { format!(", caches of {}", hosts.join(", ")) };
+    session.note(&format!("images: registry {}{caches}", pushed_to(port)));
+    Ok(())
+}

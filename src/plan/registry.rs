@@ -1,0 +1,92 @@
+//! The registry of this machine with its caches, and what is built for it.
+
+use std::path::PathBuf;
+
+use super::{Plan, Step, StepId};
+use crate::domain::{
+    Name,
+    local_registry::{ObservedService, RegistryService},
+};
+
+/// Services that are to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySpec {
+    pub services: Vec<RegistryService>,
+    /// Something of the run cannot do without the registry; else it is a gain of speed alone.
+    pub is_required: bool,
+}
+
+/// An image that is built and pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSpec {
+    pub project: Name,
+    /// The folder that `docker build` is given. Absolute.
+    pub context: PathBuf,
+    /// `Dockerfile` in the context unless written. Absolute.
+    pub dockerfile: Option<PathBuf>,
+    /// Where it is pushed to, without tag: `localhost:5001/tunes/shop`.
+    pub repository: String,
+}
+
+/// The services that are missing or not as they should be, with why; `None` when all is well.
+pub fn to_make(wanted: &[RegistryService], found: &[ObservedService]) -> Option<(Vec<RegistryService>, String)> {
+    let missing = wanted.iter().filter_map(|service| Some((service.clone(), reason(service, found)?)));
+    let (services, reasons): (Vec<RegistryService>, Vec<String>) = missing.unzip();
+    (!services.is_empty()).then(|| (services, reasons.join(", ")))
+}
+
+fn reason(service: &RegistryService, found: &[ObservedService]) -> Option<String> {
+    let name = service.name();
+    let what = match found.iter().find(|found| found.name == name) {
+        None => "is not there yet",
+        Some(found) if found.checksum != service.checksum() => "is of another kind",
+        Some(found) if !found.is_joined => "is not on the network of the nodes",
+        Some(found) if !found.is_running => "does not run",
+        Some(_) => return None,
+    };
+    Some(format!("{name} {what}"))
+}
+
+/// Adds the steps that build: each after the registry is there, where it has to be made.
+pub fn add_builds(plan: &mut Plan, builds: &[(BuildSpec, String)], registry: Option<StepId>) {
+    for (build, reason) in builds {
+        plan.add(Step::Build(build.clone()), build.project.to_string(), "build", reason, registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::local_registry::wanted;
+
+    fn as_made(service: &RegistryService) -> ObservedService {
+        ObservedService {
+            name: service.name(),
+            label: service.label().to_owned(),
+            checksum: service.checksum(),
+            port: service.port(),
+            is_running: true,
+            is_joined: true,
+        }
+    }
+
+    #[test]
+    fn only_what_is_missing_is_made() {
+        let wanted = wanted(&["docker.io".to_owned(), "ghcr.io".to_owned()].into(), &[], |_| false, None, 5001);
+        let mut found: Vec<ObservedService> = wanted.iter().map(as_made).collect();
+        assert_eq!(to_make(&wanted, &found), None);
+        found[1].is_running = false;
+        found[2].is_joined = false;
+        let (services, reason) = to_make(&wanted, &found).unwrap();
+        assert_eq!(services, wanted[1..]);
+        assert_eq!(reason, "cmdr-cache-docker-io does not run, cmdr-cache-ghcr-io is not on the network of the nodes");
+        assert_eq!(to_make(&wanted, &[]).unwrap().0, wanted);
+    }
+
+    #[test]
+    fn what_is_no_longer_wanted_is_left_alone() {
+        let all = wanted(&["docker.io".to_owned()].into(), &[], |_| false, None, 5001);
+        let found: Vec<ObservedService> = all.iter().map(as_made).collect();
+        assert_eq!(to_make(&all[..1], &found), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The images of this machine: the registry and its caches, and what is built for it. None of it needs a cluster.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use futures::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::{LOOK, local::NETWORK, pause};
+use crate::{
+    adapters::{
+        builds::{Builds, BuildsError},
+        docker::{BuildError, BuildRequest, Docker, PullProgress, stage},
+        http::{HttpClient, Resolver},
+        process::ProcessError,
+        registry::{Registry, RegistryError},
+    },
+    domain::{
+        Diagnosis, ImageReference,
+        local_registry::{IMAGE, ObservedService, RegistryService, pushed_to},
+        mirror::ImageMirror,
+    },
+    engine::{Reporter, StepFailure, StepRunner},
+    plan::{BuildSpec, Planned, RegistrySpec, Step},
+};
+
+const MEGABYTE: u64 = 1_000_000;
+/// How long the registry's image may take to come: a run is not held up by what only makes it faster.
+const PULL: Duration = Duration::from_mins(1);
+/// How long a registry may take from its start to its first answer.
+const START: Duration = Duration::from_secs(20);
+/// How many digits of an image's id make its tag.
+const TAG: usize = 12;
+
+/// Does what steps say about the images of this machine.
+#[derive(Debug)]
+pub struct LocalImages {
+    pub docker: Docker,
+    pub mirrors: Vec<ImageMirror>,
+    pub builds: Builds,
+}
+
+impl StepRunner for LocalImages {
+    async fn run(
+        &self,
+        planned: &Planned,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        match &planned.step {
+            Step::LocalRegistry(spec) => self.make_registry(spec, reporter, cancel).await,
+            Step::RemoveRegistry => self.remove_registry().await,
+            Step::Build(spec) => self.build(spec, reporter, cancel).await,
+            _ => Err(Diagnosis::new("this step is not about images").into()),
+        }
+    }
+}
+
+impl LocalImages {
+    /// Makes what is missing. Where nothing depends on it, what cannot be made is a warning.
+    async fn make_registry(
+        &self,
+        spec: &RegistrySpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        match self.make_services(spec, reporter, cancel).await {
+            Err(StepFailure::Failed(diagnosis)) if !spec.is_required => {
+                let lost = "without the local registry and its caches: each new cluster pulls every image from outside";
+                let diagnosis = diagnosis.detail("cmdr build needs the registry; nothing else does");
+                let cause = format!("{lost}: {}", diagnosis.cause);
+                reporter.warn(Diagnosis { cause, ..diagnosis });
+                Ok(Some("without".to_owned()))
+            }
+            result => result,
+        }
+    }
+
+    async fn make_services(
+        &self,
+        spec: &RegistrySpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let image = ImageReference::parse(IMAGE).map_err(|error| Diagnosis::new(error.to_string()))?;
+        let present = make_present(&self.docker, &self.mirrors, &image, reporter, cancel);
+        let too_slow = || Diagnosis::new(format!("the image {image} did not come within a minute"));
+        tokio::time::timeout(PULL, present).await.map_err(|_| too_slow())??;
+        let network = self.docker.ensure_network(NETWORK).await?;
+        let found = self.docker.registry_services().await?;
+        let found: BTreeMap<&str, &ObservedService> =
+            found.iter().map(|service| (service.name.as_str(), service)).collect();
+        let made = spec.services.iter().map(|service| {
+            let found = found.get(service.name().as_str()).copied();
+            self.make_service(service, found, network.gateway)
+        });
+        try_join_all(made).await?;
+        if let Some(port) = spec.services.iter().find_map(RegistryService::port).filter(|_| spec.is_required) {
+            self.await_answer(port, cancel).await?;
+        }
+        let made: Vec<String> = spec.services.iter().map(RegistryService::name).collect();
+        Ok(Some(made.join(", ")))
+    }
+
+    async fn make_service(
+        &self,
+        service: &RegistryService,
+        found: Option<&ObservedService>,
+        gateway: Ipv4Addr,
+    ) -> Result<(), StepFailure> {
+        let name = service.name();
+        match found {
+            // It sleeps, or another run made it meanwhile.
+            Some(found) if found.checksum == service.checksum() && found.is_joined => {
+                return Ok(self.docker.start(&name).await?);
+            }
+            // What it keeps is in its volume.
+            Some(_) => self.docker.remove(&name, false).await?,
+            None => (),
+        }
+        Ok(self.docker.make_service(service, gateway).await?)
+    }
+
+    async fn await_answer(&self, port: u16, cancel: &CancellationToken) -> Result<(), StepFailure> {
+        let client = HttpClient::new(Resolver::Fixed((Ipv4Addr::LOCALHOST, port).into()));
+        let client = client.map_err(|error| Diagnosis::new(error.to_string()))?;
+        let url = format!("http://{}/v2/", pushed_to(port));
+        let deadline = tokio::time::Instant::now() + START;
+        while !client.status(&url).await.is_ok_and(|status| status == 200) {
+            if tokio::time::Instant::now() > deadline {
+                let cause = format!("the registry does not answer at localhost:{port}");
+                return Err(Diagnosis::new(cause).remedy("see what it says: docker logs cmdr-registry").into());
+            }
+            pause(LOOK, cancel).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_registry(&self) -> Result<Option<String>, StepFailure> {
+        let removed = self.docker.remove_services().await?;
+        self.builds.clear()?;
+        Ok(Some(removed.join(", ")))
+    }
+
+    /// Builds and pushes an image, sees what the registry has, and remembers that.
+    async fn build(
+        &self,
+        spec: &BuildSpec,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let project = spec.project.as_str();
+        let id_file = self.builds.0.with_extension(format!("{project}.id"));
+        let request =
+            BuildRequest { context: &spec.context, dockerfile: spec.dockerfile.as_deref(), id_file: &id_file };
+        let told = |line: &str| {
+            if let Some(stage) = stage(line) {
+                reporter.progress(stage);
+            }
+        };
+        let id = self.docker.build(request, cancel, told).await.map_err(|error| build_failure(&error, project))?;
+        let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
+        let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
+            .map_err(|error| Diagnosis::new(format!("the image of {project} has no name: {error}")))?;
+        self.docker.tag_image(&id, &image).await?;
+        reporter.progress(format!("pushing {image}"));
+        let pushed = tokio::select! {
+            pushed = self.docker.push_image(&image) => pushed?,
+            () = cancel.cancelled() => return Err(StepFailure::Interrupted),
+        };
+        let registry = Registry::local(cancel.clone()).map_err(|error| Diagnosis::new(error.to_string()))?;
+        let pinned = registry.resolve(&image).await?.pinned;
+        self.builds.remember(&spec.project, &pinned)?;
+        Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))
+    }
+}
+
+/// Pulls an image onto the engine by its API, whose progress can be told, unless it is there: kind and cmdr's own
+/// containers then find it.
+pub(super) async fn make_present(
+    docker: &Docker,
+    mirrors: &[ImageMirror],
+    image: &ImageReference,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<(), StepFailure> {
+    if docker.has_image(&image.to_string()).await? {
+        return Ok(());
+    }
+    reporter.progress(format!("pulling {image}"));
+    let told = |progress: PullProgress| {
+        let (done, total) = (progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE);
+        reporter.progress(format!("pulling {image}: {done} of {total} MB"));
+    };
+    let pulled = docker.pull_by_mirrors(image, mirrors, told);
+    tokio::select! {
+        pulled = pulled => Ok(pulled?),
+        () = cancel.cancelled() => Err(StepFailure::Interrupted),
+    }
+}
+
+fn build_failure(error: &BuildError, project: &str) -> StepFailure {
+    match error {
+        BuildError::Process(ProcessError::Interrupted { .. }) => StepFailure::Interrupted,
+        error => error.diagnosis(project).into(),
+    }
+}
+
+impl From<RegistryError> for StepFailure {
+    fn from(error: RegistryError) -> Self {
+        error.diagnosis().into()
+    }
+}
+
+impl From<BuildsError> for StepFailure {
+    fn from(error: BuildsError) -> Self {
+        Diagnosis::new(error.to_string()).remedy("name a folder that can be written with CMDR_STATE").into()
+    }
+}
