@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 use super::{
     cluster::{confirm, existing},
     images::remembered,
     session::{LocalAccess, Session, docker_error},
 };
 use crate::{
-    adapters::{docker::Docker, kind::configuration::pool_of_mark},
-    domain::{Diagnosis, local_registry::pushed_to},
+    adapters::{
+        docker::{Docker, Mount},
+        kind::configuration::pool_of_mark,
+    },
+    domain::{
+        Diagnosis,
+        local_registry::{PORTS, pushed_to},
+        node_files::HOSTS_FOLDER,
+    },
     error::{CommandError, ErrorKind},
     plan::{Plan, Step},
     steps::LocalImages,
@@ -20,7 +29,7 @@ use crate::{
 /// # Errors
 /// When other clusters of cmdr's pull from it, or something cannot be removed.
 pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
-    let users = other_clusters(session, &access.docker).await?;
+    let users = other_users(session, &access.docker).await?;
     if !users.is_empty() {
         let cause = format!("the registry serves other clusters: {}", users.join(", "));
         let remedy = "delete them first, each with cmdr down in its workspace; or leave --registry out";
@@ -49,12 +58,21 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
     Ok(())
 }
 
-/// Clusters of cmdr's own beside the session's.
-async fn other_clusters(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
+/// Clusters of cmdr's own beside the session's whose nodes were told of the registry or its caches.
+async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
     let nodes = docker.node_containers().await.map_err(docker_error)?;
-    let is_own = |mark: &crate::adapters::docker::Mount| pool_of_mark(&mark.destination).is_some();
+    let is_own = |mount: &Mount| pool_of_mark(&mount.destination).is_some();
     let others = nodes.into_iter().filter(|node| node.cluster != session.workspace().as_str());
-    Ok(others.filter(|node| node.mounts.iter().any(is_own)).map(|node| node.cluster).collect())
+    let mut users = Vec::new();
+    for node in others.filter(|node| node.mounts.iter().any(is_own)) {
+        let told = PORTS.map(|port| format!("{HOSTS_FOLDER}/{}/hosts.toml", pushed_to(port)));
+        let told: Vec<String> = told.collect();
+        let found = join_all(told.iter().map(|file| docker.read_file(&node.name, file))).await;
+        if found.iter().any(Result::is_ok) {
+            users.push(node.cluster);
+        }
+    }
+    Ok(users)
 }
 
 /// Tells that `down` leaves something, where it does.

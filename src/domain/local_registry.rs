@@ -23,8 +23,7 @@ const CACHE: &str = "cmdr-cache-";
 /// The role of the registry; that of a cache is the host that it stands before.
 const PUSH: &str = "push";
 /// What the program of each is told. What a cache no longer needs it deletes only where deletion is allowed.
-const VARIABLES: [&str; 3] =
-    ["REGISTRY_STORAGE_DELETE_ENABLED=true", "REGISTRY_LOG_LEVEL=warn", "REGISTRY_LOG_ACCESSLOG_DISABLED=true"];
+const VARIABLES: [&str; 2] = ["REGISTRY_STORAGE_DELETE_ENABLED=true", "REGISTRY_LOG_LEVEL=warn"];
 /// Registries whose API is not at the host that image references have.
 const ELSEWHERE: [(&str, &str); 1] = [("docker.io", "registry-1.docker.io")];
 

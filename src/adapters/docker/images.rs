@@ -101,6 +101,8 @@ impl Docker {
             match word.status.as_deref() {
                 Some("Pushed") => pushed.sent += 1,
                 Some("Layer already exists") => pushed.known += 1,
+                // Another repository of the same registry has it.
+                Some(status) if status.starts_with("Mounted from") => pushed.known += 1,
                 _ => (),
             }
         }

@@ -1,14 +1,16 @@
 //! The containers that outlive clusters: the registry of this machine and its caches. Each has a volume of its own, and
 //! a label by which cmdr knows both again.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
 
 use bollard::{
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, HostConfig,
-        NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+        HostConfigLogConfig, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
     },
-    query_parameters::{CreateContainerOptions, ListContainersOptions, ListVolumesOptions, RemoveVolumeOptions},
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions, RemoveVolumeOptions,
+    },
 };
 use futures::future::try_join_all;
 
@@ -16,13 +18,18 @@ use super::{Docker, DockerError, UploadFile};
 use crate::domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService};
 
 /// On containers and volumes: what it is for.
-const LABEL: &str = "cmdr.dev/registry";
+const LABEL: &str = "cmdr/registry";
 /// What a container was made from.
-const CHECKSUM: &str = "cmdr.dev/checksum";
+const CHECKSUM: &str = "cmdr/checksum";
 /// The port on this machine: Docker tells that of a running container alone.
-const PORT: &str = "cmdr.dev/port";
+const PORT: &str = "cmdr/port";
 /// The network of kind's nodes.
 const NETWORK: &str = "kind";
+/// How long another run may take to make a container, and how often that is looked at.
+const MADE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(100);
+/// The most that a file of a service's log may take.
+const LOG_SIZE: &str = "2m";
 /// Where the program keeps its data.
 const DATA: &str = "/var/lib/registry";
 /// A folder whose certificates Go's programs trust beside the system's, by [`CERTIFICATES`].
@@ -61,7 +68,7 @@ impl Docker {
         let created = self.client.create_container(Some(options), container(service, gateway)).await;
         match created.map_err(DockerError::request(format!("make container {name}"))) {
             Ok(_) => (),
-            Err(error) if error.is_conflict() => self.is_own(&name).await?,
+            Err(error) if error.is_conflict() => self.await_own(&name).await?,
             Err(error) => return Err(error),
         }
         if let Some(authority) = &service.certificate_authority {
@@ -90,13 +97,28 @@ impl Docker {
         Ok(services.into_iter().map(|service| service.name).collect())
     }
 
-    /// Fails when the container of this name is none of cmdr's.
-    async fn is_own(&self, name: &str) -> Result<(), DockerError> {
-        if self.registry_services().await?.iter().any(|service| service.name == name) {
-            return Ok(());
+    /// Waits until a container that another run makes is there. Fails when the container of this name is none of
+    /// cmdr's.
+    async fn await_own(&self, name: &str) -> Result<(), DockerError> {
+        let action = format!("make container {name}");
+        let deadline = tokio::time::Instant::now() + MADE;
+        loop {
+            // The engine gives a name away some time before it tells of the container.
+            match self.client.inspect_container(name, None::<InspectContainerOptions>).await {
+                Ok(found) => {
+                    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+                    if labels.contains_key(LABEL) {
+                        return Ok(());
+                    }
+                    let why = "another container has that name, and cmdr did not make it".to_owned();
+                    return Err(DockerError::Request { action, why, status: None });
+                }
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    return Err(DockerError::request(action)(error));
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
         }
-        let why = "another container has that name, and cmdr did not make it".to_owned();
-        Err(DockerError::Request { action: format!("make container {name}"), why, status: None })
     }
 }
 
@@ -116,6 +138,11 @@ fn container(service: &RegistryService, gateway: Ipv4Addr) -> ContainerCreateBod
         HashMap::from([(inner.clone(), Some(vec![binding]))])
     });
     let restart = RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), ..RestartPolicy::default() };
+    // Each request is a line, and Docker's usual log has no end.
+    let log = HostConfigLogConfig {
+        typ: Some("local".to_owned()),
+        config: Some(HashMap::from([("max-size".to_owned(), LOG_SIZE.to_owned())])),
+    };
     ContainerCreateBody {
         image: Some(IMAGE.to_owned()),
         env: Some(environment),
@@ -125,6 +152,7 @@ fn container(service: &RegistryService, gateway: Ipv4Addr) -> ContainerCreateBod
             binds: Some(vec![format!("{}:{DATA}", service.name())]),
             port_bindings: ports,
             restart_policy: Some(restart),
+            log_config: Some(log),
             network_mode: Some(NETWORK.to_owned()),
             ..HostConfig::default()
         }),

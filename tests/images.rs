@@ -1,0 +1,326 @@
+//! The registry of a laptop and its caches, and images that are built for it: two small services on a real cluster,
+//! which is made a second time. What is sent and pulled is counted.
+//!
+//! Registry and caches serve the whole machine: this test takes them away at its end.
+
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
+
+mod common;
+
+#[path = "images/upstream.rs"]
+mod upstream;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use common::{Output, Stages, TestWorkspace, rig, tell};
+use upstream::Upstream;
+
+const PROJECTS: &str = "
+defaults:
+  values: {resources: {requests: {cpu: 10m, memory: 16Mi}}}
+
+projects:
+  front:
+    build: {context: front}
+    host: front
+    check: {path: /readyz}
+    needs: [back]
+    values: {ports: {http: 9898}}
+  back:
+    image: registry.example.com/img/back
+    build: {context: back, dockerfile: other/Dockerfile}
+    values: {ports: {http: 9898}}
+  cache:
+    image: docker.io/library/redis:7.0
+    values: {ports: {redis: 6379}}
+";
+
+/// Lists what cmdr's label is on.
+const OWN: [&str; 2] = ["--filter", "label=cmdr/registry"];
+
+#[test]
+fn images_outlive_clusters() {
+    let walk = Walk::new();
+    let stages = Stages::default();
+    let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
+    stage("mistakes are told all at once", Walk::mistakes);
+    stage("a plan builds nothing and tells what will be built", Walk::nothing_is_touched);
+    stage("up builds what has no image, and it runs", Walk::up_builds);
+    stage("a second up builds and makes nothing", Walk::nothing_to_do);
+    stage("of a changed layer only that is sent and pulled", Walk::one_layer);
+    stage("what does not build is told with its last lines", Walk::a_failed_build);
+    stage("a cluster made anew pulls nothing from outside and builds nothing", Walk::a_second_cluster);
+    stage("a dead cache costs a try", Walk::a_dead_cache);
+    stage("what the registry lost is built again", Walk::a_lost_registry);
+    stage("registry and caches stay while another cluster uses them", Walk::refused_while_used);
+    stage("down --registry leaves nothing", Walk::nothing_is_left);
+    stage("two runs at once make one registry", Walk::two_at_once);
+    drop(walk);
+    stages.finish();
+}
+
+struct Walk {
+    workspace: TestWorkspace,
+    upstream: Upstream,
+}
+
+impl Walk {
+    fn new() -> Self {
+        let registry = rig("RIG_REGISTRY");
+        let upstream = Upstream::before(&registry);
+        let mut workspace = TestWorkspace::new("img", PROJECTS);
+        workspace.set_variable("CMDR_IMAGE_MIRRORS", &format!("*={}", upstream.url()));
+        let walk = Self { workspace, upstream };
+        walk.workspace.tool("docker", &["pull", "--quiet", &base()]);
+        for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
+            let folder = walk.folder(project);
+            fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+            write_service(&folder, file, "first");
+        }
+        walk
+    }
+
+    fn folder(&self, project: &str) -> PathBuf {
+        self.workspace.root().join(project)
+    }
+
+    fn node(&self) -> String {
+        format!("{}-control-plane", self.workspace.name)
+    }
+
+    /// How many blobs of a project's image the registry has given away.
+    fn given(&self, project: &str) -> usize {
+        let log = self.workspace.command("docker").args(["logs", "cmdr-registry"]).output().unwrap();
+        let log = String::from_utf8_lossy(&log.stdout).into_owned();
+        let path = format!("\"GET /v2/{}/{project}/blobs/", self.workspace.name);
+        log.lines().filter(|line| line.contains(&path)).count()
+    }
+
+    /// The image that a project's pod runs, as its container's status has it.
+    fn running_image(&self, project: &str) -> String {
+        let label = format!("app.kubernetes.io/name={project}");
+        let pods = self.workspace.objects(&["get", "pods", "--selector", &label]);
+        let pods = pods["items"].as_array().unwrap().clone();
+        let live = pods.iter().find(|pod| pod["metadata"]["deletionTimestamp"].is_null()).unwrap();
+        live["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    }
+
+    fn services(&self) -> Vec<String> {
+        let list = [&["ps", "--all", "--format", "{{.Names}}"], &OWN[..]].concat();
+        let mut names: Vec<String> = self.workspace.tool("docker", &list).lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    fn volumes(&self) -> String {
+        self.workspace.tool("docker", &[&["volume", "ls", "--quiet"], &OWN[..]].concat())
+    }
+
+    fn mistakes(&self) {
+        let both = self.workspace.run(&["build", "frnt", "cache"]).expect(2);
+        let both = both.expect_said("has no project 'frnt'").expect_said("did you mean 'front'?");
+        both.expect_said("'cache' has no build");
+        let file = self.folder("back").join("other/Dockerfile");
+        let kept = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::rename(self.folder("front"), self.folder("gone")).unwrap();
+        for verb in ["build", "up"] {
+            let both = self.workspace.run(&[verb]).expect(2);
+            let both = both.expect_said("'front' cannot be built: there is no folder");
+            both.expect_said("'back' cannot be built: there is no file");
+        }
+        fs::rename(self.folder("gone"), self.folder("front")).unwrap();
+        fs::write(&file, kept).unwrap();
+    }
+
+    fn nothing_is_touched(&self) {
+        let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
+        let plan = plan.expect_said("build front").expect_said("it was never built");
+        plan.expect_said("what follows is known when the images are built");
+        self.workspace.run(&["build", "--dry-run"]).expect(0).expect_said("would build back, front");
+        let name = format!("name={}", self.workspace.name);
+        assert_eq!(self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &name]), "");
+    }
+
+    fn up_builds(&self) {
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        assert_eq!(builds(&up).len(), 2, "{}", up.stdout);
+        for project in ["front", "back"] {
+            let image = self.running_image(project);
+            let start = format!("localhost:{}/{}/{project}:", self.port(), self.workspace.name);
+            assert!(image.starts_with(&start) && image.contains("@sha256:"), "{image}");
+        }
+        assert_eq!(self.workspace.ask("front", "/readyz").unwrap().status, 200);
+        let map = ["get", "configmap", "local-registry-hosting", "--namespace", "kube-public"];
+        let map = self.workspace.objects(&map);
+        let told = map["data"]["localRegistryHosting.v1"].as_str().unwrap().to_owned();
+        assert!(told.contains(&format!("host: \"localhost:{}\"", self.port())), "{told}");
+        let services = self.services();
+        assert!(services.contains(&"cmdr-registry".to_owned()), "{services:?}");
+        assert!(services.contains(&"cmdr-cache-docker-io".to_owned()), "{services:?}");
+    }
+
+    /// Where the registry is published, as Docker says.
+    fn port(&self) -> u16 {
+        let published = self.workspace.tool("docker", &["port", "cmdr-registry", "5000/tcp"]);
+        let port = published.lines().next().and_then(|line| line.strip_prefix("127.0.0.1:"));
+        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("not on 127.0.0.1: {published}"))
+    }
+
+    fn nothing_to_do(&self) {
+        let before = self.ids();
+        self.workspace.run(&["plan", "--exit-code"]).expect(0).expect_said("nothing to do");
+        self.workspace.run(&["status", "--exit-code"]).expect(0).expect_said("images: registry localhost:");
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        let actions = started(&up);
+        assert!(actions.iter().all(|(action, _)| ["connect", "check"].contains(&action.as_str())), "{actions:?}");
+        assert_eq!(self.ids(), before);
+    }
+
+    fn ids(&self) -> String {
+        self.workspace.tool("docker", &[&["ps", "--no-trunc", "--quiet"], &OWN[..]].concat())
+    }
+
+    fn one_layer(&self) {
+        write_service(&self.folder("front"), "Dockerfile", "second");
+        let (old, before) = (self.running_image("front"), self.given("front"));
+        let build = self.workspace.run(&["build", "front"]).expect(0);
+        assert!(build.stderr.contains("1 of 4 layers sent"), "{}", build.stderr);
+        let reference = build.stdout.trim();
+        assert!(reference.contains("/front:") && reference.contains("@sha256:"), "{reference}");
+        let status = self.workspace.run(&["status", "--exit-code"]).expect(3);
+        let (tagged, _) = reference.split_once('@').unwrap();
+        status.expect_said(&format!("-> {}", tagged.rsplit_once(':').unwrap().1));
+        self.workspace.run(&["up", "--build", "front"]).expect(0).expect_said("0 of 4 layers sent");
+        assert_eq!(self.running_image("front"), reference);
+        assert_ne!(reference, old);
+        assert_eq!(self.given("front") - before, 2, "the configuration and one layer");
+    }
+
+    fn a_failed_build(&self) {
+        let kept = fs::read(self.folder("front").join("Dockerfile")).unwrap();
+        fs::write(self.folder("front").join("Dockerfile"), format!("FROM {}\nCOPY no-such-file /\n", base())).unwrap();
+        let failed = self.workspace.run(&["build"]).expect(1);
+        assert!(failed.stderr.contains("front cannot be built: docker build failed"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("no-such-file"), "{}", failed.stderr);
+        fs::write(self.folder("front").join("Dockerfile"), kept).unwrap();
+        self.workspace.run(&["up"]).expect(0);
+    }
+
+    fn a_second_cluster(&self) {
+        let images = [self.running_image("front"), self.running_image("back")];
+        let down = self.workspace.run(&["down", "--yes"]).expect(0);
+        down.expect_said("cmdr down --registry removes them");
+        self.upstream.blobs();
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        assert_eq!(builds(&up), [""; 0], "nothing is built again");
+        assert_eq!([self.running_image("front"), self.running_image("back")], images);
+        assert_eq!(self.upstream.blobs(), 0, "blobs were pulled from outside");
+    }
+
+    fn a_dead_cache(&self) {
+        self.workspace.tool("docker", &["stop", "cmdr-cache-docker-io"]);
+        let image = "docker.io/library/nats:2.12.2";
+        let pull = ["nice", "ctr", "--namespace", "k8s.io", "images", "pull", "--hosts-dir"];
+        let node = self.node();
+        let pull = [&["exec", &node], &pull[..], &["/etc/containerd/certs.d", image]].concat();
+        self.workspace.tool("docker", &pull);
+        assert!(self.upstream.blobs() > 0, "it came by way of the mirror");
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        assert!(started(&up).contains(&("prepare".to_owned(), "registry".to_owned())), "it is started again");
+        let running = self.workspace.tool("docker", &[&["ps", "--format", "{{.Names}}"], &OWN[..]].concat());
+        assert!(running.contains("cmdr-cache-docker-io"), "{running}");
+    }
+
+    fn a_lost_registry(&self) {
+        let image = self.running_image("front");
+        self.workspace.tool("docker", &["rm", "--force", "cmdr-registry"]);
+        self.workspace.tool("docker", &["volume", "rm", "cmdr-registry"]);
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        assert_eq!(builds(&up), ["back", "front"]);
+        assert_eq!(self.running_image("front"), image, "the same content is the same build");
+    }
+
+    /// Another cluster of cmdr's: a container as kind makes them, which was told of the registry and never ran.
+    fn refused_while_used(&self) {
+        let (name, hosts) = (format!("{}-other", self.workspace.name), format!("localhost:{}", self.port()));
+        let node = format!("{name}-{}", std::process::id());
+        let cluster = format!("io.x-k8s.kind.cluster={name}");
+        let mark = format!("{}:/etc/cmdr/pool-10.9.8.0-10.9.8.31", self.workspace.root().display());
+        let labels = ["--label", &cluster, "--label", "io.x-k8s.kind.role=control-plane"];
+        self.workspace
+            .tool("docker", &[&["create", "--name", &node], &labels[..], &["--volume", &mark, &base()]].concat());
+        let folder = self.workspace.root().join("certs.d").join(hosts);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("hosts.toml"), "").unwrap();
+        let certs = format!("{}/certs.d", self.workspace.root().display());
+        let containerd = self.workspace.root().join("containerd");
+        fs::create_dir_all(&containerd).unwrap();
+        fs::rename(certs, containerd.join("certs.d")).unwrap();
+        let target = format!("{node}:/etc/");
+        self.workspace.tool("docker", &["cp", &containerd.display().to_string(), &target]);
+        let refused = self.workspace.run(&["down", "--registry", "--yes"]);
+        self.workspace.tool("docker", &["rm", "--force", "--volumes", &node]);
+        refused.expect(10).expect_said(&format!("the registry serves other clusters: {name}"));
+        assert_eq!(self.workspace.ask("front", "/readyz").unwrap().status, 200, "nothing was deleted");
+    }
+
+    fn nothing_is_left(&self) {
+        self.workspace.run(&["down", "--registry", "--yes"]).expect(0);
+        assert_eq!(self.services(), [""; 0]);
+        assert_eq!(self.volumes(), "");
+        let state = Path::new(self.workspace.variable("CMDR_STATE")).join("clusters");
+        let left: Vec<_> = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
+    }
+
+    fn two_at_once(&self) {
+        let other = TestWorkspace::new("img-two", PROJECTS);
+        for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
+            let folder = other.root().join(project);
+            fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+            write_service(&folder, file, "other");
+        }
+        let runs = [self.workspace.start(&["build"]), other.start(&["build"])];
+        for run in runs {
+            let output = run.wait(std::time::Duration::from_mins(2)).expect(0);
+            assert_eq!(output.stdout.lines().count(), 2, "{}", output.said());
+        }
+        assert_eq!(self.services(), ["cmdr-registry"]);
+        other.run(&["down", "--registry"]).expect(0);
+        assert_eq!(self.services(), [""; 0]);
+    }
+}
+
+/// What services are built on: the engine has it, or gets it from the rig's registry.
+fn base() -> String {
+    format!("{}/stefanprodan/podinfo:6.9.2", rig("RIG_REGISTRY"))
+}
+
+/// A service whose last layer is a greeting.
+fn write_service(folder: &Path, dockerfile: &str, greeting: &str) {
+    let text = format!("FROM {}\nCOPY constant /constant\nCOPY greeting /greeting\n", base());
+    fs::write(folder.join(dockerfile), text).unwrap();
+    fs::write(folder.join("constant"), "the same in each build\n").unwrap();
+    fs::write(folder.join("greeting"), format!("{greeting}\n")).unwrap();
+}
+
+/// Actions and subjects of the steps that a run began.
+fn started(output: &Output) -> Vec<(String, String)> {
+    let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let events = output.events();
+    let started = events.iter().filter(|event| event["event"] == "step-started");
+    started.map(|event| (text(event, "action"), text(event, "subject"))).collect()
+}
+
+/// The projects that a run built.
+fn builds(output: &Output) -> Vec<String> {
+    let mut built: Vec<String> =
+        started(output).into_iter().filter(|(action, _)| action == "build").map(|(_, subject)| subject).collect();
+    built.sort();
+    tell(&format!("built: {built:?}"));
+    built
+}
