@@ -17,7 +17,7 @@ use super::{
 use crate::{
     adapters::{host, lock::Lock},
     cli::{PlanOptions, UpOptions},
-    domain::{Diagnosis, ImageReference, ports},
+    domain::{Diagnosis, ImageReference, Name, ports},
     error::{CommandError, ErrorKind},
     plan::{prove, up::ObservedCluster},
     steps::{Decrypted, LocalCluster, Runner},
@@ -130,7 +130,9 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     refuse_foreign_options(options)?;
     let mut selection = Selection::choose(session, options)?;
     if options.refresh {
-        pin(session, &registry(session)?, &mut selection, &BTreeSet::new()).await?;
+        // A build has its digest, and what is not built yet has none.
+        let built: BTreeSet<Name> = selection.buildable.iter().map(|it| it.project.clone()).collect();
+        pin(session, &registry(session)?, &mut selection, &built).await?;
     }
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let local = local_of(session, &access, recreate).await?;
