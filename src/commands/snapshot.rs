@@ -245,6 +245,7 @@ fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Res
         http_port: port(NODE_PORTS.0),
         https_port: port(NODE_PORTS.1),
         mirrors: Vec::new(),
+        registry: Vec::new(),
         certificate_authority: None,
         made: CancellationToken::new(),
     })
