@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     delivery,
     observe::local_cluster,
@@ -125,6 +123,5 @@ pub(super) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
         mirrors: Vec::new(),
         registry: Vec::new(),
         certificate_authority: None,
-        made: CancellationToken::new(),
     })
 }

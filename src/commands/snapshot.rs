@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     cluster::{absent, access, existing},
     session::{LocalAccess, Session, docker_error},
@@ -247,6 +245,5 @@ fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Res
         mirrors: Vec::new(),
         registry: Vec::new(),
         certificate_authority: None,
-        made: CancellationToken::new(),
     })
 }

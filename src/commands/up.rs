@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     delivery,
     describe::{Selection, describe},
@@ -194,7 +192,6 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         mirrors: session.user.mirrors.images.clone(),
         registry: Vec::new(),
         certificate_authority: session.certificate_authority()?,
-        made: CancellationToken::new(),
     })
 }
 

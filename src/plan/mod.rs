@@ -15,7 +15,6 @@ pub mod volumes;
 pub use change::{Change, ObservedRelease, observe_change};
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
-pub use images::PullSpec;
 pub use registry::{BuildSpec, RegistrySpec};
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use volumes::VolumeSpec;
@@ -58,7 +57,7 @@ pub enum Step {
     /// Waits for a rollout that an earlier run began.
     AwaitRollout(RolloutSpec),
     /// Pulls images onto the local node ahead of their pods.
-    PullImages(PullSpec),
+    PullImages(Vec<ImageReference>),
     /// Makes volumes on the local node, for claims that are not there yet.
     ProvideVolumes(Vec<VolumeSpec>),
     /// Gives MetalLB its addresses.

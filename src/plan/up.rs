@@ -6,7 +6,7 @@ use super::{
     Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
     StepId, VerifySpec, VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
-    images::PullSpec,
+    images::images_of_later,
     observe_change,
     registry::{BuildSpec, RegistrySpec, add_builds, to_make},
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
@@ -377,14 +377,11 @@ impl Planner<'_> {
         proofs.map(add).collect()
     }
 
-    /// Images of what is installed on the local node; while the cluster is being made, too.
+    /// Images of what is installed on the local node, for pods that come later.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
-        let creates = |planned: &&super::Planned| planned.step == Step::CreateCluster;
-        let created = self.plan.steps.iter().find(creates).map(|planned| planned.needs.clone());
-        let spec = PullSpec::of(&self.installs(projects), created.is_some());
-        if self.described.local_node && !spec.is_empty() {
-            let needs = created.unwrap_or_else(|| [cluster].into());
-            self.plan.add(Step::PullImages(spec), "images", "pull", "ahead of their pods", needs);
+        let images = images_of_later(&self.installs(projects));
+        if self.described.local_node && !images.is_empty() {
+            self.plan.add(Step::PullImages(images), "images", "pull", "ahead of their pods", [cluster]);
         }
     }
 

@@ -48,8 +48,6 @@ pub struct LocalCluster {
     pub registry: Vec<RegistryService>,
     /// A company's certificate authority, in PEM.
     pub certificate_authority: Option<String>,
-    /// Cancelled once the cluster is there, or cannot be made: who works on a node that is being made ends then.
-    pub made: CancellationToken,
 }
 
 /// What this machine keeps of a local cluster.
@@ -114,7 +112,6 @@ impl LocalCluster {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let _over = self.made.clone().drop_guard();
         make_present(&self.docker, &self.mirrors, &self.node_image, reporter, cancel).await?;
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
@@ -210,11 +207,6 @@ impl LocalCluster {
             self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?;
         }
         self.upload_mirrors().await
-    }
-
-    /// Whether nobody is making the cluster any more.
-    pub(super) fn is_made(&self) -> bool {
-        self.made.is_cancelled()
     }
 
     pub(super) async fn upload_mirrors(&self) -> Result<(), StepFailure> {

@@ -91,7 +91,7 @@ impl StepRunner for Runner {
             Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
-            Step::PullImages(spec) => self.pull_images(spec, cancel).await,
+            Step::PullImages(images) => self.pull_images(images, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::SaveSnapshot(name) => self.local()?.save_snapshot(name, reporter, cancel).await,
@@ -123,7 +123,6 @@ impl Runner {
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         if let Some(local) = &self.local {
             local.prepare_node(&self.kubeconfig, cancel).await?;
-            local.made.cancel();
         }
         // The way back begins where the run has connected already.
         if self.connection.initialized() {

@@ -20,6 +20,9 @@ impl Runner {
             .filter(|(_, is_there)| !is_there)
             .map(|(it, _)| (it, format!("{FOLDER}/{}_{}", it.namespace, it.claim)))
             .collect();
+        if !missing.is_empty() {
+            cluster.let_nodes_read_volumes().await?;
+        }
         self.make_folders(missing.iter().map(|(_, folder)| folder.as_str()).collect()).await?;
         let applied = missing.iter().map(|(volume, folder)| {
             let VolumeSpec { namespace, claim, size, access_mode } = volume;

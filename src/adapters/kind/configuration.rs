@@ -116,7 +116,10 @@ fn kubeadm_patches(kubernetes: Option<&Version>, mark: &str) -> Vec<String> {
             json!({"KubeletCrashLoopBackOffMax": true, "ReduceDefaultCrashLoopBackOffDecay": true});
         kubelet["crashLoopBackOff"] = json!({"maxContainerRestartPeriod": "1s"});
     }
-    [cluster, init, kubelet].iter().map(Value::to_string).collect()
+    // By default the way to a pod is written up to a second after it is ready: a migration that is begun as soon as its
+    // database is there would find nobody, and wait for its second try.
+    let proxy = json!({"kind": "KubeProxyConfiguration", "iptables": {"minSyncPeriod": "100ms"}});
+    [cluster, init, kubelet, proxy].iter().map(Value::to_string).collect()
 }
 
 fn arguments(listed: bool, arguments: &[(&str, &str)]) -> Value {
