@@ -119,6 +119,11 @@ class Clock:
         print(f"{name:36} {seconds:8.2f} s   {processor:6.1f} processor-seconds", flush=True)
         return told
 
+    def note(self, name, seconds):
+        """Keeps what an arm has measured itself."""
+        self.runs.setdefault(name, []).append({"seconds": round(seconds, 3)})
+        print(f"{name:36} {seconds:8.2f} s", flush=True)
+
     def leave_out(self, name, reason):
         self.left_out[name] = reason
         print(f"{name:36} left out: {reason}", flush=True)

@@ -1,65 +1,72 @@
 #!/usr/bin/env python3
-"""Measures how the sample sleeps, wakes and returns, each until every URL answers.
+"""(f) How the sample sleeps, wakes and returns.
 
-  benches/sleep.py [--rounds 3]
+  benches/sleep.py [--rounds 3] [--keep FILE]
 
-Needs on PATH: cmdr (or CMDR), kind, helm, docker. Brings the sample up once, and deletes it at the end.
+`cmdr stop` and `start`, `stop --warm` and `start`, `snapshot save` and `restore`; what wakes counts until every URL
+answers, and until cmdr says so. A row in postgres and a key in redis must be there after each.
 """
-import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile, time
+import json, subprocess, sys, time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-CMDR = os.environ.get("CMDR", "cmdr")
-NAME = "cmdr-sleep-bench"
+from shared import CMDR, Clock, Workspace, main, run
 
 
-class Bench:
-    def __init__(self, folder):
-        self.workspace = pathlib.Path(folder) / "workspace"
-        self.workspace.mkdir()
-        text = (ROOT / "projects.yaml").read_text().replace("name: tunes", f"name: {NAME}", 1)
-        text = text.replace("projects:\n", "environments: {local: {ports: {http: 18081, https: 18444}}}\nprojects:\n", 1)
-        (self.workspace / "projects.yaml").write_text(text)
-        self.environment = {**os.environ, "CMDR_STATE": str(pathlib.Path(folder) / "state")}
 
-    def cmdr(self, *arguments):
-        """Runs cmdr; gives the seconds to its end, and those to the last URL that answered, if any was asked."""
-        command = [CMDR, "-C", str(self.workspace), *arguments, "--yes", "--output", "json"]
-        start, answered = time.monotonic(), None
+class Sleeper(Workspace):
+    def kubectl(self, *arguments):
+        return run("kubectl", "--kubeconfig", self.kubeconfig, "-n", self.releases_in, *arguments)
+
+    def sql(self, text):
+        ask = 'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U postgres -tAc "$0"'
+        return self.kubectl("exec", "postgres-0", "--", "sh", "-c", ask, text)
+
+    def write_data(self):
+        self.kubectl("exec", "redis-0", "--", "redis-cli", "set", "kept", "yes")
+        self.kubectl("exec", "redis-0", "--", "redis-cli", "save")
+        self.sql("create table kept (word text); insert into kept values ('yes')")
+
+    def data_is_there(self):
+        key = self.kubectl("exec", "redis-0", "--", "redis-cli", "get", "kept").strip()
+        row = self.sql("select word from kept").strip()
+        (key, row) == ("yes", "yes") or sys.exit("the data is not there any more")
+
+    def answered(self, *arguments):
+        """Runs cmdr and gives the seconds until the last URL had answered."""
+        command = [CMDR, "-C", str(self.folder), *arguments, "--yes", "--output", "json"]
+        start, answered = time.monotonic(), 0
         child = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=self.environment)
         for line in child.stdout:
             event = json.loads(line)
             if event.get("action") == "check" and str(event.get("message")).startswith("200 "):
                 answered = time.monotonic() - start
-        if child.wait():
-            sys.exit(f"cmdr {' '.join(arguments)} failed")
-        return time.monotonic() - start, answered
-
-    def round(self):
-        times = {"stop": self.cmdr("stop")[0]}
-        times["start"], times["start, to every URL"] = self.cmdr("start")
-        times["stop --warm"] = self.cmdr("stop", "--warm")[0]
-        times["start from memory"] = self.cmdr("start")[0]
-        times["snapshot save, running again"] = self.cmdr("snapshot", "save", "bench")[0]
-        times["snapshot restore"], times["snapshot restore, to every URL"] = self.cmdr("snapshot", "restore", "bench")
-        self.cmdr("snapshot", "delete", "bench")
-        return times
+        child.wait() and sys.exit(f"cmdr {' '.join(arguments)} failed")
+        return answered
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(folder)
-        bench.cmdr("up")
-        try:
-            results = [bench.round() for _ in range(rounds)]
-        finally:
-            bench.cmdr("down")
-    for what in results[0]:
-        seconds = [result[what] for result in results if result[what] is not None]
-        print(f"{what:32} median {statistics.median(seconds):6.1f} s   {[round(one, 1) for one in seconds]}")
+def measure(rounds, folder):
+    workspace, clock = Sleeper(folder), Clock()
+    workspace.releases_in = workspace.releases()[-1]["namespace"]
+
+    def wake(name, *arguments):
+        answered = clock.time(f"{name}, to its end", workspace.answered, *arguments)
+        clock.note(f"{name}, to every URL", answered)
+        workspace.data_is_there()
+
+    try:
+        workspace.up()
+        workspace.write_data()
+        for _ in range(rounds):
+            clock.time("stop", workspace.cmdr, "stop")
+            wake("start", "start")
+            clock.time("stop --warm", workspace.cmdr, "stop", "--warm")
+            wake("start from memory", "start")
+            clock.time("snapshot save, running again", workspace.cmdr, "snapshot", "save", "bench")
+            wake("snapshot restore", "snapshot", "restore", "bench")
+            workspace.cmdr("snapshot", "delete", "bench")
+    finally:
+        workspace.down()
+    return clock.result({})
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__, tools=("kind", "helm", "kubectl", "docker"))

@@ -9,7 +9,7 @@ same charts and values, and bare kind until its own pods are ready; interleaved.
 import time
 
 from peers import Peer
-from shared import NAME, PORT, Clock, Workspace, main, prove, run
+from shared import PORT, Clock, Workspace, main, prove
 
 FIRST, AGAIN, HELMFILE, BARE = "up: cmdr, first cluster", "up: cmdr", "up: kind + helmfile", "bare kind"
 # Seconds of rest between arms, so that what one leaves to the machine does not slow the next.
@@ -30,13 +30,13 @@ def measure(rounds, folder):
         time.sleep(REST)
 
     for _ in range(rounds):
-        run("docker", "volume", "rm", "--force", f"cmdr-images.{NAME}")
+        workspace.cmdr("down", "--registry", "--yes")
         for name, arm, delete in (
             (FIRST, up, workspace.down), (AGAIN, up, workspace.down), (HELMFILE, peer.up, peer.delete), (BARE, peer.bare, peer.delete),
         ):
             clock.time(name, arm)
             rest(delete)
-    run("docker", "volume", "rm", "--force", f"cmdr-images.{NAME}")
+    workspace.cmdr("down", "--registry", "--yes")
     ratios = {
         "up: cmdr / kind + helmfile": (AGAIN, HELMFILE),
         "up: cmdr, first cluster / kind + helmfile": (FIRST, HELMFILE),

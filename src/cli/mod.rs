@@ -189,7 +189,7 @@ pub struct BuildOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct DownOptions {
-    /// Remove the registry of this machine and its caches too, with every image in them
+    /// Remove the registry of this machine, its caches and the images of clusters that are gone, too
     #[arg(long)]
     pub registry: bool,
 }

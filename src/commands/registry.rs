@@ -81,7 +81,10 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
 /// When the engine refuses.
 pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     if !docker.registry_services().await.map_err(docker_error)?.is_empty() {
-        session.note("the local registry and its caches stay for the next cluster; cmdr down --registry removes them");
+        session.note(
+            "the local registry, its caches and the cluster's images stay for the next one; cmdr down --registry \
+             removes them",
+        );
     }
     Ok(())
 }

@@ -136,7 +136,8 @@ impl LocalImages {
     }
 
     async fn remove_registry(&self) -> Result<Option<String>, StepFailure> {
-        let removed = self.docker.remove_services().await?;
+        let mut removed = self.docker.remove_services().await?;
+        removed.extend(self.docker.remove_unused_image_stores().await?);
         self.builds.clear()?;
         Ok(Some(removed.join(", ")))
     }

@@ -8,7 +8,7 @@ use bollard::{
     errors::Error,
     models::{ContainerCreateBody, HostConfig, Volume, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, RemoveVolumeOptions, StartContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions, StartContainerOptions,
         WaitContainerOptions,
     },
 };
@@ -64,6 +64,24 @@ impl Docker {
             Err(error) if error.is_not_found() => Ok(()),
             result => result,
         }
+    }
+
+    /// Removes the image stores of clusters that are gone, and gives the names of their volumes.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_unused_image_stores(&self) -> Result<Vec<String>, DockerError> {
+        let nodes = self.node_containers().await?;
+        let filters = HashMap::from([("label".to_owned(), vec![CLUSTER_LABEL.to_owned()])]);
+        let listed = self.client.list_volumes(Some(ListVolumesOptions { filters: Some(filters) })).await;
+        let volumes = listed.map_err(DockerError::request("list image stores"))?.volumes.unwrap_or_default();
+        let clusters = volumes.into_iter().filter_map(|mut volume| volume.labels.remove(CLUSTER_LABEL));
+        let mut removed = Vec::new();
+        for cluster in clusters.filter(|cluster| !nodes.iter().any(|node| node.cluster == *cluster)) {
+            self.remove_image_store(&cluster).await?;
+            removed.push(volume_name(&cluster));
+        }
+        Ok(removed)
     }
 
     /// The cluster's volume, made where there is none for this node image; and whether it is new.
