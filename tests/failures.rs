@@ -249,7 +249,7 @@ fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
         let run = workspace.start(&["up"]);
         let run = await_kind(workspace, run);
         run.signal("INT");
-        interrupted(workspace, run).expect_said("interrupted: 0 of ");
+        interrupted(workspace, run).expect_said(" steps done in ");
         let nodes = format!("label=io.x-k8s.kind.cluster={}", workspace.name);
         assert_eq!(workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &nodes]), "");
         assert!(!folder.exists(), "half a cluster is left in {}", folder.display());

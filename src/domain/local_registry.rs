@@ -106,7 +106,7 @@ impl RegistryService {
             Role::Push { port } => pushed_to(*port),
             Role::Cache { host, .. } => host.clone(),
         };
-        NodeRegistry { host, url }
+        NodeRegistry { host, url: Some(url) }
     }
 
     /// The variables that its program reads. `gateway`: this machine as the Docker network sees it.
@@ -123,7 +123,9 @@ impl RegistryService {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRegistry {
     pub host: String,
-    pub url: String,
+    /// `None` while nobody is there: containerd tells what the first of those that it asks says, and a cache that does
+    /// not run would hide why an image cannot be had.
+    pub url: Option<String>,
 }
 
 /// The registry's host in references to what is built here.
@@ -218,7 +220,7 @@ mod tests {
         ];
         assert_eq!(told(&services), expected);
         let node = services[0].for_nodes();
-        assert_eq!((node.host.as_str(), node.url.as_str()), ("localhost:5001", "http://cmdr-registry:5000"));
+        assert_eq!((node.host.as_str(), node.url.as_deref()), ("localhost:5001", Some("http://cmdr-registry:5000")));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn hosts_toml(
     let ca = ca_path.map(|path| format!("ca = \"{path}\"\n")).unwrap_or_default();
     let mut text = ca.clone();
     let mirrors = mirrors.iter().map(|mirror| mirror.url_from_node(gateway));
-    for url in first.map(|first| first.url.clone()).into_iter().chain(mirrors) {
+    for url in first.and_then(|first| first.url.clone()).into_iter().chain(mirrors) {
         let separator = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{separator}[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
         if url.starts_with("https://") {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_cache_is_asked_before_mirrors_and_alone_for_what_is_built_here() {
-        let registry = |host: &str, url: &str| NodeRegistry { host: host.to_owned(), url: url.to_owned() };
+        let registry = |host: &str, url: &str| NodeRegistry { host: host.to_owned(), url: Some(url.to_owned()) };
         let registries = [
             registry("localhost:5001", "http://cmdr-registry:5000"),
             registry("ghcr.io", "http://cmdr-cache-ghcr-io:5000"),

@@ -210,11 +210,19 @@ impl LocalCluster {
     }
 
     pub(super) async fn upload_mirrors(&self) -> Result<(), StepFailure> {
-        let registries: Vec<NodeRegistry> = self.registry.iter().map(RegistryService::for_nodes).collect();
         // Verbs that make nothing know of no registry, and must not take from the node what `up` told it.
-        if registries.is_empty() {
+        if self.registry.is_empty() {
             return Ok(());
         }
+        let observed = self.docker.registry_services().await?;
+        let runs = |service: &RegistryService| observed.iter().any(|it| it.is_running && it.name == service.name());
+        let for_nodes = |service: &RegistryService| {
+            let known = service.for_nodes();
+            // What is built here is nowhere else: a registry that is not there is told as what is wrong.
+            let is_asked = service.port().is_some() || runs(service);
+            if is_asked { known } else { NodeRegistry { url: None, ..known } }
+        };
+        let registries: Vec<NodeRegistry> = self.registry.iter().map(for_nodes).collect();
         let authority = self.certificate_authority.as_deref();
         let network = self.docker.ensure_network(NETWORK).await?;
         let files = mirror_files(&registries, &self.mirrors, authority, network.gateway);

@@ -8,8 +8,8 @@ use bollard::{
     errors::Error,
     models::{ContainerCreateBody, HostConfig, Volume, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions, StartContainerOptions,
-        WaitContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions,
+        StartContainerOptions, WaitContainerOptions,
     },
 };
 use futures::TryStreamExt;
