@@ -10,6 +10,7 @@ mod guarded;
 mod images;
 mod init;
 mod observe;
+mod own_cluster;
 mod prepared;
 mod registry;
 mod render;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::{
-    cluster::{confirm, existing},
     images::remembered,
+    own_cluster::{confirm, existing},
     session::{LocalAccess, Session, docker_error},
 };
 use crate::{

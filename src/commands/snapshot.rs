@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    cluster::{absent, access, existing},
+    own_cluster::{absent, access, existing},
     session::{LocalAccess, Session, docker_error},
     up::{self, Purpose},
 };

@@ -379,7 +379,8 @@ impl Planner<'_> {
 
     /// Images of what is installed on the local node, for pods that come later.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
-        let images = images_of_later(&self.installs(projects));
+        let installs = self.installs(projects);
+        let images = images_of_later(installs.iter().map(|project| (&project.release, !project.needs.is_empty())));
         if self.described.local_node && !images.is_empty() {
             self.plan.add(Step::PullImages(images), "images", "pull", "ahead of their pods", [cluster]);
         }

@@ -12,7 +12,7 @@ use super::local_images::{LocalImages, make_present};
 use crate::{
     adapters::{
         builds::Builds,
-        docker::{Docker, DockerError, IMAGE_STORE, Network, UploadFile},
+        docker::{Docker, DockerError, IMAGE_STORE, NETWORK, Network, UploadFile},
         kind::{
             Kind, KindError,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
@@ -28,9 +28,6 @@ use crate::{
     },
     engine::{Reporter, StepFailure},
 };
-
-/// The Docker network of kind's nodes.
-pub const NETWORK: &str = "kind";
 
 /// The kind cluster of an environment.
 #[derive(Debug)]

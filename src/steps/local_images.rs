@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, local::NETWORK, pause};
+use super::{LOOK, pause};
 use crate::{
     adapters::{
         builds::{Builds, BuildsError},
-        docker::{BuildError, BuildRequest, Docker, PullProgress, stage},
+        docker::{BuildError, BuildRequest, Docker, NETWORK, PullProgress, stage},
         http::{HttpClient, Resolver},
         process::ProcessError,
         registry::{Registry, RegistryError},

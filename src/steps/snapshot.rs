@@ -5,10 +5,10 @@ use std::{collections::HashMap, fs};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClusterFolder, LocalCluster, local::NETWORK};
+use super::{ClusterFolder, LocalCluster};
 use crate::{
     adapters::{
-        docker::{CopyJob, Docker, DockerError, Measured, Mount, NodeContainer, NodePlace},
+        docker::{CopyJob, Docker, DockerError, Measured, Mount, NETWORK, NodeContainer, NodePlace},
         host,
         kind::configuration::{API_PORT, mark, pool_of_mark},
     },

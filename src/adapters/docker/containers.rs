@@ -16,14 +16,12 @@ use bollard::{
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
-use super::{Docker, DockerError};
+use super::{Docker, DockerError, NETWORK};
 use crate::domain::snapshot::NODE_IMAGE_LABEL;
 
 /// kind's labels on its nodes.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 const ROLE_LABEL: &str = "io.x-k8s.kind.role";
-/// The network whose addresses nodes are reached by.
-const NETWORK: &str = "kind";
 
 /// A kind node as Docker sees it, running or not.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub use files::{ExecOutput, UploadFile};
 pub use image_store::IMAGE_STORE;
 pub use images::{PullProgress, Pushed};
 pub use locate::{DockerLookup, Endpoint, locate};
-pub use network::Network;
+pub use network::{NETWORK, Network};
 pub use snapshots::NodePlace;
 pub use volumes::{CopyJob, Measured};
 

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use super::{Docker, DockerError};
 use crate::domain::pool::Subnet;
 
+/// The network of kind's nodes, and of what serves them.
+pub const NETWORK: &str = "kind";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const MTU: &str = "com.docker.network.driver.mtu";
 /// Docker's own default network, whose MTU somebody may have set for a reason.

@@ -14,7 +14,7 @@ use bollard::{
 };
 use futures::future::try_join_all;
 
-use super::{Docker, DockerError, UploadFile};
+use super::{Docker, DockerError, NETWORK, UploadFile};
 use crate::domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService};
 
 /// On containers and volumes: what it is for.
@@ -23,8 +23,6 @@ const LABEL: &str = "cmdr/registry";
 const CHECKSUM: &str = "cmdr/checksum";
 /// The port on this machine: Docker tells that of a running container alone.
 const PORT: &str = "cmdr/port";
-/// The network of kind's nodes.
-const NETWORK: &str = "kind";
 /// How long another run may take to make a container, and how often that is looked at.
 const MADE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);

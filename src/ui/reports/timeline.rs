@@ -7,6 +7,7 @@ mod critical_path;
 mod page;
 mod processor;
 mod rows;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 

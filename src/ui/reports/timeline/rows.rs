@@ -3,7 +3,7 @@
 use super::{
     Stage, Step,
     critical_path::last_ended,
-    page::{Scale, seconds},
+    scale::{Scale, seconds},
 };
 use crate::{
     event::Outcome,
