@@ -129,6 +129,7 @@ impl LocalCluster {
         if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, told).await {
             // Nothing lives in a cluster that was never finished.
             let _ = self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await;
+            let _ = self.docker.release_image_store(&self.name).await;
             self.folder.forget();
             return Err(error.into());
         }

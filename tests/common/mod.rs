@@ -337,7 +337,9 @@ impl Drop for TestWorkspace {
             let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
         }
         let store = format!("cmdr-images.{}", self.name);
-        let _ = self.command("docker").args(["volume", "rm", "--force", &store]).output();
+        for words in [["rm", "--force", "--volumes"], ["volume", "rm", "--force"]] {
+            let _ = self.command("docker").args(words).arg(&store).output();
+        }
     }
 }
 
