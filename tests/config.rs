@@ -137,8 +137,13 @@ fn the_universal_chart_accepts_the_values_of_valid_files() {
             for mut project in domain::resolve(&loaded.workspace, environment) {
                 if project.is_on_universal_chart() {
                     project.use_image(ImageReference::parse("built:1").unwrap());
-                    let found =
-                        config::check_values(&loaded.sources, environment, &project.name, &project.values, &schema);
+                    let found = config::check_values(
+                        &loaded.sources,
+                        environment,
+                        &project.name,
+                        &project.values,
+                        &config::ValuesSchema::new(&schema),
+                    );
                     let found: Vec<String> = found.iter().map(|one| config::render(one, false)).collect();
                     assert_eq!(found, Vec::<String>::new(), "{name}");
                 }

@@ -1,6 +1,9 @@
 //! From a workspace to what its environment should hold: charts fetched, values checked, releases whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use futures::future::try_join_all;
 
@@ -16,7 +19,7 @@ use crate::{
         kind::configuration::NODE_PORTS,
     },
     cli::UpOptions,
-    config::{Report, check_values},
+    config::{Report, ValuesSchema, check_values},
     domain::{
         Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
         local_registry::registries_of,
@@ -317,9 +320,11 @@ fn check_all_values(
 ) -> Result<(), CommandError> {
     let mut diagnostics = externals::misplaced(session, &selection.externals);
     let described = |project: &&ResolvedProject| !selection.contents.contains_key(project.name.as_str());
+    let mut schemas: BTreeMap<&Path, ValuesSchema<'_>> = BTreeMap::new();
     for project in selection.projects.iter().filter(described) {
         let chart = selection.chart(project, charts);
         if let Some(schema) = &chart.schema {
+            let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
             let merged = values::merged([&chart.values, &project.values]);
             let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
             diagnostics.extend(found);

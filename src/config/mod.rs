@@ -29,4 +29,4 @@ pub use format::duration as parse_duration;
 pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load};
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
-pub use values::{check_values, misplaced_value};
+pub use values::{ValuesSchema, check_values, misplaced_value};

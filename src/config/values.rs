@@ -14,6 +14,20 @@ use super::{
 };
 use crate::domain::{Environment, Name, Values};
 
+/// A chart's `values.schema.json`, made ready once for all projects of that chart.
+#[derive(Debug)]
+pub struct ValuesSchema<'a> {
+    schema: &'a Value,
+    /// Or why it is no JSON Schema.
+    validator: Result<jsonschema::Validator, String>,
+}
+
+impl<'a> ValuesSchema<'a> {
+    pub fn new(schema: &'a Value) -> Self {
+        Self { schema, validator: jsonschema::validator_for(schema).map_err(|error| error.to_string()) }
+    }
+}
+
 /// Every value of `merged` that the chart refuses.
 ///
 /// `merged` is what Helm would check: the chart's own defaults, and all layers of the project over them. A mistake is
@@ -24,18 +38,18 @@ pub fn check_values(
     environment: &Environment,
     project: &Name,
     merged: &Values,
-    schema: &Value,
+    schema: &ValuesSchema<'_>,
 ) -> Vec<Diagnostic> {
     let Some(places) = Places::new(sources, environment, project) else { return Vec::new() };
-    let validator = match jsonschema::validator_for(schema) {
+    let validator = match &schema.validator {
         Ok(validator) => validator,
         Err(error) => {
             let message = format!("the chart of `{project}` has a values.schema.json that is no JSON Schema");
-            return vec![Diagnostic::error(places.project.key_location(), message, error.to_string())];
+            return vec![Diagnostic::error(places.project.key_location(), message, error.clone())];
         }
     };
     let checked = without_nulls(&Value::Object(merged.clone()));
-    let reader = Reader { places, schema };
+    let reader = Reader { places, schema: schema.schema };
     let errors: Vec<ValidationError<'_>> = validator.iter_errors(&checked).collect();
     reader.all(&errors)
 }

@@ -67,7 +67,8 @@ fn answers(folder: &Path, environment: &str, project: &str, schema: &Value) -> S
     let resolved = domain::resolve(&loaded.workspace, environment);
     let resolved = resolved.into_iter().find(|resolved| resolved.name.as_str() == project).unwrap();
     let name = Name::new(project).unwrap();
-    let found = config::check_values(&loaded.sources, environment, &name, &resolved.values, schema);
+    let found =
+        config::check_values(&loaded.sources, environment, &name, &resolved.values, &config::ValuesSchema::new(schema));
     found.iter().map(|one| config::render(one, false)).collect::<Vec<_>>().join("\n\n")
 }
 
