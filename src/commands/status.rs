@@ -12,7 +12,6 @@ use crate::{
     plan::{
         Change, Plan, ReleaseSpec, Step,
         externals::{DescribedExternal, ExternalChange, external_change},
-        observe_change,
         up::{Described, ObservedCluster},
     },
     ui::{self, table::table},
@@ -105,8 +104,7 @@ fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
     let observed = &prepared.sight.observed;
     let key = (release.namespace.clone(), release.name.clone());
     let found = observed.releases.get(&key);
-    let holder = observed.holders.get(&key).map(String::as_str);
-    let change = observe_change(release, found, holder, &prepared.described.workspace);
+    let change = observed.change(release, &prepared.described.workspace);
     let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
     let (ready, of) = prepared.sight.pods.get(&key).copied().unwrap_or_default();
     Row {

@@ -89,6 +89,15 @@ pub struct Observed {
     pub announced_registry: Option<String>,
 }
 
+impl Observed {
+    /// What a release needs, as far as this tells.
+    pub fn change(&self, release: &ReleaseSpec, workspace: &str) -> Change {
+        let key = (release.namespace.clone(), release.name.clone());
+        let holder = self.holders.get(&key).map(String::as_str);
+        observe_change(release, self.releases.get(&key), holder, workspace)
+    }
+}
+
 /// The cluster of an environment as it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ObservedCluster {
@@ -400,9 +409,7 @@ impl Planner<'_> {
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {
-        let key = (release.namespace.clone(), release.name.clone());
-        let holder = self.observed.holders.get(&key).map(String::as_str);
-        observe_change(release, self.observed.releases.get(&key), holder, &self.described.workspace)
+        self.observed.change(release, &self.described.workspace)
     }
 
     /// Whether Helm is called for a release.

@@ -198,7 +198,7 @@ impl LocalCluster {
 
     /// The folders of the snapshot's volumes, each with that of the new node's volume.
     async fn pairs_of_restore(&self, snapshot: &Snapshot) -> Result<Vec<(String, String)>, StepFailure> {
-        let volumes = self.docker.volumes(Some((WORKSPACE_LABEL, &self.name))).await?;
+        let volumes = self.docker.volumes(Some(&format!("{WORKSPACE_LABEL}={}", self.name))).await?;
         let mounts = self.node_container().await?.mounts;
         let pair = |kept: &KeptVolume| {
             let from = volumes.iter().find(|volume| volume.name == kept.volume)?.mountpoint.clone();

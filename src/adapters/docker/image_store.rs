@@ -6,11 +6,8 @@ use std::collections::HashMap;
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, HostConfig, Volume, VolumeCreateRequest},
-    query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions,
-        StartContainerOptions, WaitContainerOptions,
-    },
+    models::{ContainerCreateBody, HostConfig, Volume},
+    query_parameters::{CreateContainerOptions, InspectContainerOptions, StartContainerOptions, WaitContainerOptions},
 };
 use futures::TryStreamExt;
 
@@ -39,9 +36,9 @@ impl Docker {
         let id = inspected.map_err(DockerError::request(format!("look at the image {node_image}")))?.id;
         let id = id.unwrap_or_default();
         for _ in 0..2 {
-            let (volume, is_new) = self.store_volume(cluster, &id).await?;
+            let (folder, is_new) = self.store_volume(cluster, &id).await?;
             match self.run_prepare(cluster, node_image, is_new).await? {
-                0 => return Ok(volume.mountpoint),
+                0 => return Ok(folder),
                 BEGIN_AGAIN => self.remove_image_store(cluster).await?,
                 code => return Err(failed(cluster, format!("its preparation ended with {code}"))),
             }
@@ -58,12 +55,7 @@ impl Docker {
             return Ok(());
         }
         self.release_image_store(cluster).await?;
-        let name = volume_name(cluster);
-        let removed = self.client.remove_volume(&name, None::<RemoveVolumeOptions>).await;
-        match removed.map_err(DockerError::request(format!("remove the volume {name}"))) {
-            Err(error) if error.is_not_found() => Ok(()),
-            result => result,
-        }
+        self.remove_volume(&volume_name(cluster)).await
     }
 
     /// Removes the image stores of clusters that are gone, and gives the names of their volumes.
@@ -72,9 +64,7 @@ impl Docker {
     /// When the engine refuses.
     pub async fn remove_unused_image_stores(&self) -> Result<Vec<String>, DockerError> {
         let nodes = self.node_containers().await?;
-        let filters = HashMap::from([("label".to_owned(), vec![CLUSTER_LABEL.to_owned()])]);
-        let listed = self.client.list_volumes(Some(ListVolumesOptions { filters: Some(filters) })).await;
-        let volumes = listed.map_err(DockerError::request("list image stores"))?.volumes.unwrap_or_default();
+        let volumes = self.volumes(Some(CLUSTER_LABEL)).await?;
         let clusters = volumes.into_iter().filter_map(|mut volume| volume.labels.remove(CLUSTER_LABEL));
         let mut removed = Vec::new();
         for cluster in clusters.filter(|cluster| !nodes.iter().any(|node| node.cluster == *cluster)) {
@@ -84,23 +74,18 @@ impl Docker {
         Ok(removed)
     }
 
-    /// The cluster's volume, made where there is none for this node image; and whether it is new.
-    async fn store_volume(&self, cluster: &str, image_id: &str) -> Result<(Volume, bool), DockerError> {
+    /// The folder of the cluster's volume, made where there is none for this node image; and whether it is new.
+    async fn store_volume(&self, cluster: &str, image_id: &str) -> Result<(String, bool), DockerError> {
         match self.own_volume(cluster).await? {
             Some(volume) if volume.labels.get(NODE_IMAGE_LABEL).is_some_and(|id| id == image_id) => {
-                return Ok((volume, false));
+                return Ok((volume.mountpoint, false));
             }
             Some(_) => self.remove_image_store(cluster).await?,
             None => (),
         }
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let request = VolumeCreateRequest {
-            name: Some(volume_name(cluster)),
-            labels: Some(HashMap::from([label(CLUSTER_LABEL, cluster), label(NODE_IMAGE_LABEL, image_id)])),
-            ..VolumeCreateRequest::default()
-        };
-        let made = self.client.create_volume(request).await;
-        Ok((made.map_err(DockerError::request(format!("make the volume {}", volume_name(cluster))))?, true))
+        let labels = HashMap::from([label(CLUSTER_LABEL, cluster), label(NODE_IMAGE_LABEL, image_id)]);
+        Ok((self.create_volume(&volume_name(cluster), labels).await?, true))
     }
 
     async fn own_volume(&self, cluster: &str) -> Result<Option<Volume>, DockerError> {

@@ -6,11 +6,9 @@ use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
 use bollard::{
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, HostConfig,
-        HostConfigLogConfig, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+        HostConfigLogConfig, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
     },
-    query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions, RemoveVolumeOptions,
-    },
+    query_parameters::{CreateContainerOptions, InspectContainerOptions, ListContainersOptions},
 };
 use futures::future::try_join_all;
 
@@ -55,13 +53,8 @@ impl Docker {
     /// When the engine refuses, or somebody else's container has the name.
     pub async fn make_service(&self, service: &RegistryService, gateway: Ipv4Addr) -> Result<(), DockerError> {
         let name = service.name();
-        let volume = VolumeCreateRequest {
-            name: Some(name.clone()),
-            labels: Some(HashMap::from([(LABEL.to_owned(), service.label().to_owned())])),
-            ..VolumeCreateRequest::default()
-        };
-        let made = self.client.create_volume(volume).await;
-        made.map_err(DockerError::request(format!("make the volume {name}")))?;
+        let labels = HashMap::from([(LABEL.to_owned(), service.label().to_owned())]);
+        self.create_volume(&name, labels).await?;
         let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
         let created = self.client.create_container(Some(options), container(service, gateway)).await;
         match created.map_err(DockerError::request(format!("make container {name}"))) {
@@ -83,14 +76,8 @@ impl Docker {
     pub async fn remove_services(&self) -> Result<Vec<String>, DockerError> {
         let services = self.registry_services().await?;
         try_join_all(services.iter().map(|service| self.remove(&service.name, false))).await?;
-        let listed = self.client.list_volumes(Some(ListVolumesOptions { filters: Some(own()) })).await;
-        let listed = listed.map_err(DockerError::request("list the volumes of the registry and its caches"))?;
-        for volume in listed.volumes.unwrap_or_default() {
-            let removed = self.client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
-            match removed.map_err(DockerError::request(format!("remove the volume {}", volume.name))) {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => (),
-            }
+        for volume in self.volumes(Some(LABEL)).await? {
+            self.remove_volume(&volume.name).await?;
         }
         Ok(services.into_iter().map(|service| service.name).collect())
     }

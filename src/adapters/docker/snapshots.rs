@@ -67,7 +67,7 @@ impl Docker {
     pub async fn sweep_snapshots(&self, workspace: &str) -> Result<(), DockerError> {
         self.sweep_copies(workspace).await?;
         let whole: BTreeSet<String> = self.snapshots(workspace).await?.into_iter().map(|it| it.name).collect();
-        for volume in self.volumes(Some((WORKSPACE_LABEL, workspace))).await? {
+        for volume in self.volumes(Some(&format!("{WORKSPACE_LABEL}={workspace}"))).await? {
             if volume.labels.get(SNAPSHOT_LABEL).is_some_and(|name| !whole.contains(name)) {
                 self.remove_volume(&volume.name).await?;
             }

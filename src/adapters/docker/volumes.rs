@@ -37,12 +37,12 @@ pub struct Measured {
 }
 
 impl Docker {
-    /// All volumes, or those with a label of this value.
+    /// All volumes, or those with a label: `key`, or `key=value`.
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn volumes(&self, label: Option<(&str, &str)>) -> Result<Vec<Volume>, DockerError> {
-        let filters = label.map(|(key, value)| HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])]));
+    pub async fn volumes(&self, label: Option<&str>) -> Result<Vec<Volume>, DockerError> {
+        let filters = label.map(|label| HashMap::from([("label".to_owned(), vec![label.to_owned()])]));
         let listed = self.client.list_volumes(Some(ListVolumesOptions { filters })).await;
         Ok(listed.map_err(DockerError::request("list volumes"))?.volumes.unwrap_or_default())
     }

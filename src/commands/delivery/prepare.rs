@@ -23,7 +23,7 @@ use crate::{
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},
-    plan::{Change, ReleaseSpec, VerifySpec, observe_change, up::Described},
+    plan::{Change, ReleaseSpec, VerifySpec, up::Described},
     steps::Decrypted,
 };
 
@@ -85,8 +85,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
 /// The projects that run as they are written, whose tags need not be looked up.
 fn unchanged(written: &Described, sight: &Sight) -> BTreeSet<Name> {
     let runs_so = |release: &ReleaseSpec| {
-        let found = sight.observed.releases.get(&(release.namespace.clone(), release.name.clone()));
-        matches!(observe_change(release, found, None, &written.workspace), Change::Unchanged | Change::Await)
+        matches!(sight.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
     };
     let projects = written.projects.iter().filter(|project| runs_so(&project.release));
     projects.map(|project| project.name.clone()).collect()
