@@ -34,8 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What has been seen of one release's rollout.
 struct Watch {
-    /// When each problem was first seen, by its cause.
-    seen: BTreeMap<String, Instant>,
+    /// Each problem that is seen now, by its cause.
+    seen: BTreeMap<String, Sighting>,
     moved: Instant,
     signature: String,
     /// Since when everything is there.
@@ -43,6 +43,14 @@ struct Watch {
     /// Since when something keeps it that may yet heal.
     held_since: Option<Instant>,
     warned: bool,
+}
+
+/// Since when a problem is seen.
+struct Sighting {
+    first: Instant,
+    restarts: i32,
+    /// When the latest restart was seen.
+    latest_try: Instant,
 }
 
 /// What to do after a look.
@@ -177,10 +185,9 @@ impl Watch {
     fn overdue(&mut self, problems: &[&Problem]) -> Option<Problem> {
         self.seen.retain(|cause, _| problems.iter().any(|problem| problem.diagnosis.cause == *cause));
         for problem in problems {
-            let seen = *self.seen.entry(problem.diagnosis.cause.clone()).or_insert_with(Instant::now);
-            if let Patience::Seconds(patience) = problem.patience
-                && seen.elapsed().as_secs() >= u64::from(patience)
-            {
+            let sighting = self.seen.entry(problem.diagnosis.cause.clone());
+            let now = Instant::now();
+            if sighting.or_insert_with(|| Sighting::new(problem, now)).is_overdue(problem, now) {
                 return Some((*problem).clone());
             }
         }
@@ -203,12 +210,31 @@ impl Watch {
     }
 }
 
+impl Sighting {
+    fn new(problem: &Problem, now: Instant) -> Self {
+        Self { first: now, restarts: problem.restarts, latest_try: now }
+    }
+
+    fn is_overdue(&mut self, problem: &Problem, now: Instant) -> bool {
+        if problem.restarts > self.restarts {
+            (self.restarts, self.latest_try) = (problem.restarts, now);
+        }
+        let lasted = |seconds: u32, until: Instant| until - self.first >= Duration::from_secs(seconds.into());
+        match problem.patience {
+            Patience::Timeout => false,
+            Patience::Seconds(patience) => lasted(patience, now),
+            Patience::Tries { after, at_most } => lasted(after, self.latest_try) || lasted(at_most, now),
+        }
+    }
+}
+
 fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {
     let waited = format!("no progress for {}s (project key 'timeout')", timeout.as_secs());
     let nothing = || Problem {
         patience: Patience::Timeout,
         pod: None,
         container: None,
+        restarts: 0,
         has_previous_log: false,
         diagnosis: Diagnosis::new("the rollout does not end"),
     };
@@ -231,5 +257,36 @@ fn message(progress: &[Option<Progress>], problem: Option<&Problem>) -> String {
     match problem {
         Some(problem) => format!("{ready}/{wanted} ready: {}", problem.diagnosis.cause),
         None => format!("{ready}/{wanted} ready"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crash(restarts: i32, runs: bool) -> Problem {
+        let patience = if runs { Patience::Timeout } else { Patience::Tries { after: 20, at_most: 40 } };
+        let diagnosis = Diagnosis::new("the container exits: exit code 1");
+        Problem { patience, pod: None, container: None, restarts, has_previous_log: true, diagnosis }
+    }
+
+    #[test]
+    fn a_crash_is_given_up_after_a_late_try() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut sighting = Sighting::new(&crash(0, false), start);
+        assert!(!sighting.is_overdue(&crash(1, false), at(11)));
+        // A busy kubelet has not tried again yet.
+        assert!(!sighting.is_overdue(&crash(1, false), at(30)));
+        assert!(!sighting.is_overdue(&crash(2, true), at(31)));
+        assert!(sighting.is_overdue(&crash(2, false), at(32)));
+    }
+
+    #[test]
+    fn a_crash_that_is_not_tried_again_is_given_up_in_the_end() {
+        let start = Instant::now();
+        let mut sighting = Sighting::new(&crash(9, false), start);
+        assert!(!sighting.is_overdue(&crash(9, false), start + Duration::from_secs(39)));
+        assert!(sighting.is_overdue(&crash(9, false), start + Duration::from_secs(40)));
     }
 }

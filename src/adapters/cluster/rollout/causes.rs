@@ -13,6 +13,9 @@ use crate::domain::Diagnosis;
 pub enum Patience {
     /// It cannot heal by itself once it has lasted this long.
     Seconds(u32),
+    /// It ends again and again: given up when a try so long after the first has failed too, for a busy kubelet tries
+    /// seldom, and by `at_most` whatever was tried.
+    Tries { after: u32, at_most: u32 },
     /// It may heal: given up only when the project's own time is over.
     Timeout,
 }
@@ -24,6 +27,8 @@ pub struct Problem {
     /// The pod whose log and events say more.
     pub pod: Option<String>,
     pub container: Option<String>,
+    /// How often the container was started again.
+    pub restarts: i32,
     /// The log worth reading is that of the container that ended.
     pub has_previous_log: bool,
     pub diagnosis: Diagnosis,
@@ -52,8 +57,9 @@ const TWICE: Patience = Patience::Seconds(12);
 const THRICE: Patience = Patience::Seconds(25);
 /// Something that another step makes just now may come yet.
 const SOON: Patience = Patience::Seconds(10);
-/// Restarts heal many a start before its database; what has not healed by then rarely does.
-const CRASHES: Patience = Patience::Seconds(25);
+/// Restarts heal many a start before its database; what has not healed by then rarely does. Kubernetes by itself tries
+/// at about 0, 10 and 30 s.
+const CRASHES: Patience = Patience::Tries { after: 20, at_most: 40 };
 /// A container that nobody probes counts as well once it has run for this long: most that cannot run end sooner.
 const SETTLED: SignedDuration = SignedDuration::from_secs(2);
 /// From then on no late word about its end is to be expected.
@@ -232,7 +238,14 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
     let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
-    Some(Problem { patience, pod: Some(pod.name_any()), container: None, has_previous_log: false, diagnosis })
+    Some(Problem {
+        patience,
+        pod: Some(pod.name_any()),
+        container: None,
+        restarts: 0,
+        has_previous_log: false,
+        diagnosis,
+    })
 }
 
 /// Whether kubelet says that the pod is not ready.
@@ -322,6 +335,7 @@ fn container_problem(
         patience,
         pod: Some(pod.name_any()),
         container: Some(status.name.clone()),
+        restarts: status.restart_count,
         has_previous_log,
         diagnosis,
     })
@@ -380,7 +394,7 @@ fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
 pub(super) fn refused_pods(message: &str) -> Problem {
     let (patience, diagnosis) =
         diagnose("FailedCreate", message, "", "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
-    Problem { patience, pod: None, container: None, has_previous_log: false, diagnosis }
+    Problem { patience, pod: None, container: None, restarts: 0, has_previous_log: false, diagnosis }
 }
 
 /// The Deployment's own deadline has passed.
@@ -433,6 +447,7 @@ fn unready(pods: &[&Pod]) -> Problem {
         patience: Patience::Timeout,
         pod: pod.map(|pod| pod.name_any()),
         container: spec.and_then(|spec| spec.containers.first()).map(|container| container.name.clone()),
+        restarts: 0,
         has_previous_log: false,
         diagnosis: Diagnosis::default(),
     }
