@@ -68,8 +68,16 @@ impl Nap {
         });
         restore.signal("KILL");
         restore.wait(Duration::from_mins(1));
+        let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
+        let copies = format!("label=cmdr/copies-for={}", self.workspace.name);
+        until("its volumes to be copied", || {
+            (!self.docker(&["ps", "--all", "--quiet", "--filter", &copies]).is_empty()).then_some(())
+        });
+        restore.signal("KILL");
+        restore.wait(Duration::from_mins(1));
         self.workspace.run(&["snapshot", "restore", "good", "--yes"]).expect(0);
         self.expect_stored(&["first"]);
+        assert_eq!(self.docker(&["ps", "--all", "--quiet", "--filter", &copies]), "");
         self.workspace.run(&["down", "--yes"]).expect(0);
         self.workspace.run(&["snapshot", "restore", "good"]).expect(0);
         self.expect_stored(&["first"]);

@@ -16,7 +16,7 @@ use bollard::{
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
-use super::{Docker, DockerError, NETWORK};
+use super::{Docker, DockerError, NETWORK, volumes::HELPER_LABEL};
 use crate::domain::snapshot::NODE_IMAGE_LABEL;
 
 /// kind's labels on its nodes.
@@ -77,8 +77,11 @@ impl Docker {
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
         let listed = self.client.list_containers(Some(options)).await;
         let listed = listed.map_err(DockerError::request("list kind's nodes"))?;
+        // What copies a snapshot is made of its image, which bears the node's labels.
+        let is_helper = |labels: &HashMap<String, String>| labels.contains_key(HELPER_LABEL);
+        let listed = listed.into_iter().filter(|container| !container.labels.as_ref().is_some_and(is_helper));
         // Only an inspection tells the ports of a node that does not run.
-        let inspections = listed.into_iter().filter_map(|container| container.id).map(|id| self.inspect_node(id));
+        let inspections = listed.filter_map(|container| container.id).map(|id| self.inspect_node(id));
         let mut nodes: Vec<NodeContainer> = try_join_all(inspections).await?.into_iter().flatten().collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(nodes)

@@ -16,7 +16,7 @@ use super::{Docker, DockerError};
 
 const KEEP: &str = include_str!("keep-volumes.sh");
 /// On the containers that copy: the cluster that they serve.
-const HELPER_LABEL: &str = "cmdr/copies-for";
+pub(super) const HELPER_LABEL: &str = "cmdr/copies-for";
 
 /// Folders of the engine's machine to be copied, each below the folder of its volumes.
 #[derive(Debug, Clone)]
