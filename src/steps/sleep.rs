@@ -16,7 +16,7 @@ use crate::{
         cluster::{BalancedService, Cluster, ClusterError},
         docker::{NodeContainer, State, UploadFile},
         kind::configuration::API_PORT,
-        kind::sleep::{ASK_DNS, REST, Rested, is_dns_answer, wake_files},
+        kind::sleep::{ASK_DNS, REST, RISE, Rested, is_dns_answer, wake_files},
     },
     domain::{Diagnosis, pool::Pool},
     engine::{Reporter, StepFailure},
@@ -89,11 +89,16 @@ impl LocalCluster {
         cancel: &CancellationToken,
     ) -> Result<Option<Rested>, StepFailure> {
         reporter.progress("ending its pods, those with data first of all");
+        let command = ["bash", "-c", REST, "rest", REST_SECONDS];
+        let mut rest = std::pin::pin!(self.docker.exec(node, &command));
         let output = tokio::select! {
-            output = self.docker.exec(node, &["bash", "-c", REST, "rest", REST_SECONDS]) => output?,
+            output = &mut rest => output?,
             () = cancel.cancelled() => {
-                // What has ended is started again by the node itself.
-                let _ = self.docker.exec(node, &["systemctl", "start", "kubelet"]).await;
+                if self.docker.exec(node, &["sh", "-c", RISE]).await?.exit_code != 0 {
+                    reporter.progress("its pods have been told to end: the node is started anew");
+                    rest.await?;
+                    self.restart(node).await?;
+                }
                 return Err(StepFailure::Interrupted);
             }
         };
@@ -157,6 +162,12 @@ impl LocalCluster {
         }
         reporter.warn(Diagnosis::new("an earlier stop was ended half-way: the node is started anew"));
         self.rest(node, reporter, cancel).await?;
+        self.restart(node).await
+    }
+
+    /// Wakes a node anew whose pods have ended: a kubelet alone would wait for an API that it is to start itself, as long
+    /// as volumes of the pods before are mounted.
+    async fn restart(&self, node: &str) -> Result<(), StepFailure> {
         self.docker.stop(node, 0).await?;
         self.upload_wake_files(node).await?;
         Ok(self.docker.start(node).await?)

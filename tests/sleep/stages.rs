@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use super::{common::until, nap::Nap};
+use super::{
+    common::{Running, until},
+    nap::Nap,
+};
 
 impl Nap {
     pub fn comes_up(&self) {
@@ -45,7 +48,17 @@ impl Nap {
 
     pub fn an_interrupted_stop_goes_on(&self) {
         let stop = self.workspace.start(&["stop"]);
-        self.await_rest();
+        self.await_rest("inactive");
+        self.interrupt(stop);
+        // Once pods have been told to end, one of them keeps the stop waiting.
+        let busy = "redis-cli eval 'local start = os.clock() while os.clock() < start + 5 do end' 0 >/dev/null 2>&1 &";
+        self.workspace.kubectl(&["exec", "redis-0", "--", "sh", "-c", busy]);
+        let stop = self.workspace.start(&["stop"]);
+        self.await_rest("inactive and told");
+        self.interrupt(stop);
+    }
+
+    fn interrupt(&self, stop: Running) {
         stop.signal("INT");
         let stop = stop.wait(Duration::from_mins(1));
         assert_eq!(stop.code, 130, "{}", stop.said());
@@ -56,7 +69,7 @@ impl Nap {
 
     pub fn a_killed_stop_heals(&self) {
         let stop = self.workspace.start(&["stop"]);
-        self.await_rest();
+        self.await_rest("inactive and told");
         stop.signal("KILL");
         assert_ne!(stop.wait(Duration::from_mins(1)).code, 0);
         until("the node's pods to have ended", || {
@@ -69,11 +82,12 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    /// Waits until a stop has told the node to end its pods.
-    fn await_rest(&self) {
-        until("kubelet to be stopped", || {
-            let state = self.docker(&["exec", &self.node(), "sh", "-c", "systemctl is-active kubelet || true"]);
-            (state == "inactive").then_some(())
+    /// Waits until a stop has ended the node's kubelet, and has told the pods to end where that is wanted too.
+    fn await_rest(&self, wanted: &str) {
+        let ask = "systemctl is-active kubelet; test -e /run/cmdr-rest && echo and not told || echo and told";
+        until(&format!("kubelet to be {wanted}"), || {
+            let state = self.docker(&["exec", &self.node(), "sh", "-c", ask]);
+            state.split_whitespace().collect::<Vec<&str>>().join(" ").starts_with(wanted).then_some(())
         });
     }
 

@@ -2,6 +2,8 @@
 
 /// Ends the node's pods as kubelet would, and waits for those that keep data; takes the seconds that they may have.
 pub const REST: &str = include_str!("node/rest.sh");
+/// Takes [`REST`] back; fails when pods have been told to end already.
+pub const RISE: &str = include_str!("node/rise.sh");
 /// Asks the name server whose address it is given.
 pub const ASK_DNS: &str = include_str!("node/ask-dns.sh");
 

@@ -1,6 +1,8 @@
 # Ends the pods of this node as kubelet would, each by its own stop signal, and waits for those that keep data on it.
-# Prints a line for each of them: `ended POD` or `late POD`. Runs on inside the node even when cmdr is killed.
+# Prints a line for each of them: `ended POD` or `late POD`. Runs on inside the node even when cmdr is killed. Who takes
+# /run/cmdr-rest away decides: this program before it ends the first pod, or rise.sh, and then nothing has happened.
 patience=$1
+touch /run/cmdr-rest
 work=$(mktemp -d /run/cmdr-rest.XXXXXX)
 # Nobody may start again what ends here.
 systemctl stop kubelet
@@ -20,6 +22,7 @@ awk '
   FILENAME ~ "/containers$" {image[$1] = $2; next}
   $3 == "RUNNING" && $1 in image {print $1, $2, signal[image[$1]]}
 ' "$work/signals" "$work/containers" "$work/tasks" >"$work/running"
+rm /run/cmdr-rest 2>/dev/null || { rm -rf "$work"; exit 0; }
 # Data is what is mounted for writing from the disk of /var, other than what kubelet and containerd themselves put there.
 disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
 while read -r id pid signal; do
