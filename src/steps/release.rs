@@ -141,7 +141,8 @@ impl Runner {
         let view = &self.connected()?.view;
         let running: BTreeSet<String> = targets
             .iter()
-            .flat_map(|target| rollout::running_images(&view.snapshot(&target.object.namespace), &target.object))
+            .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
+            .flat_map(|(snapshot, object)| rollout::running_images(&snapshot, object))
             .collect();
         let digest = |image: &str| image.split_once('@').map(|(_, digest)| digest.to_owned());
         let wanted: BTreeSet<&String> = spec.content.images.values().collect();
@@ -161,7 +162,7 @@ impl Runner {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
         let Connection { cluster, view } = self.connected()?;
         let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
-        let snapshot = view.snapshot(&spec.namespace);
+        let snapshot = view.snapshot(&spec.namespace).unwrap_or_default();
         let references = cluster.references(&spec.namespace, &snapshot, &workloads).await?;
         if references.is_empty() {
             return Ok(());

@@ -98,7 +98,7 @@ impl Runner {
             let progress: Vec<Option<Progress>> = workloads
                 .iter()
                 .map(|target| {
-                    let snapshot = connection.view.snapshot(&target.object.namespace);
+                    let snapshot = connection.view.snapshot(&target.object.namespace)?;
                     rollout::assess(&snapshot, &target.object, target.meant.as_ref())
                 })
                 .collect();

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -66,16 +66,30 @@ impl ClusterView {
         self.changes.clone()
     }
 
-    pub fn snapshot(&self, namespace: &str) -> Snapshot {
-        Snapshot {
+    /// `None` until the cluster has told of every kind: what a controller says is judged by its pods.
+    pub fn snapshot(&self, namespace: &str) -> Option<Snapshot> {
+        let is_whole = is_told(&self.deployments)
+            && is_told(&self.replica_sets)
+            && is_told(&self.stateful_sets)
+            && is_told(&self.daemon_sets)
+            && is_told(&self.jobs)
+            && is_told(&self.pods);
+        is_whole.then(|| Snapshot {
             deployments: within(&self.deployments, namespace),
             replica_sets: within(&self.replica_sets, namespace),
             stateful_sets: within(&self.stateful_sets, namespace),
             daemon_sets: within(&self.daemon_sets, namespace),
             jobs: within(&self.jobs, namespace),
             pods: within(&self.pods, namespace),
-        }
+        })
     }
+}
+
+fn is_told<K>(stores: &[Store<K>]) -> bool
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    stores.iter().all(|store| store.wait_until_ready().now_or_never().is_some_and(|told| told.is_ok()))
 }
 
 fn within<K>(stores: &[Store<K>], namespace: &str) -> Vec<Arc<K>>
@@ -143,5 +157,21 @@ impl Iterator for Retry {
 impl kube::runtime::utils::Backoff for Retry {
     fn reset(&mut self) {
         self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_told_once_its_first_list_is_whole() {
+        let (store, mut writer) = reflector::store::<Pod>();
+        let stores = [store];
+        assert!(!is_told(&stores));
+        writer.apply_watcher_event(&watcher::Event::Init);
+        assert!(!is_told(&stores));
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        assert!(is_told(&stores));
     }
 }
