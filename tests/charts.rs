@@ -313,13 +313,25 @@ fn a_version_becomes_a_label_that_kubernetes_accepts() {
 }
 
 #[test]
+fn a_startup_probe_holds_back_liveness_and_nothing_else() {
+    let probes = |values: &str| {
+        let objects = rendered("shop", &format!("image: a/b:1\nports: {{http: 80}}\nprobes: {values}"));
+        let container = of_kind(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0].clone();
+        ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| container[probe]["periodSeconds"].as_u64())
+    };
+    assert_eq!(probes("{}"), [None, Some(2), None], "readiness is asked for as soon as the container runs");
+    assert_eq!(probes("{liveness: {path: /alive}}"), [Some(1), Some(2), Some(10)]);
+    assert_eq!(probes("{liveness: {path: /alive}, startup: false}"), [None, Some(2), Some(10)]);
+    assert_eq!(probes("{startup: {periodSeconds: 3}}"), [Some(3), Some(2), None]);
+}
+
+#[test]
 fn a_rollout_loses_no_request_by_its_settings() {
     let objects = rendered("shop", "image: a/b:1\nports: {http: 80}\nreplicas: 0");
     let spec = &of_kind(&objects, "Deployment")["spec"];
     assert_eq!(spec["replicas"], 0);
     assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
     assert_eq!(spec["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], 5);
-    assert_eq!(spec["template"]["spec"]["containers"][0]["startupProbe"]["periodSeconds"], 1);
 
     let objects = rendered("shop", "image: a/b:1\nports: {http: 80}\nautoscaling: {max: 3}");
     assert!(of_kind(&objects, "Deployment")["spec"]["replicas"].is_null(), "the autoscaler owns replicas");

@@ -157,7 +157,8 @@ tcpSocket: {port: {{ $port }}}
 
 {{/*
 The probes of a container. `defaults` is true for the main container of a server: it is ready when its
-first port accepts connections, and is looked at each second until then.
+first port accepts connections. A startup probe comes with liveness alone, to hold it back: by itself it
+would keep readiness waiting for about a second, since kubelet asks for readiness only after its next look.
 */}}
 {{- define "service.probes" -}}
 {{- $probes := .probes | default dict -}}
@@ -165,12 +166,12 @@ first port accepts connections, and is looked at each second until then.
 {{- $readiness := index $probes "readiness" -}}
 {{- $liveness := index $probes "liveness" -}}
 {{- $hasReadiness := or (kindIs "map" $readiness) (and .defaults (not (kindIs "bool" $readiness))) (and .defaults (eq (toString $readiness) "true")) -}}
-{{- $hasStartup := or (kindIs "map" $startup) (and $hasReadiness (ne (toString $startup) "false")) -}}
+{{- $hasStartup := or (kindIs "map" $startup) (and $hasReadiness (kindIs "map" $liveness) (ne (toString $startup) "false")) -}}
 {{- if $hasStartup }}
 startupProbe: {{- include "service.probe" (dict "probe" $startup "check" $readiness "port" .port "timing" (dict "periodSeconds" 1 "timeoutSeconds" 3 "failureThreshold" 120)) | trim | nindent 2 }}
 {{- end }}
 {{- if $hasReadiness }}
-readinessProbe: {{- include "service.probe" (dict "probe" $readiness "port" .port "timing" (dict "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
+readinessProbe: {{- include "service.probe" (dict "probe" $readiness "port" .port "timing" (dict "periodSeconds" 2 "timeoutSeconds" 3 "failureThreshold" 5)) | trim | nindent 2 }}
 {{- end }}
 {{- if kindIs "map" $liveness }}
 livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $readiness "port" .port "timing" (dict "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
