@@ -64,6 +64,11 @@ impl Nap {
         assert_eq!(stop.code, 130, "{}", stop.said());
         assert_eq!(self.of_node("{{.State.Status}}"), "running");
         self.start();
+        until("kubelet to know its pods again", || {
+            let mut exec = self.workspace.command("kubectl");
+            exec.arg("--kubeconfig").arg(self.workspace.kubeconfig()).args(["--namespace", &self.workspace.name]);
+            exec.args(["exec", "redis-0", "--", "true"]).output().unwrap().status.success().then_some(())
+        });
         self.expect_stored(&["first"]);
     }
 
