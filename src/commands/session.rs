@@ -59,6 +59,8 @@ pub struct Session {
     noted: Mutex<BTreeSet<String>>,
     /// The workspace's commit, once git was asked.
     commit: OnceCell<Option<String>>,
+    /// Helm, once it was found.
+    helm: OnceCell<Helm>,
 }
 
 /// How a plan ended, with the URLs that answered.
@@ -105,6 +107,7 @@ impl Session {
             _processor: processor,
             noted: Mutex::default(),
             commit: OnceCell::new(),
+            helm: OnceCell::new(),
         })
     }
 
@@ -128,6 +131,10 @@ impl Session {
     /// # Errors
     /// When helm is missing or of a version that is not accepted.
     pub async fn helm(&self) -> Result<Helm, CommandError> {
+        self.helm.get_or_try_init(|| self.find_helm()).await.cloned()
+    }
+
+    async fn find_helm(&self) -> Result<Helm, CommandError> {
         let failed = |error: HelmError| CommandError::failed(error.diagnosis());
         let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await.map_err(failed)?;
         match self.certificate_authority()? {

@@ -89,9 +89,11 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     let mut plan = Plan::default();
     plan.add(Step::RestoreSnapshot(Box::new(snapshot)), "snapshot", "restore", "cmdr snapshot restore", None);
     let helm = session.helm().await?;
-    let runner = session.runner(helm, local).await?;
+    let runner = session.runner(helm, local.clone()).await?;
     session.execute("snapshot restore", &plan, Arc::new(runner)).await?;
-    up::bring(session, &UpOptions::default(), Purpose::Prove("start"), Some(lock)).await
+    let proven = up::bring(session, &UpOptions::default(), Purpose::Prove("start"), Some(lock)).await;
+    local.remove_given_up().await;
+    proven
 }
 
 /// # Errors

@@ -19,7 +19,8 @@ const NO_ROUTE: Duration = Duration::from_mins(1);
 const OTHERWISE: Duration = Duration::from_secs(10);
 /// Between two requests: short at first, since most routes are there at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A request costs next to nothing, and a second more of waiting is felt.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Runner {
     pub(super) async fn check(

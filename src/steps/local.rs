@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The kind cluster of an environment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LocalCluster {
     pub docker: Docker,
     pub kind: Kind,
@@ -177,6 +177,7 @@ impl LocalCluster {
     pub(super) async fn delete(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
         self.docker.release_image_store(&self.name).await?;
+        self.remove_given_up().await;
         self.folder.forget();
         self.docker.forget_restored(&self.name).await?;
         Ok(None)

@@ -37,6 +37,8 @@ const LISTEN: Duration = Duration::from_millis(400);
 const ADDRESS: Duration = Duration::from_mins(1);
 /// CoreDNS answers once its pod is back.
 const NAMES: Duration = Duration::from_mins(1);
+/// How often CoreDNS is asked: each question starts a program in a node that has its hands full.
+const ASK: Duration = Duration::from_millis(500);
 
 impl ClusterFolder {
     /// Whether the kubeconfig leads to the API at this port of this machine.
@@ -338,7 +340,7 @@ impl Runner {
                     .remedy(remedy)
                     .into());
             }
-            pause(LOOK, cancel).await?;
+            pause(ASK, cancel).await?;
         }
     }
 }

@@ -101,7 +101,6 @@ impl LocalCluster {
         let image = snapshot.reference();
         self.copy(&CopyJob { cluster: &self.name, image: &image, pairs: &pairs }, cancel).await?;
         self.folder.finish().map_err(|error| self.cannot_write(&error))?;
-        self.remove_given_up().await;
         Ok(Some(format!("{} of {}", snapshot.name, snapshot.created)))
     }
 
@@ -149,8 +148,8 @@ impl LocalCluster {
         }
     }
 
-    /// Removes the present node. Its volumes go last: removing them holds up a disk that is needed now. Until the other
-    /// one is whole, the folder says that the cluster is unfinished.
+    /// Removes the present node. Its volumes are left for [`Self::remove_given_up`]: removing them holds up a disk that
+    /// is needed now. Until the other one is whole, the folder says that the cluster is unfinished.
     async fn give_up(&self) -> Result<(), StepFailure> {
         let nodes = self.docker.node_containers().await?;
         let own: Vec<&NodeContainer> = nodes.iter().filter(|node| node.cluster == self.name).collect();

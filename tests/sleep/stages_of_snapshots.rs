@@ -33,10 +33,12 @@ impl Nap {
         self.redis(&["del", "note"]);
         self.workspace.helm(&["uninstall", "quiet", "--namespace", &self.workspace.name, "--wait"]);
         self.workspace.run(&["snapshot", "restore", "good"]).expect(1).expect_said("nothing was touched");
+        let unused = self.unused_volumes();
         let restore = self.workspace.run(&["snapshot", "restore", "good", "--yes"]).expect(0);
         for proof in ["names  check", "addresses  check", "site  check: 200"] {
             assert!(restore.stderr.contains(proof), "{}", restore.said());
         }
+        assert_eq!(self.unused_volumes(), unused, "those of the cluster before are gone");
         self.expect_stored(&["first"]);
         assert_eq!((self.releases(), self.balancer_address()), before);
         self.expect_fresh();
@@ -59,6 +61,7 @@ impl Nap {
     }
 
     pub fn a_killed_restore_is_run_again(&self) {
+        let unused = self.unused_volumes();
         self.workspace.run(&["stop"]).expect(0);
         let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
         let present = self.of_node("{{.Id}}");
@@ -79,8 +82,15 @@ impl Nap {
         self.expect_stored(&["first"]);
         assert_eq!(self.docker(&["ps", "--all", "--quiet", "--filter", &copies]), "");
         self.workspace.run(&["down", "--yes"]).expect(0);
+        assert_eq!(self.unused_volumes(), unused);
         self.workspace.run(&["snapshot", "restore", "good"]).expect(0);
         self.expect_stored(&["first"]);
+    }
+
+    /// Volumes without a name that no container has.
+    fn unused_volumes(&self) -> Vec<String> {
+        let volumes = self.docker(&["volume", "ls", "--quiet", "--filter", "dangling=true"]);
+        volumes.lines().filter(|volume| volume.len() == 64).map(str::to_owned).collect()
     }
 
     pub fn snapshots_go(&self) {
