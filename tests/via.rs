@@ -14,7 +14,10 @@ use std::{
 };
 
 use cmdr::{
-    adapters::gitlab::{Gitlab, Job, Patience, Place, Problem},
+    adapters::{
+        gitlab::{Gitlab, Job, Place, Problem},
+        patience::Patience,
+    },
     domain::secret::Secret,
 };
 use serde_json::{Value, json};
@@ -361,7 +364,11 @@ fn the_command_line_refuses_what_the_job_does_not_take() {
 /// The server's project, asked without pauses.
 fn gitlab(server: &Server) -> Gitlab {
     let place = Place { server: server.url.clone(), project: "tunes/teams/shop".to_owned() };
-    let patience = Patience { pauses: [Duration::ZERO; 3], ..Patience::default() };
+    let patience = Patience {
+        request: Duration::from_secs(15),
+        pauses: &[Duration::ZERO; 3],
+        longest_pause: Duration::from_secs(30),
+    };
     let gitlab = Gitlab::new(&place, Secret::new(CANARY), None, CancellationToken::new()).unwrap();
     assert!(!format!("{gitlab:?}").contains(CANARY));
     gitlab.with_patience(patience)

@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod kind;
 pub mod lock;
+pub mod patience;
 pub mod process;
 pub mod registry;
 pub mod sops;

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::{
     Method, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{GitlabError, Problem};
 use crate::{
-    adapters::{is_tls, root_cause},
+    adapters::{is_tls, patience::Patience, root_cause},
     domain::secret::Secret,
 };
 
@@ -24,25 +24,11 @@ const NEXT_PAGE: &str = "x-next-page";
 const LONGEST_SAID: usize = 300;
 
 /// How long and how often GitLab is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For one request, to the last byte of its answer.
-    pub request: Duration,
-    /// Before each further try after 429, 5xx or no answer.
-    pub pauses: [Duration; 3],
-    /// The longest pause that GitLab may ask for (`Retry-After`).
-    pub longest_pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            request: Duration::from_secs(15),
-            pauses: [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)],
-            longest_pause: Duration::from_secs(30),
-        }
-    }
-}
+const PATIENCE: Patience = Patience {
+    request: Duration::from_secs(15),
+    pauses: &[Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)],
+    longest_pause: Duration::from_secs(30),
+};
 
 /// An answer of a success.
 pub(super) struct Answer<T> {
@@ -101,7 +87,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(failed)?;
-        Ok(Self { http, server: server.to_owned(), token, patience: Patience::default(), cancel })
+        Ok(Self { http, server: server.to_owned(), token, patience: PATIENCE, cancel })
     }
 
     /// Reads something; tries again while GitLab says that it cannot answer now. `what` names it in messages.
@@ -136,8 +122,7 @@ impl Client {
         let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
         if !status.is_success() {
             let error = GitlabError::new(self.problem(what, status)).said(self.said(&body));
-            let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            let pause = asked.map(|seconds| Duration::from_secs(seconds).min(self.patience.longest_pause));
+            let pause = self.patience.asked_pause(&headers);
             return Err(Failure { error, pause });
         }
         let content = serde_json::from_slice(&body)

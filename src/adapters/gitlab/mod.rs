@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{client::Client, place::encoded};
 pub use self::{
-    client::Patience,
     error::{GitlabError, Problem},
     place::{Place, PlaceError},
 };
+use super::patience::Patience;
 use crate::domain::secret::Secret;
 
 /// How many pages of jobs are read; each has a hundred.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use reqwest::{
     Method, RequestBuilder, StatusCode, Url,
-    header::{ACCEPT, HeaderMap, RETRY_AFTER},
+    header::{ACCEPT, HeaderMap},
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::{
     error::{Failure, Problem},
     logins::Logins,
 };
-use crate::adapters::{credentials::Credentials, is_tls, root_cause};
+use crate::adapters::{credentials::Credentials, is_tls, patience::Patience, root_cause};
 
 /// The longest answer that is read, in bytes. Registries refuse manifests above 4 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -26,25 +26,11 @@ const LONGEST_ANSWER: usize = 8 << 20;
 const LONGEST_SAID: usize = 200;
 
 /// How long and how often a registry is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For one request, to the last byte of its answer.
-    pub request: Duration,
-    /// Before each further try after 429 or 5xx.
-    pub pauses: [Duration; 2],
-    /// The longest pause that a registry may ask for (`Retry-After`).
-    pub longest_pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            request: Duration::from_secs(10),
-            pauses: [Duration::from_secs(1), Duration::from_secs(3)],
-            longest_pause: Duration::from_secs(20),
-        }
-    }
-}
+const PATIENCE: Patience = Patience {
+    request: Duration::from_secs(10),
+    pauses: &[Duration::from_secs(1), Duration::from_secs(3)],
+    longest_pause: Duration::from_secs(20),
+};
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -92,7 +78,7 @@ impl Client {
             .build()
             .map_err(failed)?;
         let logins = Logins::new(credentials, cancel.clone());
-        Ok(Self { http, logins, authorizations: Mutex::default(), patience: Patience::default(), cancel })
+        Ok(Self { http, logins, authorizations: Mutex::default(), patience: PATIENCE, cancel })
     }
 
     /// Asks `endpoint` about a repository; where it wants a login, once more with one.
@@ -187,8 +173,8 @@ impl Client {
             let answer = self.once(name, request()).await?;
             let Some(problem) = passing(endpoint, name, answer.status) else { return Ok(answer) };
             let Some(pause) = pauses.next() else { return Err(Failure::new(problem).said(answer.said())) };
-            let asked = answer.pause().map(|asked| asked.min(self.patience.longest_pause));
-            self.cancellable(tokio::time::sleep(asked.unwrap_or(*pause))).await?;
+            let pause = self.patience.asked_pause(&answer.headers).unwrap_or(*pause);
+            self.cancellable(tokio::time::sleep(pause)).await?;
         }
     }
 
@@ -249,12 +235,6 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error>
 }
 
 impl Answer {
-    /// How long the registry asks to wait. A date, which no registry is known to send, counts as nothing.
-    fn pause(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
-    }
-
     /// What the registry said: the messages of its errors, or the start of a text, else the status.
     pub(super) fn said(&self) -> String {
         let said = match serde_json::from_slice(&self.body) {

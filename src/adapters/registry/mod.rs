@@ -21,17 +21,14 @@ use reqwest::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    client::Patience,
-    error::{Problem, RegistryError, RegistrySetupError},
-};
+pub use self::error::{Problem, RegistryError, RegistrySetupError};
 use self::{
     client::{Answer, Client},
     document::{MANIFEST_TYPES, Manifest, Tags, nearest_tag},
     endpoint::Endpoint,
     error::Failure,
 };
-use super::credentials::Credentials;
+use super::{credentials::Credentials, patience::Patience};
 use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror};
 
 /// How many images are asked for side by side.

@@ -25,7 +25,7 @@ fn found() -> Reply {
 
 /// Does not wait, and gives up on a hang at once.
 const IMPATIENCE: Patience =
-    Patience { request: Duration::from_millis(300), pauses: [Duration::ZERO; 2], longest_pause: Duration::ZERO };
+    Patience { request: Duration::from_millis(300), pauses: &[Duration::ZERO; 2], longest_pause: Duration::ZERO };
 /// For answers that do come, however busy the machine is.
 const NO_PAUSES: Patience = Patience { request: Duration::from_mins(1), ..IMPATIENCE };
 
