@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use super::{
-    prepared::Prepared,
-    session::{LocalAccess, Session, docker_error, unknown},
-};
+use super::session::{Session, docker_error, unknown};
 use crate::{
     adapters::{builds::Builds, credentials::Credentials, docker::Docker, host, registry::Registry},
     cli::UpOptions,
@@ -211,11 +208,16 @@ impl<'a> Due<'a> {
 ///
 /// # Errors
 /// As [`LocalRegistry::find`], or when what must be built has no folder or no Dockerfile.
-pub(super) async fn settle(session: &Session, prepared: &mut Prepared, due: Due<'_>) -> Result<(), CommandError> {
-    let Some(LocalAccess { docker, .. }) = &prepared.access else { return Ok(()) };
-    let registry = LocalRegistry::find(session, docker, &prepared.described.image_hosts).await?;
+pub(super) async fn settle(
+    session: &Session,
+    docker: &Docker,
+    described: &mut Described,
+    buildable: &[Buildable],
+    due: Due<'_>,
+) -> Result<LocalRegistry, CommandError> {
+    let registry = LocalRegistry::find(session, docker, &described.image_hosts).await?;
     let due: Vec<(Name, String)> = match due {
-        Due::Missing => missing_builds(session, &registry, &prepared.buildable).await,
+        Due::Missing => missing_builds(session, &registry, buildable).await,
         Due::Wanted(names) => {
             named(session, names)?.into_iter().map(|(name, _)| (name.clone(), "--build".to_owned())).collect()
         }
@@ -224,17 +226,12 @@ pub(super) async fn settle(session: &Session, prepared: &mut Prepared, due: Due<
     let builds: Vec<(&Name, &Build)> =
         due.iter().filter_map(|(name, _)| Some((name, projects.get(name)?.build.as_ref()?))).collect();
     let specs = specs(session, &builds, &registry.wanted)?;
-    let described = &mut prepared.described;
     if !specs.is_empty() {
         leave_for_later(described, specs.iter().map(|spec| spec.project.clone()).collect());
     }
     described.builds = specs.into_iter().zip(due.into_iter().map(|(_, reason)| reason)).collect();
     described.registry.clone_from(&registry.wanted);
-    prepared.sight.observed.registry = registry.found;
-    if let Some(local) = &mut prepared.local {
-        local.registry = registry.wanted;
-    }
-    Ok(())
+    Ok(registry)
 }
 
 async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: &[Buildable]) -> Vec<(Name, String)> {

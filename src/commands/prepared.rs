@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     delivery::Remote,
-    images::Buildable,
+    images::{Buildable, Due, settle},
     observe::{Sight, local_cluster, look},
     secrets::external_secrets_in,
     session::{LocalAccess, Session},
@@ -58,6 +58,20 @@ impl Prepared {
             // Its pods may have been ended by a stop that was killed: waking it tells.
             Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
             Err(error) => return Err(CommandError::failed(error.diagnosis())),
+        }
+        Ok(())
+    }
+
+    /// Finds the registry of this machine, and what must be built before the rest.
+    ///
+    /// # Errors
+    /// As [`settle`].
+    pub(super) async fn settle(&mut self, session: &Session, due: Due<'_>) -> Result<(), CommandError> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let registry = settle(session, &access.docker, &mut self.described, &self.buildable, due).await?;
+        self.sight.observed.registry = registry.found;
+        if let Some(local) = &mut self.local {
+            local.registry = registry.wanted;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     delivery,
     describe::{Selection, describe},
-    images::{Due, settle},
+    images::Due,
     observe::{Sight, local_cluster},
     prepared::{Prepared, show_plan, show_urls},
     secrets::decrypt,
@@ -82,7 +82,7 @@ pub(super) async fn bring(
         }
         prepared.look(session, recreate).await?;
         if !matches!(purpose, Purpose::Prove(_)) {
-            settle(session, &mut prepared, due).await?;
+            prepared.settle(session, due).await?;
         }
         prepared.sight.observed.is_woken = is_woken;
         let plan = match purpose {
@@ -112,7 +112,7 @@ pub(super) async fn bring(
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let mut prepared = prepare(session, &options.up, options.up.recreate).await?;
     prepared.look(session, options.up.recreate).await?;
-    settle(session, &mut prepared, Due::of(&options.up)).await?;
+    prepared.settle(session, Due::of(&options.up)).await?;
     let plan = prepared.plan()?;
     show_plan(session, &prepared, &plan);
     let differs = plan.changes().next().is_some();

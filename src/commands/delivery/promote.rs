@@ -69,7 +69,7 @@ async fn one(
     waits: bool,
 ) -> Result<(), CommandError> {
     refuse_local(session, "cmdr up brings projects up there")?;
-    let promotion = session.environment.promote.clone().ok_or_else(|| nowhere(session))?;
+    let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
     let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
     let (named, bundles) = expand(session, &options.projects)?;
     let projects = chosen(session, &source, &named);
@@ -101,14 +101,6 @@ async fn one(
     let urls = apply(session, &wish, &options.change).await?;
     show_urls(session, &urls);
     Ok(())
-}
-
-/// For an environment that nothing is promoted to.
-pub fn nowhere(session: &Session) -> CommandError {
-    let name = &session.environment.name;
-    let cause = format!("nothing is promoted to '{name}': it has no 'promote'");
-    let remedy = format!("write 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
-    CommandError::usage(Diagnosis::new(cause).remedy(remedy))
 }
 
 fn lost(source: &Session, project: &Name, record: &str) -> CommandError {

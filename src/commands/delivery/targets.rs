@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::session::{Session, unknown},
-    domain::{Name, Workspace},
+    domain::{Diagnosis, Name, Workspace},
     error::{CommandError, ErrorKind},
     settings::Settings,
     ui,
@@ -28,6 +28,14 @@ pub fn sessions(settings: &Settings, cancel: &CancellationToken, pattern: &str) 
         return Err(unknown("environment like", pattern, known));
     }
     names.iter().map(|name| open(name.as_str())).collect()
+}
+
+/// For an environment that nothing is promoted to.
+pub fn nowhere(session: &Session) -> CommandError {
+    let name = &session.environment.name;
+    let cause = format!("nothing is promoted to '{name}': it has no 'promote'");
+    let remedy = format!("write 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
+    CommandError::usage(Diagnosis::new(cause).remedy(remedy))
 }
 
 fn in_order(workspace: &Workspace, pattern: &str) -> Vec<Name> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     deploy::refuse_local,
     pipeline_job::{Choice, Found, choose, no_job, spent},
-    promote::nowhere,
+    targets::nowhere,
     wish::expand,
 };
 use crate::{
