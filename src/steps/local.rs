@@ -1,6 +1,7 @@
 //! The local cluster: made, woken, given up, and its node prepared.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -21,7 +22,7 @@ use crate::{
     },
     domain::{
         Diagnosis, ImageReference,
-        local_registry::{NodeRegistry, RegistryService},
+        local_registry::{INNER_PORT, NodeRegistry, RegistryService},
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
         pool::Pool,
@@ -213,12 +214,11 @@ impl LocalCluster {
         if self.registry.is_empty() {
             return Ok(());
         }
-        let observed = self.docker.registry_services().await?;
-        let runs = |service: &RegistryService| observed.iter().any(|it| it.is_running && it.name == service.name());
+        let reached = self.reached_services().await;
         let for_nodes = |service: &RegistryService| {
             let known = service.for_nodes();
             // What is built here is nowhere else: a registry that is not there is told as what is wrong.
-            let is_asked = service.port().is_some() || runs(service);
+            let is_asked = service.port().is_some() || reached.contains(&service.name());
             if is_asked { known } else { NodeRegistry { url: None, ..known } }
         };
         let registries: Vec<NodeRegistry> = self.registry.iter().map(for_nodes).collect();
@@ -235,6 +235,21 @@ impl LocalCluster {
             .collect();
         self.docker.upload(&self.node(), "/", &uploads).await?;
         Ok(())
+    }
+
+    /// The registry and the caches that the node reaches. That a container runs does not say so: one whose upstream is
+    /// not trusted runs for a moment, again and again.
+    async fn reached_services(&self) -> BTreeSet<String> {
+        let script = "for name; do
+            (timeout 1 bash -c \"</dev/tcp/$name/$0\" 2>/dev/null && echo \"$name\") &
+        done
+        wait";
+        let (port, names) = (INNER_PORT.to_string(), self.registry.iter().map(RegistryService::name));
+        let names: Vec<String> = names.collect();
+        let mut command = vec!["bash", "-c", script, &port];
+        command.extend(names.iter().map(String::as_str));
+        let said = self.docker.exec(&self.node(), &command).await.map(|output| output.stdout).unwrap_or_default();
+        said.lines().map(str::to_owned).collect()
     }
 
     pub(super) fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
