@@ -13,7 +13,7 @@ from shared import PORT, Clock, Workspace, main, prove
 
 FIRST, AGAIN, HELMFILE, BARE = "up: cmdr, first cluster", "up: cmdr", "up: kind + helmfile", "bare kind"
 # Seconds of rest between arms, so that what one leaves to the machine does not slow the next.
-REST = 3
+REST = 10
 
 
 def measure(rounds, folder):
@@ -30,7 +30,8 @@ def measure(rounds, folder):
         time.sleep(REST)
 
     for _ in range(rounds):
-        workspace.cmdr("down", "--registry", "--yes")
+        # Removing gigabytes of volumes keeps the disk and a processor busy for a while after it.
+        rest(lambda: workspace.cmdr("down", "--registry", "--yes"))
         for name, arm, delete in (
             (FIRST, up, workspace.down), (AGAIN, up, workspace.down), (HELMFILE, peer.up, peer.delete), (BARE, peer.bare, peer.delete),
         ):
