@@ -214,7 +214,7 @@ impl LocalCluster {
         if self.registry.is_empty() {
             return Ok(());
         }
-        let reached = self.reached_services().await;
+        let reached = self.reached_caches().await;
         let for_nodes = |service: &RegistryService| {
             let known = service.for_nodes();
             // What is built here is nowhere else: a registry that is not there is told as what is wrong.
@@ -237,15 +237,19 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// The registry and the caches that the node reaches. That a container runs does not say so: one whose upstream is
-    /// not trusted runs for a moment, again and again.
-    async fn reached_services(&self) -> BTreeSet<String> {
+    /// The caches that the node reaches. That a container runs does not say so: one whose upstream is not trusted runs
+    /// for a moment, again and again.
+    async fn reached_caches(&self) -> BTreeSet<String> {
+        let caches = self.registry.iter().filter(|service| service.port().is_none());
+        let names: Vec<String> = caches.map(RegistryService::name).collect();
+        if names.is_empty() {
+            return BTreeSet::new();
+        }
         let script = "for name; do
             (timeout 1 bash -c \"</dev/tcp/$name/$0\" 2>/dev/null && echo \"$name\") &
         done
         wait";
-        let (port, names) = (INNER_PORT.to_string(), self.registry.iter().map(RegistryService::name));
-        let names: Vec<String> = names.collect();
+        let port = INNER_PORT.to_string();
         let mut command = vec!["bash", "-c", script, &port];
         command.extend(names.iter().map(String::as_str));
         let said = self.docker.exec(&self.node(), &command).await.map(|output| output.stdout).unwrap_or_default();
