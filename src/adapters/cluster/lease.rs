@@ -1,7 +1,8 @@
 //! Who is at work on an environment: Kubernetes Leases that keep others out across machines.
 //!
 //! A project's work takes that project's lease, work on the whole environment takes the environment's. Both kinds keep
-//! each other out: each is written first, and then the others are looked at.
+//! each other out: each is written first, and then the others are looked at. When both are written at once, the
+//! project's work gives way, and the environment's looks again: one of two wins.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -27,6 +28,8 @@ const DURATION_SECONDS: i32 = 20;
 const RENEWAL: Duration = Duration::from_secs(5);
 /// How often a lease that somebody else holds is looked at again.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often work on the environment looks whether a project's work, written in the same moment, has given way.
+const LOOKS_FOR_WAY: u32 = 3;
 const ENVIRONMENT: &str = "cmdr.environment";
 
 /// What a run is about to change.
@@ -118,7 +121,14 @@ impl Cluster {
                 return Err(error);
             }
         }
-        let refused = self.others(namespace, scope, holder).await;
+        let mut refused = self.others(namespace, scope, holder).await;
+        let mut looks = if *scope == Scope::Environment { LOOKS_FOR_WAY } else { 0 };
+        while looks > 0 && matches!(refused, Ok(Some(_))) {
+            // A project's run that saw this lease gives its own back at once; one that was here before keeps it.
+            tokio::time::sleep(LOOK).await;
+            refused = self.others(namespace, scope, holder).await;
+            looks -= 1;
+        }
         if !matches!(refused, Ok(None)) {
             self.release_leases(namespace, names, holder).await;
         }
