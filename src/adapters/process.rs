@@ -28,6 +28,8 @@ pub struct Tool {
     input: Option<Vec<u8>>,
     /// Whether lines of standard output are handed on as they come, too.
     follows_output: bool,
+    /// How long it goes on after a cancel before it is interrupted.
+    respite: Duration,
 }
 
 /// What a child left behind when it succeeded.
@@ -55,7 +57,7 @@ impl Tool {
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let program = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { command, program, input: None, follows_output: false }
+        Self { command, program, input: None, follows_output: false, respite: Duration::ZERO }
     }
 
     #[must_use]
@@ -103,10 +105,18 @@ impl Tool {
         self
     }
 
-    /// Runs the child to its end. A cancel sends it one interrupt, and kills it when it does not end in time.
+    /// Lets the child end by itself for this long after a cancel: for one whose half-done requests do harm.
+    #[must_use]
+    pub fn respite(mut self, respite: Duration) -> Self {
+        self.respite = respite;
+        self
+    }
+
+    /// Runs the child to its end. A cancel sends it one interrupt, after its respite, and kills it when it does not
+    /// end in time.
     ///
     /// # Errors
-    /// When it cannot be started, ends with another status than 0, or was cancelled.
+    /// When it cannot be started, ends with another status than 0, or was interrupted.
     pub async fn run(self, cancel: &CancellationToken) -> Result<Output, ProcessError> {
         self.run_with_lines(cancel, |_| ()).await
     }
@@ -120,6 +130,9 @@ impl Tool {
         cancel: &CancellationToken,
         on_line: impl FnMut(&str) + Send,
     ) -> Result<Output, ProcessError> {
+        if cancel.is_cancelled() {
+            return Err(ProcessError::Interrupted { program: self.program });
+        }
         let on_line = Mutex::new(on_line);
         let mut child = self.start()?;
         let stdout = child.stdout.take();
@@ -146,7 +159,7 @@ impl Tool {
             }
         };
         let program = self.program.clone();
-        let ended = wait(&mut child, cancel);
+        let ended = wait(&mut child, cancel, self.respite);
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
         let (status, interrupted) = ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         if interrupted {
@@ -192,11 +205,15 @@ async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)
     text
 }
 
-/// Waits for the child; on cancel interrupts it, then kills it. Tells whether it was interrupted.
-async fn wait(child: &mut Child, cancel: &CancellationToken) -> std::io::Result<(ExitStatus, bool)> {
+/// Waits for the child; on cancel interrupts it after its respite, then kills it. Tells whether it was interrupted.
+async fn wait(child: &mut Child, cancel: &CancellationToken, respite: Duration) -> std::io::Result<(ExitStatus, bool)> {
+    let is_over = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(respite).await;
+    };
     tokio::select! {
         status = child.wait() => return Ok((status?, false)),
-        () = cancel.cancelled() => (),
+        () = is_over => (),
     }
     interrupt(child);
     if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
@@ -279,5 +296,15 @@ mod tests {
         let error = run.await.unwrap_err();
         assert!(matches!(error, ProcessError::Interrupted { .. }));
         assert_eq!(lines, ["ready", "noted"]);
+    }
+
+    #[tokio::test]
+    async fn a_child_with_a_respite_ends_by_itself() {
+        let cancel = CancellationToken::new();
+        let ready = cancel.clone();
+        let tool = shell("trap 'echo interrupted; exit 1' INT; echo ready >&2; sleep 0.2; echo done");
+        let run = tool.respite(Duration::from_mins(1)).run_with_lines(&cancel, |_| ready.cancel()).await;
+        assert_eq!(run.unwrap().stdout, "done\n");
+        assert!(cancel.is_cancelled());
     }
 }

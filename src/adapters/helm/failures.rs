@@ -51,6 +51,11 @@ const RULES: &[Rule] = &[
         remedy: "set values.grace higher than values.drain",
     },
     Rule {
+        part: "provided port is already allocated",
+        cause: "the node port is another Service's, or was kept by a request that was cut off",
+        remedy: "see whose it is: kubectl get services -A; nobody's comes free by itself within ten minutes",
+    },
+    Rule {
         part: "exceeded quota",
         cause: "the namespace's quota is used up",
         remedy: "raise the quota or lower the requests",

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use semver::Version;
@@ -26,6 +27,9 @@ const OLDEST: Version = Version::new(3, 20, 0);
 const SERVER_SIDE: Version = Version::new(4, 0, 0);
 /// It hangs when it deletes and waits (helm/helm#32214).
 const REFUSED: &[Version] = &[Version::new(4, 2, 1)];
+/// How long Helm may end by itself after a cancel; only a hook takes longer. The API server keeps the node port of a
+/// Service whose request is cut off, and frees it when it has found it without an owner three times, every 3 minutes.
+const RESPITE: Duration = Duration::from_secs(10);
 /// How many revisions of a release the cluster keeps.
 const HISTORY: &str = "5";
 /// Variables by which a user's shell would change what Helm does.
@@ -160,7 +164,7 @@ impl Helm {
     /// Installs the release or upgrades it. Does not wait for pods: cmdr watches them itself.
     ///
     /// # Errors
-    /// When Helm refuses or fails, or the run is cancelled; Helm then marks the release as failed.
+    /// When Helm refuses or fails, or is interrupted; Helm then marks the release as failed.
     pub async fn upgrade(
         &self,
         target: &HelmTarget,
@@ -216,7 +220,7 @@ impl Helm {
     /// Brings a revision of a release back, as a new one. Does not wait for pods.
     ///
     /// # Errors
-    /// When Helm has that revision no more, fails, or the run is cancelled.
+    /// When Helm has that revision no more, fails, or is interrupted.
     pub async fn rollback(
         &self,
         target: &HelmTarget,
@@ -234,7 +238,7 @@ impl Helm {
     /// Takes a release out of the cluster; volumes stay, where the chart says so.
     ///
     /// # Errors
-    /// When Helm fails or the run is cancelled.
+    /// When Helm fails or is interrupted.
     pub async fn uninstall(
         &self,
         target: &HelmTarget,
@@ -247,7 +251,7 @@ impl Helm {
     }
 
     fn tool(&self, target: &HelmTarget) -> Tool {
-        let tool = self.bare().arg("--kubeconfig").arg(&target.kubeconfig);
+        let tool = self.bare().respite(RESPITE).arg("--kubeconfig").arg(&target.kubeconfig);
         match &target.context {
             Some(context) => tool.args(["--kube-context", context]),
             None => tool,
