@@ -66,7 +66,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The first signal lets running steps end in their own way; a second one ends cmdr at once.
+/// The first signal lets running steps end in their own way; a second one interrupts their children and ends cmdr.
 async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -83,6 +83,7 @@ async fn cancel_on_signal(cancel: CancellationToken) {
             cancel.cancel();
         }
     }
+    adapters::process::interrupt_all();
     end_now();
 }
 

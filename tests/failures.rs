@@ -282,7 +282,8 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
             let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
             if let Some(known) = warned.get(*project) {
                 tell(&format!("{project}: told {} s after the cluster's first word", at.saturating_sub(*known)));
-                assert!(at.saturating_sub(*known) <= 45, "{project}");
+                // Far below the rollout's own time of 5 minutes.
+                assert!(at.saturating_sub(*known) <= 90, "{project}");
             }
         }
         for well in ["healthy", "with-sidecar", "slow"] {
@@ -348,9 +349,18 @@ fn interruptions(workspace: &TestWorkspace, stages: &Stages) {
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "failed");
     });
+    stages.stage("Ctrl-C lets helm end by itself what is done in a moment", || {
+        end_what_is_left(workspace);
+        workspace.replace("seconds: 600", "seconds: 1");
+        let run = workspace.start(&["up"]);
+        let run = await_helm(workspace, run);
+        run.signal("INT");
+        interrupted(workspace, run);
+        assert_eq!(release_status(workspace, "held"), "deployed");
+    });
     stages.stage("SIGTERM while a rollout is awaited", || {
         end_what_is_left(workspace);
-        workspace.replace("seconds: 600", "seconds: 0");
+        workspace.replace("seconds: 1", "seconds: 0");
         let deaf = "\n    values: {ports: {redis: 6379}}";
         workspace.replace("needs: [exits]", &format!("needs: [exits]{deaf}"));
         let run = workspace.start(&["up"]);

@@ -11,12 +11,15 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
 };
 use tokio_util::sync::CancellationToken;
 
+/// The process groups of the children that run, for [`interrupt_all`]: a signal knows no run to ask.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// How long a child may take to end after an interrupt, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -135,6 +138,7 @@ impl Tool {
         }
         let on_line = Mutex::new(on_line);
         let mut child = self.start()?;
+        let group = Group::of(&child);
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
         let stdin = child.stdin.take();
@@ -159,7 +163,7 @@ impl Tool {
             }
         };
         let program = self.program.clone();
-        let ended = wait(&mut child, cancel, self.respite);
+        let ended = wait(&mut child, &group, cancel, self.respite);
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
         let (status, interrupted) = ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         if interrupted {
@@ -206,7 +210,12 @@ async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)
 }
 
 /// Waits for the child; on cancel interrupts it after its respite, then kills it. Tells whether it was interrupted.
-async fn wait(child: &mut Child, cancel: &CancellationToken, respite: Duration) -> std::io::Result<(ExitStatus, bool)> {
+async fn wait(
+    child: &mut Child,
+    group: &Group,
+    cancel: &CancellationToken,
+    respite: Duration,
+) -> std::io::Result<(ExitStatus, bool)> {
     let is_over = async {
         cancel.cancelled().await;
         tokio::time::sleep(respite).await;
@@ -215,7 +224,7 @@ async fn wait(child: &mut Child, cancel: &CancellationToken, respite: Duration) 
         status = child.wait() => return Ok((status?, false)),
         () = is_over => (),
     }
-    interrupt(child);
+    group.interrupt();
     if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
         return Ok((status?, true));
     }
@@ -223,11 +232,39 @@ async fn wait(child: &mut Child, cancel: &CancellationToken, respite: Duration) 
     Ok((child.wait().await?, true))
 }
 
-/// One SIGINT to the child's process group: helm then records the release as failed.
-fn interrupt(child: &Child) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(group) = group {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::INT);
+/// The process group of a child, known as long as the child runs.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let (Some(group), Ok(mut running)) = (group, RUNNING.lock()) {
+            running.push(group);
+        }
+        Self(group)
+    }
+
+    /// One SIGINT: helm then records the release as failed.
+    fn interrupt(&self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::INT);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let (Some(group), Ok(mut running)) = (self.0, RUNNING.lock()) {
+            running.retain(|other| *other != group);
+        }
+    }
+}
+
+/// One SIGINT to every child that runs, for an end that waits for none of them.
+pub fn interrupt_all() {
+    let running = RUNNING.lock().map(|running| running.clone()).unwrap_or_default();
+    for group in running {
+        let _ = kill_process_group(group, Signal::INT);
     }
 }
 
