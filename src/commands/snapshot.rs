@@ -54,10 +54,7 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let helm = session.helm().await?;
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
-    if !is_awake {
-        return saved.map(|_| ());
-    }
-    if session.cancel.is_cancelled() {
+    if !is_awake || session.cancel.is_cancelled() {
         session.note(&format!("the cluster '{workspace}' sleeps; cmdr start wakes it"));
         return saved.map(|_| ());
     }

@@ -230,14 +230,7 @@ impl Sighting {
 
 fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {
     let waited = format!("no progress for {}s (project key 'timeout')", timeout.as_secs());
-    let nothing = || Problem {
-        patience: Patience::Timeout,
-        pod: None,
-        container: None,
-        restarts: 0,
-        has_previous_log: false,
-        diagnosis: Diagnosis::new("the rollout does not end"),
-    };
+    let nothing = || Problem::new(Patience::Timeout, Diagnosis::new("the rollout does not end"));
     let mut problem = problem.unwrap_or_else(nothing);
     problem.diagnosis.details.push(waited);
     problem
@@ -267,7 +260,7 @@ mod tests {
     fn crash(restarts: i32, runs: bool) -> Problem {
         let patience = if runs { Patience::Timeout } else { Patience::Tries { after: 20, at_most: 40 } };
         let diagnosis = Diagnosis::new("the container exits: exit code 1");
-        Problem { patience, pod: None, container: None, restarts, has_previous_log: true, diagnosis }
+        Problem { restarts, has_previous_log: true, ..Problem::new(patience, diagnosis) }
     }
 
     #[test]

@@ -34,6 +34,13 @@ pub struct Problem {
     pub diagnosis: Diagnosis,
 }
 
+impl Problem {
+    /// One of which no pod tells more.
+    pub fn new(patience: Patience, diagnosis: Diagnosis) -> Self {
+        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, diagnosis }
+    }
+}
+
 /// One rule: what Kubernetes says and what it means.
 struct Rule {
     /// `waiting.reason` or `terminated.reason` of a container, or a condition's reason.
@@ -238,14 +245,7 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
     let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
-    Some(Problem {
-        patience,
-        pod: Some(pod.name_any()),
-        container: None,
-        restarts: 0,
-        has_previous_log: false,
-        diagnosis,
-    })
+    Some(Problem { pod: Some(pod.name_any()), ..Problem::new(patience, diagnosis) })
 }
 
 /// Whether kubelet says that the pod is not ready.
@@ -394,7 +394,7 @@ fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
 pub(super) fn refused_pods(message: &str) -> Problem {
     let (patience, diagnosis) =
         diagnose("FailedCreate", message, "", "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
-    Problem { patience, pod: None, container: None, restarts: 0, has_previous_log: false, diagnosis }
+    Problem::new(patience, diagnosis)
 }
 
 /// The Deployment's own deadline has passed.
@@ -444,12 +444,9 @@ fn unready(pods: &[&Pod]) -> Problem {
     let pod = pods.first();
     let spec = pod.and_then(|pod| pod.spec.as_ref());
     Problem {
-        patience: Patience::Timeout,
         pod: pod.map(|pod| pod.name_any()),
         container: spec.and_then(|spec| spec.containers.first()).map(|container| container.name.clone()),
-        restarts: 0,
-        has_previous_log: false,
-        diagnosis: Diagnosis::default(),
+        ..Problem::new(Patience::Timeout, Diagnosis::default())
     }
 }
 
