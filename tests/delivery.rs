@@ -35,7 +35,7 @@ environments:
   review:
     review: {from: staging, namespace: 'review-{slug}'}
 defaults:
-  values: {grace: 1, drain: 0, progressDeadline: 30, resources: {requests: {cpu: 10m, memory: 16Mi}}}
+  values: {grace: 1, drain: 0, resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
   postgres:
     image: docker.io/library/redis:7.0
@@ -43,13 +43,11 @@ projects:
   catalog:
     image: REPOSITORY/catalog
     needs: [postgres]
-    timeout: 12s
     values: {ports: {http: 9898}}
     environments:
       production: {values: {replicas: 2}}
   cart:
     image: REPOSITORY/catalog:1.0.0
-    timeout: 12s
     values: {ports: {http: 9898}}
   site:
     image: ghcr.io/stefanprodan/podinfo:6.9.2

@@ -76,7 +76,7 @@ impl Walk {
     }
 
     pub fn a_tag_that_moved_waits_for_refresh(&self) {
-        let written = |tag: &str| format!("image: {}/catalog:{tag}\n    timeout", repository());
+        let written = |tag: &str| format!("image: {}/catalog:{tag}\n    values", repository());
         self.push_build("moving", "first", None);
         self.workspace.replace(&written("1.0.0"), &written("moving"));
         self.run("up cart --env staging").expect(0);

@@ -55,6 +55,8 @@ struct Rule {
 
 const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
 const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerError"];
+const START: &[&str] = &["RunContainerError", "StartError", "ContainerCannotRun"];
+const START_REMEDY: &str = "check 'command' and 'args', and that the program is in the image";
 /// The reason that cmdr gives to a container that kubelet ended because of a probe: Kubernetes has no word for it.
 const PROBE_FAILED: &str = "ProbeFailed";
 /// A second try has failed too: kubelet tries again after 10 s.
@@ -154,10 +156,24 @@ const RULES: &[Rule] = &[
         patience: SOON,
     },
     Rule {
-        reasons: &["RunContainerError", "StartError", "ContainerCannotRun"],
+        reasons: START,
+        messages: &["exec format error"],
+        cause: "the image of {who} is for another kind of processor: {image}",
+        remedy: "build it for this machine's processor, or name an image that has it: docker build --platform",
+        patience: Patience::Seconds(0),
+    },
+    Rule {
+        reasons: START,
+        messages: &["no such file or directory", "executable file not found", "permission denied"],
+        cause: "{who} cannot start: {message}",
+        remedy: START_REMEDY,
+        patience: SOON,
+    },
+    Rule {
+        reasons: START,
         messages: &[],
         cause: "{who} cannot start: {message}",
-        remedy: "check 'command' and 'args', and that the program is in the image",
+        remedy: START_REMEDY,
         patience: CRASHES,
     },
     Rule {

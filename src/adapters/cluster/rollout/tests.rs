@@ -95,6 +95,14 @@ fn what_kubernetes_says_becomes_a_cause() {
     assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry refuses the pull: shop:1");
     assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
     assert_eq!(waiting("InvalidImageName", "x").1, Patience::Seconds(0));
+    let missing = waiting(
+        "RunContainerError",
+        "runc: unable to start container process: exec: \"/x\": no such file or directory",
+    );
+    let told = "the container cannot start: exec: \"/x\": no such file or directory";
+    assert_eq!(missing, (told.to_owned(), Patience::Seconds(10)));
+    let foreign = waiting("RunContainerError", "exec /shop: exec format error");
+    assert_eq!(foreign.0, "the image of the container is for another kind of processor: shop:1");
 }
 
 #[test]
