@@ -223,14 +223,17 @@ impl Cluster {
 
 /// Renews until it is told to stop. A lease that is somebody else's, or that was not renewed in time, ends the work.
 async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: String, lost: CancellationToken) {
+    let limit = lifetime().saturating_sub(RENEWAL);
     let mut renewed = std::time::Instant::now();
     loop {
         tokio::time::sleep(RENEWAL).await;
         let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
-        match futures::future::try_join_all(renewals).await {
-            Ok(ours) if ours.iter().all(|ours| *ours) => renewed = std::time::Instant::now(),
+        let left = limit.saturating_sub(renewed.elapsed());
+        // A connection that died in silence would keep a request for minutes.
+        match tokio::time::timeout(left, futures::future::try_join_all(renewals)).await {
+            Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = std::time::Instant::now(),
             // The API is away: as long as nobody else can take the lease, the work goes on.
-            Err(_) if renewed.elapsed() < lifetime().saturating_sub(RENEWAL) => (),
+            Ok(Err(_)) if renewed.elapsed() < limit => (),
             _ => return lost.cancel(),
         }
     }

@@ -227,6 +227,12 @@ impl Delivery<'_> {
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
         let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
+        // What is open in the ledger may be somebody else's now.
+        if lost.is_cancelled() && !session.cancel.is_cancelled() {
+            let cause = "the lease was lost in the middle of the run: somebody else may have begun";
+            let remedy = "see cmdr history for what is where, and run it again";
+            return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
+        }
         let namespace = &session.environment.namespace;
         let outcomes = ledger::outcomes(plan, &ran.summary);
         let failed_projects: BTreeSet<&str> = outcomes
@@ -237,11 +243,6 @@ impl Delivery<'_> {
         let returning = returns::plan(session, wish, prepared, plan, &failed_projects);
         let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
         closed.map_err(|error| what_is_certain(error, &outcomes))?;
-        if lost.is_cancelled() && !session.cancel.is_cancelled() {
-            let cause = "the lease was lost in the middle of the run: somebody else may have begun";
-            let remedy = "see cmdr history for what is where, and run it again";
-            return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
-        }
         if ran.summary.is_success() {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared, remote)).await?;
         }
