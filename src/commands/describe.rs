@@ -416,7 +416,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         timeout_seconds: TIMEOUT_SECONDS,
         adopt: false,
         repair: false,
-        heal_revision: None,
+        failed_revision: None,
         retry_jobs: Vec::new(),
         entry: None,
     }

@@ -128,7 +128,7 @@ fn state(change: &Change) -> String {
         Change::Await => "not ready".to_owned(),
         Change::Install => "not deployed".to_owned(),
         Change::Upgrade(reason) | Change::Drifted(reason) => reason.clone(),
-        Change::Retry(jobs) => format!("failed: {}", jobs.join(", ")),
+        Change::Retry(_, jobs) => format!("failed: {}", jobs.join(", ")),
         Change::Heal(revision) => format!("unfinished since revision {revision}"),
         Change::Refused(diagnosis) => diagnosis.cause.clone(),
     }

@@ -54,8 +54,8 @@ pub enum Change {
     Upgrade(String),
     /// Somebody changed it by hand, and what is described is not to be put over it; with what.
     Drifted(String),
-    /// It is as described, and these Jobs have failed: another try may do.
-    Retry(Vec<String>),
+    /// This revision is as described, and these Jobs of it have failed: another try may do.
+    Retry(u32, Vec<String>),
     /// A dead run left this revision unfinished.
     Heal(u32),
     /// Somebody else manages it.
@@ -94,7 +94,7 @@ pub fn observe_change(
         return if spec.repair { Change::Upgrade(drift) } else { Change::Drifted(drift) };
     }
     if !release.failed_jobs.is_empty() {
-        return Change::Retry(release.failed_jobs.clone());
+        return Change::Retry(release.revision, release.failed_jobs.clone());
     }
     if release.ready { Change::Unchanged } else { Change::Await }
 }
@@ -156,7 +156,7 @@ pub mod tests {
             timeout_seconds: 120,
             adopt: false,
             repair: true,
-            heal_revision: None,
+            failed_revision: None,
             retry_jobs: Vec::new(),
             entry: None,
         }
@@ -235,7 +235,7 @@ pub mod tests {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
         assert_eq!(change(&spec("shop"), &gone), Change::Upgrade("gone from the cluster: Deployment/shop".to_owned()));
         let over = ObservedRelease { failed_jobs: vec!["shop-1".to_owned()], ready: false, ..found() };
-        assert_eq!(change(&spec("shop"), &over), Change::Retry(vec!["shop-1".to_owned()]));
+        assert_eq!(change(&spec("shop"), &over), Change::Retry(3, vec!["shop-1".to_owned()]));
         let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };

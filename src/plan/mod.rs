@@ -160,8 +160,8 @@ pub struct ReleaseSpec {
     pub adopt: bool,
     /// Puts right what others have changed by hand: always in `local`, elsewhere when it is asked for.
     pub repair: bool,
-    /// A dead run left the release in a `pending-*` state: this revision is marked as failed first.
-    pub heal_revision: Option<u32>,
+    /// This revision is marked as failed first: a dead run left it in a `pending-*` state, or its Jobs have failed.
+    pub failed_revision: Option<u32>,
     /// Jobs that have failed: they are deleted first, since a Job of the same name would stay as it is.
     pub retry_jobs: Vec<String>,
     /// What the ledger is told, where one is kept.

@@ -439,12 +439,14 @@ impl Planner<'_> {
             }
             Change::Install => ("install", "not there yet".to_owned()),
             Change::Upgrade(reason) => ("upgrade", reason),
-            Change::Retry(jobs) => {
+            Change::Retry(revision, jobs) => {
+                // Killed once its jobs are gone, the run would leave a release behind that looks well.
+                spec.failed_revision = Some(revision);
                 spec.retry_jobs = jobs;
                 ("retry", "its job has failed".to_owned())
             }
             Change::Heal(revision) => {
-                spec.heal_revision = Some(revision);
+                spec.failed_revision = Some(revision);
                 ("heal", format!("an earlier run was ended during revision {revision}"))
             }
         };

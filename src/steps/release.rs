@@ -15,7 +15,7 @@ use crate::{
         cluster::{Object, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Upgrade, pack},
     },
-    domain::{Diagnosis, labels, ledger::History, record::RecordedSource},
+    domain::{Diagnosis, ImageReference, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
     plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
 };
@@ -90,7 +90,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        if let Some(revision) = spec.heal_revision {
+        if let Some(revision) = spec.failed_revision {
             reporter.progress(format!("marking revision {revision} as failed"));
             cluster.mark_release_failed(&spec.namespace, &spec.name, revision).await?;
         }
@@ -144,16 +144,13 @@ impl Runner {
             .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
             .flat_map(|(snapshot, object)| rollout::running_images(&snapshot, object))
             .collect();
-        let digest = |image: &str| image.split_once('@').map(|(_, digest)| digest.to_owned());
-        let wanted: BTreeSet<&String> = spec.content.images.values().collect();
-        let strangers = running.iter().filter(|image| digest(image).is_some_and(|digest| !wanted.contains(&digest)));
-        let strangers: Vec<&String> = strangers.collect();
-        if wanted.is_empty() || strangers.is_empty() {
+        let strangers = strangers(&running, &spec.content.images);
+        if strangers.is_empty() {
             return Ok(());
         }
         let mut diagnosis = Diagnosis::new("its pods run another image than what was deployed")
             .remedy("a tag has moved since it was looked up: deploy again, or name a digest");
-        diagnosis.details = strangers.into_iter().cloned().collect();
+        diagnosis.details = strangers;
         Err(diagnosis.into())
     }
 
@@ -273,6 +270,18 @@ impl Runner {
     }
 }
 
+/// The running images of repositories whose digests were deployed that are others than those. What was deployed by a
+/// tag alone is not known.
+fn strangers(running: &BTreeSet<String>, deployed: &BTreeMap<String, String>) -> Vec<String> {
+    let repository = |image: &str| ImageReference::parse(image).ok().map(|image| (image.registry, image.repository));
+    let known: BTreeSet<_> = deployed.keys().filter_map(|image| repository(image)).collect();
+    let is_stranger = |image: &&String| {
+        image.split_once('@').is_some_and(|(_, digest)| deployed.values().all(|deployed| deployed != digest))
+            && repository(image).is_some_and(|repository| known.contains(&repository))
+    };
+    running.iter().filter(is_stranger).cloned().collect()
+}
+
 /// Workloads, whose annotations tell where they come from without touching a pod.
 fn is_annotated(object: &Object) -> bool {
     rollout::is_workload(object) || object.kind == "CronJob"
@@ -281,4 +290,22 @@ fn is_annotated(object: &Object) -> bool {
 /// A Job runs once: it has nothing to roll out again.
 fn is_restartable(object: &Object) -> bool {
     rollout::is_workload(object) && object.kind != "Job"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_images_whose_digest_was_deployed_can_be_others() {
+        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let deployed = BTreeMap::from([("localhost:5001/tunes/shop:1".to_owned(), digest("a"))]);
+        let running = |images: &[(&str, &str)]| {
+            images.iter().map(|(name, letter)| format!("{name}@{}", digest(letter))).collect::<BTreeSet<String>>()
+        };
+        let beside = running(&[("localhost:5001/tunes/shop", "a"), ("docker.io/library/nginx", "b")]);
+        assert_eq!(strangers(&beside, &deployed), Vec::<String>::new());
+        let moved = running(&[("localhost:5001/tunes/shop", "c")]);
+        assert_eq!(strangers(&moved, &deployed), Vec::from_iter(moved));
+    }
 }

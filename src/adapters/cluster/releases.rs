@@ -76,7 +76,7 @@ impl Cluster {
         let mut payload: Value = payload(&secret)?;
         if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
             info.insert("status".to_owned(), "failed".into());
-            info.insert("description".to_owned(), "marked as failed by cmdr: the run that began it ended early".into());
+            info.insert("description".to_owned(), "marked as failed by cmdr, which tries it again".into());
         }
         secret.metadata.labels.get_or_insert_default().insert("status".to_owned(), "failed".to_owned());
         secret.data.get_or_insert_default().insert("release".to_owned(), ByteString(encode(&payload)));
