@@ -158,11 +158,13 @@ impl LocalRegistry {
         Ok(Self { found, wanted })
     }
 
-    /// Whether the registry has a build.
-    async fn has(&self, session: &Session, image: &ImageReference) -> bool {
-        let runs = self.found.iter().any(|service| service.is_push() && service.is_running);
+    /// Whether the registry has lost a build: it is gone, or says so. One that is merely stopped has what it had.
+    async fn has_lost(&self, session: &Session, image: &ImageReference) -> bool {
+        let Some(service) = self.found.iter().find(|service| service.is_push()) else { return true };
         match Registry::local(session.cancel.clone()) {
-            Ok(registry) if runs => registry.resolve(image).await.is_ok(),
+            Ok(registry) if service.is_running => {
+                registry.resolve(image).await.is_err_and(|error| error.is_not_found())
+            }
             _ => false,
         }
     }
@@ -237,7 +239,7 @@ pub(super) async fn settle(
 async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: &[Buildable]) -> Vec<(Name, String)> {
     let answers = buildable.iter().map(|it| async move {
         let reason = match &it.built {
-            Some(image) if registry.has(session, image).await => return None,
+            Some(image) if !registry.has_lost(session, image).await => return None,
             Some(_) => "the registry no longer has its build",
             None if it.is_needed => "it was never built",
             None => return None,

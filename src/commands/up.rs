@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     delivery,
     describe::{Selection, describe},
-    images::Due,
+    images::{Buildable, Due},
     observe::{Sight, local_cluster},
     prepared::{Prepared, show_plan, show_urls},
     secrets::decrypt,
@@ -129,7 +129,9 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     let mut selection = Selection::choose(session, options)?;
     if options.refresh {
         // A build has its digest, and what is not built yet has none.
-        let built: BTreeSet<Name> = selection.buildable.iter().map(|it| it.project.clone()).collect();
+        let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed;
+        let built: BTreeSet<Name> =
+            selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
         pin(session, &registry(session)?, &mut selection, &built).await?;
     }
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
@@ -245,7 +247,9 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
             free / 1_000_000,
             LEAST_DISK / 1_000_000
         );
-        return Err(CommandError::failed(Diagnosis::new(cause).remedy("free some: docker system prune")));
+        return Err(CommandError::failed(
+            Diagnosis::new(cause).remedy("free some: docker builder prune, docker image prune"),
+        ));
     }
     let holders = access.docker.port_holders().await.map_err(docker_error)?;
     // The ports of the cluster that is given up are free again when they are needed.

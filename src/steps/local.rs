@@ -128,10 +128,12 @@ impl LocalCluster {
         let told = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
         if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, told).await {
-            // Nothing lives in a cluster that was never finished.
-            let _ = self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await;
-            let _ = self.docker.release_image_store(&self.name).await;
-            self.folder.forget();
+            // Nothing lives in a cluster that was never finished. What cannot be deleted now keeps its mark: the next
+            // run deletes it.
+            if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {
+                let _ = self.docker.release_image_store(&self.name).await;
+                self.folder.forget();
+            }
             return Err(error.into());
         }
         self.folder.finish().map_err(|error| self.cannot_write(&error))?;

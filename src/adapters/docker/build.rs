@@ -62,7 +62,13 @@ impl Docker {
     ) -> Result<(), BuildError> {
         let has_buildkit = self.command().args(["buildx", "version"]).run(cancel).await.is_ok();
         let tool = self.command().args(["build", "--iidfile"]).arg(request.id_file).follow_output();
-        let tool = if has_buildkit { tool.env("DOCKER_BUILDKIT", "1").args(["--progress", "plain"]) } else { tool };
+        let tool = if has_buildkit {
+            // Attestations hold the time of the build: the same content would get another digest each time.
+            let tool = tool.env("DOCKER_BUILDKIT", "1").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
+            tool.args(["--progress", "plain"])
+        } else {
+            tool
+        };
         let tool = match request.dockerfile {
             Some(file) => tool.arg("--file").arg(file),
             None => tool,

@@ -124,6 +124,11 @@ impl RegistryError {
         self.problem.is_transient()
     }
 
+    /// The registry answers, and does not have it.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.problem, Problem::NotFound { .. })
+    }
+
     pub fn is_interrupted(&self) -> bool {
         self.problem == Problem::Interrupted
     }
