@@ -254,7 +254,7 @@ const KIND_FAILURES: &[(&str, &str, &str)] = &[
     (
         "ERROR: failed to create cluster: command \"docker run\" failed with error: exit status 125\nCommand Output: docker: Error response from daemon: mkdir /var/lib/docker/overlay2/x: no space left on device.",
         "the disk is full",
-        "docker system prune",
+        "docker builder prune",
     ),
     (
         "ERROR: failed to create cluster: something new\nCommand Output: first\nsecond\nthe last words",

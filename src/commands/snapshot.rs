@@ -183,7 +183,9 @@ fn refuse_full_disk(bytes: u64, free: u64) -> Result<(), CommandError> {
     }
     let (free, wanted) = (free / MEGABYTE, wanted / MEGABYTE);
     let cause = format!("only {free} MB are free on Docker's disk; a copy of the cluster needs {wanted} MB");
-    Err(CommandError::failed(Diagnosis::new(cause).remedy("free some: cmdr snapshot delete, or docker system prune")))
+    Err(CommandError::failed(
+        Diagnosis::new(cause).remedy("free some: cmdr snapshot delete, docker builder prune, docker image prune"),
+    ))
 }
 
 /// The ports that URLs name cannot be others.

@@ -78,7 +78,7 @@ impl DockerError {
                 "end the program that has the port; docker ps shows containers that publish it"
             }
             Self::Request { why, .. } if why.contains("no space left on device") => {
-                "free some disk: docker system prune removes what nothing uses"
+                "free some disk: docker builder prune and docker image prune remove what nothing uses"
             }
             Self::Configuration { .. } | Self::Network { .. } | Self::File { .. } | Self::Request { .. } => {
                 return None;

@@ -170,7 +170,11 @@ const RULES: &[(&str, &str, &str)] = &[
         "a port that the cluster publishes is taken",
         "end the program that holds it, or set environments.local.ports in projects.yaml",
     ),
-    ("no space left", "the disk is full", "docker system prune, then run cmdr up again"),
+    (
+        "no space left",
+        "the disk is full",
+        "free some: docker builder prune and docker image prune, then run cmdr up again",
+    ),
     (
         "could not find a log line that matches",
         "the node did not boot",

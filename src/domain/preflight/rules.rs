@@ -163,7 +163,13 @@ fn disk(facts: &Facts) -> Vec<Finding> {
         _ => Status::Failure,
     };
     let why = "images and volumes fill it, and on a full disk databases and the cluster itself fail";
-    vec![Finding::bad(CHECK, status, what, why, "free some: docker system prune removes what nothing uses")]
+    vec![Finding::bad(
+        CHECK,
+        status,
+        what,
+        why,
+        "free some: docker builder prune and docker image prune remove what nothing uses",
+    )]
 }
 
 fn inotify(facts: &Facts) -> Vec<Finding> {
