@@ -357,7 +357,9 @@ fn describe_project(
     let mut release = release_spec(project.name.as_str(), namespace, chart, content);
     if let Some(written) = written {
         let version = written.image.as_ref().map(ImageReference::version);
-        release.fingerprint = content_of(&project.chart, chart, version, &written.values).name();
+        let mut content = content_of(&project.chart, chart, version, &written.values);
+        content.images = digests_of(written);
+        release.fingerprint = content.name();
     }
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);

@@ -1,6 +1,9 @@
 //! How an environment is found: its cluster, its releases, and who else is at work there.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use jiff::Timestamp;
 
@@ -9,7 +12,7 @@ use crate::{
     adapters::{
         cluster::{
             Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, Snapshot, StoredRelease, Workloads,
-            rollout,
+            rollout, running_since,
         },
         docker::State,
     },
@@ -27,6 +30,8 @@ pub struct Sight {
     pub observed: Observed,
     /// Pods ready and wanted, by namespace and release.
     pub pods: BTreeMap<(String, String), (i32, i32)>,
+    /// Since when the oldest container of the workspace is said to run.
+    pub running_since: Option<Timestamp>,
 }
 
 /// The state of a local environment's cluster.
@@ -91,12 +96,15 @@ pub async fn look_at(
             missing,
             drifted,
             failed_jobs,
+            digests: digests(&objects, &workloads),
             ready,
             healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
         };
         sight.pods.insert(key.clone(), counted);
         sight.observed.releases.insert(key, observed);
     }
+    let pods = workloads.snapshots.values().flat_map(|snapshot| &snapshot.pods);
+    sight.running_since = running_since(pods.map(|pod| &**pod));
     sight.observed.cluster = ObservedCluster::Running;
     sight.observed.holders = workloads.holders;
     sight.observed.namespaces = namespaces;
@@ -135,6 +143,14 @@ fn deviating(objects: &[&Object], deviations: &BTreeMap<Object, Deviation>) -> (
 
 fn is_own(release: &StoredRelease, workspace: &str) -> bool {
     release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
+}
+
+/// The digests of the images that a release's pods run.
+fn digests(objects: &[&Object], workloads: &Workloads) -> BTreeSet<String> {
+    let images = objects
+        .iter()
+        .filter_map(|object| Some(rollout::running_images(workloads.snapshots.get(&object.namespace)?, object)));
+    images.flatten().filter_map(|image| Some(image.split_once('@')?.1.to_owned())).collect()
 }
 
 /// Jobs of a release that have used up their tries.

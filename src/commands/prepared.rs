@@ -7,10 +7,10 @@ use super::{
     images::{Buildable, Due, settle},
     observe::{Sight, local_cluster, look},
     secrets::external_secrets_in,
-    session::{LocalAccess, Session},
+    session::{LocalAccess, Session, docker_error},
 };
 use crate::{
-    adapters::helm::Helm,
+    adapters::{cluster::is_from_before, helm::Helm},
     domain::Name,
     error::{CommandError, ErrorKind},
     plan::{
@@ -54,7 +54,19 @@ impl Prepared {
         let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
         match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
-            Ok(sight) => self.sight = sight,
+            // An earlier start did not wait for its pods: what is said of them is from before the sleep.
+            Ok(sight) if is_from_before_wake(access, &sight).await? => {
+                self.sight.observed.cluster = ObservedCluster::Asleep;
+            }
+            Ok(sight) => {
+                let releases = &sight.observed.releases;
+                for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
+                    if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
+                        release.keep_digest(found);
+                    }
+                }
+                self.sight = sight;
+            }
             // Its pods may have been ended by a stop that was killed: waking it tells.
             Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
             Err(error) => return Err(CommandError::failed(error.diagnosis())),
@@ -101,6 +113,13 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
             .map_err(|error| CommandError::failed(error.diagnosis()))?;
     }
     Ok(file)
+}
+
+/// Whether what the API says of a local cluster's pods is from before its node was started.
+async fn is_from_before_wake(access: &LocalAccess, sight: &Sight) -> Result<bool, CommandError> {
+    let (Some(node), Some(since)) = (&access.node, sight.running_since) else { return Ok(false) };
+    let wake = access.docker.started_at(&node.name).await.map_err(docker_error)?;
+    Ok(wake.is_some_and(|wake| is_from_before(since, wake)))
 }
 
 pub(super) fn show_urls(session: &Session, urls: &[String]) {

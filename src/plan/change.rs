@@ -1,11 +1,12 @@
 //! What one release needs, from how it should be and how it is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::ReleaseSpec;
-use crate::domain::{Diagnosis, Values, labels, values::differing_keys};
+use crate::domain::{Diagnosis, ImageReference, Values, labels, record::Record, values::differing_keys};
 
 /// How many keys of values, objects or fields a reason names.
 const KEYS_TOLD: usize = 3;
@@ -26,6 +27,8 @@ pub struct ObservedRelease {
     pub drifted: Vec<String>,
     /// Jobs that have used up their tries.
     pub failed_jobs: Vec<String>,
+    /// The digests of the images that its pods run.
+    pub digests: BTreeSet<String>,
     /// Every workload has rolled out.
     pub ready: bool,
     /// Since when its workloads have been healthy without a break, as far as the cluster tells.
@@ -37,8 +40,32 @@ impl ObservedRelease {
         self.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
     }
 
+    /// Whether its pods are seen to run every image of this content.
+    fn runs(&self, content: &Record) -> bool {
+        !content.images.is_empty() && content.images.values().all(|digest| self.digests.contains(digest))
+    }
+
     pub fn is_pending(&self) -> bool {
         self.status.starts_with("pending-") || self.status == "uninstalling"
+    }
+}
+
+impl ReleaseSpec {
+    /// Keeps the digest that a refresh has found for the tag that is still written: the node may know the tag by an
+    /// older image. It counts where the release changes for another reason.
+    pub fn keep_digest(&mut self, found: &ObservedRelease) {
+        let Some(written) = self.image.as_ref().filter(|image| image.digest.is_none()) else { return };
+        let written = written.to_string();
+        let pinned =
+            found.values.get("image").and_then(Value::as_str).and_then(|image| ImageReference::parse(image).ok());
+        let Some((image, digest)) = pinned.and_then(|image| Some((image.clone(), image.digest?))) else { return };
+        if image.to_string().split('@').next() != Some(&written) {
+            return;
+        }
+        self.content.values.insert("image".to_owned(), image.to_string().into());
+        self.content.images.insert(written, digest);
+        self.record = self.content.name();
+        self.image = Some(image);
     }
 }
 
@@ -86,7 +113,8 @@ pub fn observe_change(
     if release.status != "deployed" {
         return Change::Upgrade(format!("revision {} is {}", release.revision, release.status));
     }
-    let is_as_written = !spec.refresh && release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint);
+    let is_as_written = release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint)
+        && (!spec.refresh || release.runs(&spec.content));
     if !is_as_written && release.labels.get(labels::RECORD) != Some(&spec.record) {
         return Change::Upgrade(difference(spec, release));
     }
@@ -177,6 +205,7 @@ pub mod tests {
             missing: Vec::new(),
             drifted: Vec::new(),
             failed_jobs: Vec::new(),
+            digests: BTreeSet::new(),
             ready: true,
             healthy_since: None,
         }
@@ -224,10 +253,37 @@ pub mod tests {
         observed.labels.insert(labels::FINGERPRINT.to_owned(), "w1".to_owned());
         assert_eq!(change(&moved, &observed), Change::Unchanged);
         assert!(matches!(change(&ReleaseSpec { refresh: true, ..moved.clone() }, &observed), Change::Upgrade(_)));
+        let mut looked_up = ReleaseSpec { refresh: true, ..moved.clone() };
+        looked_up.content.images.insert("redis:7".to_owned(), "sha256:a".to_owned());
+        let running = ObservedRelease { digests: BTreeSet::from(["sha256:a".to_owned()]), ..observed.clone() };
+        assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run what the tag stands for");
         let rewritten = ReleaseSpec { fingerprint: "w2".to_owned(), ..moved };
         assert!(matches!(change(&rewritten, &observed), Change::Upgrade(_)));
         let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: true, ..spec("shop") };
         assert_eq!(change(&same, &observed), Change::Unchanged, "equal content is equal however it was written");
+    }
+
+    #[test]
+    fn a_digest_stays_until_the_next_refresh() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let with = |image: &str| {
+            let mut spec = spec("shop");
+            spec.image = ImageReference::parse(image).ok();
+            spec.content.values.insert("image".to_owned(), image.into());
+            spec
+        };
+        let pinned = format!("docker.io/library/redis:7@{digest}");
+        let refreshed = ObservedRelease { values: with(&pinned).content.values, ..found() };
+        let mut same = with("docker.io/library/redis:7");
+        same.keep_digest(&refreshed);
+        assert_eq!(same.content.values["image"], pinned.as_str());
+        assert_eq!(same.content.images["docker.io/library/redis:7"], digest);
+        assert_eq!((&same.record, same.fingerprint.as_str()), (&same.content.name(), "w1"));
+        for other in [refreshed.clone(), found()] {
+            let mut changed = with("docker.io/library/redis:8");
+            changed.keep_digest(&other);
+            assert_eq!(changed, with("docker.io/library/redis:8"));
+        }
     }
 
     #[test]

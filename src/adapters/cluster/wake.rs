@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     coordination::v1::Lease,
-    core::v1::{ContainerStatus, Pod, Service},
+    core::v1::{Pod, Service},
 };
 use kube::{
     Api, ResourceExt,
@@ -97,19 +97,25 @@ fn balanced(service: &Service) -> BalancedService {
     }
 }
 
-/// No container outlives its node: one that is said to run since before the wake was not heard of since.
-fn is_stale(pod: &Pod, wake: Timestamp) -> bool {
-    let status = pod.status.as_ref();
-    let is_over = matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"));
-    let containers = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
-    !is_over && pod.metadata.deletion_timestamp.is_none() && { containers }.any(|status| ran_before(status, wake))
+/// Since when the oldest container of these pods is said to run, of those that are to go on.
+pub fn running_since<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+    let is_over = |pod: &Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    let statuses = pods.into_iter().filter(|pod| !is_over(pod)).filter_map(|pod| pod.status.as_ref());
+    let containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    containers.filter_map(|status| Some(status.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)).min()
 }
 
-fn ran_before(status: &ContainerStatus, wake: Timestamp) -> bool {
-    let running = status.state.as_ref().and_then(|state| state.running.as_ref());
-    let start = running.and_then(|running| running.started_at.as_ref());
+/// Whether what is said to run since `start` was not heard of since the wake: no container outlives its node.
+pub fn is_from_before(start: Timestamp, wake: Timestamp) -> bool {
     // Kubernetes writes whole seconds.
-    start.is_some_and(|start| start.0.as_second() < wake.as_second())
+    start.as_second() < wake.as_second()
+}
+
+fn is_stale(pod: &Pod, wake: Timestamp) -> bool {
+    running_since([pod]).is_some_and(|start| is_from_before(start, wake))
 }
 
 #[cfg(test)]
