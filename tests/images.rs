@@ -32,7 +32,11 @@ projects:
   back:
     image: registry.example.com/img/back
     build: {context: back, dockerfile: other/Dockerfile}
-    values: {ports: {http: 9898}}
+    values:
+      ports: {http: 9898}
+      sidecars: {beside: {image: docker.io/library/redis:7.0, command: [sleep, infinity]}}
+      grace: 1
+      drain: 0
   cache:
     image: docker.io/library/redis:7.0
     values: {ports: {redis: 6379}}
@@ -52,6 +56,7 @@ fn images_outlive_clusters() {
     stage("a second up builds and makes nothing", Walk::nothing_to_do);
     stage("of a changed layer only that is sent and pulled", Walk::one_layer);
     stage("what does not build is told with its last lines", Walk::a_failed_build);
+    stage("an image that is pushed late is pulled at once", Walk::a_late_image);
     stage("a cluster made anew pulls nothing from outside and builds nothing", Walk::a_second_cluster);
     stage("a dead cache costs a try", Walk::a_dead_cache);
     stage("what the registry lost is built again", Walk::a_lost_registry);
@@ -210,6 +215,24 @@ impl Walk {
         self.workspace.run(&["up"]).expect(0);
     }
 
+    fn a_late_image(&self) {
+        let late = format!("localhost:{}/{}/late:1", self.port(), self.workspace.name);
+        let project = format!("  late:\n    image: {late}\n    values: {{ports: {{http: 9898}}}}\n");
+        self.workspace.replace("projects:\n", &format!("projects:\n{project}"));
+        self.workspace.run(&["up", "late"]).expect(1).expect_said("image not found");
+        let pod =
+            self.workspace.kubectl(&["get", "pods", "--selector", "app.kubernetes.io/name=late", "--output=name"]);
+        self.workspace.tool("docker", &["tag", &base(), &late]);
+        self.workspace.tool("docker", &["push", "--quiet", &late]);
+        self.workspace.tool("docker", &["image", "rm", &late]);
+        self.workspace.run(&["up", "late"]).expect(0);
+        let pods =
+            self.workspace.kubectl(&["get", "pods", "--selector", "app.kubernetes.io/name=late", "--output=name"]);
+        assert!(!pods.contains(&pod), "{pod} did not wait for kubelet's next try: {pods}");
+        self.workspace.replace(&project, "");
+        self.workspace.run(&["status", "--prune"]).expect(0).expect_said("late");
+    }
+
     fn a_second_cluster(&self) {
         let images = [self.running_image("front"), self.running_image("back")];
         let down = self.workspace.run(&["down", "--yes"]).expect(0);
@@ -242,6 +265,9 @@ impl Walk {
     }
 
     fn a_lost_registry(&self) {
+        self.workspace.tool("docker", &["stop", "cmdr-registry"]);
+        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        assert_eq!(builds(&up), [""; 0], "one that is merely stopped has lost nothing");
         let image = self.running_image("front");
         self.workspace.tool("docker", &["rm", "--force", "cmdr-registry"]);
         self.workspace.tool("docker", &["volume", "rm", "cmdr-registry"]);

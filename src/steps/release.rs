@@ -229,6 +229,10 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let objects = self.objects_of(&rollout.namespace, &rollout.release).await?;
+        // Elsewhere an account need not have the right to delete pods.
+        if self.local.is_some() {
+            self.connected()?.cluster.retry_pulls(&rollout.namespace).await?;
+        }
         let targets: Vec<Target> = objects.into_iter().map(|object| Target { object, meant: None }).collect();
         Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }

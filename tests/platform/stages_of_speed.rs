@@ -9,6 +9,12 @@ impl Walk {
         self.forget_helm_calls();
         self.workspace.run(&["up"]).expect(0);
         assert_eq!(self.helm_calls(), [""; 0], "nothing has changed");
+        self.workspace.run(&["up", "--refresh"]).expect(0);
+        let calls = self.helm_calls();
+        let others: Vec<&String> = calls.iter().filter(|call| !call.starts_with("upgrade --install report ")).collect();
+        assert_eq!(others, [""; 0], "no tag has moved; of a CronJob no pod tells");
+        self.workspace.run(&["up"]).expect(0);
+        assert_eq!(self.helm_calls(), calls, "what was looked up stays");
         for (old, new) in [("0 0 1 1 *", "0 0 2 1 *"), ("0 0 2 1 *", "0 0 1 1 *")] {
             self.forget_helm_calls();
             self.workspace.replace(old, new);

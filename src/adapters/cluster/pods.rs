@@ -1,11 +1,14 @@
 //! What a failing pod has to say: its last log lines and its events.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::{ListParams, LogParams};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, LogParams},
+};
 
 use super::{
-    Cluster,
-    rollout::{Problem, essence},
+    Cluster, ClusterError,
+    rollout::{Problem, essence, waits_for_image},
 };
 use crate::domain::Diagnosis;
 
@@ -27,6 +30,25 @@ impl Cluster {
         let new = warnings.into_iter().filter(|warning| !diagnosis.cause.contains(warning.as_str()));
         diagnosis.details.extend(new.take(EVENTS));
         diagnosis
+    }
+
+    /// Deletes the pods of a namespace that wait for an image, so that those in their place ask for it at once, with
+    /// the credentials of now: kubelet asks again after up to 5 minutes. Gives their names.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn retry_pulls(&self, namespace: &str) -> Result<Vec<String>, ClusterError> {
+        let pods: kube::Api<Pod> = self.namespaced(namespace);
+        let list = pods.list(&ListParams::default()).await.map_err(ClusterError::asking("list pods"))?;
+        let waiting: Vec<String> = list.iter().filter(|pod| waits_for_image(pod)).map(ResourceExt::name_any).collect();
+        for name in &waiting {
+            let deleted = pods.delete(name, &DeleteParams::default()).await.map(drop);
+            let error = deleted.map_err(ClusterError::asking(format!("delete pod {name}"))).err();
+            if let Some(error) = error.filter(|error| !error.is_status(404)) {
+                return Err(error);
+            }
+        }
+        Ok(waiting)
     }
 
     async fn last_log(&self, namespace: &str, pod: &str, problem: &Problem) -> Vec<String> {

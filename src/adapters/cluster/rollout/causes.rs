@@ -264,6 +264,16 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     Some(Problem { pod: Some(pod.name_any()), ..Problem::new(patience, diagnosis) })
 }
 
+/// Whether a pod, which another one can take the place of, waits for an image that was not to be had.
+pub(in crate::adapters::cluster) fn waits_for_image(pod: &Pod) -> bool {
+    let is_waiting = |status: &ContainerStatus| {
+        let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| PULL.contains(&reason))
+    };
+    pod.owner_references().iter().any(|owner| owner.controller == Some(true))
+        && containers(pod).any(|(status, _)| is_waiting(status))
+}
+
 /// Whether kubelet says that the pod is not ready.
 pub(super) fn is_unready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());

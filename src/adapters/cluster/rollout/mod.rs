@@ -16,8 +16,8 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub(super) use causes::essence;
 pub use causes::{Patience, Problem};
+pub(super) use causes::{essence, waits_for_image};
 pub use health::{healthy_since, running_images};
 
 use super::{Generation, Object, Snapshot};
