@@ -248,7 +248,7 @@ impl LocalCluster {
             return BTreeSet::new();
         }
         let script = "for name; do
-            (timeout 1 bash -c \"</dev/tcp/$name/$0\" 2>/dev/null && echo \"$name\") &
+            (timeout 5 bash -c \"</dev/tcp/$name/$0\" 2>/dev/null && echo \"$name\") &
         done
         wait";
         let port = INNER_PORT.to_string();

@@ -74,6 +74,11 @@ impl LocalCluster {
         let rested = self.rest(&node.name, reporter, cancel).await?;
         reporter.progress("stopping the node");
         self.docker.stop(&node.name, if rested.is_some() { 0 } else { STOP_SECONDS }).await?;
+        if cancel.is_cancelled() {
+            reporter.progress("its pods have ended: the node is started anew");
+            self.restart(&node.name).await?;
+            return Err(StepFailure::Interrupted);
+        }
         Ok(rested.filter(|rested| !rested.ended.is_empty()).map(|rested| {
             format!(
                 "{} ended by {}",
@@ -290,7 +295,15 @@ impl Runner {
         let start = Instant::now();
         let mut mended = false;
         loop {
-            let services = cluster.balanced_services().await?;
+            let services = match cluster.balanced_services().await {
+                Ok(services) => services,
+                // What has just woken breaks a connection at times.
+                Err(error) if error.is_unreachable() && start.elapsed() < ADDRESS => {
+                    pause(LOOK, cancel).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
             let Some(first) = wrong.first() else { return Ok(Some(told(&services))) };
             if start.elapsed() >= ADDRESS {
@@ -329,18 +342,20 @@ impl Runner {
         let start = Instant::now();
         reporter.progress("asking CoreDNS");
         loop {
-            let server = self.connected()?.cluster.name_server().await?;
-            let Some(server) = server else { return Ok(Some("this cluster has no CoreDNS".to_owned())) };
-            if self.local()?.answers_names(&server).await {
-                return Ok(Some(format!("{server} answers")));
+            let is_over = start.elapsed() >= NAMES;
+            match self.connected()?.cluster.name_server().await {
+                Ok(None) => return Ok(Some("this cluster has no CoreDNS".to_owned())),
+                Ok(Some(server)) if self.local()?.answers_names(&server).await => {
+                    return Ok(Some(format!("{server} answers")));
+                }
+                Ok(Some(server)) if is_over => {
+                    let cause = format!("the cluster's name server {server} does not answer");
+                    let remedy = "see why: kubectl --namespace kube-system logs deployment/coredns";
+                    return Err(Diagnosis::new(cause).remedy(remedy).into());
+                }
+                Err(error) if is_over || !error.is_unreachable() => return Err(error.into()),
+                Ok(Some(_)) | Err(_) => pause(ASK, cancel).await?,
             }
-            if start.elapsed() >= NAMES {
-                let remedy = "see why: kubectl --namespace kube-system logs deployment/coredns";
-                return Err(Diagnosis::new(format!("the cluster's name server {server} does not answer"))
-                    .remedy(remedy)
-                    .into());
-            }
-            pause(ASK, cancel).await?;
         }
     }
 }

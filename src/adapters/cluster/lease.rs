@@ -228,7 +228,7 @@ async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: 
     loop {
         tokio::time::sleep(RENEWAL).await;
         let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
-        let left = limit.saturating_sub(renewed.elapsed());
+        let left = lifetime().saturating_sub(LOOK).saturating_sub(renewed.elapsed());
         // A connection that died in silence would keep a request for minutes.
         match tokio::time::timeout(left, futures::future::try_join_all(renewals)).await {
             Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = std::time::Instant::now(),
