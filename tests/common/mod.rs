@@ -294,6 +294,14 @@ impl TestWorkspace {
         self.tool("kubectl", &[&target, args].concat())
     }
 
+    /// kubectl, where a refusal is an answer too.
+    pub fn try_kubectl(&self, args: &[&str]) -> Option<String> {
+        let mut command = self.command("kubectl");
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["--namespace", &self.name]).args(args);
+        let output = Running::start(&mut command).wait(PATIENCE);
+        (output.code == 0).then(|| output.stdout.trim_end().to_owned())
+    }
+
     /// kubectl, with its answer as JSON.
     #[track_caller]
     pub fn objects(&self, args: &[&str]) -> serde_json::Value {

@@ -156,12 +156,15 @@ impl Walk {
 
     pub fn a_busy_staging_promotes(&self) {
         let soaked = self.image(&self.production, "catalog");
-        thread::sleep(Duration::from_secs(4));
+        // What is young stays so while diff and promote look.
+        self.workspace.replace("soak: 4s}", "soak: 15s}");
+        thread::sleep(Duration::from_secs(12));
         self.run("deploy catalog=1.2.0 --env staging").expect(0);
         let diff = self.run("diff staging production --exit-code").expect(3);
         assert!(diff.stdout.contains("1.2.0") && diff.stdout.contains("1.1.0"), "{}", diff.stdout);
         self.run("promote catalog --to production").expect(0);
         assert_eq!(self.image(&self.production, "catalog"), soaked, "the young one stays where it is");
+        self.workspace.replace("soak: 15s}", "soak: 4s}");
         until("the new build to have soaked", || {
             self.run("promote catalog --to production").expect(0);
             self.image(&self.production, "catalog").contains(":1.2.0@").then_some(())

@@ -1,6 +1,6 @@
 //! The stages in which something says no: gates, others at work, kills, wrong clusters, missing rights, a disaster.
 
-use std::{fs, thread, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
 use super::{
     common::{Output, Running, tell, until},
@@ -38,14 +38,15 @@ impl Walk {
             self.workspace.replace("  cart:\n", &verify);
             self.run(&format!("deploy cart --env staging --set env.PROOF={value}"))
         };
-        let check = |path: &str| format!("[podcli, check, http, \"http://cart:80{path}\", --retry, \"1\"]");
+        let check =
+            |path: &str, tries: u32| format!("[podcli, check, http, \"http://cart:80{path}\", --retry, \"{tries}\"]");
         let revision = self.revision(&self.staging, "cart");
-        let early = deploy(&format!("{{command: {}, when: before}}", check("/status/500")), "early").expect(10);
+        let early = deploy(&format!("{{command: {}, when: before}}", check("/status/500", 1)), "early").expect(10);
         assert!(early.stderr.contains("the job failed"), "{}", early.stderr);
         assert_eq!(self.revision(&self.staging, "cart"), revision, "nothing was changed");
-        deploy(&format!("{{command: {}}}", check("/readyz")), "good").expect(0).expect_said("has succeeded");
+        deploy(&format!("{{command: {}}}", check("/readyz", 20)), "good").expect(0).expect_said("has succeeded");
         let good = self.last("staging", "cart");
-        deploy(&format!("{{command: {}}}", check("/status/500")), "late").expect(12);
+        deploy(&format!("{{command: {}}}", check("/status/500", 1)), "late").expect(12);
         assert_eq!(self.last("staging", "cart")["record"], good["record"], "what was proven runs again");
         fs::write(self.workspace.root().join("projects.yaml"), file).unwrap();
         self.run("deploy cart --env staging").expect(0);
@@ -149,12 +150,17 @@ impl Walk {
         fs::write(&projects, written).unwrap();
         fs::write(&kubeconfig, &text).unwrap();
         // Between the plan and its execution: while it waits for a lease.
-        self.hold_lease("cmdr.project.cart", 8);
-        let deploy = ["deploy", "cart", "--env", "staging", "--set", "env.SLOW=2", "--lock-timeout", "1m"];
+        self.hold_lease("cmdr.project.cart", 60);
+        let before = self.contexts_of_runs();
+        let deploy = ["deploy", "cart", "--env", "staging", "--set", "env.SLOW=2", "--lock-timeout", "2m"];
         let waiting = self.workspace.start(&deploy);
-        thread::sleep(Duration::from_secs(3));
+        until("the run to have read its context", || (!self.contexts_of_runs().is_subset(&before)).then_some(()));
         tell("the context is repointed");
         self.repoint(&staging, &production);
+        let kept = self.workspace.root().join("../kept-kubeconfig");
+        fs::write(&kept, &text).unwrap();
+        let free = ["--context", &staging, "--namespace", "tunes", "delete", "lease", "cmdr.project.cart"];
+        self.workspace.tool("kubectl", &[&["--kubeconfig", &kept.to_string_lossy()], &free[..]].concat());
         let refused = waiting.wait(PATIENCE);
         fs::write(&kubeconfig, text).unwrap();
         assert_eq!(refused.code, 14, "{}", refused.said());
@@ -163,6 +169,14 @@ impl Walk {
         self.workspace.replace(&staging, "kind-stagin");
         self.run("up --env staging").expect(2).expect_said("has no context 'kind-stagin'");
         fs::write(projects, written).unwrap();
+    }
+
+    /// The contexts that runs have for themselves, those that were killed among them.
+    fn contexts_of_runs(&self) -> BTreeSet<String> {
+        let runs = Path::new(self.workspace.variable("CMDR_STATE")).join("runs");
+        let files = fs::read_dir(runs).into_iter().flatten().flatten();
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("context-")).collect()
     }
 
     /// Plays another run that is at work on staging, for some seconds.

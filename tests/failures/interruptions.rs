@@ -160,16 +160,19 @@ pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     });
     stages.stage("Ctrl-C lets helm end by itself what is done in a moment", || {
         end_what_is_left(workspace);
-        workspace.replace("seconds: 600", "seconds: 1");
+        workspace.replace("seconds: 600", "seconds: 4");
         let run = workspace.start(&["up"]);
-        let run = await_helm(workspace, run);
+        let format = "jsonpath={range .items[*]}{.spec.containers[0].command[1]} {.status.phase}\n{end}";
+        let ask = ["get", "pods", "--selector", "job-name=held-hook", "--output", format];
+        let run =
+            await_sight("helm's hook to run", run, || workspace.kubectl(&ask).lines().any(|pod| pod == "4 Running"));
         run.signal("INT");
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "deployed");
     });
     stages.stage("SIGTERM while a rollout is awaited", || {
         end_what_is_left(workspace);
-        workspace.replace("seconds: 1", "seconds: 0");
+        workspace.replace("seconds: 4", "seconds: 0");
         let deaf = "\n    values: {ports: {redis: 6379}}";
         workspace.replace("needs: [exits]", &format!("needs: [exits]{deaf}"));
         let run = workspace.start(&["up"]);
@@ -190,11 +193,13 @@ pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
         end_what_is_left(workspace);
         workspace.replace("seconds: 0", "seconds: 601");
         let run = workspace.start(&["up"]);
-        let run = await_helm(workspace, run);
-        run.signal("INT");
-        std::thread::sleep(Duration::from_millis(50));
-        run.signal("INT");
-        run.wait(Duration::from_secs(20)).expect(130);
+        let mut run = await_helm(workspace, run);
+        // Two signals at once may arrive as one.
+        until("cmdr to end", || {
+            run.signal("INT");
+            (!run.is_running()).then_some(())
+        });
+        run.wait(PATIENCE).expect(130);
         until("helm to end", || helm_processes(workspace).is_empty().then_some(()));
     });
 }

@@ -150,7 +150,9 @@ impl Walk {
             self.workspace.run(&["status", "--exit-code"]).expect(3);
         });
         self.touches_only("front", || drop(self.up()));
-        assert_eq!(self.workspace.ask("front", "/api/info").unwrap().json()["message"], "second");
+        until("the old pod to have drained", || {
+            (self.workspace.ask("front", "/api/info").unwrap().json()["message"] == "second").then_some(())
+        });
         self.workspace.run(&["plan", "--exit-code"]).expect(0);
     }
 

@@ -32,6 +32,7 @@ impl Walk {
         fs::write(&manifests, workspace.run(&["render", "guest"]).expect(0).stdout).unwrap();
         workspace.kubectl(&["apply", "--filename", &manifests.to_string_lossy()]);
         fs::remove_file(manifests).unwrap();
+        until("the guest's pod", || (!self.pods_of("guest").is_empty()).then_some(()));
         refused("somebody who applied it by hand");
         workspace.kubectl(&[
             "annotate",
@@ -49,6 +50,7 @@ impl Walk {
         let install =
             ["install", "guest", chart, "--namespace", &workspace.name, "--set", image, "--set", "ports.http=9898"];
         workspace.helm(&install);
+        until("the guest's pod", || (!self.pods_of("guest").is_empty()).then_some(()));
         refused("somebody who ran helm by hand");
         adopted();
         workspace.run(&["plan", "--exit-code"]).expect(0);

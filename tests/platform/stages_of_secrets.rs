@@ -124,15 +124,14 @@ impl Walk {
         let kind = self.workspace.root().join("../kind.yaml");
         fs::write(&kind, KIND).unwrap();
         self.workspace.kubectl(&["apply", "--filename", &kind.to_string_lossy()]);
-        let name = "crd/externalsecrets.external-secrets.io";
-        self.workspace.kubectl(&["wait", "--for=condition=Established", name]);
+        let established = "jsonpath={.status.conditions[?(@.type=='Established')].status}";
+        let ask = ["get", "crd/externalsecrets.external-secrets.io", "--output", established];
+        until("the kind to be known", || self.workspace.try_kubectl(&ask).filter(|told| told == "True").map(drop));
 
         let up = self.workspace.start(&["up"]);
         until("the ExternalSecret", || {
-            self.workspace
-                .kubectl(&["get", "externalsecrets", "--output", "name"])
-                .contains("report-mail")
-                .then_some(())
+            let found = self.workspace.try_kubectl(&["get", "externalsecrets", "--output", "name"]);
+            found.filter(|names| names.contains("report-mail")).map(drop)
         });
         let asked = self.workspace.objects(&["get", "externalsecret", "report-mail"])["spec"].clone();
         assert_eq!(asked["secretStoreRef"], json!({"name": "vault", "kind": "ClusterSecretStore"}));

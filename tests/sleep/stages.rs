@@ -47,15 +47,19 @@ impl Nap {
     }
 
     pub fn an_interrupted_stop_goes_on(&self) {
-        let stop = self.workspace.start(&["stop"]);
+        let stop = self.slow_stop();
         self.await_rest("inactive");
         self.interrupt(stop);
-        // Once pods have been told to end, one of them keeps the stop waiting.
-        let busy = "redis-cli eval 'local start = os.clock() while os.clock() < start + 5 do end' 0 >/dev/null 2>&1 &";
-        self.workspace.kubectl(&["exec", "redis-0", "--", "sh", "-c", busy]);
-        let stop = self.workspace.start(&["stop"]);
+        let stop = self.slow_stop();
         self.await_rest("inactive and told");
         self.interrupt(stop);
+    }
+
+    /// A stop that waits for a pod which has been told to end.
+    fn slow_stop(&self) -> Running {
+        let busy = "redis-cli eval 'local start = os.clock() while os.clock() < start + 5 do end' 0 >/dev/null 2>&1 &";
+        self.workspace.kubectl(&["exec", "redis-0", "--", "sh", "-c", busy]);
+        self.workspace.start(&["stop"])
     }
 
     fn interrupt(&self, stop: Running) {
@@ -65,15 +69,13 @@ impl Nap {
         assert_eq!(self.of_node("{{.State.Status}}"), "running");
         self.start();
         until("kubelet to know its pods again", || {
-            let mut exec = self.workspace.command("kubectl");
-            exec.arg("--kubeconfig").arg(self.workspace.kubeconfig()).args(["--namespace", &self.workspace.name]);
-            exec.args(["exec", "redis-0", "--", "true"]).output().unwrap().status.success().then_some(())
+            self.workspace.try_kubectl(&["exec", "redis-0", "--", "true"]).map(drop)
         });
         self.expect_stored(&["first"]);
     }
 
     pub fn a_killed_stop_heals(&self) {
-        let stop = self.workspace.start(&["stop"]);
+        let stop = self.slow_stop();
         self.await_rest("inactive and told");
         stop.signal("KILL");
         assert_ne!(stop.wait(Duration::from_mins(1)).code, 0);

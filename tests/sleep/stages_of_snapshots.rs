@@ -63,8 +63,8 @@ impl Nap {
     pub fn a_killed_restore_is_run_again(&self) {
         let unused = self.unused_volumes();
         self.workspace.run(&["stop"]).expect(0);
-        let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
         let present = self.of_node("{{.Id}}");
+        let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
         until("the present cluster to be given up", || {
             let names = self.docker(&["ps", "--all", "--no-trunc", "--format", "{{.ID}}"]);
             (!names.contains(&present)).then_some(())
