@@ -326,6 +326,16 @@ fn a_startup_probe_holds_back_liveness_and_nothing_else() {
 }
 
 #[test]
+fn a_pod_drains_for_less_than_it_gets_to_end() {
+    let pre_stop = |grace: u32| {
+        let objects = rendered("shop", &format!("image: a/b:1\nports: {{http: 80}}\ngrace: {grace}"));
+        let container = &of_kind(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+        container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64()
+    };
+    assert_eq!([30, 6, 5, 2, 1, 0].map(pre_stop), [Some(5), Some(5), Some(4), Some(1), None, None]);
+}
+
+#[test]
 fn a_rollout_loses_no_request_by_its_settings() {
     let objects = rendered("shop", "image: a/b:1\nports: {http: 80}\nreplicas: 0");
     let spec = &of_kind(&objects, "Deployment")["spec"];

@@ -36,7 +36,6 @@ projects:
       ports: {http: 9898}
       sidecars: {beside: {image: docker.io/library/redis:7.0, command: [sleep, infinity]}}
       grace: 1
-      drain: 0
   cache:
     image: docker.io/library/redis:7.0
     values: {ports: {redis: 6379}}

@@ -259,7 +259,11 @@ ports:
 {{- end }}
 {{- if .main }}
 {{- $drain := $values.drain -}}
-{{- if kindIs "invalid" $drain }}{{ $drain = ternary 5 0 (and (eq $values.kind "Deployment") (ne (include "service.isServer" $root) "")) }}{{ end }}
+{{- if kindIs "invalid" $drain }}
+{{- /* Kubernetes refuses a pod that is to drain for as long as it gets to end. */}}
+{{- $drains := and (eq $values.kind "Deployment") (ne (include "service.isServer" $root) "") -}}
+{{- $drain = ternary (max 0 (min 5 (sub (int $values.grace) 1))) 0 $drains -}}
+{{- end }}
 {{- if int $drain }}
 lifecycle:
   preStop: {sleep: {seconds: {{ int $drain }}}}
