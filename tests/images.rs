@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{Output, Stages, TestWorkspace, rig, tell};
+use common::{Output, Stages, TestWorkspace, rig, tell, until};
 use upstream::Upstream;
 
 const PROJECTS: &str = "
@@ -219,15 +219,15 @@ impl Walk {
         let project = format!("  late:\n    image: {late}\n    values: {{ports: {{http: 9898}}}}\n");
         self.workspace.replace("projects:\n", &format!("projects:\n{project}"));
         self.workspace.run(&["up", "late"]).expect(1).expect_said("image not found");
-        let pod =
-            self.workspace.kubectl(&["get", "pods", "--selector", "app.kubernetes.io/name=late", "--output=name"]);
+        let pods = ["get", "pods", "--selector", "app.kubernetes.io/name=late", "--output=name"];
+        let before = self.workspace.kubectl(&pods);
         self.workspace.tool("docker", &["tag", &base(), &late]);
         self.workspace.tool("docker", &["push", "--quiet", &late]);
         self.workspace.tool("docker", &["image", "rm", &late]);
         self.workspace.run(&["up", "late"]).expect(0);
-        let pods =
-            self.workspace.kubectl(&["get", "pods", "--selector", "app.kubernetes.io/name=late", "--output=name"]);
-        assert!(!pods.contains(&pod), "{pod} did not wait for kubelet's next try: {pods}");
+        until("the pod that waited for kubelet's next try to be gone", || {
+            (!self.workspace.kubectl(&pods).contains(&before)).then_some(())
+        });
         self.workspace.replace(&project, "");
         self.workspace.run(&["status", "--prune"]).expect(0).expect_said("late");
     }

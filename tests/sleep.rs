@@ -51,6 +51,7 @@ fn sleep_wake_and_return() {
     let stage = |name: &str, stage: fn(&Nap)| stages.stage(name, || stage(&nap));
     stage("it comes up, and something is stored", Nap::comes_up);
     stage("stop lets databases end, start proves everything", Nap::stops_and_starts);
+    stage("an interrupted start is not believed", Nap::an_interrupted_start_is_not_believed);
     stage("stop --warm wakes from memory", Nap::naps_warm);
     stage("an interrupted stop lets the cluster go on", Nap::an_interrupted_stop_goes_on);
     stage("a killed stop is healed by the next start", Nap::a_killed_stop_heals);

@@ -31,6 +31,18 @@ impl Nap {
         self.expect_settled();
     }
 
+    pub fn an_interrupted_start_is_not_believed(&self) {
+        self.workspace.run(&["stop"]).expect(0);
+        let start = self.workspace.start(&["start"]);
+        until("the API to answer", || self.workspace.try_kubectl(&["get", "--raw", "/readyz"]).map(drop));
+        start.signal("INT");
+        start.wait(Duration::from_mins(1)).expect(130);
+        // The API still says what was before the sleep: everything runs and is ready.
+        self.workspace.run(&["up"]).expect(0);
+        self.expect_fresh();
+        self.expect_stored(&["first"]);
+    }
+
     pub fn naps_warm(&self) {
         let pods = || self.workspace.kubectl(&["get", "pods", "-o", "jsonpath={..containerID}"]);
         let before = pods();
