@@ -276,6 +276,12 @@ impl TestWorkspace {
         output.stdout.trim_end().to_owned()
     }
 
+    /// As [`TestWorkspace::tool`], where a refusal is an answer too.
+    pub fn try_tool(&self, program: &str, args: &[&str]) -> Option<String> {
+        let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
+        (output.code == 0).then(|| output.stdout.trim_end().to_owned())
+    }
+
     /// The user's own kubeconfig, for clusters that cmdr does not own.
     pub fn user_kubeconfig(&self) -> PathBuf {
         self.folder.path().join("home/.kube/config")
@@ -296,10 +302,9 @@ impl TestWorkspace {
 
     /// kubectl, where a refusal is an answer too.
     pub fn try_kubectl(&self, args: &[&str]) -> Option<String> {
-        let mut command = self.command("kubectl");
-        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["--namespace", &self.name]).args(args);
-        let output = Running::start(&mut command).wait(PATIENCE);
-        (output.code == 0).then(|| output.stdout.trim_end().to_owned())
+        let kubeconfig = self.kubeconfig();
+        let target = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--namespace", &self.name];
+        self.try_tool("kubectl", &[&target, args].concat())
     }
 
     /// kubectl, with its answer as JSON.

@@ -74,7 +74,8 @@ impl Walk {
             printf 'GET /headers HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&3; cat <&3"#;
         let host = format!("front.{}.localhost", self.workspace.name);
         let run = ["run", "--rm", "--network", "kind", SHELL_IMAGE, "bash", "-c", ask, &balancer, &host];
-        let said = self.workspace.tool("docker", &run);
+        // MetalLB's speaker says where the address is some moments after the service has got it.
+        let said = until("an answer at the balancer's address", || self.workspace.try_tool("docker", &run));
         let own = said.split_whitespace().next().unwrap_or_default();
         assert!(own.parse::<Ipv4Addr>().is_ok(), "the container's address: {said}");
         assert!(said.contains(&format!("\"{own}\"")), "X-Forwarded-For is {own}: {said}");
