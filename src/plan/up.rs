@@ -144,12 +144,13 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The step after which the cluster can be spoken to.
+    /// The step after which the cluster can be spoken to, or that wakes it.
     fn cluster(&mut self) -> StepId {
         let made = match self.observed.cluster {
             ObservedCluster::Running => None,
             ObservedCluster::Absent => Some(self.create("not there yet", None)),
-            ObservedCluster::Asleep => Some(self.plan.add(Step::StartCluster, "cluster", "start", "it sleeps", None)),
+            // What follows is planned, and connects, once it is awake.
+            ObservedCluster::Asleep => return self.plan.add(Step::StartCluster, "cluster", "start", "it sleeps", None),
             ObservedCluster::Unfinished => {
                 let reason = "an earlier run was ended while it made the cluster";
                 Some(self.create_anew(reason))

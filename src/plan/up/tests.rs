@@ -113,7 +113,7 @@ fn a_sleeping_cluster_is_woken_before_anything_is_known() {
     let observed = Observed { cluster: ObservedCluster::Asleep, ..Observed::default() };
     let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
     assert!(plan.preliminary);
-    assert_eq!(told(&plan), ["start cluster <- ", "connect cluster <- cluster"]);
+    assert_eq!(told(&plan), ["start cluster <- "]);
 }
 
 #[test]
