@@ -3,16 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connection, Runner, rollout::Target};
+use super::{Connection, Runner, pause, rollout::Target};
 use crate::{
     adapters::{
-        cluster::{Object, parse_manifest, rollout},
+        cluster::{ClusterError, Object, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Upgrade, pack},
     },
     domain::{Diagnosis, ImageReference, labels, ledger::History, record::RecordedSource},
@@ -27,6 +27,13 @@ const ROLLOUTS_PER_PROCESSOR: usize = 16;
 const ROLLOUTS_ELSEWHERE: usize = 64;
 /// A release that takes longer than this may wait for something itself, and must not keep others from their turn.
 const TURN: Duration = Duration::from_secs(30);
+
+/// How often Helm is called for a release, where the API server was away.
+const TRIES: u32 = 3;
+/// Before the next one.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A laptop that slept, or a control plane that is being moved, is back within this time.
+const AWAY: Duration = Duration::from_secs(30);
 
 /// What all releases of a run share.
 #[derive(Debug)]
@@ -216,10 +223,42 @@ impl Runner {
             adopt: spec.adopt,
             repair: spec.repair,
         };
-        let upgraded = self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await?;
+        let mut tries = 1;
+        let upgraded = loop {
+            match self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await {
+                Err(error) if error.is_transient() && tries < TRIES => {
+                    tries += 1;
+                    reporter.progress(format!("helm: {}; once more", error.diagnosis().cause));
+                    self.await_free_release(spec, cancel).await?;
+                }
+                upgraded => break upgraded?,
+            }
+        };
         let rendered = parse_manifest(&upgraded.manifest, &spec.namespace)?;
         let objects = rendered.into_iter().map(|rendered| rendered.object).collect();
         Ok((upgraded.revision, objects))
+    }
+
+    /// Waits until the API server answers, and frees the release from what a request that was cut off has left pending.
+    async fn await_free_release(&self, spec: &ReleaseSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
+        let start = Instant::now();
+        loop {
+            pause(AGAIN, cancel).await?;
+            match self.free_release(spec).await {
+                Err(error) if error.is_unreachable() && start.elapsed() < AWAY => (),
+                freed => return Ok(freed?),
+            }
+        }
+    }
+
+    async fn free_release(&self, spec: &ReleaseSpec) -> Result<(), ClusterError> {
+        let Some(Connection { cluster, .. }) = self.connection.get() else { return Ok(()) };
+        let releases = cluster.releases().await?;
+        let own = releases.iter().find(|found| found.namespace == spec.namespace && found.name == spec.name);
+        match own.filter(|found| found.status.starts_with("pending-")) {
+            Some(found) => cluster.mark_release_failed(&spec.namespace, &spec.name, found.revision).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn await_release(

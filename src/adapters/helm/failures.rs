@@ -96,6 +96,23 @@ const PULL_RULES: &[Rule] = &[
     },
 ];
 
+/// What is said of a request that an API server, or the way to it, could not serve just then.
+const TRANSIENT: &[&str] = &[
+    "etcdserver: request timed out",
+    "etcdserver: leader changed",
+    "http2: client connection lost",
+    "connection refused",
+    "connection reset by peer",
+    "TLS handshake timeout",
+    "unexpected EOF",
+    "the server is currently unable to handle the request",
+];
+
+/// Whether the same may work a moment later.
+pub(super) fn is_transient(stderr: &str) -> bool {
+    TRANSIENT.iter().any(|part| stderr.contains(part))
+}
+
 /// What `helm pull` says, as a diagnosis.
 pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
     match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
@@ -138,6 +155,12 @@ mod tests {
         );
         assert_eq!(told.cause, "somebody else's helm is at work on this release");
         assert_eq!(told.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
+    }
+
+    #[test]
+    fn what_may_work_a_moment_later_is_known() {
+        assert!(is_transient("Error: UPGRADE FAILED: create: failed to create: etcdserver: request timed out\n"));
+        assert!(!is_transient("Error: template: shop: nil pointer\n"));
     }
 
     #[test]

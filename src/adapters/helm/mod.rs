@@ -107,6 +107,11 @@ pub enum HelmError {
 }
 
 impl HelmError {
+    /// Whether the same may work a moment later: the API server was away, or at its limit.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if failures::is_transient(stderr))
+    }
+
     /// What happened and what to do about it.
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
