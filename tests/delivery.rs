@@ -77,6 +77,7 @@ fn from_a_build_to_production_and_back() {
     stage("promote brings what soaked, once", Walk::promote_brings_what_soaked);
     stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);
     stage("rollback restores and holds until unhold", Walk::rollback_holds);
+    stage("a change of values alone is rolled back", Walk::values_are_rolled_back);
     stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
     stage("a proof that fails refuses before, and returns after", Walk::proofs_decide);
     stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);

@@ -30,7 +30,7 @@ use crate::{
     },
     error::{CommandError, ErrorKind},
     plan::{
-        CheckSpec, NamespaceSpec, ReleaseSpec, SecretSpec,
+        CheckSpec, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
         up::{Described, DescribedProject, LOAD_BALANCER},
     },
 };
@@ -194,7 +194,7 @@ pub async fn describe(
     for release in described.releases_mut() {
         release.adopt = options.adopt;
         release.repair = options.repair || session.environment.is_local();
-        release.refresh = options.refresh;
+        release.refresh = if options.refresh { Refresh::ByPods } else { Refresh::No };
     }
     Ok(described)
 }
@@ -412,7 +412,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         chart: chart.path.clone(),
         record: content.name(),
         fingerprint: content.name(),
-        refresh: false,
+        refresh: Refresh::No,
         content,
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,

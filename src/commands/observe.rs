@@ -12,7 +12,7 @@ use crate::{
     adapters::{
         cluster::{
             Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, Snapshot, StoredRelease, Workloads,
-            rollout, running_since,
+            rollout,
         },
         docker::State,
     },
@@ -30,7 +30,7 @@ pub struct Sight {
     pub observed: Observed,
     /// Pods ready and wanted, by namespace and release.
     pub pods: BTreeMap<(String, String), (i32, i32)>,
-    /// Since when the oldest container of the workspace is said to run.
+    /// Since when the oldest container of a local cluster is said to run.
     pub running_since: Option<Timestamp>,
 }
 
@@ -55,9 +55,14 @@ pub async fn look(
     external_secrets_in: Option<&str>,
 ) -> Result<Sight, ClusterError> {
     let cluster = Cluster::open(kubeconfig, None).await?;
-    let looks = futures::try_join!(look_at(&cluster, workspace, external_secrets_in), cluster.announced_registry());
-    let (mut sight, announced) = looks?;
+    let looks = futures::try_join!(
+        look_at(&cluster, workspace, external_secrets_in),
+        cluster.announced_registry(),
+        cluster.running_since(),
+    );
+    let (mut sight, announced, running_since) = looks?;
     sight.observed.announced_registry = announced;
+    sight.running_since = running_since;
     Ok(sight)
 }
 
@@ -103,8 +108,6 @@ pub async fn look_at(
         sight.pods.insert(key.clone(), counted);
         sight.observed.releases.insert(key, observed);
     }
-    let pods = workloads.snapshots.values().flat_map(|snapshot| &snapshot.pods);
-    sight.running_since = running_since(pods.map(|pod| &**pod));
     sight.observed.cluster = ObservedCluster::Running;
     sight.observed.holders = workloads.holders;
     sight.observed.namespaces = namespaces;

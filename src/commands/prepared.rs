@@ -62,7 +62,7 @@ impl Prepared {
                 let releases = &sight.observed.releases;
                 for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
                     if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
-                        release.keep_digest(found);
+                        release.keep_digests(found);
                     }
                 }
                 self.sight = sight;

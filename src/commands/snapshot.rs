@@ -55,7 +55,10 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
     if !is_awake || session.cancel.is_cancelled() {
-        session.note(&format!("the cluster '{workspace}' sleeps; cmdr start wakes it"));
+        // An interrupted stop lets it go on.
+        if session.node(&access.docker).await?.is_some_and(|node| node.state != State::Running) {
+            session.note(&format!("the cluster '{workspace}' sleeps; cmdr start wakes it"));
+        }
         return saved.map(|_| ());
     }
     // What ran is to run again, saved or not.

@@ -129,7 +129,7 @@ pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bo
     let mut selection = Selection::choose(session, options)?;
     if options.refresh {
         // A build has its digest, and what is not built yet has none.
-        let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed;
+        let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;
         let built: BTreeSet<Name> =
             selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
         pin(session, &registry(session)?, &mut selection, &built).await?;

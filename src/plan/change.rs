@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::ReleaseSpec;
+use super::{Refresh, ReleaseSpec};
 use crate::domain::{Diagnosis, ImageReference, Values, labels, record::Record, values::differing_keys};
 
+/// The values that name containers beside the main one.
+const CONTAINERS: [&str; 2] = ["sidecars", "initContainers"];
 /// How many keys of values, objects or fields a reason names.
 const KEYS_TOLD: usize = 3;
 
@@ -51,22 +53,47 @@ impl ObservedRelease {
 }
 
 impl ReleaseSpec {
-    /// Keeps the digest that a refresh has found for the tag that is still written: the node may know the tag by an
-    /// older image. It counts where the release changes for another reason.
-    pub fn keep_digest(&mut self, found: &ObservedRelease) {
-        let Some(written) = self.image.as_ref().filter(|image| image.digest.is_none()) else { return };
-        let written = written.to_string();
-        let pinned =
-            found.values.get("image").and_then(Value::as_str).and_then(|image| ImageReference::parse(image).ok());
-        let Some((image, digest)) = pinned.and_then(|image| Some((image.clone(), image.digest?))) else { return };
-        if image.to_string().split('@').next() != Some(&written) {
+    /// Keeps the digests that a refresh has found for the tags that are still written: the node may know a tag by an
+    /// older image. They count where the release changes for another reason.
+    pub fn keep_digests(&mut self, found: &ObservedRelease) {
+        let mut images = Vec::new();
+        let values = &mut self.content.values;
+        if let Some(image) = kept(values.get("image"), found.values.get("image")) {
+            values.insert("image".to_owned(), image.to_string().into());
+            self.image = Some(image.clone());
+            images.push(image);
+        }
+        for kind in CONTAINERS {
+            let before = found.values.get(kind);
+            for (name, container) in values.get_mut(kind).and_then(Value::as_object_mut).into_iter().flatten() {
+                let before = before.and_then(|containers| containers.get(name)?.get("image"));
+                if let Some(image) = kept(container.get("image"), before) {
+                    container["image"] = image.to_string().into();
+                    images.push(image);
+                }
+            }
+        }
+        if images.is_empty() {
             return;
         }
-        self.content.values.insert("image".to_owned(), image.to_string().into());
-        self.content.images.insert(written, digest);
+        let digests = images.into_iter().filter_map(|image| {
+            let name = image.to_string().split('@').next().map(str::to_owned);
+            Some((name?, image.digest?))
+        });
+        self.content.images.extend(digests);
         self.record = self.content.name();
-        self.image = Some(image);
     }
+}
+
+/// The image that was found with a digest, where the one that is written names the same by its tag alone.
+fn kept(written: Option<&Value>, found: Option<&Value>) -> Option<ImageReference> {
+    let parse = |image: Option<&Value>| ImageReference::parse(image?.as_str()?).ok();
+    let (written, found) = (parse(written)?, parse(found)?);
+    let named = |image: &ImageReference| {
+        let tag = image.tag.clone().unwrap_or_else(|| "latest".to_owned());
+        (image.registry.clone(), image.repository.clone(), tag)
+    };
+    (written.digest.is_none() && found.digest.is_some() && named(&written) == named(&found)).then_some(found)
 }
 
 /// What a release needs.
@@ -114,7 +141,11 @@ pub fn observe_change(
         return Change::Upgrade(format!("revision {} is {}", release.revision, release.status));
     }
     let is_as_written = release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint)
-        && (!spec.refresh || release.runs(&spec.content));
+        && match spec.refresh {
+            Refresh::No => true,
+            Refresh::ByRecord => false,
+            Refresh::ByPods => release.runs(&spec.content),
+        };
     if !is_as_written && release.labels.get(labels::RECORD) != Some(&spec.record) {
         return Change::Upgrade(difference(spec, release));
     }
@@ -179,7 +210,7 @@ pub mod tests {
             content: record("{}"),
             record: "r1".to_owned(),
             fingerprint: "w1".to_owned(),
-            refresh: false,
+            refresh: Refresh::No,
             image: None,
             timeout_seconds: 120,
             adopt: false,
@@ -252,14 +283,19 @@ pub mod tests {
         let mut observed = found();
         observed.labels.insert(labels::FINGERPRINT.to_owned(), "w1".to_owned());
         assert_eq!(change(&moved, &observed), Change::Unchanged);
-        assert!(matches!(change(&ReleaseSpec { refresh: true, ..moved.clone() }, &observed), Change::Upgrade(_)));
-        let mut looked_up = ReleaseSpec { refresh: true, ..moved.clone() };
+        assert!(matches!(
+            change(&ReleaseSpec { refresh: Refresh::ByRecord, ..moved.clone() }, &observed),
+            Change::Upgrade(_)
+        ));
+        let mut looked_up = ReleaseSpec { refresh: Refresh::ByPods, ..moved.clone() };
         looked_up.content.images.insert("redis:7".to_owned(), "sha256:a".to_owned());
         let running = ObservedRelease { digests: BTreeSet::from(["sha256:a".to_owned()]), ..observed.clone() };
         assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run what the tag stands for");
+        looked_up.refresh = Refresh::ByRecord;
+        assert!(matches!(change(&looked_up, &running), Change::Upgrade(_)), "a record that is given has other values");
         let rewritten = ReleaseSpec { fingerprint: "w2".to_owned(), ..moved };
         assert!(matches!(change(&rewritten, &observed), Change::Upgrade(_)));
-        let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: true, ..spec("shop") };
+        let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: Refresh::ByRecord, ..spec("shop") };
         assert_eq!(change(&same, &observed), Change::Unchanged, "equal content is equal however it was written");
     }
 
@@ -270,18 +306,21 @@ pub mod tests {
             let mut spec = spec("shop");
             spec.image = ImageReference::parse(image).ok();
             spec.content.values.insert("image".to_owned(), image.into());
+            let beside = image.replace("redis", "nginx");
+            spec.content.values.insert("sidecars".to_owned(), serde_json::json!({"beside": {"image": beside}}));
             spec
         };
         let pinned = format!("docker.io/library/redis:7@{digest}");
         let refreshed = ObservedRelease { values: with(&pinned).content.values, ..found() };
         let mut same = with("docker.io/library/redis:7");
-        same.keep_digest(&refreshed);
+        same.keep_digests(&refreshed);
         assert_eq!(same.content.values["image"], pinned.as_str());
+        assert_eq!(same.content.values, refreshed.values, "the sidecar's too");
         assert_eq!(same.content.images["docker.io/library/redis:7"], digest);
         assert_eq!((&same.record, same.fingerprint.as_str()), (&same.content.name(), "w1"));
         for other in [refreshed.clone(), found()] {
             let mut changed = with("docker.io/library/redis:8");
-            changed.keep_digest(&other);
+            changed.keep_digests(&other);
             assert_eq!(changed, with("docker.io/library/redis:8"));
         }
     }

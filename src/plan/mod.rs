@@ -139,6 +139,17 @@ pub struct NamespaceSpec {
     pub privileged: bool,
 }
 
+/// What a release is compared by when it is as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Nothing else.
+    No,
+    /// Its record: another digest is another content.
+    ByRecord,
+    /// Where records may name tags, as in `local`: what its pods run, as well.
+    ByPods,
+}
+
 /// A Helm release as it should be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
@@ -151,8 +162,7 @@ pub struct ReleaseSpec {
     pub record: String,
     /// The name of the content as it is written, before tags were looked up.
     pub fingerprint: String,
-    /// What tags stand for counts, too: another digest is another content.
-    pub refresh: bool,
+    pub refresh: Refresh,
     pub image: Option<ImageReference>,
     /// How long the rollout may go without progress.
     pub timeout_seconds: u64,

@@ -219,7 +219,9 @@ impl Planner<'_> {
     }
 
     fn pull_reason(&self, namespace: &NamespaceSpec) -> Option<String> {
-        let awaits = |release: &ReleaseSpec| self.is_changed(release) || self.change(release) == Change::Await;
+        let awaits = |release: &ReleaseSpec| {
+            self.is_changed(release) || self.described.local_node && self.change(release) == Change::Await
+        };
         let deploys = |release: &ReleaseSpec| release.namespace == namespace.name && awaits(release);
         let mut releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
         (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are renewed".to_owned())

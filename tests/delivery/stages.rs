@@ -171,6 +171,22 @@ impl Walk {
         });
     }
 
+    pub fn values_are_rolled_back(&self) {
+        let (before, after) = ("values: {ports: {redis: 6379}}", "values: {ports: {redis: 6379}, env: {WAY: forth}}");
+        let has_changed = || {
+            let deployment = self.staging.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "postgres"]);
+            deployment["spec"]["template"].to_string().contains("forth")
+        };
+        self.workspace.replace(before, after);
+        self.run("up --env staging").expect(0);
+        assert!(has_changed());
+        self.run("rollback postgres --env staging").expect(0);
+        assert!(!has_changed(), "the images are the same, the record is another");
+        self.run("unhold postgres --env staging").expect(0);
+        self.workspace.replace(after, before);
+        self.run("up --env staging").expect(0);
+    }
+
     pub fn rollback_holds(&self) {
         let (new, before) = (self.image(&self.production, "catalog"), self.history("production", "catalog"));
         self.run("rollback catalog --env production").expect(0);

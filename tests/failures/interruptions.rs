@@ -160,19 +160,19 @@ pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     });
     stages.stage("Ctrl-C lets helm end by itself what is done in a moment", || {
         end_what_is_left(workspace);
-        workspace.replace("seconds: 600", "seconds: 4");
+        workspace.replace("seconds: 600", "seconds: 2");
         let run = workspace.start(&["up"]);
         let format = "jsonpath={range .items[*]}{.spec.containers[0].command[1]} {.status.phase}\n{end}";
         let ask = ["get", "pods", "--selector", "job-name=held-hook", "--output", format];
         let run =
-            await_sight("helm's hook to run", run, || workspace.kubectl(&ask).lines().any(|pod| pod == "4 Running"));
+            await_sight("helm's hook to run", run, || workspace.kubectl(&ask).lines().any(|pod| pod == "2 Running"));
         run.signal("INT");
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "deployed");
     });
     stages.stage("SIGTERM while a rollout is awaited", || {
         end_what_is_left(workspace);
-        workspace.replace("seconds: 4", "seconds: 0");
+        workspace.replace("seconds: 2", "seconds: 0");
         let deaf = "\n    values: {ports: {redis: 6379}}";
         workspace.replace("needs: [exits]", &format!("needs: [exits]{deaf}"));
         let run = workspace.start(&["up"]);

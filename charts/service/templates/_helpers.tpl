@@ -260,7 +260,7 @@ ports:
 {{- if .main }}
 {{- $drain := $values.drain -}}
 {{- if kindIs "invalid" $drain }}
-{{- /* Kubernetes refuses a pod that is to drain for as long as it gets to end. */}}
+{{- /* Kubernetes refuses a pod that is to drain for longer than it gets to end; a second is for the end itself. */}}
 {{- $drains := and (eq $values.kind "Deployment") (ne (include "service.isServer" $root) "") -}}
 {{- $drain = ternary (max 0 (min 5 (sub (int $values.grace) 1))) 0 $drains -}}
 {{- end }}

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, ClusterError, apply::purpose};
-use crate::domain::labels;
+use crate::{adapters::process::interrupt_all, domain::labels};
 
 /// A lease that was not renewed for this long is a dead holder's, in seconds.
 const DURATION_SECONDS: i32 = 20;
@@ -228,15 +228,19 @@ async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: 
     loop {
         tokio::time::sleep(RENEWAL).await;
         let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
+        let begun = std::time::Instant::now();
         let left = lifetime().saturating_sub(LOOK).saturating_sub(renewed.elapsed());
         // A connection that died in silence would keep a request for minutes.
         match tokio::time::timeout(left, futures::future::try_join_all(renewals)).await {
-            Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = std::time::Instant::now(),
+            Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = begun,
             // The API is away: as long as nobody else can take the lease, the work goes on.
             Ok(Err(_)) if renewed.elapsed() < limit => (),
-            _ => return lost.cancel(),
+            _ => break,
         }
     }
+    lost.cancel();
+    // Nobody's respite holds now.
+    interrupt_all();
 }
 
 fn lifetime() -> Duration {

@@ -31,7 +31,7 @@ pub use releases::StoredRelease;
 pub use secrets::ExternalState;
 pub use view::{ClusterView, Snapshot};
 pub use volumes::LocalVolume;
-pub use wake::{BalancedService, Heard, is_from_before, running_since};
+pub use wake::{BalancedService, Heard, is_from_before};
 
 use std::{path::Path, time::Duration};
 

@@ -46,11 +46,23 @@ impl Cluster {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time);
-        // What the server has in memory will do: it is asked often.
-        let pods = self.list::<Pod>(&ListParams::default().match_any(), "pods").await?;
+        let pods = self.pods_in_memory().await?;
         let (stale, heard): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, wake));
         let stale = stale.into_iter().map(ResourceExt::name_any).collect();
         Ok(Heard { node: renewed.is_some_and(|time| time.0 > wake), pods: heard.len(), stale })
+    }
+
+    /// Since when the oldest container of all pods is said to run.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn running_since(&self) -> Result<Option<Timestamp>, ClusterError> {
+        Ok(oldest_start(&self.pods_in_memory().await?))
+    }
+
+    /// What the server has in memory will do: it is asked often.
+    async fn pods_in_memory(&self) -> Result<Vec<Pod>, ClusterError> {
+        self.list::<Pod>(&ListParams::default().match_any(), "pods").await
     }
 
     /// All Services that a load balancer gives addresses.
@@ -98,7 +110,7 @@ fn balanced(service: &Service) -> BalancedService {
 }
 
 /// Since when the oldest container of these pods is said to run, of those that are to go on.
-pub fn running_since<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
     let is_over = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
@@ -115,7 +127,7 @@ pub fn is_from_before(start: Timestamp, wake: Timestamp) -> bool {
 }
 
 fn is_stale(pod: &Pod, wake: Timestamp) -> bool {
-    running_since([pod]).is_some_and(|start| is_from_before(start, wake))
+    oldest_start([pod]).is_some_and(|start| is_from_before(start, wake))
 }
 
 #[cfg(test)]

@@ -234,7 +234,11 @@ impl Delivery<'_> {
             return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
         }
         let namespace = &session.environment.namespace;
-        let outcomes = ledger::outcomes(plan, &ran.summary);
+        let mut outcomes = ledger::outcomes(plan, &ran.summary);
+        if session.cancel.is_cancelled() {
+            let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
+            failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
+        }
         let failed_projects: BTreeSet<&str> = outcomes
             .iter()
             .filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed)

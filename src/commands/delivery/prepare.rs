@@ -23,7 +23,7 @@ use crate::{
     },
     domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
     error::{CommandError, ErrorKind},
-    plan::{Change, ReleaseSpec, VerifySpec, up::Described},
+    plan::{Change, Refresh, ReleaseSpec, VerifySpec, up::Described},
     steps::Decrypted,
 };
 
@@ -65,7 +65,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     pin(session, &registry, &mut selection, &settled).await?;
     let mut described = describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?;
     for release in described.releases_mut() {
-        release.refresh = wish.resolves_tags();
+        release.refresh = if wish.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     }
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
     add_proofs(session, &registry, &settled, &mut described).await?;

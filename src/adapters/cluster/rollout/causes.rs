@@ -270,7 +270,8 @@ pub(in crate::adapters::cluster) fn waits_for_image(pod: &Pod) -> bool {
         let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
         waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| PULL.contains(&reason))
     };
-    pod.owner_references().iter().any(|owner| owner.controller == Some(true))
+    // A Job counts a pod that was deleted among its tries.
+    pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.kind != "Job")
         && containers(pod).any(|(status, _)| is_waiting(status))
 }
 
