@@ -22,6 +22,7 @@ use crate::{
     config::{Report, ValuesSchema, check_values},
     domain::{
         Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
+        image::digests_by_name,
         local_registry::registries_of,
         platform::PLATFORM,
         record::{Record, RecordedChart},
@@ -382,11 +383,7 @@ fn describe_project(
 
 /// The digests of a project's images, as far as its values have them.
 fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
-    let pinned = images(project).into_iter().filter_map(|image| {
-        let digest = image.digest.clone()?;
-        Some((image.to_string().split('@').next().unwrap_or_default().to_owned(), digest))
-    });
-    pinned.collect()
+    digests_by_name(images(project))
 }
 
 /// What a release will hold. Without a version of its own, the chart's app version tells it.
@@ -454,7 +451,7 @@ fn namespaces(
 
 /// Every image that a project's values name: its own, and those of sidecars and init containers.
 pub(super) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
-    let containers = ["sidecars", "initContainers"].iter().filter_map(|key| project.values.get(*key)?.as_object());
+    let containers = values::CONTAINERS.iter().filter_map(|key| project.values.get(*key)?.as_object());
     let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
     let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());
     project.image.clone().into_iter().chain(beside).collect()

@@ -13,7 +13,7 @@ use crate::{
         credentials::Credentials,
         registry::{Registry, RegistryError},
     },
-    domain::{Diagnosis, ImageReference, Name, ResolvedProject},
+    domain::{Diagnosis, ImageReference, Name, ResolvedProject, values::CONTAINERS},
     error::{CommandError, ErrorKind},
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn pin(
         if let Some(image) = project.image.as_ref().and_then(|image| pinned.get(&image.to_string())) {
             project.use_image(image.clone());
         }
-        for kind in ["sidecars", "initContainers"] {
+        for kind in CONTAINERS {
             let containers = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut());
             for container in containers.into_iter().flat_map(|containers| containers.values_mut()) {
                 let exact = container.get("image").and_then(|image| pinned.get(image.as_str()?));

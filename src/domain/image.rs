@@ -1,6 +1,6 @@
 //! References to container images, as Docker writes them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A container image: `[registry/]repository[:tag][@digest]`, kept as written and in its parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +97,15 @@ impl ImageReference {
             (None, None) => "latest".to_owned(),
         }
     }
+}
+
+/// The digests of those images that have one, by their names without it.
+pub fn digests_by_name(images: impl IntoIterator<Item = ImageReference>) -> BTreeMap<String, String> {
+    let named = images.into_iter().filter_map(|image| {
+        let name = image.to_string().split('@').next().unwrap_or_default().to_owned();
+        Some((name, image.digest?))
+    });
+    named.collect()
 }
 
 impl fmt::Display for ImageReference {

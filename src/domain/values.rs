@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// A tree of Helm values. Keys are sorted, so equal values have equal text.
 pub type Values = Map<String, Value>;
 
+/// The values of the universal chart that name containers beside the main one.
+pub const CONTAINERS: [&str; 2] = ["sidecars", "initContainers"];
+
 /// Lays `over` upon `base`, as Helm does: maps merge, anything else replaces, `null` takes a key away from charts.
 pub fn merge(base: &mut Values, over: &Values) {
     for (key, value) in over {

@@ -6,10 +6,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Refresh, ReleaseSpec};
-use crate::domain::{Diagnosis, ImageReference, Values, labels, record::Record, values::differing_keys};
+use crate::domain::{
+    Diagnosis, ImageReference, Values,
+    image::digests_by_name,
+    labels,
+    record::Record,
+    values::{self, differing_keys},
+};
 
-/// The values that name containers beside the main one.
-const CONTAINERS: [&str; 2] = ["sidecars", "initContainers"];
 /// How many keys of values, objects or fields a reason names.
 const KEYS_TOLD: usize = 3;
 
@@ -57,15 +61,15 @@ impl ReleaseSpec {
     /// older image. They count where the release changes for another reason.
     pub fn keep_digests(&mut self, found: &ObservedRelease) {
         let mut images = Vec::new();
-        let values = &mut self.content.values;
-        if let Some(image) = kept(values.get("image"), found.values.get("image")) {
-            values.insert("image".to_owned(), image.to_string().into());
+        let own = &mut self.content.values;
+        if let Some(image) = kept(own.get("image"), found.values.get("image")) {
+            own.insert("image".to_owned(), image.to_string().into());
             self.image = Some(image.clone());
             images.push(image);
         }
-        for kind in CONTAINERS {
+        for kind in values::CONTAINERS {
             let before = found.values.get(kind);
-            for (name, container) in values.get_mut(kind).and_then(Value::as_object_mut).into_iter().flatten() {
+            for (name, container) in own.get_mut(kind).and_then(Value::as_object_mut).into_iter().flatten() {
                 let before = before.and_then(|containers| containers.get(name)?.get("image"));
                 if let Some(image) = kept(container.get("image"), before) {
                     container["image"] = image.to_string().into();
@@ -76,11 +80,7 @@ impl ReleaseSpec {
         if images.is_empty() {
             return;
         }
-        let digests = images.into_iter().filter_map(|image| {
-            let name = image.to_string().split('@').next().map(str::to_owned);
-            Some((name?, image.digest?))
-        });
-        self.content.images.extend(digests);
+        self.content.images.extend(digests_by_name(images));
         self.record = self.content.name();
     }
 }

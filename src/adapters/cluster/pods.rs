@@ -1,4 +1,4 @@
-//! What a failing pod has to say: its last log lines and its events.
+//! What a failing pod has to say: its last log lines and its events; and another try for one that waits for an image.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
@@ -33,22 +33,21 @@ impl Cluster {
     }
 
     /// Deletes the pods of a namespace that wait for an image, so that those in their place ask for it at once, with
-    /// the credentials of now: kubelet asks again after up to 5 minutes. Gives their names.
+    /// the credentials of now: kubelet asks again after up to 5 minutes.
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn retry_pulls(&self, namespace: &str) -> Result<Vec<String>, ClusterError> {
+    pub async fn retry_pulls(&self, namespace: &str) -> Result<(), ClusterError> {
         let pods: kube::Api<Pod> = self.namespaced(namespace);
         let list = pods.list(&ListParams::default()).await.map_err(ClusterError::asking("list pods"))?;
-        let waiting: Vec<String> = list.iter().filter(|pod| waits_for_image(pod)).map(ResourceExt::name_any).collect();
-        for name in &waiting {
-            let deleted = pods.delete(name, &DeleteParams::default()).await.map(drop);
-            let error = deleted.map_err(ClusterError::asking(format!("delete pod {name}"))).err();
-            if let Some(error) = error.filter(|error| !error.is_status(404)) {
-                return Err(error);
+        for name in list.iter().filter(|pod| waits_for_image(pod)).map(ResourceExt::name_any) {
+            let deleted = pods.delete(&name, &DeleteParams::default()).await;
+            match deleted.map_err(ClusterError::asking(format!("delete pod {name}"))) {
+                Err(error) if !error.is_status(404) => return Err(error),
+                _ => (),
             }
         }
-        Ok(waiting)
+        Ok(())
     }
 
     async fn last_log(&self, namespace: &str, pod: &str, problem: &Problem) -> Vec<String> {

@@ -21,7 +21,10 @@ use crate::{
         session::Session,
         tags::{pin, registry, resolved},
     },
-    domain::{Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History},
+    domain::{
+        Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History,
+        values::CONTAINERS,
+    },
     error::{CommandError, ErrorKind},
     plan::{Change, Refresh, ReleaseSpec, VerifySpec, up::Described},
     steps::Decrypted,
@@ -217,7 +220,7 @@ fn take_images(project: &mut ResolvedProject, record: &Values) {
     if let Some(image) = image_of(record) {
         project.use_image(image);
     }
-    for kind in ["sidecars", "initContainers"] {
+    for kind in CONTAINERS {
         let Some(containers) = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut()) else {
             continue;
         };
