@@ -8,26 +8,27 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The profile of the tests: soonest there, and built once for both. It waits for the cluster as a released one does.
 CMDR := $(TARGET)/debug/cmdr
+BUILD := cargo build --locked --bin cmdr
+BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 
 help: ## list what can be done
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 up: ## build cmdr, bring the sample platform up, print its URLs
 	@tools/needs cargo cc
-	@cargo build --locked --bin cmdr
-	@tools/with-cluster $(CMDR) up
+	@tools/with-cluster --compile '$(BUILD)' $(CMDR) up
 
 down: ## delete the sample platform's cluster
-	@[[ -x $(CMDR) ]] || cargo build --locked --bin cmdr
+	@[[ -x $(CMDR) ]] || $(BUILD)
 	@tools/with-cluster $(CMDR) down --yes
 
 test: ## unit, snapshot and real-cluster tests
 	@tools/needs cargo cc
-	@tools/with-cluster tools/test
+	@tools/with-cluster --tests --compile '$(BUILD_TESTS)' tools/test
 
 test-full: ## the same, with the longer ones
 	@tools/needs cargo cc
-	@tools/with-cluster tools/test --include-ignored
+	@tools/with-cluster --tests --compile '$(BUILD_TESTS)' tools/test --include-ignored
 
 check: ## formatting, lints, dependencies, unit tests; no cluster
 	@tools/needs cargo cc
