@@ -16,6 +16,7 @@
 //! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli`, `domain` |
 //! | [`cli`] | what can be written on the command line | - |
 //! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
+//! | [`ops`] | what verbs share: session, description, observation, running a plan; remote environments | all but `cli`, `commands` |
 //! | [`commands`] | one file a verb | all |
 
 pub mod adapters;
@@ -26,6 +27,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod ops;
 pub mod plan;
 pub mod settings;
 pub mod steps;

@@ -57,7 +57,7 @@ pub struct Settings {
     pub environment: String,
     /// Which copy of a review environment.
     pub slug: Option<String>,
-    pub output: Output,
+    pub output: OutputFormat,
     pub dry_run: bool,
     pub yes: bool,
     pub quiet: bool,
@@ -70,7 +70,7 @@ pub struct Settings {
     pub machine: String,
     /// How many of Helm's processes run at once.
     pub concurrency: u16,
-    pub reports: ReportOptions,
+    pub reports: ReportPaths,
     pub folders: Folders,
     pub variables: Variables,
 }
@@ -110,6 +110,38 @@ pub struct Variables {
     pub path: OsString,
 }
 
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    Text,
+    /// JSON Lines: one event per line.
+    Json,
+}
+
+impl From<Output> for OutputFormat {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Json => Self::Json,
+        }
+    }
+}
+
+/// The files that report how a run ended, where they are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct ReportPaths {
+    pub junit: Option<PathBuf>,
+    pub dotenv: Option<PathBuf>,
+    pub timeline: Option<PathBuf>,
+}
+
+impl From<&ReportOptions> for ReportPaths {
+    fn from(options: &ReportOptions) -> Self {
+        let ReportOptions { junit, dotenv, timeline } = options.clone();
+        Self { junit, dotenv, timeline }
+    }
+}
+
 impl Settings {
     /// # Errors
     /// When the system does not tell the user's home or the working directory, or the named folder is not there.
@@ -121,13 +153,14 @@ impl Settings {
             return Err(format!("there is no folder {}", directory.display()));
         }
         let terminal = std::io::stderr().is_terminal();
-        let text = options.output == Output::Text;
+        let output = OutputFormat::from(options.output);
+        let text = output == OutputFormat::Text;
         let color = error_color(options.color);
         Ok(Self {
             directory,
             environment: options.environment.clone(),
             slug: options.slug.clone().or_else(|| variable("CI_COMMIT_REF_SLUG")?.into_string().ok()),
-            output: options.output,
+            output,
             dry_run: options.dry_run,
             yes: options.yes,
             quiet: options.quiet,
@@ -137,7 +170,7 @@ impl Settings {
             home: base.home_dir().to_owned(),
             machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             concurrency: options.concurrency,
-            reports: options.reports.clone(),
+            reports: ReportPaths::from(&options.reports),
             folders: Folders::resolve(&base),
             variables: Variables::read(),
         })

@@ -12,7 +12,9 @@ use std::{
 const MOST_LINES: usize = 500;
 
 /// What no map may ever allow, whatever it says.
-const NEVER: [(&str, &str); 8] = [
+const NEVER: [(&str, &str); 10] = [
+    ("ops", "cli"),
+    ("ops", "commands"),
     ("adapters", "plan"),
     ("adapters", "engine"),
     ("adapters", "ui"),
@@ -160,10 +162,16 @@ fn map() -> BTreeMap<String, BTreeSet<String>> {
         })
         .collect();
     let all: BTreeSet<String> = rows.iter().map(|(module, _)| module.clone()).collect();
+    let list_of =
+        |list: &str| list.split(',').map(|name| name.trim().trim_matches('`').to_owned()).collect::<BTreeSet<String>>();
     let uses = |text: &str| match text {
         "-" => BTreeSet::new(),
         "all" => all.clone(),
-        list => list.split(',').map(|name| name.trim().trim_matches('`').to_owned()).collect(),
+        all_but if all_but.starts_with("all but ") => {
+            let except = list_of(all_but.trim_start_matches("all but "));
+            all.difference(&except).cloned().collect()
+        }
+        list => list_of(list),
     };
     rows.iter().map(|(module, text)| (module.clone(), uses(text))).collect()
 }
@@ -209,7 +217,7 @@ fn the_map_allows_nothing_that_nobody_uses() {
         }
     }
     let mut idle = Vec::new();
-    for (module, uses) in map().into_iter().filter(|(module, _)| module != "commands") {
+    for (module, uses) in map().into_iter().filter(|(module, _)| !["commands", "ops"].contains(&module.as_str())) {
         idle.extend(uses.difference(&used[&module]).map(|unused| format!("{module} -> {unused}")));
     }
     assert_none(&idle, "edges of the map in src/lib.rs that are used no more");

@@ -108,7 +108,7 @@ fn mistakes_with_environments() {
     let place = Place::with_workspace(&LEAST.replace("projects:", &format!("{environments}projects:")));
     assert_told(
         "local-knows-no-ledger",
-        &place.told(&["up", "--record-file", "x", "--override", "soak", "--because", "y"]),
+        &place.told(&["up", "--export-ledger", "x", "--override", "soak", "--because", "y"]),
     );
     assert_told("deploy-to-local", &place.told(&["deploy", "catalog"]));
     assert_told("deploy-from-a-laptop", &place.told(&["deploy", "catalog", "--env", "staging"]));

@@ -19,7 +19,7 @@ pub struct ChangeOptions {
     pub because: Option<String>,
     /// Write the environment's ledger to this file, from which it can be rebuilt
     #[arg(long, value_name = "FILE")]
-    pub record_file: Option<PathBuf>,
+    pub export_ledger: Option<PathBuf>,
     /// Write what would be done to this file, and do nothing
     #[arg(long, value_name = "FILE", conflicts_with = "use_plan")]
     pub plan_file: Option<PathBuf>,
@@ -34,7 +34,7 @@ impl ChangeOptions {
         let given = [
             (!self.overrides.is_empty(), "--override"),
             (self.because.is_some(), "--because"),
-            (self.record_file.is_some(), "--record-file"),
+            (self.export_ledger.is_some(), "--export-ledger"),
             (self.plan_file.is_some(), "--plan-file"),
             (self.use_plan.is_some(), "--use-plan"),
         ];
@@ -76,7 +76,7 @@ pub struct PromoteOptions {
     pub record: Option<String>,
     /// Start the pipeline's job that promotes, and follow it, instead of writing from here
     #[arg(long, value_enum, value_name = "WHERE",
-          conflicts_with_all = ["lock_timeout", "overrides", "record_file", "plan_file", "use_plan"])]
+          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan"])]
     pub via: Option<Via>,
     #[command(flatten)]
     pub change: ChangeOptions,

@@ -170,9 +170,9 @@ pub struct UpOptions {
     /// Put right what others have changed by hand; in the environment local this is done anyway
     #[arg(long)]
     pub repair: bool,
-    /// Rebuild the environment from what --record-file wrote
+    /// Rebuild the environment from what --export-ledger wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "without", "set"])]
-    pub from_record: Option<PathBuf>,
+    pub from_ledger: Option<PathBuf>,
     #[command(flatten)]
     pub change: ChangeOptions,
 }

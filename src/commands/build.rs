@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    images::{LocalRegistry, named, remembered, specs},
-    session::Session,
-};
 use crate::{
-    cli::{BuildOptions, Output},
+    cli::BuildOptions,
     domain::{Diagnosis, Name},
     error::CommandError,
+    ops::{
+        builds::{LocalRegistry, named, remembered, specs},
+        session::Session,
+    },
     plan::{
         Plan, RegistrySpec, Step,
         registry::{add_builds, to_make},
     },
+    settings::OutputFormat,
     steps::LocalImages,
     ui,
 };
@@ -57,7 +58,7 @@ pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), Comm
     let builds = remembered(session);
     let images = LocalImages { docker, mirrors, builds: builds.clone() };
     session.execute("build", &plan, Arc::new(images)).await?;
-    if session.settings.output == Output::Text {
+    if session.settings.output == OutputFormat::Text {
         let built = builds.all();
         let lines = names.iter().filter_map(|name| Some(format!("{}\n", built.get(name.as_str())?)));
         ui::print(&lines.collect::<String>());

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{
-    delivery,
-    observe::local_cluster,
-    own_cluster::{absent, access, confirm, existing},
-    registry::{down_with_registry, tell_registry_stays},
-    session::Session,
-    up::{self, Purpose},
-};
 use crate::{
-    cli::{DownOptions, StopOptions, UpOptions},
+    cli::{DownOptions, StopOptions},
+    commands::registry::{down_with_registry, tell_registry_stays},
     error::CommandError,
+    ops::{
+        local::{Purpose, bring},
+        observe::local_cluster,
+        options::UpRequest,
+        own_cluster::{absent, access, confirm, existing},
+        remote::reviews,
+        session::Session,
+    },
     plan::{Plan, Step, up::ObservedCluster},
 };
 
@@ -20,7 +21,7 @@ use crate::{
 /// When the environment has no cluster of cmdr's own, or it cannot be deleted.
 pub async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
     if session.environment.copy.is_some() {
-        return delivery::down(session).await;
+        return reviews::down(session).await;
     }
     let access = access(session).await?;
     if options.registry {
@@ -74,6 +75,6 @@ pub async fn start(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     match local_cluster(&access, false) {
         ObservedCluster::Absent | ObservedCluster::Unfinished => Err(absent(session)),
-        _ => up::bring(session, &UpOptions::default(), Purpose::Start, None).await,
+        _ => bring(session, &UpRequest::default(), Purpose::Start, None).await,
     }
 }

@@ -4,23 +4,23 @@ use std::{collections::BTreeMap, ffi::OsStr};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    describe::Selection,
-    secrets::uses_sops,
-    session::{Session, docker_lookup},
-};
 use crate::{
     adapters::{
         docker::{Docker, DockerError},
         host,
     },
-    cli::{Output, UpOptions},
     domain::{
         ports::PortState,
         preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
     },
     error::{CommandError, ErrorKind},
-    settings::Settings,
+    ops::{
+        describe::Selection,
+        options::UpRequest,
+        secrets::uses_sops,
+        session::{Session, docker_lookup},
+    },
+    settings::{OutputFormat, Settings},
     ui::{self, style::Style},
 };
 
@@ -31,8 +31,10 @@ pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(),
     let facts = gather(settings, cancel).await;
     let findings = check(&facts);
     match output {
-        Output::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
-        Output::Text => ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>()),
+        OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
+        OutputFormat::Text => {
+            ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>())
+        }
     }
     let failed = findings.iter().any(|finding| finding.status == Status::Failure);
     if failed { Err(CommandError::told(ErrorKind::Failed)) } else { Ok(()) }
@@ -105,7 +107,7 @@ impl Held {
 
 /// What all projects ask for together; a workspace with mistakes asks for nothing yet.
 fn requested(session: &Session) -> Requested {
-    let Ok(selection) = Selection::choose(session, &UpOptions::default()) else { return Requested::default() };
+    let Ok(selection) = Selection::choose(session, &UpRequest::default()) else { return Requested::default() };
     selection.projects.iter().fold(Requested::default(), |sum, project| {
         let own = Requested::of(&project.values);
         Requested { memory_bytes: sum.memory_bytes + own.memory_bytes, cpu_millis: sum.cpu_millis + own.cpu_millis }

@@ -2,24 +2,21 @@
 
 mod build;
 mod cluster;
-mod delivery;
-mod describe;
+mod deploy;
+mod diff;
 mod doctor;
-mod externals;
-mod guarded;
-mod images;
+mod env_pin;
+mod history;
+mod hold;
 mod init;
-mod observe;
-mod own_cluster;
-mod prepared;
+mod options;
+mod promote;
 mod registry;
 mod render;
 mod restart;
-mod secrets;
-mod session;
+mod rollback;
 mod snapshot;
 mod status;
-mod tags;
 mod up;
 
 use clap::CommandFactory;
@@ -29,10 +26,10 @@ use crate::{
     cli::{Cli, Command, EnvCommand, SnapshotCommand},
     domain::Diagnosis,
     error::{CommandError, ErrorKind},
+    ops::session::Session,
     settings::Settings,
     ui,
 };
-use session::Session;
 
 /// Does what the command line says.
 ///
@@ -54,14 +51,14 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Snapshot(SnapshotCommand::Delete { name }) => snapshot::delete(&open(settings)?, &name).await,
         Command::Status(options) => status::status(&open(settings)?, &options).await,
         Command::Render(options) => render::render(&open(settings)?, &options).await,
-        Command::Deploy(options) => delivery::deploy(&open(settings)?, &options).await,
-        Command::Promote(options) => delivery::promote(settings, cancel.clone(), &options).await,
-        Command::Rollback(options) => delivery::rollback(&open(settings)?, &options).await,
-        Command::History(options) => delivery::history(&open(settings)?, &options).await,
-        Command::Diff(options) => delivery::diff(settings, cancel.clone(), &options).await,
-        Command::Hold(options) => delivery::hold(&open(settings)?, &options).await,
-        Command::Unhold(options) => delivery::unhold(&open(settings)?, &options).await,
-        Command::Env(EnvCommand::Pin { environment }) => delivery::pin(settings, cancel.clone(), &environment).await,
+        Command::Deploy(options) => deploy::deploy(&open(settings)?, &options).await,
+        Command::Promote(options) => promote::promote(settings, cancel.clone(), &options).await,
+        Command::Rollback(options) => rollback::rollback(&open(settings)?, &options).await,
+        Command::History(options) => history::history(&open(settings)?, &options).await,
+        Command::Diff(options) => diff::diff(settings, cancel.clone(), &options).await,
+        Command::Hold(options) => hold::hold(&open(settings)?, &options).await,
+        Command::Unhold(options) => hold::unhold(&open(settings)?, &options).await,
+        Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
         Command::Doctor => doctor::doctor(settings, cancel).await,

@@ -4,11 +4,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::{
-    images::remembered,
-    own_cluster::{confirm, existing},
-    session::{LocalAccess, Session, docker_error},
-};
 use crate::{
     adapters::{
         docker::{Docker, Mount},
@@ -20,6 +15,11 @@ use crate::{
         node_files::HOSTS_FOLDER,
     },
     error::{CommandError, ErrorKind},
+    ops::{
+        builds::remembered,
+        own_cluster::{confirm, existing},
+        session::{LocalAccess, Session, docker_error},
+    },
     plan::{Plan, Step},
     steps::LocalImages,
 };

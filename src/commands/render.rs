@@ -1,15 +1,16 @@
 //! `cmdr render`: the manifests of a project, as Helm makes them from what `up` would hand it.
 
-use super::{
-    describe::{Selection, describe},
-    session::{Session, unknown},
-};
 use crate::{
-    adapters::helm::Helm,
-    cli::{RenderOptions, UpOptions},
+    cli::RenderOptions,
     domain::{Diagnosis, Name},
     error::CommandError,
-    plan::{ReleaseSpec, up::Described},
+    ops::{
+        describe::{Selection, describe},
+        manifest::manifest,
+        options::UpRequest,
+        session::{Session, unknown},
+    },
+    plan::up::Described,
     ui,
 };
 
@@ -18,7 +19,7 @@ use crate::{
 pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
     let project = session.loaded.workspace.projects.get(options.project.as_str());
     let projects = project.map(|project| project.name.to_string()).into_iter().collect();
-    let up = UpOptions { projects, set: options.set.clone(), ..UpOptions::default() };
+    let up = UpRequest { projects, set: options.set.clone(), ..UpRequest::default() };
     let selection = Selection::choose(session, &up)?;
     let helm = session.helm().await?;
     let described = describe(session, &helm, &selection, &up, 80).await?;
@@ -32,16 +33,6 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
     }
     ui::print(&manifest(session, &helm, release).await?);
     Ok(())
-}
-
-/// A release's manifest, as Helm makes it from what it would be handed.
-///
-/// # Errors
-/// When the chart does not take the values.
-pub(super) async fn manifest(session: &Session, helm: &Helm, release: &ReleaseSpec) -> Result<String, CommandError> {
-    let ReleaseSpec { name, namespace, chart, content, .. } = release;
-    let rendered = helm.template(name, namespace, chart, &content.values, &session.cancel).await;
-    rendered.map_err(|error| CommandError::failed(error.diagnosis()))
 }
 
 /// Why there is nothing to render under this name.

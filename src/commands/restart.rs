@@ -1,14 +1,14 @@
 //! `cmdr restart`: a fresh rollout of the same content.
 
-use super::{
-    describe::timeout_seconds,
-    guarded::run_guarded,
-    session::{Session, unknown},
-};
 use crate::{
     cli::RestartOptions,
     domain::Name,
     error::CommandError,
+    ops::{
+        describe::timeout_seconds,
+        guarded::run_guarded,
+        session::{Session, unknown},
+    },
     plan::{Plan, RolloutSpec, Step},
 };
 

@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    own_cluster::{absent, access, existing},
-    session::{LocalAccess, Session, docker_error},
-    up::{self, Purpose},
-};
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
-    cli::{Output, UpOptions},
     domain::{Diagnosis, ImageReference, Name, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
+    ops::{
+        local::{Purpose, bring},
+        options::UpRequest,
+        own_cluster::{absent, access, existing},
+        session::{LocalAccess, Session, docker_error},
+    },
     plan::{Plan, Step},
+    settings::OutputFormat,
     steps::LocalCluster,
     ui,
 };
@@ -62,7 +63,7 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
         return saved.map(|_| ());
     }
     // What ran is to run again, saved or not.
-    let woken = up::bring(session, &UpOptions::default(), Purpose::Prove("start"), Some(lock)).await;
+    let woken = bring(session, &UpRequest::default(), Purpose::Prove("start"), Some(lock)).await;
     session.note(&format!("the cluster '{workspace}' was away for {:.0} s", away.elapsed().as_secs_f64()));
     saved.and(woken)
 }
@@ -91,7 +92,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     let helm = session.helm().await?;
     let runner = session.runner(helm, local.clone()).await?;
     session.execute("snapshot restore", &plan, Arc::new(runner)).await?;
-    let proven = up::bring(session, &UpOptions::default(), Purpose::Prove("start"), Some(lock)).await;
+    let proven = bring(session, &UpRequest::default(), Purpose::Prove("start"), Some(lock)).await;
     local.remove_given_up().await;
     proven
 }
@@ -104,7 +105,7 @@ pub async fn list(session: &Session) -> Result<(), CommandError> {
         access.docker.sweep_snapshots(session.workspace().as_str()).await.map_err(docker_error)?;
     }
     let found = snapshots(session, &access).await?;
-    if session.settings.output == Output::Json {
+    if session.settings.output == OutputFormat::Json {
         ui::print(&format!("{}\n", serde_json::to_string(&found).unwrap_or_default()));
         return Ok(());
     }

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{guarded::run_guarded, prepared::Prepared, registry, session::Session, up::prepare};
 use crate::{
-    cli::{Output, StatusOptions, UpOptions},
+    cli::StatusOptions,
+    commands::registry,
     domain::labels,
     error::{CommandError, ErrorKind},
+    ops::{guarded::run_guarded, options::UpRequest, prepare, prepared::Prepared, session::Session},
     plan::{
         Change, Plan, ReleaseSpec, Step,
         externals::{DescribedExternal, ExternalChange, external_change},
         up::{Described, ObservedCluster},
     },
+    settings::OutputFormat,
     ui::{self, table::table},
 };
 
@@ -40,7 +42,7 @@ struct Row {
 /// # Errors
 /// When the environment cannot be looked at, or with 3 when `--exit-code` asks and something differs.
 pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
-    let mut prepared = prepare(session, &UpOptions::default(), false).await?;
+    let mut prepared = prepare(session, &UpRequest::default(), false).await?;
     prepared.look(session, false).await?;
     if prepared.sight.observed.cluster != ObservedCluster::Running {
         let state = match prepared.sight.observed.cluster {
@@ -157,7 +159,7 @@ fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
 
 fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     let names: Vec<&String> = orphans.iter().map(|(_, name)| name).collect();
-    if session.settings.output == Output::Json {
+    if session.settings.output == OutputFormat::Json {
         let json = serde_json::json!({"releases": rows, "orphans": names});
         ui::print(&format!("{json}\n"));
         return;

@@ -1,285 +1,39 @@
 //! `cmdr up` and `cmdr plan`: from what is described to what runs.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use super::{
-    delivery,
-    describe::{Selection, describe},
-    images::{Buildable, Due},
-    observe::{Sight, local_cluster},
-    prepared::{Prepared, show_plan, show_urls},
-    secrets::decrypt,
-    session::{LocalAccess, Session, docker_error},
-    tags::{pin, registry},
-};
 use crate::{
-    adapters::{host, lock::Lock},
     cli::{PlanOptions, UpOptions},
-    domain::{Diagnosis, ImageReference, Name, ports},
     error::{CommandError, ErrorKind},
-    plan::{prove, up::ObservedCluster},
-    steps::{Decrypted, LocalCluster, Runner},
+    ops::{
+        builds::Due,
+        local::{Purpose, bring},
+        options::UpRequest,
+        prepare,
+        prepared::show_plan,
+        remote,
+        session::Session,
+    },
 };
-
-/// Bytes that a cluster with its images needs on the engine's disk.
-const LEAST_DISK: u64 = 5_000_000_000;
 
 /// # Errors
 /// When something cannot be made as described; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
-    if !session.environment.is_local() {
-        refuse_build(options)?;
-        return delivery::up(session, options).await;
-    }
-    bring(session, options, Purpose::Up, None).await
-}
-
-/// What a run on the local environment is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Up,
-    /// As `up`, and the network is proven too.
-    Start,
-    /// What is there is proven, and stays as it is.
-    Prove(&'static str),
-}
-
-impl Purpose {
-    fn verb(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Start => "start",
-            Self::Prove(verb) => verb,
-        }
-    }
-}
-
-/// Brings the local environment to what is described, or proves it. What was asleep has its network proven too. `held`
-/// is the cluster's lock, where the caller has it already.
-///
-/// # Errors
-/// As [`up`].
-pub(super) async fn bring(
-    session: &Session,
-    options: &UpOptions,
-    purpose: Purpose,
-    mut held: Option<Lock>,
-) -> Result<(), CommandError> {
-    let mut recreate = options.recreate;
-    let mut is_woken = purpose != Purpose::Up;
-    let mut due = Due::of(options);
-    loop {
-        let mut prepared = prepare(session, options, recreate).await?;
-        if let Some(access) = &prepared.access
-            && held.is_none()
-            && !session.settings.dry_run
-        {
-            held = Some(session.lock(access).await?);
-            // Whoever held it before may have made the cluster, or deleted it.
-            if session.node(&access.docker).await? != access.node {
-                continue;
-            }
-        }
-        prepared.look(session, recreate).await?;
-        if !matches!(purpose, Purpose::Prove(_)) {
-            prepared.settle(session, due).await?;
-        }
-        prepared.sight.observed.is_woken = is_woken;
-        let plan = match purpose {
-            Purpose::Prove(_) => prove::prove(&prepared.described, &prepared.sight.observed),
-            Purpose::Up | Purpose::Start => prepared.plan()?,
-        };
-        if session.settings.dry_run {
-            show_plan(session, &prepared, &plan);
-            return Ok(());
-        }
-        recreate = false;
-        is_woken |= plan.preliminary;
-        due = Due::Missing;
-        let decrypted = decrypt(session, &plan).await?;
-        let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
-        let runner = Runner { decrypted, ..session.runner(helm, local).await? };
-        let urls = session.execute(purpose.verb(), &plan, Arc::new(runner)).await?;
-        if !plan.preliminary {
-            show_urls(session, &urls);
-            return Ok(());
-        }
+    let request = UpRequest::from(options);
+    if session.environment.is_local() {
+        bring(session, &request, Purpose::Up, None).await
+    } else {
+        remote::up::up(session, &request).await
     }
 }
 
 /// # Errors
 /// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
-    let mut prepared = prepare(session, &options.up, options.up.recreate).await?;
-    prepared.look(session, options.up.recreate).await?;
-    prepared.settle(session, Due::of(&options.up)).await?;
+    let request = UpRequest::from(&options.up);
+    let mut prepared = prepare(session, &request, request.recreate).await?;
+    prepared.look(session, request.recreate).await?;
+    prepared.settle(session, Due::of(&request)).await?;
     let plan = prepared.plan()?;
     show_plan(session, &prepared, &plan);
     let differs = plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
-}
-
-/// Reads and checks everything that can be known without a look at the cluster; touches nothing.
-pub(super) async fn prepare(session: &Session, options: &UpOptions, recreate: bool) -> Result<Prepared, CommandError> {
-    if !session.environment.is_local() {
-        refuse_build(options)?;
-        return delivery::prepare(session, &delivery::Wish::up(options)).await;
-    }
-    refuse_foreign_options(options)?;
-    let mut selection = Selection::choose(session, options)?;
-    if options.refresh {
-        // A build has its digest, and what is not built yet has none.
-        let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;
-        let built: BTreeSet<Name> =
-            selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
-        pin(session, &registry(session)?, &mut selection, &built).await?;
-    }
-    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
-    let local = local_of(session, &access, recreate).await?;
-    let described = describe(session, &helm, &selection, options, local.http_port).await?;
-    let (access, local, buildable) = (Some(access), Some(local), selection.buildable);
-    Ok(Prepared {
-        helm,
-        access,
-        local,
-        described,
-        buildable,
-        sight: Sight::default(),
-        remote: None,
-        decrypted: Decrypted::new(),
-    })
-}
-
-/// Images that are built here are for this machine.
-fn refuse_build(options: &UpOptions) -> Result<(), CommandError> {
-    if !options.build {
-        return Ok(());
-    }
-    let diagnosis = Diagnosis::new("--build is for the environment 'local'");
-    Err(CommandError::usage(diagnosis.remedy("elsewhere a pipeline builds and pushes")))
-}
-
-/// What belongs to environments with a ledger is not silently left undone in `local`.
-fn refuse_foreign_options(options: &UpOptions) -> Result<(), CommandError> {
-    let mut given = options.change.given();
-    given.extend(options.from_record.as_ref().map(|_| "--from-record"));
-    if given.is_empty() {
-        return Ok(());
-    }
-    let cause = format!("the environment 'local' keeps no ledger, and knows no {}", given.join(", "));
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("name another environment with --env")))
-}
-
-/// The cluster as it is, or as it will be made; refuses what cannot be made before anything is touched.
-async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Result<LocalCluster, CommandError> {
-    let image = node_image(session, access)?;
-    let made = access.node.as_ref().filter(|_| !recreate && !access.folder.is_unfinished());
-    let (http_port, https_port) = match made.and_then(|_| access.published_ports()) {
-        Some(ports) => {
-            tell_differences(session, access, &image);
-            ports
-        }
-        None => ports_to_take(session, access, recreate).await?,
-    };
-    let tag = image.tag.as_deref().unwrap_or_default().trim_start_matches('v');
-    Ok(LocalCluster {
-        docker: access.docker.clone(),
-        kind: access.kind.clone(),
-        name: session.workspace().to_string(),
-        folder: access.folder.clone(),
-        kubernetes: semver::Version::parse(tag).ok(),
-        node_image: image,
-        http_port,
-        https_port,
-        mirrors: session.user.mirrors.images.clone(),
-        registry: Vec::new(),
-        certificate_authority: session.certificate_authority()?,
-    })
-}
-
-/// The node image: the variable's, that of the Kubernetes in projects.yaml, or kind's own.
-fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference, CommandError> {
-    let unknown = || {
-        let cause = format!("kind {} is newer than this cmdr, and its Kubernetes is not known", access.kind.version());
-        let remedy = "write the version under environments.local.kubernetes in projects.yaml";
-        CommandError::usage(Diagnosis::new(cause).remedy(remedy))
-    };
-    let text = match (&session.settings.variables.node_image, &session.environment.kubernetes) {
-        (Some(image), _) => image.clone(),
-        (None, Some(version)) => format!("kindest/node:v{}", whole_version(version)),
-        (None, None) => format!("kindest/node:v{}", access.kind.default_node().ok_or_else(unknown)?),
-    };
-    ImageReference::parse(&text)
-        .map_err(|error| CommandError::usage(Diagnosis::new(format!("the node image '{text}': {error}"))))
-}
-
-/// kind publishes an image for the first patch of each minor version at least.
-fn whole_version(version: &str) -> String {
-    let version = version.trim_start_matches('v');
-    if version.matches('.').count() >= 2 { version.to_owned() } else { format!("{version}.0") }
-}
-
-/// What cannot change while the cluster lives is told, and left.
-fn tell_differences(session: &Session, access: &LocalAccess, image: &ImageReference) {
-    let Some(node) = &access.node else { return };
-    let mut differences = Vec::new();
-    if node.image != image.to_string() {
-        differences.push(format!("its node image is {}, and {image} is described", node.image));
-    }
-    let wanted = (session.environment.http_port, session.environment.https_port);
-    if let Some((http, https)) = access.published_ports()
-        && (wanted.0.is_some_and(|port| port != http) || wanted.1.is_some_and(|port| port != https))
-    {
-        differences.push(format!("it answers on ports {http} and {https}, and projects.yaml names others"));
-    }
-    for difference in differences {
-        session.note(&format!("the cluster stays as it was made: {difference}; only cmdr up --recreate changes that"));
-    }
-}
-
-async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) -> Result<(u16, u16), CommandError> {
-    let engine = access.docker.info().await.map_err(docker_error)?;
-    if let Some(free) = access.docker.free_disk_bytes(&engine)
-        && free < LEAST_DISK
-    {
-        let cause = format!(
-            "only {} MB are free on Docker's disk; a cluster needs {} MB",
-            free / 1_000_000,
-            LEAST_DISK / 1_000_000
-        );
-        return Err(CommandError::failed(
-            Diagnosis::new(cause).remedy("free some: docker builder prune, docker image prune"),
-        ));
-    }
-    let holders = access.docker.port_holders().await.map_err(docker_error)?;
-    // The ports of the cluster that is given up are free again when they are needed.
-    let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
-    let state = |port| match own {
-        Some((http, https)) if port == http || port == https => ports::PortState::Free,
-        _ => match holders.get(&port) {
-            Some(holder) => ports::PortState::Taken { by: Some(holder.clone()) },
-            None => host::port_state(port, engine.rootless),
-        },
-    };
-    let environment = &session.environment;
-    let chosen = ports::choose(environment.http_port, environment.https_port, state).map_err(|error| {
-        let hint = error.hint(&environment.name);
-        CommandError::failed(Diagnosis::new(error.to_string()).remedy(hint))
-    })?;
-    if let Some(note) = &chosen.note {
-        session.note(note);
-    }
-    Ok((chosen.http, chosen.https))
-}
-
-/// A runner for verbs that work on what runs already, in the local cluster.
-pub(super) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
-    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
-    if local_cluster(&access, false) != ObservedCluster::Running {
-        let diagnosis = Diagnosis::new("the local cluster does not run").remedy("cmdr up makes it or wakes it");
-        return Err(CommandError::failed(diagnosis));
-    }
-    let lock = session.lock(&access).await?;
-    let local = local_of(session, &access, false).await?;
-    Ok((Arc::new(session.runner(helm, local).await?), lock))
 }

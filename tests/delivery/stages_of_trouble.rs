@@ -238,11 +238,11 @@ impl Walk {
     pub fn a_lost_cluster_is_rebuilt(&self) {
         let file = self.workspace.root().join("ledger.json");
         let file = file.to_string_lossy().into_owned();
-        self.run(&format!("up --env staging --record-file {file}")).expect(0);
+        self.run(&format!("up --env staging --export-ledger {file}")).expect(0);
         let before: Vec<(String, String)> = self.running();
         self.staging.delete();
         self.restart_staging();
-        self.run(&format!("up --env staging --from-record {file}")).expect(0);
+        self.run(&format!("up --env staging --from-ledger {file}")).expect(0);
         assert_eq!(self.running(), before, "every record is there again, by its name");
         self.run("plan --env staging --exit-code").expect(0);
     }

@@ -1,0 +1,100 @@
+//! `cmdr deploy`: new builds or a changed configuration for an environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    cli::DeployOptions,
+    domain::{Diagnosis, Environment, ImageReference, Name, Project},
+    error::{CommandError, ErrorKind},
+    ops::{
+        options::{ChangeRequest, UpRequest},
+        prepared::show_urls,
+        remote::{
+            access::refuse_local,
+            apply::apply,
+            deploy_request::{Wish, expand, is_external},
+        },
+        session::Session,
+    },
+};
+
+/// # Errors
+/// When a project, a tag or a gate says no, or something that was tried failed; the error's kind is the exit code.
+pub async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
+    refuse_local(session, "cmdr up brings projects up there, with the image that projects.yaml names")?;
+    let wish = wish(session, options)?;
+    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    show_urls(session, &urls);
+    Ok(())
+}
+
+fn wish(session: &Session, options: &DeployOptions) -> Result<Wish, CommandError> {
+    let mut tags: BTreeMap<String, String> = BTreeMap::new();
+    let mut names = Vec::new();
+    for target in &options.projects {
+        let (name, tag) = target.split_once('=').map_or((target.as_str(), None), |(name, tag)| (name, Some(tag)));
+        names.push(name.to_owned());
+        if let Some(tag) = tag.or(options.tag.as_deref()) {
+            tags.insert(name.to_owned(), tag.to_owned());
+        }
+    }
+    let (projects, bundles) = expand(session, &names)?;
+    let images = images(session, &projects, &bundles, &tags)?;
+    refuse_externals(session, &projects)?;
+    Ok(Wish {
+        verb: "deploy",
+        up: UpRequest { set: options.set.clone(), ..UpRequest::default() },
+        only: Some(projects),
+        images,
+        app_version: options.app_version.clone(),
+        chart_version: options.chart_version.clone(),
+        bundles,
+        brings_images: false,
+        ..Wish::default()
+    })
+}
+
+/// The image of each project that a tag was named for; a bundle's tag is that of all its members.
+fn images(
+    session: &Session,
+    projects: &BTreeSet<Name>,
+    bundles: &BTreeMap<Name, Name>,
+    tags: &BTreeMap<String, String>,
+) -> Result<BTreeMap<Name, ImageReference>, CommandError> {
+    let (mut images, mut wrong) = (BTreeMap::new(), Vec::new());
+    for name in projects {
+        let of_bundle = || bundles.get(name).and_then(|bundle| tags.get(bundle.as_str()));
+        let Some(tag) = tags.get(name.as_str()).or_else(of_bundle) else { continue };
+        match tagged(&session.loaded.workspace.projects[name], &session.environment, tag) {
+            Ok(image) => drop(images.insert(name.clone(), image)),
+            Err(diagnosis) => wrong.push(diagnosis),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(images)
+    } else {
+        Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None })
+    }
+}
+
+/// The project's image with another tag, or with a digest.
+fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Diagnosis> {
+    let over = project.environments.get(environment.overrides()).and_then(|over| over.image.as_ref());
+    let Some(image) = over.or(project.image.as_ref()) else {
+        let cause = format!("'{}' has no image in projects.yaml that could have the tag '{tag}'", project.name);
+        return Err(Diagnosis::new(cause).remedy("write 'image: REPOSITORY', without a tag"));
+    };
+    let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
+    ImageReference::parse(&format!("{}{separator}{tag}", image.name()))
+        .map_err(|error| Diagnosis::new(format!("'{}': {error}", project.name)))
+}
+
+fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), CommandError> {
+    let environment = &session.environment.name;
+    let wrong: Vec<Diagnosis> = projects
+        .iter()
+        .filter(|name| is_external(session, name.as_str()))
+        .map(|name| Diagnosis::new(format!("'{name}' is run by somebody else in '{environment}' (external)")))
+        .collect();
+    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None }) }
+}

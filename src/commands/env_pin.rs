@@ -1,0 +1,44 @@
+//! `cmdr env pin`: writes down which cluster an environment is.
+
+use std::fs;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, FILE},
+    domain::Diagnosis,
+    error::CommandError,
+    ops::remote::access::refuse_local,
+    ops::{remote::access::RemoteAccess, session::Session},
+    settings::Settings,
+};
+
+/// # Errors
+/// When the environment is unknown, its cluster does not answer, or the file cannot be written.
+pub async fn pin(settings: Settings, cancel: CancellationToken, environment: &str) -> Result<(), CommandError> {
+    let session = Session::open_in(environment, &settings, &cancel)?;
+    refuse_local(&session, "its cluster is made anew, and known by its name")?;
+    let access = RemoteAccess::follow(&session).await?;
+    let name = &session.environment.name;
+    if session.environment.cluster_id.as_ref() == Some(&access.identity) {
+        session.note(&format!("'{name}' is pinned to the cluster {} already", access.identity));
+        return Ok(());
+    }
+    let path = session.loaded.workspace.root.join(FILE);
+    let failed = |error: std::io::Error| {
+        CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", path.display())))
+    };
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    let pinned = config::with_environment_key(&session.loaded.sources, name, "cluster-id", &access.identity);
+    let pinned = pinned.filter(|pinned| *pinned != text).ok_or_else(|| {
+        let remedy = format!("write it by hand: cluster-id: {}", access.identity);
+        CommandError::failed(Diagnosis::new(format!("'{name}' cannot be changed where it stands")).remedy(remedy))
+    })?;
+    if session.settings.dry_run {
+        session.note(&format!("would pin '{name}' to the cluster {}", access.identity));
+        return Ok(());
+    }
+    fs::write(&path, pinned).map_err(failed)?;
+    session.note(&format!("'{name}' is the cluster {} from now on ({FILE})", access.identity));
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! `cmdr promote`: what has proven itself in one environment comes to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::cluster::lease::Scope,
+    cli::{PromoteOptions, Via},
+    domain::{
+        Diagnosis, ImageReference, Name, Promotion,
+        gate::{Gate, Refusal},
+        ledger::History,
+        record::Record,
+    },
+    error::{CommandError, ErrorKind},
+    ops::remote::access::refuse_local,
+    ops::{
+        observe::{Sight, look_at},
+        options::{ChangeRequest, PipelineRequest},
+        prepared::show_urls,
+        remote::{
+            access::{RemoteAccess, failed},
+            apply::apply,
+            deploy_request::{Promoted, Terms, Wish, expand, is_external},
+            pipeline::promote_via,
+            recorded_charts::chart_of,
+            targets,
+        },
+        session::Session,
+        tags::registry,
+    },
+    plan::eligible::Source,
+    settings::Settings,
+};
+
+/// # Errors
+/// When a gate says no, or something that was tried failed; the error's kind is the exit code.
+pub async fn promote(
+    settings: Settings,
+    cancel: CancellationToken,
+    options: &PromoteOptions,
+) -> Result<(), CommandError> {
+    if let Some(Via::Gitlab) = options.via {
+        return promote_via(&settings, &cancel, &PipelineRequest::from(options)).await;
+    }
+    let sessions = targets::sessions(&settings, &cancel, &options.to)?;
+    let mut reached: Vec<String> = Vec::new();
+    for session in &sessions {
+        let name = session.environment.name.to_string();
+        let result = one(&settings, &cancel, session, options, !reached.is_empty()).await;
+        if let Err(error) = result {
+            if sessions.len() > 1 {
+                targets::tell_where(&sessions, &reached, &name);
+            }
+            return Err(error);
+        }
+        reached.push(name);
+    }
+    Ok(())
+}
+
+/// Promotes to one environment. `waits`: its source was reached by this very run, and must soak first.
+async fn one(
+    settings: &Settings,
+    cancel: &CancellationToken,
+    session: &Session,
+    options: &PromoteOptions,
+    waits: bool,
+) -> Result<(), CommandError> {
+    refuse_local(session, "cmdr up brings projects up there")?;
+    let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
+    let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
+    let (named, bundles) = expand(session, &options.projects)?;
+    let projects = chosen(session, &source, &named);
+    let terms = Terms::read(session, &ChangeRequest::from(&options.change), None)?;
+    if waits && !promotion.soak.is_zero() {
+        targets::wait_for_soak(&source, promotion.soak).await?;
+    }
+    let found = Found::look(&source, &promotion).await?;
+    let eligible = found.eligible(session, &projects, options.record.as_deref(), &terms)?;
+    let mut wish = Wish {
+        verb: "promote",
+        only: Some(eligible.keys().cloned().collect()),
+        bundles,
+        brings_images: true,
+        // An unnamed promotion is about the whole environment.
+        whole: options.projects.is_empty(),
+        ..Wish::default()
+    };
+    let helm = session.helm().await?;
+    for (project, name) in eligible {
+        let namespace = &source.environment.namespace;
+        let content = found.access.cluster.record(namespace, &name).await.map_err(failed)?;
+        let content = content.ok_or_else(|| lost(&source, &project, &name))?;
+        let chart = chart_of(&source, &helm, &found.access, namespace, &content).await?;
+        let environment = source.environment.name.to_string();
+        wish.promoted.insert(project, Promoted { environment, record: name, content, chart });
+    }
+    check_scans(session, &promotion, &wish, &terms).await?;
+    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    show_urls(session, &urls);
+    Ok(())
+}
+
+fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
+    let cause = format!("the record {record} of '{project}' is not in the ledger of '{}'", source.environment.name);
+    CommandError::failed(Diagnosis::new(cause))
+}
+
+/// The projects to promote: those named, or all; without those that somebody else runs in either place.
+fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeSet<Name> {
+    let all = session.loaded.workspace.projects.keys();
+    let wanted: Vec<&Name> = all.filter(|project| named.is_empty() || named.contains(*project)).collect();
+    let (external, own): (Vec<&Name>, Vec<&Name>) = wanted
+        .into_iter()
+        .partition(|project| is_external(session, project.as_str()) || is_external(source, project.as_str()));
+    if !external.is_empty() {
+        let names: Vec<&str> = external.into_iter().map(Name::as_str).collect();
+        session.note(&format!("passed over, since somebody else runs them: {}", names.join(", ")));
+    }
+    own.into_iter().cloned().collect()
+}
+
+/// The source of a promotion as it is found.
+struct Found {
+    environment: String,
+    access: RemoteAccess,
+    sight: Sight,
+    histories: BTreeMap<String, History>,
+    /// What somebody is at work on.
+    in_work: Vec<Scope>,
+    namespace: String,
+    promotion: Promotion,
+}
+
+impl Found {
+    async fn look(source: &Session, promotion: &Promotion) -> Result<Self, CommandError> {
+        let access = RemoteAccess::open(source).await?;
+        let namespace = source.environment.namespace.clone();
+        let (sight, histories, in_work) = tokio::try_join!(
+            look_at(&access.cluster, source.workspace().as_str(), None),
+            access.cluster.histories(&namespace),
+            access.cluster.held_scopes(&namespace),
+        )
+        .map_err(failed)?;
+        let environment = source.environment.name.to_string();
+        Ok(Self { environment, access, sight, histories, in_work, namespace, promotion: promotion.clone() })
+    }
+
+    /// Says which newer record stays behind, and why.
+    fn tell_younger(&self, session: &Session, source: &Source<'_>, chosen: &str) {
+        let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != chosen) else {
+            return;
+        };
+        session.note(&format!(
+            "{}: {} of '{}' stays behind: it has not been healthy for {} s",
+            source.project,
+            newest.version,
+            self.environment,
+            self.promotion.soak.as_secs()
+        ));
+    }
+
+    /// The record of each project that may go; those that were never in the source are passed over unless named.
+    fn eligible(
+        &self,
+        session: &Session,
+        projects: &BTreeSet<Name>,
+        record: Option<&str>,
+        terms: &Terms,
+    ) -> Result<BTreeMap<Name, String>, CommandError> {
+        let (mut eligible, mut refused) = (BTreeMap::new(), Vec::new());
+        for project in projects {
+            let live = self.sight.observed.releases.get(&(self.namespace.clone(), project.to_string()));
+            let is_meant = |scope: &Scope| match scope {
+                Scope::Environment => true,
+                Scope::Projects(names) => names.contains(project.as_str()),
+            };
+            let source = Source {
+                project: project.as_str(),
+                environment: &self.environment,
+                history: self.histories.get(project.as_str()),
+                live,
+                in_work: self.in_work.iter().any(is_meant),
+                soak: self.promotion.soak,
+                now: Timestamp::now(),
+            };
+            match source.eligible(record, terms.overrides.contains(&Gate::Soak)) {
+                Ok(name) => {
+                    if record.is_none() {
+                        self.tell_younger(session, &source, &name);
+                    }
+                    eligible.insert(project.clone(), name);
+                }
+                Err(refusal) => refused.push(refusal.told()),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(eligible);
+        }
+        Err(CommandError { kind: ErrorKind::Refused, diagnoses: refused, report: None })
+    }
+}
+
+/// `promote.scan`: an artifact of that type must be attached to each image.
+async fn check_scans(session: &Session, promotion: &Promotion, wish: &Wish, terms: &Terms) -> Result<(), CommandError> {
+    let Some(kind) = promotion.scan.as_ref().filter(|_| !terms.overrides.contains(&Gate::Scan)) else { return Ok(()) };
+    let registry = registry(session)?;
+    let mut refused = Vec::new();
+    for (project, promoted) in &wish.promoted {
+        for image in pinned(&promoted.content) {
+            let has = registry.has_artifact(&image, kind).await;
+            let cause = match has {
+                Ok(true) => continue,
+                Ok(false) => format!("{image} has no {kind} at its registry"),
+                Err(error) => format!("{image}: whether it was scanned cannot be told: {}", error.diagnosis().cause),
+            };
+            let diagnosis = Diagnosis::new(cause).remedy("have the pipeline scan it and attach the result");
+            refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), diagnosis }.told());
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError { kind: ErrorKind::Refused, diagnoses: refused, report: None })
+}
+
+fn pinned(content: &Record) -> Vec<ImageReference> {
+    let references =
+        content.images.iter().filter_map(|(image, digest)| ImageReference::parse(image).ok()?.with_digest(digest).ok());
+    references.collect()
+}

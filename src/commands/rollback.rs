@@ -1,0 +1,89 @@
+//! `cmdr rollback`: an earlier record, whole, and a stop sign that keeps the next pipeline from undoing it.
+
+use crate::{
+    cli::RollbackOptions,
+    domain::{
+        Diagnosis, Name,
+        ledger::{DeploymentOutcome, History},
+    },
+    error::{CommandError, ErrorKind},
+    ops::remote::access::refuse_local,
+    ops::{
+        options::{ChangeRequest, UpRequest},
+        prepared::show_urls,
+        remote::{
+            access::{RemoteAccess, failed},
+            apply::apply,
+            deploy_request::{Wish, expand},
+            recorded_charts::chart_of,
+        },
+        session::Session,
+    },
+};
+
+/// # Errors
+/// When there is nothing to go back to, or going back fails; the error's kind is the exit code.
+pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
+    refuse_local(session, "its history is the workspace's: check an earlier commit out, and cmdr up")?;
+    let (projects, bundles) = expand(session, &options.projects)?;
+    let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
+    let namespace = &session.environment.namespace;
+    let histories = access.cluster.histories(namespace).await.map_err(failed)?;
+    let because = options.change.because.clone();
+    let mut wish = Wish {
+        verb: "rollback",
+        // What somebody changed by hand in the meantime must not stand in the way.
+        up: UpRequest { repair: true, ..UpRequest::default() },
+        only: Some(projects.clone()),
+        bundles,
+        brings_images: true,
+        hold: Some(because.unwrap_or_else(|| "rolled back".to_owned())),
+        ..Wish::default()
+    };
+    let mut wrong = Vec::new();
+    for project in &projects {
+        let history = histories.get(project.as_str());
+        let target = match target(project, history, options.record.as_deref()) {
+            Ok(target) => target,
+            Err(diagnosis) => {
+                wrong.push(diagnosis);
+                continue;
+            }
+        };
+        let Some(record) = access.cluster.record(namespace, &target).await.map_err(failed)? else {
+            wrong.push(Diagnosis::new(format!("the record {target} of '{project}' is not in the ledger any more")));
+            continue;
+        };
+        let chart = chart_of(session, &helm, &access, namespace, &record).await?;
+        wish.contents.insert(project.to_string(), (record, chart));
+    }
+    if !wrong.is_empty() {
+        return Err(CommandError { kind: ErrorKind::Refused, diagnoses: wrong, report: None });
+    }
+    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    show_urls(session, &urls);
+    if !session.settings.dry_run {
+        let held: Vec<&str> = projects.iter().map(Name::as_str).collect();
+        let held = held.join(" ");
+        session.note(&format!("held until: cmdr unhold {held} --env {}", session.environment.name));
+    }
+    Ok(())
+}
+
+/// The record to go back to: the named one, by its start, or the one before what runs.
+fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<String, Diagnosis> {
+    let nothing = || Diagnosis::new(format!("'{project}' was never deployed here"));
+    let history = history.ok_or_else(nothing)?;
+    let Some(wanted) = wanted else {
+        let current = history.current().ok_or_else(nothing)?;
+        let before = history.before(&current.record).map(|before| before.record.clone());
+        let cause = format!("'{project}' has had no other record here than {}", current.record);
+        return before.ok_or_else(|| Diagnosis::new(cause));
+    };
+    let healthy = history.deployments.iter().filter(|it| it.outcome == DeploymentOutcome::Healthy);
+    let found = healthy.into_iter().rev().find(|it| it.record.starts_with(wanted));
+    found.map(|found| found.record.clone()).ok_or_else(|| {
+        let cause = format!("'{project}' has no healthy deployment of a record '{wanted}' here");
+        Diagnosis::new(cause).remedy(format!("cmdr history {project} shows its records"))
+    })
+}

@@ -1,0 +1,265 @@
+//! The images of the local environment: which builds projects use, which are due, and the registry that has them.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+
+use crate::{
+    adapters::{builds::Builds, credentials::Credentials, docker::Docker, host, registry::Registry},
+    domain::{
+        Build, Diagnosis, ImageReference, Name, ResolvedProject,
+        local_registry::{self, ObservedService, RegistryService, pushed_to},
+        mirror::ImageMirror,
+        ports::PortState,
+    },
+    error::{CommandError, ErrorKind},
+    ops::options::UpRequest,
+    ops::session::{Session, docker_error, unknown},
+    plan::{BuildSpec, up::Described},
+};
+
+/// The tag of a project that has no image yet.
+const NOT_BUILT: &str = "not-built";
+
+/// A project of the local environment whose image comes, or can come, from a build.
+#[derive(Debug, Clone)]
+pub struct Buildable {
+    pub project: Name,
+    /// Its last build, which it uses.
+    pub built: Option<ImageReference>,
+    /// Nothing names an image that could run instead.
+    pub is_needed: bool,
+}
+
+/// Has each project that is built here use its last build. What has none and names no tag gets a name that says so.
+///
+/// An image in `projects.local.yaml` is somebody's choice for this machine: it stays.
+pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Buildable> {
+    if !session.environment.is_local() {
+        return Vec::new();
+    }
+    let builds = remembered(session).all();
+    let chosen = |project: &ResolvedProject| {
+        session.loaded.workspace.projects.get(&project.name).is_some_and(|written| written.local_image.is_some())
+    };
+    let own = projects.iter_mut().filter(|project| project.is_on_universal_chart() && !chosen(project));
+    let mut buildable = Vec::new();
+    for project in own.filter(|project| project.build.is_some()) {
+        let has_version =
+            |image: &ImageReference| image.tag.as_deref().is_some_and(|tag| tag != "latest") || image.digest.is_some();
+        let built = builds.get(project.name.as_str()).cloned();
+        let is_needed = built.is_none() && !project.image.as_ref().is_some_and(has_version);
+        let placeholder = || {
+            let port = *local_registry::PORTS.start();
+            ImageReference::parse(&format!("{}:{NOT_BUILT}", repository(session, &project.name, port))).ok()
+        };
+        if let Some(image) = built.clone().or_else(|| is_needed.then(placeholder).flatten()) {
+            project.use_image(image);
+        }
+        buildable.push(Buildable { project: project.name.clone(), built, is_needed });
+    }
+    buildable
+}
+
+/// The file that remembers this workspace's builds.
+pub fn remembered(session: &Session) -> Builds {
+    Builds(crate::steps::ClusterFolder(session.settings.cluster_folder(session.workspace().as_str())).builds())
+}
+
+/// The projects of these names, or all, that are built.
+///
+/// # Errors
+/// Every name that is no project's, or whose project is not built.
+pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name, &'a Build)>, CommandError> {
+    let projects = &session.loaded.workspace.projects;
+    let built = projects.iter().filter_map(|(name, project)| Some((name, project.build.as_ref()?)));
+    if names.is_empty() {
+        return Ok(built.collect());
+    }
+    let mut wrong = Vec::new();
+    for name in names {
+        match projects.get(name.as_str()) {
+            None => wrong.extend(unknown("project", name, projects.keys().map(Name::as_str)).diagnoses),
+            Some(project) if project.build.is_none() => {
+                let remedy = format!("say how, under projects.{name}: build: {{context: FOLDER}}");
+                wrong.push(Diagnosis::new(format!("'{name}' has no build")).remedy(remedy));
+            }
+            Some(_) => (),
+        }
+    }
+    refuse(wrong)?;
+    Ok(built.filter(|(name, _)| names.iter().any(|wanted| wanted == name.as_str())).collect())
+}
+
+/// What is to be built of a project, once its folder and its Dockerfile are seen.
+///
+/// # Errors
+/// All that is missing.
+pub fn specs(
+    session: &Session,
+    builds: &[(&Name, &Build)],
+    registry: &[RegistryService],
+) -> Result<Vec<BuildSpec>, CommandError> {
+    refuse(builds.iter().filter_map(|(name, build)| missing(name, build)).collect())?;
+    let port = registry.iter().find_map(RegistryService::port).unwrap_or(*local_registry::PORTS.start());
+    let spec = |(name, build): &(&Name, &Build)| BuildSpec {
+        project: (*name).clone(),
+        context: build.context.clone(),
+        dockerfile: build.dockerfile.clone(),
+        repository: repository(session, name, port),
+    };
+    Ok(builds.iter().map(spec).collect())
+}
+
+fn refuse(diagnoses: Vec<Diagnosis>) -> Result<(), CommandError> {
+    if diagnoses.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses, report: None }) }
+}
+
+fn missing(name: &Name, build: &Build) -> Option<Diagnosis> {
+    if !build.context.is_dir() {
+        let cause = format!("'{name}' cannot be built: there is no folder {}", build.context.display());
+        let remedy = format!("correct projects.{name}.build.context, which is relative to its projects.yaml");
+        return Some(Diagnosis::new(cause).remedy(remedy));
+    }
+    let dockerfile = build.dockerfile.clone().unwrap_or_else(|| build.context.join("Dockerfile"));
+    if dockerfile.is_file() {
+        return None;
+    }
+    let cause = format!("'{name}' cannot be built: there is no file {}", dockerfile.display());
+    let remedy = format!("write it, or name another under projects.{name}.build.dockerfile");
+    Some(Diagnosis::new(cause).remedy(remedy))
+}
+
+fn repository(session: &Session, project: &Name, port: u16) -> String {
+    format!("{}/{}/{project}", pushed_to(port), session.workspace())
+}
+
+/// The registry of this machine as it is, and as it should be for images of these registries.
+#[derive(Debug, Default)]
+pub struct LocalRegistry {
+    pub found: Vec<ObservedService>,
+    pub wanted: Vec<RegistryService>,
+}
+
+impl LocalRegistry {
+    /// # Errors
+    /// When the engine refuses, or the user's certificates or Docker's configuration cannot be read.
+    pub async fn find(session: &Session, docker: &Docker, hosts: &BTreeSet<String>) -> Result<Self, CommandError> {
+        let found = docker.registry_services().await.map_err(docker_error)?;
+        let port = match found.iter().find(|service| service.is_push()).and_then(|service| service.port) {
+            Some(port) => port,
+            None => free_port(docker).await?,
+        };
+        let logins = logins(session, hosts).await?;
+        let authority = session.certificate_authority()?;
+        let mirrors = &session.user.mirrors.images;
+        let has_login = |host: &str| logins.contains(host);
+        let wanted = local_registry::wanted(hosts, mirrors, has_login, authority.as_deref(), port);
+        Ok(Self { found, wanted })
+    }
+
+    /// Whether the registry has lost a build: it is gone, or says so. One that is merely stopped has what it had.
+    async fn has_lost(&self, session: &Session, image: &ImageReference) -> bool {
+        let Some(service) = self.found.iter().find(|service| service.is_push()) else { return true };
+        match Registry::local(session.cancel.clone()) {
+            Ok(registry) if service.is_running => {
+                registry.resolve(image).await.is_err_and(|error| error.is_not_found())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The first port for the registry that nobody has.
+async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
+    let holders = docker.port_holders().await.map_err(docker_error)?;
+    let is_free = |port: &u16| !holders.contains_key(port) && host::port_state(*port, false) == PortState::Free;
+    let mut ports = local_registry::PORTS;
+    // With none left the registry fails to start, which is told.
+    Ok(ports.find(is_free).unwrap_or(*local_registry::PORTS.end()))
+}
+
+/// The registries and mirrors, of those that these hosts are asked at, that somebody has logged in at.
+async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<String>, CommandError> {
+    let credentials = Credentials::read(&session.settings.docker_config_folder())
+        .map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?
+        .with_search_path(session.settings.variables.path.clone());
+    let mirrors = session.user.mirrors.images.iter().map(ImageMirror::authority);
+    let asked: BTreeSet<&str> = hosts.iter().map(String::as_str).chain(mirrors).collect();
+    let asked: Vec<&str> = asked.into_iter().collect();
+    let found = credentials.for_registries(&asked, &session.cancel).await;
+    Ok(found.credentials.into_iter().map(|credential| credential.host).collect())
+}
+
+/// Which builds `up` is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due<'a> {
+    /// What has no image, and what the registry has lost.
+    Missing,
+    /// `--build`: all, or those of these projects.
+    Wanted(&'a [String]),
+}
+
+impl<'a> Due<'a> {
+    pub fn of(options: &'a UpRequest) -> Self {
+        if options.build { Self::Wanted(&options.projects) } else { Self::Missing }
+    }
+}
+
+/// Finds the registry of this machine, and takes out of what is described, for a later look, what must be built first.
+///
+/// # Errors
+/// As [`LocalRegistry::find`], or when what must be built has no folder or no Dockerfile.
+pub(crate) async fn settle(
+    session: &Session,
+    docker: &Docker,
+    described: &mut Described,
+    buildable: &[Buildable],
+    due: Due<'_>,
+) -> Result<LocalRegistry, CommandError> {
+    let registry = LocalRegistry::find(session, docker, &described.image_hosts).await?;
+    let due: Vec<(Name, String)> = match due {
+        Due::Missing => missing_builds(session, &registry, buildable).await,
+        Due::Wanted(names) => {
+            named(session, names)?.into_iter().map(|(name, _)| (name.clone(), "--build".to_owned())).collect()
+        }
+    };
+    let projects = &session.loaded.workspace.projects;
+    let builds: Vec<(&Name, &Build)> =
+        due.iter().filter_map(|(name, _)| Some((name, projects.get(name)?.build.as_ref()?))).collect();
+    let specs = specs(session, &builds, &registry.wanted)?;
+    if !specs.is_empty() {
+        leave_for_later(described, specs.iter().map(|spec| spec.project.clone()).collect());
+    }
+    described.builds = specs.into_iter().zip(due.into_iter().map(|(_, reason)| reason)).collect();
+    described.registry.clone_from(&registry.wanted);
+    Ok(registry)
+}
+
+async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: &[Buildable]) -> Vec<(Name, String)> {
+    let answers = buildable.iter().map(|it| async move {
+        let reason = match &it.built {
+            Some(image) if !registry.has_lost(session, image).await => return None,
+            Some(_) => "the registry no longer has its build",
+            None if it.is_needed => "it was never built",
+            None => return None,
+        };
+        Some((it.project.clone(), reason.to_owned()))
+    });
+    join_all(answers).await.into_iter().flatten().collect()
+}
+
+/// Projects that are built first, and those that need them, are described once they are built; all URLs are asked then.
+fn leave_for_later(described: &mut Described, mut later: BTreeSet<Name>) {
+    while let Some(project) = described
+        .projects
+        .iter()
+        .find(|project| !later.contains(&project.name) && project.needs.iter().any(|need| later.contains(need)))
+    {
+        later.insert(project.name.clone());
+    }
+    described.projects.retain(|project| !later.contains(&project.name));
+    for project in &mut described.projects {
+        project.checks.clear();
+    }
+}

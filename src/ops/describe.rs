@@ -1,0 +1,458 @@
+//! From a workspace to what its environment should hold: charts fetched, values checked, releases whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use futures::future::try_join_all;
+
+use crate::{
+    adapters::{
+        helm::{FetchedChart, Helm},
+        kind::configuration::NODE_PORTS,
+    },
+    config::{Report, ValuesSchema, check_values},
+    domain::{
+        Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
+        image::digests_by_name,
+        local_registry::registries_of,
+        platform::PLATFORM,
+        record::{Record, RecordedChart},
+        resolve::{ResolvedProject, resolve},
+        values,
+    },
+    error::{CommandError, ErrorKind},
+    ops::options::UpRequest,
+    ops::{
+        builds::{Buildable, use_builds},
+        externals,
+        secrets::{SopsSecrets, external_secrets},
+        session::{Session, unknown},
+    },
+    plan::{
+        CheckSpec, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
+        up::{Described, DescribedProject, LOAD_BALANCER},
+    },
+};
+
+/// How long a rollout may go without progress, unless a project says otherwise.
+const TIMEOUT_SECONDS: u64 = 120;
+
+/// How long a project's rollout may go without progress: its own word, or the default.
+pub(crate) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
+    written.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1))
+}
+
+/// Which projects a verb is about.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub projects: Vec<ResolvedProject>,
+    /// Those of them, or of what they need, that somebody else runs here.
+    pub externals: Vec<ResolvedProject>,
+    /// Charts of records, by project: they take the place of what the workspace names.
+    pub charts: BTreeMap<Name, FetchedChart>,
+    /// Contents of records, which stand as they are, by release: those of projects and of the platform.
+    pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// Projects as they were before their tags were looked up.
+    pub written: BTreeMap<Name, ResolvedProject>,
+    /// Those of them that are built here.
+    pub buildable: Vec<Buildable>,
+    /// The platform is not touched.
+    pub without_platform: bool,
+}
+
+impl Selection {
+    /// All projects, or those named with what they need, without those that are left out.
+    ///
+    /// # Errors
+    /// When a name is no project's, or `--set` cannot be done.
+    pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let by_name: BTreeMap<&str, &ResolvedProject> =
+            all.iter().map(|project| (project.name.as_str(), project)).collect();
+        for name in options.projects.iter().chain(&options.without) {
+            if !by_name.contains_key(name.as_str()) {
+                return Err(unknown("project", name, by_name.keys().copied()));
+            }
+        }
+        let chosen = match options.projects.as_slice() {
+            [] => by_name.keys().copied().collect(),
+            named => with_needs(named, &by_name, &options.without),
+        };
+        let is_chosen = |project: &&ResolvedProject| {
+            chosen.contains(project.name.as_str()) && !options.without.iter().any(|left| left == project.name.as_str())
+        };
+        let (externals, mut projects): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.iter().filter(is_chosen).cloned().partition(|project| project.external.is_some());
+        for project in
+            projects.iter_mut().filter(|project| options.projects.iter().any(|name| name == project.name.as_str()))
+        {
+            set_values(project, &options.set)?;
+        }
+        let buildable = use_builds(session, &mut projects);
+        Ok(Self { projects, externals, buildable, ..Self::default() })
+    }
+
+    /// The named projects alone, without what they need but for what somebody else runs.
+    ///
+    /// # Errors
+    /// When `--set` cannot be done.
+    pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.into_iter().partition(|project| project.external.is_some());
+        let mut projects: Vec<ResolvedProject> =
+            own.into_iter().filter(|project| names.contains(&project.name)).collect();
+        let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
+        let externals = externals.into_iter().filter(is_needed).collect();
+        projects.iter_mut().try_for_each(|project| set_values(project, set))?;
+        Ok(Self { projects, externals, ..Self::default() })
+    }
+
+    /// The chart of a project, of those that were fetched.
+    fn chart<'a>(&'a self, project: &ResolvedProject, fetched: &'a BTreeMap<Chart, FetchedChart>) -> &'a FetchedChart {
+        self.charts.get(&project.name).unwrap_or_else(|| &fetched[&project.chart])
+    }
+
+    /// The charts that must be fetched: none for a content that came with its own.
+    fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
+        let is_given = |name: &str| self.contents.contains_key(name);
+        let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
+        let own =
+            |project: &&ResolvedProject| !is_given(project.name.as_str()) && !self.charts.contains_key(&project.name);
+        platform.chain(self.projects.iter().filter(own).map(|project| &project.chart)).collect()
+    }
+}
+
+fn set_values(project: &mut ResolvedProject, assignments: &[String]) -> Result<(), CommandError> {
+    for assignment in assignments {
+        values::set(&mut project.values, assignment)
+            .map_err(|error| CommandError::usage(Diagnosis::new(format!("--set: {error}"))))?;
+    }
+    Ok(())
+}
+
+fn with_needs<'a>(
+    named: &'a [String],
+    all: &BTreeMap<&'a str, &'a ResolvedProject>,
+    without: &[String],
+) -> BTreeSet<&'a str> {
+    let mut chosen = BTreeSet::new();
+    let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        if !without.iter().any(|left| left == name) && chosen.insert(name) {
+            let own = all.get(name).filter(|project| project.external.is_none());
+            open.extend(own.into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
+        }
+    }
+    chosen
+}
+
+/// Describes the environment as it should be. `http_port` is the one that local URLs are reached by.
+///
+/// # Errors
+/// When a chart cannot be had, values do not fit a chart, or files of secrets are missing: all of a kind at once.
+pub async fn describe(
+    session: &Session,
+    helm: &Helm,
+    selection: &Selection,
+    options: &UpRequest,
+    http_port: u16,
+) -> Result<Described, CommandError> {
+    let platform = if selection.without_platform { Vec::new() } else { platform_releases(session) };
+    let charts = fetch(session, helm, selection.wanted_charts(&platform)).await?;
+    check_all_values(session, selection, &charts)?;
+    let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
+    let secrets = SopsSecrets::read(session, &all)?;
+    let chosen: Vec<ResolvedProject> = selection.projects.iter().map(|project| secrets.told_to(project)).collect();
+    let namespace = &session.environment.namespace;
+    let projects = chosen
+        .iter()
+        .map(|project| {
+            let written = selection.written.get(&project.name).map(|written| secrets.told_to(written));
+            describe_project(session, selection, (project, written.as_ref()), &charts, http_port)
+        })
+        .collect();
+    let platform_spec = |release: &WantedPlatform| match selection.contents.get(&release.key()) {
+        Some((content, chart)) => release_spec(&release.name, &release.namespace, chart, content.clone()),
+        None => release.spec(&charts[&release.chart]),
+    };
+    let mut described = Described {
+        workspace: session.workspace().to_string(),
+        namespaces: Vec::new(),
+        platform: platform.iter().map(platform_spec).collect(),
+        projects,
+        externals: externals::described(session, &selection.externals),
+        address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
+        local_node: session.environment.is_local(),
+        image_hosts: image_hosts(&platform, &chosen, &charts),
+        registry: Vec::new(),
+        builds: Vec::new(),
+    };
+    let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
+    described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
+    for release in described.releases_mut() {
+        release.adopt = options.adopt;
+        release.repair = options.repair || session.environment.is_local();
+        release.refresh = if options.refresh { Refresh::ByPods } else { Refresh::No };
+    }
+    Ok(described)
+}
+
+/// The registries of all images that are known before anything runs: those of values, over what charts have.
+fn image_hosts(
+    platform: &[WantedPlatform],
+    projects: &[ResolvedProject],
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> BTreeSet<String> {
+    let platform = platform.iter().map(|release| (&release.chart, &release.values));
+    let all = platform.chain(projects.iter().map(|project| (&project.chart, &project.values)));
+    let merged = all.map(|(chart, own)| match charts.get(chart) {
+        Some(fetched) => values::merged([&fetched.values, own]),
+        None => own.clone(),
+    });
+    merged.flat_map(|values| registries_of(&values)).collect()
+}
+
+/// A release of the platform before its chart is fetched.
+struct WantedPlatform {
+    name: String,
+    namespace: String,
+    chart: Chart,
+    values: Values,
+    is_privileged: bool,
+}
+
+impl WantedPlatform {
+    /// What the ledger calls it.
+    fn key(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+
+    fn spec(&self, chart: &FetchedChart) -> ReleaseSpec {
+        let content = content_of(&self.chart, chart, None, &self.values);
+        release_spec(&self.name, &self.namespace, chart, content)
+    }
+}
+
+/// cmdr's own platform with what the workspace changes of it, then what the workspace adds.
+fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
+    let environment = &session.environment;
+    let written = &session.loaded.workspace.platform;
+    let node_ports = environment.is_local().then_some(NODE_PORTS);
+    let own = PLATFORM
+        .iter()
+        .filter(|_| environment.platform == Platform::Cmdr)
+        .filter(|release| environment.is_local() || !release.is_local_only);
+    let mut releases: Vec<WantedPlatform> = own
+        .map(|release| {
+            let over = written.get(release.name).cloned().unwrap_or_default();
+            WantedPlatform {
+                name: release.name.to_owned(),
+                namespace: over.namespace.unwrap_or_else(|| release.namespace.to_owned()),
+                chart: over.chart.unwrap_or_else(|| release.chart()),
+                values: values::merged([&release.values(node_ports), &over.values]),
+                is_privileged: release.is_privileged,
+            }
+        })
+        .collect();
+    let is_added = |(name, _): &(&Name, &PlatformRelease)| !PLATFORM.iter().any(|own| own.name == name.as_str());
+    releases.extend(written.iter().filter(is_added).filter_map(|(name, release)| added(name, release)));
+    releases
+}
+
+/// The namespaces that the environment's releases live in.
+pub(crate) fn namespaces_of(session: &Session) -> Vec<String> {
+    let platform = platform_releases(session).into_iter().map(|release| release.namespace);
+    let all: BTreeSet<String> = platform.chain([session.environment.namespace.clone()]).collect();
+    all.into_iter().collect()
+}
+
+fn added(name: &Name, release: &PlatformRelease) -> Option<WantedPlatform> {
+    Some(WantedPlatform {
+        name: name.to_string(),
+        namespace: release.namespace.clone().unwrap_or_else(|| name.to_string()),
+        chart: release.chart.clone()?,
+        values: release.values.clone(),
+        is_privileged: false,
+    })
+}
+
+async fn fetch(
+    session: &Session,
+    helm: &Helm,
+    wanted: BTreeSet<&Chart>,
+) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
+    let folder = session.charts().folder;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let cause = format!("cannot make {}: {error}", folder.display());
+        CommandError::failed(Diagnosis::new(cause).remedy("name a folder that can be written with CMDR_CACHE"))
+    })?;
+    let fetched = wanted.into_iter().map(|chart| async move {
+        let cache = session.charts();
+        let fetched = cache.fetch(helm, chart, &session.cancel).await;
+        fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
+            if session.cancel.is_cancelled() {
+                return CommandError::told(ErrorKind::Interrupted);
+            }
+            let diagnosis = error.diagnosis().detail(format!("while fetching {}", chart_name(chart)));
+            CommandError::new(ErrorKind::Failed, diagnosis)
+        })
+    });
+    Ok(try_join_all(fetched).await?.into_iter().collect())
+}
+
+fn chart_name(chart: &Chart) -> String {
+    use crate::domain::ChartSource;
+    let version = chart.version.as_deref().unwrap_or_default();
+    match &chart.source {
+        ChartSource::Universal => "the universal chart".to_owned(),
+        ChartSource::Oci(reference) => format!("oci://{reference} {version}"),
+        ChartSource::Repository { url, name } => format!("{name} {version} from {url}"),
+        ChartSource::Path(path) => path.display().to_string(),
+    }
+}
+
+fn check_all_values(
+    session: &Session,
+    selection: &Selection,
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> Result<(), CommandError> {
+    let mut diagnostics = externals::misplaced(session, &selection.externals);
+    let described = |project: &&ResolvedProject| !selection.contents.contains_key(project.name.as_str());
+    let mut schemas: BTreeMap<&Path, ValuesSchema<'_>> = BTreeMap::new();
+    for project in selection.projects.iter().filter(described) {
+        let chart = selection.chart(project, charts);
+        if let Some(schema) = &chart.schema {
+            let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
+            let merged = values::merged([&chart.values, &project.values]);
+            let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
+            diagnostics.extend(found);
+        }
+    }
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let report = Report { diagnostics }.render(session.settings.color);
+    Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
+}
+
+fn describe_project(
+    session: &Session,
+    selection: &Selection,
+    (project, written): (&ResolvedProject, Option<&ResolvedProject>),
+    charts: &BTreeMap<Chart, FetchedChart>,
+    http_port: u16,
+) -> DescribedProject {
+    let (content, chart) = if let Some((content, chart)) = selection.contents.get(project.name.as_str()) {
+        (content.clone(), chart)
+    } else {
+        let chart = selection.chart(project, charts);
+        let version = project.image.as_ref().map(ImageReference::version);
+        let mut content = content_of(&project.chart, chart, version, &project.values);
+        content.images = digests_of(project);
+        (content, chart)
+    };
+    let namespace = &session.environment.namespace;
+    let mut release = release_spec(project.name.as_str(), namespace, chart, content);
+    if let Some(written) = written {
+        let version = written.image.as_ref().map(ImageReference::version);
+        let mut content = content_of(&project.chart, chart, version, &written.values);
+        content.images = digests_of(written);
+        release.fingerprint = content.name();
+    }
+    release.image.clone_from(&project.image);
+    release.timeout_seconds = timeout_seconds(project.timeout);
+    let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
+        project: project.name.clone(),
+        url: route.check_url(http_port),
+        shown_url: route.url(http_port),
+        status: route.check_status,
+    };
+    let checks = project.routes.iter().map(check).collect();
+    DescribedProject {
+        name: project.name.clone(),
+        needs: project.needs.clone(),
+        release,
+        external_secrets: external_secrets(project, namespace),
+        checks,
+        proofs: Vec::new(),
+    }
+}
+
+/// The digests of a project's images, as far as its values have them.
+fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
+    digests_by_name(images(project))
+}
+
+/// What a release will hold. Without a version of its own, the chart's app version tells it.
+fn content_of(source: &Chart, chart: &FetchedChart, version: Option<String>, values: &Values) -> Record {
+    let of_chart = || chart.app_version.clone().unwrap_or_else(|| chart.version.clone());
+    Record {
+        chart: RecordedChart {
+            name: chart.name.clone(),
+            version: chart.version.clone(),
+            digest: chart.digest.clone(),
+            source: (&source.source).into(),
+        },
+        version: version.unwrap_or_else(of_chart),
+        images: BTreeMap::new(),
+        values: values.clone(),
+    }
+}
+
+fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Record) -> ReleaseSpec {
+    ReleaseSpec {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        chart: chart.path.clone(),
+        record: content.name(),
+        fingerprint: content.name(),
+        refresh: Refresh::No,
+        content,
+        image: None,
+        timeout_seconds: TIMEOUT_SECONDS,
+        adopt: false,
+        repair: false,
+        failed_revision: None,
+        retry_jobs: Vec::new(),
+        entry: None,
+    }
+}
+
+fn namespaces(
+    platform: &[WantedPlatform],
+    namespace: &str,
+    projects: &[ResolvedProject],
+    secrets: Vec<SecretSpec>,
+) -> Vec<NamespaceSpec> {
+    let mut namespaces: Vec<NamespaceSpec> = Vec::new();
+    for release in platform {
+        match namespaces.iter_mut().find(|known| known.name == release.namespace) {
+            Some(known) => known.privileged |= release.is_privileged,
+            None => namespaces.push(NamespaceSpec {
+                name: release.namespace.clone(),
+                registries: Vec::new(),
+                secrets: Vec::new(),
+                privileged: release.is_privileged,
+            }),
+        }
+    }
+    let registries: BTreeSet<String> = projects.iter().flat_map(images).map(|image| image.registry).collect();
+    namespaces.push(NamespaceSpec {
+        name: namespace.to_owned(),
+        registries: registries.into_iter().collect(),
+        secrets,
+        privileged: false,
+    });
+    namespaces
+}
+
+/// Every image that a project's values name: its own, and those of sidecars and init containers.
+pub(crate) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
+    let containers = values::CONTAINERS.iter().filter_map(|key| project.values.get(*key)?.as_object());
+    let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
+    let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());
+    project.image.clone().into_iter().chain(beside).collect()
+}

@@ -1,0 +1,43 @@
+//! Projects that somebody else runs: what is wanted of them, and what cannot be meant.
+
+use crate::{
+    config::{Diagnostic, misplaced_value},
+    domain::{
+        External, ResolvedProject,
+        external::{ExternalService, mistakes},
+    },
+    ops::{secrets::external_secrets, session::Session},
+    plan::{ExternalSpec, externals::DescribedExternal},
+};
+
+/// What should stand in the places of `projects`.
+pub(crate) fn described(session: &Session, projects: &[ResolvedProject]) -> Vec<DescribedExternal> {
+    let namespace = &session.environment.namespace;
+    let described = with_places(projects).map(|(project, external)| {
+        let service = ExternalService::new(project, external);
+        DescribedExternal {
+            name: project.name.clone(),
+            spec: ExternalSpec { namespace: namespace.clone(), checksum: service.checksum(), service },
+            external_secrets: external_secrets(project, namespace),
+        }
+    });
+    described.collect()
+}
+
+/// What is written of `projects` and cannot be where somebody else runs them, each with its place.
+pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<Diagnostic> {
+    let environment = &session.environment;
+    let found = with_places(projects).flat_map(|(project, external)| {
+        let mistakes = mistakes(project, external, environment.overrides().as_str());
+        mistakes.into_iter().filter_map(|mistake| {
+            let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
+            let sources = &session.loaded.sources;
+            misplaced_value(sources, environment, &project.name, &path, mistake.message, &mistake.expected)
+        })
+    });
+    found.collect()
+}
+
+fn with_places(projects: &[ResolvedProject]) -> impl Iterator<Item = (&ResolvedProject, &External)> {
+    projects.iter().filter_map(|project| Some((project, project.external.as_ref()?)))
+}

@@ -1,0 +1,188 @@
+//! How an environment is found: its cluster, its releases, and who else is at work there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    adapters::{
+        cluster::{
+            Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, Snapshot, StoredRelease, Workloads,
+            rollout,
+        },
+        docker::State,
+    },
+    domain::labels,
+    ops::session::LocalAccess,
+    plan::{
+        ObservedRelease,
+        secrets::ObservedExternalSecret,
+        up::{Observed, ObservedCluster},
+    },
+};
+
+/// An environment's state, with what `status` tells beyond it.
+#[derive(Debug, Default)]
+pub struct Sight {
+    pub observed: Observed,
+    /// Pods ready and wanted, by namespace and release.
+    pub pods: BTreeMap<(String, String), (i32, i32)>,
+    /// Since when the oldest container of a local cluster is said to run.
+    pub running_since: Option<Timestamp>,
+}
+
+/// The state of a local environment's cluster.
+pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
+    match &access.node {
+        None => ObservedCluster::Absent,
+        Some(_) if recreate => ObservedCluster::GivenUp,
+        Some(_) if access.folder.is_unfinished() => ObservedCluster::Unfinished,
+        Some(node) if node.state == State::Running => ObservedCluster::Running,
+        Some(_) => ObservedCluster::Asleep,
+    }
+}
+
+/// Looks at a local cluster that runs.
+///
+/// # Errors
+/// When its API does not answer.
+pub async fn look(
+    kubeconfig: &Path,
+    workspace: &str,
+    external_secrets_in: Option<&str>,
+) -> Result<Sight, ClusterError> {
+    let cluster = Cluster::open(kubeconfig, None).await?;
+    let looks = futures::try_join!(
+        look_at(&cluster, workspace, external_secrets_in),
+        cluster.announced_registry(),
+        cluster.running_since(),
+    );
+    let (mut sight, announced, running_since) = looks?;
+    sight.observed.announced_registry = announced;
+    sight.running_since = running_since;
+    Ok(sight)
+}
+
+/// Looks at a cluster; at external secrets only in the namespace that is to have some: not every account may.
+///
+/// # Errors
+/// When its API does not answer.
+pub async fn look_at(
+    cluster: &Cluster,
+    workspace: &str,
+    external_secrets_in: Option<&str>,
+) -> Result<Sight, ClusterError> {
+    let (releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
+        cluster.releases(),
+        cluster.workloads(workspace),
+        cluster.namespaces(),
+        cluster.address_pools(),
+        external_secrets(cluster, external_secrets_in),
+        cluster.externals(workspace),
+    )?;
+    let own = releases.iter().filter(|release| is_own(release, workspace));
+    let rendered: Vec<&Rendered> = own.flat_map(|release| &release.rendered).collect();
+    let deviations = cluster.deviations(&rendered).await?;
+    let mut sight = Sight::default();
+    for release in releases {
+        let key = (release.namespace.clone(), release.name.clone());
+        let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
+        let (ready, counted) = readiness(&objects, &workloads);
+        let failed_jobs = failed_jobs(&objects, &workloads);
+        let (missing, drifted) = deviating(&objects, &deviations);
+        let observed = ObservedRelease {
+            revision: release.revision,
+            status: release.status,
+            labels: release.labels,
+            values: release.values,
+            missing,
+            drifted,
+            failed_jobs,
+            digests: digests(&objects, &workloads),
+            ready,
+            healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
+        };
+        sight.pods.insert(key.clone(), counted);
+        sight.observed.releases.insert(key, observed);
+    }
+    sight.observed.cluster = ObservedCluster::Running;
+    sight.observed.holders = workloads.holders;
+    sight.observed.namespaces = namespaces;
+    sight.observed.external_secrets = external_secrets;
+    sight.observed.externals = externals;
+    sight.observed.has_address_pool = !pools.is_empty();
+    Ok(sight)
+}
+
+async fn external_secrets(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<BTreeMap<(String, String), ObservedExternalSecret>, ClusterError> {
+    let Some(namespace) = namespace else { return Ok(BTreeMap::new()) };
+    let found = cluster.external_secrets(namespace).await?.into_iter().map(|(name, checksum, state)| {
+        let is_ready = state == ExternalState::Ready;
+        ((namespace.to_owned(), name), ObservedExternalSecret { checksum, is_ready })
+    });
+    Ok(found.collect())
+}
+
+/// The objects of a release that are gone, and the fields of others that somebody changed.
+fn deviating(objects: &[&Object], deviations: &BTreeMap<Object, Deviation>) -> (Vec<String>, Vec<String>) {
+    let (mut missing, mut drifted) = (Vec::new(), Vec::new());
+    for object in objects {
+        match deviations.get(*object) {
+            Some(Deviation::Gone) => missing.push(object.label()),
+            Some(Deviation::Drifted(fields)) => {
+                drifted.extend(fields.iter().map(|field| format!("{} {field}", object.label())));
+            }
+            None => (),
+        }
+    }
+    (missing, drifted)
+}
+
+fn is_own(release: &StoredRelease, workspace: &str) -> bool {
+    release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
+}
+
+/// The digests of the images that a release's pods run.
+fn digests(objects: &[&Object], workloads: &Workloads) -> BTreeSet<String> {
+    let images = objects
+        .iter()
+        .filter_map(|object| Some(rollout::running_images(workloads.snapshots.get(&object.namespace)?, object)));
+    images.flatten().filter_map(|image| Some(image.split_once('@')?.1.to_owned())).collect()
+}
+
+/// Jobs of a release that have used up their tries.
+fn failed_jobs(objects: &[&Object], workloads: &Workloads) -> Vec<String> {
+    let is_over = |object: &&&Object| {
+        let snapshot = workloads.snapshots.get(&object.namespace);
+        snapshot.and_then(|snapshot| rollout::assess(snapshot, object, None)).is_some_and(|progress| progress.is_over)
+    };
+    objects.iter().filter(|object| object.kind == "Job").filter(is_over).map(|job| job.name.clone()).collect()
+}
+
+/// Since when all workloads of a release have been healthy without a break. CronJobs and objects without pods are no
+/// evidence either way.
+fn healthy_since(objects: &[&Object], workloads: &Workloads) -> Option<Timestamp> {
+    let own = objects.iter().filter(|object| rollout::is_workload(object));
+    let since = own.map(|object| rollout::healthy_since(workloads.snapshots.get(&object.namespace)?, object));
+    since.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
+}
+
+/// Whether all workloads of a release have rolled out, and how many pods are ready of how many.
+fn readiness(objects: &[&Object], workloads: &Workloads) -> (bool, (i32, i32)) {
+    let nothing = Snapshot::default();
+    let progress = objects.iter().filter(|object| rollout::is_workload(object)).map(|object| {
+        let snapshot = workloads.snapshots.get(&object.namespace).unwrap_or(&nothing);
+        rollout::assess(snapshot, object, None)
+    });
+    progress.fold((true, (0, 0)), |(ready, (available, wanted)), one| match one {
+        Some(one) => (ready && one.is_complete, (available + one.ready, wanted + one.wanted)),
+        // What is gone is told as missing.
+        None => (ready, (available, wanted)),
+    })
+}

@@ -1,0 +1,188 @@
+//! An environment that has been looked at, the plan for it, and how both are shown.
+
+use serde_json::json;
+
+use crate::{
+    adapters::{cluster::is_from_before, helm::Helm},
+    domain::Name,
+    error::{CommandError, ErrorKind},
+    ops::{
+        builds::{Buildable, Due, settle},
+        observe::{Sight, local_cluster, look},
+        remote::prepare::Remote,
+        secrets::external_secrets_in,
+        session::{LocalAccess, Session, docker_error},
+    },
+    plan::{
+        CheckSpec, Plan, ReleaseSpec, Step,
+        up::{Described, ObservedCluster, up as plan_up},
+    },
+    settings::OutputFormat,
+    steps::{Decrypted, LocalCluster},
+    ui,
+};
+
+/// An environment that has been looked at.
+pub struct Prepared {
+    pub helm: Helm,
+    pub access: Option<LocalAccess>,
+    pub local: Option<LocalCluster>,
+    pub described: Described,
+    /// The projects that are built here.
+    pub buildable: Vec<Buildable>,
+    /// Nothing before the first look.
+    pub sight: Sight,
+    /// The cluster that cmdr does not own, where the environment is one.
+    pub remote: Option<Remote>,
+    /// What the plan's steps need of files that sops decrypts; nothing before the plan is known.
+    pub decrypted: Decrypted,
+}
+
+impl Prepared {
+    /// Looks at the cluster as it is now.
+    ///
+    /// # Errors
+    /// When it runs and does not answer.
+    pub(crate) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
+        let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
+        if state != ObservedCluster::Running {
+            self.sight.observed.cluster = state;
+            return Ok(());
+        }
+        let Some(access) = &self.access else { return Ok(()) };
+        let kubeconfig = kubeconfig(session, access).await?;
+        match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
+            // An earlier start did not wait for its pods: what is said of them is from before the sleep.
+            Ok(sight) if is_from_before_wake(access, &sight).await? => {
+                self.sight.observed.cluster = ObservedCluster::Asleep;
+            }
+            Ok(sight) => {
+                let releases = &sight.observed.releases;
+                for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
+                    if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
+                        release.keep_digests(found);
+                    }
+                }
+                self.sight = sight;
+            }
+            // Its pods may have been ended by a stop that was killed: waking it tells.
+            Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
+            Err(error) => return Err(CommandError::failed(error.diagnosis())),
+        }
+        Ok(())
+    }
+
+    /// Finds the registry of this machine, and what must be built before the rest.
+    ///
+    /// # Errors
+    /// As [`settle`].
+    pub(crate) async fn settle(&mut self, session: &Session, due: Due<'_>) -> Result<(), CommandError> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let registry = settle(session, &access.docker, &mut self.described, &self.buildable, due).await?;
+        self.sight.observed.registry = registry.found;
+        if let Some(local) = &mut self.local {
+            local.registry = registry.wanted;
+        }
+        Ok(())
+    }
+
+    /// What leads to what the environment should be.
+    ///
+    /// # Errors
+    /// All releases that somebody else manages.
+    pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
+        plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
+            kind: ErrorKind::Failed,
+            diagnoses,
+            report: None,
+        })
+    }
+}
+
+/// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
+async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
+    let file = access.folder.kubeconfig();
+    if !access.api_port().is_none_or(|port| access.folder.leads_to(port)) {
+        let _ = std::fs::create_dir_all(&access.folder.0);
+        access
+            .kind
+            .export_kubeconfig(session.workspace().as_str(), &file, &session.cancel)
+            .await
+            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+    }
+    Ok(file)
+}
+
+/// Whether what the API says of a local cluster's pods is from before its node was started.
+async fn is_from_before_wake(access: &LocalAccess, sight: &Sight) -> Result<bool, CommandError> {
+    let (Some(node), Some(since)) = (&access.node, sight.running_since) else { return Ok(false) };
+    let wake = access.docker.started_at(&node.name).await.map_err(docker_error)?;
+    Ok(wake.is_some_and(|wake| is_from_before(since, wake)))
+}
+
+pub(crate) fn show_urls(session: &Session, urls: &[String]) {
+    if session.settings.output == OutputFormat::Json {
+        return;
+    }
+    let lines: String = urls.iter().map(|url| format!("{url}\n")).collect();
+    ui::print(&lines);
+}
+
+pub(crate) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
+    match session.settings.output {
+        OutputFormat::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
+        OutputFormat::Text => ui::print(&told(plan)),
+    }
+}
+
+/// The plan as people read it: a line a step, and why.
+fn told(plan: &Plan) -> String {
+    let rows: Vec<Vec<String>> = plan
+        .changes()
+        .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])
+        .collect();
+    let mut text = ui::table::table(&rows);
+    if rows.is_empty() {
+        text.push_str("nothing to do\n");
+    }
+    if plan.preliminary {
+        let builds = plan.steps.iter().any(|planned| matches!(planned.step, Step::Build(_)));
+        let when = if builds { "the images are built" } else { "the cluster is awake" };
+        text.push_str(&format!("what follows is known when {when}\n"));
+    }
+    for drift in &plan.drifted {
+        text.push_str(&format!("left as it is: {drift} (--repair puts it right)\n"));
+    }
+    if !plan.unchanged.is_empty() {
+        text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
+    }
+    text
+}
+
+/// The plan for programs, with every release as it is described.
+fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
+    let steps: Vec<serde_json::Value> = plan
+        .changes()
+        .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
+        .collect();
+    let platform = prepared.described.platform.iter().map(|release| release_json(release, &[], &[]));
+    let projects = prepared
+        .described
+        .projects
+        .iter()
+        .map(|project| release_json(&project.release, &project.needs, &project.checks));
+    let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
+    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "preliminary": plan.preliminary, "releases": releases})
+}
+
+fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {
+    let checks: Vec<serde_json::Value> =
+        checks.iter().map(|check| json!({"url": check.url, "status": check.status})).collect();
+    json!({
+        "name": release.name, "namespace": release.namespace, "chart": release.chart, "record": release.record,
+        "version": release.content.version, "values": release.content.values, "needs": needs, "checks": checks,
+    })
+}

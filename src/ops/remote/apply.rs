@@ -1,0 +1,331 @@
+//! From a wish to what runs: guard, look, plan, gates, lease, confirm, run, return, ledger.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
+    domain::{
+        Diagnosis, VerifyWhen,
+        gate::{Gate, Refusal},
+        ledger::DeploymentOutcome,
+    },
+    error::{CommandError, ErrorKind},
+    ops::options::ChangeRequest,
+    ops::{
+        prepared::{Prepared, show_plan},
+        remote::{
+            access::{RemoteAccess, failed, may_write},
+            automatic_rollback,
+            deploy_request::{Terms, Wish},
+            ledger,
+            prepare::{Remote, prepare, subject},
+            preview,
+        },
+        secrets::decrypt,
+        session::{Ran, Session},
+    },
+    plan::{
+        LedgerEntry, Plan, Step,
+        gates::{Checkpoint, refusals},
+    },
+    steps::Runner,
+    ui,
+};
+
+/// Makes an environment as it is wished. Gives the URLs that answered.
+///
+/// # Errors
+/// As the exit codes of the contract tell; what was begun is told, and what could be undone is undone.
+pub async fn apply(session: &Session, wish: &Wish, options: &ChangeRequest) -> Result<Vec<String>, CommandError> {
+    if !session.settings.dry_run && options.plan_file.is_none() {
+        may_write(session)?;
+    }
+    let terms = Terms::read(session, options, session.commit().await)?;
+    let mut held: Option<Held> = None;
+    loop {
+        let mut delivery = Delivery { session, wish, options, terms: terms.clone() };
+        let attempt = delivery.attempt(held.as_ref()).await;
+        if let Ok(Attempt::NeedsLease(access)) = attempt {
+            let (leases, lost) = take_leases(session, &access, &wish.scope(session), terms.lock_timeout).await?;
+            held = Some(Held { leases, lost, identity: access.identity });
+            continue;
+        }
+        if let Some(held) = held {
+            held.leases.give_back().await;
+        }
+        return match attempt? {
+            Attempt::Done(urls) => Ok(urls),
+            Attempt::NeedsLease(_) => Ok(Vec::new()),
+        };
+    }
+}
+
+/// The leases, and the cluster that they are in.
+struct Held {
+    leases: HeldLeases,
+    lost: CancellationToken,
+    identity: String,
+}
+
+enum Attempt {
+    /// Something would change, and others must be kept out first; then everything is looked at again.
+    NeedsLease(Box<RemoteAccess>),
+    Done(Vec<String>),
+}
+
+/// A wish on its way.
+struct Delivery<'a> {
+    session: &'a Session,
+    wish: &'a Wish,
+    options: &'a ChangeRequest,
+    terms: Terms,
+}
+
+/// Keeps others out. The token is cancelled when the lease is lost.
+///
+/// # Errors
+/// With 11 when somebody else is at work.
+pub async fn take_leases(
+    session: &Session,
+    access: &RemoteAccess,
+    scope: &Scope,
+    patience: Duration,
+) -> Result<(HeldLeases, CancellationToken), CommandError> {
+    let namespace = &session.environment.namespace;
+    access.cluster.ensure_namespace(namespace).await.map_err(failed)?;
+    let lost = session.cancel.child_token();
+    let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
+    let leases = taken.map_err(|error| match error {
+        LeaseError::Held { .. } => {
+            let remedy = "wait until it has ended; --lock-timeout 5m waits for it";
+            CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+        }
+        LeaseError::Cluster(error) => failed(error),
+        LeaseError::Interrupted => CommandError::told(ErrorKind::Interrupted),
+    })?;
+    Ok((leases, lost))
+}
+
+impl Delivery<'_> {
+    async fn attempt(&mut self, held: Option<&Held>) -> Result<Attempt, CommandError> {
+        let (session, options) = (self.session, self.options);
+        let mut prepared = prepare(session, self.wish).await?;
+        if let (Some(held), Some(remote)) = (held, &prepared.remote) {
+            remote.access.is_still(&held.identity)?;
+        }
+        let plan = prepared.plan()?;
+        if let Some(file) = &options.use_plan {
+            preview::confirm_plan(session, &prepared, &plan, file)?;
+        }
+        self.check_gates(&prepared, &plan)?;
+        if self.terms.overrides.contains(&Gate::Verify) {
+            let projects = prepared.described.projects.iter_mut();
+            projects.for_each(|project| project.proofs.retain(|proof| proof.when == VerifyWhen::After));
+        }
+        self.enter(&mut prepared);
+        let plan = prepared.plan()?;
+        if let Some(file) = &options.plan_file {
+            preview::write_plan(session, &prepared, &plan, file)?;
+        }
+        if session.settings.dry_run || options.plan_file.is_some() {
+            show_plan(session, &prepared, &plan);
+            preview::show_differences(session, &prepared, &plan).await?;
+            return Ok(Attempt::Done(Vec::new()));
+        }
+        let Some(remote) = prepared.remote.clone() else { return Ok(Attempt::Done(Vec::new())) };
+        let left_open = ledger::left_open(session, &prepared, &remote);
+        if plan.changes().next().is_none() && (left_open.is_empty() || held.is_some()) {
+            ledger::close_left_open(session, &remote, &left_open).await?;
+            return self.unchanged(&prepared, &remote, &plan).await;
+        }
+        // Before the lease, too: what cannot be decrypted must touch nothing.
+        prepared.decrypted = decrypt(session, &plan).await?;
+        let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
+        confirm(session, &prepared, &plan)?;
+        self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
+    }
+
+    /// Nothing changes: the URLs are asked all the same.
+    async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
+        let session = self.session;
+        let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
+        let urls = session.execute(self.wish.verb, plan, runner).await?;
+        if let Some(file) = &self.options.export_ledger {
+            ledger::write_file(session, remote, file).await?;
+        }
+        Ok(Attempt::Done(urls))
+    }
+
+    /// Notes for each release what the ledger will be told of it.
+    fn enter(&self, prepared: &mut Prepared) {
+        let Self { session, wish, terms, .. } = self;
+        let Some(remote) = prepared.remote.clone() else { return };
+        let now = Timestamp::now();
+        let bundle = ledger::bundle_versions(wish, &prepared.described);
+        let projects = prepared.described.projects.iter_mut().map(|project| &mut project.release);
+        for release in prepared.described.platform.iter_mut().chain(projects) {
+            let history = remote.histories.get(&subject(session, release));
+            let key = (release.namespace.clone(), release.name.clone());
+            let observed = prepared.sight.observed.releases.get(&key);
+            let healthy_seconds = ledger::healthy_seconds(history, observed, now);
+            let deployment = ledger::draft(session, wish, release, terms, &bundle, now);
+            release.entry =
+                Some(Box::new(LedgerEntry { subject: subject(session, release), deployment, healthy_seconds }));
+        }
+    }
+
+    /// Refuses what a gate says no to, unless it is overridden; the gates that were passed so are noted.
+    fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+        let Self { session, wish, terms, .. } = self;
+        let Some(remote) = &prepared.remote else { return Ok(()) };
+        let changed: Vec<&str> = plan
+            .changes()
+            .filter(|planned| changes_project(&planned.step))
+            .map(|planned| planned.subject.as_str())
+            .collect();
+        let is_changed = |project: &str| changed.contains(&project);
+        let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
+        let checkpoint = Checkpoint {
+            environment: &session.environment,
+            now: Timestamp::now(),
+            deploy_freeze: session.settings.variables.deploy_freeze,
+            histories: &remote.histories,
+            new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
+            changed: changed.clone(),
+        };
+        let refused = refusals(&checkpoint);
+        // A rollback is what a freeze and a hold are for: to keep what is known to be good.
+        let is_rollback = wish.hold.is_some();
+        let stands = |refusal: &&Refusal| !is_rollback && !terms.overrides.contains(&refusal.gate);
+        let standing: Vec<Diagnosis> = refused.iter().filter(stands).map(Refusal::told).collect();
+        if !standing.is_empty() {
+            return Err(CommandError { kind: ErrorKind::Refused, diagnoses: standing, report: None });
+        }
+        let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
+        if plan.steps.iter().any(|planned| is_early_proof(&planned.step)) {
+            passed.insert(Gate::Verify);
+        }
+        terms.origin.overridden = passed.into_iter().filter(|gate| terms.overrides.contains(gate)).collect();
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        prepared: &Prepared,
+        remote: &Remote,
+        plan: &Plan,
+        lost: &CancellationToken,
+    ) -> Result<Vec<String>, CommandError> {
+        let Self { session, wish, terms, .. } = self;
+        remote.access.confirm(session).await?;
+        let runner = remote.access.runner(session, prepared.helm.clone()).await?;
+        let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
+        let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
+        // What is open in the ledger may be somebody else's now.
+        if lost.is_cancelled() && !session.cancel.is_cancelled() {
+            let cause = "the lease was lost in the middle of the run: somebody else may have begun";
+            let remedy = "see cmdr history for what is where, and run it again";
+            return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
+        }
+        let namespace = &session.environment.namespace;
+        let mut outcomes = ledger::outcomes(plan, &ran.summary);
+        if session.cancel.is_cancelled() {
+            let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
+            failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
+        }
+        let failed_projects: BTreeSet<&str> = outcomes
+            .iter()
+            .filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed)
+            .map(|(project, _)| project.as_str())
+            .collect();
+        let returning = automatic_rollback::plan(session, wish, prepared, plan, &failed_projects);
+        let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
+        closed.map_err(|error| what_is_certain(error, &outcomes))?;
+        if ran.summary.is_success() {
+            ledger::close_left_open(session, remote, &ledger::left_open(session, prepared, remote)).await?;
+        }
+        let result = self.conclude(remote, plan, ran, returning, &runner, lost).await;
+        if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
+            ui::tell_diagnoses(&[error.diagnosis()], session.settings.color);
+        }
+        if let Some(file) = &self.options.export_ledger {
+            ledger::write_file(session, remote, file).await?;
+        }
+        if let (Ok(_), Some(because)) = (&result, &wish.hold) {
+            ledger::hold(session, remote, wish, &terms.origin.by, because).await?;
+        }
+        result
+    }
+
+    /// Brings back what ran before, where something failed, and tells how the run ended.
+    async fn conclude(
+        &self,
+        remote: &Remote,
+        plan: &Plan,
+        ran: Ran,
+        returning: automatic_rollback::Returning,
+        runner: &Arc<Runner>,
+        lost: &CancellationToken,
+    ) -> Result<Vec<String>, CommandError> {
+        let Self { session, wish, .. } = self;
+        if ran.summary.is_success() {
+            return Ok(ran.urls);
+        }
+        if !ran.summary.interrupted.is_empty() || session.cancel.is_cancelled() {
+            return Err(CommandError::told(ErrorKind::Interrupted));
+        }
+        if !returning.is_about_something() {
+            // Nothing of a release was changed: a proof that must come first has failed, or what releases need.
+            let is_gate = ran.summary.failed.iter().all(|id| is_early_proof(&plan.steps[*id].step));
+            return Err(CommandError::told(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
+        }
+        let returned = automatic_rollback::run(session, wish, remote, returning, runner, lost).await?;
+        let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
+        Err(CommandError::told(kind))
+    }
+}
+
+/// The cluster went away in the middle: tells what was seen of each project, and that no more is known.
+fn what_is_certain(mut error: CommandError, outcomes: &BTreeMap<String, DeploymentOutcome>) -> CommandError {
+    let seen = outcomes.iter().map(|(subject, outcome)| match outcome {
+        DeploymentOutcome::Healthy => format!("{subject}: it was seen to run as it should"),
+        other => format!("{subject}: begun, and {} as far as was seen; what runs now is not known", other.word()),
+    });
+    let mut diagnosis = Diagnosis::new("the ledger could not be written at the end of the run")
+        .remedy("run it again once the cluster answers: it goes on from what it finds");
+    diagnosis.details.extend(seen);
+    error.diagnoses.push(diagnosis);
+    // Something was changed: trying again is right, but not as if nothing had happened.
+    error.kind = ErrorKind::NotRolledBack;
+    error
+}
+
+/// What freezes and holds are about.
+fn changes_project(step: &Step) -> bool {
+    matches!(step, Step::Deploy(_) | Step::External(_))
+}
+
+/// The gate `verify`.
+fn is_early_proof(step: &Step) -> bool {
+    matches!(step, Step::Verify(verify) if verify.when == VerifyWhen::Before)
+}
+
+/// On a terminal, asks before anything is changed.
+fn confirm(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+    if !session.settings.may_ask() {
+        return Ok(());
+    }
+    show_plan(session, prepared, plan);
+    let question = format!("Do this in '{}'?", session.environment.name);
+    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        Ok(true) => Ok(()),
+        _ => Err(CommandError::failed(Diagnosis::new("nothing was changed"))),
+    }
+}

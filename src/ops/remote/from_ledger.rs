@@ -1,0 +1,79 @@
+//! `cmdr up --from-ledger`: an environment as a file tells it was, on a cluster that may be empty.
+
+use std::{fs, path::Path};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+
+use crate::{
+    adapters::helm::{ChartCache, FetchedChart},
+    domain::{
+        Diagnosis, Name,
+        ledger::LedgerFile,
+        record::{Record, RecordedSource},
+    },
+    error::{CommandError, ErrorKind},
+    ops::{
+        remote::deploy_request::Wish,
+        session::{Session, unknown},
+    },
+};
+
+/// Fills a wish with every record of a ledger's file.
+///
+/// # Errors
+/// When the file is no such file, is another workspace's, or names projects that are gone: all of it at once.
+pub async fn read(session: &Session, file: &Path, wish: &mut Wish) -> Result<(), CommandError> {
+    let ledger = parse(session, file)?;
+    let helm = session.helm().await?;
+    for (subject, release) in &ledger.releases {
+        if release.content.name() != release.record {
+            let cause =
+                format!("the record {} of {subject} is not what its name says: the file was changed", release.record);
+            return Err(CommandError::usage(Diagnosis::new(cause)));
+        }
+        let chart = match crate::ops::remote::recorded_charts::known(session, &helm, &release.content).await? {
+            Some(chart) => chart,
+            None => kept(&session.charts(), &ledger, &release.content)?,
+        };
+        wish.contents.insert(subject.clone(), (release.content.clone(), chart));
+    }
+    wish.brings_images = true;
+    Ok(())
+}
+
+fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
+    let wrong = |reason: String| {
+        let cause = format!("{} is no ledger: {reason}", file.display());
+        CommandError::usage(Diagnosis::new(cause).remedy("--export-ledger writes one"))
+    };
+    let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let ledger: LedgerFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if ledger.version != 1 {
+        return Err(wrong(format!("its version is {}, and this cmdr reads 1", ledger.version)));
+    }
+    if ledger.workspace != session.workspace().as_str() || ledger.environment != session.environment.name.as_str() {
+        let cause = format!("{} is the ledger of '{}' in {}", file.display(), ledger.environment, ledger.workspace);
+        return Err(CommandError::usage(Diagnosis::new(cause)));
+    }
+    let projects = &session.loaded.workspace.projects;
+    // What lies in another namespace is the platform's.
+    let gone =
+        ledger.releases.keys().filter(|subject| !subject.contains('.') && !projects.contains_key(subject.as_str()));
+    let gone: Vec<Diagnosis> =
+        gone.flat_map(|name| unknown("project", name, projects.keys().map(Name::as_str)).diagnoses).collect();
+    if gone.is_empty() {
+        Ok(ledger)
+    } else {
+        Err(CommandError { kind: ErrorKind::Usage, diagnoses: gone, report: None })
+    }
+}
+
+/// A chart that only the file has.
+fn kept(cache: &ChartCache, ledger: &LedgerFile, record: &Record) -> Result<FetchedChart, CommandError> {
+    debug_assert!(record.chart.source == RecordedSource::Kept, "others are fetched");
+    let chart = &record.chart;
+    let archive = ledger.charts.get(&chart.digest).and_then(|text| BASE64.decode(text).ok());
+    let missing = || CommandError::usage(Diagnosis::new(format!("the chart {} is not in the file", chart.label())));
+    let archive = archive.ok_or_else(missing)?;
+    cache.unpack(&chart.name, &chart.digest, &archive).map_err(|error| CommandError::failed(error.diagnosis()))
+}

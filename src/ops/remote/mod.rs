@@ -1,0 +1,16 @@
+//! Environments whose cluster cmdr does not own: staging, production and reviews.
+
+pub mod access;
+pub mod apply;
+mod automatic_rollback;
+pub mod deploy_request;
+mod from_ledger;
+mod ledger;
+pub mod pipeline;
+mod pipeline_job;
+pub mod prepare;
+mod preview;
+pub mod recorded_charts;
+pub mod reviews;
+pub mod targets;
+pub mod up;

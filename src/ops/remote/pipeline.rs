@@ -1,0 +1,368 @@
+//! `cmdr promote --via gitlab`: starts the pipeline's job that promotes, and follows it. What may write into the
+//! cluster is the pipeline's account, what may start the job is GitLab's to say.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::{
+        git,
+        gitlab::{Gitlab, GitlabError, Job, Pipeline, Place, PlaceError},
+    },
+    domain::Diagnosis,
+    error::{CommandError, ErrorKind},
+    event::{Event, Outcome, Sender},
+    ops::options::PipelineRequest,
+    ops::remote::access::refuse_local,
+    ops::{
+        remote::{
+            deploy_request::expand,
+            pipeline_job::{Choice, Found, choose, no_job, spent},
+            targets::nowhere,
+        },
+        session::Session,
+    },
+    settings::{OutputFormat, Settings},
+    ui,
+};
+
+/// Between two looks at the job.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The only step of the run.
+const STEP: usize = 0;
+const ACTION: &str = "job";
+
+/// # Errors
+/// When the job cannot be started or does not end well; the error's kind is the exit code.
+pub async fn promote_via(
+    settings: &Settings,
+    cancel: &CancellationToken,
+    options: &PipelineRequest,
+) -> Result<(), CommandError> {
+    if options.to.contains('*') {
+        let cause = "--via starts one job, and a pattern may mean many environments";
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy("name one environment with --to")));
+    }
+    let session = Session::open_in(&options.to, settings, cancel)?;
+    refuse_local(&session, "cmdr up brings projects up there")?;
+    if session.environment.promote.is_none() {
+        return Err(nowhere(&session));
+    }
+    expand(&session, &options.projects)?;
+    let variables = variables(options);
+    let gitlab = open(&session).await?;
+    let found = find(&session, &gitlab).await?;
+    if session.settings.dry_run {
+        show(session.settings.output, &found, &variables);
+        return Ok(());
+    }
+    confirm(&session, &found, &variables)?;
+    let job = gitlab.play(&found.job, &variables).await.map_err(failed)?;
+    if session.settings.output == OutputFormat::Text {
+        ui::print(&format!("{}\n", job.web_url));
+    }
+    follow(&session, &gitlab, &found.pipeline, job).await
+}
+
+/// What the component's job reads, by name.
+fn variables(options: &PipelineRequest) -> Vec<(&'static str, String)> {
+    let projects = Some(options.projects.join(" ")).filter(|projects| !projects.is_empty());
+    // GitLab takes what follows a single dollar for the name of a variable.
+    let because = options.because.as_ref().map(|because| because.replace('$', "$$"));
+    let all = [("CMDR_PROJECTS", projects), ("CMDR_RECORD", options.record.clone()), ("CMDR_BECAUSE", because)];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+async fn open(session: &Session) -> Result<Gitlab, CommandError> {
+    let variables = &session.settings.variables;
+    let remote = git::remote(&session.loaded.workspace.root, "origin").await;
+    let (server, project) = (variables.gitlab_server.as_deref(), variables.gitlab_project.as_deref());
+    let place = Place::find(remote.as_deref(), server, project).map_err(misplaced)?;
+    let token = variables.gitlab_token.clone().ok_or_else(|| {
+        let cause = format!("there is no token for GitLab at {}: GITLAB_TOKEN is not set", place.server);
+        let remedy = "make an access token with the scope api (GitLab: Preferences, Access tokens), and set \
+                      GITLAB_TOKEN to it";
+        CommandError::usage(Diagnosis::new(cause).remedy(remedy))
+    })?;
+    let authority = session.certificate_authority()?;
+    Gitlab::new(&place, token, authority.as_deref(), session.cancel.clone()).map_err(failed)
+}
+
+/// For `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn misplaced(error: PlaceError) -> CommandError {
+    let remedy = match &error {
+        PlaceError::NoRemote | PlaceError::Remote | PlaceError::Project(_) => {
+            "set CI_SERVER_URL, as https://gitlab.example.com, and CI_PROJECT_PATH, as tunes/shop"
+        }
+        PlaceError::Server | PlaceError::Clear(_) => "set CI_SERVER_URL, as https://gitlab.example.com",
+    };
+    CommandError::usage(Diagnosis::new(error.to_string()).remedy(remedy))
+}
+
+/// For `map_err`, as long as nothing was started.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn failed(error: GitlabError) -> CommandError {
+    let kind = match &error {
+        error if error.is_interrupted() => return CommandError::told(ErrorKind::Interrupted),
+        error if error.is_transient() => ErrorKind::Transient,
+        _ => ErrorKind::Failed,
+    };
+    CommandError::new(kind, error.diagnosis())
+}
+
+/// The job that promotes to the environment, which waits for somebody to start it.
+async fn find(session: &Session, gitlab: &Gitlab) -> Result<Found, CommandError> {
+    let choice = Choice::of(&session.loaded.workspace, &session.environment.name);
+    let pipelines = pipelines(session, gitlab).await?;
+    let mut seen: Vec<(Pipeline, Vec<Job>)> = Vec::new();
+    for pipeline in pipelines {
+        let jobs = gitlab.jobs(pipeline.id).await.map_err(failed)?;
+        match choose(&choice, &jobs)? {
+            Some(job) if job.is_manual() => return Ok(Found { job: job.clone(), pipeline }),
+            Some(job) => return Err(spent(job)),
+            None => seen.push((pipeline, jobs)),
+        }
+    }
+    Err(no_job(&choice, &seen))
+}
+
+/// The pipelines that are ready: of the commit, or of the default branch where the commit has none.
+async fn pipelines(session: &Session, gitlab: &Gitlab) -> Result<Vec<Pipeline>, CommandError> {
+    let project = gitlab.project().await.map_err(failed)?;
+    let head = git::head(&session.loaded.workspace.root).await;
+    if let Some(commit) = &head {
+        let own = gitlab.pipelines_of_commit(commit).await.map_err(failed)?;
+        if !own.is_empty() {
+            return ready(own, &format!("the commit {}", short(commit)));
+        }
+    }
+    let Some(branch) = project.default_branch else { return Err(no_pipeline("the project, which is empty")) };
+    let why = match &head {
+        None => "this folder has no commit".to_owned(),
+        Some(commit) if gitlab.has_commit(commit).await.map_err(failed)? => {
+            format!("the commit {} has no pipeline", short(commit))
+        }
+        Some(commit) => format!("the commit {} is not pushed", short(commit)),
+    };
+    session.note(&format!("{why}: the newest pipeline of {branch} is taken"));
+    let others = gitlab.pipelines_of_branch(&branch).await.map_err(failed)?;
+    // An older one would bring an older configuration.
+    ready(others.into_iter().take(1).collect(), &format!("the branch {branch}"))
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+fn ready(pipelines: Vec<Pipeline>, whose: &str) -> Result<Vec<Pipeline>, CommandError> {
+    let Some(newest) = pipelines.first().cloned() else { return Err(no_pipeline(whose)) };
+    let ready: Vec<Pipeline> = pipelines.into_iter().filter(Pipeline::is_ready).collect();
+    if !ready.is_empty() {
+        return Ok(ready);
+    }
+    let cause = format!("the pipeline of {whose} is not ready: it is {}", newest.status);
+    let diagnosis = Diagnosis::new(cause);
+    let has_failed = ["failed", "canceled", "skipped"].contains(&newest.status.as_str());
+    let kind = if has_failed { ErrorKind::Failed } else { ErrorKind::Transient };
+    let what = if has_failed { "see why" } else { "wait for it" };
+    Err(CommandError::new(kind, diagnosis.remedy(format!("{what}: {}", newest.web_url))))
+}
+
+fn no_pipeline(whose: &str) -> CommandError {
+    let cause = format!("GitLab has no pipeline of {whose}");
+    CommandError::failed(Diagnosis::new(cause).remedy("push the commit, or run a pipeline; docs/gitlab.md has one"))
+}
+
+fn show(output: OutputFormat, found: &Found, variables: &[(&str, String)]) {
+    let text = match output {
+        OutputFormat::Text => format!("would start {}", described(found, variables)),
+        OutputFormat::Json => {
+            let Found { job, pipeline } = found;
+            let variables: BTreeMap<&str, &str> =
+                variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            json!({"job": job.name, "url": job.web_url, "pipeline": pipeline.web_url, "variables": variables})
+                .to_string()
+        }
+    };
+    ui::print(&format!("{text}\n"));
+}
+
+/// The job, its pipeline and what it is given.
+fn described(found: &Found, variables: &[(&str, String)]) -> String {
+    let Found { job, pipeline } = found;
+    let given: String = variables.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
+    format!("{} ({}), of the pipeline {} of {}{given}", job.name, job.web_url, pipeline.id, short(&pipeline.sha))
+}
+
+/// On a terminal, asks before anything is started.
+fn confirm(session: &Session, found: &Found, variables: &[(&str, String)]) -> Result<(), CommandError> {
+    if !session.settings.may_ask() {
+        return Ok(());
+    }
+    let question = format!("Start {}?", described(found, variables));
+    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        Ok(true) => Ok(()),
+        _ => Err(CommandError::failed(Diagnosis::new("nothing was started"))),
+    }
+}
+
+/// Tells the job's way to its end as a run of one step.
+async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Job) -> Result<(), CommandError> {
+    let screen = session.screen();
+    let start = Instant::now();
+    let (name, url) = (job.name.clone(), job.web_url.clone());
+    begin(session, &screen.events, &name);
+    let told = screen.events.clone();
+    let ended = gitlab
+        .follow(pipeline.id, job, PAUSE, |job| {
+            let message = format!("{} ({})", job.status, job.web_url);
+            let _ = told.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
+        })
+        .await;
+    drop(told);
+    let end = match &ended {
+        Ok(job) => End::of(job),
+        Err(error) => End::lost(error, &url),
+    };
+    let kind = end.kind;
+    end.tell(&screen.events, &name, start.elapsed().as_secs_f64());
+    screen.close().await;
+    if ended.is_err_and(|error| error.is_interrupted()) {
+        ui::tell(&format!("the job goes on: {url}"));
+    }
+    kind.map_or(Ok(()), |kind| Err(CommandError::told(kind)))
+}
+
+fn begin(session: &Session, events: &Sender, job: &str) {
+    let _ = events.send(Event::RunStarted {
+        verb: "promote".to_owned(),
+        workspace: session.workspace().to_string(),
+        environment: session.environment.name.to_string(),
+        steps: 1,
+        subjects: BTreeMap::from([(job.to_owned(), 1)]),
+        unchanged: Vec::new(),
+    });
+    let _ = events.send(Event::StepStarted {
+        step: STEP,
+        subject: job.to_owned(),
+        action: ACTION.to_owned(),
+        needs: BTreeSet::new(),
+    });
+}
+
+/// How the following ended.
+struct End {
+    /// `None` is success.
+    kind: Option<ErrorKind>,
+    outcome: Outcome,
+    message: Option<String>,
+    diagnosis: Option<Diagnosis>,
+}
+
+impl End {
+    fn of(job: &Job) -> Self {
+        let remedy = format!("its log says why: {}", job.web_url);
+        let (kind, outcome, cause) = match job.status.as_str() {
+            "success" => {
+                let message = Some("success".to_owned());
+                return Self { kind: None, outcome: Outcome::Done, message, diagnosis: None };
+            }
+            "canceled" => (ErrorKind::Interrupted, Outcome::Failed, "the job was canceled".to_owned()),
+            status => {
+                let code = job.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+                let reason = job.failure_reason.as_deref().unwrap_or(status);
+                (kind_of(job.exit_code), Outcome::Failed, format!("the job failed: {reason}{code}"))
+            }
+        };
+        Self { kind: Some(kind), outcome, message: None, diagnosis: Some(Diagnosis::new(cause).remedy(remedy)) }
+    }
+
+    /// The job was started and goes on unseen: another try would start nothing, whatever the error says.
+    fn lost(error: &GitlabError, url: &str) -> Self {
+        if error.is_interrupted() {
+            let kind = Some(ErrorKind::Interrupted);
+            return Self { kind, outcome: Outcome::Interrupted, message: None, diagnosis: None };
+        }
+        let diagnosis = Diagnosis { remedy: Some(format!("the job goes on: {url}")), ..error.diagnosis() };
+        Self { kind: Some(ErrorKind::Failed), outcome: Outcome::Failed, message: None, diagnosis: Some(diagnosis) }
+    }
+
+    fn tell(self, events: &Sender, job: &str, seconds: f64) {
+        let count = |outcome| usize::from(self.outcome == outcome);
+        let finished = Event::RunFinished {
+            seconds,
+            done: count(Outcome::Done),
+            failed: count(Outcome::Failed),
+            not_started: 0,
+            interrupted: count(Outcome::Interrupted),
+            urls: Vec::new(),
+            project_urls: BTreeMap::new(),
+        };
+        let _ = events.send(Event::StepFinished {
+            step: STEP,
+            subject: job.to_owned(),
+            action: ACTION.to_owned(),
+            outcome: self.outcome,
+            seconds,
+            message: self.message,
+            diagnosis: self.diagnosis,
+        });
+        let _ = events.send(finished);
+    }
+}
+
+/// What cmdr in the job ended with, where GitLab tells; any other code is a failure like others.
+fn kind_of(exit_code: Option<u8>) -> ErrorKind {
+    let known = [
+        ErrorKind::Usage,
+        ErrorKind::Differs,
+        ErrorKind::Refused,
+        ErrorKind::Locked,
+        ErrorKind::RolledBack,
+        ErrorKind::NotRolledBack,
+        ErrorKind::WrongCluster,
+        ErrorKind::Transient,
+        ErrorKind::Interrupted,
+    ];
+    known.into_iter().find(|kind| Some(*kind as u8) == exit_code).unwrap_or(ErrorKind::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(status: &str, exit_code: Option<u8>) -> Option<i32> {
+        let job = serde_json::json!({"id": 1, "name": "cmdr-promote", "status": status, "web_url": "", "exit_code": exit_code});
+        End::of(&serde_json::from_value(job).unwrap()).kind.map(|kind| kind as i32)
+    }
+
+    #[test]
+    fn a_job_ends_as_cmdr_in_it_did() {
+        assert_eq!(ended("success", None), None);
+        assert_eq!(ended("canceled", None), Some(130));
+        assert_eq!(ended("failed", None), Some(1));
+        for (code, kind) in [(10, 10), (13, 13), (75, 75), (0, 1), (42, 1)] {
+            assert_eq!(ended("failed", Some(code)), Some(kind), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_job_is_given_what_was_named_and_nothing_else() {
+        let options = |projects: &[&str], because: Option<&str>| PipelineRequest {
+            projects: projects.iter().map(ToString::to_string).collect(),
+            to: "production".to_owned(),
+            record: None,
+            via: None,
+            change: crate::ops::options::ChangeRequest { because: because.map(str::to_owned), ..Default::default() },
+        };
+        assert_eq!(variables(&options(&[], None)), []);
+        let given = variables(&options(&["shop", "catalog"], Some("costs $5")));
+        assert_eq!(given, [("CMDR_PROJECTS", "shop catalog".to_owned()), ("CMDR_BECAUSE", "costs $$5".to_owned())]);
+    }
+}

@@ -1,0 +1,311 @@
+//! What an environment other than `local` should hold, exactly: every image by its digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    adapters::{
+        cluster::{images_of_manifest, ledger},
+        helm::Helm,
+        registry::Registry,
+    },
+    domain::{
+        Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History,
+        values::CONTAINERS,
+    },
+    error::{CommandError, ErrorKind},
+    ops::manifest::manifest,
+    ops::{
+        describe::{Selection, describe},
+        observe::{Sight, look_at},
+        prepared::Prepared,
+        remote::{
+            access::{RemoteAccess, failed},
+            deploy_request::Wish,
+        },
+        secrets::external_secrets_in,
+        session::Session,
+        tags::{pin, registry, resolved},
+    },
+    plan::{Change, Refresh, ReleaseSpec, VerifySpec, up::Described},
+    steps::Decrypted,
+};
+
+/// Where URLs of an environment are reached.
+const HTTP_PORT: u16 = 80;
+
+/// What is known of an environment's cluster beside its releases.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    pub access: RemoteAccess,
+    /// By what the ledger calls a release.
+    pub histories: BTreeMap<String, History>,
+    /// Images that are new where they come by promotion alone, by project.
+    pub new_images: Vec<(String, String)>,
+}
+
+/// Looks at the environment and describes what it should hold; touches nothing.
+///
+/// # Errors
+/// When the cluster is another one, an image does not exist, or something does not fit: all of it at once.
+pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, CommandError> {
+    let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
+    let environment = &session.environment;
+    let (sight, histories) = tokio::try_join!(
+        look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
+        access.cluster.histories(&environment.namespace),
+    )
+    .map_err(failed)?;
+    let mut selection = select(session, wish)?;
+    let known = Known { access: &access, environment, sight: &sight, histories: &histories };
+    let mut new_images = Vec::new();
+    known.choose_images(wish, &mut selection, &mut new_images).await?;
+    let settled = if wish.resolves_tags() {
+        BTreeSet::new()
+    } else {
+        unchanged(&describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?, &sight)
+    };
+    let registry = registry(session)?;
+    pin(session, &registry, &mut selection, &settled).await?;
+    let mut described = describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?;
+    for release in described.releases_mut() {
+        release.refresh = if wish.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
+    }
+    look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
+    add_proofs(session, &registry, &settled, &mut described).await?;
+    let remote = Remote { access, histories, new_images };
+    Ok(Prepared {
+        buildable: Vec::new(),
+        helm,
+        access: None,
+        local: None,
+        described,
+        sight,
+        remote: Some(remote),
+        decrypted: Decrypted::new(),
+    })
+}
+
+/// The projects that run as they are written, whose tags need not be looked up.
+fn unchanged(written: &Described, sight: &Sight) -> BTreeSet<Name> {
+    let runs_so = |release: &ReleaseSpec| {
+        matches!(sight.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
+    };
+    let projects = written.projects.iter().filter(|project| runs_so(&project.release));
+    projects.map(|project| project.name.clone()).collect()
+}
+
+fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {
+    let mut selection = match &wish.only {
+        Some(names) => Selection::only(session, names, &wish.up.set)?,
+        None => Selection::choose(session, &wish.up)?,
+    };
+    selection.without_platform = wish.only.is_some();
+    selection.contents.clone_from(&wish.contents);
+    for project in &mut selection.projects {
+        if let Some(version) = &wish.chart_version
+            && project.chart.version.is_some()
+        {
+            project.chart.version = Some(version.clone());
+        }
+        if let Some(version) = wish.app_version.as_ref().filter(|_| project.is_on_universal_chart()) {
+            project.write_version(version);
+        }
+        if let Some(promoted) = wish.promoted.get(&project.name) {
+            selection.charts.insert(project.name.clone(), promoted.chart.clone());
+        }
+    }
+    Ok(selection)
+}
+
+/// The environment as it is found.
+struct Known<'a> {
+    access: &'a RemoteAccess,
+    environment: &'a Environment,
+    sight: &'a Sight,
+    histories: &'a BTreeMap<String, History>,
+}
+
+impl Known<'_> {
+    /// Decides on each project's image: the wish, else the latest record where the workspace names no tag or images
+    /// come by promotion alone, else the workspace.
+    async fn choose_images(
+        &self,
+        wish: &Wish,
+        selection: &mut Selection,
+        new_images: &mut Vec<(String, String)>,
+    ) -> Result<(), CommandError> {
+        let mut missing = Vec::new();
+        for project in &mut selection.projects {
+            if wish.contents.contains_key(project.name.as_str()) || !project.is_on_universal_chart() {
+                continue;
+            }
+            if let Some(promoted) = wish.promoted.get(&project.name) {
+                take_images(project, &promoted.content.values);
+                continue;
+            }
+            let latest = match self.latest_values(&project.name).await? {
+                None => self.values_of_source(&project.name).await?,
+                known => known,
+            };
+            let of_record = latest.as_ref().and_then(image_of);
+            let written = project.image.clone();
+            let is_exact = |image: &ImageReference| image.tag.is_some() || image.digest.is_some();
+            let chosen = match (wish.images.get(&project.name), of_record) {
+                (Some(image), _) => Some(image.clone()),
+                (None, Some(record)) if wish.only.is_some() && self.environment.promote.is_some() => Some(record),
+                (None, record) => written.filter(is_exact).or(record),
+            };
+            match chosen {
+                Some(image) => project.use_image(image),
+                None => missing.push(no_image(project)),
+            }
+            if self.environment.promote.is_some() && !wish.brings_images {
+                new_images.extend(is_new(project, latest.as_ref()));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(CommandError { kind: ErrorKind::Usage, diagnoses: missing, report: None })
+    }
+
+    /// A copy that has no record of a project yet takes what runs in the environment that it copies.
+    async fn values_of_source(&self, project: &Name) -> Result<Option<Values>, CommandError> {
+        let Some(copy) = &self.environment.copy else { return Ok(None) };
+        let cluster = &self.access.cluster;
+        let histories = cluster.histories(&copy.namespace).await.map_err(failed)?;
+        let Some(current) = histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
+        let record = cluster.record(&copy.namespace, &current.record).await.map_err(failed)?;
+        Ok(record.map(|record| record.values))
+    }
+
+    /// The values of the latest record of a project that was seen to be healthy.
+    async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
+        let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
+        let key = (self.environment.namespace.clone(), project.to_string());
+        if let Some(release) = self.sight.observed.releases.get(&key)
+            && release.status == "deployed"
+            && release.labels.get(labels::RECORD) == Some(&current.record)
+        {
+            return Ok(Some(release.values.clone()));
+        }
+        let record = self.access.cluster.record(&self.environment.namespace, &current.record).await;
+        Ok(record.map_err(failed)?.map(|record| record.values))
+    }
+}
+
+fn image_of(values: &Values) -> Option<ImageReference> {
+    ImageReference::parse(values.get("image")?.as_str()?).ok()
+}
+
+/// The image that a project would get and that its environment's record does not have.
+fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String, String)> {
+    let image = project.image.as_ref()?;
+    let same = |known: &ImageReference| {
+        let tagged = |image: &ImageReference| image.to_string().split('@').next().unwrap_or_default().to_owned();
+        known == image || image.digest.is_none() && tagged(known) == tagged(image)
+    };
+    let known = latest.and_then(image_of);
+    (!known.as_ref().is_some_and(same)).then(|| (project.name.to_string(), image.to_string()))
+}
+
+fn no_image(project: &ResolvedProject) -> Diagnosis {
+    let cause =
+        format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
+    Diagnosis::new(cause).remedy(format!("cmdr deploy {}=TAG brings one", project.name))
+}
+
+/// Takes every image of a record's values: the project's own, and those of sidecars and init containers.
+fn take_images(project: &mut ResolvedProject, record: &Values) {
+    if let Some(image) = image_of(record) {
+        project.use_image(image);
+    }
+    for kind in CONTAINERS {
+        let Some(containers) = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut()) else {
+            continue;
+        };
+        for (name, container) in containers {
+            let proven = record.get(kind).and_then(|containers| containers.get(name)?.get("image"));
+            if let (Some(image), Some(container)) = (proven, container.as_object_mut()) {
+                container.insert("image".to_owned(), image.clone());
+            }
+        }
+    }
+}
+
+/// Where a chart of a project's own says which images run: renders it, and makes what they stand for part of the
+/// record. Their pods are compared with it.
+async fn look_up_rendered(
+    session: &Session,
+    helm: &Helm,
+    registry: &Registry,
+    (selection, settled): (&Selection, &BTreeSet<Name>),
+    described: &mut Described,
+) -> Result<(), CommandError> {
+    let is_known = |name: &Name| settled.contains(name) || selection.contents.contains_key(name.as_str());
+    let foreign: BTreeSet<&Name> = selection
+        .projects
+        .iter()
+        .filter(|project| !project.is_on_universal_chart() && !is_known(&project.name))
+        .map(|project| &project.name)
+        .collect();
+    for project in described.projects.iter_mut().filter(|project| foreign.contains(&project.name)) {
+        let written = rendered_images(session, helm, &project.release).await?;
+        let pinned = resolved(session, registry, &written).await?;
+        let digest =
+            |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
+        project.release.content.images = written.iter().filter_map(digest).collect();
+        project.release.record = project.release.content.name();
+    }
+    Ok(())
+}
+
+/// The Jobs of `verify`, each with an exact image: its own, or the project's.
+async fn add_proofs(
+    session: &Session,
+    registry: &Registry,
+    settled: &BTreeSet<Name>,
+    described: &mut Described,
+) -> Result<(), CommandError> {
+    let workspace = &session.loaded.workspace;
+    let written: Vec<ImageReference> = described
+        .projects
+        .iter()
+        .filter(|project| !settled.contains(&project.name))
+        .flat_map(|project| workspace.projects[&project.name].verify.values())
+        .filter_map(|verify| verify.image.clone())
+        .collect();
+    let pinned = resolved(session, registry, &written).await?;
+    for project in described.projects.iter_mut().filter(|project| !settled.contains(&project.name)) {
+        let own = image_of(&project.release.content.values).map(|image| image.to_string()).unwrap_or_default();
+        let proofs = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
+            let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
+            VerifySpec {
+                project: project.name.clone(),
+                name: name.clone(),
+                namespace: session.environment.namespace.clone(),
+                image: image.map_or_else(|| own.clone(), ToString::to_string),
+                command: verify.command.clone(),
+                when: verify.when,
+                timeout_seconds: verify.timeout.as_secs().max(1),
+            }
+        });
+        project.proofs = proofs.collect();
+    }
+    Ok(())
+}
+
+async fn rendered_images(
+    session: &Session,
+    helm: &Helm,
+    release: &ReleaseSpec,
+) -> Result<Vec<ImageReference>, CommandError> {
+    let manifest = manifest(session, helm, release).await?;
+    let images = images_of_manifest(&manifest).map_err(failed)?;
+    Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
+}
+
+/// What the ledger calls a release of this environment.
+pub fn subject(session: &Session, release: &ReleaseSpec) -> String {
+    ledger::subject(&session.environment.namespace, &release.namespace, &release.name)
+}

@@ -1,0 +1,164 @@
+//! What would be done, before it is done: differences against the live objects, and plans that are reviewed first.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{Diagnosis, digest::sha256, labels, record::Record},
+    error::{CommandError, ErrorKind},
+    ops::manifest::manifest,
+    ops::{
+        prepared::Prepared,
+        remote::{access::failed, prepare::subject},
+        session::Session,
+    },
+    plan::{Plan, Planned, Step},
+    settings::OutputFormat,
+    ui,
+};
+
+/// A plan as somebody reviews it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct PlanFile {
+    version: u32,
+    workspace: String,
+    environment: String,
+    /// UID of namespace `kube-system`.
+    cluster: String,
+    /// What each release would become, by what the ledger calls it.
+    changes: BTreeMap<String, PlannedChange>,
+    /// Hash of everything that the steps do beside that.
+    steps: String,
+}
+
+/// One release of a [`PlanFile`].
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct PlannedChange {
+    action: String,
+    reason: String,
+    /// The record that was found, and its revision; `None` when there was none.
+    found: Option<(String, u32)>,
+    record: String,
+    content: Record,
+}
+
+fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
+    let changes = plan.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Deploy(spec) => Some((planned, spec)),
+        _ => None,
+    });
+    let changes = changes.map(|(planned, spec)| {
+        let found = prepared.sight.observed.releases.get(&(spec.namespace.clone(), spec.name.clone()));
+        let record = |labels: &BTreeMap<String, String>| labels.get(labels::RECORD).cloned().unwrap_or_default();
+        let change = PlannedChange {
+            action: planned.action.clone(),
+            reason: planned.reason.clone(),
+            found: found.map(|release| (record(&release.labels), release.revision)),
+            record: spec.record.clone(),
+            content: spec.content.clone(),
+        };
+        (subject(session, spec), change)
+    });
+    let steps: Vec<String> = plan.changes().map(told).collect();
+    PlanFile {
+        version: 1,
+        workspace: session.workspace().to_string(),
+        environment: session.environment.name.to_string(),
+        cluster: prepared.remote.as_ref().map(|remote| remote.access.identity.clone()).unwrap_or_default(),
+        changes: changes.collect(),
+        steps: sha256(steps.join("\n").as_bytes()),
+    }
+}
+
+/// A step beside the releases, with where a project's name would lead.
+fn told(planned: &Planned) -> String {
+    let leads = match &planned.step {
+        Step::External(spec) => spec.checksum.as_str(),
+        _ => "",
+    };
+    format!("{} {} {:?}{leads}", planned.action, planned.subject, planned.needs)
+}
+
+/// Writes a plan for review.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(&plan_file(session, prepared, plan)).unwrap_or_default();
+    std::fs::write(file, text + "\n")
+        .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", file.display()))))
+}
+
+/// Refuses a plan that is not the one that was reviewed.
+///
+/// # Errors
+/// With 14 when it was made for another cluster, with 10 when anything else differs.
+pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
+    let wrong = |reason: String| {
+        CommandError::usage(Diagnosis::new(format!("the plan {} cannot be used: {reason}", file.display())))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let reviewed: PlanFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let now = plan_file(session, prepared, plan);
+    if reviewed.cluster != now.cluster {
+        let cause = format!("the plan was made for the cluster {}, and this is {}", reviewed.cluster, now.cluster);
+        let remedy = "correct the context, or make a new plan";
+        return Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)));
+    }
+    let differing: Vec<String> = differing(&reviewed, &now);
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let mut diagnosis = Diagnosis::new("what would be done is not what the plan says any more")
+        .remedy("make a new plan with --plan-file, and have it reviewed");
+    diagnosis.details = differing;
+    Err(CommandError::new(ErrorKind::Refused, diagnosis))
+}
+
+fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
+    let mut differences = Vec::new();
+    if (&reviewed.workspace, &reviewed.environment) != (&now.workspace, &now.environment) {
+        differences.push(format!("it was made for {} of {}", reviewed.environment, reviewed.workspace));
+    }
+    let names: std::collections::BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
+    for name in names {
+        match (reviewed.changes.get(name), now.changes.get(name)) {
+            (Some(_), None) => differences.push(format!("{name} would not change any more")),
+            (None, Some(_)) => differences.push(format!("{name} would change, too")),
+            (Some(one), Some(other)) if one.found != other.found => {
+                differences.push(format!("{name} was changed by somebody else meanwhile"));
+            }
+            (Some(one), Some(other)) if one != other => {
+                differences.push(format!("{name} would become record {} instead of {}", other.record, one.record));
+            }
+            _ => (),
+        }
+    }
+    if differences.is_empty() && reviewed.steps != now.steps {
+        differences.push("the steps beside the releases differ".to_owned());
+    }
+    differences
+}
+
+/// Prints what would change in the live objects, as the API server sees it; what Secrets hold is masked.
+///
+/// # Errors
+/// When a chart does not render or the API refuses.
+pub async fn show_differences(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+    if session.settings.output == OutputFormat::Json {
+        return Ok(());
+    }
+    let Some(remote) = &prepared.remote else { return Ok(()) };
+    for planned in &plan.steps {
+        let Step::Deploy(spec) = &planned.step else { continue };
+        let manifest = manifest(session, &prepared.helm, spec).await?;
+        let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await.map_err(failed)?;
+        for difference in differences {
+            ui::print(&ui::difference::told(&difference, session.settings.color));
+        }
+    }
+    Ok(())
+}

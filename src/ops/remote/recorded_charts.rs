@@ -1,0 +1,61 @@
+//! Charts of records: cmdr's own where it is the same, else from the ledger, else fetched again and compared.
+
+use crate::{
+    adapters::helm::{FetchedChart, Helm, HelmError},
+    domain::{Chart, ChartSource, Diagnosis, record::Record},
+    error::CommandError,
+    ops::{
+        remote::access::{RemoteAccess, failed},
+        session::Session,
+    },
+};
+
+/// The chart that a record was made with, from this machine, from the environment's ledger, or from its registry.
+///
+/// # Errors
+/// When nobody has it any more, or its registry has another one under the same version.
+pub async fn chart_of(
+    session: &Session,
+    helm: &Helm,
+    access: &RemoteAccess,
+    namespace: &str,
+    record: &Record,
+) -> Result<FetchedChart, CommandError> {
+    let chart = &record.chart;
+    if let Some(known) = known(session, helm, record).await? {
+        return Ok(known);
+    }
+    let archive = access.cluster.chart(namespace, &chart.digest).await.map_err(failed)?;
+    let archive = archive.ok_or_else(|| gone(record))?;
+    session.charts().unpack(&chart.name, &chart.digest, &archive).map_err(broken)
+}
+
+/// The same without a ledger: `None` when only that has it.
+///
+/// # Errors
+/// When it cannot be fetched, or is another one by now.
+pub async fn known(session: &Session, helm: &Helm, record: &Record) -> Result<Option<FetchedChart>, CommandError> {
+    let (cache, chart) = (session.charts(), &record.chart);
+    let Some(source) = chart.to_chart() else {
+        let own = Chart { source: ChartSource::Universal, version: None };
+        let own = cache.fetch(helm, &own, &session.cancel).await.map_err(broken)?;
+        let own = Some(own).filter(|own| own.digest == chart.digest);
+        return Ok(own.or_else(|| cache.unpacked(&chart.name, &chart.digest)));
+    };
+    let fetched = cache.fetch(helm, &source, &session.cancel).await.map_err(broken)?;
+    if fetched.digest == chart.digest {
+        return Ok(Some(fetched));
+    }
+    let cause = format!("the chart {} is not the one of the record any more: its digest differs", chart.label());
+    Err(CommandError::failed(Diagnosis::new(cause).remedy("somebody has published other content under that version")))
+}
+
+fn gone(record: &Record) -> CommandError {
+    let cause = format!("the chart {} of record {} is not in the ledger", record.chart.label(), record.name());
+    CommandError::failed(Diagnosis::new(cause))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn broken(error: HelmError) -> CommandError {
+    CommandError::failed(error.diagnosis())
+}

@@ -1,0 +1,173 @@
+//! Secrets of projects: what the chart is told of them, what the plan compares, what sops decrypts for a run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+
+use crate::{
+    adapters::sops::{self, SopsError},
+    config::{Diagnostic, Report, misplaced_value},
+    domain::{
+        Values,
+        digest::sha256,
+        project_secret::{ProjectSecret, SecretSource, project_secrets, used_secrets, without_removed_sources},
+        resolve::{ResolvedProject, resolve},
+    },
+    error::{CommandError, ErrorKind},
+    ops::session::Session,
+    plan::{ExternalSecretSpec, Plan, SecretContent, SecretSpec, SopsFile, Step},
+    steps::Decrypted,
+};
+
+/// The key of the chart's values that names the SOPS files behind Secrets.
+const CHECKSUMS: &str = "secretChecksums";
+/// Hexadecimal digits of a checksum: 80 bits, as a record has.
+const CHECKSUM_LENGTH: usize = 20;
+
+/// The encrypted files behind the Secrets that the chosen projects use, by the Secrets' names in the cluster.
+#[derive(Debug)]
+pub(crate) struct SopsSecrets(BTreeMap<String, SopsFile>);
+
+impl SopsSecrets {
+    /// Reads the encrypted files; decrypts nothing.
+    ///
+    /// # Errors
+    /// Every file that cannot be read, with the place that names it.
+    pub(crate) fn read(session: &Session, chosen: &[ResolvedProject]) -> Result<Self, CommandError> {
+        let used: BTreeSet<String> = chosen.iter().flat_map(used_secrets).collect();
+        let (mut files, mut missing) = (BTreeMap::new(), Vec::new());
+        // A Secret may be another project's, be that one chosen or not; `--set` has changed the chosen ones alone.
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let others = all.iter().filter(|other| chosen.iter().all(|project| project.name != other.name));
+        for project in chosen.iter().chain(others) {
+            for (secret, path) in sops_secrets(project).filter(|(secret, _)| used.contains(&secret.name)) {
+                match std::fs::read(session.loaded.workspace.root.join(&path)) {
+                    Ok(bytes) => drop(files.insert(secret.name, SopsFile { checksum: checksum(&bytes), path })),
+                    Err(error) => missing.extend(unreadable(session, project, &secret, &path, &error)),
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Self(files));
+        }
+        let report = Report { diagnostics: missing }.render(session.settings.color);
+        Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
+    }
+
+    /// The project with what the chart must know of its Secrets: a pod whose Secret has changed must be another pod.
+    pub(crate) fn told_to(&self, project: &ResolvedProject) -> ResolvedProject {
+        let mut told = project.clone();
+        without_removed_sources(&mut told.values);
+        let used = used_secrets(project).into_iter();
+        let checksums: Values =
+            used.filter_map(|name| Some((name.clone(), json!(self.0.get(&name)?.checksum)))).collect();
+        if !checksums.is_empty() {
+            told.values.insert(CHECKSUMS.to_owned(), json!(checksums));
+        }
+        told
+    }
+
+    /// The Secrets of a project that must be in its namespace before releases come.
+    pub(crate) fn of_namespace(&self, project: &ResolvedProject) -> Vec<SecretSpec> {
+        let specs = project_secrets(project).into_iter().filter_map(|secret| {
+            let content = match secret.source {
+                SecretSource::Generate { key } => SecretContent::Random { key },
+                SecretSource::Sops { .. } => SecretContent::Sops(self.0.get(&secret.name)?.clone()),
+                SecretSource::External(_) => return None,
+            };
+            Some(SecretSpec { name: secret.name, content })
+        });
+        specs.collect()
+    }
+}
+
+/// The Secrets that External Secrets makes for a project.
+pub(crate) fn external_secrets(project: &ResolvedProject, namespace: &str) -> Vec<ExternalSecretSpec> {
+    let specs = project_secrets(project).into_iter().filter_map(|secret| match secret.source {
+        SecretSource::External(content) => Some(ExternalSecretSpec {
+            namespace: namespace.to_owned(),
+            name: secret.name,
+            checksum: checksum(json!(content).to_string().as_bytes()),
+            content,
+        }),
+        _ => None,
+    });
+    specs.collect()
+}
+
+/// The namespace in which External Secrets is to make Secrets; `None` where no project of the environment has one.
+pub(crate) fn external_secrets_in(session: &Session) -> Option<&str> {
+    let namespace = session.environment.namespace.as_str();
+    let projects = resolve(&session.loaded.workspace, &session.environment);
+    projects.iter().any(|project| !external_secrets(project, namespace).is_empty()).then_some(namespace)
+}
+
+/// Whether any project of the environment has a Secret from SOPS.
+pub(crate) fn uses_sops(session: &Session) -> bool {
+    let projects = resolve(&session.loaded.workspace, &session.environment);
+    projects.iter().any(|project| sops_secrets(project).next().is_some())
+}
+
+/// Decrypts what the steps of `plan` write, before the first of them runs.
+///
+/// # Errors
+/// Every file that cannot be decrypted or is no flat map.
+pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted, CommandError> {
+    let (mut decrypted, mut refused) = (Decrypted::new(), Vec::new());
+    for path in files_of(plan) {
+        match sops::decrypt(&session.loaded.workspace.root.join(path), &session.cancel).await {
+            Ok(data) => drop(decrypted.insert(path.to_owned(), data)),
+            Err(SopsError::Interrupted) => return Err(CommandError::told(ErrorKind::Interrupted)),
+            Err(error) => refused.push(error.diagnosis(path)),
+        }
+    }
+    if refused.is_empty() {
+        return Ok(decrypted);
+    }
+    Err(CommandError { kind: ErrorKind::Failed, diagnoses: refused, report: None })
+}
+
+fn files_of(plan: &Plan) -> BTreeSet<&Path> {
+    let namespaces = plan.steps.iter().filter_map(|planned| match &planned.step {
+        Step::PrepareNamespace(namespace) => Some(namespace),
+        _ => None,
+    });
+    let files = namespaces.flat_map(|namespace| &namespace.secrets).filter_map(|secret| match &secret.content {
+        SecretContent::Sops(file) => Some(file.path.as_path()),
+        SecretContent::Random { .. } => None,
+    });
+    files.collect()
+}
+
+fn sops_secrets(project: &ResolvedProject) -> impl Iterator<Item = (ProjectSecret, PathBuf)> {
+    project_secrets(project).into_iter().filter_map(|secret| match &secret.source {
+        SecretSource::Sops { file } => Some((secret.clone(), file.clone())),
+        _ => None,
+    })
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    let mut checksum = sha256(bytes);
+    checksum.truncate(CHECKSUM_LENGTH);
+    checksum
+}
+
+fn unreadable(
+    session: &Session,
+    project: &ResolvedProject,
+    secret: &ProjectSecret,
+    path: &Path,
+    error: &std::io::Error,
+) -> Option<Diagnostic> {
+    let path = path.display();
+    let message = match error.kind() {
+        std::io::ErrorKind::NotFound => format!("the file `{path}` is not there"),
+        _ => format!("the file `{path}` cannot be read: {error}"),
+    };
+    let expected = "expected a file that sops has encrypted, relative to the folder of `projects.yaml`";
+    let key = ["secrets", &secret.short_name, "sops"];
+    misplaced_value(&session.loaded.sources, &session.environment, &project.name, &key, message, expected)
+}

@@ -1,0 +1,464 @@
+//! What every verb stands on: the workspace, its environment, the tools, the cluster.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::{
+        credentials::Credentials,
+        docker::{Docker, DockerLookup, NodeContainer},
+        git,
+        helm::{ChartCache, Helm, HelmError, HelmTarget},
+        host::ProcessorWatch,
+        http::{HttpClient, Resolver},
+        kind::{
+            Kind,
+            configuration::{API_PORT, NODE_PORTS, pool_of_mark},
+        },
+        lock::{Lock, LockError},
+        user_configuration,
+    },
+    config::{self, LoadError, Loaded, Report},
+    domain::{
+        Diagnosis, Environment, Name, Review,
+        mirror::{ChartMirror, ImageMirror, Mirrors},
+        user_configuration::UserConfiguration,
+    },
+    engine::{self, StepRunner, Summary},
+    error::{CommandError, ErrorKind},
+    event::Event,
+    plan::{Plan, Step},
+    settings::{OutputFormat, ReportPaths, Settings},
+    steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
+    ui::{self, Clock, Look, Mode, ReportFiles, Reports, Screen},
+};
+
+/// A run waits this long for another cmdr on the same cluster: enough for one that is ending.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A verb's surroundings, read and checked, with nothing touched yet.
+#[derive(Debug)]
+pub struct Session {
+    pub settings: Settings,
+    pub loaded: Loaded,
+    pub environment: Environment,
+    pub user: UserConfiguration,
+    pub cancel: CancellationToken,
+    reports: Reports,
+    /// Watches until the verb has ended.
+    _processor: Option<ProcessorWatch>,
+    /// What has been noted: what is looked at twice is told once.
+    noted: Mutex<BTreeSet<String>>,
+    /// The workspace's commit, once git was asked.
+    commit: OnceCell<Option<String>>,
+    /// Helm, once it was found.
+    helm: OnceCell<Helm>,
+}
+
+/// How a plan ended, with the URLs that answered.
+#[derive(Debug)]
+pub struct Ran {
+    pub summary: Summary,
+    pub urls: Vec<String>,
+}
+
+/// The engine, kind, and the environment's node as it is found.
+#[derive(Debug)]
+pub struct LocalAccess {
+    pub docker: Docker,
+    pub kind: Kind,
+    /// The cluster's container; `None` when there is no cluster.
+    pub node: Option<NodeContainer>,
+    pub folder: ClusterFolder,
+}
+
+impl Session {
+    /// Reads the workspace and the user's configuration.
+    ///
+    /// # Errors
+    /// Every mistake of the files, or an environment that the workspace does not have.
+    pub fn open(settings: Settings, cancel: CancellationToken) -> Result<Self, CommandError> {
+        let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
+        let environment = find_environment(&loaded, &settings.environment)?;
+        let environment = match &environment.review {
+            Some(review) => copied(&loaded, &environment, review, settings.slug.as_deref())?,
+            None => environment,
+        };
+        let user = user_configuration(&settings)?;
+        if !loaded.warnings.is_empty() && !settings.quiet {
+            ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
+        }
+        let (reports, processor) = reports(&settings.reports)?;
+        Ok(Self {
+            settings,
+            loaded,
+            environment,
+            user,
+            cancel,
+            reports,
+            _processor: processor,
+            noted: Mutex::default(),
+            commit: OnceCell::new(),
+            helm: OnceCell::new(),
+        })
+    }
+
+    /// The same in another environment.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_in(environment: &str, settings: &Settings, cancel: &CancellationToken) -> Result<Self, CommandError> {
+        let settings = Settings { environment: environment.to_owned(), ..settings.clone() };
+        Self::open(settings, cancel.clone())
+    }
+
+    pub fn workspace(&self) -> &Name {
+        &self.loaded.workspace.name
+    }
+
+    pub fn charts(&self) -> ChartCache {
+        ChartCache { folder: self.settings.folders.cache.join("charts"), mirrors: self.user.mirrors.charts.clone() }
+    }
+
+    /// # Errors
+    /// When helm is missing or of a version that is not accepted.
+    pub async fn helm(&self) -> Result<Helm, CommandError> {
+        self.helm.get_or_try_init(|| self.find_helm()).await.cloned()
+    }
+
+    async fn find_helm(&self) -> Result<Helm, CommandError> {
+        let failed = |error: HelmError| CommandError::failed(error.diagnosis());
+        let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await.map_err(failed)?;
+        match self.certificate_authority()? {
+            Some(authority) => helm.trusting(&authority).map_err(failed),
+            None => Ok(helm),
+        }
+    }
+
+    /// Finds the engine, kind, and the environment's cluster.
+    ///
+    /// # Errors
+    /// When the engine or kind is not there, or a cluster of the same name is not cmdr's own.
+    pub async fn local(&self) -> Result<LocalAccess, CommandError> {
+        let docker = Docker::connect(&docker_lookup(&self.settings)).await.map_err(docker_error)?;
+        let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
+            .await
+            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+        let node = self.node(&docker).await?;
+        if let Some(node) = &node
+            && !node.mounts.iter().any(|mount| pool_of_mark(&mount.destination).is_some())
+        {
+            return Err(foreign_cluster(self.workspace()));
+        }
+        let folder = ClusterFolder(self.settings.cluster_folder(self.workspace().as_str()));
+        Ok(LocalAccess { docker, kind, node, folder })
+    }
+
+    /// The local cluster's container as it is now.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn node(&self, docker: &Docker) -> Result<Option<NodeContainer>, CommandError> {
+        let nodes = docker.node_containers().await.map_err(docker_error)?;
+        Ok(nodes.into_iter().find(|node| node.cluster == self.workspace().as_str()))
+    }
+
+    /// Keeps every other cmdr of this machine from the local cluster.
+    ///
+    /// # Errors
+    /// When another one is at work on it.
+    pub async fn lock(&self, access: &LocalAccess) -> Result<Lock, CommandError> {
+        Lock::take(&access.folder.lock(), LOCK_PATIENCE).await.map_err(|error| match &error {
+            LockError::Held(_) => {
+                let remedy = "wait until it has ended, or end it";
+                CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+            }
+            LockError::File(..) => CommandError::failed(
+                Diagnosis::new(error.to_string()).remedy("name a folder that can be written with CMDR_STATE"),
+            ),
+        })
+    }
+
+    /// What runs plans on a local cluster.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub async fn runner(&self, helm: Helm, local: LocalCluster) -> Result<Runner, CommandError> {
+        let target = HelmTarget { kubeconfig: local.folder.kubeconfig(), context: None };
+        let resolver = Resolver::Fixed(([127, 0, 0, 1], local.http_port).into());
+        self.runner_at(helm, target, resolver, Some(local)).await
+    }
+
+    /// What runs plans on the cluster of `target`, whose projects are found by `resolver`.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub async fn runner_at(
+        &self,
+        helm: Helm,
+        target: HelmTarget,
+        resolver: Resolver,
+        local: Option<LocalCluster>,
+    ) -> Result<Runner, CommandError> {
+        let commit = self.commit().await;
+        let processors = match &local {
+            Some(local) => Some(local.docker.info().await.map_err(docker_error)?.cpus),
+            None => None,
+        };
+        let failed = |text: String| CommandError::failed(Diagnosis::new(text));
+        let workspace = self.workspace().as_str();
+        Ok(Runner {
+            local,
+            kubeconfig: target.kubeconfig.clone(),
+            context: target.context.clone(),
+            reach: None,
+            ledger: None,
+            release: ReleaseContext::new(
+                helm,
+                target,
+                (workspace, self.environment.name.as_str()),
+                commit,
+                self.settings.concurrency,
+                processors,
+            ),
+            credentials: Credentials::read(&self.settings.docker_config_folder())
+                .map_err(|error| failed(error.to_string()))?
+                .with_search_path(self.settings.variables.path.clone()),
+            http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
+            decrypted: Decrypted::new(),
+            connection: OnceCell::new(),
+        })
+    }
+
+    /// The company's certificates, when the user names some.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds none.
+    pub fn certificate_authority(&self) -> Result<Option<String>, CommandError> {
+        let read = |file: &std::path::PathBuf| {
+            user_configuration::read_ca(&self.settings.folders.configuration_file, file)
+                .map_err(|error| CommandError::usage(Diagnosis::new(error.to_string())))
+        };
+        self.user.ca.as_ref().map(read).transpose()
+    }
+
+    /// Runs a plan and tells it. Gives the URLs that answered.
+    ///
+    /// # Errors
+    /// When a step failed or the run was interrupted; everything has been told then.
+    pub async fn execute(
+        &self,
+        verb: &str,
+        plan: &Plan,
+        runner: Arc<impl StepRunner>,
+    ) -> Result<Vec<String>, CommandError> {
+        let Ran { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
+        if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
+            return Err(CommandError::told(ErrorKind::Interrupted));
+        }
+        if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
+    }
+
+    /// Runs a plan and tells it.
+    pub async fn run_plan(
+        &self,
+        verb: &str,
+        plan: &Plan,
+        runner: Arc<impl StepRunner>,
+        cancel: &CancellationToken,
+    ) -> Ran {
+        for drift in &plan.drifted {
+            self.note(&format!("left as it is: {drift} (--repair puts it right)"));
+        }
+        let screen = self.screen();
+        let start = Instant::now();
+        let _ = screen.events.send(Event::RunStarted {
+            verb: verb.to_owned(),
+            workspace: self.workspace().to_string(),
+            environment: self.environment.name.to_string(),
+            steps: plan.steps.len(),
+            subjects: plan.steps.iter().fold(BTreeMap::new(), |mut subjects, planned| {
+                *subjects.entry(planned.subject.clone()).or_default() += 1;
+                subjects
+            }),
+            unchanged: plan.unchanged.clone(),
+        });
+        let summary = engine::run(plan, runner, &screen.events, cancel).await;
+        let (urls, project_urls) = answered(plan, &summary);
+        let _ = screen.events.send(Event::RunFinished {
+            seconds: start.elapsed().as_secs_f64(),
+            done: summary.done.len(),
+            failed: summary.failed.len(),
+            not_started: summary.not_started.len(),
+            interrupted: summary.interrupted.len(),
+            urls: urls.clone(),
+            project_urls,
+        });
+        screen.close().await;
+        Ran { summary, urls }
+    }
+
+    /// The commit of the workspace.
+    pub async fn commit(&self) -> Option<String> {
+        self.commit.get_or_init(|| git::commit(&self.loaded.workspace.root)).await.clone()
+    }
+
+    /// What tells events to whoever looks, and to the reports.
+    pub fn screen(&self) -> Screen {
+        Screen::open(self.look(), &self.reports)
+    }
+
+    fn look(&self) -> Look {
+        let settings = &self.settings;
+        let mode = match settings.output {
+            OutputFormat::Json => Mode::Json,
+            OutputFormat::Text if settings.variables.gitlab => Mode::Gitlab,
+            OutputFormat::Text if settings.is_live => Mode::Live,
+            OutputFormat::Text => Mode::Plain,
+        };
+        Look { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
+    }
+
+    /// Tells a sentence, unless the user wants quiet.
+    pub fn note(&self, text: &str) {
+        let is_new = self.noted.lock().is_ok_and(|mut noted| noted.insert(text.to_owned()));
+        if is_new && !self.settings.quiet {
+            ui::tell(text);
+        }
+    }
+}
+
+impl LocalAccess {
+    /// The port on 127.0.0.1 that the Kubernetes API answers on.
+    pub fn api_port(&self) -> Option<u16> {
+        self.node.as_ref()?.published.get(&API_PORT).map(|published| published.port)
+    }
+
+    /// The ports on 127.0.0.1 that the cluster was made with.
+    pub fn published_ports(&self) -> Option<(u16, u16)> {
+        let node = self.node.as_ref()?;
+        let published = |port| node.published.get(&port).map(|published| published.port);
+        Some((published(NODE_PORTS.0)?, published(NODE_PORTS.1)?))
+    }
+}
+
+/// The files that tell how runs end, and a watch on the processors where one of them shows it.
+fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), CommandError> {
+    let ReportPaths { junit, dotenv, timeline } = paths.clone();
+    let began = Instant::now();
+    let watch = timeline.as_ref().and_then(|_| ProcessorWatch::begin(began));
+    let files = ReportFiles { junit, dotenv, timeline };
+    files.check().map_err(CommandError::usage)?;
+    let clock = Clock { began, processor: watch.as_ref().map(ProcessorWatch::uses) };
+    Ok((Reports::new(files, clock), watch))
+}
+
+/// The URLs that answered, and the first of each project.
+fn answered(plan: &Plan, summary: &Summary) -> (Vec<String>, BTreeMap<String, String>) {
+    let (mut urls, mut by_project) = (Vec::new(), BTreeMap::new());
+    for planned in plan.steps.iter().filter(|planned| summary.done.contains(&planned.id)) {
+        if let Step::Check(check) = &planned.step {
+            urls.push(check.shown_url.clone());
+            by_project.entry(check.project.to_string()).or_insert_with(|| check.shown_url.clone());
+        }
+    }
+    (urls, by_project)
+}
+
+pub fn docker_lookup(settings: &Settings) -> DockerLookup {
+    let variables = &settings.variables;
+    DockerLookup {
+        host: variables.docker_host.clone(),
+        context: variables.docker_context.clone(),
+        config_folder: settings.docker_config_folder(),
+        home: settings.home.clone(),
+        runtime_folder: variables.runtime_folder.clone(),
+        tls_verify: variables.docker_tls_verify,
+        cert_path: variables.docker_certificates.clone(),
+    }
+}
+
+/// For `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError {
+    CommandError::failed(error.diagnosis())
+}
+
+fn load_error(error: &LoadError, color: bool) -> CommandError {
+    match error {
+        LoadError::Invalid(report) => {
+            CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report.render(color)) }
+        }
+        LoadError::NotFound { .. } => CommandError::usage(
+            Diagnosis::new(error.to_string()).remedy("go to a folder of a workspace, or name one with -C"),
+        ),
+        LoadError::Unreadable { source, .. } => CommandError::usage(Diagnosis::new(format!("{error}: {source}"))),
+    }
+}
+
+fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandError> {
+    let environments = &loaded.workspace.environments;
+    let known = environments.keys().map(Name::as_str);
+    environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
+}
+
+/// The copy that a review environment is.
+fn copied(
+    loaded: &Loaded,
+    environment: &Environment,
+    review: &Review,
+    slug: Option<&str>,
+) -> Result<Environment, CommandError> {
+    let name = &environment.name;
+    let slug = slug.ok_or_else(|| {
+        let cause = format!("'{name}' has a copy for each merge request, and none is named");
+        CommandError::usage(Diagnosis::new(cause).remedy("name it with --slug, such as --slug fix-42"))
+    })?;
+    let copy = environment.copied(review, &loaded.workspace.environments[&review.from], slug);
+    if Name::new(slug).is_err() || copy.namespace.len() > 63 {
+        let cause = format!("--slug: '{slug}' cannot be part of a host and of a namespace");
+        let remedy = "write lower-case letters, digits and '-', beginning with a letter, at most 40";
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+    }
+    Ok(copy)
+}
+
+/// A name that nobody has, with the nearest one that somebody has.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> CommandError {
+    let known: Vec<&str> = known.collect();
+    let nearest = known
+        .iter()
+        .copied()
+        .max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
+    let remedy = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    CommandError::usage(Diagnosis::new(format!("projects.yaml has no {what} '{name}'")).remedy(remedy))
+}
+
+fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandError> {
+    let wrong = |text: String| CommandError::usage(Diagnosis::new(text));
+    let file =
+        user_configuration::read(&settings.folders.configuration_file).map_err(|error| wrong(error.to_string()))?;
+    let variables = &settings.variables;
+    let images = variables.image_mirrors.as_deref().unwrap_or_default();
+    let charts = variables.chart_mirrors.as_deref().unwrap_or_default();
+    let images = ImageMirror::parse_list(images).map_err(|error| wrong(format!("CMDR_IMAGE_MIRRORS: {error}")))?;
+    let charts = ChartMirror::parse_list(charts).map_err(|error| wrong(format!("CMDR_CHART_MIRRORS: {error}")))?;
+    let over = UserConfiguration { mirrors: Mirrors { images, charts }, ca: variables.certificate_authority.clone() };
+    Ok(file.overridden_by(over))
+}
+
+fn foreign_cluster(name: &Name) -> CommandError {
+    let cause = format!("a kind cluster named '{name}' exists, and cmdr did not make it");
+    let remedy = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
+    CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
+}

@@ -1,0 +1,89 @@
+//! What tags stand for: asked of the registries, written into what is to be deployed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use crate::{
+    adapters::{
+        credentials::Credentials,
+        registry::{Registry, RegistryError},
+    },
+    domain::{Diagnosis, ImageReference, Name, ResolvedProject, values::CONTAINERS},
+    error::{CommandError, ErrorKind},
+    ops::{
+        describe::{Selection, images},
+        session::Session,
+    },
+};
+
+/// Asks registries as the user's Docker would.
+///
+/// # Errors
+/// When the user's certificates or Docker's configuration cannot be read.
+pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
+    let wrong = |text: String| CommandError::failed(Diagnosis::new(text));
+    let credentials = Credentials::read(&session.settings.docker_config_folder())
+        .map_err(|error| wrong(error.to_string()))?
+        .with_search_path(session.settings.variables.path.clone());
+    let authority = session.certificate_authority()?;
+    let mirrors = session.user.mirrors.images.clone();
+    Registry::new(mirrors, credentials, authority.as_deref(), session.cancel.clone())
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// Writes what every tag stands for into the values, but for projects that are `settled`. What was written before is
+/// kept beside it.
+///
+/// # Errors
+/// When images do not exist, or a registry cannot be asked: all of it at once.
+pub(crate) async fn pin(
+    session: &Session,
+    registry: &Registry,
+    selection: &mut Selection,
+    settled: &BTreeSet<Name>,
+) -> Result<(), CommandError> {
+    selection.written = selection.projects.iter().map(|project| (project.name.clone(), project.clone())).collect();
+    let given = &selection.contents;
+    let is_described =
+        |project: &&mut ResolvedProject| !given.contains_key(project.name.as_str()) && !settled.contains(&project.name);
+    let mut projects: Vec<&mut ResolvedProject> = selection.projects.iter_mut().filter(is_described).collect();
+    let written: Vec<ImageReference> = projects.iter().flat_map(|project| images(project)).collect();
+    let pinned = resolved(session, registry, &written).await?;
+    for project in projects.iter_mut().filter(|project| project.is_on_universal_chart()) {
+        if let Some(image) = project.image.as_ref().and_then(|image| pinned.get(&image.to_string())) {
+            project.use_image(image.clone());
+        }
+        for kind in CONTAINERS {
+            let containers = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut());
+            for container in containers.into_iter().flat_map(|containers| containers.values_mut()) {
+                let exact = container.get("image").and_then(|image| pinned.get(image.as_str()?));
+                if let Some(exact) = exact {
+                    container["image"] = json!(exact.to_string());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What each image stands for, by how it is written.
+///
+/// # Errors
+/// As [`pin`].
+pub(crate) async fn resolved(
+    session: &Session,
+    registry: &Registry,
+    images: &[ImageReference],
+) -> Result<BTreeMap<String, ImageReference>, CommandError> {
+    let answers = registry.resolve_all(images).await.map_err(|failures| {
+        if session.cancel.is_cancelled() {
+            return CommandError::told(ErrorKind::Interrupted);
+        }
+        let is_transient = failures.iter().all(RegistryError::is_transient);
+        let kind = if is_transient { ErrorKind::Transient } else { ErrorKind::Failed };
+        let diagnoses = failures.iter().map(RegistryError::diagnosis).collect();
+        CommandError { kind, diagnoses, report: None }
+    })?;
+    Ok(answers.into_iter().map(|answer| (answer.image.to_string(), answer.pinned)).collect())
+}
