@@ -23,6 +23,7 @@ use crate::{
 };
 
 /// An environment that has been looked at.
+#[derive(Debug)]
 pub struct Prepared {
     pub helm: Helm,
     pub access: Option<LocalAccess>,

@@ -1,37 +1,15 @@
 //! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
 
-mod apply;
-mod compare;
 pub mod context;
-mod difference;
-mod drift;
-mod externals;
-mod inspect;
-pub mod jobs;
-pub mod lease;
-pub mod ledger;
-mod local_registry;
-mod objects;
-mod pods;
-mod probes;
-mod references;
 mod releases;
-pub mod reviews;
-pub mod rollout;
-mod secrets;
-mod view;
-mod volumes;
-mod wake;
+mod store;
+mod workloads;
 
-pub use compare::Deviation;
-pub use inspect::Workloads;
-pub use objects::{Generation, Object, Rendered, images_of_manifest, parse_manifest};
-pub use probes::ProbeState;
-pub use releases::StoredRelease;
-pub use secrets::ExternalState;
-pub use view::{ClusterView, Snapshot};
-pub use volumes::LocalVolume;
-pub use wake::{BalancedService, Heard, is_from_before};
+pub use releases::{Deviation, Generation, Object, Rendered, StoredRelease, images_of_manifest, parse_manifest};
+pub use store::{ExternalState, LocalVolume, lease, ledger, reviews};
+pub use workloads::{
+    BalancedService, ClusterView, Heard, ProbeState, Snapshot, Workloads, is_from_before, jobs, rollout,
+};
 
 use std::{path::Path, time::Duration};
 

@@ -16,9 +16,9 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{
+use crate::adapters::cluster::{
     Cluster, ClusterError, Generation, Object,
-    objects::{api_resource, checksum},
+    releases::objects::{api_resource, checksum},
 };
 use crate::domain::labels;
 
@@ -226,11 +226,11 @@ fn named() -> PatchParams {
     PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-pub(super) fn apply() -> PatchParams {
+pub(in crate::adapters::cluster) fn apply() -> PatchParams {
     PatchParams::apply(labels::FIELD_MANAGER).force()
 }
 
-pub(super) fn purpose(purpose: &str) -> BTreeMap<String, String> {
+pub(in crate::adapters::cluster) fn purpose(purpose: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (labels::PURPOSE.to_owned(), purpose.to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), "cmdr".to_owned()),

@@ -18,11 +18,11 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
+use crate::adapters::cluster::{
     Cluster, ClusterError,
-    apply::{apply, purpose},
-    objects::checksum,
-    secrets::refuse_foreign,
+    releases::objects::checksum,
+    store::apply::{apply, purpose},
+    store::secrets::refuse_foreign,
 };
 use crate::domain::{external::ExternalService, labels};
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, Object, Snapshot};
+use crate::adapters::cluster::{Cluster, ClusterError, Object, Snapshot};
 use crate::domain::digest::sha256;
 
 /// Keys of a pod template whose value names a ConfigMap or a Secret, and under which key the name stands.

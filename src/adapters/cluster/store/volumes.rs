@@ -7,9 +7,9 @@ use k8s_openapi::api::{
 use kube::{Api, api::Patch};
 use serde_json::json;
 
-use super::{
+use crate::adapters::cluster::{
     Cluster, ClusterError,
-    apply::{apply, purpose},
+    store::apply::{apply, purpose},
 };
 
 /// The kind of storage that kind makes the default, and who provides it.

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, api::PostParams};
 use serde_json::json;
 
-use super::{Cluster, ClusterError, Object, apply::purpose};
+use crate::adapters::cluster::{Cluster, ClusterError, Object, store::apply::purpose};
 
 /// How long a Job's predecessor may take to go.
 const GOING: Duration = Duration::from_mins(1);

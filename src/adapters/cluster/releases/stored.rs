@@ -15,7 +15,7 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Cluster, ClusterError, Rendered, parse_manifest};
+use crate::adapters::cluster::{Cluster, ClusterError, Rendered, parse_manifest};
 use crate::domain::Values;
 
 /// The newest revision of a release.

@@ -35,7 +35,7 @@ const KEPT_WHOLE: &[&[&str]] = &[
 const KEPT_IN_CONTAINERS: &[&str] = &["image", "args", "command"];
 
 /// Each field of `rendered` that is no longer Helm's, with who has it: `spec.replicas (kubectl)`.
-pub(super) fn drift(rendered: &Value, managed: &[ManagedFieldsEntry]) -> Vec<String> {
+pub(in crate::adapters::cluster) fn drift(rendered: &Value, managed: &[ManagedFieldsEntry]) -> Vec<String> {
     let fields = |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().map(|fields| fields.0.clone());
     let is_status = |entry: &ManagedFieldsEntry| entry.subresource.as_deref() == Some("status");
     let manager = |entry: &ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();

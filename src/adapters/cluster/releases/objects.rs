@@ -8,7 +8,7 @@ use kube::{
 };
 use serde::Deserialize;
 
-use super::ClusterError;
+use crate::adapters::cluster::ClusterError;
 use crate::domain::labels;
 
 /// An object of a rendered manifest, by what names it.
@@ -29,7 +29,7 @@ impl Object {
         format!("{}/{}", self.kind, self.name)
     }
 
-    pub(super) fn resource(&self) -> ApiResource {
+    pub(in crate::adapters::cluster) fn resource(&self) -> ApiResource {
         api_resource(&self.api_version, &self.kind)
     }
 }
@@ -42,7 +42,7 @@ pub struct Rendered {
 }
 
 /// How the API names a kind, its plural by the usual rule.
-pub(super) fn api_resource(api_version: &str, kind: &str) -> ApiResource {
+pub(in crate::adapters::cluster) fn api_resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }
@@ -55,12 +55,12 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub(super) fn of(metadata: &ObjectMeta) -> Self {
+    pub(in crate::adapters::cluster) fn of(metadata: &ObjectMeta) -> Self {
         Self { uid: metadata.uid.clone().unwrap_or_default(), number: metadata.generation.unwrap_or_default() }
     }
 
     /// Whether `metadata` is what was meant, or newer.
-    pub(super) fn is_reached_by(&self, metadata: &ObjectMeta) -> bool {
+    pub(in crate::adapters::cluster) fn is_reached_by(&self, metadata: &ObjectMeta) -> bool {
         let seen = Self::of(metadata);
         seen.uid == self.uid && seen.number >= self.number
     }
@@ -129,7 +129,7 @@ fn object(value: &serde_json::Value, namespace: &str) -> Result<Object, ClusterE
 }
 
 /// What an object of cmdr's own was made from.
-pub(super) fn checksum(metadata: &ObjectMeta) -> Option<String> {
+pub(in crate::adapters::cluster) fn checksum(metadata: &ObjectMeta) -> Option<String> {
     metadata.annotations.as_ref()?.get(labels::CHECKSUM).cloned()
 }
 

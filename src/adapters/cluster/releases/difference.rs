@@ -8,7 +8,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Cluster, ClusterError, objects::api_resource};
+use crate::adapters::cluster::{Cluster, ClusterError, releases::objects::api_resource};
 use crate::domain::difference::Difference;
 
 /// Keys of an object that the server keeps for itself.

@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError, apply::purpose};
+use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::domain::labels;
 
 /// The annotation that tells until when a review lives.

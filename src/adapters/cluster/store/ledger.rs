@@ -17,7 +17,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Cluster, ClusterError, apply::purpose};
+use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::domain::{
     labels,
     ledger::History,

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError, apply::purpose};
+use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 
 /// What a node runs to hold the network of every pod: nothing needs to be pulled where it has this version.
 const PAUSE: &str = "registry.k8s.io/pause:3.10.1";

@@ -8,7 +8,7 @@ use kube::{
     core::PartialObjectMeta,
 };
 
-use super::{Cluster, ClusterError, Object, Rendered, drift::drift};
+use crate::adapters::cluster::{Cluster, ClusterError, Object, Rendered, releases::drift::drift};
 
 /// How an object of the cluster differs from what was rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]

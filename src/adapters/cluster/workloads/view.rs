@@ -18,7 +18,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinSet};
 
-use super::Cluster;
+use crate::adapters::cluster::Cluster;
 
 /// The workloads of a cluster, as they are now. Ends its watches when it is dropped.
 #[derive(Debug)]

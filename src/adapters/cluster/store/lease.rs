@@ -19,7 +19,7 @@ use kube::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, ClusterError, apply::purpose};
+use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::{adapters::process::interrupt_all, domain::labels};
 
 /// A lease that was not renewed for this long is a dead holder's, in seconds.

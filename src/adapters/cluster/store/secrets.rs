@@ -12,10 +12,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
+use crate::adapters::cluster::{
     Cluster, ClusterError,
-    apply::{apply, purpose},
-    objects::{api_resource, checksum},
+    releases::objects::{api_resource, checksum},
+    store::apply::{apply, purpose},
 };
 use crate::domain::{labels, project_secret::ExternalSecret, secret::SecretData};
 
@@ -154,7 +154,11 @@ fn own_metadata(name: &str, what_for: &str, checksum: &str) -> ObjectMeta {
 }
 
 /// Nothing is overwritten that somebody else may need.
-pub(super) async fn refuse_foreign<K>(api: &Api<K>, kind: &str, name: &str) -> Result<(), ClusterError>
+pub(in crate::adapters::cluster) async fn refuse_foreign<K>(
+    api: &Api<K>,
+    kind: &str,
+    name: &str,
+) -> Result<(), ClusterError>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {

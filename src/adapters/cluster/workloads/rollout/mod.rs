@@ -17,10 +17,10 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 pub use causes::{Patience, Problem};
-pub(super) use causes::{essence, waits_for_image};
+pub(in crate::adapters::cluster) use causes::{essence, waits_for_image};
 pub use health::{healthy_since, running_images};
 
-use super::{Generation, Object, Snapshot};
+use crate::adapters::cluster::{Generation, Object, Snapshot};
 
 /// Counts the Deployment's revisions; its newest ReplicaSet bears the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::Patch};
 use serde_json::json;
 
-use super::{Cluster, ClusterError, apply::apply};
+use crate::adapters::cluster::{Cluster, ClusterError, store::apply::apply};
 use crate::domain::local_registry::{INNER_PORT, REGISTRY};
 
 /// The namespace that everybody may read, and the ConfigMap in it.

@@ -6,9 +6,9 @@ use kube::{
     api::{DeleteParams, ListParams, LogParams},
 };
 
-use super::{
+use crate::adapters::cluster::{
     Cluster, ClusterError,
-    rollout::{Problem, essence, waits_for_image},
+    workloads::rollout::{Problem, essence, waits_for_image},
 };
 use crate::domain::Diagnosis;
 

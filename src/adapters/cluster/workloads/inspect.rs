@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use super::{Cluster, ClusterError, Snapshot};
+use crate::adapters::cluster::{Cluster, ClusterError, Snapshot};
 
 /// Labels and annotations by which other tools mark what they manage, with the tool's name.
 const MARKS: &[(&str, &str)] = &[

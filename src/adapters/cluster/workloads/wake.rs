@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Cluster, ClusterError};
+use crate::adapters::cluster::{Cluster, ClusterError};
 
 /// Where kubelets renew their leases.
 const NODE_LEASES: &str = "kube-node-lease";

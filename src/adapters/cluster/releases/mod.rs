@@ -1,0 +1,12 @@
+//! What Helm installed: stored releases, the objects they rendered, and how those differ from what runs.
+
+mod compare;
+mod difference;
+mod drift;
+pub(super) mod objects;
+mod references;
+pub(super) mod stored;
+
+pub use compare::Deviation;
+pub use objects::{Generation, Object, Rendered, images_of_manifest, parse_manifest};
+pub use stored::StoredRelease;

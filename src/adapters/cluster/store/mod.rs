@@ -1,0 +1,13 @@
+//! What cmdr writes to a cluster: namespaces, leases, the ledger, secrets, externals, reviews, volumes.
+
+pub(super) mod apply;
+mod externals;
+pub mod lease;
+pub mod ledger;
+mod local_registry;
+pub mod reviews;
+mod secrets;
+mod volumes;
+
+pub use secrets::ExternalState;
+pub use volumes::LocalVolume;

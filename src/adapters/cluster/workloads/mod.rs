@@ -1,0 +1,14 @@
+//! What runs: workloads, their pods and Jobs, and why a rollout does not complete.
+
+mod inspect;
+pub mod jobs;
+mod pods;
+mod probes;
+pub mod rollout;
+mod view;
+mod wake;
+
+pub use inspect::Workloads;
+pub use probes::ProbeState;
+pub use view::{ClusterView, Snapshot};
+pub use wake::{BalancedService, Heard, is_from_before};
