@@ -3,7 +3,7 @@
 
   benches/sleep.py [--rounds 3] [--keep FILE]
 
-`cmdr stop` and `start`, `stop --warm` and `start`, `snapshot save` and `restore`; what wakes counts until every URL
+`cmdr stop` and `start`, `stop --pause` and `start`, `snapshot save` and `restore`; what wakes counts until every URL
 answers, and until cmdr says so. A row in postgres and a key in redis must be there after each.
 """
 import json, subprocess, sys, time
@@ -58,7 +58,7 @@ def measure(rounds, folder):
         for _ in range(rounds):
             clock.time("stop", workspace.cmdr, "stop")
             wake("start", "start")
-            clock.time("stop --warm", workspace.cmdr, "stop", "--warm")
+            clock.time("stop --pause", workspace.cmdr, "stop", "--pause")
             wake("start from memory", "start")
             clock.time("snapshot save, running again", workspace.cmdr, "snapshot", "save", "bench")
             wake("snapshot restore", "snapshot", "restore", "bench")

@@ -1,29 +1,29 @@
-//! One error at the edge: its kind picks the exit code, its diagnoses say what happened and what to do.
+//! The error that a command returns: its kind determines the exit code, its diagnoses describe the failure and the fix.
 
 use std::process::ExitCode;
 
 use crate::domain::Diagnosis;
 
-/// Why a verb ends without having done what was asked. The numbers are part of the contract (`docs/design.md`).
+/// Why a command failed. The numbers are exit codes and part of the contract (`docs/design.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Something that was tried failed.
+    /// An operation failed.
     Failed = 1,
-    /// The command line or a file is wrong; nothing was touched.
+    /// The command line or a file is invalid; nothing was changed.
     Usage = 2,
     /// `--exit-code`: something differs.
     Differs = 3,
-    /// A gate, a freeze or a hold says no.
+    /// A gate, a closed deployment window or a hold refuses the change.
     Refused = 10,
-    /// Somebody else is at work on the same environment.
+    /// Another cmdr run holds the lock on the environment.
     Locked = 11,
-    /// It failed, and what ran before runs again.
+    /// The deployment failed and was rolled back automatically.
     RolledBack = 12,
-    /// It failed, and what ran before does not run again.
+    /// The deployment failed and was not rolled back.
     NotRolledBack = 13,
-    /// Not the cluster that was meant.
+    /// The cluster is not the expected one.
     WrongCluster = 14,
-    /// Nothing was changed, and trying again may do.
+    /// Nothing was changed, and a retry may succeed.
     Transient = 75,
     /// The run was interrupted.
     Interrupted = 130,
@@ -35,12 +35,12 @@ impl From<ErrorKind> for ExitCode {
     }
 }
 
-/// What a verb fails with.
+/// The error that a command returns.
 #[derive(Debug, Clone)]
 pub struct CommandError {
     pub kind: ErrorKind,
     pub diagnoses: Vec<Diagnosis>,
-    /// Text that stands as it is: the excerpts of a configuration's mistakes.
+    /// Text that is printed unchanged: the excerpts of an invalid configuration.
     pub report: Option<String>,
 }
 
@@ -49,17 +49,17 @@ impl CommandError {
         Self { kind, diagnoses: vec![diagnosis], report: None }
     }
 
-    /// Something that was tried failed.
+    /// An operation failed.
     pub fn failed(diagnosis: Diagnosis) -> Self {
         Self::new(ErrorKind::Failed, diagnosis)
     }
 
-    /// The command line or a file is wrong.
+    /// The command line or a file is invalid.
     pub fn usage(diagnosis: Diagnosis) -> Self {
         Self::new(ErrorKind::Usage, diagnosis)
     }
 
-    /// The run already told everything: only the exit code is left.
+    /// The run has already reported everything: only the exit code is left.
     pub fn told(kind: ErrorKind) -> Self {
         Self { kind, diagnoses: Vec::new(), report: None }
     }

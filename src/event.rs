@@ -1,4 +1,4 @@
-//! What happens during a run: the only words that engine and ui share. `--output json` prints one a line.
+//! The events of a run: the only types that engine and ui share. `--output json` prints one event per line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,103 +7,103 @@ use serde::Serialize;
 
 use crate::domain::Diagnosis;
 
-/// Something that happened, in the order of its happening.
+/// An event of a run. Events are sent in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The plan is known and its steps begin.
+    /// The plan is known and its steps start.
     RunStarted {
-        /// The verb: `up`, `down`, `restart`.
+        /// The command: `up`, `down`, `restart`.
         verb: String,
-        /// The workspace's name.
+        /// The name of the workspace.
         workspace: String,
-        /// The environment's name.
+        /// The name of the environment.
         environment: String,
-        /// How many steps the plan has.
+        /// The number of steps in the plan.
         steps: usize,
-        /// How many of them are about each subject.
+        /// The number of steps for each subject.
         subjects: BTreeMap<String, usize>,
         /// Projects that need no change.
         unchanged: Vec<String>,
     },
-    /// A step's needs are met and it begins.
+    /// The steps that a step needs have finished, and it starts.
     StepStarted {
-        /// The step's number, the same in all of its events.
+        /// The number of the step, the same in all of its events.
         step: usize,
-        /// What it is about: a project, a release of the platform, `cluster`.
+        /// The subject of the step: a project, a platform release, `cluster`.
         subject: String,
-        /// What it does: `create`, `install`, `upgrade`, `check`.
+        /// The action of the step: `create`, `install`, `upgrade`, `check`.
         action: String,
-        /// The steps that it waited for, by their numbers.
+        /// The numbers of the steps that it waited for.
         needs: BTreeSet<usize>,
     },
-    /// A step has come further.
+    /// A step has made progress.
     StepProgress {
-        /// The step's number.
+        /// The number of the step.
         step: usize,
-        /// What it is about.
+        /// The subject of the step.
         subject: String,
-        /// How far it has come, in words for people.
+        /// The progress, as text for people.
         message: String,
     },
-    /// Something is wrong, and may still heal.
+    /// A problem that may still resolve itself.
     StepWarning {
-        /// The step's number.
+        /// The number of the step.
         step: usize,
-        /// What it is about.
+        /// The subject of the step.
         subject: String,
-        /// What is wrong.
+        /// The problem.
         diagnosis: Diagnosis,
     },
-    /// A step has ended.
+    /// A step has finished.
     StepFinished {
-        /// The step's number.
+        /// The number of the step.
         step: usize,
-        /// What it is about.
+        /// The subject of the step.
         subject: String,
-        /// What it did.
+        /// The action of the step.
         action: String,
-        /// How it ended.
+        /// The result of the step.
         outcome: Outcome,
-        /// Seconds from the step's start; 0 for a step that never started.
+        /// The duration of the step in seconds; 0 for a step that never started.
         seconds: f64,
-        /// What was seen at the end: `revision 2`, `200 from http://shop.tunes.localhost/`.
+        /// What was observed at the end: `revision 2`, `200 from http://shop.tunes.localhost/`.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Why it failed or was not started.
+        /// Why the step failed or was not started.
         #[serde(skip_serializing_if = "Option::is_none")]
         diagnosis: Option<Diagnosis>,
     },
-    /// All steps have ended.
+    /// All steps have finished.
     RunFinished {
-        /// Seconds from the run's start.
+        /// The duration of the run in seconds.
         seconds: f64,
-        /// How many steps are done.
+        /// The number of steps that succeeded.
         done: usize,
-        /// How many steps failed.
+        /// The number of steps that failed.
         failed: usize,
-        /// How many steps were not started, since something that they need failed.
+        /// The number of steps that were not started because something that they need failed.
         not_started: usize,
-        /// How many steps an interrupt ended, or kept from starting.
+        /// The number of steps that were interrupted, or not started because of the interrupt.
         interrupted: usize,
-        /// The URLs that answered as they should.
+        /// The URLs whose checks passed.
         urls: Vec<String>,
-        /// The first of them of each project.
+        /// The first of these URLs for each project.
         project_urls: BTreeMap<String, String>,
     },
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     Done,
     Failed,
-    /// Something that it needs failed.
+    /// Something that the step needs failed.
     NotStarted,
     /// The run was interrupted.
     Interrupted,
 }
 
-/// Where events go: engine and steps write, a renderer reads.
+/// The channel of events: engine and steps send them, a renderer receives them.
 pub type Sender = tokio::sync::mpsc::UnboundedSender<Event>;

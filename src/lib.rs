@@ -1,23 +1,23 @@
 //! cmdr: a whole platform on a laptop, and the same manifests in staging and production.
 //!
-//! Every verb takes one way: `cli -> settings -> config -> observe -> plan -> confirm -> engine -> events -> ui ->
-//! exit code`. The verbs differ in plan, not in execution. `tests/architecture.rs` guards the edges below.
+//! Every command follows the same path: `cli -> settings -> config -> observe -> plan -> confirm -> engine -> events ->
+//! ui -> exit code`. Commands differ in plan, not in execution. `tests/architecture.rs` checks the dependencies below.
 //!
 //! | module | what it is | may use |
 //! |---|---|---|
 //! | [`domain`] | names, images, workspaces, labels, address pools; no IO | - |
 //! | [`config`] | `projects.yaml` text -> [`domain::Workspace`] or diagnostics; JSON Schema | `domain` |
 //! | [`adapters`] | docker, kind, helm, the Kubernetes API, registries, git, GitLab, HTTP; own errors, no printing | `domain` |
-//! | [`plan`] | pure: what is described and what is observed -> a graph of steps | `domain` |
-//! | [`event`] | the only words that engine and ui share | `domain` |
+//! | [`plan`] | pure: the described state and the observed state -> a graph of steps | `domain` |
+//! | [`event`] | the only types that engine and ui share | `domain` |
 //! | [`engine`] | runs a plan: order, limits, cancellation | `domain`, `plan`, `event` |
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
 //! | [`ui`] | live, plain, GitLab and JSON renderers of events; diagnostics | `event`, `domain` |
-//! | [`settings`] | flags, variables and the user's file -> settings; sole reader of the environment | `cli`, `domain` |
-//! | [`cli`] | what can be written on the command line | - |
-//! | [`error`] | one error at the edge: kind, cause, hints, exit code | `domain` |
-//! | [`ops`] | what verbs share: session, description, observation, running a plan; remote environments | all but `cli`, `commands` |
-//! | [`commands`] | one file a verb | all |
+//! | [`settings`] | flags, variables and the user's file -> settings; the only reader of variables | `cli`, `domain` |
+//! | [`cli`] | the command line | - |
+//! | [`error`] | the error that a command returns: kind, cause, help, exit code | `domain` |
+//! | [`ops`] | what commands share: session, description, observation, running a plan | all but `cli`, `commands` |
+//! | [`commands`] | one file per command | all |
 
 pub mod adapters;
 pub mod cli;
@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-/// Reads the command line, does what it says, and gives the exit code.
+/// Reads the command line, runs the command, and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     let color = settings::error_color(cli.global.color);
@@ -60,7 +60,7 @@ pub fn run() -> ExitCode {
         }
         commands::run(cli, cancel).await
     });
-    // What still waits for an answer must not hold up the end.
+    // Requests that still wait for a response must not delay the exit.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,7 +68,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The first signal lets running steps end in their own way; a second one interrupts their children and ends cmdr.
+/// After the first signal, running steps may finish; a second one interrupts their child processes and exits.
 async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -81,7 +81,7 @@ async fn cancel_on_signal(cancel: CancellationToken) {
             _ = terminate.recv() => (),
         }
         if strike == 0 {
-            ui::tell("interrupted: letting what runs end (once more to end at once)");
+            ui::tell("interrupted: waiting for running steps to finish (interrupt again to exit at once)");
             cancel.cancel();
         }
     }
@@ -89,14 +89,14 @@ async fn cancel_on_signal(cancel: CancellationToken) {
     end_now();
 }
 
-/// Lets running steps end as a signal does, while the job still has time for that.
+/// Interrupts the run as a signal does, while the job still has time to let running steps finish.
 async fn cancel_when_over(time: impl Future<Output = ()>, cancel: CancellationToken) {
     time.await;
-    ui::tell("interrupted: the job's own time (CI_JOB_TIMEOUT) is nearly over: letting what runs end");
+    ui::tell("interrupted: the job timeout (CI_JOB_TIMEOUT) is almost reached: waiting for running steps to finish");
     cancel.cancel();
 }
 
-#[expect(clippy::exit, reason = "a second interrupt asks for exactly this")]
+#[expect(clippy::exit, reason = "a second interrupt requests an immediate exit")]
 fn end_now() -> ! {
     std::process::exit(error::ErrorKind::Interrupted as i32)
 }

@@ -1,4 +1,4 @@
-//! Everything that a run depends on beside `projects.yaml`: flags, environment variables, the user's folders.
+//! Everything that a run depends on besides `projects.yaml`: flags, environment variables, the user's folders.
 //! Nothing else reads the environment; every variable is declared in [`VARIABLES`].
 
 use std::{
@@ -16,46 +16,46 @@ use crate::{
     domain::{deadline::working_time, secret::Secret},
 };
 
-/// The variables that cmdr reads, with what they mean; printed by the documentation's test.
+/// The variables that cmdr reads, with their meaning. `tests/documents.rs` writes them to the documentation.
 pub const VARIABLES: &[(&str, &str)] = &[
-    ("CMDR_IMAGE_MIRRORS", "where nodes pull images instead: HOST=URL, comma-separated; * is every host"),
-    ("CMDR_CHART_MIRRORS", "where charts are fetched instead: PREFIX=URL, comma-separated; * is every repository"),
-    ("CMDR_CA", "a file with a company's certificate authority, trusted by nodes too"),
-    ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's"),
+    ("CMDR_IMAGE_MIRRORS", "registry mirrors for nodes: HOST=URL, comma-separated; * matches every host"),
+    ("CMDR_CHART_MIRRORS", "chart mirrors: PREFIX=URL, comma-separated; * matches every repository"),
+    ("CMDR_CA", "a file with a company's certificate authority, which nodes trust too"),
+    ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's default"),
     ("CMDR_CONFIG", "the user's configuration file"),
     ("CMDR_STATE", "the folder for kubeconfig files and locks of local clusters"),
     ("CMDR_CACHE", "the folder for charts"),
     ("DOCKER_HOST", "the Docker engine, as the docker command reads it"),
     ("DOCKER_CONTEXT", "the Docker context, as the docker command reads it"),
-    ("DOCKER_CONFIG", "the folder of Docker's configuration"),
-    ("DOCKER_CERT_PATH", "the folder of certificates for an engine reached by TCP"),
-    ("DOCKER_TLS_VERIFY", "speak TLS to an engine reached by TCP"),
-    ("KUBECONFIG", "where contexts of environments other than local are looked up"),
-    ("GITLAB_CI", "this is a job of GitLab's: its log has sections and colours, and `only: ci` lets it write"),
-    ("CI_JOB_URL", "the job, which holds leases and is written into deployments"),
-    ("CI_PIPELINE_URL", "the pipeline, written into deployments"),
-    ("GITLAB_USER_LOGIN", "who started the job, written into deployments"),
-    ("CI_COMMIT_REF_SLUG", "the branch, by which a review environment is named unless --slug is given"),
-    ("GITLAB_TOKEN", "an access token with the scope api, for promote --via gitlab; it is never shown"),
-    ("CI_SERVER_URL", "where GitLab is, for --via; without it, the git remote origin tells"),
-    ("CI_PROJECT_PATH", "the project on GitLab with its groups, for --via; without it, the git remote origin tells"),
-    ("CI_DEPLOY_FREEZE", "GitLab's freeze: nothing is deployed"),
-    ("USER", "who is at work, where no pipeline is"),
-    ("CI_JOB_TIMEOUT", "seconds that the job may take: cmdr ends while there is time left to end well"),
-    ("CI_JOB_STARTED_AT", "when the job started; without it, CI_JOB_TIMEOUT counts from cmdr's own start"),
-    ("NO_COLOR", "no colours"),
-    ("CI", "no live picture and no questions"),
-    ("XDG_RUNTIME_DIR", "where a rootless Docker has its socket"),
+    ("DOCKER_CONFIG", "the folder of the Docker configuration"),
+    ("DOCKER_CERT_PATH", "the folder of certificates for a Docker engine reached over TCP"),
+    ("DOCKER_TLS_VERIFY", "use TLS for a Docker engine reached over TCP"),
+    ("KUBECONFIG", "the files with the contexts of environments other than local"),
+    ("GITLAB_CI", "marks a GitLab job: its log has sections and colors, and `only: ci` allows it to deploy"),
+    ("CI_JOB_URL", "the job; it holds leases and is recorded in deployments"),
+    ("CI_PIPELINE_URL", "the pipeline; it is recorded in deployments"),
+    ("GITLAB_USER_LOGIN", "the user who started the job; it is recorded in deployments"),
+    ("CI_COMMIT_REF_SLUG", "the branch; it is the slug of a review environment unless --slug is set"),
+    ("GITLAB_TOKEN", "an access token with the scope api for promote --via gitlab; it is never shown"),
+    ("CI_SERVER_URL", "the URL of GitLab for --via; by default that of the git remote origin"),
+    ("CI_PROJECT_PATH", "the GitLab project with its groups for --via; by default that of the git remote origin"),
+    ("CI_DEPLOY_FREEZE", "set by GitLab during a deploy freeze: deployments are refused"),
+    ("USER", "the user to record outside of a pipeline"),
+    ("CI_JOB_TIMEOUT", "the timeout of the job in seconds: cmdr stops early enough to end cleanly"),
+    ("CI_JOB_STARTED_AT", "when the job started; by default CI_JOB_TIMEOUT counts from the start of cmdr"),
+    ("NO_COLOR", "disable colors"),
+    ("CI", "disable live output and prompts"),
+    ("XDG_RUNTIME_DIR", "the folder of the socket of a rootless Docker"),
 ];
 
 /// What a run depends on, resolved once.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 pub struct Settings {
     /// Where the search for `projects.yaml` starts.
     pub directory: PathBuf,
     pub environment: String,
-    /// Which copy of a review environment.
+    /// The slug of a review environment.
     pub slug: Option<String>,
     pub output: OutputFormat,
     pub dry_run: bool,
@@ -63,19 +63,19 @@ pub struct Settings {
     pub quiet: bool,
     pub verbose: bool,
     pub color: bool,
-    /// Standard error is a terminal that somebody looks at.
+    /// Whether standard error is an interactive terminal.
     pub is_live: bool,
     pub home: PathBuf,
-    /// The machine's own name.
+    /// The host name of this machine.
     pub machine: String,
-    /// How many of Helm's processes run at once.
+    /// The number of Helm processes to run at once.
     pub concurrency: u16,
     pub reports: ReportPaths,
     pub folders: Folders,
     pub variables: Variables,
 }
 
-/// Folders of cmdr's own.
+/// The folders that cmdr owns.
 #[derive(Debug, Clone)]
 pub struct Folders {
     pub cache: PathBuf,
@@ -83,7 +83,7 @@ pub struct Folders {
     pub configuration_file: PathBuf,
 }
 
-/// Variables as they were at the start; empty ones count as unset.
+/// Environment variables as they were at the start; empty ones count as unset.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     pub image_mirrors: Option<String>,
@@ -144,13 +144,13 @@ impl From<&ReportOptions> for ReportPaths {
 
 impl Settings {
     /// # Errors
-    /// When the system does not tell the user's home or the working directory, or the named folder is not there.
+    /// When the user's home or the working directory is unknown, or the given folder does not exist.
     pub fn resolve(options: &GlobalOptions) -> Result<Self, String> {
         let base = etcetera::choose_base_strategy().map_err(|error| error.to_string())?;
-        let here = env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
+        let here = env::current_dir().map_err(|error| format!("cannot determine the working directory: {error}"))?;
         let directory = options.directory.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
         if !directory.is_dir() {
-            return Err(format!("there is no folder {}", directory.display()));
+            return Err(format!("folder not found: {}", directory.display()));
         }
         let terminal = std::io::stderr().is_terminal();
         let output = OutputFormat::from(options.output);
@@ -176,7 +176,7 @@ impl Settings {
         })
     }
 
-    /// The folder of one local cluster: its kubeconfig, its lock, the files that its node is given.
+    /// The folder of one local cluster: its kubeconfig, its lock, the files of its node.
     pub fn cluster_folder(&self, cluster: &str) -> PathBuf {
         self.folders.state.join("clusters").join(cluster)
     }
@@ -185,13 +185,13 @@ impl Settings {
         self.variables.docker_config.clone().unwrap_or_else(|| self.home.join(".docker"))
     }
 
-    /// Where contexts of environments other than local are.
+    /// The kubeconfig files with the contexts of environments other than local.
     pub fn user_kubeconfigs(&self) -> Vec<PathBuf> {
         let named = &self.variables.kubeconfig;
         if named.is_empty() { vec![self.home.join(".kube/config")] } else { named.clone() }
     }
 
-    /// Who holds leases: the pipeline's job, or this process of a user's.
+    /// The holder name for leases: the pipeline's job, or this process of the user.
     pub fn holder(&self) -> String {
         let process = std::process::id();
         match &self.variables.job_url {
@@ -200,15 +200,15 @@ impl Settings {
         }
     }
 
-    /// Whether there is somebody who can answer a question.
+    /// Whether cmdr can prompt the user.
     pub fn may_ask(&self) -> bool {
         !self.yes && self.is_live && std::io::stdin().is_terminal()
     }
 
-    /// Who is at work: the user of a pipeline, or of this machine.
+    /// The user of the pipeline, or of this machine.
     pub fn person(&self) -> String {
         let variables = &self.variables;
-        variables.gitlab_user.clone().or_else(|| variables.user.clone()).unwrap_or_else(|| "somebody".to_owned())
+        variables.gitlab_user.clone().or_else(|| variables.user.clone()).unwrap_or_else(|| "unknown user".to_owned())
     }
 }
 
@@ -260,13 +260,13 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Whether messages are painted.
+/// Whether messages are colored.
 pub fn error_color(color: Color) -> bool {
     forced_color(color).unwrap_or_else(|| std::io::stderr().is_terminal() && variable("NO_COLOR").is_none())
 }
 
-/// Colours on or off whatever reads the messages; `None` where that depends on the reader. GitLab's log is no terminal
-/// and shows colours.
+/// Colors on or off, whatever receives the output; `None` if it depends on the stream. GitLab's log is not a terminal,
+/// but shows colors.
 pub fn forced_color(color: Color) -> Option<bool> {
     match color {
         Color::Always => Some(true),
@@ -276,7 +276,7 @@ pub fn forced_color(color: Color) -> Option<bool> {
     }
 }
 
-/// How long cmdr may work from now on; `None` outside of a job that has a timeout.
+/// How long cmdr may still run; `None` outside of a job that has a timeout.
 pub fn time_left() -> Option<Duration> {
     let text = |name: &str| variable(name)?.into_string().ok();
     let timeout = Duration::from_secs(text("CI_JOB_TIMEOUT")?.parse().ok()?);
@@ -285,7 +285,7 @@ pub fn time_left() -> Option<Duration> {
     Some(working_time(timeout, elapsed.unwrap_or_default()))
 }
 
-/// `path` as a person writes it: below `home` with `~`.
+/// `path` for display: with `~` for `home`.
 pub fn display_path(path: &Path, home: &Path) -> String {
     match path.strip_prefix(home) {
         Ok(rest) => format!("~/{}", rest.display()),

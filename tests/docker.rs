@@ -187,7 +187,7 @@ async fn files_go_in_and_out_and_programs_run() {
 
     let absent = docker.read_file(&name, "/no/such/file").await.unwrap_err();
     assert!(absent.is_not_found(), "{absent}");
-    assert!(docker.read_file(&name, "/etc").await.unwrap_err().to_string().ends_with("is no file"));
+    assert!(docker.read_file(&name, "/etc").await.unwrap_err().to_string().ends_with("is not a regular file"));
     let program = docker.exec(&name, &["no-such-program"]).await;
     assert!(program.is_ok_and(|output| output.exit_code == 126 || output.exit_code == 127));
     let gone = docker.exec("no-such-container", &["true"]).await.unwrap_err();
@@ -203,7 +203,7 @@ async fn an_image_that_cannot_be_pulled_says_why() {
     let image = ImageReference::parse("127.0.0.1:1/shop:1").unwrap();
     assert!(!docker.has_image(&image.to_string()).await.unwrap());
     let error = docker.pull_image(&image, None, |_| ()).await.unwrap_err().to_string();
-    assert!(error.starts_with("the image 127.0.0.1:1/shop:1 cannot be pulled: "), "{error}");
+    assert!(error.starts_with("cannot pull image 127.0.0.1:1/shop:1: "), "{error}");
     assert!(error.contains("connection refused"), "{error}");
 }
 
@@ -246,7 +246,10 @@ async fn a_published_port_that_is_taken_is_told_with_what_to_do() {
     cli(&docker, &["create", "--name", &name, "--publish", &publish, IMAGE, "true"]);
     let error = docker.start(&name).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("Docker could not start container {name}: ")), "{error}");
-    assert!(error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("the program that has the port")), "{error}");
+    assert!(
+        error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("stop the program that uses the port")),
+        "{error}"
+    );
 }
 
 /// Runs the containerd of the node image alone, which is much faster than a cluster.

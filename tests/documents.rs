@@ -87,7 +87,7 @@ fn the_command_line_is_documented() {
         let name = verb.get_name();
         writeln!(page, "| [`cmdr {name}`](#cmdr-{name}) | {} |", about(verb)).unwrap();
     }
-    page.push_str("\n## Options everywhere\n\n");
+    page.push_str("\n## Global options\n\n");
     page.push_str(&arguments(
         command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")),
     ));

@@ -69,13 +69,18 @@ projects:
 /// What each of them is told by: cause, last line of log, remedy.
 const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("no-image", "image not found: docker.io/library/no-such-image:1.0", "", "check the name and the tag"),
-    ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "make the Secret in the namespace"),
+    ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "create the Secret in the namespace"),
     ("exits", "the container exits: exit code 3", "the licence has expired", "read its log"),
-    ("deaf", "its probe does not pass", "I listen to nobody", "see that the container listens where the probe asks"),
+    ("deaf", "its probe fails", "I listen to nobody", "check that the container responds to the probe"),
     ("initial", "the init container 'prepare' exits: exit code 4", "cannot prepare", "read its log"),
     ("sidecar", "the sidecar 'beside' exits: exit code 5", "the sidecar gives up", "read its log"),
     ("job", "the job failed: the container exits: exit code 6", "no such table", "run cmdr up again"),
-    ("too-large", "no node has room: 0/1 nodes are available: 1 Insufficient memory", "", "lower values.resources"),
+    (
+        "too-large",
+        "no node has enough resources: 0/1 nodes are available: 1 Insufficient memory",
+        "",
+        "lower values.resources",
+    ),
 ];
 
 /// The same, mended.
@@ -241,7 +246,7 @@ fn company_registry(workspace: &mut TestWorkspace) {
     untrusted
         .expect_said("✗ company  the registry's certificate is not trusted: company.example/library/nats:2.12.2")
         .expect_said("x509")
-        .expect_said("help: name your company's certificate authority with CMDR_CA");
+        .expect_said("help: set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority");
     workspace.set_variable("CMDR_CA", &certificates.to_string_lossy());
     workspace.replace("args: [-p, '4222']", "args: [-p, '4222', -D]");
     workspace.run(&["up", "company"]).expect(0).expect_said("company");

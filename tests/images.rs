@@ -133,8 +133,8 @@ impl Walk {
         fs::rename(self.folder("front"), self.folder("gone")).unwrap();
         for verb in ["build", "up"] {
             let both = self.workspace.run(&[verb]).expect(2);
-            let both = both.expect_said("'front' cannot be built: there is no folder");
-            both.expect_said("'back' cannot be built: there is no file");
+            let both = both.expect_said("'front' cannot be built: folder not found");
+            both.expect_said("'back' cannot be built: file not found");
         }
         fs::rename(self.folder("gone"), self.folder("front")).unwrap();
         fs::write(&file, kept).unwrap();
@@ -143,7 +143,7 @@ impl Walk {
     fn nothing_is_touched(&self) {
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
         let plan = plan.expect_said("build front").expect_said("it was never built");
-        plan.expect_said("what follows is known when the images are built");
+        plan.expect_said("further steps are planned when the images are built");
         self.workspace.run(&["build", "--dry-run"]).expect(0).expect_said("would build back, front");
         let name = format!("name={}", self.workspace.name);
         assert_eq!(self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &name]), "");

@@ -77,7 +77,7 @@ fn what_cannot_work_is_told_before_anything_is_changed() {
         "Docker does not run",
         &[("DOCKER_HOST", "unix:///nobody/listens.sock")],
         1,
-        &["Docker is not running: nobody answers at unix:///nobody/listens.sock (DOCKER_HOST)", "help: start Docker"],
+        &["Docker is not running: cannot connect to unix:///nobody/listens.sock (DOCKER_HOST)", "help: start Docker"],
     );
     stages.stage("Docker is not for this user", || {
         let socket = workspace.root().join("docker.sock");
@@ -94,19 +94,19 @@ fn what_cannot_work_is_told_before_anything_is_changed() {
         // Where the real helm is, that user may not look.
         command.env("PATH", with_fake(&workspace, "helm", "echo v4.0.0"));
         let output = Running::start(&mut command).wait(PATIENCE);
-        refused(&workspace, output, 1, &["permission denied", "help: sudo usermod -aG docker $USER"]);
+        refused(&workspace, output, 1, &["permission denied", "help: run sudo usermod -aG docker $USER"]);
     });
     for (program, words) in [
         ("kind", ["kind is not installed, or not on PATH", "help: install kind 0.27.0 or later"]),
-        ("helm", ["helm is not installed, or not on PATH", "help: install Helm 4, or 3.20.0 and later"]),
+        ("helm", ["helm is not installed, or not on PATH", "help: install Helm 3.20.0 or later"]),
     ] {
         ask(&format!("{program} is missing"), &[("PATH", &without(&workspace, program))], 1, &words);
     }
     for (program, said, word) in [
-        ("helm", "v3.19.4", "helm 3.19.4 is not accepted: 3.20.0 is the oldest that works"),
-        ("helm", "v4.2.1", "helm 4.2.1 is not accepted: it hangs when it deletes"),
-        ("helm", "nonsense", "helm says of its version: 'nonsense'"),
-        ("kind", "kind v0.20.0 go1.20.4 linux/amd64", "kind 0.20.0 is too old: 0.27.0 is the oldest that works"),
+        ("helm", "v3.19.4", "helm 3.19.4 is not supported: 3.20.0 or later is required"),
+        ("helm", "v4.2.1", "helm 4.2.1 is not supported: it hangs when it deletes"),
+        ("helm", "nonsense", "cannot parse the version of helm: 'nonsense'"),
+        ("kind", "kind v0.20.0 go1.20.4 linux/amd64", "kind 0.20.0 is too old: 0.27.0 or later is required"),
     ] {
         let path = with_fake(&workspace, program, &format!("echo '{said}'"));
         ask(&format!("{program} says {said}"), &[("PATH", &path)], 1, &[word, "help: install"]);
@@ -115,7 +115,7 @@ fn what_cannot_work_is_told_before_anything_is_changed() {
         let file = workspace.root().join("file");
         fs::write(&file, "").unwrap();
         let output = run_with(&workspace, &[("CMDR_CACHE", &file.to_string_lossy())]);
-        refused(&workspace, output, 1, &["cannot make", "Not a directory", "with CMDR_CACHE"]);
+        refused(&workspace, output, 1, &["cannot create", "Not a directory", "set CMDR_CACHE"]);
     });
     stages.stage("the disk is full", || {
         let output = run_with(&workspace, &[("DOCKER_HOST", &full_engine(&workspace))]);
@@ -128,7 +128,9 @@ fn what_cannot_work_is_told_before_anything_is_changed() {
         let foreign = workspace.tool("docker", &["create", "--label", &label, "--label", role, &image]);
         for verb in ["up", "down"] {
             let output = workspace.run(&[verb, "--yes"]).expect(14);
-            output.expect_said("exists, and cmdr did not make it").expect_said("help: give the workspace another name");
+            output
+                .expect_said("exists, but cmdr did not create it")
+                .expect_said("help: give the workspace another name");
         }
         let all =
             workspace.tool("docker", &["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label={label}")]);
@@ -185,9 +187,7 @@ fn a_wrong_description_is_told_before_anything_is_changed() {
         &format!("environments: {{local: {{ports: {{http: {port}}}}}}}\n{SMALL}"),
         1,
         &[
-            &format!(
-                "port {port} on 127.0.0.1, which projects.yaml names as environments.local.ports.http, is taken by"
-            ),
+            &format!("port {port} on 127.0.0.1 (environments.local.ports.http in projects.yaml) is in use by"),
             &format!("(process {})", std::process::id()),
             "help: free the port",
         ],
@@ -196,7 +196,7 @@ fn a_wrong_description_is_told_before_anything_is_changed() {
         "a chart that does not exist",
         "projects:\n  shop:\n    chart: {oci: registry.example.com/charts/none, version: 1.0.0}\n",
         1,
-        &["there is no such chart", "registry.example.com/charts/none", "help: check its name and version"],
+        &["chart not found", "registry.example.com/charts/none", "help: check its name and version"],
     );
     ask(
         "a chart's folder that does not exist",
@@ -215,14 +215,14 @@ fn a_wrong_description_is_told_before_anything_is_changed() {
             &workspace,
             output,
             1,
-            &["the chart cannot be fetched", "charts.example.com", "connection refused", "help: see that"],
+            &["cannot fetch the chart", "charts.example.com", "connection refused", "help: check the connection"],
         );
     });
     ask(
         "values that the chart does not take",
         "projects:\n  shop:\n    image: docker.io/library/redis:7.0\n    values: {replicas: many}\n",
         2,
-        &["projects.yaml:6:24", "the value `replicas` is text"],
+        &["projects.yaml:6:24", "the value `replicas` is a string"],
     );
     ask("a broken file", "projects: [\n", 2, &["projects.yaml:"]);
     stages.stage("no projects.yaml", || {
@@ -238,13 +238,13 @@ fn a_wrong_description_is_told_before_anything_is_changed() {
 const KIND_FAILURES: &[(&str, &str, &str)] = &[
     (
         "ERROR: failed to create cluster: failed to init node with kubeadm: command \"docker exec --privileged x-control-plane kubeadm init\" failed with error: exit status 1\nCommand Output: Failed to create control group inotify object: Too many open files\nFailed to allocate manager object: Too many open files",
-        "the system's inotify limits are too low for another node",
+        "the system's inotify limits are too low to start another node",
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
     ),
     (
         "ERROR: failed to create cluster: command \"docker run --name x-control-plane\" failed with error: exit status 125\nCommand Output: 5f3a\ndocker: Error response from daemon: driver failed programming external connectivity on endpoint x-control-plane: Bind for 127.0.0.1:80 failed: port is already allocated.",
-        "a port that the cluster publishes is taken",
-        "end the program that holds it",
+        "a port that the cluster publishes is already in use",
+        "stop the program that uses it",
     ),
     (
         "ERROR: failed to create cluster: could not find a log line that matches \"Reached target .*Multi-User System.*|detected cgroup v1\"",

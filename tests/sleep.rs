@@ -52,7 +52,7 @@ fn sleep_wake_and_return() {
     stage("it comes up, and something is stored", Nap::comes_up);
     stage("stop lets databases end, start proves everything", Nap::stops_and_starts);
     stage("an interrupted start is not believed", Nap::an_interrupted_start_is_not_believed);
-    stage("stop --warm wakes from memory", Nap::naps_warm);
+    stage("stop --pause resumes from memory", Nap::naps_warm);
     stage("an interrupted stop lets the cluster go on", Nap::an_interrupted_stop_goes_on);
     stage("a killed stop is healed by the next start", Nap::a_killed_stop_heals);
     stage("another address and a lost kubeconfig are mended", Nap::another_address_is_mended);

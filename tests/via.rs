@@ -283,7 +283,7 @@ fn an_interrupt_ends_the_following_alone() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(sent.success() && url.contains("/jobs/7"));
     assert_eq!(output.status.code(), Some(130), "{told}");
-    assert!(told.contains("the job goes on: https://gitlab.example.com/tunes/-/jobs/7"), "{told}");
+    assert!(told.contains("the job continues: https://gitlab.example.com/tunes/-/jobs/7"), "{told}");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_commit_that_is_not_pushed_takes_the_default_branch() {
     let server = Server::start(|line, _| line.contains("?sha=").then(|| ok(&json!([]))));
     let (code, _, stderr) = Checkout::new(&server.url).run(&[]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("is not pushed: the newest pipeline of main is taken"), "{stderr}");
+    assert!(stderr.contains("is not pushed: using the newest pipeline of main"), "{stderr}");
 }
 
 #[test]
@@ -304,15 +304,19 @@ fn what_gitlab_refuses_is_told_with_a_remedy() {
     place.token = Some(" \n".to_owned());
     assert!(place.run(&[]).2.contains("GITLAB_TOKEN is not set"));
     place.token = Some(format!("{CANARY}\u{1}"));
-    assert!(place.run(&[]).2.contains("GITLAB_TOKEN is no token"));
+    assert!(place.run(&[]).2.contains("GITLAB_TOKEN is not a valid token"));
     let echo = |line: &str, _| line.starts_with("GET ").then(|| status(401, &format!("no such token: {CANARY}")));
-    assert_refused(run_with(echo), 1, &["does not know the token (401)", "no such token: ***", "help: make a new"]);
+    assert_refused(run_with(echo), 1, &["rejected the token (401)", "no such token: ***", "help: create a new"]);
     let unknown = |_: &str, _| Some(status(404, "404 Project Not Found"));
-    assert_refused(run_with(unknown), 1, &["hides it from the token: the project tunes/teams/shop", "CI_PROJECT_PATH"]);
+    assert_refused(
+        run_with(unknown),
+        1,
+        &["not accessible with the token: the project tunes/teams/shop", "CI_PROJECT_PATH"],
+    );
     let moved = |_: &str, _| Some(Reply(302, "Location: http://127.0.0.1:1/\r\n", String::new()));
-    assert_refused(run_with(moved), 1, &["sends elsewhere, where the token does not go"]);
+    assert_refused(run_with(moved), 1, &["redirects to another address; the token is not sent there"]);
     let (code, told, _) = run_with(|line, _| line.starts_with("POST").then(|| status(403, "403 Forbidden")));
-    assert!(code == 1 && told.contains("Protected environments says who may"), "{told}");
+    assert!(code == 1 && told.contains("see Settings, CI/CD, Protected environments"), "{told}");
 }
 
 #[test]
@@ -321,17 +325,17 @@ fn a_job_that_cannot_be_started_is_told_with_what_is_there() {
     assert_refused(
         run_with(pipelines(json!([]))),
         1,
-        &["GitLab has no pipeline of the branch main", "push the commit"],
+        &["GitLab has no pipeline for the branch main", "push the commit"],
     );
     let running = pipelines(json!([pipeline(5, "running")]));
-    assert_refused(run_with(running), 75, &["is not ready: it is running", "wait for it: https://"]);
+    assert_refused(run_with(running), 75, &["is not ready: its status is running", "wait for it: https://"]);
     let failed = pipelines(json!([pipeline(5, "failed")]));
-    assert_refused(run_with(failed), 1, &["is not ready: it is failed", "see why: https://"]);
+    assert_refused(run_with(failed), 1, &["is not ready: its status is failed", "see why: https://"]);
     let jobs = |found: Value| move |line: &str, _| line.contains("/pipelines/5/jobs").then(|| ok(&found));
     let other = jobs(json!([job(8, "cmdr-rollback", "manual")]));
     assert_refused(run_with(other), 1, &["promotes to 'production'", "its manual jobs: cmdr-rollback"]);
     let spent = jobs(json!([job(7, "cmdr-promote", "success")]));
-    assert_refused(run_with(spent), 1, &["it is success", "run a new pipeline", "/jobs/7"]);
+    assert_refused(run_with(spent), 1, &["its status is success", "run a new pipeline", "/jobs/7"]);
     let several = jobs(json!([job(7, "promote-a", "manual"), job(8, "promote-b", "manual")]));
     assert_refused(run_with(several), 2, &["several jobs promote to 'production': promote-a, promote-b"]);
 }
@@ -341,7 +345,7 @@ fn a_gitlab_that_cannot_answer_now_is_asked_again() {
     let busy = |line: &str, before| (line.contains("/jobs?") && before < 2).then(|| status(429, "Retry later"));
     let (code, told, is_started) = run_with(busy);
     assert!(code == 0 && is_started, "{told}");
-    assert_refused(run_with(|_, _| Some(status(503, "down"))), 75, &["is out of order (HTTP 503)", "down"]);
+    assert_refused(run_with(|_, _| Some(status(503, "down"))), 75, &["returned a server error (HTTP 503)", "down"]);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (code, _, told) = Checkout::new(&format!("http://{nobody}")).run(&[]);
     assert!(code == 75 && told.contains("cannot be reached"), "{told}");

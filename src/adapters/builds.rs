@@ -1,4 +1,4 @@
-//! What was built last of each project, as this machine remembers it beside the folder of a local cluster.
+//! The last build of each project, stored on this machine next to the folder of a local cluster.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ImageReference, Name};
 
-/// Steps that build at the same time write the same file.
+/// Steps that build in parallel write the same file.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// The file that remembers builds. It outlives the cluster, as the registry does.
+/// The file of builds. It survives the cluster, as the registry does.
 #[derive(Debug, Clone)]
 pub struct Builds(pub PathBuf);
 
@@ -27,40 +27,39 @@ struct Content {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot remember builds in {}: {source}", path.display())]
+#[error("cannot save builds in {}: {source}", path.display())]
 pub struct BuildsError {
     path: PathBuf,
     source: std::io::Error,
 }
 
 impl Builds {
-    /// The last build of each project. A file that is not there or not to be read remembers nothing: what is forgotten
-    /// is built again.
+    /// Returns the last build of each project. Without a readable file there are none: projects are built again.
     pub fn all(&self) -> BTreeMap<String, ImageReference> {
         let built = self.read().builds.into_iter();
         built.filter_map(|(project, image)| Some((project, ImageReference::parse(&image).ok()?))).collect()
     }
 
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn remember(&self, project: &Name, image: &ImageReference) -> Result<(), BuildsError> {
         self.change(|builds| {
             builds.insert(project.to_string(), image.to_string());
         })
     }
 
-    /// Forgets the builds of these projects.
+    /// Removes the builds of these projects.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn forget(&self, projects: &[Name]) -> Result<(), BuildsError> {
         self.change(|builds| builds.retain(|project, _| !projects.iter().any(|name| name.as_str() == project)))
     }
 
-    /// Forgets every build.
+    /// Removes every build.
     ///
     /// # Errors
-    /// When the file cannot be removed.
+    /// If the file cannot be removed.
     pub fn clear(&self) -> Result<(), BuildsError> {
         match fs::remove_file(&self.0) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -84,7 +83,7 @@ impl Builds {
     }
 }
 
-/// Writes a file so that whoever reads it finds the old content or the new one, whenever this is killed.
+/// Writes a file atomically: readers find the old or the new content, even if this process is killed.
 fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

@@ -1,4 +1,4 @@
-//! Logins at registries, where `docker login` keeps them: the configuration file, or a helper that asks a keychain.
+//! Registry credentials from the places where `docker login` stores them: `config.json` or a credential helper.
 
 use std::{
     collections::BTreeMap,
@@ -16,57 +16,57 @@ use tokio_util::sync::CancellationToken;
 use super::process::{ProcessError, Tool};
 use crate::domain::secret::Secret;
 
-/// Docker Hub, as image references have it.
+/// Docker Hub, as written in image references.
 const DOCKER_HUB: &str = "docker.io";
-/// The key under which Docker, and Kubernetes after it, keep the login at Docker Hub.
+/// The key that Docker and Kubernetes use for the credentials of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-/// The user name that says that the password is an identity token.
+/// The user name that marks the password as an identity token.
 const TOKEN_USER: &str = "<token>";
-/// What every helper says of a registry that it has no login for.
+/// The message of every helper that has no credentials for a registry.
 const NOT_FOUND: &str = "credentials not found in native keychain";
-/// How long a helper may take: some wait for a keychain to be unlocked.
+/// The timeout for a helper; some wait for a keychain to be unlocked.
 const HELPER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A login at one registry.
+/// Credentials for one registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryCredential {
-    /// As image references have it: `docker.io`, `ghcr.io`, `localhost:5000`.
+    /// As written in image references: `docker.io`, `ghcr.io`, `localhost:5000`.
     pub host: String,
     pub username: String,
     pub password: Secret,
 }
 
 impl RegistryCredential {
-    /// The key for this registry in a `config.json`, which is also what kubelet looks for.
+    /// Returns the key of this registry in a `config.json`, which is also the key that kubelet looks for.
     pub(super) fn key(&self) -> String {
         key(&self.host)
     }
 
-    /// User name, password and identity token, as the engine's API wants them.
+    /// Returns the user name, password and identity token in the form that the Docker API expects.
     pub(super) fn for_engine(&self) -> (Option<String>, Option<String>, Option<String>) {
         let secret = Some(self.password.expose().to_owned());
         if self.is_identity_token() { (None, None, secret) } else { (Some(self.username.clone()), secret, None) }
     }
 
-    /// Whether this is a token from a browser login: Docker can use it, Kubernetes cannot.
+    /// Returns whether this is a token from a browser login: Docker can use it, Kubernetes cannot.
     pub fn is_identity_token(&self) -> bool {
         self.username == TOKEN_USER
     }
 }
 
-/// Logins, and what stood in the way of others.
+/// Credentials, and warnings about the ones that could not be read.
 #[derive(Debug, Default)]
 pub struct Found {
     pub credentials: Vec<RegistryCredential>,
     pub warnings: Vec<CredentialWarning>,
 }
 
-/// A login that cannot be had; pulls from the registry go on without one.
+/// Credentials that could not be read; pulls from the registry continue without them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialWarning {
-    #[error("no login for {host}: the credential helper {helper} {why}")]
+    #[error("cannot get credentials for {host}: credential helper {helper} {why}")]
     Helper { host: String, helper: String, why: String },
-    #[error("no login for {host}: its entry in {} is no user name and password", path.display())]
+    #[error("cannot get credentials for {host}: the entry in {} is not a valid user name and password", path.display())]
     Entry { host: String, path: PathBuf },
 }
 
@@ -77,7 +77,7 @@ pub struct CredentialsError {
     why: String,
 }
 
-/// Docker's configuration, as far as it is about logins; by default, none.
+/// The parts of Docker's configuration that concern credentials; empty by default.
 #[derive(Debug, Default)]
 pub struct Credentials {
     path: PathBuf,
@@ -93,7 +93,7 @@ struct Configuration {
     creds_store: String,
 }
 
-/// What stands under a registry's name. Without `Debug`: it holds secrets.
+/// The entry of one registry. Without `Debug`, because it contains secrets.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Entry {
@@ -109,7 +109,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What a helper answers. Without `Debug`: it holds secrets.
+/// The response of a helper. Without `Debug`, because it contains secrets.
 #[derive(Deserialize)]
 struct HelperAnswer {
     #[serde(rename = "Username")]
@@ -119,16 +119,16 @@ struct HelperAnswer {
 }
 
 impl Credentials {
-    /// Reads `config.json` in Docker's configuration folder; without one, there are no logins.
+    /// Reads `config.json` in Docker's configuration folder. Without this file, there are no credentials.
     ///
     /// # Errors
-    /// When it cannot be read or is no such file.
+    /// If the file cannot be read or parsed.
     pub fn read(config_folder: &Path) -> Result<Self, CredentialsError> {
         let path = config_folder.join("config.json");
         let configuration = match std::fs::read_to_string(&path) {
-            // serde's message would quote the text around a mistake, and that may be a password: the place will do.
+            // serde's message quotes the invalid text, which may be a password, so only the position is printed.
             Ok(text) => serde_json::from_str(&text).map_err(|error| {
-                let why = format!("line {}, column {} is not as Docker writes it", error.line(), error.column());
+                let why = format!("line {}, column {} is not in Docker's format", error.line(), error.column());
                 CredentialsError { path: path.clone(), why }
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Configuration::default(),
@@ -137,15 +137,15 @@ impl Credentials {
         Ok(Self { path, configuration, search_path: None })
     }
 
-    /// Looks for helpers in these folders (a value for `PATH`) instead of in the process's own.
+    /// Searches for helpers in these folders (a value for `PATH`) instead of the `PATH` of this process.
     #[must_use]
     pub fn with_search_path(mut self, search_path: impl Into<OsString>) -> Self {
         self.search_path = Some(search_path.into());
         self
     }
 
-    /// The logins at those of `hosts` (as image references have them) that there are logins for. Helpers are asked
-    /// side by side; one that fails is a warning.
+    /// Returns the credentials that exist for `hosts` (as written in image references). Helpers run in parallel; one
+    /// that fails causes a warning.
     pub async fn for_registries(&self, hosts: &[&str], cancel: &CancellationToken) -> Found {
         let answers = join_all(hosts.iter().map(|host| self.for_registry(host, cancel))).await;
         let mut found = Found::default();
@@ -158,8 +158,8 @@ impl Credentials {
         found
     }
 
-    /// As the docker CLI decides: the registry's own helper, else the store, else the file. Where the store has
-    /// nothing the file is looked at as well, for logins that other tools wrote there.
+    /// Uses the same order as the docker CLI: the registry's own helper, else the store, else the file. If the store
+    /// has no credentials, the file is read as well, for those that other tools wrote there.
     async fn for_registry(
         &self,
         host: &str,
@@ -189,7 +189,7 @@ impl Credentials {
         }
     }
 
-    /// Speaks the `docker-credential-*` protocol: the registry on standard input, JSON on standard output.
+    /// Uses the `docker-credential-*` protocol: the registry on standard input, JSON on standard output.
     async fn kept_by(
         &self,
         host: &str,
@@ -204,28 +204,29 @@ impl Credentials {
         let warning = |why: String| CredentialWarning::Helper { host: host.to_owned(), helper: program.clone(), why };
         let answer = tokio::time::timeout(HELPER_PATIENCE, tool.run(cancel)).await;
         match answer {
-            Err(_) => Err(warning(format!("did not answer within {} seconds", HELPER_PATIENCE.as_secs()))),
+            Err(_) => Err(warning(format!("timed out after {} seconds", HELPER_PATIENCE.as_secs()))),
             Ok(Err(error)) => match helper_failure(error) {
                 Some(why) => Err(warning(why)),
                 None => Ok(None),
             },
             Ok(Ok(output)) => {
                 let answer: HelperAnswer = serde_json::from_str(&output.stdout)
-                    .map_err(|_| warning("answers what is no credential".to_owned()))?;
+                    .map_err(|_| warning("returned an invalid response".to_owned()))?;
                 Ok((!answer.secret.is_empty()).then(|| credential(host, answer.username, answer.secret)))
             }
         }
     }
 }
 
-/// What went wrong with a helper; `None` when it merely has no login.
+/// Returns why a helper failed; `None` if it only has no credentials.
 fn helper_failure(error: ProcessError) -> Option<String> {
     match error {
         ProcessError::NotFound { .. } => Some("is not installed, or not on PATH".to_owned()),
         ProcessError::Start { source, .. } => Some(format!("cannot be started: {source}")),
         ProcessError::Interrupted { .. } => Some("was interrupted".to_owned()),
         ProcessError::Failed { stdout, .. } if stdout.contains(NOT_FOUND) => None,
-        // Helpers write their errors to standard output. Not what looks like an answer: that would be the secret.
+        // Helpers write errors to standard output. Output that looks like a response is not printed: it may be the
+        // secret.
         ProcessError::Failed { status, stdout, stderr, .. } => {
             let said = [stdout, stderr].concat();
             let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -239,9 +240,9 @@ fn credential(host: &str, username: String, password: String) -> RegistryCredent
     RegistryCredential { host: host.to_owned(), username, password: Secret::new(password) }
 }
 
-/// What an entry of the file says. Without `Debug`: it holds secrets.
+/// The credentials in an entry of the file. Without `Debug`, because it contains secrets.
 enum Login {
-    /// Nothing, as where a helper keeps the login.
+    /// The entry is empty, for example because a helper stores the credentials.
     Absent,
     Known {
         username: String,
@@ -263,20 +264,20 @@ fn login(entry: &Entry) -> Login {
     Login::Known { username: entry.username.clone(), password: entry.password.clone() }
 }
 
-/// Reads the base64 of `USER:PASSWORD`.
+/// Decodes the base64 of `USER:PASSWORD`.
 fn decoded(auth: &str) -> Option<Login> {
     let text = String::from_utf8(STANDARD.decode(auth.trim()).ok()?).ok()?;
     let (username, password) = text.split_once(':')?;
-    // Docker itself takes trailing NULs away, which some writers leave.
+    // Docker also strips trailing NULs, which some tools write.
     Some(Login::Known { username: username.to_owned(), password: password.trim_end_matches('\0').to_owned() })
 }
 
-/// The name under which a registry stands in `config.json` and at helpers.
+/// Returns the key of a registry in `config.json` and for helpers.
 fn key(host: &str) -> String {
     if host == DOCKER_HUB { DOCKER_HUB_KEY.to_owned() } else { host.to_owned() }
 }
 
-/// Whether an entry's name is this registry's: with or without a scheme and path.
+/// Returns whether an entry's key matches this registry, with or without a scheme and path.
 fn is_for(name: &str, host: &str) -> bool {
     let bare = |text: &str| {
         let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
@@ -285,8 +286,8 @@ fn is_for(name: &str, host: &str) -> bool {
     name == key(host) || bare(name) == host || bare(name) == bare(&key(host))
 }
 
-/// The content of a Secret of type `kubernetes.io/dockerconfigjson`. Identity tokens are left out: kubelet does not
-/// know them.
+/// Returns the content of a Secret of type `kubernetes.io/dockerconfigjson`. Identity tokens are left out, because
+/// kubelet does not support them.
 pub fn docker_config_json(credentials: &[RegistryCredential]) -> Vec<u8> {
     let usable = credentials.iter().filter(|credential| !credential.is_identity_token());
     let auths: serde_json::Map<String, serde_json::Value> = usable

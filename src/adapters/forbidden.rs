@@ -1,6 +1,6 @@
-//! What an account may not do, as the API server says it, and the rule that would let it.
+//! Finds the RBAC rule that is missing when the API server denies a request.
 
-/// The rule to add, from a message such as `... cannot list resource "secrets" in API group "" in the namespace
+/// Returns the rule to add, for a message such as `... cannot list resource "secrets" in API group "" in the namespace
 /// "tunes"`; `None` for any other message.
 pub(super) fn missing_rule(message: &str) -> Option<String> {
     let (_, refused) = message.split_once(" cannot ")?;
@@ -8,12 +8,12 @@ pub(super) fn missing_rule(message: &str) -> Option<String> {
     let (resource, rest) = rest.split_once("\" in API group \"")?;
     let (group, rest) = rest.split_once('"')?;
     let place = match rest.split_once("in the namespace \"").and_then(|(_, rest)| rest.split_once('"')) {
-        Some((namespace, _)) => format!("the Role of its account in namespace {namespace}"),
-        None => "the ClusterRole of its account".to_owned(),
+        Some((namespace, _)) => format!("the Role of the account in namespace {namespace}"),
+        None => "the ClusterRole of the account".to_owned(),
     };
     Some(format!(
-        "add to {place} the rule {{apiGroups: [\"{group}\"], resources: [{resource}], verbs: [{verb}]}}; \
-         templates/rbac/deployer.yaml has all that cmdr needs"
+        "to {place}, add the rule {{apiGroups: [\"{group}\"], resources: [{resource}], verbs: [{verb}]}}; \
+         templates/rbac/deployer.yaml contains all rules that cmdr needs"
     ))
 }
 
@@ -26,7 +26,8 @@ mod tests {
         let message = "secrets is forbidden: User \"system:serviceaccount:tunes:reader\" cannot list resource \
                        \"secrets\" in API group \"\" in the namespace \"tunes\"";
         let rule = missing_rule(message).unwrap();
-        assert!(rule.contains("in namespace tunes the rule {apiGroups: [\"\"], resources: [secrets], verbs: [list]}"));
+        let expected = "in namespace tunes, add the rule {apiGroups: [\"\"], resources: [secrets], verbs: [list]}";
+        assert!(rule.contains(expected), "{rule}");
         let message =
             "nodes is forbidden: User \"x\" cannot get resource \"nodes\" in API group \"\" at the cluster scope";
         assert!(missing_rule(message).unwrap().contains("the ClusterRole"));

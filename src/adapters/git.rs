@@ -1,4 +1,4 @@
-//! Where the workspace's description comes from.
+//! Reads the commit and the remotes of the workspace's Git repository.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::Tool;
 
-/// The subjects of the commits that lead from `old` to `new`, the newest first; none where the repository does not
-/// know them.
+/// Returns the subjects of the commits between `old` and `new`, newest first; empty if the repository does not contain
+/// them.
 pub async fn commits_between(folder: &Path, old: &str, new: &str, most: usize) -> Vec<String> {
     let is_commit = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_commit(old) || !is_commit(new) {
@@ -19,7 +19,7 @@ pub async fn commits_between(folder: &Path, old: &str, new: &str, most: usize) -
     output.map(|output| output.stdout.lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// The commit of the folder, with `-dirty` when the tree has uncommitted changes; `None` outside a repository.
+/// Returns the commit of the folder, with `-dirty` if there are uncommitted changes; `None` outside a repository.
 pub async fn commit(folder: &Path) -> Option<String> {
     let cancel = CancellationToken::new();
     let describe =
@@ -28,12 +28,12 @@ pub async fn commit(folder: &Path) -> Option<String> {
     Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The full name of the commit that is checked out; `None` outside a repository.
+/// Returns the full hash of the commit that is checked out; `None` outside a repository.
 pub async fn head(folder: &Path) -> Option<String> {
     say(folder, &["rev-parse", "--verify", "HEAD"]).await
 }
 
-/// The address that a remote is fetched from; `None` where there is no such remote.
+/// Returns the fetch URL of a remote; `None` if the remote does not exist.
 pub async fn remote(folder: &Path, name: &str) -> Option<String> {
     say(folder, &["remote", "get-url", name]).await
 }

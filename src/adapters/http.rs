@@ -1,4 +1,4 @@
-//! Requests to projects, as a browser would send them.
+//! Requests to projects, as a browser sends them.
 
 use std::{
     net::SocketAddr,
@@ -8,7 +8,7 @@ use std::{
 
 use super::root_cause;
 
-/// How long one answer may take.
+/// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum HttpError {
     Request(String),
 }
 
-/// Asks URLs.
+/// A client for URL checks.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
@@ -26,9 +26,9 @@ pub struct HttpClient {
 
 impl HttpClient {
     /// # Errors
-    /// When the system's certificates cannot be read.
+    /// If the system's certificates cannot be read.
     pub fn new(resolver: Resolver) -> Result<Self, HttpError> {
-        // One provider for the whole process; a second call finds it there.
+        // One crypto provider for the whole process; it fails harmlessly if one is installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder =
             reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
@@ -36,29 +36,29 @@ impl HttpClient {
         builder.build().map(|client| Self { client, resolver }).map_err(|error| failure(&error))
     }
 
-    /// Notes the load balancer's address, for hosts that the system's resolver does not know.
+    /// Sets the load balancer's address, for hosts that the system's resolver does not know.
     pub fn note_balancer(&self, address: String) {
         if let Resolver::SystemElse(balancer) = &self.resolver {
             let _ = balancer.set(address);
         }
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// If there is no response.
     pub async fn status(&self, url: &str) -> Result<u16, HttpError> {
         let response = self.client.get(url).send().await.map_err(|error| failure(&error))?;
         Ok(response.status().as_u16())
     }
 }
 
-/// Where hosts of projects are found.
+/// How hosts of projects are resolved.
 #[derive(Debug, Clone)]
 pub enum Resolver {
-    /// Every host is here, whatever the system's resolver knows.
+    /// Every host resolves to this address, regardless of the system's resolver.
     Fixed(SocketAddr),
-    /// Where the system's resolver says; a host that it does not know yet, at the load balancer that is noted here.
+    /// The system's resolver; hosts that it does not know yet resolve to the load balancer's address.
     SystemElse(Arc<OnceLock<String>>),
 }
 

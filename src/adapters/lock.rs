@@ -1,7 +1,7 @@
-//! Keeps a second cmdr of this machine from the same local cluster.
+//! Prevents two cmdr runs on this machine from changing the same local cluster.
 //!
-//! The lock is on an open file that every child inherits, so it is free only when cmdr and all of its helm and kind
-//! processes have ended: a run that finds it free knows that whatever is half-done belongs to the dead.
+//! The lock is on an open file that every child process inherits. It is free only when cmdr and all its helm and kind
+//! processes have ended. A run that takes the lock therefore knows that unfinished work has no owner.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -27,10 +27,10 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock, waiting up to `patience` for whoever holds it.
+    /// Takes the lock, and waits up to `patience` for it.
     ///
     /// # Errors
-    /// When somebody else holds it, or the file cannot be written.
+    /// If another process holds the lock, or the file cannot be written.
     pub async fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let wrong = |error| LockError::File(path.display().to_string(), error);
         if let Some(folder) = path.parent() {
@@ -60,9 +60,9 @@ fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);
     match text.trim() {
-        "" => "another cmdr is at work on this cluster".to_owned(),
+        "" => "another cmdr run holds the lock on this cluster".to_owned(),
         process => {
-            format!("another cmdr is at work on this cluster (process {process}, or helm and kind that it started)")
+            format!("another cmdr run holds the lock on this cluster (process {process}, or its helm or kind process)")
         }
     }
 }
@@ -82,7 +82,7 @@ mod tests {
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())));
         child.kill().unwrap();
         child.wait().unwrap();
-        // Children of other tests in this process may hold it for a moment too.
+        // Child processes of other tests in this process may also hold it for a moment.
         Lock::take(&path, Duration::from_secs(20)).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The outside world: each adapter wraps one tool or API, has its own errors and prints nothing.
+//! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
 pub mod builds;
 pub mod cluster;
@@ -19,7 +19,7 @@ pub mod sops;
 pub mod tcp;
 pub mod user_configuration;
 
-/// The innermost error, which says what the network said.
+/// Returns the message of the innermost error, which is the network error itself.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -28,14 +28,14 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// Whether the connection failed at TLS, which no further try will change.
+/// Returns whether the connection failed at TLS; such a request is not retried.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         if error.is::<rustls::Error>() {
             return true;
         }
-        // An IO error does not name the error that it was made of as its source.
+        // `source()` of an IO error skips the error that it wraps.
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match inner {
             Some(inner) => Some(inner),

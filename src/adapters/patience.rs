@@ -1,22 +1,22 @@
-//! How long and how often a server on the network is asked.
+//! Timeouts and retries of requests to servers on the network.
 
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// The times of one kind of server; each adapter names its own.
+/// The timeouts for one kind of server; each adapter defines its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For one request, to the last byte of its answer.
+    /// The timeout of one request, until the last byte of the response.
     pub request: Duration,
-    /// Before each further try of what may pass, such as 429 and 5xx.
+    /// The delay before each retry after a temporary error, such as 429 or 5xx.
     pub pauses: &'static [Duration],
-    /// The longest pause that the server may ask for.
+    /// The longest `Retry-After` that is accepted.
     pub longest_pause: Duration,
 }
 
 impl Patience {
-    /// The pause that an answer asks for with `Retry-After`, as far as it is granted. A date there is not understood.
+    /// Returns the delay that a response requests with `Retry-After`, up to the limit. Dates are not supported.
     pub(super) fn asked_pause(&self, headers: &HeaderMap) -> Option<Duration> {
         let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(self.longest_pause))

@@ -1,7 +1,7 @@
 //! Child processes: one constructor for every external tool.
 //!
-//! A child gets no standard input (or exactly the given text), the `C` locale, a process group of its own, so that a
-//! terminal's Ctrl-C reaches it through cmdr and in order, and is killed when cmdr is.
+//! A child gets no standard input (or exactly the given text) and the `C` locale. It runs in its own process group, so
+//! that Ctrl-C in a terminal reaches it through cmdr, in the right order. It is killed when cmdr is.
 
 use std::{
     ffi::OsStr,
@@ -18,24 +18,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The process groups of the children that run, for [`interrupt_all`]: a signal knows no run to ask.
+/// The process groups of the running children, for [`interrupt_all`], which a signal handler calls.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-/// How long a child may take to end after an interrupt, before it is killed.
+/// How long a child may take to end after an interrupt before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// An external command, not yet started.
+/// An external command that is not started yet.
 #[derive(Debug)]
 pub struct Tool {
     command: Command,
     program: String,
     input: Option<Vec<u8>>,
-    /// Whether lines of standard output are handed on as they come, too.
+    /// Whether `on_line` also receives the lines of standard output.
     follows_output: bool,
-    /// How long it goes on after a cancel before it is interrupted.
+    /// How long the child continues after a cancel before it is interrupted.
     respite: Duration,
 }
 
-/// What a child left behind when it succeeded.
+/// The output of a child that succeeded.
 #[derive(Debug, Clone)]
 pub struct Output {
     pub stdout: String,
@@ -93,7 +93,7 @@ impl Tool {
         self
     }
 
-    /// Text for the child's standard input: the way for what must not stand in a command line.
+    /// Sets the child's standard input, for text that must not appear in a command line.
     #[must_use]
     pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.command.stdin(Stdio::piped());
@@ -101,30 +101,30 @@ impl Tool {
         self
     }
 
-    /// Lets `on_line` of [`Tool::run_with_lines`] see standard output as well.
+    /// Passes the lines of standard output to `on_line` of [`Tool::run_with_lines`] as well.
     #[must_use]
     pub fn follow_output(mut self) -> Self {
         self.follows_output = true;
         self
     }
 
-    /// Lets the child end by itself for this long after a cancel: for one whose half-done requests do harm.
+    /// Lets the child continue for this long after a cancel, if unfinished requests would cause damage.
     #[must_use]
     pub fn respite(mut self, respite: Duration) -> Self {
         self.respite = respite;
         self
     }
 
-    /// Runs the child to its end. A cancel sends it one interrupt, after its respite, and kills it when it does not
-    /// end in time.
+    /// Runs the child until it exits. A cancel interrupts it once, after its respite, and kills it if it does not exit
+    /// in time.
     ///
     /// # Errors
-    /// When it cannot be started, ends with another status than 0, or was interrupted.
+    /// If the child cannot be started, exits with a status other than 0, or was interrupted.
     pub async fn run(self, cancel: &CancellationToken) -> Result<Output, ProcessError> {
         self.run_with_lines(cancel, |_| ()).await
     }
 
-    /// As [`Tool::run`]; `on_line` sees each line of standard error as it comes.
+    /// As [`Tool::run`]; `on_line` receives each line of standard error.
     ///
     /// # Errors
     /// As [`Tool::run`].
@@ -145,7 +145,7 @@ impl Tool {
         let input = self.input.take();
         let feed = async {
             if let (Some(mut pipe), Some(text)) = (stdin, input) {
-                // A child that ends before it has read everything says why by its status.
+                // If a child exits before it has read everything, its status is the error that is reported.
                 let _ = pipe.write_all(&text).await;
             }
         };
@@ -192,7 +192,7 @@ async fn whole(mut pipe: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Reads to the end, and hands on each line as it comes.
+/// Reads to the end, and passes each line to `on_line`.
 async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)>) -> String {
     let mut text = String::new();
     let (mut pipe, mut bytes) = (BufReader::new(pipe), Vec::new());
@@ -209,7 +209,8 @@ async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)
     text
 }
 
-/// Waits for the child; on cancel interrupts it after its respite, then kills it. Tells whether it was interrupted.
+/// Waits for the child. On a cancel, interrupts it after its respite, then kills it. Returns whether it was
+/// interrupted.
 async fn wait(
     child: &mut Child,
     group: &Group,
@@ -232,7 +233,7 @@ async fn wait(
     Ok((child.wait().await?, true))
 }
 
-/// The process group of a child, known as long as the child runs.
+/// The process group of a child, registered while the child runs.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -244,7 +245,7 @@ impl Group {
         Self(group)
     }
 
-    /// One SIGINT: helm then records the release as failed.
+    /// Sends one SIGINT; helm then records the release as failed.
     fn interrupt(&self) {
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, Signal::INT);
@@ -260,7 +261,7 @@ impl Drop for Group {
     }
 }
 
-/// One SIGINT to every child that runs, for an end that waits for none of them.
+/// Sends one SIGINT to every running child, for an exit that does not wait for them.
 pub fn interrupt_all() {
     let running = RUNNING.lock().map(|running| running.clone()).unwrap_or_default();
     for group in running {
@@ -268,13 +269,13 @@ pub fn interrupt_all() {
     }
 }
 
-/// The lines of a tool's standard error that matter, as one text: the last few that are not empty.
+/// Returns the last few lines of standard error that are not empty, as one text.
 fn summary(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join("; ")
 }
 
-/// Where a program is, as the shell would find it in `path` (the value of `PATH`).
+/// Finds a program as the shell would, in `path` (the value of `PATH`).
 pub fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
 }

@@ -1,4 +1,4 @@
-//! sops, which decrypts files of secrets. Of what it says nothing is passed on: its messages may quote what it reads.
+//! sops, which decrypts secret files. Its output is never passed on, because its messages may quote secrets.
 
 use std::{path::Path, time::Duration};
 
@@ -11,69 +11,69 @@ use crate::domain::{
     secret::{Secret, SecretData},
 };
 
-/// How long sops may take: some keys are asked for over the network, some at a keyring that must be unlocked.
+/// The timeout for sops: some keys are fetched over the network, and some are in a keyring that must be unlocked.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// sops's exit code when none of the keys that it finds opens the file.
+/// The exit code of sops if it has no key for the file.
 const NO_KEY: i32 = 128;
-/// sops's exit code when the file was changed without it.
+/// The exit code of sops if the file was modified without sops.
 const CHANGED_BY_HAND: i32 = 51;
-/// What sops says of a file that it did not write; the exit code is one of many errors.
+/// The message of sops for a file that it did not write; other errors have the same exit code.
 const NOT_ENCRYPTED: &str = "sops metadata not found";
 
-/// Why a file's secrets cannot be had. None of them holds what sops said.
+/// Why a file cannot be decrypted. No variant contains output of sops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SopsError {
     #[error("'sops' is not installed, or not on PATH")]
     NotInstalled,
     #[error("'sops' cannot be started: {0}")]
     Start(String),
-    #[error("sops did not end within {} seconds", PATIENCE.as_secs())]
+    #[error("sops timed out after {} seconds", PATIENCE.as_secs())]
     NoAnswer,
     #[error("sops was interrupted")]
     Interrupted,
-    #[error("sops has no key that opens it")]
+    #[error("sops has no key for the file")]
     NoKey,
-    #[error("it was changed without sops after it had been encrypted")]
+    #[error("the file was modified without sops after it was encrypted")]
     ChangedByHand,
-    #[error("it is not encrypted")]
+    #[error("the file is not encrypted")]
     NotEncrypted,
-    #[error("sops cannot read it")]
+    #[error("sops cannot read the file")]
     Broken,
-    #[error("it holds no map of keys")]
+    #[error("the file is not a map of keys to values")]
     NoMap,
-    #[error("its key '{0}' is no text, number or boolean")]
+    #[error("key '{0}' is not a string, number or boolean")]
     Nested(String),
-    #[error("its key '{0}' cannot be a key of a Secret: letters, digits, '-', '_' and '.' can")]
+    #[error("'{0}' is not a valid Secret key: only letters, digits, '-', '_' and '.' are allowed")]
     BadKey(String),
 }
 
 impl SopsError {
-    /// What happened to `file`, named as its reader knows it, and what to do.
+    /// Returns what happened to `file`, as the user wrote its name, and how to fix it.
     pub fn diagnosis(&self, file: &Path) -> Diagnosis {
         let file = file.display();
-        let by_hand = format!("'sops decrypt {file} > /dev/null' tells why");
+        let by_hand = format!("run 'sops decrypt {file} > /dev/null' to see why");
         let remedy = match self {
             Self::NotInstalled => "install sops: https://getsops.io/docs/#download".to_owned(),
             Self::NoKey => format!(
-                "name the file of the age key with SOPS_AGE_KEY_FILE, give the key itself in SOPS_AGE_KEY, or put it \
+                "set SOPS_AGE_KEY_FILE to the path of the age key or SOPS_AGE_KEY to the key itself, or put the key \
                  into ~/.config/sops/age/keys.txt; {by_hand}"
             ),
-            Self::NotEncrypted => format!("encrypt it: sops encrypt --in-place {file}"),
-            Self::ChangedByHand => format!("change it with sops alone: sops edit {file}"),
+            Self::NotEncrypted => format!("encrypt the file: sops encrypt --in-place {file}"),
+            Self::ChangedByHand => format!("edit the file only with sops: sops edit {file}"),
             Self::Nested(_) | Self::NoMap => {
-                format!("write KEY: value, one below the other, with sops edit {file}")
+                format!("write one KEY: value per line: sops edit {file}")
             }
-            Self::BadKey(_) => format!("rename it: sops edit {file}"),
+            Self::BadKey(_) => format!("rename the key: sops edit {file}"),
             Self::Broken | Self::Start(_) | Self::NoAnswer | Self::Interrupted => by_hand,
         };
         Diagnosis::new(format!("cannot decrypt {file}: {self}")).remedy(remedy)
     }
 }
 
-/// What a file holds. sops looks for its keys by itself, in the variables and files that it documents.
+/// Decrypts a file. sops finds its keys itself, in the variables and files that its documentation lists.
 ///
 /// # Errors
-/// When sops is missing or does not decrypt it, or it is no flat map.
+/// If sops is missing or cannot decrypt the file, or the file is not a flat map.
 pub async fn decrypt(file: &Path, cancel: &CancellationToken) -> Result<SecretData, SopsError> {
     let tool = Tool::new("sops").args(["decrypt", "--output-type", "json"]).arg(file);
     let decrypted = tokio::time::timeout(PATIENCE, tool.run(cancel)).await.map_err(|_| SopsError::NoAnswer)?;
@@ -89,7 +89,7 @@ fn failure(error: ProcessError) -> SopsError {
     }
 }
 
-/// What sops means by an exit code.
+/// Maps an exit code of sops to an error.
 fn refusal(code: Option<i32>, stderr: &str) -> SopsError {
     match code {
         Some(NO_KEY) => SopsError::NoKey,
@@ -99,7 +99,7 @@ fn refusal(code: Option<i32>, stderr: &str) -> SopsError {
     }
 }
 
-/// Reads what sops printed: a flat map.
+/// Parses the output of sops as a flat map.
 fn read(json: &str) -> Result<SecretData, SopsError> {
     let Ok(Value::Object(map)) = serde_json::from_str(json) else { return Err(SopsError::NoMap) };
     let entries = map.into_iter().map(|(key, value)| {
@@ -123,7 +123,7 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// As Kubernetes wants the keys of a Secret.
+/// Returns whether Kubernetes accepts this key in a Secret.
 fn is_key(key: &str) -> bool {
     !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
 }
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(read("[]"), Err(SopsError::NoMap));
     }
 
-    /// Exit codes and words of sops 3.13.
+    /// Exit codes and messages of sops 3.13.
     #[test]
     fn refusals_are_told_apart_and_quote_nothing() {
         let mac = "MAC mismatch. File has D00A46051A6F, computed 32FF6EDCD8A6";

@@ -1,18 +1,18 @@
-//! Whether something accepts connections.
+//! Tests whether a port accepts connections.
 
 use std::time::Duration;
 
 use tokio::{net::TcpStream, time::timeout};
 
-/// Connects, and hangs up.
+/// Opens a connection and closes it.
 ///
 /// # Errors
-/// What the system said, or that nobody answered in time.
+/// The operating system's error, or a timeout.
 pub async fn connect(host: &str, port: u16, patience: Duration) -> Result<(), String> {
     match timeout(patience, TcpStream::connect((host, port))).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer in {} s", patience.as_secs())),
+        Err(_) => Err(format!("timed out after {} s", patience.as_secs())),
     }
 }
 
@@ -26,7 +26,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         assert_eq!(connect("127.0.0.1", port, Duration::from_secs(2)).await, Ok(()));
         drop(listener);
-        // A child that another test starts just now has the listener, too, until it is a program of its own.
+        // A child that another test starts at this moment also holds the listener until it calls `exec`.
         let refused = loop {
             match connect("127.0.0.1", port, Duration::from_secs(2)).await {
                 Ok(()) => tokio::time::sleep(Duration::from_millis(10)).await,

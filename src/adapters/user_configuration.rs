@@ -1,4 +1,4 @@
-//! The user's own file, `$XDG_CONFIG_HOME/cmdr/config.yaml`:
+//! The user's configuration file, `$XDG_CONFIG_HOME/cmdr/config.yaml`:
 //!
 //! ```yaml
 //! mirrors:
@@ -45,10 +45,10 @@ struct FileMirrors {
     charts: BTreeMap<String, String>,
 }
 
-/// Reads the file; one that is not there is an empty one.
+/// Reads the file. A missing file counts as empty.
 ///
 /// # Errors
-/// When it cannot be read, is not the YAML that is expected, or names what is no mirror.
+/// If the file cannot be read, is not valid, or contains an invalid mirror.
 pub fn read(path: &Path) -> Result<UserConfiguration, UserConfigurationError> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text),
@@ -58,7 +58,7 @@ pub fn read(path: &Path) -> Result<UserConfiguration, UserConfigurationError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfigurationError> {
-    // An empty document, or one of comments alone, is null: it says nothing, and that is allowed.
+    // An empty document, or one that contains only comments, is null, which is allowed.
     let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| UserConfigurationError::Syntax {
         path: path.to_owned(),
         message: error.without_snippet().to_string(),
@@ -68,7 +68,7 @@ fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfiguration
     let images = mirrors.images.iter().map(|(host, url)| ImageMirror::new(host, url)).collect::<Result<_, _>>();
     let charts = mirrors.charts.iter().map(|(prefix, url)| ChartMirror::new(prefix, url)).collect::<Result<_, _>>();
     let mirrors = Mirrors { images: images.map_err(wrong)?, charts: charts.map_err(wrong)? };
-    // Relative to the file, as everybody expects of a configuration file.
+    // The path is relative to the configuration file.
     let ca = ca.map(|ca| path.parent().unwrap_or(Path::new("")).join(ca));
     Ok(UserConfiguration { mirrors, ca })
 }
@@ -76,14 +76,14 @@ fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfiguration
 /// Reads the certificates of a company's CA as PEM text.
 ///
 /// # Errors
-/// When the file named in `path` cannot be read, or holds no certificate.
+/// If the CA file cannot be read, or contains no certificate.
 pub fn read_ca(path: &Path, ca: &Path) -> Result<String, UserConfigurationError> {
     let wrong = |why: String| UserConfigurationError::Ca { path: path.to_owned(), ca: ca.to_owned(), why };
     let text = std::fs::read_to_string(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     if text.contains("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY-----") {
         return Ok(text);
     }
-    Err(wrong("is expected to hold certificates in PEM form, and no private key".to_owned()))
+    Err(wrong("must contain certificates in PEM format, and no private key".to_owned()))
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
         assert!(unknown.contains("/home/me/config.yaml") && unknown.contains("image"), "{unknown}");
         assert!(unknown.contains("line 2") || unknown.contains("2:3"), "{unknown}");
         let url = message("mirrors: {images: {docker.io: mirror}}\n");
-        assert!(url.contains("'mirror' is no mirror's URL"), "{url}");
+        assert!(url.contains("'mirror' is not a valid mirror URL"), "{url}");
     }
 
     #[test]

@@ -1,35 +1,35 @@
-//! The verbs that bring changes into staging and production, and those that tell of them.
+//! The commands that change staging and production, and those that report on them.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What every verb takes that changes an environment other than `local`.
+/// Options of every command that changes an environment other than `local`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Options outside the environment local")]
+#[command(next_help_heading = "Options for remote environments")]
 pub struct ChangeOptions {
-    /// Wait this long for whoever is at work on the same: 30s, 5m
+    /// How long to wait for the lock if another run holds it: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub lock_timeout: String,
-    /// Pass this gate: promotion, soak, freeze, hold, scan or verify; needs --because
+    /// Override this gate: promotion, soak, freeze, hold, scan or verify; requires --because
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
-    /// Why; it is recorded
+    /// The reason for the change; it is recorded in the ledger
     #[arg(long, value_name = "TEXT")]
     pub because: Option<String>,
-    /// Write the environment's ledger to this file, from which it can be rebuilt
+    /// Write the environment's ledger to this file; `up --from-ledger` rebuilds the environment from it
     #[arg(long, value_name = "FILE")]
     pub export_ledger: Option<PathBuf>,
-    /// Write what would be done to this file, and do nothing
+    /// Write the plan to this file, and change nothing
     #[arg(long, value_name = "FILE", conflicts_with = "use_plan")]
     pub plan_file: Option<PathBuf>,
-    /// Do exactly what --plan-file wrote, or refuse
+    /// Apply exactly the plan that --plan-file wrote; refuse if anything differs
     #[arg(long, value_name = "FILE")]
     pub use_plan: Option<PathBuf>,
 }
 
 impl ChangeOptions {
-    /// The options that were given and mean nothing in the environment `local`.
+    /// The options that are set but not supported in the environment `local`.
     pub fn given(&self) -> Vec<&'static str> {
         let given = [
             (!self.overrides.is_empty(), "--override"),
@@ -44,19 +44,19 @@ impl ChangeOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct DeployOptions {
-    /// The projects or bundles; with a tag: shop=1.4.2
+    /// The projects or bundles, optionally with a tag: shop=1.4.2
     #[arg(required = true, value_name = "PROJECT[=TAG]")]
     pub projects: Vec<String>,
-    /// The tag of every project that names none
+    /// The tag of every project that is named without one
     #[arg(long)]
     pub tag: Option<String>,
-    /// The version that people know it by, where it is not the tag
+    /// The application version to show, if it is not the tag
     #[arg(long, value_name = "VERSION")]
     pub app_version: Option<String>,
-    /// Another version of the project's own chart
+    /// Use this version of the project's own chart
     #[arg(long, value_name = "VERSION")]
     pub chart_version: Option<String>,
-    /// Set a Helm value of the projects, as env.LOG_LEVEL=debug
+    /// Set a Helm value of the projects: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
@@ -65,16 +65,16 @@ pub struct DeployOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct PromoteOptions {
-    /// The projects or bundles; all when none is named
+    /// The projects or bundles; all by default
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
-    /// The environment to bring them to, or a pattern: 'production-*'
+    /// The target environment, or a pattern: 'production-*'
     #[arg(long, value_name = "ENVIRONMENT")]
     pub to: String,
-    /// This record of the source, instead of the newest eligible one
+    /// Promote this record of the source environment instead of the newest eligible one
     #[arg(long, value_name = "RECORD", requires = "projects")]
     pub record: Option<String>,
-    /// Start the pipeline's job that promotes, and follow it, instead of writing from here
+    /// Start and follow the promotion job of the pipeline instead of deploying from this machine
     #[arg(long, value_enum, value_name = "WHERE",
           conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan"])]
     pub via: Option<Via>,
@@ -82,7 +82,7 @@ pub struct PromoteOptions {
     pub change: ChangeOptions,
 }
 
-/// Who does the work instead of this machine: the manual job of a pipeline of GitLab's.
+/// What performs the promotion instead of this machine: the manual job of a GitLab pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Via {
     Gitlab,
@@ -93,7 +93,7 @@ pub struct RollbackOptions {
     /// The projects or bundles
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
-    /// The record to go back to; the one before what runs when none is named
+    /// The record to roll back to; by default the one before the current record
     #[arg(long, value_name = "RECORD")]
     pub record: Option<String>,
     #[command(flatten)]
@@ -102,20 +102,20 @@ pub struct RollbackOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct HistoryOptions {
-    /// The projects; all when none is named
+    /// The projects; all by default
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct DiffOptions {
-    /// The environment that is ahead
+    /// The environment with the newer versions, such as staging
     #[arg(value_name = "ENVIRONMENT")]
     pub from: String,
-    /// The environment that follows
+    /// The environment to compare with, such as production
     #[arg(value_name = "ENVIRONMENT")]
     pub to: String,
-    /// End with 3 when something differs
+    /// Exit with code 3 if anything differs
     #[arg(long)]
     pub exit_code: bool,
 }
@@ -125,7 +125,7 @@ pub struct HoldOptions {
     /// The projects or bundles
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
-    /// Why; it is told to whoever is refused
+    /// The reason; it is shown when a deployment is blocked
     #[arg(long, value_name = "TEXT")]
     pub because: String,
 }
@@ -139,7 +139,7 @@ pub struct UnholdOptions {
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum EnvCommand {
-    /// Write the UID of the cluster that an environment's context leads to into projects.yaml
+    /// Pin an environment to its cluster: write the UID of the context's cluster to projects.yaml
     Pin {
         /// The environment
         environment: String,

@@ -1,4 +1,4 @@
-//! What can be written on the command line. The doc comments are the help.
+//! The command line. The doc comments are the help texts.
 
 mod delivery;
 
@@ -11,12 +11,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Brings a whole platform up on a laptop, and takes the same manifests to staging and production.
+/// Run a whole platform on a laptop, and deploy the same manifests to staging and production.
 #[derive(Debug, Parser)]
 #[command(name = "cmdr", version, about, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 differs (--exit-code), 10 refused, \
-                        11 locked by somebody else, 12 failed and rolled back, 13 failed and not rolled back, 14 not \
-                        the cluster that was meant, 75 try again, 130 interrupted.")]
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 usage or configuration error, 3 differences found \
+                        (--exit-code), 10 refused, 11 locked by another run, 12 failed and rolled back, 13 failed and \
+                        not rolled back, 14 wrong cluster, 75 temporary failure: try again, 130 interrupted.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -24,55 +24,55 @@ pub struct Cli {
     pub global: GlobalOptions,
 }
 
-/// The same everywhere.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
-#[command(next_help_heading = "Options everywhere")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
+#[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
-    /// Look for projects.yaml in this folder and above it
+    /// Search for projects.yaml in this folder and its parents
     #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
-    /// The environment, as projects.yaml names it
+    /// The environment, as named in projects.yaml
     #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
     pub environment: String,
-    /// Which copy of a review environment; the branch of the pipeline unless given
+    /// The slug of a review environment; by default the branch of the pipeline
     #[arg(long, value_name = "SLUG", global = true)]
     pub slug: Option<String>,
-    /// How to tell what happens: text, or JSON with one event a line
+    /// Output format: text, or JSON Lines with one event per line
     #[arg(short, long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
     pub output: Output,
-    /// Show what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Answer yes to every question about what can be undone
+    /// Answer yes to all prompts
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Tell only failures and results
+    /// Print only errors and results
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Tell more: every step and what it waits for
+    /// Show each step and what it is waiting for
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Colours: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
+    /// Color output: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: Color,
-    /// How many of Helm's processes run at once
+    /// The number of Helm processes to run at once
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub concurrency: u16,
     #[command(flatten)]
     pub reports: ReportOptions,
 }
 
-/// Files that tell how a run ended. Verbs that run nothing write none.
+/// Report files about a run. Commands that run no plan write none.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReportOptions {
-    /// Write each step of the run as a test to this file, as JUnit XML
+    /// Write a JUnit XML report to this file, with one test case per step
     #[arg(long, value_name = "FILE", global = true)]
     pub junit: Option<PathBuf>,
-    /// Write the URLs to this file, as ENVIRONMENT_URL and CMDR_URL_<PROJECT>
+    /// Write the URLs to this file as the variables ENVIRONMENT_URL and CMDR_URL_<PROJECT>
     #[arg(long, value_name = "FILE", global = true)]
     pub dotenv: Option<PathBuf>,
-    /// Write where the time went to this file, as a page for a browser: steps, critical path, processors
+    /// Write an HTML timeline of the run to this file: steps, critical path, processor usage
     #[arg(long, value_name = "FILE", global = true)]
     pub timeline: Option<PathBuf>,
 }
@@ -94,49 +94,49 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make everything as projects.yaml describes it: cluster, platform, projects
+    /// Create or update everything that projects.yaml describes: cluster, platform, projects
     Up(UpOptions),
-    /// Build the images of projects from their folders, for the local environment
+    /// Build the images of projects from their folders for the local environment
     Build(BuildOptions),
     /// Delete the local cluster and everything in it
     Down(DownOptions),
-    /// Let the local cluster sleep; everything on it stays
+    /// Stop the local cluster and keep its data
     Stop(StopOptions),
-    /// Wake the local cluster
+    /// Start the stopped local cluster
     Start,
-    /// Keep the local cluster as it is, databases included, and bring it back
+    /// Save and restore the local cluster, databases included
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// Show each project: what is wanted, what runs, its health and its URL
+    /// Show the desired and running version, the health and the URL of each project
     Status(StatusOptions),
     /// Show what `up` would do, and why
     Plan(PlanOptions),
     /// Print the manifests of a project
     Render(RenderOptions),
-    /// Give projects a fresh rollout of the same content
+    /// Restart the pods of projects without changing their content
     Restart(RestartOptions),
-    /// Bring new builds or a changed configuration of projects into an environment
+    /// Deploy new builds or a changed configuration of projects to an environment
     Deploy(DeployOptions),
-    /// Bring what has proven itself in one environment into the next
+    /// Promote the records that are healthy in one environment to the next
     Promote(PromoteOptions),
-    /// Bring an earlier record back, and hold it
+    /// Roll back projects to an earlier record, and hold them
     Rollback(RollbackOptions),
     /// Show who deployed what, when, and from where
     History(HistoryOptions),
-    /// Show what differs between two environments
+    /// Show the differences between two environments
     Diff(DiffOptions),
-    /// Set a stop sign: nothing is deployed until `unhold`
+    /// Block deployments until `cmdr unhold`
     Hold(HoldOptions),
-    /// Take stop signs away
+    /// Unblock deployments
     Unhold(UnholdOptions),
-    /// Look after environments
+    /// Manage environments
     #[command(subcommand)]
     Env(EnvCommand),
-    /// Begin a workspace: write a projects.yaml that works, and its schema for editors
+    /// Create a workspace: a working projects.yaml, and its schema for editors
     Init(InitOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
     Doctor,
-    /// Print what a shell needs to complete cmdr's command lines
+    /// Generate shell completions
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -144,33 +144,33 @@ pub enum Command {
 }
 
 #[derive(Debug, Clone, Default, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 pub struct UpOptions {
-    /// These projects, and what they need; all when none is named
+    /// Only these projects and what they need; all by default
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
-    /// Leave this project out; those that need it start without waiting for it
+    /// Skip this project; projects that need it start without waiting for it
     #[arg(long, value_name = "PROJECT")]
     pub without: Vec<String>,
-    /// Set a Helm value of the projects that are named, as env.LOG_LEVEL=debug
+    /// Set a Helm value of the named projects: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "projects")]
     pub set: Vec<String>,
-    /// Build first: the projects that are named, or all that have a build
+    /// Build images first: those of the named projects, or of all projects with a build
     #[arg(long)]
     pub build: bool,
-    /// Delete the local cluster first, with everything in it
+    /// Delete the local cluster and everything in it first
     #[arg(long)]
     pub recreate: bool,
-    /// Take over releases and objects that somebody else made
+    /// Take over releases and objects that another tool created
     #[arg(long)]
     pub adopt: bool,
-    /// Look up again what tags stand for: one that leads to another image now is deployed
+    /// Resolve image tags again and deploy the ones that changed
     #[arg(long)]
     pub refresh: bool,
-    /// Put right what others have changed by hand; in the environment local this is done anyway
+    /// Revert manual changes (drift); always done in the environment local
     #[arg(long)]
     pub repair: bool,
-    /// Rebuild the environment from what --export-ledger wrote
+    /// Rebuild the environment from a ledger that --export-ledger wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "without", "set"])]
     pub from_ledger: Option<PathBuf>,
     #[command(flatten)]
@@ -179,55 +179,55 @@ pub struct UpOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct BuildOptions {
-    /// These projects; all that have a build when none is named
+    /// Only these projects; by default all projects with a build
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
-    /// Build nothing: forget the last builds, so that `up` takes the images that projects.yaml names
+    /// Build nothing, and forget the last builds, so that `up` uses the images in projects.yaml
     #[arg(long)]
     pub forget: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct DownOptions {
-    /// Remove the registry of this machine, its caches and the images of clusters that are gone, too
+    /// Also remove the registry of this machine, its caches and the images of deleted clusters
     #[arg(long)]
     pub registry: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct StopOptions {
-    /// Pause it in memory instead: it wakes within a second
+    /// Pause the cluster in memory instead; it resumes within a second
     #[arg(long)]
-    pub warm: bool,
+    pub pause: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum SnapshotCommand {
-    /// Keep the cluster under a name; one that runs is stopped for it, and runs again
+    /// Save the cluster as a snapshot; a running cluster is stopped first and started again
     Save {
-        /// Lower-case letters, digits and '-'
+        /// The name of the snapshot: lowercase letters, digits and '-'
         name: String,
     },
-    /// Put a snapshot in the place of the cluster; what is in the cluster now is given up
+    /// Replace the cluster with a snapshot; the current content of the cluster is lost
     Restore {
-        /// The snapshot's name
+        /// The name of the snapshot
         name: String,
     },
-    /// Show the snapshots of this workspace
+    /// List the snapshots of this workspace
     List,
-    /// Remove a snapshot
+    /// Delete a snapshot
     Delete {
-        /// The snapshot's name
+        /// The name of the snapshot
         name: String,
     },
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct StatusOptions {
-    /// Remove releases whose projects are gone from projects.yaml; their volumes stay
+    /// Remove releases whose projects are no longer in projects.yaml; their volumes are kept
     #[arg(long)]
     pub prune: bool,
-    /// End with 3 when something differs from projects.yaml or is not healthy
+    /// Exit with code 3 if anything differs from projects.yaml or is not healthy
     #[arg(long)]
     pub exit_code: bool,
 }
@@ -236,19 +236,19 @@ pub struct StatusOptions {
 pub struct PlanOptions {
     #[command(flatten)]
     pub up: UpOptions,
-    /// End with 3 when there is something to do
+    /// Exit with code 3 if there is anything to do
     #[arg(long)]
     pub exit_code: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct RenderOptions {
-    /// The project, or a release of the platform
+    /// The project or platform release
     pub project: String,
     /// Print the merged Helm values instead
     #[arg(long)]
     pub values: bool,
-    /// Set a Helm value, as env.LOG_LEVEL=debug
+    /// Set a Helm value: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -262,10 +262,10 @@ pub struct RestartOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct InitOptions {
-    /// The folder to write to; the current one when none is named
+    /// The folder to create the workspace in; by default the current folder
     #[arg(value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
-    /// The workspace's name; the folder's when none is given
+    /// The name of the workspace; by default the name of the folder
     #[arg(long)]
     pub name: Option<String>,
 }

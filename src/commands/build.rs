@@ -1,4 +1,4 @@
-//! `cmdr build`: images from the folders of projects, in the registry of this machine.
+//! `cmdr build`: builds images from the folders of projects, and pushes them to the registry of this machine.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,23 +20,24 @@ use crate::{
 };
 
 /// # Errors
-/// When a project is unknown or not built, its folder is not there, or the build or the push fails.
+/// When a project is unknown or has no build, its folder does not exist, or the build or the push fails.
 pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), CommandError> {
     if !session.environment.is_local() {
-        let cause = format!("cmdr build is for the local environment, not for '{}'", session.environment.name);
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy("elsewhere a pipeline builds and pushes")));
+        let cause = format!("cmdr build works only in the local environment, not in '{}'", session.environment.name);
+        let remedy = "build and push images for other environments in a pipeline";
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
     }
     let builds = named(session, &options.projects)?;
     if builds.is_empty() {
         let cause = "no project has a build";
-        let remedy = "say how one is built: projects.NAME.build: {context: FOLDER}";
+        let remedy = "configure a build: projects.NAME.build: {context: FOLDER}";
         return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
     }
     let names: Vec<Name> = builds.iter().map(|(name, _)| (*name).clone()).collect();
     if options.forget {
         return forget(session, &names);
     }
-    // Mistakes are told before Docker is asked for anything.
+    // Report mistakes before contacting Docker.
     specs(session, &builds, &[])?;
     let access = session.local().await?;
     let registry = LocalRegistry::find(session, &access.docker, &BTreeSet::new()).await?;
@@ -66,7 +67,7 @@ pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), Comm
     Ok(())
 }
 
-/// From now on these projects run the images that projects.yaml names.
+/// Forgets the last builds, so that these projects run the images in projects.yaml.
 fn forget(session: &Session, names: &[Name]) -> Result<(), CommandError> {
     let told: Vec<&str> = names.iter().map(Name::as_str).collect();
     if session.settings.dry_run {
@@ -74,6 +75,6 @@ fn forget(session: &Session, names: &[Name]) -> Result<(), CommandError> {
         return Ok(());
     }
     remembered(session).forget(names).map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?;
-    session.note(&format!("the builds of {} are forgotten; the registry keeps their images", told.join(", ")));
+    session.note(&format!("forgot the builds of {}; the registry keeps their images", told.join(", ")));
     Ok(())
 }

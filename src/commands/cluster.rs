@@ -1,4 +1,4 @@
-//! `cmdr down`, `stop` and `start`: the life of the local cluster.
+//! `cmdr down`, `cmdr stop` and `cmdr start`: the lifecycle of the local cluster.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// # Errors
-/// When the environment has no cluster of cmdr's own, or it cannot be deleted.
+/// When cmdr does not own the environment's cluster, or it cannot be deleted.
 pub async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
     if session.environment.copy.is_some() {
         return reviews::down(session).await;
@@ -28,7 +28,7 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
         return down_with_registry(session, &access).await;
     }
     if access.node.is_none() {
-        session.note(&format!("there is no cluster '{}'", session.workspace()));
+        session.note(&format!("cluster '{}' not found: nothing to delete", session.workspace()));
         return Ok(());
     }
     let mut plan = Plan::default();
@@ -46,31 +46,31 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
 }
 
 /// # Errors
-/// When there is no cluster, or Docker refuses.
+/// When there is no cluster, or Docker fails.
 pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
     let access = access(session).await?;
     if access.node.is_none() {
         return Err(absent(session));
     }
     if session.settings.dry_run {
-        session.note(&format!("would put the cluster '{}' to sleep", session.workspace()));
+        session.note(&format!("would stop the cluster '{}'", session.workspace()));
         return Ok(());
     }
     let _lock = session.lock(&access).await?;
     let mut plan = Plan::default();
-    let action = if options.warm { "freeze" } else { "stop" };
-    plan.add(Step::StopCluster { warm: options.warm }, "cluster", action, "cmdr stop", None);
+    let action = if options.pause { "pause" } else { "stop" };
+    plan.add(Step::StopCluster { warm: options.pause }, "cluster", action, "cmdr stop", None);
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("stop", &plan, Arc::new(runner)).await?;
-    session.note(&format!("the cluster '{}' sleeps; cmdr start wakes it", session.workspace()));
+    session.note(&format!("the cluster '{}' is stopped; start it with cmdr start", session.workspace()));
     Ok(())
 }
 
-/// Wakes the cluster, proves its network and each URL, and does what `up` would when something has changed.
+/// Starts the cluster, checks its network and each URL, and does what `up` would if anything has changed.
 ///
 /// # Errors
-/// When there is no cluster, or it does not wake.
+/// When there is no cluster, or it does not start.
 pub async fn start(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     match local_cluster(&access, false) {

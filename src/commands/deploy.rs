@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// # Errors
-/// When a project, a tag or a gate says no, or something that was tried failed; the error's kind is the exit code.
+/// When a project or tag is invalid, a gate refuses, or a step fails; the error's kind is the exit code.
 pub async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
-    refuse_local(session, "cmdr up brings projects up there, with the image that projects.yaml names")?;
+    refuse_local(session, "use cmdr up there: it deploys the images in projects.yaml")?;
     let wish = wish(session, options)?;
     let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
     show_urls(session, &urls);
@@ -54,7 +54,7 @@ fn wish(session: &Session, options: &DeployOptions) -> Result<Wish, CommandError
     })
 }
 
-/// The image of each project that a tag was named for; a bundle's tag is that of all its members.
+/// The image of each project with a tag; a bundle's tag applies to all its members.
 fn images(
     session: &Session,
     projects: &BTreeSet<Name>,
@@ -77,12 +77,12 @@ fn images(
     }
 }
 
-/// The project's image with another tag, or with a digest.
+/// The project's image with another tag or digest.
 fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Diagnosis> {
     let over = project.environments.get(environment.overrides()).and_then(|over| over.image.as_ref());
     let Some(image) = over.or(project.image.as_ref()) else {
-        let cause = format!("'{}' has no image in projects.yaml that could have the tag '{tag}'", project.name);
-        return Err(Diagnosis::new(cause).remedy("write 'image: REPOSITORY', without a tag"));
+        let cause = format!("'{}' has no image in projects.yaml for the tag '{tag}'", project.name);
+        return Err(Diagnosis::new(cause).remedy("add 'image: REPOSITORY', without a tag"));
     };
     let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
     ImageReference::parse(&format!("{}{separator}{tag}", image.name()))
@@ -94,7 +94,7 @@ fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), 
     let wrong: Vec<Diagnosis> = projects
         .iter()
         .filter(|name| is_external(session, name.as_str()))
-        .map(|name| Diagnosis::new(format!("'{name}' is run by somebody else in '{environment}' (external)")))
+        .map(|name| Diagnosis::new(format!("'{name}' is external in '{environment}': cmdr does not deploy it there")))
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None }) }
 }

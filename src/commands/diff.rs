@@ -1,4 +1,4 @@
-//! `cmdr diff`: what one environment runs and another one does not, with the commits between.
+//! `cmdr diff`: the differences between the projects of two environments, with the commits between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::{
     ui::{self, table::table},
 };
 
-/// How many commits are told of each project.
+/// The maximum number of commits to show for each project.
 const COMMITS: usize = 10;
 
 /// One project in both environments.
@@ -34,11 +34,11 @@ struct Row {
     to: Option<Running>,
     /// `same`, `differs`, `only in ...`, `external in ...`.
     state: String,
-    /// The commits that `from` has and `to` has not, the newest first.
+    /// The commits that `from` has and `to` does not, the newest first.
     commits: Vec<String>,
 }
 
-/// What runs of a project.
+/// The running release of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Running {
     version: String,
@@ -48,11 +48,11 @@ struct Running {
 }
 
 /// # Errors
-/// When an environment is unknown or does not answer, or with 3 when `--exit-code` asks and something differs.
+/// When an environment is unknown or unreachable, or with exit code 3 when `--exit-code` is set and something differs.
 pub async fn diff(settings: Settings, cancel: CancellationToken, options: &DiffOptions) -> Result<(), CommandError> {
     let open = |name: &str| {
         let session = Session::open_in(name, &settings, &cancel)?;
-        refuse_local(&session, "cmdr status compares it with projects.yaml")?;
+        refuse_local(&session, "use cmdr status to compare it with projects.yaml")?;
         Ok::<_, CommandError>(session)
     };
     let (from, to) = (open(&options.from)?, open(&options.to)?);
@@ -97,7 +97,7 @@ fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, oth
         (None, None) => "in neither".to_owned(),
         (Some(_), None) => format!("only in {}", from.environment.name),
         (None, Some(_)) => format!("only in {}", to.environment.name),
-        // Values are each environment's own: the record differs with them.
+        // Records are not compared: their values differ between environments.
         (Some(one), Some(other))
             if one.image == other.image && one.chart == other.chart && one.version == other.version =>
         {
@@ -107,7 +107,7 @@ fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, oth
     }
 }
 
-/// The commits between two images, where both say what they were built from and this repository has those commits.
+/// The commits between two images, if both have a revision label and this repository contains the commits.
 async fn commits(session: &Session, one: &Running, other: &Running) -> Result<Vec<String>, CommandError> {
     let image = |running: &Running| running.image.as_ref().and_then(|image| ImageReference::parse(image).ok());
     let (Some(one), Some(other)) = (image(one), image(other)) else { return Ok(Vec::new()) };

@@ -1,4 +1,4 @@
-//! `cmdr doctor`: this machine, checked, each finding with its remedy.
+//! `cmdr doctor`: checks this machine, and shows each finding with its fix.
 
 use std::{collections::BTreeMap, ffi::OsStr};
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// # Errors
-/// With 1 when something must be mended before `up` can work.
+/// With exit code 1 when something must be fixed before `up` can work.
 pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(), CommandError> {
     let (color, output) = (settings.color, settings.output);
     let facts = gather(settings, cancel).await;
@@ -79,7 +79,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
     }
 }
 
-/// Ports that containers hold.
+/// Ports that containers publish.
 #[derive(Default)]
 struct Held {
     own: Vec<u16>,
@@ -105,7 +105,7 @@ impl Held {
     }
 }
 
-/// What all projects ask for together; a workspace with mistakes asks for nothing yet.
+/// The total requests of all projects; none for an invalid workspace.
 fn requested(session: &Session) -> Requested {
     let Ok(selection) = Selection::choose(session, &UpRequest::default()) else { return Requested::default() };
     selection.projects.iter().fold(Requested::default(), |sum, project| {

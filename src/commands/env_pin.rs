@@ -1,4 +1,4 @@
-//! `cmdr env pin`: writes down which cluster an environment is.
+//! `cmdr env pin`: records in projects.yaml which cluster an environment uses.
 
 use std::fs;
 
@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// # Errors
-/// When the environment is unknown, its cluster does not answer, or the file cannot be written.
+/// When the environment is unknown, its cluster does not respond, or the file cannot be written.
 pub async fn pin(settings: Settings, cancel: CancellationToken, environment: &str) -> Result<(), CommandError> {
     let session = Session::open_in(environment, &settings, &cancel)?;
-    refuse_local(&session, "its cluster is made anew, and known by its name")?;
+    refuse_local(&session, "the local cluster is identified by its name, since it can be re-created")?;
     let access = RemoteAccess::follow(&session).await?;
     let name = &session.environment.name;
     if session.environment.cluster_id.as_ref() == Some(&access.identity) {
-        session.note(&format!("'{name}' is pinned to the cluster {} already", access.identity));
+        session.note(&format!("'{name}' is already pinned to the cluster {}", access.identity));
         return Ok(());
     }
     let path = session.loaded.workspace.root.join(FILE);
@@ -31,14 +31,14 @@ pub async fn pin(settings: Settings, cancel: CancellationToken, environment: &st
     let text = fs::read_to_string(&path).map_err(failed)?;
     let pinned = config::with_environment_key(&session.loaded.sources, name, "cluster-id", &access.identity);
     let pinned = pinned.filter(|pinned| *pinned != text).ok_or_else(|| {
-        let remedy = format!("write it by hand: cluster-id: {}", access.identity);
-        CommandError::failed(Diagnosis::new(format!("'{name}' cannot be changed where it stands")).remedy(remedy))
+        let remedy = format!("add it manually: cluster-id: {}", access.identity);
+        CommandError::failed(Diagnosis::new(format!("cannot update '{name}' in {FILE}")).remedy(remedy))
     })?;
     if session.settings.dry_run {
         session.note(&format!("would pin '{name}' to the cluster {}", access.identity));
         return Ok(());
     }
     fs::write(&path, pinned).map_err(failed)?;
-    session.note(&format!("'{name}' is the cluster {} from now on ({FILE})", access.identity));
+    session.note(&format!("pinned '{name}' to the cluster {} ({FILE})", access.identity));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cmdr history`: who deployed what, when, from where.
+//! `cmdr history`: who deployed what, when, and from where.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ use crate::{
 const HEAD: [&str; 8] = ["PROJECT", "STARTED", "VERB", "VERSION", "RECORD", "OUTCOME", "BY", "FROM"];
 
 /// # Errors
-/// When a project is unknown, or the cluster does not answer.
+/// When a project is unknown, or the cluster does not respond.
 pub async fn history(session: &Session, options: &HistoryOptions) -> Result<(), CommandError> {
-    refuse_local(session, "git log tells its history")?;
+    refuse_local(session, "use git log for its history")?;
     let (projects, _) = expand(session, &options.projects)?;
     let access = RemoteAccess::open(session).await?;
     let mut histories = access.cluster.histories(&session.environment.namespace).await.map_err(failed)?;
@@ -37,7 +37,7 @@ pub async fn history(session: &Session, options: &HistoryOptions) -> Result<(), 
 
 fn show(session: &Session, histories: &BTreeMap<String, History>) {
     if histories.values().all(|history| history.deployments.is_empty()) {
-        session.note(&format!("nothing was deployed to '{}' yet", session.environment.name));
+        session.note(&format!("no deployments to '{}' yet", session.environment.name));
     }
     let mut rows: Vec<(&String, &Deployment)> = histories
         .iter()
@@ -50,7 +50,7 @@ fn show(session: &Session, histories: &BTreeMap<String, History>) {
     for (subject, history) in histories {
         if let Some(hold) = &history.hold {
             let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
-            ui::tell(&format!("{subject} is held by {} since {since}: {}", hold.by, hold.because));
+            ui::tell(&format!("deployments of {subject} are blocked by {} since {since}: {}", hold.by, hold.because));
         }
     }
 }
@@ -58,7 +58,7 @@ fn show(session: &Session, histories: &BTreeMap<String, History>) {
 fn row(subject: &str, deployment: &Deployment) -> Vec<String> {
     let origin = &deployment.origin;
     let promoted = deployment.promoted_from.as_ref().map(|environment| format!("promoted from {environment}"));
-    let overridden = origin.overridden.iter().map(|gate| format!("passed {gate}"));
+    let overridden = origin.overridden.iter().map(|gate| format!("overrode {gate}"));
     let because = origin.because.as_ref().map(|because| format!("\"{because}\""));
     let from = [promoted, deployment.bundle.clone(), origin.job.clone(), origin.commit.clone()];
     let from: Vec<String> = from.into_iter().flatten().chain(overridden).chain(because).collect();

@@ -1,4 +1,4 @@
-//! `cmdr hold` and `cmdr unhold`: a stop sign for projects in an environment.
+//! `cmdr hold` and `cmdr unhold`: block and unblock deployments of projects in an environment.
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-const LOCAL: &str = "nobody else deploys there";
+const LOCAL: &str = "holds are not needed there: nothing else deploys to it";
 
 /// # Errors
 /// When a project is unknown, or the ledger cannot be written.
@@ -36,7 +36,7 @@ async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<
     refuse_local(session, LOCAL)?;
     let (projects, _) = expand(session, names)?;
     let told = projects.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-    let what = if hold.is_some() { "held" } else { "not held any more" };
+    let what = if hold.is_some() { "held" } else { "no longer held" };
     let environment = &session.environment;
     if session.settings.dry_run {
         session.note(&format!("would be {what} in '{}': {told}", environment.name));

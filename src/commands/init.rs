@@ -1,4 +1,4 @@
-//! `cmdr init`: a workspace to begin with, from `templates/workspace`.
+//! `cmdr init`: creates a workspace from `templates/workspace`.
 
 use std::{
     fs::{self, OpenOptions},
@@ -16,13 +16,13 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("../../templates/workspace/projects.yaml");
-/// The name that the template's workspace has, so that the template is a workspace itself.
+/// The name of the workspace in the template, which is itself a valid workspace.
 const TEMPLATE_NAME: &str = "my-platform";
-/// Where editors look for the keys.
+/// The schema file for editors.
 const SCHEMA_FILE: &str = "projects.schema.json";
 
 /// # Errors
-/// When there is a workspace already, the folder's name is no workspace's, or a file cannot be written.
+/// When a workspace already exists, the folder's name is not a valid workspace name, or a file cannot be written.
 pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandError> {
     let folder = match &options.folder {
         Some(folder) => settings.directory.join(folder),
@@ -38,21 +38,22 @@ pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandErr
         ui::tell(&format!("would write {shown}"));
         return Ok(());
     }
-    fs::create_dir_all(&folder).map_err(|error| cannot("make", &folder, &error))?;
+    fs::create_dir_all(&folder).map_err(|error| cannot("create", &folder, &error))?;
     write_new(&file, &TEMPLATE.replace(TEMPLATE_NAME, name.as_str()), &shown)?;
     let schema = folder.join(SCHEMA_FILE);
     fs::write(&schema, schema::json_schema()).map_err(|error| cannot("write", &schema, &error))?;
     if !settings.quiet {
-        ui::tell(&format!("wrote {shown}; `cmdr up` brings it up"));
+        ui::tell(&format!("wrote {shown}; deploy it with `cmdr up`"));
     }
     Ok(())
 }
 
-/// The name that is given, or the folder's as far as it can be a workspace's.
+/// The given name, or a valid name derived from the folder's name.
 fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
     if let Some(given) = given {
         return Name::new(given).map_err(|error| {
-            let diagnosis = Diagnosis::new(format!("'{given}' is no name for a workspace")).detail(error.to_string());
+            let cause = format!("'{given}' is not a valid workspace name");
+            let diagnosis = Diagnosis::new(cause).detail(error.to_string());
             CommandError::usage(match error.suggestion {
                 Some(suggestion) => diagnosis.remedy(format!("did you mean '{suggestion}'?")),
                 None => diagnosis,
@@ -66,12 +67,12 @@ fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
         Err(error) => error.suggestion.and_then(|suggestion| Name::new(&suggestion).ok()),
     };
     near.ok_or_else(|| {
-        let cause = format!("the folder's name '{own}' is no name for a workspace");
-        CommandError::usage(Diagnosis::new(cause).remedy("give one: cmdr init --name NAME"))
+        let cause = format!("the folder name '{own}' is not a valid workspace name");
+        CommandError::usage(Diagnosis::new(cause).remedy("set one with cmdr init --name NAME"))
     })
 }
 
-/// Never writes over a file, not even one that appears at the same moment.
+/// Never overwrites a file, not even one that is created at the same moment.
 fn write_new(file: &Path, text: &str, shown: &str) -> Result<(), CommandError> {
     let opened = OpenOptions::new().write(true).create_new(true).open(file);
     opened.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|error| match error.kind() {
@@ -81,8 +82,8 @@ fn write_new(file: &Path, text: &str, shown: &str) -> Result<(), CommandError> {
 }
 
 fn already(shown: &str) -> CommandError {
-    let cause = format!("{shown} is there already");
-    CommandError::usage(Diagnosis::new(cause).remedy("edit it, or name another folder: cmdr init FOLDER"))
+    let cause = format!("{shown} already exists");
+    CommandError::usage(Diagnosis::new(cause).remedy("edit it, or choose another folder: cmdr init FOLDER"))
 }
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {

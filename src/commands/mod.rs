@@ -1,4 +1,4 @@
-//! One file a verb; each is thin over plan, engine and adapters.
+//! One file per command; each is a thin layer over plan, engine and adapters.
 
 mod build;
 mod cluster;
@@ -31,10 +31,10 @@ use crate::{
     ui,
 };
 
-/// Does what the command line says.
+/// Runs the command on the command line.
 ///
 /// # Errors
-/// When it could not be done; the error's kind is the exit code.
+/// When the command fails; the error's kind is the exit code.
 pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError> {
     let settings = Settings::resolve(&cli.global).map_err(|text| CommandError::usage(Diagnosis::new(text)))?;
     let open = |settings| Session::open(settings, cancel.clone());
@@ -71,7 +71,7 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
     }
 }
 
-/// Tells what went wrong, and gives the exit code.
+/// Prints what went wrong, and returns the exit code.
 pub fn tell_error(error: &CommandError, color: bool) -> ErrorKind {
     if let Some(report) = &error.report {
         ui::tell(report);

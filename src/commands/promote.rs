@@ -1,4 +1,4 @@
-//! `cmdr promote`: what has proven itself in one environment comes to the next.
+//! `cmdr promote`: deploys the healthy records of one environment to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// # Errors
-/// When a gate says no, or something that was tried failed; the error's kind is the exit code.
+/// When a gate refuses or a step fails; the error's kind is the exit code.
 pub async fn promote(
     settings: Settings,
     cancel: CancellationToken,
@@ -61,7 +61,7 @@ pub async fn promote(
     Ok(())
 }
 
-/// Promotes to one environment. `waits`: its source was reached by this very run, and must soak first.
+/// Promotes to one environment. With `waits`, this run has just deployed to its source, which must soak first.
 async fn one(
     settings: &Settings,
     cancel: &CancellationToken,
@@ -69,7 +69,7 @@ async fn one(
     options: &PromoteOptions,
     waits: bool,
 ) -> Result<(), CommandError> {
-    refuse_local(session, "cmdr up brings projects up there")?;
+    refuse_local(session, "use cmdr up there")?;
     let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
     let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
     let (named, bundles) = expand(session, &options.projects)?;
@@ -85,7 +85,7 @@ async fn one(
         only: Some(eligible.keys().cloned().collect()),
         bundles,
         brings_images: true,
-        // An unnamed promotion is about the whole environment.
+        // A promotion without named projects covers the whole environment.
         whole: options.projects.is_empty(),
         ..Wish::default()
     };
@@ -105,11 +105,11 @@ async fn one(
 }
 
 fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
-    let cause = format!("the record {record} of '{project}' is not in the ledger of '{}'", source.environment.name);
+    let cause = format!("record {record} of '{project}' not found in the ledger of '{}'", source.environment.name);
     CommandError::failed(Diagnosis::new(cause))
 }
 
-/// The projects to promote: those named, or all; without those that somebody else runs in either place.
+/// The projects to promote: those named, or all; without those that are external in either environment.
 fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeSet<Name> {
     let all = session.loaded.workspace.projects.keys();
     let wanted: Vec<&Name> = all.filter(|project| named.is_empty() || named.contains(*project)).collect();
@@ -118,18 +118,18 @@ fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeS
         .partition(|project| is_external(session, project.as_str()) || is_external(source, project.as_str()));
     if !external.is_empty() {
         let names: Vec<&str> = external.into_iter().map(Name::as_str).collect();
-        session.note(&format!("passed over, since somebody else runs them: {}", names.join(", ")));
+        session.note(&format!("skipped external projects: {}", names.join(", ")));
     }
     own.into_iter().cloned().collect()
 }
 
-/// The source of a promotion as it is found.
+/// The source of a promotion as observed.
 struct Found {
     environment: String,
     access: RemoteAccess,
     sight: Sight,
     histories: BTreeMap<String, History>,
-    /// What somebody is at work on.
+    /// The scopes that other runs have locked.
     in_work: Vec<Scope>,
     namespace: String,
     promotion: Promotion,
@@ -149,13 +149,13 @@ impl Found {
         Ok(Self { environment, access, sight, histories, in_work, namespace, promotion: promotion.clone() })
     }
 
-    /// Says which newer record stays behind, and why.
+    /// Reports a newer record that is not promoted, and why.
     fn tell_younger(&self, session: &Session, source: &Source<'_>, chosen: &str) {
         let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != chosen) else {
             return;
         };
         session.note(&format!(
-            "{}: {} of '{}' stays behind: it has not been healthy for {} s",
+            "{}: {} of '{}' is not promoted: it has not been healthy for {} s",
             source.project,
             newest.version,
             self.environment,
@@ -163,7 +163,10 @@ impl Found {
         ));
     }
 
-    /// The record of each project that may go; those that were never in the source are passed over unless named.
+    /// The eligible record of each project.
+    ///
+    /// # Errors
+    /// The refusals of all projects without one.
     fn eligible(
         &self,
         session: &Session,
@@ -214,10 +217,10 @@ async fn check_scans(session: &Session, promotion: &Promotion, wish: &Wish, term
             let has = registry.has_artifact(&image, kind).await;
             let cause = match has {
                 Ok(true) => continue,
-                Ok(false) => format!("{image} has no {kind} at its registry"),
-                Err(error) => format!("{image}: whether it was scanned cannot be told: {}", error.diagnosis().cause),
+                Ok(false) => format!("{image} has no {kind} in its registry"),
+                Err(error) => format!("{image}: cannot determine whether it was scanned: {}", error.diagnosis().cause),
             };
-            let diagnosis = Diagnosis::new(cause).remedy("have the pipeline scan it and attach the result");
+            let diagnosis = Diagnosis::new(cause).remedy("scan it in the pipeline and attach the result");
             refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), diagnosis }.told());
         }
     }

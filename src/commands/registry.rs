@@ -1,4 +1,4 @@
-//! The end of the registry of this machine, and how verbs tell of it.
+//! Removes the registry of this machine, and prints notes about it.
 
 use std::sync::Arc;
 
@@ -24,15 +24,15 @@ use crate::{
     steps::LocalImages,
 };
 
-/// `cmdr down --registry`: the cluster, where there is one, and what outlives clusters.
+/// `cmdr down --registry`: deletes the cluster, if there is one, and what outlives clusters.
 ///
 /// # Errors
-/// When other clusters of cmdr's pull from it, or something cannot be removed.
+/// When other clusters of cmdr pull from the registry, or something cannot be removed.
 pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
     let users = other_users(session, &access.docker).await?;
     if !users.is_empty() {
         let cause = format!("the registry serves other clusters: {}", users.join(", "));
-        let remedy = "delete them first, each with cmdr down in its workspace; or leave --registry out";
+        let remedy = "delete them first, each with cmdr down in its workspace, or omit --registry";
         return Err(CommandError::new(ErrorKind::Refused, Diagnosis::new(cause).remedy(remedy)));
     }
     let mut plan = Plan::default();
@@ -58,7 +58,7 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
     Ok(())
 }
 
-/// Clusters of cmdr's own beside the session's whose nodes were told of the registry or its caches.
+/// Other clusters of cmdr whose nodes are configured to use the registry or its caches.
 async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
     let nodes = docker.node_containers().await.map_err(docker_error)?;
     let is_own = |mount: &Mount| pool_of_mark(&mount.destination).is_some();
@@ -75,24 +75,24 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
     Ok(users)
 }
 
-/// Tells that `down` leaves something, where it does.
+/// Prints what `down` keeps, if anything.
 ///
 /// # Errors
-/// When the engine refuses.
+/// When the engine returns an error.
 pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     if !docker.registry_services().await.map_err(docker_error)?.is_empty() {
         session.note(
-            "the local registry, its caches and the cluster's images stay for the next one; cmdr down --registry \
-             removes them",
+            "the local registry, its caches and the cluster's images are kept for the next cluster; \
+             cmdr down --registry removes them",
         );
     }
     Ok(())
 }
 
-/// Tells in a line what there is.
+/// Prints one line about the registry and its caches.
 ///
 /// # Errors
-/// When the engine refuses.
+/// When the engine returns an error.
 pub async fn tell(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     let services = docker.registry_services().await.map_err(docker_error)?;
     let running = services.iter().filter(|service| service.is_running);

@@ -1,4 +1,4 @@
-//! `cmdr render`: the manifests of a project, as Helm makes them from what `up` would hand it.
+//! `cmdr render`: the manifests of a project, as Helm renders them from what `up` would pass to it.
 
 use crate::{
     cli::RenderOptions,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// # Errors
-/// When the project is unknown, its values are wrong or its chart does not render.
+/// When the project is unknown, its values are invalid or its chart does not render.
 pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
     let project = session.loaded.workspace.projects.get(options.project.as_str());
     let projects = project.map(|project| project.name.to_string()).into_iter().collect();
@@ -35,11 +35,11 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
     Ok(())
 }
 
-/// Why there is nothing to render under this name.
+/// The error if there is nothing to render under this name.
 fn nothing(session: &Session, name: &str, described: &Described) -> CommandError {
     let projects = &session.loaded.workspace.projects;
     if projects.contains_key(name) {
-        let cause = format!("'{name}' runs outside this environment: it has no manifests here");
+        let cause = format!("'{name}' is external in this environment: it has no manifests here");
         return CommandError::failed(Diagnosis::new(cause));
     }
     let platform = described.platform.iter().map(|release| release.name.as_str());

@@ -1,4 +1,4 @@
-//! `cmdr restart`: a fresh rollout of the same content.
+//! `cmdr restart`: a new rollout of the same content.
 
 use crate::{
     cli::RestartOptions,
@@ -26,7 +26,7 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
         return Ok(());
     }
     let mut plan = Plan::default();
-    let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", None);
+    let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
     for name in &options.projects {
         let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
         let rollout = RolloutSpec {

@@ -1,4 +1,4 @@
-//! `cmdr rollback`: an earlier record, whole, and a stop sign that keeps the next pipeline from undoing it.
+//! `cmdr rollback`: deploys an earlier record, and holds it so that the next pipeline does not undo the rollback.
 
 use crate::{
     cli::RollbackOptions,
@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// # Errors
-/// When there is nothing to go back to, or going back fails; the error's kind is the exit code.
+/// When there is no earlier record, or the rollback fails; the error's kind is the exit code.
 pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
-    refuse_local(session, "its history is the workspace's: check an earlier commit out, and cmdr up")?;
+    refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
     let (projects, bundles) = expand(session, &options.projects)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let namespace = &session.environment.namespace;
@@ -32,7 +32,7 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     let because = options.change.because.clone();
     let mut wish = Wish {
         verb: "rollback",
-        // What somebody changed by hand in the meantime must not stand in the way.
+        // Manual changes must not block the rollback.
         up: UpRequest { repair: true, ..UpRequest::default() },
         only: Some(projects.clone()),
         bundles,
@@ -51,7 +51,7 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
             }
         };
         let Some(record) = access.cluster.record(namespace, &target).await.map_err(failed)? else {
-            wrong.push(Diagnosis::new(format!("the record {target} of '{project}' is not in the ledger any more")));
+            wrong.push(Diagnosis::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };
         let chart = chart_of(session, &helm, &access, namespace, &record).await?;
@@ -65,25 +65,25 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     if !session.settings.dry_run {
         let held: Vec<&str> = projects.iter().map(Name::as_str).collect();
         let held = held.join(" ");
-        session.note(&format!("held until: cmdr unhold {held} --env {}", session.environment.name));
+        session.note(&format!("deployments are blocked until cmdr unhold {held} --env {}", session.environment.name));
     }
     Ok(())
 }
 
-/// The record to go back to: the named one, by its start, or the one before what runs.
+/// The record to roll back to: the one with the given prefix, or the one before the current record.
 fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<String, Diagnosis> {
     let nothing = || Diagnosis::new(format!("'{project}' was never deployed here"));
     let history = history.ok_or_else(nothing)?;
     let Some(wanted) = wanted else {
         let current = history.current().ok_or_else(nothing)?;
         let before = history.before(&current.record).map(|before| before.record.clone());
-        let cause = format!("'{project}' has had no other record here than {}", current.record);
+        let cause = format!("'{project}' has no record here other than {}", current.record);
         return before.ok_or_else(|| Diagnosis::new(cause));
     };
     let healthy = history.deployments.iter().filter(|it| it.outcome == DeploymentOutcome::Healthy);
     let found = healthy.into_iter().rev().find(|it| it.record.starts_with(wanted));
     found.map(|found| found.record.clone()).ok_or_else(|| {
-        let cause = format!("'{project}' has no healthy deployment of a record '{wanted}' here");
-        Diagnosis::new(cause).remedy(format!("cmdr history {project} shows its records"))
+        let cause = format!("'{project}' has no healthy deployment of record '{wanted}' here");
+        Diagnosis::new(cause).remedy(format!("list its records with cmdr history {project}"))
     })
 }

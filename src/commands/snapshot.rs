@@ -1,4 +1,4 @@
-//! `cmdr snapshot`: the local cluster kept as it is, and brought back.
+//! `cmdr snapshot`: saves and restores the local cluster.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,14 +18,14 @@ use crate::{
     ui,
 };
 
-/// Bytes that stay free on the engine's disk, for the node's own layer and for what runs meanwhile.
+/// Bytes to keep free on the engine's disk, for the node's own layer and for everything else that runs.
 const RESERVE: u64 = 1_000_000_000;
 const MEGABYTE: u64 = 1_000_000;
 
-/// Keeps the cluster. One that runs is stopped for it and runs again afterwards; one that sleeps goes on sleeping.
+/// Saves the cluster. A running cluster is stopped first and started again; a stopped one stays stopped.
 ///
 /// # Errors
-/// When there is no cluster, the name is taken, the disk is too small, or Docker refuses.
+/// When there is no cluster, the name is taken, the disk is too small, or Docker fails.
 pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let name = valid(name)?;
     let access = access(session).await?;
@@ -34,11 +34,11 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
         return Err(absent(session));
     };
     if snapshots(session, &access).await?.iter().any(|snapshot| snapshot.name == name.as_str()) {
-        let remedy = format!("choose another name, or remove it: cmdr snapshot delete {name}");
-        return Err(CommandError::usage(Diagnosis::new(format!("there is a snapshot '{name}'")).remedy(remedy)));
+        let remedy = format!("choose another name, or delete it: cmdr snapshot delete {name}");
+        return Err(CommandError::usage(Diagnosis::new(format!("snapshot '{name}' already exists")).remedy(remedy)));
     }
     if session.settings.dry_run {
-        session.note(&format!("would keep the cluster '{workspace}' as the snapshot '{name}'"));
+        session.note(&format!("would save the cluster '{workspace}' as the snapshot '{name}'"));
         return Ok(());
     }
     let lock = session.lock(&access).await?;
@@ -50,28 +50,28 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let is_awake = node.state == State::Running;
     let away = Instant::now();
     let stopped = matches!(node.state, State::Running | State::Paused)
-        .then(|| plan.add(Step::StopCluster { warm: false }, "cluster", "stop", "it is copied as it sleeps", None));
+        .then(|| plan.add(Step::StopCluster { warm: false }, "cluster", "stop", "required by the snapshot", None));
     plan.add(Step::SaveSnapshot(name.clone()), "snapshot", "save", "cmdr snapshot save", stopped);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
     if !is_awake || session.cancel.is_cancelled() {
-        // An interrupted stop lets it go on.
+        // After an interrupted stop, the cluster keeps running.
         if session.node(&access.docker).await?.is_some_and(|node| node.state != State::Running) {
-            session.note(&format!("the cluster '{workspace}' sleeps; cmdr start wakes it"));
+            session.note(&format!("the cluster '{workspace}' is stopped; start it with cmdr start"));
         }
         return saved.map(|_| ());
     }
-    // What ran is to run again, saved or not.
+    // A cluster that was running is started again, whether or not it was saved.
     let woken = bring(session, &UpRequest::default(), Purpose::Prove("start"), Some(lock)).await;
-    session.note(&format!("the cluster '{workspace}' was away for {:.0} s", away.elapsed().as_secs_f64()));
+    session.note(&format!("the cluster '{workspace}' was unavailable for {:.0} s", away.elapsed().as_secs_f64()));
     saved.and(woken)
 }
 
-/// Puts a snapshot in the place of the cluster, and proves it as `start` does.
+/// Replaces the cluster with a snapshot, and checks it as `start` does.
 ///
 /// # Errors
-/// When there is no such snapshot, it is not whole, its ports are taken, or Docker refuses.
+/// When the snapshot does not exist or is incomplete, its ports are taken, or Docker fails.
 pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
@@ -79,7 +79,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     let local = local_of(session, &access, &snapshot)?;
     refuse_taken_ports(session, &access, &snapshot).await?;
     if session.settings.dry_run {
-        session.note(&format!("would put the snapshot '{name}' in the place of the cluster '{}'", session.workspace()));
+        session.note(&format!("would replace the cluster '{}' with the snapshot '{name}'", session.workspace()));
         return Ok(());
     }
     if access.node.is_some() {
@@ -98,7 +98,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
 }
 
 /// # Errors
-/// When Docker refuses.
+/// When Docker fails.
 pub async fn list(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     if let Ok(_lock) = session.lock(&access).await {
@@ -116,7 +116,8 @@ pub async fn list(session: &Session) -> Result<(), CommandError> {
         vec![snapshot.name.clone(), saved, size, snapshot.node_image.clone()]
     }));
     if found.is_empty() {
-        session.note(&format!("there is no snapshot of '{}'; cmdr snapshot save NAME makes one", session.workspace()));
+        let text = format!("no snapshots of '{}' found; create one with cmdr snapshot save NAME", session.workspace());
+        session.note(&text);
     } else {
         ui::print(&ui::table::table(&rows));
     }
@@ -124,7 +125,7 @@ pub async fn list(session: &Session) -> Result<(), CommandError> {
 }
 
 /// # Errors
-/// When there is no such snapshot, or Docker refuses.
+/// When the snapshot does not exist, or Docker fails.
 pub async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
@@ -134,15 +135,15 @@ pub async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
     }
     let _lock = session.lock(&access).await?;
     access.docker.delete_snapshot(&snapshot).await.map_err(docker_error)?;
-    session.note(&format!("the snapshot '{name}' is deleted"));
+    session.note(&format!("deleted the snapshot '{name}'"));
     Ok(())
 }
 
 fn valid(name: &str) -> Result<Name, CommandError> {
     Name::new(name).map_err(|error| {
-        let diagnosis = Diagnosis::new(format!("'{name}' cannot name a snapshot")).detail(error.to_string());
+        let diagnosis = Diagnosis::new(format!("'{name}' is not a valid snapshot name")).detail(error.to_string());
         CommandError::usage(match error.suggestion {
-            Some(better) => diagnosis.remedy(format!("such as '{better}'")),
+            Some(better) => diagnosis.remedy(format!("did you mean '{better}'?")),
             None => diagnosis,
         })
     })
@@ -158,19 +159,19 @@ async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Sna
     let nearest = nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
     let remedy = match nearest {
         Some((_, nearest)) => format!("did you mean '{nearest}'?"),
-        None => "cmdr snapshot list shows those that there are".to_owned(),
+        None => "list the snapshots with cmdr snapshot list".to_owned(),
     };
-    let unknown = Diagnosis::new(format!("there is no snapshot '{name}' of '{}'", session.workspace())).remedy(remedy);
+    let unknown = Diagnosis::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).remedy(remedy);
     found.into_iter().find(|snapshot| snapshot.name == name).ok_or_else(|| CommandError::usage(unknown))
 }
 
-/// Everything of the snapshot must be there, and room for its copy.
+/// Refuses a snapshot with missing volumes, or without free disk space for its copy.
 async fn refuse_broken(access: &LocalAccess, snapshot: &Snapshot) -> Result<(), CommandError> {
     let volumes = access.docker.volumes(None).await.map_err(docker_error)?;
     let missing = snapshot.volumes.iter().find(|kept| !volumes.iter().any(|volume| volume.name == kept.volume));
     if let Some(kept) = missing {
-        let cause = format!("the snapshot '{}' is not whole: its volume {} is gone", snapshot.name, kept.volume);
-        let remedy = format!("remove what is left of it: cmdr snapshot delete {}", snapshot.name);
+        let cause = format!("the snapshot '{}' is incomplete: its volume {} is missing", snapshot.name, kept.volume);
+        let remedy = format!("delete the rest of it: cmdr snapshot delete {}", snapshot.name);
         return Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)));
     }
     let engine = access.docker.info().await.map_err(docker_error)?;
@@ -188,11 +189,11 @@ fn refuse_full_disk(bytes: u64, free: u64) -> Result<(), CommandError> {
     let (free, wanted) = (free / MEGABYTE, wanted / MEGABYTE);
     let cause = format!("only {free} MB are free on Docker's disk; a copy of the cluster needs {wanted} MB");
     Err(CommandError::failed(
-        Diagnosis::new(cause).remedy("free some: cmdr snapshot delete, docker builder prune, docker image prune"),
+        Diagnosis::new(cause).remedy("free some space: cmdr snapshot delete, docker builder prune, docker image prune"),
     ))
 }
 
-/// The ports that URLs name cannot be others.
+/// Refuses taken ports: the ports in the URLs cannot change.
 async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Result<(), CommandError> {
     let holders = access.docker.port_holders().await.map_err(docker_error)?;
     let own = access.node.as_ref().map(|node| format!("container {}", node.name));
@@ -200,42 +201,42 @@ async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &
     for port in [NODE_PORTS.0, NODE_PORTS.1].iter().filter_map(|port| published.get(port)) {
         let holder = holders.get(port).filter(|holder| !own.as_ref().is_some_and(|own| holder.starts_with(own)));
         if let Some(holder) = holder {
-            let cause = format!("port {port}, which the snapshot's cluster answers on, is taken by {holder}");
-            let remedy = format!("end it, then say again: cmdr snapshot restore {}", snapshot.name);
-            session.note("nothing was touched");
+            let cause = format!("port {port} of the snapshot's cluster is taken by {holder}");
+            let remedy = format!("stop it, then run again: cmdr snapshot restore {}", snapshot.name);
+            session.note("nothing was changed");
             return Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)));
         }
     }
     Ok(())
 }
 
-/// What is in the cluster now is lost: asked on a terminal, and said by `--yes` where nobody can be asked.
+/// The current content of the cluster is lost: prompts on a terminal, and requires `--yes` otherwise.
 fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
     let nothing = |remedy: &str| {
-        let cause = "the present cluster would be given up, databases included: nothing was touched";
+        let cause = "the current cluster would be deleted, databases included: nothing was changed";
         Err(CommandError::new(ErrorKind::Failed, Diagnosis::new(cause).remedy(remedy)))
     };
     if session.settings.yes {
         return Ok(());
     }
     if !session.settings.may_ask() {
-        return nothing("say so with --yes; cmdr snapshot save NAME keeps the present cluster first");
+        return nothing("confirm with --yes, or save the current cluster first with cmdr snapshot save NAME");
     }
     let question = format!(
-        "Give the cluster '{}' up, databases included, for the snapshot '{}'?",
+        "Replace the cluster '{}', databases included, with the snapshot '{}'?",
         session.workspace(),
         snapshot.name
     );
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),
-        _ => nothing("cmdr snapshot save NAME keeps the present cluster first"),
+        _ => nothing("save the current cluster first with cmdr snapshot save NAME"),
     }
 }
 
-/// The cluster as the snapshot has it.
+/// The cluster as described by the snapshot.
 fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Result<LocalCluster, CommandError> {
     let wrong =
-        |error| CommandError::failed(Diagnosis::new(format!("the node's image '{}': {error}", snapshot.node_image)));
+        |error| CommandError::failed(Diagnosis::new(format!("invalid node image '{}': {error}", snapshot.node_image)));
     let published = snapshot.host_ports();
     let port = |port| published.get(&port).copied().unwrap_or_default();
     Ok(LocalCluster {

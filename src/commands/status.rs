@@ -1,4 +1,4 @@
-//! `cmdr status`: what is wanted, what runs, how it is.
+//! `cmdr status`: the desired and the running version of each project, and its health.
 
 use std::collections::BTreeSet;
 
@@ -23,9 +23,9 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
-    /// The version that is described.
+    /// The described version.
     wanted: String,
-    /// The version that runs.
+    /// The running version.
     running: Option<String>,
     record: Option<String>,
     commit: Option<String>,
@@ -40,14 +40,14 @@ struct Row {
 }
 
 /// # Errors
-/// When the environment cannot be looked at, or with 3 when `--exit-code` asks and something differs.
+/// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
     let mut prepared = prepare(session, &UpRequest::default(), false).await?;
     prepared.look(session, false).await?;
     if prepared.sight.observed.cluster != ObservedCluster::Running {
         let state = match prepared.sight.observed.cluster {
-            ObservedCluster::Asleep => "sleeps: cmdr start wakes it",
-            _ => "is not there: cmdr up makes it",
+            ObservedCluster::Asleep => "is stopped: start it with cmdr start",
+            _ => "does not exist: create it with cmdr up",
         };
         session.note(&format!("the cluster '{}' {state}", session.workspace()));
         return if options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) };
@@ -75,7 +75,7 @@ fn rows(prepared: &Prepared) -> Vec<Row> {
     platform.chain(projects).chain(externals).collect()
 }
 
-/// A project that somebody else runs: what is wanted is where it is.
+/// The row of an external project: its desired version is its address.
 fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
     let observed = &prepared.sight.observed;
     let key = (external.spec.namespace.clone(), external.name.to_string());
@@ -84,7 +84,7 @@ fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
     let state = match &change {
         ExternalChange::Unchanged => "external".to_owned(),
         ExternalChange::Point(reason) => format!("external, {reason}"),
-        ExternalChange::Replace => "external, and its release is still there".to_owned(),
+        ExternalChange::Replace => "external, but its release still exists".to_owned(),
         ExternalChange::Refused(diagnosis) => diagnosis.cause.clone(),
     };
     Row {
@@ -136,7 +136,7 @@ fn state(change: &Change) -> String {
     }
 }
 
-/// Releases of this workspace, and what leads out of the cluster, whose projects are gone from projects.yaml.
+/// Releases and external services of this workspace whose projects are no longer in projects.yaml.
 fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
     let Described { platform, projects, externals, .. } = &prepared.described;
     let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
@@ -164,7 +164,7 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
         ui::print(&format!("{json}\n"));
         return;
     }
-    let head = ["PROJECT", "WANTED", "RUNNING", "READY", "STATE", "URL"].map(str::to_owned).to_vec();
+    let head = ["PROJECT", "DESIRED", "RUNNING", "READY", "STATE", "URL"].map(str::to_owned).to_vec();
     let lines = rows.iter().map(|row| {
         vec![
             row.name.clone(),

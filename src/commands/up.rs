@@ -1,4 +1,4 @@
-//! `cmdr up` and `cmdr plan`: from what is described to what runs.
+//! `cmdr up` and `cmdr plan`: bring the environment to its described state, or show how.
 
 use crate::{
     cli::{PlanOptions, UpOptions},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// # Errors
-/// When something cannot be made as described; the error's kind is the exit code.
+/// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(options);
     if session.environment.is_local() {
@@ -26,7 +26,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 }
 
 /// # Errors
-/// As `up`, or with 3 when there is something to do and `--exit-code` asks for it.
+/// As `up`, or with exit code 3 when `--exit-code` is set and there is anything to do.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(&options.up);
     let mut prepared = prepare(session, &request, request.recreate).await?;

@@ -1,4 +1,4 @@
-//! Mistakes in configuration: where, what was expected, and what to write instead.
+//! Errors in configuration files: the location, what was expected, and how to fix it.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 
 use super::source::{Location, SourceFile};
 
-/// Whether the workspace can be used all the same.
+/// Whether the workspace can still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     Error,
     Warning,
 }
 
-/// A place, with what is to be said there.
+/// A location and the text to show there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
     pub location: Location,
     pub text: String,
 }
 
-/// One mistake.
+/// One error or warning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
     pub severity: Severity,
@@ -29,9 +29,9 @@ pub struct Diagnostic {
     pub location: Location,
     /// What was expected at `location`.
     pub expected: String,
-    /// What to do: the nearest right name, the remedy.
+    /// How to fix it: the closest valid name, or the edit to make.
     pub help: Option<String>,
-    /// Other places that belong to it: the first definition, the edges of a circle.
+    /// Related locations: the first definition, or the edges of a cycle.
     pub others: Vec<Label>,
 }
 
@@ -60,7 +60,7 @@ impl Diagnostic {
     }
 }
 
-/// `diagnostic` as a reader sees it: file, line, column, excerpt, what was expected, what to do. No trailing newline.
+/// Renders `diagnostic` with file, line, column, excerpt, what was expected and the help. No trailing newline.
 pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
@@ -74,7 +74,7 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
     renderer.decor_style(DecorStyle::Ascii).render(&[group as Group<'_>])
 }
 
-/// One excerpt a file, the file of the mistake itself first.
+/// One excerpt per file, starting with the file of the error.
 fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, Annotation<'_>>> {
     let main = &diagnostic.location.file;
     let mut files: Vec<&Arc<SourceFile>> = vec![main];
@@ -100,12 +100,12 @@ fn annotation<'a>(kind: AnnotationKind, location: &'a Location, text: &'a str) -
     kind.span(location.first_line()).label(printable(text))
 }
 
-/// Text that may hold somebody's keys, without what would move a terminal's cursor.
+/// Replaces control characters in text that may contain user input, so that it cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Somebody's text within a message, cut when it is long.
+/// Quotes user input for a message, and truncates long text.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     if text.chars().count() <= LONGEST {
@@ -115,7 +115,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{start}...`")
 }
 
-/// `a`, `b` or `c`: names to choose from.
+/// Formats a choice of names: `a`, `b` or `c`.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(quoted).collect();
     match quoted.as_slice() {

@@ -1,10 +1,10 @@
-//! Small changes of a file that somebody wrote: everything else in it stays, comments and order too.
+//! Small edits to a user's file that keep everything else, including comments and order.
 
 use super::{sources::Sources, tree::Content};
 use crate::domain::Name;
 
-/// The text of the workspace's own file with `key: value` in an environment: in place of the old value, or as the
-/// first key. `None` when the environment is not written as a map with keys.
+/// Returns the text of the workspace's `projects.yaml` with `key: value` set in an environment: it replaces the old
+/// value or becomes the first key. `None` if the environment is not written as a map with keys.
 pub fn with_environment_key(sources: &Sources, environment: &Name, key: &str, value: &str) -> Option<String> {
     let entry = sources.find(&["environments", environment.as_str()])?;
     let text = &entry.file.text;
@@ -20,7 +20,7 @@ pub fn with_environment_key(sources: &Sources, environment: &Name, key: &str, va
     let written = if indent.trim().is_empty() {
         format!("{key}: {value}\n{indent}")
     } else {
-        // A map within braces, on one line.
+        // A flow map in braces, on one line.
         format!("{key}: {value}, ")
     };
     edited.insert_str(first, &written);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn everything_else_stays() {
-        let text = "version: 1 # one\nname: tunes\nenvironments:\n  # where it is proven\n  staging:\n    context: s   # here\n    only: ci\n";
+        let text = "version: 1 # one\nname: tunes\nenvironments:\n  # tests\n  staging:\n    context: s   # here\n    only: ci\n";
         let expected = text.replace("    context: s", "    cluster-id: 12-34\n    context: s");
         assert_eq!(pinned(text), Some(expected.clone()));
         assert_eq!(pinned(&expected.replace("12-34", "\"old\"")), Some(expected));

@@ -1,44 +1,44 @@
-//! The language in which [`super::tables`] says what may be written. One description serves three readers: the check
-//! of a file, the JSON Schema, and the tables of the documentation.
+//! The types in which [`super::tables`] defines the valid keys. One definition serves validation, the JSON Schema, and
+//! the tables of the documentation.
 
 use super::format::Format;
 
-/// What a value may be.
+/// The type of a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
-    /// Text that follows a grammar.
+    /// A string with a format.
     Text(Format),
-    /// A whole number within bounds, both included.
+    /// An integer between two bounds, inclusive.
     Integer(i64, i64),
     Boolean,
-    /// One of a few words.
+    /// One of a set of words.
     Choice(&'static [&'static str]),
     /// A map with known keys.
     Table(&'static Table),
-    /// A map from names to values of one shape; names in the second list have a shape of their own.
+    /// A map from names to values of one shape; names in the list have their own shape.
     Named(Format, &'static Shape, &'static [(&'static str, Shape)]),
     /// A list with at least one item.
     List(&'static Shape),
-    /// A map of whatever a chart takes.
+    /// A map of Helm values.
     Values,
 }
 
 /// A map with known keys.
 #[derive(Debug)]
 pub struct Table {
-    /// By which schema and documentation refer to it.
+    /// The name in the schema and the documentation.
     pub name: &'static str,
-    /// One of it, as a message calls it: `a project`.
+    /// The name in messages, with article: `a project`.
     pub article: &'static str,
     pub description: &'static str,
     pub fields: &'static [Field],
-    /// Which keys may stand together: exactly one of these sets. Empty: any.
+    /// The valid combinations of keys: exactly one of these sets. Empty: any combination.
     pub alternatives: &'static [&'static [&'static str]],
-    /// At least one of these keys. Empty: none is needed.
+    /// At least one of these keys is required. Empty: none is required.
     pub any_of: &'static [&'static str],
-    /// Keys that exclude one another.
+    /// Pairs of keys that cannot be combined.
     pub exclusive: &'static [(&'static str, &'static str)],
-    /// Keys that people write here and that belong elsewhere, with the remedy.
+    /// Keys that users write here by mistake, with the help that shows where they belong.
     pub elsewhere: &'static [(&'static [&'static str], &'static str)],
 }
 
@@ -62,36 +62,36 @@ impl Table {
 }
 
 impl Shape {
-    /// What is expected, as a message says it.
+    /// Describes the expected value in messages.
     pub fn expected(&self) -> String {
         match self {
             Self::Text(format) => format.expected().to_owned(),
             Self::Integer(least, most) if least == most => format!("the number {least}"),
-            Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
-            Self::Boolean => "true or false".to_owned(),
+            Self::Integer(least, most) => format!("an integer from {least} to {most}"),
+            Self::Boolean => "`true` or `false`".to_owned(),
             Self::Choice(words) => super::diagnostic::listed(words.iter().copied()),
             Self::Table(table) => {
                 let keys: Vec<&str> = table.keys().collect();
-                format!("a map of {}", keys.join(", "))
+                format!("a map with the keys {}", keys.join(", "))
             }
-            Self::Named(..) => "a map from names to what they stand for".to_owned(),
+            Self::Named(..) => "a map with names as keys".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::Values => "a map of Helm values".to_owned(),
         }
     }
 }
 
-/// A key that may be left out.
+/// An optional key.
 pub(super) const fn optional(key: &'static str, shape: Shape, description: &'static str) -> Field {
     Field { key, shape, required: false, description }
 }
 
-/// A key that must be written.
+/// A required key.
 pub(super) const fn required(key: &'static str, shape: Shape, description: &'static str) -> Field {
     Field { key, shape, required: true, description }
 }
 
-/// A table whose keys may stand in any company.
+/// A table whose keys can be combined freely.
 pub(super) const fn table(
     name: &'static str,
     article: &'static str,

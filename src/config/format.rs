@@ -1,13 +1,13 @@
-//! Grammars of the texts in `projects.yaml`.
+//! Formats of the strings in `projects.yaml`.
 
 use std::{path::Path, time::Duration};
 
 use crate::domain::{ImageReference, Name, freeze::Moment, name};
 
-/// What a text must look like.
+/// The format of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Anything but nothing.
+    /// Any non-empty string.
     Any,
     /// The name of a project, an environment, a bundle, a route or a workspace.
     Name,
@@ -17,61 +17,61 @@ pub enum Format {
     PortName,
     Image,
     Duration,
-    /// A path of a URL.
+    /// The path of a URL.
     UrlPath,
-    /// A path below the file's own folder, or beside it.
+    /// A path relative to the folder of the file.
     FilePath,
-    /// A pattern of paths below the workspace's folder.
+    /// A pattern of paths below the workspace folder.
     Pattern,
     /// A domain: `staging.example.com`.
     Domain,
-    /// The host of a route: one label or a whole domain.
+    /// The host of a route: a single label or a full domain.
     Host,
     /// `ghcr.io/org/chart`, without a scheme.
     OciReference,
     /// The URL of a chart repository.
     RepositoryUrl,
     KubernetesVersion,
-    /// A time of the day or a date.
+    /// A time of day or a date.
     Moment,
     TimeZone,
-    /// A namespace with `{slug}` for a merge request's own part.
+    /// A namespace with `{slug}` as placeholder for the merge request.
     Slug,
 }
 
-/// Why a text does not follow its [`Format`].
+/// Why a string does not match its [`Format`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
     pub why: String,
-    /// A text that would do.
+    /// A valid string to suggest.
     pub instead: Option<String>,
 }
 
 impl Format {
-    /// What is expected, as a message says it.
+    /// Describes the expected string in messages.
     pub fn expected(self) -> &'static str {
         match self {
-            Self::Any => "text",
-            Self::Name => "a name of lower-case letters, digits and `-`, starting with a letter, at most 40 long",
-            Self::Label => "a name of lower-case letters, digits and `-`, at most 63 long",
-            Self::PortName => "the name of a port, as `values` have it under `ports`",
-            Self::Image => "an image reference as text, such as `ghcr.io/org/shop:1.2.3`",
+            Self::Any => "a string",
+            Self::Name => "a name of at most 40 lowercase letters, digits and `-`, starting with a letter",
+            Self::Label => "a name of at most 63 lowercase letters, digits and `-`",
+            Self::PortName => "the name of a port from `ports` in `values`",
+            Self::Image => "an image reference as a string, such as `ghcr.io/org/shop:1.2.3`",
             Self::Duration => "a duration such as `90s`, `30m`, `2h` or `3d`",
-            Self::UrlPath => "a URL's path that starts with `/`",
+            Self::UrlPath => "a URL path that starts with `/`",
             Self::FilePath => "the path of a file or folder",
-            Self::Pattern => "a pattern of paths below this folder, such as `teams/*/projects.yaml`",
+            Self::Pattern => "a path pattern below this folder, such as `teams/*/projects.yaml`",
             Self::Domain => "a domain such as `staging.example.com`",
-            Self::Host => "a host such as `shop`, or a whole domain such as `shop.example.com`",
+            Self::Host => "a host such as `shop`, or a full domain such as `shop.example.com`",
             Self::OciReference => "a chart in an OCI registry, such as `ghcr.io/org/charts/shop`",
             Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
-            Self::KubernetesVersion => "a Kubernetes version as text, such as \"1.34\" or \"1.34.2\"",
+            Self::KubernetesVersion => "a Kubernetes version as a string, such as \"1.34\" or \"1.34.2\"",
             Self::Moment => "a time such as \"18:00\", or a date such as 2026-12-20",
             Self::TimeZone => "a time zone such as `Europe/Berlin`",
-            Self::Slug => "a namespace with `{slug}` in it, such as `review-{slug}`",
+            Self::Slug => "a namespace that contains `{slug}`, such as `review-{slug}`",
         }
     }
 
-    /// The grammar as a regular expression for editors; a check may know more.
+    /// The format as a regular expression for editors; validation can be stricter.
     pub fn pattern(self) -> Option<&'static str> {
         match self {
             Self::Any | Self::TimeZone => None,
@@ -102,45 +102,47 @@ impl Format {
             Self::Any => Ok(()),
             Self::Name => Name::new(text)
                 .map(drop)
-                .map_err(|wrong| Misfit { why: "is no valid name".to_owned(), instead: wrong.suggestion }),
+                .map_err(|wrong| Misfit { why: "is not a valid name".to_owned(), instead: wrong.suggestion }),
             Self::Image => ImageReference::parse(text)
                 .map(drop)
-                .map_err(|wrong| Misfit { why: format!("is no image reference: {wrong}"), instead: None }),
-            Self::Label => fits(is_label(text), "is no valid name", || label_like(text)),
+                .map_err(|wrong| Misfit { why: format!("is not a valid image reference: {wrong}"), instead: None }),
+            Self::Label => fits(is_label(text), "is not a valid name", || label_like(text)),
             Self::PortName => {
                 let good =
                     is_label(text) && text.len() <= 15 && text.starts_with(|first: char| first.is_ascii_lowercase());
-                fits(good, "is no name of a port", || None)
+                fits(good, "is not a valid port name", || None)
             }
-            Self::Duration => fits(duration(text).is_some(), "is no duration", || None),
+            Self::Duration => fits(duration(text).is_some(), "is not a valid duration", || None),
             Self::UrlPath => {
                 let good = text.starts_with('/') && !text.contains(['?', '#', ' ']);
-                fits(good, "is no URL's path", || {
+                fits(good, "is not a valid URL path", || {
                     Some(format!("/{text}")).filter(|path| !path.contains(['?', '#', ' ', ':']))
                 })
             }
             Self::FilePath => fits(!Path::new(text).is_absolute(), "is an absolute path", || None),
             Self::Pattern => {
                 let good = !Path::new(text).is_absolute() && !text.split('/').any(|part| part == "..");
-                fits(good, "leads out of the workspace", || None)
+                fits(good, "points outside the workspace", || None)
             }
-            Self::Domain | Self::Host => fits(text.split('.').all(is_label), "is no domain", || domain_like(text)),
+            Self::Domain | Self::Host => {
+                fits(text.split('.').all(is_label), "is not a valid domain", || domain_like(text))
+            }
             Self::OciReference => {
                 let instead = || text.strip_prefix("oci://").map(str::to_owned);
-                fits(is_oci_reference(text), "is no chart in an OCI registry", instead)
+                fits(is_oci_reference(text), "is not a valid OCI chart reference", instead)
             }
             Self::RepositoryUrl => {
                 let good = text.starts_with("https://") || text.starts_with("http://");
-                fits(good, "is no URL of a chart repository", || None)
+                fits(good, "is not a valid chart repository URL", || None)
             }
-            Self::KubernetesVersion => fits(is_kubernetes_version(text), "is no Kubernetes version", || {
+            Self::KubernetesVersion => fits(is_kubernetes_version(text), "is not a valid Kubernetes version", || {
                 text.strip_prefix('v').map(str::to_owned)
             }),
-            Self::Moment => fits(text.parse::<Moment>().is_ok(), "is neither a time nor a date", || None),
-            Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is no time zone", || None),
+            Self::Moment => fits(text.parse::<Moment>().is_ok(), "is not a valid time or date", || None),
+            Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is not a valid time zone", || None),
             Self::Slug => {
                 let good = text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", "a"));
-                fits(good, "is no namespace with a `{slug}`", || {
+                fits(good, "is not a valid namespace with `{slug}`", || {
                     label_like(text).map(|name| format!("{name}-{{slug}}"))
                 })
             }
@@ -152,7 +154,7 @@ fn fits(good: bool, why: &str, instead: impl FnOnce() -> Option<String>) -> Resu
     if good { Ok(()) } else { Err(Misfit { why: why.to_owned(), instead: instead() }) }
 }
 
-/// `90s`, `30m`, `2h` or `3d`.
+/// Parses a duration such as `90s`, `30m`, `2h` or `3d`.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, seconds) = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)]
         .into_iter()
@@ -161,7 +163,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     if digits { number.parse().ok().map(|count: u64| Duration::from_secs(count * seconds)) } else { None }
 }
 
-/// RFC 1123.
+/// Whether `text` is a label by RFC 1123.
 fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
@@ -172,7 +174,7 @@ fn label_like(text: &str) -> Option<String> {
     Some(lower.trim_matches('-').to_owned()).filter(|label| is_label(label))
 }
 
-/// A URL where a domain is expected is a common slip.
+/// Suggests a domain, also from a URL, which is a common mistake.
 fn domain_like(text: &str) -> Option<String> {
     let without_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = without_scheme.split(['/', ':']).next().unwrap_or_default();
@@ -192,7 +194,7 @@ fn is_kubernetes_version(text: &str) -> bool {
     (2..=3).contains(&parts.len()) && parts[0] == "1" && parts.iter().all(number)
 }
 
-const _: () = assert!(name::LONGEST == 40, "Format::Name says 40 in its text and pattern");
+const _: () = assert!(name::LONGEST == 40, "Format::Name has 40 in its text and pattern");
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! From a folder to a workspace: finds the files, reads them, and gathers every mistake of all of them.
+//! Loads a workspace from a folder: finds the files, reads them, and collects all errors.
 
 use std::{
     fmt, fs, io,
@@ -19,26 +19,26 @@ use crate::domain::Workspace;
 
 /// The file that describes a workspace.
 pub const FILE: &str = "projects.yaml";
-/// What differs on one machine.
+/// The file with overrides for one machine.
 pub const LOCAL_FILE: &str = "projects.local.yaml";
 
-/// A workspace without mistakes.
+/// A valid workspace.
 #[derive(Debug)]
 pub struct Loaded {
     pub workspace: Workspace,
     pub sources: Sources,
-    /// What may go wrong later: folders that are missing and not needed by every verb.
+    /// Possible problems: missing folders that not every command needs.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Every mistake of a workspace's files, in the order of files and lines.
+/// All errors and warnings of a workspace's files, in the order of files and lines.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// All mistakes, an empty line between two.
+    /// Renders all diagnostics, separated by empty lines.
     pub fn render(&self, color: bool) -> String {
         let rendered: Vec<String> = self.diagnostics.iter().map(|diagnostic| render(diagnostic, color)).collect();
         rendered.join("\n\n")
@@ -55,22 +55,22 @@ impl fmt::Display for Report {
     }
 }
 
-/// Why there is no workspace.
+/// Why a workspace could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("no {FILE} in {} or in a folder above it", looked_in.display())]
+    #[error("no {FILE} found in {} or in any parent folder", looked_in.display())]
     NotFound { looked_in: PathBuf },
-    #[error("{} cannot be read", path.display())]
+    #[error("failed to read {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Invalid(Report),
 }
 
-/// Reads the workspace that `start` lies in.
+/// Loads the workspace that contains the folder `start`.
 ///
 /// # Errors
-/// When neither `start` nor a folder above it holds a `projects.yaml`, when a file cannot be read, and with all
-/// mistakes of all files otherwise.
+/// Fails if neither `start` nor a parent folder contains a `projects.yaml`, or if a file cannot be read. Otherwise it
+/// returns all errors of all files.
 pub fn load(start: &Path) -> Result<Loaded, LoadError> {
     let start =
         std::path::absolute(start).map_err(|source| LoadError::Unreadable { path: start.to_owned(), source })?;
@@ -91,7 +91,7 @@ pub fn load(start: &Path) -> Result<Loaded, LoadError> {
     }
 }
 
-/// The nearest folder whose `projects.yaml` is a workspace's own and no included file.
+/// Returns the nearest folder whose `projects.yaml` defines a workspace and is not an included file.
 fn find_root(start: &Path) -> Option<PathBuf> {
     let mut candidates = start.ancestors().filter(|folder| folder.join(FILE).is_file());
     let nearest = candidates.next()?;
@@ -102,11 +102,11 @@ fn find_root(start: &Path) -> Option<PathBuf> {
     Some(above.unwrap_or(nearest).to_owned())
 }
 
-/// Whether a file has a key that no included file has. Its lines are asked, since it may be no valid YAML.
+/// Whether a file has a key that included files cannot have. It searches the lines because the YAML may be invalid.
 fn names_workspace(path: &Path) -> bool {
     let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     if text.trim_start().starts_with('{') {
-        // JSON, or YAML in its manner: the lines do not tell whose keys they have.
+        // JSON, or YAML in flow style: the lines do not show which map a key belongs to.
         let whole: serde_yaml::Value = serde_yaml::from_str(&text).unwrap_or_default();
         return whole.get("version").is_some() || whole.get("name").is_some();
     }
@@ -117,7 +117,7 @@ struct Loader {
     folder: PathBuf,
     documents: Vec<Document>,
     found: Vec<Diagnostic>,
-    /// Whether every file could be read as YAML: names in a file that could not would be missed.
+    /// Whether every file could be parsed as YAML; if not, names from the other files would be missing.
     complete: bool,
 }
 
@@ -135,7 +135,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads one file and checks its shape; without any content it stands for a file without keys.
+    /// Reads one file and validates its structure; an empty file counts as a file without keys.
     fn read(&mut self, path: &Path, role: Role) -> Result<(), LoadError> {
         let bytes = fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_owned();
@@ -150,7 +150,7 @@ impl Loader {
         let root = match broken {
             Some(at) => {
                 let location = Location::new(&file, at..at + '\u{fffd}'.len_utf8());
-                self.found.push(Diagnostic::error(location, "this is no text", "expected UTF-8"));
+                self.found.push(Diagnostic::error(location, "not a text file", "expected UTF-8"));
                 None
             }
             None => parse::parse(&file, &mut self.found),
@@ -171,13 +171,13 @@ impl Loader {
             Role::Included => &tables::INCLUDED,
             Role::Local => &tables::LOCAL_FILE,
         };
-        // A personal file whose lines are all commented out says nothing, which is no mistake.
+        // A local file in which all lines are commented out is valid.
         if role != Role::Local || root.content != Content::Null {
             shape::check(Cursor::root(file, root), &Shape::Table(table), &mut self.found);
         }
     }
 
-    /// The files that `include` names, each once, by pattern and path.
+    /// Returns the files that `include` matches, each once, by pattern and path.
     fn included_files(&mut self) -> Vec<PathBuf> {
         let Some(root) = self.documents.first() else { return Vec::new() };
         let mut files: Vec<PathBuf> = Vec::new();
@@ -188,12 +188,16 @@ impl Loader {
             match matches(&self.folder, text) {
                 Ok(paths) if paths.is_empty() => {
                     let message = format!("no file matches {}", quoted(text));
-                    self.found.push(Diagnostic::error(pattern.location(), message, "expected the path of a file"));
+                    self.found.push(Diagnostic::error(
+                        pattern.location(),
+                        message,
+                        "expected the path of an existing file",
+                    ));
                     self.complete = false;
                 }
                 Ok(paths) => files.extend(paths),
                 Err(error) => {
-                    let message = format!("{} is no pattern: {}", quoted(text), error.msg);
+                    let message = format!("{} is not a valid pattern: {}", quoted(text), error.msg);
                     let expected = "expected a pattern such as `teams/*/projects.yaml`";
                     self.found.push(Diagnostic::error(pattern.location(), message, expected));
                     self.complete = false;
@@ -207,7 +211,7 @@ impl Loader {
     }
 }
 
-/// The files below `folder` that `pattern` matches, by path.
+/// Returns the files below `folder` that `pattern` matches, sorted by path.
 fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternError> {
     let whole = format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy()));
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
@@ -217,7 +221,7 @@ fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternEr
     Ok(paths)
 }
 
-/// By file and line, each mistake once: the content of an anchor is checked wherever an alias stands for it.
+/// Sorts by file and line and removes duplicates: the content of an anchor is validated once for each alias.
 fn in_order(found: Vec<Diagnostic>, sources: &Sources) -> Vec<Diagnostic> {
     let place = |diagnostic: &Diagnostic| {
         let file = &diagnostic.location.file;

@@ -1,8 +1,8 @@
-//! `projects.yaml` -> [`crate::domain::Workspace`], or every mistake in it, each with its place.
+//! Reads `projects.yaml` into a [`crate::domain::Workspace`], or reports every error in it with its location.
 //!
-//! Text becomes a tree that knows the place of every key ([`tree`]); [`tables`] say what may be written, and serve the
-//! check (`shape`), the JSON Schema ([`schema`]) and the documentation ([`reference`](mod@reference)) alike; what names
-//! mean is checked next (`meaning`); what is left is read into the domain (`read`).
+//! The text is parsed into a tree with the location of every key ([`tree`]). [`tables`] define the valid keys and are
+//! shared by validation (`shape`), the JSON Schema ([`schema`]) and the documentation ([`reference`](mod@reference)).
+//! References between names are validated next (`meaning`). The result is then converted to domain types (`read`).
 
 pub mod diagnostic;
 pub mod edit;

@@ -1,9 +1,9 @@
-//! The nearest right name for a wrong one.
+//! Finds the closest valid name for an invalid one.
 
-/// How alike two names must be before one is suggested for the other.
+/// The minimum similarity for suggesting a name.
 const ALIKE: f64 = 0.75;
 
-/// The name among `candidates` that was probably meant by `wrong`.
+/// Returns the name among `candidates` that is closest to `wrong`, if it is similar enough.
 pub(super) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = normalized(wrong);
     let scored = candidates.into_iter().map(|candidate| (likeness(&normal, &normalized(candidate)), candidate));
@@ -11,19 +11,19 @@ pub(super) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a 
     best.map(|(_, candidate)| candidate)
 }
 
-/// The help that names it.
+/// Returns a help text that suggests the closest name.
 pub(super) fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(wrong, candidates).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// Edits count for short names, a common start for long ones.
+/// Combines edit distance, which works for short names, with a common prefix, which works for long ones.
 fn likeness(one: &str, other: &str) -> f64 {
     let edits = strsim::normalized_damerau_levenshtein(one, other);
     let start = strsim::jaro_winkler(one, other);
     f64::midpoint(edits, start)
 }
 
-/// Spelling habits aside: `onFailure` and `on_failure` are `on-failure`.
+/// Normalizes spelling styles: `onFailure` and `on_failure` equal `on-failure`.
 fn normalized(name: &str) -> String {
     let letters = name.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
     letters.take(80).flat_map(char::to_lowercase).collect()

@@ -1,4 +1,4 @@
-//! YAML text -> [`Node`], from the parser's events, because only these know the place of every key.
+//! Parses YAML text to a [`Node`] from the parser's events, because only these have the location of every key.
 
 use std::{
     borrow::Cow,
@@ -16,19 +16,20 @@ use super::{
     tree::{Content, Entry, Node},
 };
 
-/// How deep maps and lists may nest.
+/// The maximum nesting depth of maps and lists.
 const DEEPEST: usize = 64;
-/// How many values aliases may add to a file: enough for any honest use, reached at once by a billion laughs.
+/// How many values aliases can add to a file: enough for any real file, and exceeded early by a "billion laughs" file.
 const ALIAS_BUDGET: usize = 20_000;
-/// The longest file, in bytes.
+/// The maximum file size, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// The text as a tree, or where it stops to be YAML. Keys written twice are found on the way and are no obstacle.
+/// Parses the text to a tree. Returns `None` and reports the location if it is not valid YAML. Duplicate keys are
+/// reported, too, but do not stop the parser.
 pub(super) fn parse(file: &Arc<SourceFile>, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let text = file.text.as_str();
     if text.len() > LONGEST {
         let expected = format!("expected at most {LONGEST} bytes");
-        found.push(Diagnostic::error(Location::new(file, 0..0), "the file is too long", expected));
+        found.push(Diagnostic::error(Location::new(file, 0..0), "the file is too large", expected));
         return None;
     }
     let mut builder = Builder { file, found, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None };
@@ -50,7 +51,7 @@ fn range_of(span: &Span) -> Range<usize> {
     span.byte_range().unwrap_or_default()
 }
 
-/// In words of YAML's users rather than of its grammar, where the common mistakes allow it.
+/// Adds help in terms that YAML users know, for common mistakes.
 fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> Diagnostic {
     let marker = error.marker();
     let start = marker.byte_offset().unwrap_or_else(|| byte_at(&file.text, marker.index())).min(file.text.len());
@@ -58,22 +59,22 @@ fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> Diagnostic {
     let info = error.info();
     let help = [
         ("tab", "indent with spaces"),
-        ("unknown anchor", "write the anchor (`&name`) before the alias that uses it"),
-        ("simple key", "a key is followed by `:` and a space"),
-        ("mapping values are not allowed", "text that holds `: ` stands in quotes"),
-        ("did not find expected ','", "close the bracket that is open, here or on a line above"),
+        ("unknown anchor", "define the anchor (`&name`) before the alias that uses it"),
+        ("simple key", "add `:` and a space after the key"),
+        ("mapping values are not allowed", "add quotes around text that contains `: `"),
+        ("did not find expected ','", "close the open bracket, here or on a line above"),
         ("unclosed bracket", "close the bracket"),
         ("unclosed quote", "close the quote"),
     ];
     let help = help.iter().find(|(part, _)| info.contains(part)).map(|(_, help)| (*help).to_owned());
-    Diagnostic::error(Location::new(file, start..end), "this is no valid YAML", info).with_help(help)
+    Diagnostic::error(Location::new(file, start..end), "invalid YAML", info).with_help(help)
 }
 
 fn byte_at(text: &str, character: usize) -> usize {
     text.char_indices().nth(character).map_or(text.len(), |(byte, _)| byte)
 }
 
-/// A node with what the budget asks of it: how many values it holds, how deep they nest.
+/// A node with its number of values and its nesting depth, which are limited.
 #[derive(Clone)]
 struct Measured {
     node: Node,
@@ -95,7 +96,7 @@ enum Unfinished {
     Map { entries: Vec<Entry>, merged: Vec<Node>, key: Option<(String, Range<usize>)>, places: Places },
 }
 
-/// Where each key of a map was first written, by which a second one is found.
+/// The first location of each key of a map, to detect duplicates.
 type Places = HashMap<String, Range<usize>>;
 type Step = Result<(), Box<Diagnostic>>;
 
@@ -112,7 +113,7 @@ impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Step {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(self.refusal(range, "there is a second document", "expected one document a file").into())
+                Err(self.refusal(range, "the file contains a second document", "expected one document per file").into())
             }
             Event::Alias(anchor) => self.alias(anchor, range),
             Event::Scalar(text, style, anchor, tag) => {
@@ -145,9 +146,7 @@ impl Builder<'_> {
         match tag.map(Tag::core_suffix) {
             Some(Some("str")) => Ok(Content::Text(text.into_owned())),
             Some(Some("int" | "float" | "bool" | "null")) => Ok(scalar::resolve(&text)),
-            Some(_) => {
-                Err(self.refusal(range.clone(), "this tag is not known", "expected a value without a tag").into())
-            }
+            Some(_) => Err(self.refusal(range.clone(), "unknown tag", "expected a value without a tag").into()),
             None if style == ScalarStyle::Plain => Ok(scalar::resolve(&text)),
             None => Ok(Content::Text(text.into_owned())),
         }
@@ -162,11 +161,11 @@ impl Builder<'_> {
     }
 
     fn too_deep(&self, range: Range<usize>) -> Diagnostic {
-        let expected = format!("expected maps and lists to nest at most {DEEPEST} deep");
-        self.refusal(range, "this is nested too deeply", &expected)
+        let expected = format!("expected maps and lists to be nested at most {DEEPEST} levels deep");
+        self.refusal(range, "maps and lists are nested too deeply", &expected)
     }
 
-    /// The map or list that was opened last is whole.
+    /// Completes the map or list that was opened last.
     fn end(&mut self, range: &Range<usize>) -> Step {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let (content, last) = match open.content {
@@ -185,7 +184,7 @@ impl Builder<'_> {
                 (Content::Map(entries), last)
             }
         };
-        // A flow collection ends with its bracket; a block ends where its last value does, not after the blank lines.
+        // A flow collection ends with its bracket; a block ends with its last value, before any blank lines.
         let end = if range.is_empty() { last } else { range.end };
         let node = Node { range: open.start..end.max(open.start), content };
         self.close(Measured { node, size: open.size, depth: open.depth }, open.anchor)
@@ -194,19 +193,19 @@ impl Builder<'_> {
     fn alias(&mut self, anchor: usize, range: Range<usize>) -> Step {
         let Some(target) = self.anchors.get(&anchor) else {
             return Err(self
-                .refusal(range, "this alias stands within its own anchor", "expected a value that ends")
+                .refusal(range, "the alias is inside its own anchor", "expected a value that does not contain itself")
                 .into());
         };
         self.spent += target.size;
         if self.spent > ALIAS_BUDGET {
-            let expected = format!("expected aliases to stand for at most {ALIAS_BUDGET} values in all");
+            let expected = format!("expected aliases to add at most {ALIAS_BUDGET} values in total");
             return Err(self.refusal(range, "aliases make this file too large", &expected).into());
         }
         let target = target.clone();
         self.close(target, 0)
     }
 
-    /// Puts a whole value into the map or list that is open, or makes it the root.
+    /// Adds a complete value to the open map or list, or sets it as the root.
     fn close(&mut self, value: Measured, anchor: usize) -> Step {
         if self.open.len() + value.depth > DEEPEST {
             return Err(self.too_deep(value.node.range).into());
@@ -239,7 +238,7 @@ impl Builder<'_> {
     }
 }
 
-/// Keys are text to Helm and Kubernetes, so `80: x` has the key `80` as written.
+/// Keys are strings to Helm and Kubernetes, so `80: x` has the key `80` as written.
 fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>), Box<Diagnostic>> {
     let location = Location::new(file, node.range.clone());
     let key = match &node.content {
@@ -248,19 +247,19 @@ fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>),
         _ => location.text().to_owned(),
     };
     if key.is_empty() {
-        return Err(Box::new(Diagnostic::error(location, "this is no key", "expected text as the key")));
+        return Err(Box::new(Diagnostic::error(location, "not a valid key", "expected a string as the key")));
     }
     Ok((key, node.range.clone()))
 }
 
 fn duplicate(file: &Arc<SourceFile>, key: &str, again: Range<usize>, first: Range<usize>) -> Diagnostic {
-    let message = format!("the key {} is written twice", quoted(key));
+    let message = format!("duplicate key {}", quoted(key));
     Diagnostic::error(Location::new(file, again), message, "expected each key once")
-        .with_other(Location::new(file, first), "first written here")
-        .with_help("keep one of the two, or merge them".to_owned())
+        .with_other(Location::new(file, first), "first defined here")
+        .with_help("remove one of the two, or merge them".to_owned())
 }
 
-/// `<<: *anchor` or `<<: [*one, *two]`: adds what the map does not say itself.
+/// Merges `<<: *anchor` or `<<: [*one, *two]`: adds the keys that the map does not set itself.
 fn merge(entries: &mut Vec<Entry>, known: &mut HashSet<String>, node: Node) {
     match node.content {
         Content::Map(below) => entries.extend(below.into_iter().filter(|entry| known.insert(entry.key.clone()))),
@@ -319,19 +318,19 @@ mod tests {
     #[test]
     fn refuses_what_nests_too_deeply() {
         let deep = format!("{}{}", "[".repeat(80), "]".repeat(80));
-        assert_eq!(read(&deep), (None, vec!["this is nested too deeply".to_owned()]));
+        assert_eq!(read(&deep), (None, vec!["maps and lists are nested too deeply".to_owned()]));
         let chain = format!("a: &a {}{}\nb: {}*a{}", "[".repeat(40), "]".repeat(40), "[".repeat(40), "]".repeat(40));
-        assert_eq!(read(&chain), (None, vec!["this is nested too deeply".to_owned()]));
+        assert_eq!(read(&chain), (None, vec!["maps and lists are nested too deeply".to_owned()]));
     }
 
     #[test]
     fn refuses_what_is_no_single_document_of_plain_values() {
         for (text, message) in [
-            ("a: 1\n---\nb: 2\n", "there is a second document"),
-            ("a: !secret x\n", "this tag is not known"),
-            ("? [a]\n: 1\n", "this is no key"),
-            ("a: &x [*x]\n", "this alias stands within its own anchor"),
-            ("a: [1\n", "this is no valid YAML"),
+            ("a: 1\n---\nb: 2\n", "the file contains a second document"),
+            ("a: !secret x\n", "unknown tag"),
+            ("? [a]\n: 1\n", "not a valid key"),
+            ("a: &x [*x]\n", "the alias is inside its own anchor"),
+            ("a: [1\n", "invalid YAML"),
         ] {
             assert_eq!(read(text), (None, vec![message.to_owned()]), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Trees -> [`Workspace`]. Mistakes were found before; what is wrong or missing is left out here, silently.
+//! Converts trees to a [`Workspace`]. Validation has already reported errors; invalid or missing values are skipped.
 
 use std::{
     collections::BTreeMap,
@@ -21,12 +21,12 @@ use crate::domain::{
     workspace::LOCAL,
 };
 
-/// How long a review environment lives without a new `up`, unless projects.yaml says otherwise.
+/// How long a review environment is kept after its last `up`, unless projects.yaml sets it.
 const REVIEW_EXPIRES: Duration = Duration::from_hours(72);
-/// How long a Job of `verify` may take, unless projects.yaml says otherwise.
+/// How long a Job of `verify` may take, unless projects.yaml sets it.
 const VERIFY_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// The workspace, unless its own name is missing.
+/// Returns the workspace, or `None` if its name is missing.
 pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
     let name = sources.find(&["name"]).and_then(name_of)?;
     let mut environments = by_name(sources, "environments", |_, entry| environment(entry, &name));
@@ -165,7 +165,7 @@ fn project_override(value: Cursor<'_>) -> ProjectOverride {
     }
 }
 
-/// The routes of a project as its tree has them; `host` is the route `web`.
+/// Returns the routes of a project from its tree; `host` is the route `web`.
 pub(super) fn routes(project: Cursor<'_>) -> BTreeMap<Name, Route> {
     let route = |value: Cursor<'_>| {
         let path = text_at(value, "path").unwrap_or_else(|| "/".to_owned());
@@ -209,7 +209,7 @@ fn chart(document: &Document, value: Cursor<'_>) -> Option<Chart> {
     Some(Chart { source, version: text_at(value, "version") })
 }
 
-/// `folder/relative` without `.` and `..`, so that one place has one path.
+/// `folder/relative` without `.` and `..`, so that each location has one path.
 pub(super) fn join(folder: &Path, relative: &str) -> PathBuf {
     let mut joined = folder.to_owned();
     for component in Path::new(relative).components() {
@@ -222,7 +222,7 @@ pub(super) fn join(folder: &Path, relative: &str) -> PathBuf {
     joined
 }
 
-/// What a map from names under `key` holds.
+/// Reads the map from names under `key`.
 fn named<T>(value: Cursor<'_>, key: &str, read: impl Fn(Cursor<'_>) -> Option<T>) -> BTreeMap<Name, T> {
     let entries = value.get(key).into_iter().flat_map(|map| map.entries());
     entries.filter_map(|entry| Some((Name::new(entry.key()).ok()?, read(entry)?))).collect()
@@ -252,7 +252,7 @@ fn port_of(value: Cursor<'_>) -> Option<u16> {
     value.integer().and_then(|port| u16::try_from(port).ok())
 }
 
-/// The Helm values that stand under `values`.
+/// The Helm values under the key `values`.
 pub(super) fn values_of(value: Cursor<'_>) -> Values {
     match value.get("values").map(|values| values.node.content.to_json()) {
         Some(Value::Object(values)) => values,

@@ -1,4 +1,4 @@
-//! The tables of `docs/projects-yaml.md`, from the same tables as the check.
+//! Generates the tables of `docs/projects-yaml.md` from the same tables as validation.
 
 use std::fmt::Write;
 
@@ -7,18 +7,18 @@ use super::{
     tables,
 };
 
-/// What marks the place of a table in the documentation.
+/// The marker at the start of a table in the documentation.
 pub fn marker(table: &Table) -> String {
     format!("<!-- keys: {} -->\n", table.name)
 }
 
-/// What marks the end of a table.
+/// The marker at the end of a table.
 pub const END: &str = "<!-- end of keys -->";
 
-/// `text` with the content between each pair of markers replaced by the table that belongs there.
+/// Returns `text` with the content between each pair of markers replaced by the generated table.
 ///
 /// # Errors
-/// With the name of a table whose markers are missing.
+/// Returns the name of a table whose markers are missing.
 pub fn filled(text: &str) -> Result<String, &'static str> {
     let mut filled = text.to_owned();
     for table in tables::ALL {
@@ -30,7 +30,7 @@ pub fn filled(text: &str) -> Result<String, &'static str> {
     Ok(filled)
 }
 
-/// The keys of a table, one a row.
+/// Returns the keys of a table as Markdown, one per row.
 pub fn markdown(table: &Table) -> String {
     let mut text = "| key | value | meaning |\n|---|---|---|\n".to_owned();
     for field in table.fields {

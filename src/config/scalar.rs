@@ -1,11 +1,11 @@
-//! What an unquoted scalar is, by YAML 1.2's core schema.
+//! Resolves unquoted scalars by the core schema of YAML 1.2.
 //!
-//! One thing is taken from Helm instead: a leading zero makes a number octal (`defaultMode: 0644`), as a chart's author
-//! expects.
+//! One rule comes from Helm instead: a number with a leading zero is octal (`defaultMode: 0644`), as chart authors
+//! expect.
 
 use super::tree::Content;
 
-/// The content of a scalar that stands without quotes and without a tag.
+/// Returns the content of a scalar without quotes and without a tag.
 pub(super) fn resolve(text: &str) -> Content {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Content::Null,
@@ -41,7 +41,7 @@ fn unsigned(digits: &str, radix: u32) -> Option<i64> {
     if digits.starts_with(['+', '-']) { None } else { i64::from_str_radix(digits, radix).ok() }
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what JSON cannot hold (`.inf`, `.nan`) stays text.
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what JSON cannot represent (`.inf`, `.nan`) stays a string.
 fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digit_first = unsigned.trim_start_matches('.').starts_with(|first: char| first.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The JSON Schema of `projects.yaml` for editors, from the same tables as the check.
+//! Generates the JSON Schema of `projects.yaml` for editors, from the same tables as validation.
 
 use serde_json::{Map, Value, json};
 
@@ -7,21 +7,21 @@ use super::{
     tables,
 };
 
-/// The schema as the text of `projects.schema.json`.
+/// Returns the text of `projects.schema.json`.
 pub fn json_schema() -> String {
     let mut text = format!("{:#}", schema());
     text.push('\n');
     text
 }
 
-/// Draft 7, which the YAML language server knows best.
+/// Returns the schema in draft 7, which the YAML language server supports best.
 pub fn schema() -> Value {
     let definitions: Map<String, Value> =
         tables::ALL.iter().map(|table| (table.name.to_owned(), of_table(table))).collect();
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "projects.yaml",
-        "description": "The projects of a platform and the environments they run in.",
+        "description": "The projects of a workspace and the environments that they run in.",
         "allOf": [{"$ref": format!("#/definitions/{}", tables::WORKSPACE.name)}],
         "definitions": definitions,
     })
@@ -54,7 +54,7 @@ fn of_table(table: &Table) -> Value {
     schema
 }
 
-/// All keys of the set, and no other.
+/// All keys of the set, and no others.
 fn of_alternative(table: &Table, set: &[&str]) -> Value {
     let others = table.keys().filter(|key| !set.contains(key)).map(|key| (key.to_owned(), json!(false)));
     json!({"required": set, "properties": others.collect::<Map<_, _>>()})
@@ -87,7 +87,7 @@ fn of_shape(shape: &Shape) -> Value {
     }
 }
 
-/// Draft 7 ignores what stands beside a `$ref`.
+/// Draft 7 ignores keywords next to a `$ref`.
 fn described(mut schema: Value, description: &str) -> Value {
     if schema.get("$ref").is_some() {
         return json!({"description": description, "allOf": [schema]});

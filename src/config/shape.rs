@@ -1,4 +1,4 @@
-//! Checks a tree against the tables: keys, types and grammars. What names mean is [`super::meaning`]'s.
+//! Validates a tree against the tables: keys, types and formats. [`super::meaning`] validates references.
 
 use super::{
     diagnostic::{Diagnostic, listed, quoted},
@@ -8,7 +8,7 @@ use super::{
     tree::{Content, Cursor},
 };
 
-/// Everything in `value` that is not as `shape` says.
+/// Reports everything in `value` that does not match `shape`.
 pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic>) {
     match (shape, &value.node.content) {
         (Shape::Text(format), Content::Text(text)) => check_text(value, *format, text, found),
@@ -47,7 +47,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic
 }
 
 fn subject(value: Cursor<'_>) -> String {
-    if value.key().is_empty() { "this".to_owned() } else { quoted(value.key()) }
+    if value.key().is_empty() { "the value".to_owned() } else { quoted(value.key()) }
 }
 
 fn check_text(value: Cursor<'_>, format: Format, text: &str, found: &mut Vec<Diagnostic>) {
@@ -71,12 +71,12 @@ fn check_name(entry: Cursor<'_>, format: Format, found: &mut Vec<Diagnostic>) {
 fn wrong_type(value: Cursor<'_>, shape: &Shape) -> Diagnostic {
     let kind = value.node.content.kind();
     let message =
-        if value.key().is_empty() { format!("this is {kind}") } else { format!("{} is {kind}", subject(value)) };
+        if value.key().is_empty() { format!("the value is {kind}") } else { format!("{} is {kind}", subject(value)) };
     Diagnostic::error(value.location(), message, format!("expected {}", shape.expected()))
         .with_help(remedy(value, shape))
 }
 
-/// The change that makes a value of the wrong type right, when there is one.
+/// Returns the edit that fixes a value of the wrong type, if there is one.
 fn remedy(value: Cursor<'_>, shape: &Shape) -> Option<String> {
     let location = value.location();
     let written = location.text();
@@ -85,44 +85,44 @@ fn remedy(value: Cursor<'_>, shape: &Shape) -> Option<String> {
             quotes(*format, written, &value.node.content)
         }
         (Shape::Integer(..), Content::Text(text)) if text.parse::<i64>().is_ok() => {
-            Some(format!("write it without quotes: {text}"))
+            Some(format!("remove the quotes: {text}"))
         }
-        (Shape::List(_), Content::Text(_)) => Some(format!("write a list: [{written}]")),
+        (Shape::List(_), Content::Text(_)) => Some(format!("use a list: [{written}]")),
         (Shape::Table(_), Content::Null) if value.entry.is_none() => {
             Some("start with `version: 1` and `name: NAME`".to_owned())
         }
         (Shape::Table(_) | Shape::Named(..) | Shape::Values, Content::Null) => {
-            Some("write `{}` for one without any keys".to_owned())
+            Some("write `{}` for an empty map".to_owned())
         }
         (Shape::Named(..), Content::List(_)) => {
-            Some("write a map from names, so that environments can override: `NAME: {...}`".to_owned())
+            Some("use a map with names, so that environments can override entries: `NAME: {...}`".to_owned())
         }
         _ => None,
     }
 }
 
-/// What to write where YAML reads a number or a boolean and text is wanted.
+/// Returns the help for a value that YAML parses as a number or a boolean, where a string is expected.
 fn quotes(format: Format, written: &str, content: &Content) -> Option<String> {
     let read_as = match content {
         Content::Float(number) if number.to_string() != written => {
-            format!("; without quotes YAML reads the number {number}")
+            format!("; without quotes, YAML parses it as the number {number}")
         }
         _ => String::new(),
     };
     match format {
         Format::Duration if matches!(content, Content::Integer(number) if *number >= 0) => {
-            Some(format!("write the unit: `{written}s` or `{written}m`"))
+            Some(format!("add a unit: `{written}s` or `{written}m`"))
         }
         Format::Image if !matches!(content, Content::Bool(_)) => {
-            Some(format!("a tag alone names no image: write `REPOSITORY:{written}`{read_as}"))
+            Some(format!("a tag is not a full image reference: write `REPOSITORY:{written}`{read_as}"))
         }
-        _ if format.check(written).is_ok() => Some(format!("write it in quotes: \"{written}\"{read_as}")),
+        _ if format.check(written).is_ok() => Some(format!("add quotes: \"{written}\"{read_as}")),
         _ => None,
     }
 }
 
 fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
-    // A key that is misspelt is not reported as missing, too.
+    // A misspelled key is not reported as missing, too.
     let mut meant: Vec<&str> = Vec::new();
     for entry in value.entries() {
         if let Some(field) = table.field(entry.key()) {
@@ -146,7 +146,7 @@ fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnos
     check_company(value, table, found);
 }
 
-/// A value by its name, or by what the table describes.
+/// Names a value by its key, or by what the table describes.
 fn subject_of(value: Cursor<'_>, table: &Table) -> String {
     if value.key().is_empty() || value.key() == table.name { table.article.to_owned() } else { quoted(value.key()) }
 }
@@ -156,19 +156,19 @@ fn unknown_key(entry: Cursor<'_>, table: &'static Table) -> Diagnostic {
     let elsewhere =
         table.elsewhere.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, remedy)| (*remedy).to_owned());
     let help = elsewhere.or_else(|| did_you_mean(key, table.keys()));
-    let message = format!("{} has no key {}", table.article, quoted(key));
+    let message = format!("unknown key {} in {}", quoted(key), table.article);
     let expected = format!("expected {}", listed(table.keys()));
     Diagnostic::error(entry.key_location(), message, expected).with_help(help)
 }
 
-/// Which keys stand together, and which must not.
+/// Validates which keys can and cannot be combined.
 fn check_company(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
     for (one, other) in table.exclusive {
         if let (Some(first), Some(second)) = (value.get(one), value.get(other)) {
-            let message = format!("`{one}` and `{other}` exclude each other");
+            let message = format!("`{one}` and `{other}` cannot be combined");
             let diagnostic =
                 Diagnostic::error(second.key_location(), message, format!("expected `{one}` or `{other}`"));
-            found.push(diagnostic.with_other(first.key_location(), "the other one"));
+            found.push(diagnostic.with_other(first.key_location(), "conflicts with this key"));
         }
     }
     check_alternatives(value, table, found);
@@ -192,9 +192,9 @@ fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<
             let missing = set.iter().copied().filter(|key| !known.contains(key));
             format!("{} has no {}", table.article, listed(missing).replace(" or ", " and "))
         }
-        None if known.is_empty() => format!("{} says nothing of where it comes from", table.article),
+        None if known.is_empty() => format!("{} has no source", table.article),
         None => format!(
-            "{} do not go together in {}",
+            "{} cannot be combined in {}",
             listed(known.iter().copied()).replace(" or ", " and "),
             table.article
         ),

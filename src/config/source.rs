@@ -1,20 +1,20 @@
-//! Files that were read, and places in them.
+//! Source files and locations in them.
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
-/// A file's text, under the path by which its reader knows it.
+/// The text of a file and the path to show for it.
 #[derive(Debug)]
 pub struct SourceFile {
-    /// Relative to the workspace's folder.
+    /// Relative to the workspace folder.
     pub path: PathBuf,
     pub text: String,
 }
 
-/// A stretch of a file.
+/// A range of a file.
 #[derive(Debug, Clone)]
 pub struct Location {
     pub file: Arc<SourceFile>,
-    /// Bytes of the text.
+    /// In bytes.
     pub range: Range<usize>,
 }
 
@@ -23,21 +23,21 @@ impl Location {
         Self { file: Arc::clone(file), range }
     }
 
-    /// Line and column of the start, both counted from 1; columns count characters.
+    /// Returns the line and column of the start, both counted from 1; columns count characters.
     pub fn line_and_column(&self) -> (usize, usize) {
         let before = &self.file.text[..char_boundary(&self.file.text, self.range.start)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The text there.
+    /// Returns the text in this range.
     pub fn text(&self) -> &str {
         let text = &self.file.text;
         let start = char_boundary(text, self.range.start);
         &text[start..char_boundary(text, self.range.end).max(start)]
     }
 
-    /// The part on the first line: what is underlined of a long value.
+    /// The part on the first line, which is underlined in messages.
     pub(super) fn first_line(&self) -> Range<usize> {
         let text = &self.file.text;
         let start = char_boundary(text, self.range.start);

@@ -1,4 +1,4 @@
-//! All files of a workspace as trees, so that a later mistake can still be shown where it was written.
+//! All files of a workspace as trees, so that later errors can still be shown at their location.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,12 +8,12 @@ use super::{
 };
 use crate::domain::Environment;
 
-/// What a file is to its workspace.
+/// The role of a file in its workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// `projects.yaml` itself.
     Root,
-    /// Named by `include`.
+    /// Matched by `include`.
     Included,
     /// `projects.local.yaml`.
     Local,
@@ -23,7 +23,7 @@ pub enum Role {
 pub struct Document {
     pub role: Role,
     pub file: Arc<SourceFile>,
-    /// Where the file's relative paths start.
+    /// The base of relative paths in the file.
     pub folder: PathBuf,
     pub root: Node,
 }
@@ -34,29 +34,29 @@ impl Document {
     }
 }
 
-/// The files of a workspace: its own, the included ones in the order of their paths, then `projects.local.yaml`.
+/// The files of a workspace: `projects.yaml`, the included ones in path order, then `projects.local.yaml`.
 #[derive(Debug)]
 pub struct Sources {
     pub(super) documents: Vec<Document>,
 }
 
 impl Sources {
-    /// The value at a path of keys, in the first file that has it; `projects.local.yaml` is not asked.
+    /// Returns the value at a path of keys in the first file that has it, excluding `projects.local.yaml`.
     pub fn find(&self, path: &[&str]) -> Option<Cursor<'_>> {
         self.shared().find_map(|document| document.cursor().at(path))
     }
 
-    /// Where the value at a path of keys is written: `["projects", "storefront", "values", "ports"]`.
+    /// Returns the location of the value at a path of keys: `["projects", "storefront", "values", "ports"]`.
     pub fn locate(&self, path: &[&str]) -> Option<Location> {
         self.find(path).map(|value| value.location())
     }
 
-    /// Where the key at the end of a path is written.
+    /// Returns the location of the key at the end of a path.
     pub fn locate_key(&self, path: &[&str]) -> Option<Location> {
         self.find(path).map(|value| value.key_location())
     }
 
-    /// Every entry of a map that may be spread over files, with the document that holds it.
+    /// All entries of a map that can be spread over several files, each with its document.
     pub(super) fn entries<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (&'a Document, Cursor<'a>)> {
         self.shared().flat_map(move |document| {
             let map = document.cursor().get(key);
@@ -64,12 +64,12 @@ impl Sources {
         })
     }
 
-    /// The keys of a map that may be spread over files.
+    /// The keys of a map that can be spread over several files.
     pub(super) fn names<'a>(&'a self, key: &'a str) -> Vec<&'a str> {
         self.entries(key).map(|(_, entry)| entry.key()).collect()
     }
 
-    /// The layers of a project's Helm values as they are written, the one that wins first.
+    /// The layers of a project's Helm values, highest priority first.
     pub(super) fn value_layers(
         &self,
         environment: &Environment,

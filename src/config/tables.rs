@@ -1,4 +1,4 @@
-//! Every key of `projects.yaml`, as data.
+//! All keys of `projects.yaml`, as data.
 
 mod environments;
 
@@ -9,56 +9,56 @@ use super::{
 use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
-const VALUES: &str = "Helm values, merged over those before; `null` takes a key away";
+const VALUES: &str = "Helm values, merged over the values of lower layers; `null` removes a key";
 
-/// `projects.yaml` at the workspace's root.
+/// `projects.yaml` in the root of the workspace.
 pub static WORKSPACE: Table = Table {
     elsewhere: &[
-        (&["services", "apps"], "projects stand under `projects`"),
-        (&["values"], "write `defaults: {values: ...}`"),
+        (&["services", "apps"], "define projects under `projects`"),
+        (&["values"], "use `defaults: {values: ...}`"),
     ],
     ..table(
         "workspace",
         "a workspace",
-        "The file `projects.yaml` in the workspace's folder.",
+        "The file `projects.yaml` in the workspace folder.",
         &[
-            required("version", Shape::Integer(1, 1), "The version of this format"),
+            required("version", Shape::Integer(1, 1), "The version of the file format"),
             required(
                 "name",
                 Shape::Text(Format::Name),
-                "The workspace's name: part of its local cluster's name and domain",
+                "The workspace name; part of the name and domain of the local cluster",
             ),
             optional(
                 "include",
                 Shape::List(&Shape::Text(Format::Pattern)),
-                "Patterns of further files with `projects` and `bundles`; `*` and `?` match within a folder's name, `**` any folders",
+                "Path patterns of files with more `projects` and `bundles`; `*` and `?` do not match `/`, `**` does",
             ),
-            optional("environments", ENVIRONMENTS, "Where projects run; `local` may be left out"),
+            optional("environments", ENVIRONMENTS, "The environments that projects run in; `local` is optional"),
             optional(
                 "platform",
                 PLATFORM,
-                "What a cluster needs before projects: `metallb` and `traefik` change cmdr's own, other names add releases",
+                "Helm releases to install before projects; `metallb` and `traefik` are built in, others are added",
             ),
-            optional("defaults", Shape::Table(&DEFAULTS), "What holds for every project"),
+            optional("defaults", Shape::Table(&DEFAULTS), "Defaults for all projects"),
             optional("projects", PROJECTS, "The deployable services"),
-            optional("bundles", BUNDLES, "Projects that are deployed, promoted and rolled back as one"),
+            optional("bundles", BUNDLES, "Groups of projects that are deployed, promoted and rolled back together"),
         ],
     )
 };
 
-/// A file that `include` names.
+/// A file that `include` matches.
 pub static INCLUDED: Table = Table {
     elsewhere: &[(
         &["version", "name", "include", "environments", "platform", "defaults"],
-        "this stands in the workspace's own projects.yaml; an included file holds `projects` and `bundles`",
+        "move it to the projects.yaml of the workspace; an included file can only contain `projects` and `bundles`",
     )],
     ..table(
         "included",
         "an included file",
-        "A file that `include` names. Its relative paths start at its own folder.",
+        "A file that `include` matches. Relative paths in it are relative to its own folder.",
         &[
             optional("projects", PROJECTS, "The deployable services"),
-            optional("bundles", BUNDLES, "Projects that are deployed as one"),
+            optional("bundles", BUNDLES, "Groups of projects that are deployed together"),
         ],
     )
 };
@@ -67,20 +67,20 @@ pub static INCLUDED: Table = Table {
 pub static LOCAL_FILE: Table = table(
     "local-file",
     "projects.local.yaml",
-    "The file `projects.local.yaml` beside `projects.yaml`: not committed, for the local environment only.",
+    "The file `projects.local.yaml` next to `projects.yaml`: not committed, for the local environment only.",
     &[optional(
         "projects",
         Shape::Named(Format::Name, &Shape::Table(&LOCAL_PROJECT), &[]),
-        "What differs on this machine, by project",
+        "Overrides for this machine, by project name",
     )],
 );
 
 static LOCAL_PROJECT: Table = table(
     "local-project",
     "a project of projects.local.yaml",
-    "What differs on this machine.",
+    "Overrides for this machine.",
     &[
-        optional("image", Shape::Text(Format::Image), "The image to run here"),
+        optional("image", Shape::Text(Format::Image), "The image to run on this machine"),
         optional("values", Shape::Values, VALUES),
     ],
 );
@@ -92,8 +92,12 @@ static PLATFORM_RELEASE: Table = table(
     "a platform release",
     "A Helm release that a cluster needs before projects.",
     &[
-        optional("chart", Shape::Table(&CHART), "The chart; `metallb` and `traefik` have one of cmdr's own"),
-        optional("namespace", Shape::Text(Format::Label), "The release's namespace; its name unless written"),
+        optional("chart", Shape::Table(&CHART), "The chart; `metallb` and `traefik` have a built-in one"),
+        optional(
+            "namespace",
+            Shape::Text(Format::Label),
+            "The namespace of the release; default: the name of the release",
+        ),
         optional("values", Shape::Values, VALUES),
     ],
 );
@@ -101,17 +105,17 @@ static PLATFORM_RELEASE: Table = table(
 static DEFAULTS: Table = table(
     "defaults",
     "`defaults`",
-    "What holds for every project.",
+    "Defaults for all projects.",
     &[optional(
         "values",
         Shape::Values,
-        "Helm values under every project on the universal chart; charts of a project's own do not see them",
+        "Base Helm values of every project that uses the universal chart; custom charts do not receive them",
     )],
 );
 
 const PROJECTS: Shape = Shape::Named(Format::Name, &Shape::Table(&PROJECT), &[]);
 
-/// Keys of the universal chart that people look for in the project itself.
+/// Values of the universal chart that users often write directly in the project.
 const CHART_KEYS: &[&str] = &[
     "annotations",
     "args",
@@ -150,45 +154,49 @@ static PROJECT: Table = Table {
     any_of: &["image", "build", "chart"],
     exclusive: &[("host", "routes")],
     elsewhere: &[
-        (CHART_KEYS, "this is a value of the chart: write it under `values`"),
-        (&["depends_on", "depends-on", "dependsOn", "dependencies"], "write `needs: [...]`"),
+        (CHART_KEYS, "this is a chart value: move it under `values`"),
+        (&["depends_on", "depends-on", "dependsOn", "dependencies"], "use `needs: [...]`"),
     ],
     ..table(
         "project",
         "a project",
-        "One deployable service: one Helm release in each environment.",
+        "One deployable service: one Helm release per environment.",
         &[
             optional("image", Shape::Text(Format::Image), "The image to run"),
-            optional("build", Shape::Table(&BUILD), "How the image is built"),
-            optional("chart", Shape::Table(&CHART), "A chart of the project's own, in place of the universal chart"),
+            optional("build", Shape::Table(&BUILD), "How to build the image"),
+            optional("chart", Shape::Table(&CHART), "A custom chart instead of the universal chart"),
             optional(
                 "host",
                 Shape::Text(Format::Host),
-                "The host to answer on: short for `routes: {web: {host: HOST}}`",
+                "The host of the project's URL; short for `routes: {web: {host: HOST}}`",
             ),
-            optional("routes", ROUTES, "Several hosts or paths, by name; not together with `host`"),
-            optional("check", Shape::Table(&CHECK), "What `up` asks at the end of each route"),
+            optional("routes", ROUTES, "Hosts and paths, by name; cannot be combined with `host`"),
+            optional("check", Shape::Table(&CHECK), "The URL check that `up` runs on each route"),
             optional(
                 "needs",
                 Shape::List(&Shape::Text(Format::Name)),
-                "Projects that are ready before this one starts",
+                "Projects that must be ready before this one starts",
             ),
-            optional("timeout", Shape::Text(Format::Duration), "How long a rollout may go without progress"),
+            optional(
+                "timeout",
+                Shape::Text(Format::Duration),
+                "How long a rollout may make no progress before it fails",
+            ),
             optional(
                 "verify",
                 Shape::Named(Format::Name, &Shape::Table(&VERIFY), &[]),
-                "Jobs that prove a deployment, by name; outside `local`",
+                "Jobs that verify a deployment, by name; not run in `local`",
             ),
             optional(
                 "irreversible",
                 Shape::Boolean,
-                "What a new image does here cannot be undone (a migration): no automatic return to the record before",
+                "A new image makes changes that cannot be undone (a migration): disables automatic rollback",
             ),
             optional("values", Shape::Values, VALUES),
             optional(
                 "environments",
                 Shape::Named(Format::Name, &Shape::Table(&OVERRIDE), &[]),
-                "What is different in an environment",
+                "Overrides per environment",
             ),
         ],
     )
@@ -197,13 +205,13 @@ static PROJECT: Table = Table {
 static BUILD: Table = table(
     "build",
     "a build",
-    "How an image is built.",
+    "How to build an image.",
     &[
-        required("context", Shape::Text(Format::FilePath), "The folder that is built, relative to this file"),
+        required("context", Shape::Text(Format::FilePath), "The build context folder, relative to this file"),
         optional(
             "dockerfile",
             Shape::Text(Format::FilePath),
-            "The Dockerfile, relative to the context; `Dockerfile` unless written",
+            "The Dockerfile, relative to the context; default: `Dockerfile`",
         ),
     ],
 );
@@ -213,12 +221,12 @@ static CHART: Table = Table {
     ..table(
         "chart",
         "a chart",
-        "Where a chart comes from: `oci` and `version`, or `repository`, `name` and `version`, or `path`.",
+        "The source of a chart: `oci` and `version`, or `repository`, `name` and `version`, or `path`.",
         &[
             optional("oci", Shape::Text(Format::OciReference), "A chart in an OCI registry, without `oci://`"),
             optional("repository", Shape::Text(Format::RepositoryUrl), "The URL of a chart repository"),
-            optional("name", Shape::Text(Format::Any), "The chart's name in the repository"),
-            optional("version", Shape::Text(Format::Any), "The chart's version, exactly"),
+            optional("name", Shape::Text(Format::Any), "The name of the chart in the repository"),
+            optional("version", Shape::Text(Format::Any), "The exact version of the chart"),
             optional("path", Shape::Text(Format::FilePath), "A folder with a `Chart.yaml`, relative to this file"),
         ],
     )
@@ -229,18 +237,18 @@ const ROUTES: Shape = Shape::Named(Format::Name, &Shape::Table(&ROUTE), &[]);
 static ROUTE: Table = table(
     "route",
     "a route",
-    "A host and a path that lead to the project.",
+    "A host and a path that are routed to the project.",
     &[
         required(
             "host",
             Shape::Text(Format::Host),
-            "One label, which the environment's domain completes, or a whole domain",
+            "A single label, completed with the domain of the environment, or a full domain",
         ),
-        optional("path", Shape::Text(Format::UrlPath), "The start of the paths that lead here; `/` unless written"),
+        optional("path", Shape::Text(Format::UrlPath), "The path prefix to route to the project; default: `/`"),
         optional(
             "port",
             Shape::Text(Format::PortName),
-            "The name of one of the project's ports; the chart's choice unless written",
+            "The name of one of the project's ports; default: selected by the chart",
         ),
     ],
 );
@@ -248,46 +256,46 @@ static ROUTE: Table = table(
 static CHECK: Table = table(
     "check",
     "a check",
-    "What `up` asks at the end. A project without a check is asked for the path of each route and answers 200.",
+    "The URL check that `up` runs at the end. By default, `up` requests the path of each route and expects status 200.",
     &[
         optional(
             "path",
             Shape::Text(Format::UrlPath),
-            "The path to ask for, below each route's own path; `/` unless written",
+            "The path to request, appended to the path of each route; default: `/`",
         ),
-        optional("status", Shape::Integer(100, 599), "The status that is right; 200 unless written"),
+        optional("status", Shape::Integer(100, 599), "The expected HTTP status; default: 200"),
     ],
 );
 
 static VERIFY: Table = table(
     "verify",
     "a verification",
-    "A Job that proves a deployment, in the project's namespace.",
+    "A Job that verifies a deployment, in the project's namespace.",
     &[
-        required("command", Shape::List(&Shape::Text(Format::Any)), "What is run; it succeeds by ending with 0"),
-        optional("image", Shape::Text(Format::Image), "The image to run; the project's own unless written"),
+        required("command", Shape::List(&Shape::Text(Format::Any)), "The command to run; exit code 0 means success"),
+        optional("image", Shape::Text(Format::Image), "The image to run; default: the image of the project"),
         optional(
             "when",
             Shape::Choice(&["before", "after"]),
-            "`before` the release changes, as a gate, or `after`, with return on failure; `after` unless written",
+            "`before` the release changes, as a gate, or `after`, with automatic rollback; default: `after`",
         ),
-        optional("timeout", Shape::Text(Format::Duration), "How long it may take; 5m unless written"),
+        optional("timeout", Shape::Text(Format::Duration), "The maximum duration; default: 5m"),
     ],
 );
 
 static OVERRIDE: Table = Table {
-    elsewhere: &[(CHART_KEYS, "this is a value of the chart: write it under `values`")],
+    elsewhere: &[(CHART_KEYS, "this is a chart value: move it under `values`")],
     ..table(
         "override",
-        "a project's environment",
-        "What is different of a project in one environment.",
+        "an environment override",
+        "Overrides of a project in one environment.",
         &[
-            optional("image", Shape::Text(Format::Image), "The image to run there"),
+            optional("image", Shape::Text(Format::Image), "The image to run in this environment"),
             optional("values", Shape::Values, VALUES),
             optional(
                 "external",
                 Shape::Table(&EXTERNAL),
-                "Somebody else runs it there: no release, the same Service name",
+                "Managed by another tool in this environment: no release, the same Service name",
             ),
         ],
     )
@@ -296,10 +304,10 @@ static OVERRIDE: Table = Table {
 static EXTERNAL: Table = table(
     "external",
     "an external service",
-    "A service that somebody else runs, reached under the project's name.",
+    "A service that another tool manages, reachable under the project's name.",
     &[
-        required("host", Shape::Text(Format::Domain), "Its IP address, or its name in DNS"),
-        required("port", PORT, "Its port; with a name in DNS, the one that the project's own Service has"),
+        required("host", Shape::Text(Format::Domain), "The IP address or DNS name"),
+        required("port", PORT, "The port; with a DNS name, it must be the port of the project's own Service"),
     ],
 );
 
@@ -308,18 +316,18 @@ const BUNDLES: Shape = Shape::Named(Format::Name, &Shape::Table(&BUNDLE), &[]);
 static BUNDLE: Table = table(
     "bundle",
     "a bundle",
-    "Projects that are deployed, promoted and rolled back as one.",
+    "A group of projects that are deployed, promoted and rolled back together.",
     &[
-        required("projects", Shape::List(&Shape::Text(Format::Name)), "Its projects"),
+        required("projects", Shape::List(&Shape::Text(Format::Name)), "The projects in the bundle"),
         optional(
             "on-failure",
             Shape::Choice(&["rollback", "stop"]),
-            "What happens to the others when one fails; `stop` unless written",
+            "What happens to the other projects when one fails; default: `stop`",
         ),
     ],
 );
 
-/// Every table, in the order of the documentation.
+/// All tables, in the order of the documentation.
 pub static ALL: [&Table; 21] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,

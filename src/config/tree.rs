@@ -1,4 +1,4 @@
-//! YAML as a tree in which every key and every value knows its place.
+//! YAML as a tree that stores the location of every key and every value.
 
 use std::{ops::Range, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::source::{Location, SourceFile};
 
-/// A value and where it is written; the content of an alias knows the place of its anchor.
+/// A value and its location; the content of an alias has the location of its anchor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub range: Range<usize>,
@@ -32,19 +32,19 @@ pub struct Entry {
 }
 
 impl Content {
-    /// As a message calls it.
+    /// The name of the type in messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Null => "nothing",
-            Self::Bool(_) => "true or false",
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
             Self::Integer(_) | Self::Float(_) => "a number",
-            Self::Text(_) => "text",
+            Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
         }
     }
 
-    /// As JSON, which holds whatever a tree can.
+    /// Converts the content to JSON, which can represent every tree.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -61,12 +61,12 @@ impl Content {
     }
 }
 
-/// A value within its file, reached through its key or from its list.
+/// A value in its file, with its entry if it is in a map.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor<'a> {
     pub file: &'a Arc<SourceFile>,
     pub node: &'a Node,
-    /// The entry that holds the value, when a map does.
+    /// The entry of the value, if it is in a map.
     pub entry: Option<&'a Entry>,
 }
 
@@ -75,13 +75,13 @@ impl<'a> Cursor<'a> {
         Self { file, node, entry: None }
     }
 
-    /// Where the value is; a value that is not written is where its key is.
+    /// Returns the location of the value, or of its key if the value is empty.
     pub fn location(&self) -> Location {
         let range = if self.node.range.is_empty() { self.key_range() } else { self.node.range.clone() };
         Location::new(self.file, range)
     }
 
-    /// Where the key is, or the value when it has none.
+    /// Returns the location of the key, or of the value if it has none.
     pub fn key_location(&self) -> Location {
         Location::new(self.file, self.key_range())
     }
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         self.entry.map_or_else(|| self.node.range.clone(), |entry| entry.key_range.clone())
     }
 
-    /// The key that holds the value; empty within lists.
+    /// The key of the value; empty in lists.
     pub fn key(&self) -> &'a str {
         self.entry.map_or("", |entry| entry.key.as_str())
     }
@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The values of a map; none when this is no map.
+    /// The values of a map; empty if this is not a map.
     pub fn entries(&self) -> impl Iterator<Item = Cursor<'a>> + use<'a> {
         let file = self.file;
         let entries: &'a [Entry] = match &self.node.content {
@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
         entries.iter().map(move |entry| Cursor { file, node: &entry.value, entry: Some(entry) })
     }
 
-    /// The values of a list; none when this is no list.
+    /// The values of a list; empty if this is not a list.
     pub fn items(&self) -> impl Iterator<Item = Cursor<'a>> + use<'a> {
         let file = self.file;
         let items: &'a [Node] = match &self.node.content {
@@ -140,13 +140,13 @@ impl<'a> Cursor<'a> {
         self.entries().find(|entry| entry.key() == key)
     }
 
-    /// The value at the end of a path of keys and list indices.
+    /// Returns the value at the end of a path of keys and list indices.
     pub fn at(&self, path: &[&str]) -> Option<Cursor<'a>> {
         let (found, depth) = self.deepest(path);
         (depth == path.len()).then_some(found)
     }
 
-    /// The value as far along `path` as values go, and how far that is.
+    /// Returns the deepest existing value along `path`, and its depth.
     pub fn deepest(&self, path: &[&str]) -> (Cursor<'a>, usize) {
         let mut here = *self;
         for (depth, key) in path.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Helm values against a chart's `values.schema.json`, with mistakes shown where the value is written.
+//! Validates Helm values against a chart's `values.schema.json`, and shows errors where the value is written.
 
 use jsonschema::{
     ValidationError,
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::domain::{Environment, Name, Values};
 
-/// A chart's `values.schema.json`, made ready once for all projects of that chart.
+/// A chart's `values.schema.json`, compiled once for all projects of that chart.
 #[derive(Debug)]
 pub struct ValuesSchema<'a> {
     schema: &'a Value,
-    /// Or why it is no JSON Schema.
+    /// The compiled schema, or why it is not a valid JSON Schema.
     validator: Result<jsonschema::Validator, String>,
 }
 
@@ -28,11 +28,11 @@ impl<'a> ValuesSchema<'a> {
     }
 }
 
-/// Every value of `merged` that the chart refuses.
+/// Returns an error for every value of `merged` that the chart's schema rejects.
 ///
-/// `merged` is what Helm would check: the chart's own defaults, and all layers of the project over them. A mistake is
-/// shown in the layer that set the value: `projects.local.yaml` before the environment's, the project's own and the
-/// workspace's defaults.
+/// `merged` is what Helm would validate: the chart's defaults with all layers of the project merged over them. An error
+/// is shown in the layer that set the value. The layers are, highest priority first: `projects.local.yaml`, the
+/// environment, the project, and the defaults of the workspace.
 pub fn check_values(
     sources: &Sources,
     environment: &Environment,
@@ -44,7 +44,7 @@ pub fn check_values(
     let validator = match &schema.validator {
         Ok(validator) => validator,
         Err(error) => {
-            let message = format!("the chart of `{project}` has a values.schema.json that is no JSON Schema");
+            let message = format!("the chart of `{project}` has a values.schema.json that is not a valid JSON Schema");
             return vec![Diagnostic::error(places.project.key_location(), message, error.clone())];
         }
     };
@@ -54,8 +54,8 @@ pub fn check_values(
     reader.all(&errors)
 }
 
-/// A mistake in a project's value that shows outside of `projects.yaml` alone, as a file that is missing. `None` when
-/// the project is not written anywhere.
+/// An error in a project's value that is only detected outside of `projects.yaml`, such as a missing file. `None` if
+/// the project is not defined in any file.
 pub fn misplaced_value(
     sources: &Sources,
     environment: &Environment,
@@ -68,7 +68,7 @@ pub fn misplaced_value(
     Some(Diagnostic::error(place.location(), message, expected))
 }
 
-/// Helm takes keys that are `null` away before it checks.
+/// Helm removes keys that are `null` before it validates.
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -79,10 +79,10 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// Where the values of a project may be written.
+/// Where the values of a project can be written.
 struct Places<'a> {
     project: Cursor<'a>,
-    /// The layer that wins first.
+    /// Highest priority first.
     layers: Vec<Cursor<'a>>,
 }
 
@@ -93,7 +93,7 @@ impl<'a> Places<'a> {
         Some(Self { project, layers: sources.value_layers(environment, name.as_str(), universal) })
     }
 
-    /// The value at `path`, or what comes nearest to it; what cmdr adds itself comes from the project's own keys.
+    /// The value at `path`, or its closest parent. Values that cmdr adds are shown at the project's own keys.
     fn nearest(&self, path: &[&str]) -> Cursor<'a> {
         let written = self.layers.iter().chain([&self.project]).map(|layer| layer.deepest(path));
         let mut best = (self.layers.first().copied().unwrap_or(self.project), 0);
@@ -112,7 +112,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The answers to errors found side by side: a key that is misspelt is not reported as missing, too.
+    /// Converts errors of the same map together, so that a misspelled key is not reported as missing, too.
     fn all(&self, errors: &[ValidationError<'_>]) -> Vec<Diagnostic> {
         let mut meant: Vec<(&str, &str)> = Vec::new();
         for error in errors {
@@ -153,9 +153,9 @@ impl Reader<'_> {
         let mut path = holder.to_vec();
         path.push(key);
         let known = self.known_beside(error);
-        let message = format!("the chart has no value {}", quoted(&path.join(".")));
+        let message = format!("unknown chart value {}", quoted(&path.join(".")));
         let expected = if known.is_empty() {
-            "expected nothing here".to_owned()
+            "expected no keys here".to_owned()
         } else {
             format!("expected {}", listed(known.iter().copied()))
         };
@@ -167,7 +167,7 @@ impl Reader<'_> {
         let key = property.as_str().unwrap_or_default();
         let mut path = holder.to_vec();
         path.push(key);
-        let message = format!("the chart needs the value {}", quoted(&path.join(".")));
+        let message = format!("required chart value {} is missing", quoted(&path.join(".")));
         let place = self.places.nearest(holder);
         let described = self.beside(error, "properties").and_then(|known| known.get(key)?.get("description")?.as_str());
         Diagnostic::error(place.key_location(), message, format!("expected `{key}`"))
@@ -179,7 +179,7 @@ impl Reader<'_> {
         let name = if path.is_empty() { "`values`".to_owned() } else { quoted(&path.join(".")) };
         let message = match error.kind() {
             ValidationErrorKind::Type { .. } => format!("the value {name} is {}", kind_of(error.instance())),
-            _ => format!("the chart refuses the value {name}"),
+            _ => format!("the chart does not accept the value {name}"),
         };
         let suggestion = match (error.kind(), error.instance().as_str()) {
             (ValidationErrorKind::Enum { options }, Some(text)) => {
@@ -191,21 +191,21 @@ impl Reader<'_> {
         Diagnostic::error(place.location(), message, expected(error)).with_help(suggestion.or_else(described))
     }
 
-    /// The keys that the schema knows where an error is.
+    /// The keys that the schema defines at the location of an error.
     fn known_beside(&self, error: &ValidationError<'_>) -> Vec<&str> {
         let known = self.beside(error, "properties").and_then(Value::as_object);
         known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect()
     }
 
-    /// A keyword that stands in the schema beside the one that failed.
+    /// A keyword in the schema next to the one that failed.
     fn beside(&self, error: &ValidationError<'_>, keyword: &str) -> Option<&Value> {
         let (holder, _) = error.schema_path().as_str().rsplit_once('/')?;
         self.schema.pointer(holder)?.get(keyword)
     }
 }
 
-/// Of several ways to be right, the one that comes nearest: with a mistake that lies deepest, with the fewest mistakes.
-/// `None` when the value is of another type than all of them want.
+/// The schema alternative that the value matches best: the one with the deepest error, then with the fewest errors.
+/// `None` if the value does not have the type of any alternative.
 fn closest<'e>(
     branches: &'e [Vec<ValidationError<'static>>],
     place: &str,
@@ -227,10 +227,10 @@ fn pointer_keys(pointer: &str) -> Vec<String> {
 
 fn kind_of(value: &Value) -> &'static str {
     match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
@@ -245,7 +245,7 @@ fn expected(error: &ValidationError<'_>) -> String {
             let names: Vec<String> = several
                 .iter()
                 .map(|one| type_name(&one.to_string()).to_owned())
-                .filter(|name| name != "nothing")
+                .filter(|name| name != "null")
                 .collect();
             format!("expected {}", names.join(" or "))
         }
@@ -255,7 +255,7 @@ fn expected(error: &ValidationError<'_>) -> String {
             format!("expected {}", listed(options.iter().map(String::as_str)))
         }
         ValidationErrorKind::Constant { expected_value } => format!("expected {}", quoted(&plain(expected_value))),
-        ValidationErrorKind::Pattern { pattern } => format!("expected text that matches {}", quoted(pattern)),
+        ValidationErrorKind::Pattern { pattern } => format!("expected a string that matches {}", quoted(pattern)),
         ValidationErrorKind::Minimum { limit } => format!("expected at least {limit}"),
         ValidationErrorKind::Maximum { limit } => format!("expected at most {limit}"),
         ValidationErrorKind::ExclusiveMinimum { limit } => format!("expected more than {limit}"),
@@ -266,14 +266,14 @@ fn expected(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::MaxItems { limit } => format!("expected at most {limit} items"),
         ValidationErrorKind::MinProperties { limit } => format!("expected at least {limit} keys"),
         ValidationErrorKind::MaxProperties { limit } => format!("expected at most {limit} keys"),
-        ValidationErrorKind::FalseSchema => "expected nothing here".to_owned(),
+        ValidationErrorKind::FalseSchema => "expected no value here".to_owned(),
         ValidationErrorKind::PropertyNames { error } => format!("{} as a key", expected(error)),
-        ValidationErrorKind::Not { .. } => "expected another value, or another value beside it".to_owned(),
+        ValidationErrorKind::Not { .. } => "expected a different value, or a different value next to it".to_owned(),
         _ => error.masked().to_string(),
     }
 }
 
-/// What several schemas expect of a value that none of them takes.
+/// What each alternative expects, for a value that none of them accepts.
 fn one_of(branches: &[Vec<ValidationError<'static>>]) -> String {
     let mut each: Vec<String> = Vec::new();
     for one in branches.iter().flatten().map(expected) {
@@ -291,12 +291,12 @@ fn plain(value: &Value) -> String {
 
 fn type_name(json: &str) -> &str {
     match json {
-        "string" => "text",
-        "integer" => "a whole number",
+        "string" => "a string",
+        "integer" => "an integer",
         "number" => "a number",
         "boolean" => "true or false",
         "array" => "a list",
         "object" => "a map",
-        _ => "nothing",
+        _ => "null",
     }
 }

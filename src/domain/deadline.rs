@@ -1,18 +1,18 @@
-//! How long cmdr may work in a pipeline's job that has a timeout of its own.
+//! Limits how long cmdr runs in a CI job with a timeout.
 //!
-//! A job that runs out of time is killed, with helm in the middle of its work. cmdr ends before that, with time left
-//! to end well and to return to what ran before.
+//! A job that exceeds its timeout is killed, possibly during a Helm operation. cmdr stops before that, with enough time
+//! left to finish cleanly and to roll back automatically.
 
 use std::time::Duration;
 
 const LEAST_RESERVE: Duration = Duration::from_secs(30);
 const MOST_RESERVE: Duration = Duration::from_mins(5);
 
-/// How long cmdr may work from now on, in a job that may take `timeout` and has taken `elapsed`.
+/// Returns the remaining time for cmdr in a job with the timeout `timeout` that has run for `elapsed`.
 ///
-/// A fifth of the job's time is kept in reserve, between 30 seconds and 5 minutes, and never more than half of it.
+/// A fifth of the timeout is reserved: between 30 seconds and 5 minutes, and never more than half of it.
 pub fn working_time(timeout: Duration, elapsed: Duration) -> Duration {
-    // A job that is past its timeout would not be there any more: the clocks of server and runner differ.
+    // A job past its timeout would have been killed, so the clocks of server and runner differ.
     let elapsed = if elapsed < timeout { elapsed } else { Duration::ZERO };
     let reserve = (timeout / 5).clamp(LEAST_RESERVE, MOST_RESERVE).min(timeout / 2);
     timeout.saturating_sub(reserve).saturating_sub(elapsed)

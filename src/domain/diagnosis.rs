@@ -1,20 +1,20 @@
-//! Why something did not come up, in the words that a person needs.
+//! Describes failures for users.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happened, why, and what to do.
+/// A failure: what happened, details, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Diagnosis {
     /// What happened, in one line: `image not found: ghcr.io/tunes/shop:9`.
     pub cause: String,
-    /// What the cluster or the tool said about it, as it said it.
+    /// The original messages of the cluster or the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// The container's last lines of log.
+    /// The last log lines of the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
 }

@@ -1,6 +1,6 @@
-//! How one object would change.
+//! The difference between two states of an object.
 
-/// An object as it is and as it would be, as YAML; empty where it is not.
+/// The current and the desired state of an object, as YAML; empty if the object does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// `Deployment/shop`.

@@ -1,13 +1,13 @@
-//! SHA-256 as text.
+//! SHA-256 digests as text.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of `bytes` in hexadecimal: 64 digits.
+/// Returns the SHA-256 digest of `bytes` as 64 hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing into memory does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -1,4 +1,4 @@
-//! A project that somebody else runs: what stands in its place, so that those who need it find the same names.
+//! External projects, managed by another tool: objects with the same names, so that dependents find the service.
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 
 use super::{External, ResolvedProject, Values, digest::sha256};
 
-/// Hexadecimal digits of a checksum: 80 bits, as a record has.
+/// The number of hexadecimal digits of a checksum: 80 bits, as in a record ID.
 const CHECKSUM_LENGTH: usize = 20;
-/// The workloads that the universal chart gives a Service.
+/// The workload kinds for which the universal chart creates a Service.
 const SERVERS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
-/// The port that comes first, whatever the others are called, and the number that its Service answers on.
+/// The name of the port that is always first, and its Service port.
 const HTTP: (&str, u16) = ("http", 80);
-/// The port of a Service whose project names none that cmdr knows.
+/// The port name of a Service if cmdr knows no port of the project.
 const ONLY_PORT: &str = "external";
 
-/// A service outside of the cluster under a project's own names.
+/// A service outside the cluster under the names of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExternalService {
-    /// Of the project, its Service and its `ConfigMap`.
+    /// The name of the project, its Service and its `ConfigMap`.
     pub name: String,
     pub host: String,
-    /// Where the first of `ports` leads.
+    /// The target of the first of `ports`.
     pub port: u16,
-    /// At least one; the first is the one that the universal chart holds for the first.
+    /// At least one; the first is the same as in the universal chart.
     pub ports: Vec<ExternalPort>,
-    /// What the universal chart would make of `config`.
+    /// The content that the universal chart would render from `config`.
     pub config: BTreeMap<String, String>,
 }
 
@@ -34,29 +34,29 @@ pub struct ExternalService {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExternalPort {
     pub name: String,
-    /// What consumers ask for.
+    /// The port that clients use.
     pub service: u16,
-    /// Where it leads at the host.
+    /// The port on the host.
     pub target: u16,
     pub protocol: String,
 }
 
-/// Something that is written of a project and cannot be where somebody else runs it.
+/// A setting of a project that is not valid where the project is external.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalMistake {
-    /// Where it is written, below the project or below its values.
+    /// The location of the setting, relative to the project or to its values.
     pub path: Vec<String>,
     pub message: String,
     pub expected: String,
 }
 
 impl ExternalService {
-    /// What stands in the place of `project` in an environment where `external` runs it.
+    /// Returns the service that replaces `project` in an environment where it is `external`.
     pub fn new(project: &ResolvedProject, external: &External) -> Self {
         let known = Some(&project.values).filter(|_| project.is_on_universal_chart());
         let mut ports = known.map(service_ports).unwrap_or_default();
         match ports.first_mut() {
-            // A Service answers on the same numbers as a host does, but for the one that is written.
+            // A Service has the same port numbers as the host, except for the one that is set.
             Some(first) => first.target = external.port,
             None => ports.push(ExternalPort {
                 name: ONLY_PORT.to_owned(),
@@ -74,7 +74,7 @@ impl ExternalService {
         }
     }
 
-    /// The host, where it is an address and no name.
+    /// Returns the host if it is an IP address.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.host.parse().ok()
     }
@@ -84,12 +84,12 @@ impl ExternalService {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether a TCP connection proves anything.
+    /// Whether a TCP connection can be tested.
     pub fn speaks_tcp(&self) -> bool {
         self.ports.first().is_some_and(|port| port.protocol == "TCP")
     }
 
-    /// Tells this content from any other.
+    /// Returns a checksum that identifies this content.
     pub fn checksum(&self) -> String {
         let mut checksum = sha256(json!(self).to_string().as_bytes());
         checksum.truncate(CHECKSUM_LENGTH);
@@ -97,31 +97,31 @@ impl ExternalService {
     }
 }
 
-/// What cannot be meant of a project that somebody else runs in `environment`.
+/// Returns all invalid settings of a project that is external in `environment`.
 pub fn mistakes(project: &ResolvedProject, external: &External, environment: &str) -> Vec<ExternalMistake> {
     let service = ExternalService::new(project, external);
     wrong_port(&service, environment).into_iter().chain(generated(project, environment)).collect()
 }
 
-/// A name in DNS leads to a host and never to another port.
+/// A DNS name resolves to a host, and cannot change the port.
 fn wrong_port(service: &ExternalService, environment: &str) -> Option<ExternalMistake> {
     let first = service.ports.first().filter(|first| first.service != service.port && service.address().is_none())?;
     let (name, host, port) = (&service.name, &service.host, service.port);
     Some(ExternalMistake {
         path: ["environments", environment, "external", "port"].map(str::to_owned).to_vec(),
         message: format!(
-            "`{name}` answers on {} under its own name, and a DNS name (`{host}`) cannot lead to port {port}",
+            "the Service of `{name}` uses port {}, and a DNS name (`{host}`) cannot redirect it to port {port}",
             first.service
         ),
         expected: format!(
-            "expected an address in place of `{host}`, the port {}, or `service: {port}` at the port `{}` under the \
-             project's `values.ports`, so that it answers on {port} everywhere",
+            "expected an IP address instead of `{host}`, port {}, or `service: {port}` at the port `{}` in the \
+             project's `values.ports`, so that the Service uses port {port} in all environments",
             first.service, first.name
         ),
     })
 }
 
-/// Nobody else's service knows a password that cmdr makes up.
+/// An external service cannot know a password that cmdr generates.
 fn generated(project: &ResolvedProject, environment: &str) -> Vec<ExternalMistake> {
     let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
     let secrets = secrets.and_then(Value::as_object).into_iter().flatten();
@@ -129,18 +129,18 @@ fn generated(project: &ResolvedProject, environment: &str) -> Vec<ExternalMistak
     let mistake = |(short_name, _): (&String, &Value)| ExternalMistake {
         path: ["secrets", short_name, "generate"].map(str::to_owned).to_vec(),
         message: format!(
-            "somebody else runs `{}` in `{environment}`, and does not know a password that cmdr generates",
+            "`{}` is external in `{environment}`, and does not know a password that cmdr generates",
             project.name
         ),
         expected: format!(
-            "expected another source under environments.{environment}.values.secrets: \
-             `{short_name}: {{generate: null, existing: SECRET}}`, or `sops` or `external` in place of `existing`"
+            "expected a different source under environments.{environment}.values.secrets: \
+             `{short_name}: {{generate: null, existing: SECRET}}`, or `sops` or `external` instead of `existing`"
         ),
     };
     made_up.map(mistake).collect()
 }
 
-/// The ports of the Service that the universal chart would make, the first one first.
+/// Returns the ports of the Service that the universal chart would create, with the main port first.
 fn service_ports(values: &Values) -> Vec<ExternalPort> {
     let kind = values.get("kind").and_then(Value::as_str).unwrap_or(SERVERS[0]);
     let ports = values.get("ports").and_then(Value::as_object).filter(|_| SERVERS.contains(&kind));
@@ -164,7 +164,7 @@ fn config(values: &Values) -> BTreeMap<String, String> {
     written.filter_map(|(key, value)| Some((key.clone(), config_value(value)?))).collect()
 }
 
-/// As the chart writes it: text as it stands, anything else as JSON; `null` leaves a key out.
+/// Formats a value as the chart does: strings unchanged, other values as JSON; a key with `null` is omitted.
 fn config_value(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

@@ -1,4 +1,4 @@
-//! Windows of time in which nothing is deployed.
+//! Freeze windows: times when the deployment window is closed and nothing is deployed.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// A day of the week, as projects.yaml writes it.
+/// The days of the week, as written in projects.yaml.
 const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
@@ -19,13 +19,13 @@ const DAYS: [(&str, Weekday); 7] = [
     ("sun", Weekday::Sunday),
 ];
 
-/// When nothing is deployed.
+/// A time when the deployment window is closed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FreezeWindow {
-    /// The days on which it begins; empty: every day.
+    /// The days on which it starts; empty: every day.
     pub days: Vec<Weekday>,
     pub from: Option<Moment>,
-    /// Not part of the window any more.
+    /// Exclusive.
     pub until: Option<Moment>,
     pub zone: TimeZone,
 }
@@ -40,7 +40,7 @@ pub enum Moment {
 impl FromStr for Moment {
     type Err = ();
 
-    /// Reads `18:00` or `2026-12-20`.
+    /// Parses `18:00` or `2026-12-20`.
     fn from_str(text: &str) -> Result<Self, ()> {
         let two_digits = |part: &str| part.len() == 2;
         if let Some((hours, minutes)) = text.split_once(':') {
@@ -57,23 +57,23 @@ impl FromStr for Moment {
     }
 }
 
-/// The day that projects.yaml writes so.
+/// Parses a day of the week from projects.yaml.
 pub fn weekday(word: &str) -> Option<Weekday> {
     DAYS.iter().find(|(written, _)| *written == word).map(|(_, day)| *day)
 }
 
 impl FreezeWindow {
-    /// When the window that holds `now` ends; `None` outside of it, and the far future for one without an end.
+    /// Returns when the window that contains `now` ends; `None` if `now` is outside the window.
     pub fn ends(&self, now: Timestamp) -> Option<Zoned> {
         let now = now.to_zoned(self.zone.clone());
-        // A window that crosses midnight may have begun the day before.
+        // A window that crosses midnight may have started the day before.
         [now.date(), now.date().checked_sub(1.day()).ok()?].into_iter().find_map(|day| {
             let (start, end) = self.on(day)?;
             (start <= now && now < end).then_some(end)
         })
     }
 
-    /// The window that begins on this day.
+    /// Returns the window that starts on this day.
     fn on(&self, day: Date) -> Option<(Zoned, Zoned)> {
         if !self.days.is_empty() && !self.days.contains(&day.weekday()) {
             return None;

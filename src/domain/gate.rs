@@ -1,4 +1,4 @@
-//! What stands between a change and an environment, each gate by its name.
+//! Gates: checks that can block a change to an environment.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::Diagnosis;
 
-/// A gate by the name that `--override` takes.
+/// A gate, with the name that `--override` accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
-    /// A new image where images come by promotion alone.
+    /// A new image, in an environment that only accepts promoted images.
     Promotion,
-    /// No record of the source was ever healthy, or the named one is not known.
+    /// No record of the source was ever healthy, or the requested one is unknown.
     Record,
-    /// The source's records have not been healthy for long enough.
+    /// No record of the source has been healthy for long enough.
     Soak,
-    /// A deployment that has not ended.
+    /// A deployment has not finished.
     Flight,
-    /// A window in which nothing is deployed.
+    /// The deployment window is closed.
     Freeze,
-    /// Somebody set a stop sign.
+    /// Deployments are on hold.
     Hold,
-    /// The registry holds no scan of the image.
+    /// The registry has no scan of the image.
     Scan,
-    /// A Job that must succeed first has failed.
+    /// A Job that must succeed before the change failed.
     Verify,
 }
 
-/// Every gate, with its name and whether `--override` passes it.
+/// All gates, with their names and whether `--override` can override them.
 pub const GATES: [(Gate, &str, bool); 8] = [
     (Gate::Promotion, "promotion", true),
     (Gate::Record, "record", false),
@@ -57,23 +57,23 @@ impl fmt::Display for Gate {
     }
 }
 
-/// A gate that says no.
+/// A gate that blocks a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub gate: Gate,
-    /// The project; empty when it is the whole environment.
+    /// The project; empty if it applies to the whole environment.
     pub project: String,
     pub diagnosis: Diagnosis,
 }
 
 impl Refusal {
-    /// As it is told: with the gate's name, and how it may be passed.
+    /// Returns the failure to show: with the name of the gate, and how to override it.
     pub fn told(&self) -> Diagnosis {
         let mut diagnosis = self.diagnosis.clone();
-        let subject = if self.project.is_empty() { String::new() } else { format!(" {}", self.project) };
-        diagnosis.cause = format!("refused by the gate '{}':{subject} {}", self.gate, diagnosis.cause);
+        let subject = if self.project.is_empty() { String::new() } else { format!(" {}:", self.project) };
+        diagnosis.cause = format!("blocked by gate '{}':{subject} {}", self.gate, diagnosis.cause);
         if self.gate.can_be_overridden() {
-            let way = format!("--override {} --because \"...\" passes it, and is recorded", self.gate);
+            let way = format!("override it with --override {} --because \"...\", which is recorded", self.gate);
             diagnosis.remedy = Some(match diagnosis.remedy {
                 Some(remedy) => format!("{remedy}; {way}"),
                 None => way,

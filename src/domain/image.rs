@@ -1,37 +1,39 @@
-//! References to container images, as Docker writes them.
+//! References to container images, in Docker's format.
 
 use std::{collections::BTreeMap, fmt};
 
-/// A container image: `[registry/]repository[:tag][@digest]`, kept as written and in its parts.
+/// A container image: `[registry/]repository[:tag][@digest]`, stored as written and in its parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageReference {
     written: String,
-    /// The registry's host, with its port: `docker.io` when none is written.
+    /// The registry host with port; default: `docker.io`.
     pub registry: String,
-    /// The path at the registry: `library/redis` for `redis`.
+    /// The path in the registry: `library/redis` for `redis`.
     pub repository: String,
-    /// The tag, when one is written.
+    /// The tag, if set.
     pub tag: Option<String>,
-    /// The digest with its algorithm (`sha256:...`), when one is written.
+    /// The digest with its algorithm (`sha256:...`), if set.
     pub digest: Option<String>,
 }
 
-/// Why a text is no image reference.
+/// Why a string is not a valid image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidImage {
     #[error("the image reference is empty")]
     Empty,
-    #[error("'{0}' is no image repository: lower-case letters, digits, '.', '_', '-' and '/' only")]
+    #[error("'{0}' is not a valid image repository: only lowercase letters, digits, '.', '_', '-' and '/' are allowed")]
     Repository(String),
-    #[error("'{0}' is no image tag: letters, digits, '.', '_' and '-', at most 128 characters")]
+    #[error(
+        "'{0}' is not a valid image tag: only letters, digits, '.', '_' and '-' are allowed, at most 128 characters"
+    )]
     Tag(String),
-    #[error("'{0}' is no image digest: sha256: and 64 hexadecimal digits")]
+    #[error("'{0}' is not a valid image digest: expected sha256: and 64 hexadecimal digits")]
     Digest(String),
 }
 
 impl ImageReference {
     /// # Errors
-    /// When `text` does not follow the grammar of image references.
+    /// Fails if `text` is not a valid image reference.
     pub fn parse(text: &str) -> Result<Self, InvalidImage> {
         if text.is_empty() {
             return Err(InvalidImage::Empty);
@@ -56,7 +58,7 @@ impl ImageReference {
         Ok(Self { written: text.to_owned(), registry, repository, tag, digest })
     }
 
-    /// The reference with nothing left out: `docker.io/library/redis:latest` for `redis`.
+    /// Returns the fully qualified reference: `docker.io/library/redis:latest` for `redis`.
     pub fn full(&self) -> String {
         let tag = match (&self.tag, &self.digest) {
             (Some(tag), _) => format!(":{tag}"),
@@ -67,10 +69,10 @@ impl ImageReference {
         format!("{}/{}{tag}{digest}", self.registry, self.repository)
     }
 
-    /// The same image pinned to `digest`: `redis:latest@sha256:...` for `redis`. The registry stays as written.
+    /// Pins the image to `digest`: `redis:latest@sha256:...` for `redis`. The registry is kept as written.
     ///
     /// # Errors
-    /// When `digest` is none.
+    /// Fails if `digest` is not a valid digest.
     pub fn with_digest(&self, digest: &str) -> Result<Self, InvalidImage> {
         let tag = match (&self.tag, &self.digest) {
             (None, None) => Some("latest".to_owned()),
@@ -82,14 +84,14 @@ impl ImageReference {
         Ok(Self { written, tag, digest: Some(digest), ..self.clone() })
     }
 
-    /// As written, without tag and digest: `redis`, `ghcr.io/tunes/shop`.
+    /// Returns the reference as written, without tag and digest: `redis`, `ghcr.io/tunes/shop`.
     pub fn name(&self) -> &str {
         let name = self.written.split('@').next().unwrap_or_default();
         let tag = self.tag.as_ref().map_or(0, |tag| tag.len() + 1);
         &name[..name.len() - tag]
     }
 
-    /// What tells one version from another: the tag, else the start of the digest, else `latest`.
+    /// Returns the version to show: the tag, or the start of the digest, or `latest`.
     pub fn version(&self) -> String {
         match (&self.tag, &self.digest) {
             (Some(tag), _) => tag.clone(),
@@ -99,7 +101,7 @@ impl ImageReference {
     }
 }
 
-/// The digests of those images that have one, by their names without it.
+/// Returns the digests of all images that have one, by reference without the digest.
 pub fn digests_by_name(images: impl IntoIterator<Item = ImageReference>) -> BTreeMap<String, String> {
     let named = images.into_iter().filter_map(|image| {
         let name = image.to_string().split('@').next().unwrap_or_default().to_owned();
@@ -114,7 +116,7 @@ impl fmt::Display for ImageReference {
     }
 }
 
-/// A first part is a host when it could not be a repository: it has a dot or a port, or is `localhost`.
+/// The first part is a host if it contains a dot or a port, or is `localhost`.
 fn is_host(part: &str) -> bool {
     part.contains(['.', ':']) || part == "localhost"
 }

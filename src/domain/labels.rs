@@ -1,34 +1,34 @@
-//! Labels and annotations by which cmdr knows its own work. Written on Helm releases (their Secrets), and as
+//! Labels and annotations that identify objects of cmdr. They are set on Helm releases (their Secrets), and as
 //! annotations on workloads; never on pod templates, where a change would restart pods.
 
-/// The workspace that a release belongs to; a release without it is somebody else's.
+/// The workspace that a release belongs to; a release without it is not managed by cmdr.
 pub const WORKSPACE: &str = "cmdr.dev/workspace";
-/// The project or platform component that a release serves.
+/// The project or platform component of a release.
 pub const PROJECT: &str = "cmdr.dev/project";
-/// The environment, as the workspace names it.
+/// The name of the environment in the workspace.
 pub const ENVIRONMENT: &str = "cmdr.dev/environment";
-/// Identifies the content that was deployed; equal content has an equal record.
+/// The record ID of the deployed content; equal content has an equal ID.
 pub const RECORD: &str = "cmdr.dev/record";
-/// Identifies what was deployed as it was written: chart, merged values and images before tags were looked up. Equal
-/// ones need no look at any registry.
+/// A hash of what was deployed as written: chart, merged values and images, before tags are resolved. If it is
+/// unchanged, no registry needs to be queried.
 pub const FINGERPRINT: &str = "cmdr.dev/fingerprint";
-/// The version that runs: the image's tag, or the chart's app version.
+/// The version that runs: the image tag, or the chart's app version.
 pub const VERSION: &str = "cmdr.dev/version";
-/// Chart name and version, as `helm.sh/chart` writes it.
+/// Chart name and version, in the format of `helm.sh/chart`.
 pub const CHART: &str = "cmdr.dev/chart";
 /// The commit of the workspace at the last change, with `-dirty` when the tree had uncommitted changes.
 pub const COMMIT: &str = "cmdr.dev/commit";
-/// What an object of cmdr's own is for: `pull-secret`, `generated-secret`, `sops-secret`, `external-secret`, `history`,
-/// `record`, `chart`, `lease`, `proof`, `external`, `probe`.
+/// The purpose of an object that cmdr creates: `pull-secret`, `generated-secret`, `sops-secret`, `external-secret`,
+/// `history`, `record`, `chart`, `lease`, `proof`, `external`, `probe`.
 pub const PURPOSE: &str = "cmdr.dev/purpose";
-/// An annotation that names what an object of cmdr's own was made from: of a Secret from SOPS, the encrypted file.
+/// An annotation with the checksum of the source of an object that cmdr creates, such as an encrypted SOPS file.
 pub const CHECKSUM: &str = "cmdr.dev/checksum";
-/// The field manager of what cmdr applies itself.
+/// The field manager of objects that cmdr applies.
 pub const FIELD_MANAGER: &str = "cmdr";
-/// The longest label value that Kubernetes takes.
+/// The maximum length of a label value in Kubernetes.
 pub const LONGEST_VALUE: usize = 63;
 
-/// `text` as a label value: characters that Kubernetes refuses become `-`, cut to [`LONGEST_VALUE`].
+/// Converts `text` to a label value: invalid characters become `-`, truncated to [`LONGEST_VALUE`].
 pub fn value(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let clean: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).take(LONGEST_VALUE).collect();

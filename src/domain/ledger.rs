@@ -1,4 +1,4 @@
-//! Who deployed what and when, in one environment: each project's history, with the stop sign that a person set.
+//! The ledger of one environment: the deployment history of each project, and its hold, if one is set.
 
 use std::collections::BTreeMap;
 
@@ -8,38 +8,38 @@ use serde::{Deserialize, Serialize};
 
 use super::{gate::Gate, record::Record};
 
-/// How many deployments a history keeps.
+/// The maximum number of deployments in a history.
 pub const KEPT: usize = 50;
 
-/// The deployments of one project, the oldest first.
+/// The deployments of one project, oldest first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct History {
-    /// Nothing is deployed while it stands.
+    /// While it is set, deployments are blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
     pub deployments: Vec<Deployment>,
 }
 
-/// A stop sign.
+/// A hold: deployments are blocked until `cmdr unhold`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Hold {
     pub since: Timestamp,
-    /// Who set it: a user, or a pipeline's job.
+    /// Who set it: a user or a CI job.
     pub by: String,
     pub because: String,
 }
 
-/// An event: a record came to an environment, or should have.
+/// An event: a record was deployed to an environment, or its deployment failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Deployment {
-    /// The name of the record that was deployed.
+    /// The ID of the record that was deployed.
     pub record: String,
-    /// The version that people know it by: the image's tag, or the chart's app version.
+    /// The version to show: the image tag, or the chart's app version.
     pub version: String,
-    /// What began it: `up`, `deploy`, `promote`, `rollback`, or `return` after a failure.
+    /// What started it: `up`, `deploy`, `promote`, `rollback`, or `return` for an automatic rollback after a failure.
     pub verb: String,
     pub started: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,25 +53,25 @@ pub struct Deployment {
     /// The record of that environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_record: Option<String>,
-    /// The bundle that it was deployed with, and the version of that: the hash of its members' records.
+    /// The bundle that it was deployed with, and the version of the bundle: the hash of its members' records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
-    /// What it did cannot be undone by deploying the record before.
+    /// Its changes cannot be undone by deploying the previous record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub irreversible: bool,
-    /// The objects that its pods refer to beside its release, as `Secret/shop-db`, each with a hash of its content.
+    /// The objects outside its release that its pods refer to, such as `Secret/shop-db`, with a hash of the content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<String, String>,
-    /// For how long it had been healthy, without a break, when another took its place.
+    /// How long it had been healthy without interruption when it was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy_seconds: Option<u64>,
 }
 
-/// Where a deployment comes from.
+/// The origin of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Origin {
-    /// Who: a user of GitLab, or of a machine.
+    /// The user: of GitLab, or of the machine.
     pub by: String,
     /// The pipeline's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,29 +82,29 @@ pub struct Origin {
     /// The workspace's commit, with `-dirty` when the tree had uncommitted changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// Why, in the words of who did it.
+    /// The reason that the user gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// The gates that were passed by an override.
+    /// The gates that were overridden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<Gate>,
 }
 
-/// How a deployment ended.
+/// The result of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentOutcome {
-    /// It has begun, and nobody has seen it end.
+    /// It has started, and its end was not observed.
     Running,
-    /// It was seen to run as it should.
+    /// It was observed to be healthy.
     Healthy,
     Failed,
-    /// The run that began it was ended early.
+    /// The run that started it was interrupted.
     Interrupted,
 }
 
 impl DeploymentOutcome {
-    /// As people read it.
+    /// The text to show.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -116,24 +116,24 @@ impl DeploymentOutcome {
 }
 
 impl History {
-    /// What runs, as far as the ledger knows: the last deployment that was seen to be healthy.
+    /// What currently runs according to the ledger: the last deployment that was observed to be healthy.
     pub fn current(&self) -> Option<&Deployment> {
         self.deployments.iter().rev().find(|it| it.outcome == DeploymentOutcome::Healthy)
     }
 
-    /// The last healthy deployment of another record than `record`.
+    /// The last healthy deployment of a record other than `record`.
     pub fn before(&self, record: &str) -> Option<&Deployment> {
         let healthy = self.deployments.iter().rev().filter(|it| it.outcome == DeploymentOutcome::Healthy);
         healthy.into_iter().find(|it| it.record != record)
     }
 
-    /// The deployment that has not ended.
+    /// The deployment that has not finished.
     pub fn in_flight(&self) -> Option<&Deployment> {
         self.deployments.last().filter(|it| it.outcome == DeploymentOutcome::Running)
     }
 
-    /// Writes that a deployment begins. One that another run left open was interrupted; the one before is noted with
-    /// how long it had been healthy.
+    /// Adds a deployment that starts now. An unfinished one of another run is marked as interrupted. The previous one
+    /// is updated with how long it had been healthy.
     pub fn open(&mut self, deployment: Deployment, healthy_seconds: Option<u64>) {
         self.close_interrupted(deployment.started);
         if let Some(current) = self.deployments.last_mut()
@@ -147,13 +147,13 @@ impl History {
         self.deployments.drain(..surplus);
     }
 
-    /// Closes what a run that is no more has left open. Says whether there was something.
+    /// Marks an unfinished deployment of an ended run as interrupted. Returns whether there was one.
     pub fn close_interrupted(&mut self, now: Timestamp) -> bool {
         self.close(DeploymentOutcome::Interrupted, now)
     }
 
-    /// Notes that the last deployment, if it is of this record, was seen to run after all: a later run watched what an
-    /// interrupted or failed one had begun.
+    /// Marks the last deployment, if it is of this record, as healthy: a later run observed the rollout that an
+    /// interrupted or failed run had started.
     pub fn settle(&mut self, record: &str, now: Timestamp) {
         let last = self.deployments.last_mut().filter(|it| it.record == record);
         if let Some(last) = last.filter(|it| it.outcome != DeploymentOutcome::Healthy) {
@@ -161,7 +161,7 @@ impl History {
         }
     }
 
-    /// Closes the deployment that has not ended. Says whether there was one.
+    /// Sets the outcome of the unfinished deployment. Returns whether there was one.
     pub fn close(&mut self, outcome: DeploymentOutcome, now: Timestamp) -> bool {
         let Some(open) = self.deployments.last_mut().filter(|it| it.outcome == DeploymentOutcome::Running) else {
             return false;
@@ -172,20 +172,20 @@ impl History {
     }
 }
 
-/// A whole environment on paper: enough to rebuild it.
+/// The exported ledger of an environment: enough to rebuild it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct LedgerFile {
-    /// The version of this format: 1.
+    /// The version of the file format: 1.
     pub version: u32,
     pub workspace: String,
     pub environment: String,
-    /// UID of namespace `kube-system` of the cluster.
+    /// The UID of the namespace `kube-system` of the cluster.
     pub cluster: String,
     pub written: Timestamp,
-    /// By namespace and name of the release: `tunes/shop`.
+    /// By namespace and release name: `tunes/shop`.
     pub releases: BTreeMap<String, LedgerRelease>,
-    /// Charts that no registry has, by digest: base64 over a `.tgz`.
+    /// Charts that are not in a registry, by digest: a base64-encoded `.tgz`.
     pub charts: BTreeMap<String, String>,
 }
 
@@ -193,7 +193,7 @@ pub struct LedgerFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct LedgerRelease {
-    /// What runs.
+    /// The ID of the record that runs.
     pub record: String,
     pub content: Record,
     pub history: History,

@@ -1,6 +1,6 @@
-//! The registry of this machine, and the caches beside it: containers that outlive every cluster.
+//! The local registry and the pull-through caches: containers on this machine that outlive every cluster.
 //!
-//! What is built goes into the registry; a cache stands before one registry of the internet and keeps what came by.
+//! Built images are pushed to the registry; each cache stores the images of one upstream registry.
 
 use std::{collections::BTreeSet, net::Ipv4Addr, ops::RangeInclusive};
 
@@ -10,59 +10,59 @@ use super::{
     mirror::{ImageMirror, is_this_machine},
 };
 
-/// What all of them run, pinned: Docker's official image of distribution, <https://hub.docker.com/_/registry>.
+/// The pinned image of all of them: Docker's official image of distribution, <https://hub.docker.com/_/registry>.
 pub const IMAGE: &str = "docker.io/library/registry:3.1.0";
-/// The port that they answer on inside of Docker's network.
+/// The port that they listen on in Docker's network.
 pub const INNER_PORT: u16 = 5000;
-/// Where on 127.0.0.1 the registry is published: the first of them that is free.
+/// The ports on 127.0.0.1 for the registry: the first free one is used.
 pub const PORTS: RangeInclusive<u16> = 5001..=5010;
-/// The registry's container, its volume, and its name on Docker's network.
+/// The name of the registry's container, volume, and host in Docker's network.
 pub const REGISTRY: &str = "cmdr-registry";
-/// What the names of caches begin with.
+/// The prefix of the names of caches.
 const CACHE: &str = "cmdr-cache-";
-/// The role of the registry; that of a cache is the host that it stands before.
+/// The role label of the registry; the label of a cache is the host of its upstream registry.
 const PUSH: &str = "push";
-/// What the program of each is told. What a cache no longer needs it deletes only where deletion is allowed.
+/// The environment variables of each. A cache only deletes expired content if deletion is enabled.
 const VARIABLES: [&str; 2] = ["REGISTRY_STORAGE_DELETE_ENABLED=true", "REGISTRY_LOG_LEVEL=warn"];
-/// Registries whose API is not at the host that image references have.
+/// Registries whose API has a different host than image references.
 const ELSEWHERE: [(&str, &str); 1] = [("docker.io", "registry-1.docker.io")];
 
-/// One of these containers as it should be.
+/// The desired state of one of these containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryService {
     pub role: Role,
-    /// A company's certificate authority, in PEM, that what it asks is checked with.
+    /// The company's certificate authority, in PEM, to verify upstream registries.
     pub certificate_authority: Option<String>,
 }
 
-/// What one of these containers is for.
+/// The role of one of these containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// Takes in what is built, on this port of 127.0.0.1.
+    /// Receives built images, on this port of 127.0.0.1.
     Push { port: u16 },
-    /// Stands before the registry `host`; what it lacks, it fetches from `remote`, a URL as this machine sees it.
+    /// Caches the registry `host`; fetches missing images from `remote`, a URL as seen from this machine.
     Cache { host: String, remote: ImageMirror },
 }
 
-/// One of these containers as it is found.
+/// The observed state of one of these containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedService {
     pub name: String,
-    /// [`RegistryService::label`] of the one that it was made as.
+    /// The [`RegistryService::label`] that it was created with.
     pub label: String,
-    /// [`RegistryService::checksum`] of the one that it was made as.
+    /// The [`RegistryService::checksum`] that it was created with.
     pub checksum: String,
-    /// Where on 127.0.0.1 the registry is published.
+    /// The published port on 127.0.0.1.
     pub port: Option<u16>,
     pub is_running: bool,
-    /// On the network of kind's nodes.
+    /// Connected to the network of kind's nodes.
     pub is_joined: bool,
 }
 
 impl RegistryService {
-    /// The name of the container, of its volume, and its own on Docker's network.
+    /// Returns the name of the container, of its volume, and its host in Docker's network.
     ///
-    /// A name with a dot would be asked for in the internet's DNS while the container is away.
+    /// It contains no dots: such a name would be looked up in public DNS while the container is not running.
     pub fn name(&self) -> String {
         match &self.role {
             Role::Push { .. } => REGISTRY.to_owned(),
@@ -72,7 +72,7 @@ impl RegistryService {
         }
     }
 
-    /// What it is for, as its label says.
+    /// Returns the role as its label value.
     pub fn label(&self) -> &str {
         match &self.role {
             Role::Push { .. } => PUSH,
@@ -80,7 +80,7 @@ impl RegistryService {
         }
     }
 
-    /// Changes with all that it is made from but its port.
+    /// Returns a checksum of its configuration, except the port.
     pub fn checksum(&self) -> String {
         let remote = match &self.role {
             Role::Push { .. } => "",
@@ -91,7 +91,7 @@ impl RegistryService {
         sha256(format!("{IMAGE}\n{variables}\n{remote}\n{authority}").as_bytes())[..16].to_owned()
     }
 
-    /// The port of 127.0.0.1 that it is published on.
+    /// Returns the published port on 127.0.0.1.
     pub fn port(&self) -> Option<u16> {
         match self.role {
             Role::Push { port } => Some(port),
@@ -99,7 +99,7 @@ impl RegistryService {
         }
     }
 
-    /// Where nodes find it, and the registry host in whose place they ask it.
+    /// Returns its URL for nodes, and the registry host that nodes use it for.
     pub fn for_nodes(&self) -> NodeRegistry {
         let url = format!("http://{}:{INNER_PORT}", self.name());
         let host = match &self.role {
@@ -109,7 +109,7 @@ impl RegistryService {
         NodeRegistry { host, url: Some(url) }
     }
 
-    /// The variables that its program reads. `gateway`: this machine as the Docker network sees it.
+    /// Returns its environment variables. `gateway` is the address of this machine in the Docker network.
     pub fn variables(&self, gateway: Ipv4Addr) -> Vec<String> {
         let mut variables: Vec<String> = VARIABLES.map(str::to_owned).to_vec();
         if let Role::Cache { remote, .. } = &self.role {
@@ -119,29 +119,29 @@ impl RegistryService {
     }
 }
 
-/// A registry's host, and who is asked for its images before anybody else.
+/// A registry host, and the endpoint that nodes use first for its images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRegistry {
     pub host: String,
-    /// `None` while nobody is there: containerd tells what the first of those that it asks says, and a cache that does
-    /// not run would hide why an image cannot be had.
+    /// `None` while it is not running: containerd reports the error of the first endpoint, so a stopped cache would
+    /// hide the real cause of a failed pull.
     pub url: Option<String>,
 }
 
-/// The registry's host in references to what is built here.
+/// Returns the registry host in references to locally built images.
 pub fn pushed_to(port: u16) -> String {
     format!("localhost:{port}")
 }
 
 impl ObservedService {
-    /// Whether this is the registry that takes in what is built.
+    /// Whether this is the registry that receives built images.
     pub fn is_push(&self) -> bool {
         self.label == PUSH
     }
 }
 
-/// The registry, and a cache before each of `hosts` that can have one. `has_login`: hosts that somebody logged in at,
-/// whose images need credentials that a cache does not have.
+/// Returns the registry, and a cache for each of `hosts` that supports one. `has_login` reports hosts that the user is
+/// logged in to: a cache does not have the credentials for their images.
 pub fn wanted(
     hosts: &BTreeSet<String>,
     mirrors: &[ImageMirror],
@@ -157,8 +157,8 @@ pub fn wanted(
     std::iter::once(Role::Push { port }).chain(caches).map(service).collect()
 }
 
-/// Where a cache fetches the images of `host`: at its first mirror, else at the registry itself. `None` where that has
-/// a path of its own, which the cache's program does not know.
+/// Returns where a cache fetches the images of `host`: from its first mirror, or from the registry itself. `None` if
+/// the URL has a path, which the cache does not support.
 fn remote(host: &str, mirrors: &[ImageMirror]) -> Option<ImageMirror> {
     if let Some(mirror) = ImageMirror::of(mirrors, host).first() {
         return (!mirror.has_path()).then(|| (*mirror).clone());
@@ -167,8 +167,8 @@ fn remote(host: &str, mirrors: &[ImageMirror]) -> Option<ImageMirror> {
     ImageMirror::new(host, &format!("https://{at}")).ok()
 }
 
-/// The registries of all images that Helm values name: `image: redis:7`, or `image: {registry, repository, tag}` as most
-/// charts have it.
+/// Returns the registries of all images in Helm values: `image: redis:7`, or `image: {registry, repository, tag}` as in
+/// most charts.
 pub fn registries_of(values: &Values) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (key, value) in values {

@@ -1,56 +1,58 @@
-//! Where images and charts are fetched instead of from their own registries.
+//! Mirrors: where images and charts are fetched instead of from their own registries.
 
 use std::net::Ipv4Addr;
 
-/// Stands for every registry, or every chart repository over HTTP.
+/// Matches every registry, or every HTTP chart repository.
 const ANY: &str = "*";
-/// Stands for every chart registry.
+/// Matches every OCI chart registry.
 const ANY_OCI: &str = "oci://*";
-/// Other names of Docker Hub, which containerd and kubelet know as `docker.io`.
+/// Other names of Docker Hub, which is `docker.io` for containerd and kubelet.
 const DOCKER_HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
-/// Takes the place of registries, as `HOST=URL`; `*` stands for every host that has no mirror of its own.
+/// A mirror of registries, as `HOST=URL`; `*` matches every host without its own mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageMirror {
-    /// A registry's host (`docker.io`, `localhost:5000`) or `*`.
+    /// A registry host (`docker.io`, `localhost:5000`) or `*`.
     pub host: String,
-    /// `http(s)://HOST[:PORT][/PATH]`, without a slash at the end.
+    /// `http(s)://HOST[:PORT][/PATH]`, without a trailing slash.
     pub url: String,
 }
 
-/// Takes the place of chart repositories and registries: URLs that start with `prefix` start with `url` instead.
+/// A mirror of chart repositories and registries: replaces the URL prefix `prefix` with `url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChartMirror {
     /// `https://traefik.github.io/charts`, `oci://ghcr.io`, `oci://*` (any registry) or `*` (any HTTP repository).
     pub prefix: String,
-    /// Without a slash at the end; `oci://` exactly where `prefix` is.
+    /// Without a trailing slash; `oci://` if and only if `prefix` is `oci://`.
     pub url: String,
 }
 
-/// All mirrors that a user has named.
+/// All mirrors that a user configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
-    /// Several for one host are asked in this order.
+    /// Several mirrors of one host are tried in this order.
     pub images: Vec<ImageMirror>,
     pub charts: Vec<ChartMirror>,
 }
 
-/// Why a text names no mirror. `entry` is the `HOST=URL` that is wrong.
+/// Why a string is not a valid mirror. `entry` is the invalid `HOST=URL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMirror {
-    #[error("'{entry}' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com")]
+    #[error("'{entry}' is not a valid mirror: expected HOST=URL, such as docker.io=https://mirror.example.com")]
     NoUrl { entry: String },
-    #[error("'{entry}': '{host}' is no registry's host: write it without scheme and path, such as docker.io, or *")]
+    #[error("'{entry}': '{host}' is not a valid registry host: expected HOST[:PORT], such as docker.io, or *")]
     Host { entry: String, host: String },
-    #[error("'{entry}': '{url}' is no mirror's URL: {expected} is expected")]
+    #[error("'{entry}': '{url}' is not a valid mirror URL: expected {expected}")]
     Url { entry: String, url: String, expected: &'static str },
-    #[error("the URL of the mirror for '{key}' has a user name or password: log in with 'docker login' instead")]
+    #[error("the mirror URL for '{key}' contains a user name or password: use 'docker login' instead")]
     Login { key: String },
-    #[error("'{entry}': '{prefix}' is no chart repository: https://HOST/PATH, oci://HOST, oci://* or * is expected")]
+    #[error(
+        "'{entry}': '{prefix}' is not a valid chart repository: expected https://HOST/PATH, oci://HOST, oci://* or *"
+    )]
     Prefix { entry: String, prefix: String },
 }
 
-/// Splits a list as it stands in a variable: `docker.io=http://a, *=http://b`.
+/// Splits a list from an environment variable: `docker.io=http://a, *=http://b`.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
@@ -63,7 +65,7 @@ fn sides(entry: &str) -> Result<(&str, &str), InvalidMirror> {
     }
 }
 
-/// Checks a mirror's URL, and takes the slash at its end away.
+/// Validates the URL of a mirror, and removes its trailing slash.
 fn checked_url(key: &str, url: &str, schemes: &[&str], expected: &'static str) -> Result<String, InvalidMirror> {
     let wrong = || InvalidMirror::Url { entry: format!("{key}={url}"), url: url.to_owned(), expected };
     let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or_else(wrong)?;
@@ -77,7 +79,7 @@ fn checked_url(key: &str, url: &str, schemes: &[&str], expected: &'static str) -
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// What may stand in a mirror's URL: no quotes or spaces (it is written into TOML), no query or fragment.
+/// Characters allowed in the URL of a mirror: no quotes or spaces (it is written to TOML), no query or fragment.
 fn is_url_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/%+@[]".contains(&byte)
 }
@@ -99,7 +101,7 @@ fn is_host(text: &str) -> bool {
 
 impl ImageMirror {
     /// # Errors
-    /// When `host` is no host, or `url` no HTTP URL.
+    /// Fails if `host` is not a valid host, or `url` is not an HTTP URL.
     pub fn new(host: &str, url: &str) -> Result<Self, InvalidMirror> {
         let url = checked_url(host, url, &["http://", "https://"], "http://HOST[:PORT] or https://HOST[:PORT]")?;
         if host != ANY && !is_host(host) {
@@ -109,15 +111,15 @@ impl ImageMirror {
         Ok(Self { host: host.to_owned(), url })
     }
 
-    /// Reads `HOST=URL[,HOST=URL...]`; an empty text is an empty list.
+    /// Parses `HOST=URL[,HOST=URL...]`; an empty string is an empty list.
     ///
     /// # Errors
-    /// For the first entry that is wrong.
+    /// Returns the error of the first invalid entry.
     pub fn parse_list(list: &str) -> Result<Vec<Self>, InvalidMirror> {
         entries(list).map(|entry| sides(entry).and_then(|(host, url)| Self::new(host, url))).collect()
     }
 
-    /// The URL as a node reaches it: this machine's own names become the Docker network's gateway.
+    /// Returns the URL as seen from a node: loopback hosts are replaced with the gateway of the Docker network.
     pub fn url_from_node(&self, gateway: Ipv4Addr) -> String {
         let (scheme, authority, path) = parts(&self.url);
         let (host, port) = host_and_port(authority);
@@ -128,31 +130,30 @@ impl ImageMirror {
         format!("{scheme}://{gateway}{port}{path}")
     }
 
-    /// Those of `mirrors` that are asked for images of `registry`, in order: its own, else those for every registry.
-    /// containerd decides in the same way.
+    /// Returns the mirrors for images of `registry`, in order: its own, or those for every registry. containerd applies
+    /// the same rule.
     pub fn of<'a>(mirrors: &'a [Self], registry: &str) -> Vec<&'a Self> {
         let named = |host: &str| mirrors.iter().filter(|mirror| mirror.host == host).collect::<Vec<_>>();
         let own = named(registry);
         if own.is_empty() { named(ANY) } else { own }
     }
 
-    /// Whether this stands for every registry that has no mirror of its own.
+    /// Whether this matches every registry without its own mirror.
     pub fn is_for_any(&self) -> bool {
         self.host == ANY
     }
 
-    /// The mirror's own host, with its port.
+    /// The host of the mirror, with its port.
     pub fn authority(&self) -> &str {
         parts(&self.url).1
     }
 
-    /// Whether it has more to its URL than scheme and host.
+    /// Whether its URL has a path.
     pub fn has_path(&self) -> bool {
         !parts(&self.url).2.is_empty()
     }
 
-    /// The root of its distribution API. Some have it at a path of their own, as Harbor does
-    /// (`https://HOST/v2/PROJECT`): that is kept.
+    /// The root URL of its distribution API. A custom path, as in Harbor (`https://HOST/v2/PROJECT`), is kept.
     pub fn api(&self) -> String {
         let path = parts(&self.url).2;
         if path.contains("/v2/") || path.ends_with("/v2") { self.url.clone() } else { format!("{}/v2", self.url) }
@@ -166,7 +167,7 @@ impl ImageMirror {
 
 impl ChartMirror {
     /// # Errors
-    /// When `prefix` is no chart repository, or `url` is not of its kind.
+    /// Fails if `prefix` is not a chart repository, or if `url` is of a different kind.
     pub fn new(prefix: &str, url: &str) -> Result<Self, InvalidMirror> {
         let wrong_prefix = || InvalidMirror::Prefix { entry: format!("{prefix}={url}"), prefix: prefix.to_owned() };
         let is_oci = prefix.starts_with("oci://");
@@ -185,17 +186,17 @@ impl ChartMirror {
         Ok(Self { prefix: prefix.trim_end_matches('/').to_owned(), url })
     }
 
-    /// Reads `PREFIX=URL[,PREFIX=URL...]`; an empty text is an empty list.
+    /// Parses `PREFIX=URL[,PREFIX=URL...]`; an empty string is an empty list.
     ///
     /// # Errors
-    /// For the first entry that is wrong.
+    /// Returns the error of the first invalid entry.
     pub fn parse_list(list: &str) -> Result<Vec<Self>, InvalidMirror> {
         entries(list).map(|entry| sides(entry).and_then(|(prefix, url)| Self::new(prefix, url))).collect()
     }
 
-    /// Where `url` is fetched from instead; `None` when this mirror is not for it.
+    /// Returns the mirrored URL of `url`; `None` if this mirror does not match it.
     ///
-    /// `oci://*` replaces the host and keeps the path; `*` is the one repository for all charts.
+    /// `oci://*` replaces the host and keeps the path; `*` is a single repository for all charts.
     pub fn apply(&self, url: &str) -> Option<String> {
         let is_http = url.starts_with("http://") || url.starts_with("https://");
         match self.prefix.as_str() {
@@ -213,8 +214,8 @@ impl ChartMirror {
 }
 
 impl Mirrors {
-    /// Where the chart at `url` (a repository's URL or `oci://HOST/PATH`) is fetched from: the longest prefix wins,
-    /// `*` and `oci://*` come last; without a mirror it is `url` itself.
+    /// Returns where the chart at `url` (a repository URL or `oci://HOST/PATH`) is fetched from. The longest prefix
+    /// wins; `*` and `oci://*` have the lowest priority. Without a mirror, it is `url` itself.
     pub fn chart_url(&self, url: &str) -> String {
         let rank = |mirror: &ChartMirror| match mirror.prefix.as_str() {
             ANY | ANY_OCI => 0,
@@ -225,17 +226,17 @@ impl Mirrors {
     }
 }
 
-/// Whether a chart registry (`oci://HOST...`) is asked without TLS: only on this machine itself, as Docker does.
+/// Whether a chart registry (`oci://HOST...`) is accessed without TLS: only on this machine, as in Docker.
 pub fn is_plain_http(url: &str) -> bool {
     url.strip_prefix("oci://").is_some_and(|rest| is_this_machine(rest.split('/').next().unwrap_or_default()))
 }
 
-/// Whether `authority` (`HOST[:PORT]`) is this machine itself, whatever its port.
+/// Whether `authority` (`HOST[:PORT]`) is this machine, with any port.
 pub fn is_this_machine(authority: &str) -> bool {
     is_loopback(host_and_port(authority).0)
 }
 
-/// Scheme, authority and path (with its slash) of a URL that was checked.
+/// Returns scheme, authority and path (with its slash) of a validated URL.
 fn parts(url: &str) -> (&str, &str, &str) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let end = rest.find('/').unwrap_or(rest.len());
@@ -281,21 +282,21 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_an_image_mirror() {
         let message = |list: &str| ImageMirror::parse_list(list).unwrap_err().to_string();
-        insta::assert_snapshot!(message("docker.io"), @"'docker.io' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com");
-        insta::assert_snapshot!(message("*=http://m,ghcr.io="), @"'ghcr.io=' names no mirror: HOST=URL is expected, such as docker.io=https://mirror.example.com");
-        insta::assert_snapshot!(message("https://docker.io=http://m"), @"'https://docker.io=http://m': 'https://docker.io' is no registry's host: write it without scheme and path, such as docker.io, or *");
-        insta::assert_snapshot!(message("docker.io=mirror:5000"), @"'docker.io=mirror:5000': 'mirror:5000' is no mirror's URL: http://HOST[:PORT] or https://HOST[:PORT] is expected");
-        insta::assert_snapshot!(message("docker.io=http://m:0"), @"'docker.io=http://m:0': 'http://m:0' is no mirror's URL: http://HOST[:PORT] or https://HOST[:PORT] is expected");
-        insta::assert_snapshot!(message("docker.io=https://me:secret@m"), @"the URL of the mirror for 'docker.io' has a user name or password: log in with 'docker login' instead");
+        insta::assert_snapshot!(message("docker.io"), @"'docker.io' is not a valid mirror: expected HOST=URL, such as docker.io=https://mirror.example.com");
+        insta::assert_snapshot!(message("*=http://m,ghcr.io="), @"'ghcr.io=' is not a valid mirror: expected HOST=URL, such as docker.io=https://mirror.example.com");
+        insta::assert_snapshot!(message("https://docker.io=http://m"), @"'https://docker.io=http://m': 'https://docker.io' is not a valid registry host: expected HOST[:PORT], such as docker.io, or *");
+        insta::assert_snapshot!(message("docker.io=mirror:5000"), @"'docker.io=mirror:5000': 'mirror:5000' is not a valid mirror URL: expected http://HOST[:PORT] or https://HOST[:PORT]");
+        insta::assert_snapshot!(message("docker.io=http://m:0"), @"'docker.io=http://m:0': 'http://m:0' is not a valid mirror URL: expected http://HOST[:PORT] or https://HOST[:PORT]");
+        insta::assert_snapshot!(message("docker.io=https://me:secret@m"), @"the mirror URL for 'docker.io' contains a user name or password: use 'docker login' instead");
         assert!(ImageMirror::new("docker.io", "http://m/\"]\nskip_verify = true").is_err());
     }
 
     #[test]
     fn says_what_is_wrong_with_a_chart_mirror() {
         let message = |list: &str| ChartMirror::parse_list(list).unwrap_err().to_string();
-        insta::assert_snapshot!(message("ghcr.io=oci://m"), @"'ghcr.io=oci://m': 'ghcr.io' is no chart repository: https://HOST/PATH, oci://HOST, oci://* or * is expected");
-        insta::assert_snapshot!(message("oci://*=http://m"), @"'oci://*=http://m': 'http://m' is no mirror's URL: oci://HOST[:PORT] is expected");
-        insta::assert_snapshot!(message("*=oci://m"), @"'*=oci://m': 'oci://m' is no mirror's URL: http(s)://HOST[:PORT][/PATH] is expected");
+        insta::assert_snapshot!(message("ghcr.io=oci://m"), @"'ghcr.io=oci://m': 'ghcr.io' is not a valid chart repository: expected https://HOST/PATH, oci://HOST, oci://* or *");
+        insta::assert_snapshot!(message("oci://*=http://m"), @"'oci://*=http://m': 'http://m' is not a valid mirror URL: expected oci://HOST[:PORT]");
+        insta::assert_snapshot!(message("*=oci://m"), @"'*=oci://m': 'oci://m' is not a valid mirror URL: expected http(s)://HOST[:PORT][/PATH]");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The words of cmdr as types: names, images, workspaces, releases, address pools. No IO.
+//! Domain types of cmdr: names, images, workspaces, releases, address pools. No I/O.
 
 pub mod deadline;
 pub mod diagnosis;

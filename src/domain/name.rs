@@ -4,27 +4,27 @@ use std::{borrow::Borrow, fmt};
 
 use serde::Serialize;
 
-/// The longest name, so that what Kubernetes appends (pod hashes, `-headless`) stays within 63 characters.
+/// The maximum length of a name, so that names with a suffix (pod hashes, `-headless`) have at most 63 characters.
 pub const LONGEST: usize = 40;
 
-/// An RFC 1035 label of at most [`LONGEST`] characters: it names a Helm release, a Service and a host alike.
+/// An RFC 1035 label of at most [`LONGEST`] characters: the name of a Helm release, a Service and a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
 
-/// Why a text is no [`Name`], with a name that would do.
+/// Why a string is not a valid [`Name`], with a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a name has lower-case letters, digits and '-', starts with a letter, ends with a letter or digit, and is at most {LONGEST} characters long"
+    "a name contains lowercase letters, digits and '-', starts with a letter, ends with a letter or digit, and has at most {LONGEST} characters"
 )]
 pub struct InvalidName {
-    /// The nearest valid name, when there is one.
+    /// The closest valid name, if there is one.
     pub suggestion: Option<String>,
 }
 
 impl Name {
     /// # Errors
-    /// When `text` is no RFC 1035 label or longer than [`LONGEST`].
+    /// Fails if `text` is not an RFC 1035 label, or is longer than [`LONGEST`].
     pub fn new(text: &str) -> Result<Self, InvalidName> {
         if is_valid(text) {
             return Ok(Self(text.to_owned()));

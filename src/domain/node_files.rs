@@ -1,6 +1,6 @@
-//! Files that a node needs so that containerd takes images from mirrors and trusts a company's CA.
+//! Files in a node that configure containerd to use mirrors and to trust a company's CA.
 //!
-//! Read afresh by containerd at each pull (`core/remotes/docker/config/hosts.go`), so a change needs no restart.
+//! containerd reads them at each pull (`core/remotes/docker/config/hosts.go`), so changes need no restart.
 
 use std::{fmt::Write, net::Ipv4Addr};
 
@@ -9,12 +9,12 @@ use super::{
     mirror::{ImageMirror, is_this_machine},
 };
 
-/// Where containerd looks for a folder for each registry, once its `config_path` says so.
+/// The folder with one subfolder per registry, if containerd's `config_path` is set to it.
 pub const HOSTS_FOLDER: &str = "/etc/containerd/certs.d";
-/// The company's CA inside a node: PEM, one or more certificates.
+/// The company's CA in a node: one or more certificates in PEM.
 pub const CA_FILE: &str = "/etc/containerd/certs.d/cmdr-ca.crt";
 
-/// A file inside a node.
+/// A file in a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFile {
     /// Absolute.
@@ -22,12 +22,12 @@ pub struct NodeFile {
     pub content: String,
 }
 
-/// containerd's `hosts.toml` for one registry: who stands before it on this machine, its mirrors in order, then the
+/// Returns containerd's `hosts.toml` for one registry: its cache on this machine, its mirrors in order, then the
 /// registry itself.
 ///
-/// No `server` is written: containerd then asks the registry itself last, and knows best how (`docker.io` answers at
-/// registry-1.docker.io, `localhost:5000` without TLS); in `_default` there is no one server to write. A `ca` at the
-/// top is for the registry itself. A mirror on plain HTTP gets none: containerd would then try TLS first.
+/// It contains no `server`: containerd then tries the registry itself last, with its own rules (`docker.io` is at
+/// registry-1.docker.io, `localhost:5000` has no TLS); `_default` has no single server. A `ca` at the top is for the
+/// registry itself. A mirror with plain HTTP gets no `ca`: containerd would try TLS first.
 pub fn hosts_toml(
     first: Option<&NodeRegistry>,
     mirrors: &[&ImageMirror],
@@ -43,7 +43,7 @@ pub fn hosts_toml(
         if url.starts_with("https://") {
             text.push_str(&ca);
         }
-        // Registries that proxy others below a path of their own API, as Harbor does (`https://HOST/v2/PROJECT`).
+        // Registries that proxy others under a path of their own API, such as Harbor (`https://HOST/v2/PROJECT`).
         if url.contains("/v2/") {
             text.push_str("override_path = true\n");
         }
@@ -51,8 +51,8 @@ pub fn hosts_toml(
     text
 }
 
-/// Every file that the registries of this machine, the mirrors and the CA need. containerd reads `_default` only for
-/// hosts without a folder of their own, so the CA and the mirrors for any host stand in each.
+/// Returns all files for the registries of this machine, the mirrors and the CA. containerd reads `_default` only for
+/// hosts without their own folder, so every folder contains the CA and the mirrors for any host.
 pub fn node_files(
     registries: &[NodeRegistry],
     mirrors: &[ImageMirror],
@@ -70,7 +70,7 @@ pub fn node_files(
     let ca = ca_pem.map(|pem| NodeFile { path: CA_FILE.to_owned(), content: pem.to_owned() });
     let hosts = folders.into_iter().map(|folder| {
         let first = registries.iter().find(|registry| registry.host == folder);
-        // Nobody else has what is pushed to a registry of this machine.
+        // Only the registry of this machine has the images that are pushed to it.
         let asked: &[ImageMirror] = if is_this_machine(folder) && first.is_some() { &[] } else { mirrors };
         let path = format!("{HOSTS_FOLDER}/{folder}/hosts.toml");
         NodeFile { path, content: hosts_toml(first, &ImageMirror::of(asked, folder), gateway, ca_path) }

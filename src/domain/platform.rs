@@ -1,10 +1,10 @@
-//! The platform that cmdr brings along: which charts, at which versions, with which values.
+//! The built-in platform: charts, versions and values.
 
 use serde_json::json;
 
 use super::{Chart, ChartSource, Values, values};
 
-/// One release of the platform.
+/// One built-in release of the platform.
 #[derive(Debug, Clone)]
 pub struct PlatformDefault {
     /// The release's name, and its key under `platform` in projects.yaml.
@@ -13,15 +13,15 @@ pub struct PlatformDefault {
     repository: &'static str,
     version: &'static str,
     values: &'static str,
-    /// Over those, where a cloud provides the load balancer.
+    /// Merged over `values` if a cloud provides the load balancer.
     cloud_values: &'static str,
-    /// Only where no cloud gives LoadBalancer services their addresses.
+    /// Only installed if no cloud assigns addresses to LoadBalancer services.
     pub is_local_only: bool,
-    /// Its pods need the host's network, which Pod Security must allow.
+    /// Its pods need the host network, which Pod Security must allow.
     pub is_privileged: bool,
 }
 
-/// In the order in which they are told.
+/// In the order in which they are shown.
 pub const PLATFORM: &[PlatformDefault] = &[
     PlatformDefault {
         name: "metallb",
@@ -51,11 +51,11 @@ impl PlatformDefault {
         Chart { source, version: Some(self.version.to_owned()) }
     }
 
-    /// The values of cmdr's own: locally with the node ports that the cluster publishes, for Traefik; elsewhere, without
-    /// such ports, with what the cloud's load balancer is told.
+    /// Returns the built-in values. With node ports, which a local cluster publishes, they are set for Traefik. Without
+    /// node ports, the values for the cloud's load balancer are added.
     ///
     /// # Panics
-    /// When the file that cmdr was built with is no map of YAML, which a test rules out.
+    /// If the embedded file is not a YAML map, which a test rules out.
     pub fn values(&self, node_ports: Option<(u16, u16)>) -> Values {
         let read = |text| serde_yaml::from_str::<Values>(text).expect("the platform's values are a map");
         let mut values = read(self.values);

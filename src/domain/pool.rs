@@ -1,11 +1,11 @@
-//! Which addresses MetalLB may give out.
+//! Selects the addresses that MetalLB can assign.
 //!
-//! Docker gives containers addresses from the start of the network; the upper half of it is divided into slices, and
-//! each local cluster takes one, so that clusters side by side on one network never answer for the same address.
+//! Docker assigns addresses from the start of the network to containers. The upper half is divided into slices, and
+//! each local cluster uses one, so that clusters on the same network never use the same address.
 
 use std::net::Ipv4Addr;
 
-/// Addresses of one slice; a platform with more LoadBalancer services than this does not fit on a laptop.
+/// The number of addresses in a slice; a platform with more LoadBalancer services does not fit on a laptop.
 const SLICE: u32 = 32;
 
 /// An IPv4 network: `172.18.0.0/16`.
@@ -24,17 +24,17 @@ pub struct Pool {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    #[error("'{0}' is no IPv4 network such as 172.18.0.0/16")]
+    #[error("'{0}' is not a valid IPv4 network such as 172.18.0.0/16")]
     NotASubnet(String),
-    #[error("the Docker network is too small: its prefix is /{0}, at most /25 is needed")]
+    #[error("the Docker network is too small: its prefix is /{0}, but must be at most /25")]
     TooSmall(u8),
-    #[error("all {0} address pools of the Docker network are taken by other clusters")]
+    #[error("all {0} address pools of the Docker network are in use by other clusters")]
     Exhausted(u32),
 }
 
 impl Subnet {
     /// # Errors
-    /// When `text` is no IPv4 network in CIDR notation.
+    /// Fails if `text` is not an IPv4 network in CIDR notation.
     pub fn parse(text: &str) -> Result<Self, PoolError> {
         let wrong = || PoolError::NotASubnet(text.to_owned());
         let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
@@ -52,17 +52,17 @@ impl Subnet {
 }
 
 impl Pool {
-    /// The slice for a cluster: the one its name hashes to, or the next that none of `taken` overlaps.
+    /// Selects the slice for a cluster by the hash of its name, or the next one that does not overlap with `taken`.
     ///
     /// # Errors
-    /// When the network is too small for a slice, or every slice is taken.
+    /// Fails if the network is too small for a slice, or if all slices are in use.
     pub fn choose(subnet: Subnet, cluster: &str, taken: &[Pool]) -> Result<Self, PoolError> {
         if subnet.prefix > 25 {
             return Err(PoolError::TooSmall(subnet.prefix));
         }
         let size = 1u32 << (32 - subnet.prefix).min(31);
         let network = u32::from(subnet.address) & !(size - 1);
-        // The last slice holds the broadcast address and is left out.
+        // The last slice contains the broadcast address and is skipped.
         let slices = (size / 2 / SLICE - 1).max(1);
         let start = hash(cluster) % slices;
         (0..slices)
@@ -79,12 +79,12 @@ impl Pool {
         self.first <= other.last && other.first <= self.last
     }
 
-    /// As MetalLB writes it: `172.18.128.0-172.18.128.31`.
+    /// Formats the range for MetalLB: `172.18.128.0-172.18.128.31`.
     pub fn range(&self) -> String {
         format!("{}-{}", self.first, self.last)
     }
 
-    /// Reads what [`Pool::range`] wrote.
+    /// Parses the output of [`Pool::range`].
     pub fn parse(range: &str) -> Option<Self> {
         let (first, last) = range.split_once('-')?;
         Some(Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? })
@@ -96,7 +96,7 @@ fn slice(base: u32, index: u32) -> Pool {
     Pool { first: first.into(), last: (first + SLICE - 1).into() }
 }
 
-/// FNV-1a: stable across versions of Rust and of cmdr, unlike the standard library's hasher.
+/// FNV-1a: stable across versions of Rust and cmdr, unlike the hasher of the standard library.
 fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,10 +1,10 @@
-//! Which ports on 127.0.0.1 a local cluster publishes for HTTP and HTTPS. Fixed when the cluster is made.
+//! Selects the ports on 127.0.0.1 that a local cluster publishes for HTTP and HTTPS. They are fixed at creation.
 
 use super::Name;
 
-/// What browsers use when a URL names no port.
+/// The default ports of browsers.
 pub const STANDARD: Pair = Pair { http: 80, https: 443 };
-/// What developers expect where the standard ports cannot be had.
+/// The ports that developers expect if the standard ports are not available.
 pub const ALTERNATIVE: Pair = Pair { http: 8080, https: 8443 };
 /// How many ports above [`ALTERNATIVE`] are tried.
 const ATTEMPTS: u16 = 100;
@@ -16,55 +16,50 @@ pub struct Pair {
     pub https: u16,
 }
 
-/// What is known of a port on 127.0.0.1.
+/// The state of a port on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortState {
     Free,
-    /// The workspace's own cluster publishes it.
+    /// Published by the cluster of this workspace.
     Own,
-    /// Somebody listens; `by` names the program or the cluster, when that can be told.
+    /// In use; `by` is the program or the cluster, if known.
     Taken {
         by: Option<String>,
     },
-    /// Nobody listens, and the Docker engine may not either: a rootless engine and a port below 1024.
+    /// Not in use, but the Docker engine is not allowed to use it: a rootless engine and a port below 1024.
     Forbidden,
 }
 
-/// The ports that were chosen.
+/// The selected ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
     pub http: u16,
     pub https: u16,
-    /// A sentence for the user where these are not the ports he would expect.
+    /// A note for the user if these are not the default ports.
     pub note: Option<String>,
 }
 
-/// Why no ports could be chosen.
+/// Why no ports could be selected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortsError {
-    #[error(
-        "port {port} on 127.0.0.1, which projects.yaml names as environments.local.ports.{key}, is {}",
-        because(state)
-    )]
+    #[error("port {port} on 127.0.0.1 (environments.local.ports.{key} in projects.yaml) is {}", because(state))]
     Wanted { key: &'static str, port: u16, state: PortState },
-    #[error("projects.yaml names port {0} for both http and https")]
+    #[error("projects.yaml sets port {0} for both http and https")]
     Same(u16),
     #[error("no free port on 127.0.0.1 between {first} and {last}")]
     Exhausted { first: u16, last: u16 },
 }
 
 impl PortsError {
-    /// What the user can do.
+    /// Returns how to fix it.
     pub fn hint(&self, environment: &Name) -> String {
         match self {
             Self::Wanted { key, .. } => {
-                format!(
-                    "free the port, or name another one under environments.{environment}.ports.{key} in projects.yaml"
-                )
+                format!("free the port, or set another one as environments.{environment}.ports.{key} in projects.yaml")
             }
-            Self::Same(_) => format!("give environment '{environment}' two different ports in projects.yaml"),
+            Self::Same(_) => format!("set two different ports for environment '{environment}' in projects.yaml"),
             Self::Exhausted { .. } => {
-                format!("name free ports under environments.{environment}.ports in projects.yaml")
+                format!("set free ports under environments.{environment}.ports in projects.yaml")
             }
         }
     }
@@ -76,24 +71,24 @@ impl PortState {
     }
 }
 
-/// The state as it ends a sentence: `taken by nginx`.
+/// The state as the end of a sentence: `in use by nginx`.
 fn because(state: &PortState) -> String {
     match state {
         PortState::Free => "free".to_owned(),
-        PortState::Own => "this workspace's own".to_owned(),
-        PortState::Taken { by: Some(holder) } => format!("taken by {holder}"),
-        PortState::Taken { by: None } => "taken by another program".to_owned(),
-        PortState::Forbidden => "forbidden to this Docker engine, which runs without root".to_owned(),
+        PortState::Own => "in use by this workspace".to_owned(),
+        PortState::Taken { by: Some(holder) } => format!("in use by {holder}"),
+        PortState::Taken { by: None } => "in use by another program".to_owned(),
+        PortState::Forbidden => "not allowed for this Docker engine, which runs rootless".to_owned(),
     }
 }
 
-/// Chooses the ports: what the user wrote, else 80 and 443, else 8080 and 8443, else the next free ones. Each of the
-/// two is chosen for itself, but 80 is never paired with 8443: mixed pairs surprise more than they help.
+/// Selects the ports: those that the user set, or 80 and 443, or 8080 and 8443, or the next free ones. The two are
+/// selected independently, but 80 is never combined with 8443, because mixed pairs are confusing.
 ///
-/// `state` is asked for a port only when that port is considered.
+/// `state` is only called for ports that are candidates.
 ///
 /// # Errors
-/// When a port that the user wrote cannot be had, or no free one is found.
+/// Fails if a port that the user set is not available, or if no free port is found.
 pub fn choose(
     wanted_http: Option<u16>,
     wanted_https: Option<u16>,
@@ -152,7 +147,7 @@ fn note(obstacles: &[(u16, PortState)], http: u16, https: u16) -> String {
         }
         _ => obstacles.iter().map(|(port, state)| format!("port {port} is {}", because(state))).collect(),
     };
-    format!("{}: this cluster answers on port {http} (HTTP) and {https} (HTTPS) instead", reasons.join(", "))
+    format!("{}: this cluster uses ports {http} (HTTP) and {https} (HTTPS) instead", reasons.join(", "))
 }
 
 #[cfg(test)]
@@ -176,14 +171,14 @@ mod tests {
     fn one_taken_port_moves_both_and_says_why() {
         let ports = choose(None, None, except(&[80])).unwrap();
         assert_eq!((ports.http, ports.https), (8080, 8443));
-        let note = "port 80 is taken by nginx: this cluster answers on port 8080 (HTTP) and 8443 (HTTPS) instead";
+        let note = "port 80 is in use by nginx: this cluster uses ports 8080 (HTTP) and 8443 (HTTPS) instead";
         assert_eq!(ports.note.as_deref(), Some(note));
     }
 
     #[test]
     fn one_holder_of_both_is_named_once() {
         let note = choose(None, None, except(&[80, 443])).unwrap().note.unwrap();
-        assert!(note.starts_with("ports 80 and 443 are taken by nginx: this cluster answers on port 8080"), "{note}");
+        assert!(note.starts_with("ports 80 and 443 are in use by nginx: this cluster uses ports 8080"), "{note}");
     }
 
     #[test]
@@ -201,7 +196,7 @@ mod tests {
             ports
                 .note
                 .unwrap()
-                .starts_with("ports 80 and 443 are forbidden to this Docker engine, which runs without root: ")
+                .starts_with("ports 80 and 443 are not allowed for this Docker engine, which runs rootless: ")
         );
     }
 
@@ -209,8 +204,7 @@ mod tests {
     fn a_wish_is_granted_or_refused_by_name() {
         assert_eq!(choose(Some(9000), None, except(&[80])), Ok(Ports { http: 9000, https: 443, note: None }));
         let error = choose(Some(9000), None, except(&[9000])).unwrap_err();
-        let expected =
-            "port 9000 on 127.0.0.1, which projects.yaml names as environments.local.ports.http, is taken by nginx";
+        let expected = "port 9000 on 127.0.0.1 (environments.local.ports.http in projects.yaml) is in use by nginx";
         assert_eq!(error.to_string(), expected);
         assert_eq!(choose(Some(9000), Some(9000), except(&[])), Err(PortsError::Same(9000)));
     }

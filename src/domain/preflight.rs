@@ -1,4 +1,4 @@
-//! What must be true of a machine before a cluster is made on it: facts in, findings out.
+//! Checks whether a machine can run a cluster, before one is created: takes facts, returns findings.
 
 use std::{fmt, net::IpAddr};
 
@@ -15,58 +15,58 @@ use super::{
 mod rules;
 pub use rules::{PLATFORM_MEMORY_BYTES, check};
 
-/// The name that tells whether the system's resolver knows `*.localhost` (RFC 6761 says it should).
+/// A name to test whether the system resolver resolves `*.localhost` (RFC 6761 recommends it).
 pub const RESOLVER_PROBE: &str = "cmdr-check.localhost";
 
-/// All that is known of the machine. What could not be found out is `None`, and judged as harmless.
+/// All facts about the machine. A fact that could not be determined is `None` and causes no finding.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub engine: Result<Engine, EngineAbsent>,
-    /// The sum over the projects of the environment.
+    /// The sum over all projects of the environment.
     pub requested: Requested,
-    /// On the file system of the engine's own data, when that is on this machine.
+    /// On the file system of the engine's data, if that is on this machine.
     pub free_disk_bytes: Option<u64>,
     /// Linux only.
     pub inotify: Option<Inotify>,
     pub ports: Vec<(u16, PortState)>,
     pub resolver: Resolver,
     pub tools: Vec<Tool>,
-    /// The Kubernetes version that the cluster is to have, as written: `1.34`, `1.34.2`.
+    /// The requested Kubernetes version, as written: `1.34`, `1.34.2`.
     pub kubernetes: Option<String>,
-    /// As Rust names it: `linux`, `macos`.
+    /// The name in Rust: `linux`, `macos`.
     pub operating_system: String,
 }
 
-/// A Docker engine that answers.
+/// A Docker engine that responds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     pub version: String,
-    /// Of the machine, or the virtual machine, that the engine runs on.
+    /// Of the machine or virtual machine that the engine runs on.
     pub memory_bytes: u64,
     pub cpus: u32,
     pub rootless: bool,
-    /// Runs in a virtual machine, so that addresses of its networks cannot be reached from here.
+    /// Runs in a virtual machine, so that the addresses of its networks are not reachable from this machine.
     pub virtual_machine: bool,
     /// `linux`, or `windows` for Windows containers.
     pub os_type: String,
-    /// As the engine describes itself: `Docker Desktop`, `Debian GNU/Linux 12 (bookworm)`.
+    /// The name that the engine reports: `Docker Desktop`, `Debian GNU/Linux 12 (bookworm)`.
     pub operating_system: String,
-    /// 1 or 2; `None` when the engine does not say.
+    /// 1 or 2; `None` if the engine does not report it.
     pub cgroup_version: Option<u8>,
     /// `systemd`, `cgroupfs` or `none`.
     pub cgroup_driver: String,
-    /// Where the engine keeps images and volumes, on its own machine.
+    /// The folder for images and volumes, on the engine's machine.
     pub root_folder: String,
 }
 
-/// Why there is no engine, in the words of the adapter that looked for it.
+/// Why no engine is available, as reported by the adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineAbsent {
     pub why: String,
     pub remedy: String,
 }
 
-/// What pods ask for, in sum.
+/// The total resource requests of pods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requested {
     pub memory_bytes: u64,
@@ -74,7 +74,7 @@ pub struct Requested {
 }
 
 impl Requested {
-    /// What the values of one project ask for: its own container's requests and its sidecars', times its replicas.
+    /// Returns the requests of one project: those of its container and its sidecars, times its replicas.
     pub fn of(values: &Values) -> Self {
         let containers = values.get("sidecars").and_then(Value::as_object).into_iter().flat_map(Values::values);
         let own = Value::Object(values.clone());
@@ -91,7 +91,7 @@ impl Requested {
     }
 }
 
-/// Quantities are texts or numbers: `cpu: 2`.
+/// Quantities are strings or numbers: `cpu: 2`.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -103,19 +103,19 @@ pub struct Inotify {
     pub instances: u64,
 }
 
-/// What the system's resolver answers for [`RESOLVER_PROBE`].
+/// The result of the system resolver for [`RESOLVER_PROBE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolver {
     Loopback,
     Elsewhere(Vec<IpAddr>),
-    /// Does not know the name.
+    /// The name does not resolve.
     Unknown,
 }
 
-/// A program that cmdr starts.
+/// A program that cmdr runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// `docker`, `kind` or `helm`; `sops` where the workspace has something to decrypt.
+    /// `docker`, `kind` or `helm`; `sops` if the workspace has files to decrypt.
     pub name: &'static str,
     pub version: ToolVersion,
 }
@@ -123,7 +123,7 @@ pub struct Tool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolVersion {
     Found(Version),
-    /// It runs, but what it says is no version.
+    /// It runs, but its output is not a version.
     Unreadable(String),
     Missing,
 }
@@ -132,23 +132,23 @@ pub enum ToolVersion {
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     Ok,
-    /// It may work, or only in part.
+    /// A cluster may not work, or only in part.
     Warning,
-    /// A cluster cannot be made, or will not work.
+    /// A cluster cannot be created, or will not work.
     Failure,
 }
 
-/// The answer to one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The check's name, stable for scripts: `memory`, `inotify`.
+    /// The name of the check, stable for scripts: `memory`, `inotify`.
     pub check: &'static str,
     pub status: Status,
-    /// What is the case.
+    /// What was found.
     pub what: String,
-    /// Why that matters; empty when all is well.
+    /// Why it matters; empty if the check passed.
     pub why: String,
-    /// What to do; empty when all is well.
+    /// How to fix it; empty if the check passed.
     pub remedy: String,
 }
 
@@ -178,7 +178,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Whether Docker or the kernel must be asked for a port before 8080 is taken: the two that URLs leave out.
+/// The ports whose availability must be checked before 8080 is used: the two that URLs can omit.
 pub fn ports_to_probe() -> [u16; 2] {
     [STANDARD.http, STANDARD.https]
 }

@@ -1,19 +1,19 @@
-//! How busy the processors of this machine were.
+//! CPU usage of this machine.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A short while, and the share of the processors' time that was used in it.
+/// The CPU usage in a short interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProcessorUse {
-    /// Seconds from the moment when the watch began.
+    /// In seconds since the measurement started.
     pub from: f64,
-    /// Seconds from the moment when the watch began.
+    /// In seconds since the measurement started.
     pub until: f64,
-    /// 1 when no processor was ever idle.
+    /// The used share of CPU time; 1 if no CPU was idle.
     pub share: f64,
 }
 
-/// What a watch has seen so far, shared between who watches and who reads.
+/// All samples so far, shared between the task that measures and its readers.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessorUses(Arc<Mutex<Vec<ProcessorUse>>>);
 

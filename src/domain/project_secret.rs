@@ -1,4 +1,4 @@
-//! The Secrets that a project of the universal chart asks for under `secrets`, and those that its pods use.
+//! The Secrets that a project of the universal chart defines under `secrets`, and those that its pods use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,43 +10,43 @@ use serde_json::Value;
 
 use super::{ResolvedProject, Values};
 
-/// How often a value in a store is looked at again, unless the project says otherwise.
+/// How often External Secrets reads a value again, unless the project sets it.
 const REFRESH: &str = "1h";
-/// The kind of a store that is named alone, as in External Secrets itself.
+/// The default kind of a store, as in External Secrets.
 const STORE_KIND: &str = "SecretStore";
-/// The keys of values that name a Secret.
+/// The keys of Helm values that refer to a Secret by name.
 const NAMING_KEYS: [&str; 2] = ["secret", "existing"];
 
 /// A Secret that cmdr provides for a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectSecret {
-    /// Its name within the project: `db`.
+    /// The name within the project: `db`.
     pub short_name: String,
-    /// Its name in the cluster: `shop-db`.
+    /// The name in the cluster: `shop-db`.
     pub name: String,
     pub source: SecretSource,
 }
 
-/// Where a Secret's content comes from.
+/// The source of a Secret's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A random value under this key, made once.
+    /// A random value under this key, generated once.
     Generate { key: String },
-    /// A file that sops decrypts; its path starts at the workspace's root.
+    /// A file that sops decrypts; its path is relative to the workspace folder.
     Sops { file: PathBuf },
-    /// A store outside of the cluster, read by External Secrets.
+    /// A store outside the cluster, read by External Secrets.
     External(ExternalSecret),
 }
 
-/// What External Secrets is told.
+/// The specification of an `ExternalSecret`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExternalSecret {
     pub store: String,
     /// `SecretStore` or `ClusterSecretStore`.
     pub store_kind: String,
-    /// How often it looks again, as `1h`.
+    /// The refresh interval, such as `1h`.
     pub refresh: String,
-    /// Key of the Secret -> where its value is.
+    /// The location of the value in the store, by key of the Secret.
     pub data: BTreeMap<String, RemoteKey>,
 }
 
@@ -54,12 +54,12 @@ pub struct ExternalSecret {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RemoteKey {
     pub key: String,
-    /// One field of what stands under the key; all of it without.
+    /// One field of the value under the key; `None`: the whole value.
     pub property: Option<String>,
 }
 
 impl RemoteKey {
-    /// Reads `tunes/api#password`.
+    /// Parses `tunes/api#password`.
     fn read(text: &str) -> Self {
         match text.rsplit_once('#') {
             Some((key, property)) => Self { key: key.to_owned(), property: Some(property.to_owned()) },
@@ -68,7 +68,8 @@ impl RemoteKey {
     }
 }
 
-/// The Secrets that cmdr provides for `project`. What the chart's schema refuses is left out: it is answered there.
+/// Returns the Secrets that cmdr provides for `project`. Entries that violate the chart's schema are skipped, because
+/// validation reports them.
 pub fn project_secrets(project: &ResolvedProject) -> Vec<ProjectSecret> {
     let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
     let secrets = secrets.and_then(Value::as_object).into_iter().flatten();
@@ -101,8 +102,8 @@ fn external(external: &Value) -> Option<ExternalSecret> {
     })
 }
 
-/// The names, in the cluster, of Secrets that the pods of `project` may read: its own, and those of other projects that
-/// its values name. Where somebody else runs it, there are no pods and its own alone count.
+/// Returns the cluster names of the Secrets that the pods of `project` may read: its own, and those of other projects
+/// that its values refer to. An external project has no pods, so only its own Secrets count.
 pub fn used_secrets(project: &ResolvedProject) -> BTreeSet<String> {
     let own = project_secrets(project).into_iter().map(|secret| secret.name);
     let mut names: BTreeSet<String> = own.collect();
@@ -122,8 +123,8 @@ fn note_named(values: &Values, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Takes `null` away from the entries of `secrets`: where an environment has another source than the project, the chart
-/// would find two.
+/// Removes `null` from the entries of `secrets`. Otherwise the chart would find two sources if an environment uses
+/// a different one than the project.
 pub fn without_removed_sources(values: &mut Values) {
     let secrets = values.get_mut("secrets").and_then(Value::as_object_mut);
     for secret in secrets.into_iter().flat_map(Values::values_mut).filter_map(Value::as_object_mut) {

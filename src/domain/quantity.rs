@@ -1,31 +1,31 @@
 //! Kubernetes quantities: `128Mi`, `1.5G`, `100m`, `2e3`.
 
-/// Digits after the point that are kept: Kubernetes itself keeps nanos.
+/// The number of decimal places that are kept: Kubernetes has nano precision.
 const FRACTION_DIGITS: usize = 9;
 const NANOS: u128 = 1_000_000_000;
 
-/// A text that Kubernetes would refuse as a quantity, or that is negative or too large.
+/// A string that is not a valid Kubernetes quantity, or is negative or too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no quantity such as 128Mi, 1.5G, 100m or 2")]
+#[error("'{0}' is not a valid quantity: expected a value such as 128Mi, 1.5G, 100m or 2")]
 pub struct InvalidQuantity(pub String);
 
-/// An amount of memory in bytes, rounded up.
+/// Returns an amount of memory in bytes, rounded up.
 ///
 /// # Errors
-/// When `text` is no quantity.
+/// Fails if `text` is not a valid quantity.
 pub fn parse_memory_bytes(text: &str) -> Result<u64, InvalidQuantity> {
     rounded_up(text, 1)
 }
 
-/// An amount of CPU in thousandths of a core, rounded up.
+/// Returns an amount of CPU in thousandths of a core, rounded up.
 ///
 /// # Errors
-/// When `text` is no quantity.
+/// Fails if `text` is not a valid quantity.
 pub fn parse_cpu_millis(text: &str) -> Result<u64, InvalidQuantity> {
     rounded_up(text, 1000)
 }
 
-/// `text` in units of `1 / parts`, rounded up.
+/// Returns `text` in units of `1 / parts`, rounded up.
 fn rounded_up(text: &str, parts: u128) -> Result<u64, InvalidQuantity> {
     let wrong = || InvalidQuantity(text.to_owned());
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -36,7 +36,7 @@ fn rounded_up(text: &str, parts: u128) -> Result<u64, InvalidQuantity> {
     u64::try_from(scaled.div_ceil(NANOS * over)).map_err(|_| wrong())
 }
 
-/// A plain decimal number times 10^9; what lies behind the ninth digit is dropped.
+/// A decimal number times 10^9; digits after the ninth decimal place are dropped.
 fn nanos(number: &str) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -47,7 +47,7 @@ fn nanos(number: &str) -> Option<u128> {
     whole.checked_mul(NANOS)?.checked_add(kept.parse().ok()?)
 }
 
-/// What a suffix multiplies with and divides by.
+/// The multiplier and the divisor of a suffix.
 fn factor(suffix: &str) -> Option<(u128, u128)> {
     const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     const DECIMAL: [&str; 6] = ["k", "M", "G", "T", "P", "E"];

@@ -1,4 +1,4 @@
-//! What was deployed, named by its content.
+//! Records: the content of a release, identified by a hash.
 
 use std::collections::BTreeMap;
 
@@ -8,41 +8,41 @@ use serde_json::json;
 
 use super::{Chart, ChartSource, Values, digest::sha256};
 
-/// Counts up when cmdr hands the same content to Helm in another way, so that releases are made anew.
+/// Incremented if cmdr passes the same content to Helm in a different way, so that releases are upgraded.
 const RENDERING: u32 = 2;
-/// Hexadecimal digits of a record's name: 80 bits fit a label, and no two deployments of a platform collide.
+/// The number of hexadecimal digits of a record ID: 80 bits fit in a label and are enough to avoid collisions.
 const LENGTH: usize = 20;
 
-/// The content of a deployment, without when, where and by whom.
+/// The content of a release, without its time, environment and user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Record {
     pub chart: RecordedChart,
-    /// The image's tag, or the chart's app version.
+    /// The image tag, or the chart's app version.
     pub version: String,
-    /// The digest of each image, by its reference as rendered. Empty in `local`, where tags are not looked up.
+    /// The digest of each image, by its reference as rendered. Empty in `local`, where tags are not resolved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
     /// The merged Helm values.
     pub values: Values,
 }
 
-/// A chart, exactly.
+/// An exact version of a chart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RecordedChart {
     pub name: String,
     pub version: String,
-    /// SHA-256 of the archive, or of the folder's files.
+    /// The SHA-256 digest of the archive, or of the files in the folder.
     pub digest: String,
     pub source: RecordedSource,
 }
 
-/// Where a chart can be had again.
+/// Where a chart can be fetched from again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordedSource {
-    /// Nowhere but in the ledger: cmdr's own chart, and charts by path.
+    /// Only stored in the ledger: the universal chart, and charts by path.
     Kept,
     Oci {
         reference: String,
@@ -54,7 +54,7 @@ pub enum RecordedSource {
 }
 
 impl Record {
-    /// The record's name: equal content has an equal name, whatever commit or environment it comes from.
+    /// Returns the record ID: equal content has an equal ID, independent of commit and environment.
     pub fn name(&self) -> String {
         let Self { chart, version, images, values } = self;
         let content = json!({
@@ -72,12 +72,12 @@ impl Record {
 }
 
 impl RecordedChart {
-    /// As `helm.sh/chart` writes it.
+    /// The format of `helm.sh/chart`.
     pub fn label(&self) -> String {
         format!("{}-{}", self.name, self.version)
     }
 
-    /// The chart as a workspace would name it; `None` when only the ledger has it.
+    /// The chart reference as in a workspace; `None` if it is only stored in the ledger.
     pub fn to_chart(&self) -> Option<Chart> {
         let source = match &self.source {
             RecordedSource::Kept => return None,

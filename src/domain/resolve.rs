@@ -1,4 +1,4 @@
-//! A workspace as it is in one environment: layers merged, hosts whole, nothing left to look up.
+//! Resolves a workspace for one environment: merges the layers of values and completes host names.
 
 use std::time::Duration;
 
@@ -9,47 +9,47 @@ use super::{
     values,
 };
 
-/// A project as it is wanted in one environment.
+/// The desired state of a project in one environment.
 #[derive(Debug, Clone)]
 pub struct ResolvedProject {
     pub name: Name,
-    /// `None` when nothing names one: the image is built, or it is the chart's own affair.
+    /// `None` if no image is set: it is built, or defined by the chart.
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
     pub chart: Chart,
-    /// All layers merged. For the universal chart with what cmdr adds: `image`, `version`, `workspace`, `routes`.
+    /// All layers merged. For the universal chart, cmdr adds `image`, `version`, `workspace` and `routes`.
     pub values: Values,
-    /// None where somebody else runs the project.
+    /// Empty if the project is external.
     pub routes: Vec<ResolvedRoute>,
     pub needs: Vec<Name>,
-    /// Somebody else runs it here: no release, and a Service of its name that leads there.
+    /// The project is managed by another tool here: no release, but a Service with its name that points there.
     pub external: Option<External>,
     pub timeout: Option<Duration>,
-    /// Whether the user's own values say which version it is.
+    /// Whether the user's values set the version.
     version_is_written: bool,
 }
 
-/// A route with its whole host, and what `up` asks of it.
+/// A route with its full host and its URL check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedRoute {
     pub name: Name,
     pub host: String,
-    /// The start of the paths that lead to the project.
+    /// The path prefix that is routed to the project.
     pub path: String,
     pub port: Option<String>,
-    /// The path that `up` asks for: the check's below the route's own.
+    /// The path that `up` requests: the path of the check appended to the path of the route.
     pub check_path: String,
-    /// The status that is right.
+    /// The expected HTTP status.
     pub check_status: u16,
 }
 
 impl ResolvedRoute {
-    /// Where people go. `http_port` is the port that the environment answers on.
+    /// Returns the URL for users. `http_port` is the HTTP port of the environment.
     pub fn url(&self, http_port: u16) -> String {
         url(&self.host, http_port, &self.path)
     }
 
-    /// What `up` asks for.
+    /// Returns the URL that `up` checks.
     pub fn check_url(&self, http_port: u16) -> String {
         url(&self.host, http_port, &self.check_path)
     }
@@ -60,13 +60,13 @@ impl ResolvedProject {
         self.chart.source == ChartSource::Universal
     }
 
-    /// Makes `version` the one that people know this by, whatever the image's tag.
+    /// Sets the version to show, independent of the image tag.
     pub fn write_version(&mut self, version: &str) {
         self.values.insert("version".to_owned(), json!(version));
         self.version_is_written = true;
     }
 
-    /// Makes `image` the one that runs: once it is built, or when a deployment names a tag.
+    /// Sets the image to run: after it is built, or if a deployment sets a tag.
     pub fn use_image(&mut self, image: ImageReference) {
         if self.is_on_universal_chart() {
             if !self.version_is_written {
@@ -82,8 +82,8 @@ fn url(host: &str, port: u16, path: &str) -> String {
     if port == 80 { format!("http://{host}{path}") } else { format!("http://{host}:{port}{path}") }
 }
 
-/// A route's host in an environment: one label is completed by the domain, a whole domain stays as it is. `None` when
-/// there is no domain to complete it.
+/// Returns the host of a route in an environment: a single label is completed with the domain, a full domain is kept.
+/// `None` if there is no domain to complete it.
 pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
     if host.contains('.') {
         return Some(host.to_owned());
@@ -91,7 +91,7 @@ pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
     domain.map(|domain| format!("{host}.{domain}"))
 }
 
-/// The host of a copy stands beside that of what it copies: `shop-fix-42.staging.example.com`.
+/// Derives the host of a review environment from its source's host: `shop-fix-42.staging.example.com`.
 fn own_host(host: String, environment: &Environment) -> String {
     match (&environment.copy, host.split_once('.')) {
         (Some(copy), Some((first, rest))) => format!("{first}-{}.{rest}", copy.slug),
@@ -99,7 +99,7 @@ fn own_host(host: String, environment: &Environment) -> String {
     }
 }
 
-/// Every project of the workspace as it is wanted in `environment`, by name.
+/// Resolves all projects of the workspace for `environment`, by name.
 pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
     workspace.projects.values().map(|project| resolve_project(workspace, environment, project)).collect()
 }
@@ -134,7 +134,7 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: &P
     resolved
 }
 
-/// The layers of the contract, those of a chart's own and of `--set` aside.
+/// Merges all layers of values except the chart's defaults and `--set`.
 fn merged_values(workspace: &Workspace, environment: &Environment, project: &Project) -> Values {
     let universal = project.chart.source == ChartSource::Universal;
     let layers = [
@@ -160,7 +160,7 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
     })
 }
 
-/// What the universal chart is told by cmdr; what the user wrote stays.
+/// Adds the values that cmdr sets for the universal chart; user values take precedence.
 fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace) {
     let mut own = Values::new();
     own.insert("workspace".to_owned(), json!(workspace.name));
@@ -182,7 +182,7 @@ fn route_value(route: &ResolvedRoute) -> Value {
 
 #[cfg(test)]
 impl ResolvedProject {
-    /// A project of nothing but a chart and values.
+    /// A project with only a chart and values.
     pub fn bare(name: Name, chart: Chart, values: Values) -> Self {
         Self {
             name,

@@ -1,12 +1,12 @@
-//! Texts that no output shows.
+//! Secret strings that are never shown in output.
 
 use std::{collections::BTreeMap, fmt};
 
-/// A text that no output shows.
+/// A string that is never shown in output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// What a Kubernetes Secret holds: key -> value.
+/// The content of a Kubernetes Secret: key -> value.
 pub type SecretData = BTreeMap<String, Secret>;
 
 impl Secret {
@@ -14,7 +14,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself: for what must be given it, never for messages.
+    /// Returns the secret string. Must not be used in messages.
     pub fn expose(&self) -> &str {
         &self.0
     }

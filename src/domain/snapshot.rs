@@ -1,6 +1,6 @@
-//! A snapshot of a local cluster: an image of its node with labels that describe it, and copies of the node's volumes.
+//! Snapshots of a local cluster: an image of its node with descriptive labels, and copies of the node's volumes.
 //!
-//! The image is made last: volumes without it are what a killed save left.
+//! The image is created last: volumes without an image were left by an interrupted save.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Name;
 
-/// On the volumes and the image of a snapshot: its name.
+/// The name of the snapshot, on its volumes and its image.
 pub const SNAPSHOT_LABEL: &str = "cmdr/snapshot";
-/// The workspace whose cluster it is.
+/// The workspace of the cluster.
 pub const WORKSPACE_LABEL: &str = "cmdr/workspace";
-/// The image that the cluster was made of, which a container made of a snapshot's image no longer tells.
+/// The node image of the cluster, which a container from a snapshot image does not show.
 pub const NODE_IMAGE_LABEL: &str = "cmdr/node-image";
 const CREATED_LABEL: &str = "cmdr/created";
 const VERSION_LABEL: &str = "cmdr/version";
@@ -22,38 +22,38 @@ const BYTES_LABEL: &str = "cmdr/bytes";
 const VOLUMES_LABEL: &str = "cmdr/volumes";
 const NODE_LABEL: &str = "cmdr/node";
 
-/// A cluster as it was.
+/// A saved cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     pub workspace: String,
     pub name: String,
     pub created: Timestamp,
     pub node_image: String,
-    /// The cmdr that saved it.
+    /// The version of cmdr that saved it.
     pub version: String,
-    /// What it takes on the engine's disk, without what it shares with the cluster.
+    /// Its size on the engine's disk, without layers that it shares with the cluster.
     pub bytes: u64,
     pub volumes: Vec<KeptVolume>,
-    /// The node's container as Docker describes it, in JSON.
+    /// Docker's description of the node container, in JSON.
     #[serde(skip)]
     pub node: String,
 }
 
-/// A copy of something that was mounted into the node.
+/// A copy of a volume that was mounted into the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptVolume {
     pub volume: String,
-    /// Where the node finds it.
+    /// The mount path in the node.
     pub destination: String,
 }
 
 impl Snapshot {
-    /// The image's repository and tag.
+    /// Returns the repository and tag of the image.
     pub fn image(workspace: &str, name: &str) -> (String, String) {
         (format!("cmdr-snapshot/{workspace}"), name.to_owned())
     }
 
-    /// The image as Docker names it.
+    /// Returns the image reference.
     pub fn reference(&self) -> String {
         let (repository, tag) = Self::image(&self.workspace, &self.name);
         format!("{repository}:{tag}")
@@ -63,7 +63,7 @@ impl Snapshot {
         format!("cmdr-snapshot.{workspace}.{name}.{number}")
     }
 
-    /// The TCP ports of the node with those of this machine that it publishes them at.
+    /// Returns the published TCP ports of the node, with the ports on this machine.
     pub fn host_ports(&self) -> BTreeMap<u16, u16> {
         let node = self.described();
         let bindings = node.pointer("/host/PortBindings").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -74,7 +74,7 @@ impl Snapshot {
         ports.collect()
     }
 
-    /// The places in the node where folders of this machine are mounted.
+    /// Returns the paths in the node where folders of this machine are mounted.
     pub fn mounted(&self) -> Vec<String> {
         let node = self.described();
         let binds = node.pointer("/host/Binds").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Snapshot {
         serde_json::from_str(&self.node).unwrap_or_default()
     }
 
-    /// What its image says of it.
+    /// Returns the labels of its image.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let volumes = serde_json::to_string(&self.volumes).unwrap_or_default();
         let labels = [
@@ -101,7 +101,7 @@ impl Snapshot {
         labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    /// Reads what [`Snapshot::labels`] wrote; `None` for an image that is no snapshot.
+    /// Parses the output of [`Snapshot::labels`]; `None` for an image that is not a snapshot.
     pub fn from_labels(labels: &HashMap<String, String>) -> Option<Self> {
         let label = |key: &str| labels.get(key).cloned();
         Some(Self {

@@ -1,19 +1,19 @@
-//! What a user sets once for a machine: mirrors and a company's CA. Variables win over the file.
+//! User configuration of a machine: mirrors and a company's CA. Environment variables override the file.
 
 use std::path::PathBuf;
 
 use super::mirror::Mirrors;
 
-/// From the user's `config.yaml`, or from variables.
+/// From the user's `config.yaml`, or from environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserConfiguration {
     pub mirrors: Mirrors,
-    /// A PEM file with the certificates that registries and repositories of the company are signed by.
+    /// A PEM file with the CA certificates of the company's registries and repositories.
     pub ca: Option<PathBuf>,
 }
 
 impl UserConfiguration {
-    /// Lays `over` upon this: a mirror of `over` takes the place of all mirrors for the same host or prefix.
+    /// Merges `over` into this: a mirror of `over` replaces all mirrors for the same host or prefix.
     #[must_use]
     pub fn overridden_by(self, over: Self) -> Self {
         let images = replaced(self.mirrors.images, over.mirrors.images, |mirror| &mirror.host);
@@ -22,7 +22,7 @@ impl UserConfiguration {
     }
 }
 
-/// `base` without what `over` has a word for, then `over`.
+/// Returns `base` without the keys that `over` contains, then `over`.
 fn replaced<T>(base: Vec<T>, over: Vec<T>, key: impl Fn(&T) -> &String) -> Vec<T> {
     let mut kept: Vec<T> = base.into_iter().filter(|item| !over.iter().any(|other| key(other) == key(item))).collect();
     kept.extend(over);

@@ -1,4 +1,4 @@
-//! Helm values: JSON trees that are merged, last wins.
+//! Helm values: JSON trees that are merged; later values override earlier ones.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 /// A tree of Helm values. Keys are sorted, so equal values have equal text.
 pub type Values = Map<String, Value>;
 
-/// The values of the universal chart that name containers beside the main one.
+/// The values of the universal chart that define containers besides the main one.
 pub const CONTAINERS: [&str; 2] = ["sidecars", "initContainers"];
 
-/// Lays `over` upon `base`, as Helm does: maps merge, anything else replaces, `null` takes a key away from charts.
+/// Merges `over` into `base`, as Helm does: maps are merged, other values are replaced, and `null` removes a key of the
+/// chart's defaults.
 pub fn merge(base: &mut Values, over: &Values) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
@@ -22,7 +23,7 @@ pub fn merge(base: &mut Values, over: &Values) {
     }
 }
 
-/// The merge of all `layers`, the last one winning.
+/// Merges all `layers`; later layers override earlier ones.
 pub fn merged<'a>(layers: impl IntoIterator<Item = &'a Values>) -> Values {
     let mut result = Values::new();
     for layer in layers {
@@ -31,8 +32,8 @@ pub fn merged<'a>(layers: impl IntoIterator<Item = &'a Values>) -> Values {
     result
 }
 
-/// The keys whose values differ between two trees, as `--set` writes them. A key that is `null` counts as not there, and
-/// numbers are what they count: Helm keeps `1` as `1.0`.
+/// Returns the keys whose values differ between two trees, in the notation of `--set`. A key that is `null` counts as
+/// missing, and numbers are compared by value: Helm stores `1` as `1.0`.
 pub fn differing_keys(one: &Values, other: &Values) -> Vec<String> {
     let mut keys = Vec::new();
     note_differences(one, other, "", &mut keys);
@@ -68,24 +69,24 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Why `--set` cannot be done.
+/// Why `--set` cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSet {
-    #[error("'{0}' sets nothing: write KEY=VALUE, such as replicas=3")]
+    #[error("'{0}' has no value: expected KEY=VALUE, such as replicas=3")]
     NoValue(String),
-    #[error("'{0}' has an empty key: write KEY=VALUE, such as env.LOG_LEVEL=debug")]
+    #[error("'{0}' has an empty key: expected KEY=VALUE, such as env.LOG_LEVEL=debug")]
     EmptyKey(String),
-    #[error("'{key}' lies below '{holder}', which is no map")]
+    #[error("cannot set '{key}': '{holder}' is not a map")]
     NotAMap { key: String, holder: String },
-    #[error("'{0}' names an item of a list: write the whole list into the values instead")]
+    #[error("'{0}' refers to a list item: set the whole list in the values instead")]
     ListItem(String),
 }
 
-/// Does one `--set KEY=VALUE`: keys are divided by dots (`\.` is a dot of the key's own), and a value is a boolean,
-/// `null` or a whole number where it reads as one, and text otherwise: `1.10` keeps its zero. Commas divide nothing.
+/// Applies one `--set KEY=VALUE`. Keys are separated by dots (`\.` is a literal dot). A value is a boolean, `null` or
+/// an integer if it parses as one, and a string otherwise, so `1.10` keeps its zero. Commas have no special meaning.
 ///
 /// # Errors
-/// When there is no `=`, a key is empty or names an item of a list, or a value above the key is no map.
+/// Fails if there is no `=`, if a key is empty or refers to a list item, or if a parent of the key is not a map.
 pub fn set(values: &mut Values, assignment: &str) -> Result<(), InvalidSet> {
     let (path, value) = assignment.split_once('=').ok_or_else(|| InvalidSet::NoValue(assignment.to_owned()))?;
     let mut keys = divided(path);

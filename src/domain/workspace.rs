@@ -1,47 +1,48 @@
-//! What `projects.yaml` describes, checked and without its positions.
+//! The validated content of `projects.yaml`, without source locations.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{ImageReference, Name, Values, freeze::FreezeWindow};
 
-/// The name of the environment that is a kind cluster of cmdr's own.
+/// The name of the environment whose kind cluster cmdr creates.
 pub const LOCAL: &str = "local";
 
-/// A folder with a `projects.yaml`, whole and valid.
+/// A valid workspace: a folder with a `projects.yaml`.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     pub name: Name,
-    /// The folder that holds `projects.yaml`.
+    /// The folder that contains `projects.yaml`.
     pub root: PathBuf,
-    /// Always holds [`LOCAL`].
+    /// Always contains [`LOCAL`].
     pub environments: BTreeMap<Name, Environment>,
-    /// `defaults.values`: under every project on the universal chart.
+    /// `defaults.values`: base values of every project that uses the universal chart.
     pub defaults: Values,
-    /// Releases that the cluster needs before projects, beside or over cmdr's own MetalLB and Traefik.
+    /// Releases that the cluster needs before projects, in addition to the built-in MetalLB and Traefik, or overrides
+    /// of these.
     pub platform: BTreeMap<Name, PlatformRelease>,
     pub projects: BTreeMap<Name, Project>,
     pub bundles: BTreeMap<Name, Bundle>,
 }
 
-/// Where projects run.
+/// An environment that projects run in.
 #[derive(Debug, Clone)]
 pub struct Environment {
     pub name: Name,
-    /// The kubeconfig context; `None` for [`LOCAL`] and for reviews alone.
+    /// The kubeconfig context; only `None` for [`LOCAL`] and for review environments.
     pub context: Option<String>,
-    /// UID of namespace `kube-system`; another cluster is refused.
+    /// The UID of the namespace `kube-system`; cmdr refuses any other cluster.
     pub cluster_id: Option<String>,
-    /// Where the projects' releases live: the workspace's name unless written.
+    /// The namespace of the projects' releases; default: the workspace name.
     pub namespace: String,
-    /// Projects answer on `<host>.<domain>`: `<workspace>.localhost` for [`LOCAL`] unless written.
+    /// Projects are reachable at `<host>.<domain>`; default for [`LOCAL`]: `<workspace>.localhost`.
     pub domain: Option<String>,
-    /// Who may write here.
+    /// Who may change this environment.
     pub only: Option<Writer>,
     pub promote: Option<Promotion>,
-    /// When nothing is deployed here.
+    /// When the deployment window is closed.
     pub freeze: BTreeMap<Name, FreezeWindow>,
     pub review: Option<Review>,
-    /// The copy that a review is: of which environment, and by which name.
+    /// Set for a review environment: its source environment and its slug.
     pub copy: Option<Copy>,
     pub platform: Platform,
     /// Local only: the Kubernetes version of the node (`1.34`, `1.34.2`).
@@ -56,13 +57,13 @@ impl Environment {
         self.name.as_str() == LOCAL
     }
 
-    /// The environment under whose name projects say what is different there.
+    /// The environment whose overrides apply to projects.
     pub fn overrides(&self) -> &Name {
         self.copy.as_ref().map_or(&self.name, |copy| &copy.of)
     }
 
-    /// The copy of `source` that a review is: on its cluster, with its values, in a namespace and on hosts of its own.
-    /// Images come as to any environment without promotion, and the platform is the source's.
+    /// Returns the review environment of `source`: on the same cluster, with the same values, but with its own
+    /// namespace and hosts. Images are not promoted, and the platform is that of the source.
     #[must_use]
     pub fn copied(&self, review: &Review, source: &Self, slug: &str) -> Self {
         Self {
@@ -81,7 +82,7 @@ impl Environment {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// A pipeline; a laptop is refused with a hint. RBAC is what enforces it.
+    /// Only CI pipelines; other machines are refused with a hint. RBAC enforces it.
     Ci,
 }
 
@@ -91,53 +92,53 @@ pub struct Promotion {
     pub from: Name,
     /// How long a record must have been healthy in `from`.
     pub soak: Duration,
-    /// The type of an artifact that must be attached to an image at its registry.
+    /// The type of an artifact that must be attached to an image in its registry.
     pub scan: Option<String>,
 }
 
-/// `review: {from, namespace, expires}` of an environment: short-lived copies, one for each merge request.
+/// `review: {from, namespace, expires}` of an environment: short-lived copies, one per merge request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
-    /// Its cluster is used, and its values are taken.
+    /// The environment whose cluster and values are used.
     pub from: Name,
-    /// With `{slug}` for the merge request's own part.
+    /// Contains `{slug}` as placeholder for the merge request.
     pub namespace: String,
-    /// How long one lives without a new `up`.
+    /// How long one is kept after its last `up`.
     pub expires: Duration,
 }
 
-/// One copy of an environment, for one merge request.
+/// One review environment, for one merge request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     pub of: Name,
-    /// The namespace of the environment that is copied.
+    /// The namespace of the source environment.
     pub namespace: String,
-    /// The merge request's own part of names.
+    /// The part of names that identifies the merge request.
     pub slug: String,
 }
 
-/// Who provides what a cluster needs before projects.
+/// Who manages the platform of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Platform {
     #[default]
     Cmdr,
-    /// Somebody else installs the ingress controller here.
+    /// The ingress controller is managed by another tool.
     External,
 }
 
-/// An entry of `platform`: `metallb` and `traefik` override cmdr's own, any other name adds a release.
+/// An entry of `platform`: `metallb` and `traefik` override the built-in releases, any other name adds a release.
 #[derive(Debug, Clone, Default)]
 pub struct PlatformRelease {
     pub chart: Option<Chart>,
-    /// The release's namespace: its name unless written.
+    /// The namespace of the release; default: its name.
     pub namespace: Option<String>,
     pub values: Values,
 }
 
-/// Where a chart comes from.
+/// The source of a chart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChartSource {
-    /// `charts/service`, which cmdr carries in itself.
+    /// `charts/service`, which is embedded in cmdr.
     Universal,
     /// A reference without `oci://`: `ghcr.io/stefanprodan/charts/podinfo`.
     Oci(String),
@@ -152,27 +153,27 @@ pub enum ChartSource {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chart {
     pub source: ChartSource,
-    /// `None` for the universal chart and for paths, which have just one.
+    /// `None` for the universal chart and for paths, which have only one version.
     pub version: Option<String>,
 }
 
-/// One deployable service: one Helm release in each environment.
+/// One deployable service: one Helm release per environment.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub name: Name,
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
     pub chart: Chart,
-    /// By name; `host: shop` is the route `web` on `/`.
+    /// By name; `host: shop` is the route `web` with path `/`.
     pub routes: BTreeMap<Name, Route>,
     pub check: Option<Check>,
-    /// Started no earlier than these are ready.
+    /// Projects that must be ready before this one starts.
     pub needs: Vec<Name>,
-    /// How long a rollout may go without progress; `None`: cmdr's default.
+    /// How long a rollout may make no progress before it fails; `None`: the default of cmdr.
     pub timeout: Option<Duration>,
-    /// Jobs that prove a deployment.
+    /// Jobs that verify a deployment.
     pub verify: BTreeMap<Name, Verify>,
-    /// What a new image does cannot be undone: no automatic return to the record before.
+    /// Changes by a new image cannot be undone: no automatic rollback.
     pub irreversible: bool,
     pub values: Values,
     pub environments: BTreeMap<Name, ProjectOverride>,
@@ -182,7 +183,7 @@ pub struct Project {
     pub local_image: Option<ImageReference>,
 }
 
-/// What an environment changes of a project.
+/// The overrides of a project in an environment.
 #[derive(Debug, Clone, Default)]
 pub struct ProjectOverride {
     pub values: Values,
@@ -190,7 +191,7 @@ pub struct ProjectOverride {
     pub external: Option<External>,
 }
 
-/// A service that somebody else runs, under the project's own Service name.
+/// A service that is managed by another tool, under the project's Service name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct External {
     pub host: String,
@@ -199,31 +200,31 @@ pub struct External {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// Absolute: the folder that `docker build` is given.
+    /// The build context for `docker build`, as an absolute path.
     pub context: PathBuf,
     pub dockerfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Without the environment's domain, unless it ends with a dot-separated domain of its own (`shop.example.com`).
+    /// Without the domain of the environment, unless it is a full domain (`shop.example.com`).
     pub host: String,
     pub path: String,
     /// A named port of the project.
     pub port: Option<String>,
 }
 
-/// What `up` asks of each URL at the end.
+/// The URL check that `up` runs on each route at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     pub path: String,
     pub status: u16,
 }
 
-/// A Job that proves a deployment, run in the project's namespace.
+/// A Job that verifies a deployment, run in the project's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verify {
-    /// `None`: the project's own.
+    /// `None`: the image of the project.
     pub image: Option<ImageReference>,
     pub command: Vec<String>,
     pub when: VerifyWhen,
@@ -232,14 +233,14 @@ pub struct Verify {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VerifyWhen {
-    /// As a gate: the release changes only after it has succeeded.
+    /// As a gate: the release changes only if it succeeds.
     Before,
-    /// With return to the record before when it fails.
+    /// With automatic rollback if it fails.
     #[default]
     After,
 }
 
-/// Projects that are deployed, promoted and rolled back as one.
+/// A group of projects that are deployed, promoted and rolled back together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     pub projects: Vec<Name>,

@@ -1,7 +1,7 @@
-//! Runs a plan: each step as soon as what it needs is done, everything else side by side.
+//! Runs a plan: each step starts when the steps that it needs are done; independent steps run in parallel.
 //!
-//! A failure keeps those that need it from starting and disturbs nothing else. A cancel lets running steps end in
-//! their own way and starts no more.
+//! After a failure, the steps that need the failed step are not started; other steps continue. After a cancel, running
+//! steps finish in their own way and no more steps start.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ use crate::{
     plan::{Plan, Planned, StepId},
 };
 
-/// Does what a step says.
+/// Runs the steps of a plan.
 pub trait StepRunner: Send + Sync + 'static {
     /// # Errors
     /// Why the step failed.
@@ -44,7 +44,7 @@ impl From<Diagnosis> for StepFailure {
     }
 }
 
-/// How a step tells what it does.
+/// Reports the progress of a step.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     step: StepId,
@@ -62,12 +62,12 @@ impl Reporter {
     }
 
     fn send(&self, event: Event) {
-        // A renderer that is gone has nobody to tell.
+        // If the renderer has ended, events are dropped.
         let _ = self.events.send(event);
     }
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub done: BTreeSet<StepId>,
@@ -82,7 +82,7 @@ impl Summary {
     }
 }
 
-/// Runs all of `plan` and tells `events` about each step.
+/// Runs all steps of `plan` and sends events about each one.
 pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, cancel: &CancellationToken) -> Summary {
     let mut execution =
         Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
@@ -110,7 +110,7 @@ struct Execution<'a, R> {
     summary: Summary,
 }
 
-/// A step's end, as its task tells it.
+/// The result of a step, as returned by its task.
 struct Ended {
     step: StepId,
     result: Result<Option<String>, StepFailure>,
@@ -158,7 +158,7 @@ impl<R: StepRunner> Execution<'_, R> {
         self.record(ended.step, outcome, ended.duration.as_secs_f64(), message, diagnosis);
     }
 
-    /// A step that never started: what it needs failed, or the run was interrupted.
+    /// Records a step that was not started, because a step that it needs failed or the run was interrupted.
     fn leave_out(&mut self, id: StepId) {
         match self.failed_need(id) {
             Some(need) => {
@@ -170,7 +170,7 @@ impl<R: StepRunner> Execution<'_, R> {
         }
     }
 
-    /// The step that failed and that this one needs, be it through others.
+    /// Returns a failed step that this one needs, directly or indirectly.
     fn failed_need(&self, id: StepId) -> Option<StepId> {
         let needs = &self.plan.steps[id].needs;
         let failed = needs.iter().copied().find(|need| self.summary.failed.contains(need));

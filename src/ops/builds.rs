@@ -1,4 +1,4 @@
-//! The images of the local environment: which builds projects use, which are due, and the registry that has them.
+//! The images of the local environment: the builds that projects use, the builds that are due, and their registry.
 
 use std::collections::BTreeSet;
 
@@ -25,15 +25,15 @@ const NOT_BUILT: &str = "not-built";
 #[derive(Debug, Clone)]
 pub struct Buildable {
     pub project: Name,
-    /// Its last build, which it uses.
+    /// The last build, which the project uses.
     pub built: Option<ImageReference>,
-    /// Nothing names an image that could run instead.
+    /// Whether no other image is configured that could run instead.
     pub is_needed: bool,
 }
 
-/// Has each project that is built here use its last build. What has none and names no tag gets a name that says so.
+/// Makes each project that is built here use its last build. Without a build and a tag, it gets a placeholder image.
 ///
-/// An image in `projects.local.yaml` is somebody's choice for this machine: it stays.
+/// An image in `projects.local.yaml` was chosen for this machine and is kept.
 pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Buildable> {
     if !session.environment.is_local() {
         return Vec::new();
@@ -61,15 +61,15 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
     buildable
 }
 
-/// The file that remembers this workspace's builds.
+/// The file that stores this workspace's builds.
 pub fn remembered(session: &Session) -> Builds {
     Builds(crate::steps::ClusterFolder(session.settings.cluster_folder(session.workspace().as_str())).builds())
 }
 
-/// The projects of these names, or all, that are built.
+/// The named projects, or all, that have a build.
 ///
 /// # Errors
-/// Every name that is no project's, or whose project is not built.
+/// Every name that is unknown, or whose project has no build.
 pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name, &'a Build)>, CommandError> {
     let projects = &session.loaded.workspace.projects;
     let built = projects.iter().filter_map(|(name, project)| Some((name, project.build.as_ref()?)));
@@ -81,7 +81,7 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
         match projects.get(name.as_str()) {
             None => wrong.extend(unknown("project", name, projects.keys().map(Name::as_str)).diagnoses),
             Some(project) if project.build.is_none() => {
-                let remedy = format!("say how, under projects.{name}: build: {{context: FOLDER}}");
+                let remedy = format!("add one under projects.{name}: build: {{context: FOLDER}}");
                 wrong.push(Diagnosis::new(format!("'{name}' has no build")).remedy(remedy));
             }
             Some(_) => (),
@@ -91,10 +91,10 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
     Ok(built.filter(|(name, _)| names.iter().any(|wanted| wanted == name.as_str())).collect())
 }
 
-/// What is to be built of a project, once its folder and its Dockerfile are seen.
+/// The builds to run, after a check that their folders and Dockerfiles exist.
 ///
 /// # Errors
-/// All that is missing.
+/// All folders and Dockerfiles that are missing.
 pub fn specs(
     session: &Session,
     builds: &[(&Name, &Build)],
@@ -117,7 +117,7 @@ fn refuse(diagnoses: Vec<Diagnosis>) -> Result<(), CommandError> {
 
 fn missing(name: &Name, build: &Build) -> Option<Diagnosis> {
     if !build.context.is_dir() {
-        let cause = format!("'{name}' cannot be built: there is no folder {}", build.context.display());
+        let cause = format!("'{name}' cannot be built: folder not found: {}", build.context.display());
         let remedy = format!("correct projects.{name}.build.context, which is relative to its projects.yaml");
         return Some(Diagnosis::new(cause).remedy(remedy));
     }
@@ -125,8 +125,8 @@ fn missing(name: &Name, build: &Build) -> Option<Diagnosis> {
     if dockerfile.is_file() {
         return None;
     }
-    let cause = format!("'{name}' cannot be built: there is no file {}", dockerfile.display());
-    let remedy = format!("write it, or name another under projects.{name}.build.dockerfile");
+    let cause = format!("'{name}' cannot be built: file not found: {}", dockerfile.display());
+    let remedy = format!("create it, or set another one in projects.{name}.build.dockerfile");
     Some(Diagnosis::new(cause).remedy(remedy))
 }
 
@@ -134,7 +134,7 @@ fn repository(session: &Session, project: &Name, port: u16) -> String {
     format!("{}/{}/{project}", pushed_to(port), session.workspace())
 }
 
-/// The registry of this machine as it is, and as it should be for images of these registries.
+/// The registry of this machine: its observed state, and its desired state for images of certain registries.
 #[derive(Debug, Default)]
 pub struct LocalRegistry {
     pub found: Vec<ObservedService>,
@@ -143,7 +143,7 @@ pub struct LocalRegistry {
 
 impl LocalRegistry {
     /// # Errors
-    /// When the engine refuses, or the user's certificates or Docker's configuration cannot be read.
+    /// When the engine returns an error, or the user's certificates or Docker's configuration cannot be read.
     pub async fn find(session: &Session, docker: &Docker, hosts: &BTreeSet<String>) -> Result<Self, CommandError> {
         let found = docker.registry_services().await.map_err(docker_error)?;
         let port = match found.iter().find(|service| service.is_push()).and_then(|service| service.port) {
@@ -158,7 +158,7 @@ impl LocalRegistry {
         Ok(Self { found, wanted })
     }
 
-    /// Whether the registry has lost a build: it is gone, or says so. One that is merely stopped has what it had.
+    /// Whether the registry has lost a build: the registry is gone, or does not find it. A stopped one keeps its data.
     async fn has_lost(&self, session: &Session, image: &ImageReference) -> bool {
         let Some(service) = self.found.iter().find(|service| service.is_push()) else { return true };
         match Registry::local(session.cancel.clone()) {
@@ -170,16 +170,16 @@ impl LocalRegistry {
     }
 }
 
-/// The first port for the registry that nobody has.
+/// The first free port for the registry.
 async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
     let holders = docker.port_holders().await.map_err(docker_error)?;
     let is_free = |port: &u16| !holders.contains_key(port) && host::port_state(*port, false) == PortState::Free;
     let mut ports = local_registry::PORTS;
-    // With none left the registry fails to start, which is told.
+    // If none is free, the registry fails to start, and that error is reported.
     Ok(ports.find(is_free).unwrap_or(*local_registry::PORTS.end()))
 }
 
-/// The registries and mirrors, of those that these hosts are asked at, that somebody has logged in at.
+/// The registries and mirrors for these hosts that the user is logged in to.
 async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<String>, CommandError> {
     let credentials = Credentials::read(&session.settings.docker_config_folder())
         .map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?
@@ -191,12 +191,12 @@ async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<
     Ok(found.credentials.into_iter().map(|credential| credential.host).collect())
 }
 
-/// Which builds `up` is about.
+/// The builds that `up` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due<'a> {
-    /// What has no image, and what the registry has lost.
+    /// Projects without an image, and builds that the registry has lost.
     Missing,
-    /// `--build`: all, or those of these projects.
+    /// `--build`: all builds, or those of these projects.
     Wanted(&'a [String]),
 }
 
@@ -206,10 +206,10 @@ impl<'a> Due<'a> {
     }
 }
 
-/// Finds the registry of this machine, and takes out of what is described, for a later look, what must be built first.
+/// Finds the registry of this machine, and defers what must be built first: a later pass describes it.
 ///
 /// # Errors
-/// As [`LocalRegistry::find`], or when what must be built has no folder or no Dockerfile.
+/// As [`LocalRegistry::find`], or when the folder or the Dockerfile of a build does not exist.
 pub(crate) async fn settle(
     session: &Session,
     docker: &Docker,
@@ -249,7 +249,7 @@ async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: 
     join_all(answers).await.into_iter().flatten().collect()
 }
 
-/// Projects that are built first, and those that need them, are described once they are built; all URLs are asked then.
+/// Removes projects that are built first, and those that need them: a later pass describes them, and checks all URLs.
 fn leave_for_later(described: &mut Described, mut later: BTreeSet<Name>) {
     while let Some(project) = described
         .projects

@@ -1,4 +1,4 @@
-//! From a workspace to what its environment should hold: charts fetched, values checked, releases whole.
+//! From a workspace to the desired state of its environment: charts fetched, values checked, releases complete.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,37 +36,37 @@ use crate::{
     },
 };
 
-/// How long a rollout may go without progress, unless a project says otherwise.
+/// How long a rollout may go without progress, unless a project sets `timeout`.
 const TIMEOUT_SECONDS: u64 = 120;
 
-/// How long a project's rollout may go without progress: its own word, or the default.
+/// How long a project's rollout may go without progress: its own timeout, or the default.
 pub(crate) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
     written.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1))
 }
 
-/// Which projects a verb is about.
+/// The projects that a command works on.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub projects: Vec<ResolvedProject>,
-    /// Those of them, or of what they need, that somebody else runs here.
+    /// External projects among the selected ones and among what they need.
     pub externals: Vec<ResolvedProject>,
-    /// Charts of records, by project: they take the place of what the workspace names.
+    /// Charts of records, by project: they replace those of the workspace.
     pub charts: BTreeMap<Name, FetchedChart>,
-    /// Contents of records, which stand as they are, by release: those of projects and of the platform.
+    /// Contents of records, deployed unchanged, by release: those of projects and of the platform.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
-    /// Projects as they were before their tags were looked up.
+    /// Projects as they were before their tags were resolved.
     pub written: BTreeMap<Name, ResolvedProject>,
-    /// Those of them that are built here.
+    /// The selected projects that are built here.
     pub buildable: Vec<Buildable>,
-    /// The platform is not touched.
+    /// Whether the platform is left unchanged.
     pub without_platform: bool,
 }
 
 impl Selection {
-    /// All projects, or those named with what they need, without those that are left out.
+    /// Selects all projects, or the named ones and what they need, without the skipped ones.
     ///
     /// # Errors
-    /// When a name is no project's, or `--set` cannot be done.
+    /// When a project is unknown, or a value of `--set` is invalid.
     pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
         let all = resolve(&session.loaded.workspace, &session.environment);
         let by_name: BTreeMap<&str, &ResolvedProject> =
@@ -94,10 +94,10 @@ impl Selection {
         Ok(Self { projects, externals, buildable, ..Self::default() })
     }
 
-    /// The named projects alone, without what they need but for what somebody else runs.
+    /// Selects only the named projects, and of what they need only external projects.
     ///
     /// # Errors
-    /// When `--set` cannot be done.
+    /// When a value of `--set` is invalid.
     pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
         let all = resolve(&session.loaded.workspace, &session.environment);
         let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
@@ -110,12 +110,12 @@ impl Selection {
         Ok(Self { projects, externals, ..Self::default() })
     }
 
-    /// The chart of a project, of those that were fetched.
+    /// The fetched chart of a project.
     fn chart<'a>(&'a self, project: &ResolvedProject, fetched: &'a BTreeMap<Chart, FetchedChart>) -> &'a FetchedChart {
         self.charts.get(&project.name).unwrap_or_else(|| &fetched[&project.chart])
     }
 
-    /// The charts that must be fetched: none for a content that came with its own.
+    /// The charts to fetch: none for contents that have their own.
     fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
         let is_given = |name: &str| self.contents.contains_key(name);
         let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
@@ -149,10 +149,10 @@ fn with_needs<'a>(
     chosen
 }
 
-/// Describes the environment as it should be. `http_port` is the one that local URLs are reached by.
+/// Describes the desired state of the environment. `http_port` is the port of local URLs.
 ///
 /// # Errors
-/// When a chart cannot be had, values do not fit a chart, or files of secrets are missing: all of a kind at once.
+/// When a chart cannot be fetched, values are invalid, or secret files are missing: all problems of one kind at once.
 pub async fn describe(
     session: &Session,
     helm: &Helm,
@@ -200,7 +200,7 @@ pub async fn describe(
     Ok(described)
 }
 
-/// The registries of all images that are known before anything runs: those of values, over what charts have.
+/// The registries of all images that are known before the run: those in the values merged over the chart's defaults.
 fn image_hosts(
     platform: &[WantedPlatform],
     projects: &[ResolvedProject],
@@ -225,7 +225,7 @@ struct WantedPlatform {
 }
 
 impl WantedPlatform {
-    /// What the ledger calls it.
+    /// Its name in the ledger.
     fn key(&self) -> String {
         format!("{}.{}", self.namespace, self.name)
     }
@@ -236,7 +236,7 @@ impl WantedPlatform {
     }
 }
 
-/// cmdr's own platform with what the workspace changes of it, then what the workspace adds.
+/// cmdr's own platform with the workspace's changes, then the releases that the workspace adds.
 fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
     let environment = &session.environment;
     let written = &session.loaded.workspace.platform;
@@ -262,7 +262,7 @@ fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
     releases
 }
 
-/// The namespaces that the environment's releases live in.
+/// The namespaces of the environment's releases.
 pub(crate) fn namespaces_of(session: &Session) -> Vec<String> {
     let platform = platform_releases(session).into_iter().map(|release| release.namespace);
     let all: BTreeSet<String> = platform.chain([session.environment.namespace.clone()]).collect();
@@ -286,8 +286,8 @@ async fn fetch(
 ) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
     let folder = session.charts().folder;
     std::fs::create_dir_all(&folder).map_err(|error| {
-        let cause = format!("cannot make {}: {error}", folder.display());
-        CommandError::failed(Diagnosis::new(cause).remedy("name a folder that can be written with CMDR_CACHE"))
+        let cause = format!("cannot create {}: {error}", folder.display());
+        CommandError::failed(Diagnosis::new(cause).remedy("set CMDR_CACHE to a writable folder"))
     })?;
     let fetched = wanted.into_iter().map(|chart| async move {
         let cache = session.charts();
@@ -381,12 +381,12 @@ fn describe_project(
     }
 }
 
-/// The digests of a project's images, as far as its values have them.
+/// The digests of a project's images, as far as its values contain them.
 fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
     digests_by_name(images(project))
 }
 
-/// What a release will hold. Without a version of its own, the chart's app version tells it.
+/// The content of a release. The default version is the chart's app version.
 fn content_of(source: &Chart, chart: &FetchedChart, version: Option<String>, values: &Values) -> Record {
     let of_chart = || chart.app_version.clone().unwrap_or_else(|| chart.version.clone());
     Record {
@@ -449,7 +449,7 @@ fn namespaces(
     namespaces
 }
 
-/// Every image that a project's values name: its own, and those of sidecars and init containers.
+/// Every image in a project's values: its own, and those of sidecars and init containers.
 pub(crate) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
     let containers = values::CONTAINERS.iter().filter_map(|key| project.values.get(*key)?.as_object());
     let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());

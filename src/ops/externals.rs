@@ -1,4 +1,4 @@
-//! Projects that somebody else runs: what is wanted of them, and what cannot be meant.
+//! External projects: their desired state, and the keys that they cannot have.
 
 use crate::{
     config::{Diagnostic, misplaced_value},
@@ -10,7 +10,7 @@ use crate::{
     plan::{ExternalSpec, externals::DescribedExternal},
 };
 
-/// What should stand in the places of `projects`.
+/// The desired services in place of `projects`.
 pub(crate) fn described(session: &Session, projects: &[ResolvedProject]) -> Vec<DescribedExternal> {
     let namespace = &session.environment.namespace;
     let described = with_places(projects).map(|(project, external)| {
@@ -24,7 +24,7 @@ pub(crate) fn described(session: &Session, projects: &[ResolvedProject]) -> Vec<
     described.collect()
 }
 
-/// What is written of `projects` and cannot be where somebody else runs them, each with its place.
+/// The keys of `projects` that are not allowed where they are external, each with its location.
 pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<Diagnostic> {
     let environment = &session.environment;
     let found = with_places(projects).flat_map(|(project, external)| {

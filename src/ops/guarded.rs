@@ -1,4 +1,4 @@
-//! Small changes of an environment that carry no record: a restart, the removal of what nobody describes any more.
+//! Small changes of an environment without a record: a restart, or the removal of what is no longer described.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -16,11 +16,10 @@ use crate::{
     plan::Plan,
 };
 
-/// Runs a plan in any environment, with everybody else kept out: by the lock of this machine in `local`, by leases
-/// elsewhere.
+/// Runs a plan in any environment and locks out other runs: with this machine's lock in `local`, with leases elsewhere.
 ///
 /// # Errors
-/// When somebody else is at work, the guard says no, or a step fails.
+/// When another run holds the lock, the guard refuses, or a step fails.
 pub async fn run_guarded(
     session: &Session,
     verb: &str,

@@ -23,13 +23,13 @@ use crate::{
 /// Bytes that a cluster with its images needs on the engine's disk.
 const LEAST_DISK: u64 = 5_000_000_000;
 
-/// What a run on the local environment is for.
+/// The purpose of a run on the local environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Up,
-    /// As `up`, and the network is proven too.
+    /// As `up`, and the network is checked too.
     Start,
-    /// What is there is proven, and stays as it is.
+    /// Check what is deployed, and leave it unchanged.
     Prove(&'static str),
 }
 
@@ -43,11 +43,11 @@ impl Purpose {
     }
 }
 
-/// Brings the local environment to what is described, or proves it. What was asleep has its network proven too. `held`
-/// is the cluster's lock, where the caller has it already.
+/// Brings the local environment to its described state, or only checks it. The network of a cluster that was stopped is
+/// checked too. `held` is the cluster's lock, if the caller already holds it.
 ///
 /// # Errors
-/// When something cannot be made as described; the error's kind is the exit code.
+/// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub(crate) async fn bring(
     session: &Session,
     options: &UpRequest,
@@ -64,7 +64,7 @@ pub(crate) async fn bring(
             && !session.settings.dry_run
         {
             held = Some(session.lock(access).await?);
-            // Whoever held it before may have made the cluster, or deleted it.
+            // The previous holder may have created or deleted the cluster.
             if session.node(&access.docker).await? != access.node {
                 continue;
             }
@@ -96,12 +96,12 @@ pub(crate) async fn bring(
     }
 }
 
-/// Reads and checks everything that can be known without a look at the cluster; touches nothing.
+/// Reads and checks everything that can be known without observing the cluster; changes nothing.
 pub(crate) async fn prepare(session: &Session, options: &UpRequest, recreate: bool) -> Result<Prepared, CommandError> {
     refuse_foreign_options(options)?;
     let mut selection = Selection::choose(session, options)?;
     if options.refresh {
-        // A build has its digest, and what is not built yet has none.
+        // A build has its digest, and a project that is not built yet has none.
         let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;
         let built: BTreeSet<Name> =
             selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
@@ -123,18 +123,18 @@ pub(crate) async fn prepare(session: &Session, options: &UpRequest, recreate: bo
     })
 }
 
-/// What belongs to environments with a ledger is not silently left undone in `local`.
+/// Refuses options for environments with a ledger, instead of ignoring them in `local`.
 fn refuse_foreign_options(options: &UpRequest) -> Result<(), CommandError> {
     let mut given = options.change.given();
     given.extend(options.from_ledger.as_ref().map(|_| "--from-ledger"));
     if given.is_empty() {
         return Ok(());
     }
-    let cause = format!("the environment 'local' keeps no ledger, and knows no {}", given.join(", "));
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("name another environment with --env")))
+    let cause = format!("not supported in the environment 'local', which has no ledger: {}", given.join(", "));
+    Err(CommandError::usage(Diagnosis::new(cause).remedy("choose another environment with --env")))
 }
 
-/// The cluster as it is, or as it will be made; refuses what cannot be made before anything is touched.
+/// The cluster as it is, or as it will be created; refuses one that cannot be created before anything is changed.
 async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Result<LocalCluster, CommandError> {
     let image = node_image(session, access)?;
     let made = access.node.as_ref().filter(|_| !recreate && !access.folder.is_unfinished());
@@ -161,11 +161,12 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
     })
 }
 
-/// The node image: the variable's, that of the Kubernetes in projects.yaml, or kind's own.
+/// The node image: that of the variable, of the Kubernetes version in projects.yaml, or kind's default.
 fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference, CommandError> {
     let unknown = || {
-        let cause = format!("kind {} is newer than this cmdr, and its Kubernetes is not known", access.kind.version());
-        let remedy = "write the version under environments.local.kubernetes in projects.yaml";
+        let version = access.kind.version();
+        let cause = format!("kind {version} is newer than this cmdr, and its Kubernetes version is unknown");
+        let remedy = "set the version in environments.local.kubernetes in projects.yaml";
         CommandError::usage(Diagnosis::new(cause).remedy(remedy))
     };
     let text = match (&session.settings.variables.node_image, &session.environment.kubernetes) {
@@ -174,30 +175,30 @@ fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference,
         (None, None) => format!("kindest/node:v{}", access.kind.default_node().ok_or_else(unknown)?),
     };
     ImageReference::parse(&text)
-        .map_err(|error| CommandError::usage(Diagnosis::new(format!("the node image '{text}': {error}"))))
+        .map_err(|error| CommandError::usage(Diagnosis::new(format!("invalid node image '{text}': {error}"))))
 }
 
-/// kind publishes an image for the first patch of each minor version at least.
+/// kind publishes an image at least for the first patch release of each minor version.
 fn whole_version(version: &str) -> String {
     let version = version.trim_start_matches('v');
     if version.matches('.').count() >= 2 { version.to_owned() } else { format!("{version}.0") }
 }
 
-/// What cannot change while the cluster lives is told, and left.
+/// Reports the differences that cannot change while the cluster exists.
 fn tell_differences(session: &Session, access: &LocalAccess, image: &ImageReference) {
     let Some(node) = &access.node else { return };
     let mut differences = Vec::new();
     if node.image != image.to_string() {
-        differences.push(format!("its node image is {}, and {image} is described", node.image));
+        differences.push(format!("its node image is {}, but {image} is configured", node.image));
     }
     let wanted = (session.environment.http_port, session.environment.https_port);
     if let Some((http, https)) = access.published_ports()
         && (wanted.0.is_some_and(|port| port != http) || wanted.1.is_some_and(|port| port != https))
     {
-        differences.push(format!("it answers on ports {http} and {https}, and projects.yaml names others"));
+        differences.push(format!("its ports are {http} and {https}, but projects.yaml sets others"));
     }
     for difference in differences {
-        session.note(&format!("the cluster stays as it was made: {difference}; only cmdr up --recreate changes that"));
+        session.note(&format!("the cluster is left unchanged: {difference}; only cmdr up --recreate changes that"));
     }
 }
 
@@ -212,11 +213,11 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
             LEAST_DISK / 1_000_000
         );
         return Err(CommandError::failed(
-            Diagnosis::new(cause).remedy("free some: docker builder prune, docker image prune"),
+            Diagnosis::new(cause).remedy("free some space: docker builder prune, docker image prune"),
         ));
     }
     let holders = access.docker.port_holders().await.map_err(docker_error)?;
-    // The ports of the cluster that is given up are free again when they are needed.
+    // The ports of a cluster that is deleted first are free again when they are needed.
     let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
     let state = |port| match own {
         Some((http, https)) if port == http || port == https => ports::PortState::Free,
@@ -236,11 +237,11 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
     Ok((chosen.http, chosen.https))
 }
 
-/// A runner for verbs that work on what runs already, in the local cluster.
+/// Returns the runner for commands on the running local cluster.
 pub(crate) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     if local_cluster(&access, false) != ObservedCluster::Running {
-        let diagnosis = Diagnosis::new("the local cluster does not run").remedy("cmdr up makes it or wakes it");
+        let diagnosis = Diagnosis::new("the local cluster is not running").remedy("create or start it with cmdr up");
         return Err(CommandError::failed(diagnosis));
     }
     let lock = session.lock(&access).await?;

@@ -2,10 +2,10 @@
 
 use crate::{adapters::helm::Helm, error::CommandError, ops::session::Session, plan::ReleaseSpec};
 
-/// A release's manifest, as Helm makes it from what it would be handed.
+/// Returns a release's manifest, as Helm renders it.
 ///
 /// # Errors
-/// When the chart does not take the values.
+/// When the chart rejects the values.
 pub async fn manifest(session: &Session, helm: &Helm, release: &ReleaseSpec) -> Result<String, CommandError> {
     let ReleaseSpec { name, namespace, chart, content, .. } = release;
     let rendered = helm.template(name, namespace, chart, &content.values, &session.cancel).await;

@@ -1,4 +1,4 @@
-//! How an environment is found: its cluster, its releases, and who else is at work there.
+//! Observes an environment: its cluster, its releases, and the other tools that manage objects there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +24,13 @@ use crate::{
     },
 };
 
-/// An environment's state, with what `status` tells beyond it.
+/// An environment's state, with the details that only `status` shows.
 #[derive(Debug, Default)]
 pub struct Sight {
     pub observed: Observed,
-    /// Pods ready and wanted, by namespace and release.
+    /// Ready and desired pods, by namespace and release.
     pub pods: BTreeMap<(String, String), (i32, i32)>,
-    /// Since when the oldest container of a local cluster is said to run.
+    /// The start time of the oldest container in a local cluster, according to the API.
     pub running_since: Option<Timestamp>,
 }
 
@@ -45,10 +45,10 @@ pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
     }
 }
 
-/// Looks at a local cluster that runs.
+/// Observes a running local cluster.
 ///
 /// # Errors
-/// When its API does not answer.
+/// When its API does not respond.
 pub async fn look(
     kubeconfig: &Path,
     workspace: &str,
@@ -66,10 +66,10 @@ pub async fn look(
     Ok(sight)
 }
 
-/// Looks at a cluster; at external secrets only in the namespace that is to have some: not every account may.
+/// Observes a cluster; external secrets only in the namespace that needs them, since not every account may read them.
 ///
 /// # Errors
-/// When its API does not answer.
+/// When its API does not respond.
 pub async fn look_at(
     cluster: &Cluster,
     workspace: &str,
@@ -129,7 +129,7 @@ async fn external_secrets(
     Ok(found.collect())
 }
 
-/// The objects of a release that are gone, and the fields of others that somebody changed.
+/// The objects of a release that are gone, and the fields of others that were changed manually.
 fn deviating(objects: &[&Object], deviations: &BTreeMap<Object, Deviation>) -> (Vec<String>, Vec<String>) {
     let (mut missing, mut drifted) = (Vec::new(), Vec::new());
     for object in objects {
@@ -156,7 +156,7 @@ fn digests(objects: &[&Object], workloads: &Workloads) -> BTreeSet<String> {
     images.flatten().filter_map(|image| Some(image.split_once('@')?.1.to_owned())).collect()
 }
 
-/// Jobs of a release that have used up their tries.
+/// Jobs of a release that have used up their retries.
 fn failed_jobs(objects: &[&Object], workloads: &Workloads) -> Vec<String> {
     let is_over = |object: &&&Object| {
         let snapshot = workloads.snapshots.get(&object.namespace);
@@ -165,8 +165,8 @@ fn failed_jobs(objects: &[&Object], workloads: &Workloads) -> Vec<String> {
     objects.iter().filter(|object| object.kind == "Job").filter(is_over).map(|job| job.name.clone()).collect()
 }
 
-/// Since when all workloads of a release have been healthy without a break. CronJobs and objects without pods are no
-/// evidence either way.
+/// Since when all workloads of a release have been healthy without interruption. CronJobs and objects without pods do
+/// not count.
 fn healthy_since(objects: &[&Object], workloads: &Workloads) -> Option<Timestamp> {
     let own = objects.iter().filter(|object| rollout::is_workload(object));
     let since = own.map(|object| rollout::healthy_since(workloads.snapshots.get(&object.namespace)?, object));
@@ -182,7 +182,7 @@ fn readiness(objects: &[&Object], workloads: &Workloads) -> (bool, (i32, i32)) {
     });
     progress.fold((true, (0, 0)), |(ready, (available, wanted)), one| match one {
         Some(one) => (ready && one.is_complete, (available + one.ready, wanted + one.wanted)),
-        // What is gone is told as missing.
+        // Objects that are gone are reported as missing.
         None => (ready, (available, wanted)),
     })
 }

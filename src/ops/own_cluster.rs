@@ -1,4 +1,4 @@
-//! What the verbs of the local cluster's life share.
+//! What the commands for the lifecycle of the local cluster share.
 
 use crate::{
     domain::{Diagnosis, ImageReference},
@@ -11,20 +11,20 @@ pub(crate) async fn access(session: &Session) -> Result<LocalAccess, CommandErro
     if session.environment.is_local() {
         return session.local().await;
     }
-    let cause = format!("the cluster of environment '{}' is not cmdr's own", session.environment.name);
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("this verb is for the local environment")))
+    let cause = format!("cmdr does not own the cluster of the environment '{}'", session.environment.name);
+    Err(CommandError::usage(Diagnosis::new(cause).remedy("use this command only in the local environment")))
 }
 
 pub(crate) fn absent(session: &Session) -> CommandError {
-    let cause = format!("there is no cluster '{}'", session.workspace());
-    CommandError::failed(Diagnosis::new(cause).remedy("cmdr up makes it"))
+    let cause = format!("cluster '{}' not found", session.workspace());
+    CommandError::failed(Diagnosis::new(cause).remedy("create it with cmdr up"))
 }
 
-/// A cluster that is only to be deleted: nothing of it needs to be chosen.
+/// The existing cluster, for commands that do not create one: nothing has to be chosen.
 pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
     let image = access.node.as_ref().map(|node| node.image.clone()).unwrap_or_default();
     let node_image = ImageReference::parse(&image)
-        .map_err(|error| CommandError::failed(Diagnosis::new(format!("the node's image '{image}': {error}"))))?;
+        .map_err(|error| CommandError::failed(Diagnosis::new(format!("invalid node image '{image}': {error}"))))?;
     let (http_port, https_port) = access.published_ports().unwrap_or_default();
     Ok(LocalCluster {
         docker: access.docker.clone(),
@@ -41,7 +41,7 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
     })
 }
 
-/// On a terminal, asks before databases are deleted.
+/// On a terminal, prompts before databases are deleted.
 pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
@@ -50,6 +50,6 @@ pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
     let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
     match answer {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::new(ErrorKind::Failed, Diagnosis::new("nothing was deleted"))),
+        _ => Err(CommandError::new(ErrorKind::Failed, Diagnosis::new("cancelled: nothing was deleted"))),
     }
 }

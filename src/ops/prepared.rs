@@ -1,4 +1,4 @@
-//! An environment that has been looked at, the plan for it, and how both are shown.
+//! An observed environment, the plan for it, and how both are shown.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::{
     ui,
 };
 
-/// An environment that has been looked at.
+/// An environment with its description and its observation.
 #[derive(Debug)]
 pub struct Prepared {
     pub helm: Helm,
@@ -31,19 +31,19 @@ pub struct Prepared {
     pub described: Described,
     /// The projects that are built here.
     pub buildable: Vec<Buildable>,
-    /// Nothing before the first look.
+    /// Empty before the first observation.
     pub sight: Sight,
-    /// The cluster that cmdr does not own, where the environment is one.
+    /// The environment's cluster, if cmdr does not own it.
     pub remote: Option<Remote>,
-    /// What the plan's steps need of files that sops decrypts; nothing before the plan is known.
+    /// The contents of files that sops decrypts, for the plan's steps; empty before the plan is known.
     pub decrypted: Decrypted,
 }
 
 impl Prepared {
-    /// Looks at the cluster as it is now.
+    /// Observes the current state of the cluster.
     ///
     /// # Errors
-    /// When it runs and does not answer.
+    /// When it is running but does not respond.
     pub(crate) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
         if self.remote.is_some() {
             return Ok(());
@@ -56,7 +56,7 @@ impl Prepared {
         let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
         match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
-            // An earlier start did not wait for its pods: what is said of them is from before the sleep.
+            // An earlier start did not wait for its pods: their status is from before the stop.
             Ok(sight) if is_from_before_wake(access, &sight).await? => {
                 self.sight.observed.cluster = ObservedCluster::Asleep;
             }
@@ -69,7 +69,7 @@ impl Prepared {
                 }
                 self.sight = sight;
             }
-            // Its pods may have been ended by a stop that was killed: waking it tells.
+            // A killed stop may have ended its pods: starting the cluster repairs that.
             Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
             Err(error) => return Err(CommandError::failed(error.diagnosis())),
         }
@@ -90,10 +90,10 @@ impl Prepared {
         Ok(())
     }
 
-    /// What leads to what the environment should be.
+    /// Returns the plan that brings the environment to its desired state.
     ///
     /// # Errors
-    /// All releases that somebody else manages.
+    /// All releases that another tool manages.
     pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
         plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
             kind: ErrorKind::Failed,
@@ -103,7 +103,7 @@ impl Prepared {
     }
 }
 
-/// The kubeconfig of the environment's cluster; one of cmdr's own that was lost is written again.
+/// The kubeconfig of the environment's cluster. A missing or wrong file of a local cluster is written again.
 async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
     let file = access.folder.kubeconfig();
     if !access.api_port().is_none_or(|port| access.folder.leads_to(port)) {
@@ -117,7 +117,7 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
     Ok(file)
 }
 
-/// Whether what the API says of a local cluster's pods is from before its node was started.
+/// Whether the API's status of a local cluster's pods is from before its node was started.
 async fn is_from_before_wake(access: &LocalAccess, sight: &Sight) -> Result<bool, CommandError> {
     let (Some(node), Some(since)) = (&access.node, sight.running_since) else { return Ok(false) };
     let wake = access.docker.started_at(&node.name).await.map_err(docker_error)?;
@@ -139,7 +139,7 @@ pub(crate) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
     }
 }
 
-/// The plan as people read it: a line a step, and why.
+/// The plan as text: one line per step, with its reason.
 fn told(plan: &Plan) -> String {
     let rows: Vec<Vec<String>> = plan
         .changes()
@@ -151,11 +151,11 @@ fn told(plan: &Plan) -> String {
     }
     if plan.preliminary {
         let builds = plan.steps.iter().any(|planned| matches!(planned.step, Step::Build(_)));
-        let when = if builds { "the images are built" } else { "the cluster is awake" };
-        text.push_str(&format!("what follows is known when {when}\n"));
+        let when = if builds { "the images are built" } else { "the cluster is running" };
+        text.push_str(&format!("further steps are planned when {when}\n"));
     }
     for drift in &plan.drifted {
-        text.push_str(&format!("left as it is: {drift} (--repair puts it right)\n"));
+        text.push_str(&format!("not reverted: {drift} (revert it with --repair)\n"));
     }
     if !plan.unchanged.is_empty() {
         text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
@@ -163,7 +163,7 @@ fn told(plan: &Plan) -> String {
     text
 }
 
-/// The plan for programs, with every release as it is described.
+/// The plan as JSON, with every described release.
 fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
     let steps: Vec<serde_json::Value> = plan
         .changes()

@@ -1,4 +1,4 @@
-//! Secrets of projects: what the chart is told of them, what the plan compares, what sops decrypts for a run.
+//! Secrets of projects: what the chart receives, what the plan compares, what sops decrypts for a run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,12 +22,12 @@ use crate::{
     steps::Decrypted,
 };
 
-/// The key of the chart's values that names the SOPS files behind Secrets.
+/// The key of the chart's values with the checksums of the SOPS files behind Secrets.
 const CHECKSUMS: &str = "secretChecksums";
 /// Hexadecimal digits of a checksum: 80 bits, as a record has.
 const CHECKSUM_LENGTH: usize = 20;
 
-/// The encrypted files behind the Secrets that the chosen projects use, by the Secrets' names in the cluster.
+/// The encrypted files behind the Secrets that the selected projects use, by the Secrets' names in the cluster.
 #[derive(Debug)]
 pub(crate) struct SopsSecrets(BTreeMap<String, SopsFile>);
 
@@ -35,11 +35,11 @@ impl SopsSecrets {
     /// Reads the encrypted files; decrypts nothing.
     ///
     /// # Errors
-    /// Every file that cannot be read, with the place that names it.
+    /// Every file that cannot be read, with the location that names it.
     pub(crate) fn read(session: &Session, chosen: &[ResolvedProject]) -> Result<Self, CommandError> {
         let used: BTreeSet<String> = chosen.iter().flat_map(used_secrets).collect();
         let (mut files, mut missing) = (BTreeMap::new(), Vec::new());
-        // A Secret may be another project's, be that one chosen or not; `--set` has changed the chosen ones alone.
+        // A Secret may belong to another project, selected or not; `--set` has changed only the selected ones.
         let all = resolve(&session.loaded.workspace, &session.environment);
         let others = all.iter().filter(|other| chosen.iter().all(|project| project.name != other.name));
         for project in chosen.iter().chain(others) {
@@ -57,7 +57,7 @@ impl SopsSecrets {
         Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
     }
 
-    /// The project with what the chart must know of its Secrets: a pod whose Secret has changed must be another pod.
+    /// The project with the checksums of its Secrets for the chart, so that a changed Secret replaces the pods.
     pub(crate) fn told_to(&self, project: &ResolvedProject) -> ResolvedProject {
         let mut told = project.clone();
         without_removed_sources(&mut told.values);
@@ -70,7 +70,7 @@ impl SopsSecrets {
         told
     }
 
-    /// The Secrets of a project that must be in its namespace before releases come.
+    /// The Secrets of a project that must exist in its namespace before its releases.
     pub(crate) fn of_namespace(&self, project: &ResolvedProject) -> Vec<SecretSpec> {
         let specs = project_secrets(project).into_iter().filter_map(|secret| {
             let content = match secret.source {
@@ -84,7 +84,7 @@ impl SopsSecrets {
     }
 }
 
-/// The Secrets that External Secrets makes for a project.
+/// The Secrets that External Secrets creates for a project.
 pub(crate) fn external_secrets(project: &ResolvedProject, namespace: &str) -> Vec<ExternalSecretSpec> {
     let specs = project_secrets(project).into_iter().filter_map(|secret| match secret.source {
         SecretSource::External(content) => Some(ExternalSecretSpec {
@@ -98,7 +98,7 @@ pub(crate) fn external_secrets(project: &ResolvedProject, namespace: &str) -> Ve
     specs.collect()
 }
 
-/// The namespace in which External Secrets is to make Secrets; `None` where no project of the environment has one.
+/// The namespace in which External Secrets creates Secrets; `None` if no project of the environment has one.
 pub(crate) fn external_secrets_in(session: &Session) -> Option<&str> {
     let namespace = session.environment.namespace.as_str();
     let projects = resolve(&session.loaded.workspace, &session.environment);
@@ -114,7 +114,7 @@ pub(crate) fn uses_sops(session: &Session) -> bool {
 /// Decrypts what the steps of `plan` write, before the first of them runs.
 ///
 /// # Errors
-/// Every file that cannot be decrypted or is no flat map.
+/// Every file that cannot be decrypted or is not a flat map.
 pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted, CommandError> {
     let (mut decrypted, mut refused) = (Decrypted::new(), Vec::new());
     for path in files_of(plan) {
@@ -164,10 +164,10 @@ fn unreadable(
 ) -> Option<Diagnostic> {
     let path = path.display();
     let message = match error.kind() {
-        std::io::ErrorKind::NotFound => format!("the file `{path}` is not there"),
+        std::io::ErrorKind::NotFound => format!("the file `{path}` was not found"),
         _ => format!("the file `{path}` cannot be read: {error}"),
     };
-    let expected = "expected a file that sops has encrypted, relative to the folder of `projects.yaml`";
+    let expected = "expected a file encrypted with sops, relative to the folder of `projects.yaml`";
     let key = ["secrets", &secret.short_name, "sops"];
     misplaced_value(&session.loaded.sources, &session.environment, &project.name, &key, message, expected)
 }

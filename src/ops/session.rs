@@ -1,4 +1,4 @@
-//! What every verb stands on: the workspace, its environment, the tools, the cluster.
+//! What every command needs: the workspace, its environment, the tools, the cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,10 +40,10 @@ use crate::{
     ui::{self, Clock, Look, Mode, ReportFiles, Reports, Screen},
 };
 
-/// A run waits this long for another cmdr on the same cluster: enough for one that is ending.
+/// How long a run waits for another cmdr run on the same cluster: enough for one that is finishing.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// A verb's surroundings, read and checked, with nothing touched yet.
+/// The context of a command, read and checked, with nothing changed yet.
 #[derive(Debug)]
 pub struct Session {
     pub settings: Settings,
@@ -52,24 +52,24 @@ pub struct Session {
     pub user: UserConfiguration,
     pub cancel: CancellationToken,
     reports: Reports,
-    /// Watches until the verb has ended.
+    /// Measures until the command has finished.
     _processor: Option<ProcessorWatch>,
-    /// What has been noted: what is looked at twice is told once.
+    /// The notes printed so far: a second observation does not repeat them.
     noted: Mutex<BTreeSet<String>>,
-    /// The workspace's commit, once git was asked.
+    /// The workspace's commit, once git has been called.
     commit: OnceCell<Option<String>>,
-    /// Helm, once it was found.
+    /// Helm, once it has been found.
     helm: OnceCell<Helm>,
 }
 
-/// How a plan ended, with the URLs that answered.
+/// The result of a plan, with the URLs whose checks passed.
 #[derive(Debug)]
 pub struct Ran {
     pub summary: Summary,
     pub urls: Vec<String>,
 }
 
-/// The engine, kind, and the environment's node as it is found.
+/// The Docker engine, kind, and the environment's node as observed.
 #[derive(Debug)]
 pub struct LocalAccess {
     pub docker: Docker,
@@ -83,7 +83,7 @@ impl Session {
     /// Reads the workspace and the user's configuration.
     ///
     /// # Errors
-    /// Every mistake of the files, or an environment that the workspace does not have.
+    /// Every error in the files, or an unknown environment.
     pub fn open(settings: Settings, cancel: CancellationToken) -> Result<Self, CommandError> {
         let loaded = config::load(&settings.directory).map_err(|error| load_error(&error, settings.color))?;
         let environment = find_environment(&loaded, &settings.environment)?;
@@ -128,7 +128,7 @@ impl Session {
     }
 
     /// # Errors
-    /// When helm is missing or of a version that is not accepted.
+    /// When helm is not installed or its version is not supported.
     pub async fn helm(&self) -> Result<Helm, CommandError> {
         self.helm.get_or_try_init(|| self.find_helm()).await.cloned()
     }
@@ -145,7 +145,7 @@ impl Session {
     /// Finds the engine, kind, and the environment's cluster.
     ///
     /// # Errors
-    /// When the engine or kind is not there, or a cluster of the same name is not cmdr's own.
+    /// When the engine or kind is not available, or cmdr does not own the cluster of the same name.
     pub async fn local(&self) -> Result<LocalAccess, CommandError> {
         let docker = Docker::connect(&docker_lookup(&self.settings)).await.map_err(docker_error)?;
         let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
@@ -161,32 +161,32 @@ impl Session {
         Ok(LocalAccess { docker, kind, node, folder })
     }
 
-    /// The local cluster's container as it is now.
+    /// The current state of the local cluster's container.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// When the engine returns an error.
     pub async fn node(&self, docker: &Docker) -> Result<Option<NodeContainer>, CommandError> {
         let nodes = docker.node_containers().await.map_err(docker_error)?;
         Ok(nodes.into_iter().find(|node| node.cluster == self.workspace().as_str()))
     }
 
-    /// Keeps every other cmdr of this machine from the local cluster.
+    /// Locks the local cluster against every other cmdr run on this machine.
     ///
     /// # Errors
-    /// When another one is at work on it.
+    /// When another run holds the lock.
     pub async fn lock(&self, access: &LocalAccess) -> Result<Lock, CommandError> {
         Lock::take(&access.folder.lock(), LOCK_PATIENCE).await.map_err(|error| match &error {
             LockError::Held(_) => {
-                let remedy = "wait until it has ended, or end it";
+                let remedy = "wait until it has finished, or stop it";
                 CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
             }
-            LockError::File(..) => CommandError::failed(
-                Diagnosis::new(error.to_string()).remedy("name a folder that can be written with CMDR_STATE"),
-            ),
+            LockError::File(..) => {
+                CommandError::failed(Diagnosis::new(error.to_string()).remedy("set CMDR_STATE to a writable folder"))
+            }
         })
     }
 
-    /// What runs plans on a local cluster.
+    /// Returns the runner for plans on a local cluster.
     ///
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
@@ -196,7 +196,7 @@ impl Session {
         self.runner_at(helm, target, resolver, Some(local)).await
     }
 
-    /// What runs plans on the cluster of `target`, whose projects are found by `resolver`.
+    /// Returns the runner for plans on the cluster of `target`. `resolver` resolves the hosts of its projects.
     ///
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
@@ -237,10 +237,10 @@ impl Session {
         })
     }
 
-    /// The company's certificates, when the user names some.
+    /// The company's certificates, if the user has configured some.
     ///
     /// # Errors
-    /// When the file cannot be read or holds none.
+    /// When the file cannot be read or contains none.
     pub fn certificate_authority(&self) -> Result<Option<String>, CommandError> {
         let read = |file: &std::path::PathBuf| {
             user_configuration::read_ca(&self.settings.folders.configuration_file, file)
@@ -249,10 +249,10 @@ impl Session {
         self.user.ca.as_ref().map(read).transpose()
     }
 
-    /// Runs a plan and tells it. Gives the URLs that answered.
+    /// Runs a plan and reports it. Returns the URLs whose checks passed.
     ///
     /// # Errors
-    /// When a step failed or the run was interrupted; everything has been told then.
+    /// When a step failed or the run was interrupted; everything has been reported by then.
     pub async fn execute(
         &self,
         verb: &str,
@@ -266,7 +266,7 @@ impl Session {
         if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
     }
 
-    /// Runs a plan and tells it.
+    /// Runs a plan and reports it.
     pub async fn run_plan(
         &self,
         verb: &str,
@@ -275,7 +275,7 @@ impl Session {
         cancel: &CancellationToken,
     ) -> Ran {
         for drift in &plan.drifted {
-            self.note(&format!("left as it is: {drift} (--repair puts it right)"));
+            self.note(&format!("not reverted: {drift} (revert it with --repair)"));
         }
         let screen = self.screen();
         let start = Instant::now();
@@ -310,7 +310,7 @@ impl Session {
         self.commit.get_or_init(|| git::commit(&self.loaded.workspace.root)).await.clone()
     }
 
-    /// What tells events to whoever looks, and to the reports.
+    /// Opens the screen that shows events to the user, and passes them to the reports.
     pub fn screen(&self) -> Screen {
         Screen::open(self.look(), &self.reports)
     }
@@ -326,7 +326,7 @@ impl Session {
         Look { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
     }
 
-    /// Tells a sentence, unless the user wants quiet.
+    /// Prints a note once, unless `--quiet` is set.
     pub fn note(&self, text: &str) {
         let is_new = self.noted.lock().is_ok_and(|mut noted| noted.insert(text.to_owned()));
         if is_new && !self.settings.quiet {
@@ -336,12 +336,12 @@ impl Session {
 }
 
 impl LocalAccess {
-    /// The port on 127.0.0.1 that the Kubernetes API answers on.
+    /// The port of the Kubernetes API on 127.0.0.1.
     pub fn api_port(&self) -> Option<u16> {
         self.node.as_ref()?.published.get(&API_PORT).map(|published| published.port)
     }
 
-    /// The ports on 127.0.0.1 that the cluster was made with.
+    /// The ports on 127.0.0.1 that the cluster was created with.
     pub fn published_ports(&self) -> Option<(u16, u16)> {
         let node = self.node.as_ref()?;
         let published = |port| node.published.get(&port).map(|published| published.port);
@@ -349,7 +349,7 @@ impl LocalAccess {
     }
 }
 
-/// The files that tell how runs end, and a watch on the processors where one of them shows it.
+/// The report files, and a measurement of the processors if one of them shows it.
 fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), CommandError> {
     let ReportPaths { junit, dotenv, timeline } = paths.clone();
     let began = Instant::now();
@@ -360,7 +360,7 @@ fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), Com
     Ok((Reports::new(files, clock), watch))
 }
 
-/// The URLs that answered, and the first of each project.
+/// The URLs whose checks passed, and the first of each project.
 fn answered(plan: &Plan, summary: &Summary) -> (Vec<String>, BTreeMap<String, String>) {
     let (mut urls, mut by_project) = (Vec::new(), BTreeMap::new());
     for planned in plan.steps.iter().filter(|planned| summary.done.contains(&planned.id)) {
@@ -386,7 +386,7 @@ pub fn docker_lookup(settings: &Settings) -> DockerLookup {
 }
 
 /// For `map_err`.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError {
     CommandError::failed(error.diagnosis())
 }
@@ -397,7 +397,7 @@ fn load_error(error: &LoadError, color: bool) -> CommandError {
             CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report.render(color)) }
         }
         LoadError::NotFound { .. } => CommandError::usage(
-            Diagnosis::new(error.to_string()).remedy("go to a folder of a workspace, or name one with -C"),
+            Diagnosis::new(error.to_string()).remedy("change to a workspace folder, or pass one with -C"),
         ),
         LoadError::Unreadable { source, .. } => CommandError::usage(Diagnosis::new(format!("{error}: {source}"))),
     }
@@ -409,7 +409,7 @@ fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandE
     environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
 }
 
-/// The copy that a review environment is.
+/// The copy for a review environment.
 fn copied(
     loaded: &Loaded,
     environment: &Environment,
@@ -418,19 +418,19 @@ fn copied(
 ) -> Result<Environment, CommandError> {
     let name = &environment.name;
     let slug = slug.ok_or_else(|| {
-        let cause = format!("'{name}' has a copy for each merge request, and none is named");
-        CommandError::usage(Diagnosis::new(cause).remedy("name it with --slug, such as --slug fix-42"))
+        let cause = format!("'{name}' is a review environment, which needs a slug");
+        CommandError::usage(Diagnosis::new(cause).remedy("set it with --slug, such as --slug fix-42"))
     })?;
     let copy = environment.copied(review, &loaded.workspace.environments[&review.from], slug);
     if Name::new(slug).is_err() || copy.namespace.len() > 63 {
-        let cause = format!("--slug: '{slug}' cannot be part of a host and of a namespace");
-        let remedy = "write lower-case letters, digits and '-', beginning with a letter, at most 40";
+        let cause = format!("--slug: '{slug}' cannot be part of a host name and of a namespace");
+        let remedy = "use at most 40 lowercase letters, digits and '-', starting with a letter";
         return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
     }
     Ok(copy)
 }
 
-/// A name that nobody has, with the nearest one that somebody has.
+/// The error for an unknown name, with the closest valid name.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> CommandError {
     let known: Vec<&str> = known.collect();
     let nearest = known
@@ -439,7 +439,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
         .max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
     let remedy = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
-        None => format!("there are: {}", known.join(", ")),
+        None => format!("valid names: {}", known.join(", ")),
     };
     CommandError::usage(Diagnosis::new(format!("projects.yaml has no {what} '{name}'")).remedy(remedy))
 }
@@ -458,7 +458,7 @@ fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandE
 }
 
 fn foreign_cluster(name: &Name) -> CommandError {
-    let cause = format!("a kind cluster named '{name}' exists, and cmdr did not make it");
+    let cause = format!("a kind cluster named '{name}' exists, but cmdr did not create it");
     let remedy = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
     CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
 }

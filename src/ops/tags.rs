@@ -1,4 +1,4 @@
-//! What tags stand for: asked of the registries, written into what is to be deployed.
+//! Resolves image tags to digests, and writes them into what is deployed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Asks registries as the user's Docker would.
+/// Returns a registry client with the credentials of the user's Docker.
 ///
 /// # Errors
 /// When the user's certificates or Docker's configuration cannot be read.
@@ -32,11 +32,11 @@ pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
         .map_err(|error| wrong(error.to_string()))
 }
 
-/// Writes what every tag stands for into the values, but for projects that are `settled`. What was written before is
-/// kept beside it.
+/// Writes the digest of every tag into the values, except for projects in `settled`. The projects as written are kept
+/// in `selection.written`.
 ///
 /// # Errors
-/// When images do not exist, or a registry cannot be asked: all of it at once.
+/// When images do not exist, or a registry is unreachable: all problems at once.
 pub(crate) async fn pin(
     session: &Session,
     registry: &Registry,
@@ -67,7 +67,7 @@ pub(crate) async fn pin(
     Ok(())
 }
 
-/// What each image stands for, by how it is written.
+/// Resolves each image to its digest. The keys are the images as written.
 ///
 /// # Errors
 /// As [`pin`].

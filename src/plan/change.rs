@@ -1,4 +1,4 @@
-//! What one release needs, from how it should be and how it is found.
+//! Determines the change that a release needs, from its desired and its observed state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,30 +14,30 @@ use crate::domain::{
     values::{self, differing_keys},
 };
 
-/// How many keys of values, objects or fields a reason names.
+/// The maximum number of keys, objects or fields that a reason lists.
 const KEYS_TOLD: usize = 3;
 
-/// A Helm release as it is found in the cluster.
+/// The observed state of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObservedRelease {
     pub revision: u32,
-    /// Helm's word: `deployed`, `failed`, `pending-install`, ...
+    /// Helm's status: `deployed`, `failed`, `pending-install`, ...
     pub status: String,
-    /// The release's labels, Helm's own among them.
+    /// The labels of the release, including those of Helm.
     pub labels: BTreeMap<String, String>,
-    /// The values that were given to Helm.
+    /// The values that were passed to Helm.
     pub values: Values,
-    /// Objects that Helm rendered and that are gone: `Deployment/shop`.
+    /// Objects that Helm rendered and that are missing: `Deployment/shop`.
     pub missing: Vec<String>,
-    /// Fields that Helm rendered and that others have changed: `Deployment/shop spec.replicas (kubectl)`.
+    /// Fields that Helm rendered and that were changed manually: `Deployment/shop spec.replicas (kubectl)`.
     pub drifted: Vec<String>,
-    /// Jobs that have used up their tries.
+    /// Jobs that have exhausted their retries.
     pub failed_jobs: Vec<String>,
     /// The digests of the images that its pods run.
     pub digests: BTreeSet<String>,
-    /// Every workload has rolled out.
+    /// The rollout of every workload is complete.
     pub ready: bool,
-    /// Since when its workloads have been healthy without a break, as far as the cluster tells.
+    /// Since when its workloads have been healthy without interruption, if the cluster reports it.
     pub healthy_since: Option<Timestamp>,
 }
 
@@ -46,7 +46,7 @@ impl ObservedRelease {
         self.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
     }
 
-    /// Whether its pods are seen to run every image of this content.
+    /// Whether its pods run every image of this content.
     fn runs(&self, content: &Record) -> bool {
         !content.images.is_empty() && content.images.values().all(|digest| self.digests.contains(digest))
     }
@@ -57,8 +57,8 @@ impl ObservedRelease {
 }
 
 impl ReleaseSpec {
-    /// Keeps the digests that a refresh has found for the tags that are still written: the node may know a tag by an
-    /// older image. They count where the release changes for another reason.
+    /// Keeps the digests that an earlier refresh resolved for tags that are unchanged: the node may have an older image
+    /// for a tag. They are used if the release changes for another reason.
     pub fn keep_digests(&mut self, found: &ObservedRelease) {
         let mut images = Vec::new();
         let own = &mut self.content.values;
@@ -85,7 +85,7 @@ impl ReleaseSpec {
     }
 }
 
-/// The image that was found with a digest, where the one that is written names the same by its tag alone.
+/// Returns the found image with its digest, if the written image is the same image with only a tag.
 fn kept(written: Option<&Value>, found: Option<&Value>) -> Option<ImageReference> {
     let parse = |image: Option<&Value>| ImageReference::parse(image?.as_str()?).ok();
     let (written, found) = (parse(written)?, parse(found)?);
@@ -96,27 +96,27 @@ fn kept(written: Option<&Value>, found: Option<&Value>) -> Option<ImageReference
     (written.digest.is_none() && found.digest.is_some() && named(&written) == named(&found)).then_some(found)
 }
 
-/// What a release needs.
+/// The change that a release needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It runs as described.
+    /// It matches the desired state.
     Unchanged,
-    /// It is as described, and its rollout has not been seen to end.
+    /// It matches the desired state, but its rollout has not finished.
     Await,
     Install,
-    /// With why.
+    /// With the reason.
     Upgrade(String),
-    /// Somebody changed it by hand, and what is described is not to be put over it; with what.
+    /// It has manual changes, which are not reverted; with the list of them.
     Drifted(String),
-    /// This revision is as described, and these Jobs of it have failed: another try may do.
+    /// This revision matches the desired state, but these Jobs failed and can be retried.
     Retry(u32, Vec<String>),
-    /// A dead run left this revision unfinished.
+    /// An interrupted run left this revision unfinished.
     Heal(u32),
-    /// Somebody else manages it.
+    /// It is managed by another tool.
     Refused(Box<Diagnosis>),
 }
 
-/// Compares a release with what is found. `holder` names who else manages an object of the release's name.
+/// Compares a release with its observed state. `holder` is the other tool that manages an object with the same name.
 pub fn observe_change(
     spec: &ReleaseSpec,
     observed: Option<&ObservedRelease>,
@@ -129,8 +129,8 @@ pub fn observe_change(
     let Some(release) = observed else { return Change::Install };
     if !release.belongs_to(workspace) && !spec.adopt {
         let holder = match release.labels.get(labels::WORKSPACE) {
-            Some(other) => format!("the workspace '{other}'"),
-            None => "somebody who ran helm by hand".to_owned(),
+            Some(other) => format!("workspace '{other}'"),
+            None => "Helm outside of cmdr".to_owned(),
         };
         return Change::Refused(Box::new(foreign(spec, &holder)));
     }
@@ -138,7 +138,7 @@ pub fn observe_change(
         return Change::Heal(release.revision);
     }
     if release.status != "deployed" {
-        return Change::Upgrade(format!("revision {} is {}", release.revision, release.status));
+        return Change::Upgrade(format!("revision {} has status {}", release.revision, release.status));
     }
     let is_as_written = release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint)
         && match spec.refresh {
@@ -158,10 +158,10 @@ pub fn observe_change(
     if release.ready { Change::Unchanged } else { Change::Await }
 }
 
-/// What others have done to a release, in words.
+/// Describes the manual changes to a release.
 fn drift(release: &ObservedRelease) -> Option<String> {
     let told = |what: &str, things: &[String]| (!things.is_empty()).then(|| format!("{what}: {}", shortened(things)));
-    let parts = [told("gone from the cluster", &release.missing), told("changed by hand", &release.drifted)];
+    let parts = [told("missing from the cluster", &release.missing), told("changed manually", &release.drifted)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -175,7 +175,7 @@ fn shortened(things: &[String]) -> String {
 
 fn foreign(spec: &ReleaseSpec, holder: &str) -> Diagnosis {
     Diagnosis::new(format!("'{}' in namespace '{}' is managed by {holder}", spec.name, spec.namespace))
-        .remedy("give the project another name, or take it over with --adopt")
+        .remedy("rename the project, or take over the release with --adopt")
 }
 
 fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
@@ -190,7 +190,7 @@ fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
         return format!("version {found} -> {wanted}");
     }
     match differing_keys(&release.values, &spec.content.values).as_slice() {
-        [] => "the chart's files differ".to_owned(),
+        [] => "chart files differ".to_owned(),
         keys => format!("values differ: {}", shortened(keys)),
     }
 }
@@ -266,7 +266,7 @@ pub mod tests {
         };
         assert_eq!(reason(wanted("1.1.0", "1")), "chart service-1.0.0 -> service-1.1.0");
         assert_eq!(reason(wanted("1.0.0", "2")), "version 1 -> 2");
-        assert_eq!(reason(wanted("1.0.0", "1")), "the chart's files differ");
+        assert_eq!(reason(wanted("1.0.0", "1")), "chart files differ");
         let with = |values: serde_json::Value| {
             let mut wanted = wanted("1.0.0", "1");
             wanted.content.values = values.as_object().cloned().unwrap_or_default();
@@ -290,13 +290,17 @@ pub mod tests {
         let mut looked_up = ReleaseSpec { refresh: Refresh::ByPods, ..moved.clone() };
         looked_up.content.images.insert("redis:7".to_owned(), "sha256:a".to_owned());
         let running = ObservedRelease { digests: BTreeSet::from(["sha256:a".to_owned()]), ..observed.clone() };
-        assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run what the tag stands for");
+        assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run the digest of the tag");
         looked_up.refresh = Refresh::ByRecord;
-        assert!(matches!(change(&looked_up, &running), Change::Upgrade(_)), "a record that is given has other values");
+        assert!(matches!(change(&looked_up, &running), Change::Upgrade(_)), "a given record has other values");
         let rewritten = ReleaseSpec { fingerprint: "w2".to_owned(), ..moved };
         assert!(matches!(change(&rewritten, &observed), Change::Upgrade(_)));
         let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: Refresh::ByRecord, ..spec("shop") };
-        assert_eq!(change(&same, &observed), Change::Unchanged, "equal content is equal however it was written");
+        assert_eq!(
+            change(&same, &observed),
+            Change::Unchanged,
+            "the same content is unchanged, whatever its fingerprint"
+        );
     }
 
     #[test]
@@ -328,25 +332,28 @@ pub mod tests {
     #[test]
     fn broken_releases_are_mended() {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
-        assert_eq!(change(&spec("shop"), &gone), Change::Upgrade("gone from the cluster: Deployment/shop".to_owned()));
+        assert_eq!(
+            change(&spec("shop"), &gone),
+            Change::Upgrade("missing from the cluster: Deployment/shop".to_owned())
+        );
         let over = ObservedRelease { failed_jobs: vec!["shop-1".to_owned()], ready: false, ..found() };
         assert_eq!(change(&spec("shop"), &over), Change::Retry(3, vec!["shop-1".to_owned()]));
         let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };
-        assert_eq!(change(&spec("shop"), &failed), Change::Upgrade("revision 3 is failed".to_owned()));
+        assert_eq!(change(&spec("shop"), &failed), Change::Upgrade("revision 3 has status failed".to_owned()));
     }
 
     #[test]
     fn what_was_changed_by_hand_is_put_right_or_named() {
         let scaled = "Deployment/shop spec.replicas (kubectl)".to_owned();
         let by_hand = ObservedRelease { drifted: vec![scaled], missing: vec!["Service/shop".to_owned()], ..found() };
-        let told = "gone from the cluster: Service/shop; changed by hand: Deployment/shop spec.replicas (kubectl)";
+        let told = "missing from the cluster: Service/shop; changed manually: Deployment/shop spec.replicas (kubectl)";
         assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(told.to_owned()));
         let careful = ReleaseSpec { repair: false, ..spec("shop") };
         assert_eq!(change(&careful, &by_hand), Change::Drifted(told.to_owned()));
         let wanted = ReleaseSpec { record: "r2".to_owned(), ..careful };
-        assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "the chart's files differ"));
+        assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "chart files differ"));
     }
 
     #[test]

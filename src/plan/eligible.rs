@@ -1,4 +1,4 @@
-//! Which record of a source may be promoted. Pure: time is handed in.
+//! Selects the record of a source environment that can be promoted. Pure: the time is a parameter.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::domain::{
 
 use super::ObservedRelease;
 
-/// A project in the source of a promotion.
+/// A project in the source environment of a promotion.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     pub project: &'a str,
     pub environment: &'a str,
     pub history: Option<&'a History>,
-    /// What runs there.
+    /// The release that runs there.
     pub live: Option<&'a ObservedRelease>,
-    /// Somebody is at work on it.
+    /// Another cmdr run holds the lock.
     pub in_work: bool,
     /// How long a record must have been healthy.
     pub soak: Duration,
@@ -29,22 +29,22 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The newest record that was healthy for at least the soak without a break, or the named one, by the start of
-    /// its name.
+    /// Returns the newest record that was healthy for at least the soak time without interruption, or the requested
+    /// one, by a prefix of its ID.
     ///
     /// # Errors
-    /// The gate that says no.
+    /// Returns the gate that blocks the promotion.
     pub fn eligible(&self, named: Option<&str>, pass_soak: bool) -> Result<String, Box<Refusal>> {
         if self.in_work && self.history.is_some_and(|history| history.in_flight().is_some()) {
-            let cause = format!("a deployment in '{}' has not ended", self.environment);
-            return Err(self.refusal(Gate::Flight, Diagnosis::new(cause).remedy("wait until it has")).into());
+            let cause = format!("a deployment in '{}' has not finished", self.environment);
+            return Err(self.refusal(Gate::Flight, Diagnosis::new(cause).remedy("wait until it has finished")).into());
         }
         let candidates = self.candidates(named)?;
         let soaked = candidates.iter().find(|deployment| pass_soak || self.healthy_for(deployment) >= self.soak);
         soaked.map(|deployment| deployment.record.clone()).ok_or_else(|| self.too_young(&candidates).into())
     }
 
-    /// Healthy deployments, the newest first.
+    /// Returns the healthy deployments, newest first.
     fn candidates(&self, named: Option<&str>) -> Result<Vec<&Deployment>, Box<Refusal>> {
         let deployments = self.history.map(|history| history.deployments.as_slice()).unwrap_or_default();
         let is_meant = |deployment: &&Deployment| named.is_none_or(|named| deployment.record.starts_with(named));
@@ -56,11 +56,11 @@ impl Source<'_> {
         }
         let remedy = format!("cmdr history {} --env {}", self.project, self.environment);
         let cause = match (named, meant.first()) {
-            (None, _) => format!("'{}' has no record that was ever healthy", self.environment),
-            (Some(named), None) => format!("'{}' has no record '{named}'", self.environment),
+            (None, _) => format!("no record was ever healthy in '{}'", self.environment),
+            (Some(named), None) => format!("record '{named}' not found in '{}'", self.environment),
             (Some(_), Some(failed)) => {
                 format!(
-                    "the record {} was never healthy in '{}': it {}",
+                    "record {} was never healthy in '{}': its status is {}",
                     failed.record,
                     self.environment,
                     failed.outcome.word()
@@ -70,7 +70,7 @@ impl Source<'_> {
         Err(self.refusal(Gate::Record, Diagnosis::new(cause).remedy(remedy)).into())
     }
 
-    /// For how long a deployment has been healthy, without a break.
+    /// Returns how long a deployment has been healthy without interruption.
     fn healthy_for(&self, deployment: &Deployment) -> Duration {
         if let Some(seconds) = deployment.healthy_seconds {
             return Duration::from_secs(seconds);
@@ -92,7 +92,7 @@ impl Source<'_> {
         let (record, seconds) = told;
         let soak = self.soak.as_secs();
         let cause = format!(
-            "no record has been healthy in '{}' for {soak} s: {record} came furthest, with {seconds} s",
+            "no record has been healthy in '{}' for {soak} s: the longest is {record} with {seconds} s",
             self.environment
         );
         self.refusal(
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(source(&history, &live).eligible(Some("a"), false), Ok("a".to_owned()));
         let young = source(&history, &live).eligible(Some("d"), false).unwrap_err();
         assert_eq!(young.gate, Gate::Soak);
-        assert!(young.diagnosis.cause.contains("d came furthest, with 600 s"), "{}", young.diagnosis.cause);
+        assert!(young.diagnosis.cause.contains("the longest is d with 600 s"), "{}", young.diagnosis.cause);
     }
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
             let refusal = source(history, &live).eligible(named, true).unwrap_err();
             (refusal.gate, refusal.diagnosis.cause)
         };
-        assert_eq!(told(&failed, None), (Gate::Record, "'staging' has no record that was ever healthy".to_owned()));
-        assert_eq!(told(&failed, Some("b")), (Gate::Record, "'staging' has no record 'b'".to_owned()));
+        assert_eq!(told(&failed, None), (Gate::Record, "no record was ever healthy in 'staging'".to_owned()));
+        assert_eq!(told(&failed, Some("b")), (Gate::Record, "record 'b' not found in 'staging'".to_owned()));
         assert!(told(&failed, Some("a")).1.contains("was never healthy"));
         let running = history(vec![deployment("a", NOW, DeploymentOutcome::Running)]);
         let busy = Source { in_work: true, ..source(&running, &live) };

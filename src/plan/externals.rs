@@ -1,43 +1,43 @@
-//! Projects that somebody else runs: what stands in their place, and the question whether they answer.
+//! External projects: the objects that replace them, and the check whether they accept connections.
 
 use std::collections::BTreeMap;
 
 use super::{ExternalSecretSpec, ObservedRelease};
 use crate::domain::{Diagnosis, Name, external::ExternalService, labels};
 
-/// A project that somebody else runs, as it should be found.
+/// The desired state of an external project.
 #[derive(Debug, Clone)]
 pub struct DescribedExternal {
     pub name: Name,
     pub spec: ExternalSpec,
-    /// The Secrets that External Secrets makes for those who need it.
+    /// The Secrets that External Secrets creates for projects that need it.
     pub external_secrets: Vec<ExternalSecretSpec>,
 }
 
-/// A Service that leads out of the cluster, with the project's configuration.
+/// A Service that points outside the cluster, with the project's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalSpec {
     pub namespace: String,
     pub service: ExternalService,
-    /// Of `service`.
+    /// The checksum of `service`.
     pub checksum: String,
 }
 
-/// A place that must accept TCP connections.
+/// An address that must accept TCP connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerSpec {
     pub project: String,
-    /// The project's namespace, whose pods must reach the place.
+    /// The namespace of the project; its pods must be able to reach the address.
     pub namespace: String,
     pub host: String,
     pub port: u16,
 }
 
-/// The objects in a project's place as they are found: kind -> what it was made from.
+/// The observed objects of an external project: kind -> checksum of the source.
 pub type ObservedExternal = BTreeMap<String, Option<String>>;
 
 impl ExternalSpec {
-    /// The kinds of object that stand in the project's place.
+    /// The kinds of objects that replace the project.
     fn kinds(&self) -> Vec<&'static str> {
         let slice = self.service.address().map(|_| "EndpointSlice");
         let config = (!self.service.config.is_empty()).then_some("ConfigMap");
@@ -55,20 +55,20 @@ impl ExternalSpec {
     }
 }
 
-/// What a project that somebody else runs needs.
+/// The change that an external project needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExternalChange {
-    /// Its name leads where it should.
+    /// Its objects match the desired state.
     Unchanged,
-    /// Its objects must be applied, with why.
+    /// Its objects must be applied; with the reason.
     Point(String),
-    /// The project's own release goes first.
+    /// The release of the project must be removed first.
     Replace,
-    /// Somebody else has a release of its name.
+    /// A release with its name is managed by another tool.
     Refused(Box<Diagnosis>),
 }
 
-/// Compares what should stand in a project's place with what is found there.
+/// Compares the desired and the observed objects of an external project.
 pub fn external_change(
     spec: &ExternalSpec,
     found: Option<&ObservedExternal>,
@@ -79,25 +79,25 @@ pub fn external_change(
     match (release, found) {
         (Some(release), _) if !release.belongs_to(workspace) => {
             let holder = release.labels.get(labels::WORKSPACE);
-            let holder = holder.map_or_else(|| "by hand".to_owned(), |other| format!("by the workspace '{other}'"));
+            let holder = holder.map_or_else(|| "outside of cmdr".to_owned(), |other| format!("by workspace '{other}'"));
             let cause = format!(
-                "'{}' is to lead to {place}, and a release of that name was made {holder} in namespace '{}'",
+                "cannot redirect '{}' to {place}: a release with that name was created {holder} in namespace '{}'",
                 spec.service.name, spec.namespace
             );
-            ExternalChange::Refused(Box::new(Diagnosis::new(cause).remedy("give the project another name")))
+            ExternalChange::Refused(Box::new(Diagnosis::new(cause).remedy("rename the project")))
         }
         (Some(_), _) => ExternalChange::Replace,
-        (None, None) => ExternalChange::Point(format!("to {place}: not there yet")),
+        (None, None) => ExternalChange::Point(format!("to {place}: does not exist yet")),
         (None, Some(found)) => {
             let kinds = spec.kinds();
             let gone: Vec<&str> = kinds.iter().copied().filter(|kind| !found.contains_key(*kind)).collect();
             let is_other = |kind: &&str| found.get(*kind).is_some_and(|from| from.as_ref() != Some(&spec.checksum));
             if kinds.iter().any(is_other) {
-                ExternalChange::Point(format!("to {place}: what stands there was made from something else"))
+                ExternalChange::Point(format!("to {place}: its configuration has changed"))
             } else if gone.is_empty() {
                 ExternalChange::Unchanged
             } else {
-                ExternalChange::Point(format!("to {place}: gone from the cluster: {}", gone.join(", ")))
+                ExternalChange::Point(format!("to {place}: missing from the cluster: {}", gone.join(", ")))
             }
         }
     }
@@ -136,11 +136,11 @@ pub mod tests {
     #[test]
     fn what_leads_there_stays() {
         assert_eq!(external_change(&spec("db"), Some(&found("new")), None, "tunes"), ExternalChange::Unchanged);
-        assert_eq!(reason(None), "to 10.0.0.1:5432: not there yet");
-        assert!(reason(Some(&found("old"))).ends_with("made from something else"));
+        assert_eq!(reason(None), "to 10.0.0.1:5432: does not exist yet");
+        assert!(reason(Some(&found("old"))).ends_with("its configuration has changed"));
         let mut half = found("new");
         half.remove("EndpointSlice");
-        assert!(reason(Some(&half)).ends_with("gone from the cluster: EndpointSlice"));
+        assert!(reason(Some(&half)).ends_with("missing from the cluster: EndpointSlice"));
     }
 
     #[test]

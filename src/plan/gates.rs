@@ -1,4 +1,4 @@
-//! Which gates say no to a plan. Pure: time and variables are handed in.
+//! Evaluates the gates for a plan. Pure: time and variables are parameters.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::domain::{
     ledger::History,
 };
 
-/// What is about to change, and what is known beside it.
+/// A planned change, with the context that gates need.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     pub environment: &'a Environment,
     pub now: Timestamp,
-    /// GitLab says that nothing is deployed now.
+    /// GitLab reports a deploy freeze.
     pub deploy_freeze: bool,
     /// The ledger of the environment, by project.
     pub histories: &'a BTreeMap<String, History>,
     /// The projects whose releases change.
     pub changed: Vec<&'a str>,
-    /// Those of them that get another image by a verb that may not bring one, each with what it would be.
+    /// Changed projects that would get a new image from a command that cannot introduce one, with that image.
     pub new_images: Vec<(&'a str, String)>,
 }
 
-/// Everything that says no, in the order in which it is told.
+/// Returns all gates that block the change, in the order in which they are shown.
 pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     if checkpoint.changed.is_empty() {
         return Vec::new();
@@ -37,7 +37,7 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     let source = checkpoint.environment.promote.as_ref().map(|promotion| &promotion.from);
     for (project, image) in checkpoint.new_images.iter().filter(|_| source.is_some()) {
         let (environment, source) = (&checkpoint.environment.name, source.map(ToString::to_string).unwrap_or_default());
-        let cause = format!("{image} has not come to '{environment}' by promotion from '{source}'");
+        let cause = format!("{image} was not promoted to '{environment}' from '{source}'");
         let remedy = format!("cmdr promote {project} --to {environment}");
         refused.push(Refusal {
             gate: Gate::Promotion,
@@ -57,13 +57,14 @@ fn frozen(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     let name = &checkpoint.environment.name;
     let mut refused = Vec::new();
     if checkpoint.deploy_freeze {
-        let cause = format!("GitLab has frozen deployments (CI_DEPLOY_FREEZE), and '{name}' changes");
-        refused.push(refusal(cause, "wait until the freeze is over"));
+        let cause = format!("the deployment window of '{name}' is closed by GitLab (CI_DEPLOY_FREEZE)");
+        refused.push(refusal(cause, "wait until the window opens"));
     }
     for (window, freeze) in &checkpoint.environment.freeze {
         if let Some(end) = freeze.ends(checkpoint.now) {
             let end = end.strftime("%Y-%m-%d %H:%M %Z");
-            refused.push(refusal(format!("'{name}' is frozen by '{window}' until {end}"), "wait until then"));
+            let cause = format!("the deployment window of '{name}' is closed by '{window}' until {end}");
+            refused.push(refusal(cause, "wait until then"));
         }
     }
     refused
@@ -72,7 +73,7 @@ fn frozen(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
 fn held(project: &str, history: &History) -> Option<Refusal> {
     let hold = history.hold.as_ref()?;
     let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
-    let cause = format!("is held by {} since {since}: {}", hold.by, hold.because);
+    let cause = format!("deployments are blocked by {} since {since}: {}", hold.by, hold.because);
     Some(Refusal {
         gate: Gate::Hold,
         project: project.to_owned(),
@@ -129,13 +130,13 @@ mod tests {
         assert_eq!(
             told(&checkpoint),
             [
-                "refused by the gate 'freeze': GitLab has frozen deployments (CI_DEPLOY_FREEZE), and 'production' changes",
-                "refused by the gate 'freeze': 'production' is frozen by 'always' until 2026-11-22 00:00 UTC",
-                "refused by the gate 'hold': shop is held by anna since 2026-11-21 12:00 UTC: the database moves",
-                "refused by the gate 'promotion': shop shop:2 has not come to 'production' by promotion from 'staging'",
+                "blocked by gate 'freeze': the deployment window of 'production' is closed by GitLab (CI_DEPLOY_FREEZE)",
+                "blocked by gate 'freeze': the deployment window of 'production' is closed by 'always' until 2026-11-22 00:00 UTC",
+                "blocked by gate 'hold': shop: deployments are blocked by anna since 2026-11-21 12:00 UTC: the database moves",
+                "blocked by gate 'promotion': shop: shop:2 was not promoted to 'production' from 'staging'",
             ]
         );
         checkpoint.changed = Vec::new();
-        assert_eq!(told(&checkpoint).len(), 0, "what changes nothing passes every gate");
+        assert_eq!(told(&checkpoint).len(), 0, "a plan without changes passes every gate");
     }
 }

@@ -1,40 +1,40 @@
-//! A plan: steps and what each one waits for.
+//! A plan: a graph of steps and their dependencies.
 
 use std::collections::BTreeSet;
 
 use super::Step;
 
-/// A step's place in its plan.
+/// The index of a step in its plan.
 pub type StepId = usize;
 
-/// A step with its reasons.
+/// A step with its reason and dependencies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
     pub id: StepId,
     pub step: Step,
-    /// The project or part of the platform that the step serves.
+    /// The project or platform component that the step is for.
     pub subject: String,
-    /// What is done, as an imperative: `create cluster`, `install`.
+    /// The action, as an imperative: `create`, `install`.
     pub action: String,
-    /// Why: `not there yet`, `values differ`.
+    /// The reason: `does not exist yet`, `values differ`.
     pub reason: String,
     pub needs: BTreeSet<StepId>,
 }
 
-/// Steps in an order in which each comes after what it needs.
+/// Steps in topological order: each one comes after the steps that it needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Planned>,
-    /// Projects that are as described.
+    /// Projects that match the desired state.
     pub unchanged: Vec<String>,
-    /// Releases that others have changed by hand, with what: they stay so.
+    /// Releases with manual changes that are not reverted, with the list of changes.
     pub drifted: Vec<String>,
-    /// What is described cannot be told further before these steps have run (a cluster that sleeps).
+    /// The rest of the plan is only known after these steps have run (for example, for a stopped cluster).
     pub preliminary: bool,
 }
 
 impl Plan {
-    /// Adds a step after those it needs, and gives its id.
+    /// Adds a step after those that it needs, and returns its ID.
     pub fn add(
         &mut self,
         step: Step,
@@ -45,7 +45,7 @@ impl Plan {
     ) -> StepId {
         let id = self.steps.len();
         let needs: BTreeSet<StepId> = needs.into_iter().collect();
-        debug_assert!(needs.iter().all(|&need| need < id), "a step can need only earlier steps");
+        debug_assert!(needs.iter().all(|&need| need < id), "a step can only need earlier steps");
         self.steps.push(Planned {
             id,
             step,
@@ -61,7 +61,7 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// Steps that change something; the others ask or prepare.
+    /// Returns the steps that change something; the others only check or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
         let only_prepares = |step: &Step| {
             matches!(

@@ -1,11 +1,11 @@
-//! The images that are pulled onto a local node ahead of the pods that run them.
+//! Selects the images to pull onto a local node before their pods start.
 
 use super::ReleaseSpec;
 use crate::domain::ImageReference;
 
-/// Those of releases that wait for others, unless one that waits for nobody brings them at once. Each release comes with
-/// whether it waits. Nothing is pulled while the cluster is being made: unpacking then takes from its boot what it gains
-/// (38 s became 44 for the sample).
+/// Returns the images of releases that wait for others, except those that a release without dependencies pulls anyway.
+/// Each release is paired with whether it waits. Nothing is pulled while the cluster is being created: unpacking would
+/// slow down its start (44 s instead of 38 s for the sample).
 pub fn images_of_later<'a>(installs: impl Iterator<Item = (&'a ReleaseSpec, bool)>) -> Vec<ImageReference> {
     let (later, at_once): (Vec<_>, Vec<_>) = installs.partition(|(_, waits)| *waits);
     let images = |of: Vec<(&ReleaseSpec, bool)>| -> Vec<ImageReference> {

@@ -1,4 +1,4 @@
-//! What is described and what is observed become a graph of steps. Pure: nothing here reads or writes anything.
+//! Plans the steps from the observed to the desired state. Pure: nothing here performs I/O.
 
 pub mod change;
 pub mod eligible;
@@ -23,134 +23,134 @@ use std::path::PathBuf;
 
 use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot};
 
-/// One thing to do.
+/// One operation of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Deletes what an unfinished `kind create` left, or what `--recreate` or `down` gives up.
+    /// Deletes the remains of an interrupted `kind create`, or the cluster for `--recreate` and `down`.
     DeleteCluster,
     CreateCluster,
-    /// Starts a stopped node or wakes a paused one, and waits until what its API says is from after that.
+    /// Starts a stopped node or unpauses a paused one, and waits until its API reports the state after the start.
     StartCluster,
-    /// Ends the node's pods and stops it, or freezes it in memory.
+    /// Terminates the pods of the node and stops it, or pauses it in memory.
     StopCluster {
         warm: bool,
     },
-    /// Makes the registry of this machine and its caches, or those of them that are missing.
+    /// Creates the local registry and its caches, or those that are missing.
     LocalRegistry(RegistrySpec),
-    /// Removes all of them, with what they hold.
+    /// Removes the local registry and its caches with their content.
     RemoveRegistry,
-    /// Tells tools where the registry of this machine is, as they look for it in a cluster (KEP-1755).
+    /// Announces the address of the local registry in the cluster, where tools look for it (KEP-1755).
     AnnounceRegistry {
         /// `localhost:5001`
         host: String,
     },
-    /// Builds a project's image and pushes it to the registry of this machine.
+    /// Builds the image of a project and pushes it to the local registry.
     Build(BuildSpec),
-    /// Puts mirrors and certificates on the node, and begins to watch the cluster.
+    /// Configures mirrors and certificates on the node, and starts to watch the cluster.
     ConnectCluster,
-    /// Makes a namespace, with pull secrets, generated secrets and secrets from SOPS in it.
+    /// Creates a namespace with pull secrets, generated secrets and SOPS secrets.
     PrepareNamespace(NamespaceSpec),
-    /// Tells External Secrets what to fetch, and waits until it has.
+    /// Applies an `ExternalSecret`, and waits until it is synced.
     ExternalSecret(ExternalSecretSpec),
     /// Installs or upgrades a release through Helm and waits for its rollout.
     Deploy(Box<ReleaseSpec>),
-    /// Waits for a rollout that an earlier run began.
+    /// Waits for a rollout that a previous run started.
     AwaitRollout(RolloutSpec),
-    /// Pulls images onto the local node ahead of their pods.
+    /// Pulls images onto the local node before their pods start.
     PullImages(Vec<ImageReference>),
-    /// Makes volumes on the local node, for claims that are not there yet.
+    /// Creates volumes on the local node, for claims that do not exist yet.
     ProvideVolumes(Vec<VolumeSpec>),
-    /// Gives MetalLB its addresses.
+    /// Configures the address pool of MetalLB.
     AddressPool,
-    /// Keeps the cluster, which sleeps, under this name.
+    /// Saves the stopped cluster under this name.
     SaveSnapshot(Name),
-    /// Puts a snapshot in the place of the cluster, asleep.
+    /// Replaces the cluster with a snapshot, which is not started yet.
     RestoreSnapshot(Box<Snapshot>),
-    /// Holds the addresses of LoadBalancer services against Docker's network, and mends them.
+    /// Checks that the addresses of LoadBalancer services belong to Docker's network, and fixes them.
     CheckAddresses,
-    /// Asks the cluster's own name server.
+    /// Checks the DNS server of the cluster.
     CheckNames,
-    /// Asks a URL, as a browser would.
+    /// Requests a URL, as a browser would.
     Check(CheckSpec),
-    /// Uninstalls a release whose project is gone; volumes stay.
+    /// Uninstalls a release whose project was removed; volumes are kept.
     Remove {
         namespace: String,
         release: String,
     },
-    /// Has a project's name lead to where somebody else runs it.
+    /// Creates the Service that points to an external project.
     External(Box<ExternalSpec>),
-    /// Takes away what led there: the project has a release again, or is gone.
+    /// Removes the objects of an external project: it has a release again, or was removed.
     RemoveExternal {
         namespace: String,
         name: String,
     },
-    /// Asks whether something accepts connections where somebody else runs a project.
+    /// Checks that an external project accepts connections.
     Answer(AnswerSpec),
-    /// A fresh rollout of the same content.
+    /// Restarts the pods with the same content.
     Restart(RolloutSpec),
-    /// Runs a Job that proves a deployment.
+    /// Runs a Job that verifies a deployment.
     Verify(VerifySpec),
-    /// Brings back a revision of a release that Helm still has.
+    /// Rolls a release back to a revision that Helm still has.
     Return(ReturnSpec),
 }
 
-/// A release whose pods are waited for.
+/// A release whose rollout is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutSpec {
     pub namespace: String,
     pub release: String,
-    /// How long the rollout may go without progress.
+    /// How long the rollout may make no progress before it fails.
     pub timeout_seconds: u64,
 }
 
-/// A Job that proves a deployment.
+/// A Job that verifies a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifySpec {
     pub project: Name,
-    /// The proof's own name.
+    /// The name of the verify Job.
     pub name: Name,
     pub namespace: String,
-    /// With its digest.
+    /// Including its digest.
     pub image: String,
     pub command: Vec<String>,
     pub when: VerifyWhen,
     pub timeout_seconds: u64,
 }
 
-/// A way back.
+/// An automatic rollback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnSpec {
     pub rollout: RolloutSpec,
-    /// Helm's number of the revision that ran before.
+    /// The number of the previous Helm revision.
     pub revision: u32,
-    /// Its record.
+    /// The record ID of that revision.
     pub record: String,
 }
 
-/// A namespace and what it must hold before releases come.
+/// A namespace and what it must contain before releases are installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceSpec {
     pub name: String,
-    /// The image registries whose credentials pods need here.
+    /// The image registries that pods need credentials for.
     pub registries: Vec<String>,
-    /// In a step of a plan, those alone that must be written.
+    /// In a step of a plan, only those that must be written.
     pub secrets: Vec<SecretSpec>,
-    /// Privileged pods run here (MetalLB's speaker), so Pod Security must let them.
+    /// Privileged pods run here (MetalLB's speaker), which Pod Security must allow.
     pub privileged: bool,
 }
 
-/// What a release is compared by when it is as written.
+/// How to compare a release whose fingerprint is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// Nothing else.
+    /// No further comparison.
     No,
-    /// Its record: another digest is another content.
+    /// By record ID: a different digest is different content.
     ByRecord,
-    /// Where records may name tags, as in `local`: what its pods run, as well.
+    /// Also by the digests that its pods run, if records can contain tags, as in `local`.
     ByPods,
 }
 
-/// A Helm release as it should be.
+/// The desired state of a Helm release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
     pub name: String,
@@ -158,43 +158,43 @@ pub struct ReleaseSpec {
     /// A folder or an archive on this machine.
     pub chart: PathBuf,
     pub content: Record,
-    /// The content's name.
+    /// The record ID of the content.
     pub record: String,
-    /// The name of the content as it is written, before tags were looked up.
+    /// The hash of the content as written, before tags are resolved.
     pub fingerprint: String,
     pub refresh: Refresh,
     pub image: Option<ImageReference>,
-    /// How long the rollout may go without progress.
+    /// How long the rollout may make no progress before it fails.
     pub timeout_seconds: u64,
-    /// Takes over objects that somebody else made.
+    /// Takes over objects of other tools.
     pub adopt: bool,
-    /// Puts right what others have changed by hand: always in `local`, elsewhere when it is asked for.
+    /// Reverts manual changes: always in `local`, elsewhere only if requested.
     pub repair: bool,
-    /// This revision is marked as failed first: a dead run left it in a `pending-*` state, or its Jobs have failed.
+    /// This revision is marked as failed first: an interrupted run left it `pending-*`, or its Jobs failed.
     pub failed_revision: Option<u32>,
-    /// Jobs that have failed: they are deleted first, since a Job of the same name would stay as it is.
+    /// Failed Jobs to delete first, because Helm does not replace an existing Job.
     pub retry_jobs: Vec<String>,
-    /// What the ledger is told, where one is kept.
+    /// The entry for the ledger, if the environment has one.
     pub entry: Option<Box<LedgerEntry>>,
 }
 
-/// What the ledger is told of a release before Helm is called.
+/// The ledger entry that is written before a Helm operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerEntry {
-    /// What the ledger calls the release.
+    /// The name of the release in the ledger.
     pub subject: String,
     pub deployment: Deployment,
-    /// For how long what runs has been healthy.
+    /// How long the current release has been healthy.
     pub healthy_seconds: Option<u64>,
 }
 
-/// A request that a project must answer.
+/// A URL check of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckSpec {
     pub project: Name,
-    /// What is asked for.
+    /// The URL to request.
     pub url: String,
-    /// Where people go.
+    /// The URL to show to users.
     pub shown_url: String,
     pub status: u16,
 }

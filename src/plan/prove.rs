@@ -1,22 +1,22 @@
-//! The plan that proves what is there and changes nothing: a snapshot that came back is to stay as it was.
+//! The plan that checks an environment without changing it: used after a snapshot was restored.
 
 use super::{
     Plan, ReleaseSpec, RolloutSpec, Step, StepId,
     up::{Described, INGRESS, Observed, ObservedCluster},
 };
 
-/// Wakes the cluster where it sleeps; else waits for every release that is there, and proves network and URLs.
+/// Starts the cluster if it is stopped. Otherwise waits for every installed release, and checks network and URLs.
 pub fn prove(described: &Described, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     let is_asleep = observed.cluster == ObservedCluster::Asleep;
-    let woken = is_asleep.then(|| plan.add(Step::StartCluster, "cluster", "start", "it sleeps", None));
-    let cluster = plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", woken);
+    let woken = is_asleep.then(|| plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None));
+    let cluster = plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", woken);
     if is_asleep {
         plan.preliminary = true;
         return plan;
     }
-    plan.add(Step::CheckAddresses, "addresses", "check", "they must belong to Docker's network", [cluster]);
-    plan.add(Step::CheckNames, "names", "check", "the cluster's own names must be known", [cluster]);
+    plan.add(Step::CheckAddresses, "addresses", "check", "addresses must belong to Docker's network", [cluster]);
+    plan.add(Step::CheckNames, "names", "check", "cluster names must resolve", [cluster]);
     let mut ingress = None;
     for release in &described.platform {
         if let Found::Awaited(step) = await_release(&mut plan, observed, release, cluster)
@@ -39,7 +39,7 @@ pub fn prove(described: &Described, observed: &Observed) -> Plan {
     plan
 }
 
-/// How a release is found.
+/// The observed state of a release.
 enum Found {
     Nothing,
     Ready,
@@ -56,5 +56,5 @@ fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cl
     }
     let (namespace, name) = key;
     let step = Step::AwaitRollout(RolloutSpec { namespace, release: name, timeout_seconds: release.timeout_seconds });
-    Found::Awaited(plan.add(step, release.name.clone(), "await", "its rollout has not ended", [cluster]))
+    Found::Awaited(plan.add(step, release.name.clone(), "wait", "its rollout has not finished", [cluster]))
 }

@@ -1,4 +1,4 @@
-//! The registry of this machine with its caches, and what is built for it.
+//! The local registry, its caches, and the images that are built for it.
 
 use std::path::PathBuf;
 
@@ -8,27 +8,27 @@ use crate::domain::{
     local_registry::{ObservedService, RegistryService},
 };
 
-/// Services that are to be made.
+/// Services to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySpec {
     pub services: Vec<RegistryService>,
-    /// Something of the run cannot do without the registry; else it is a gain of speed alone.
+    /// Whether the run needs the registry. If not, it only makes the run faster.
     pub is_required: bool,
 }
 
-/// An image that is built and pushed.
+/// An image to build and push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSpec {
     pub project: Name,
-    /// The folder that `docker build` is given. Absolute.
+    /// The build context for `docker build`, as an absolute path.
     pub context: PathBuf,
-    /// `Dockerfile` in the context unless written. Absolute.
+    /// An absolute path; default: `Dockerfile` in the context.
     pub dockerfile: Option<PathBuf>,
-    /// Where it is pushed to, without tag: `localhost:5001/tunes/shop`.
+    /// The repository to push to, without tag: `localhost:5001/tunes/shop`.
     pub repository: String,
 }
 
-/// The services that are missing or not as they should be, with why; `None` when all is well.
+/// Returns the services that are missing or differ from the desired state, with the reasons. `None` if there are none.
 pub fn to_make(wanted: &[RegistryService], found: &[ObservedService]) -> Option<(Vec<RegistryService>, String)> {
     let missing = wanted.iter().filter_map(|service| Some((service.clone(), reason(service, found)?)));
     let (services, reasons): (Vec<RegistryService>, Vec<String>) = missing.unzip();
@@ -38,16 +38,16 @@ pub fn to_make(wanted: &[RegistryService], found: &[ObservedService]) -> Option<
 fn reason(service: &RegistryService, found: &[ObservedService]) -> Option<String> {
     let name = service.name();
     let what = match found.iter().find(|found| found.name == name) {
-        None => "is not there yet",
-        Some(found) if found.checksum != service.checksum() => "is of another kind",
-        Some(found) if !found.is_joined => "is not on the network of the nodes",
-        Some(found) if !found.is_running => "does not run",
+        None => "does not exist yet",
+        Some(found) if found.checksum != service.checksum() => "has a different configuration",
+        Some(found) if !found.is_joined => "is not connected to the node network",
+        Some(found) if !found.is_running => "is not running",
         Some(_) => return None,
     };
     Some(format!("{name} {what}"))
 }
 
-/// Adds the steps that build: each after the registry is there, where it has to be made.
+/// Adds the build steps, each after the step that creates the registry, if there is one.
 pub fn add_builds(plan: &mut Plan, builds: &[(BuildSpec, String)], registry: Option<StepId>) {
     for (build, reason) in builds {
         plan.add(Step::Build(build.clone()), build.project.to_string(), "build", reason, registry);
@@ -79,7 +79,10 @@ mod tests {
         found[2].is_joined = false;
         let (services, reason) = to_make(&wanted, &found).unwrap();
         assert_eq!(services, wanted[1..]);
-        assert_eq!(reason, "cmdr-cache-docker-io does not run, cmdr-cache-ghcr-io is not on the network of the nodes");
+        assert_eq!(
+            reason,
+            "cmdr-cache-docker-io is not running, cmdr-cache-ghcr-io is not connected to the node network"
+        );
         assert_eq!(to_make(&wanted, &[]).unwrap().0, wanted);
     }
 

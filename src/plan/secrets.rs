@@ -1,11 +1,11 @@
-//! Secrets that cmdr applies itself: those of a namespace, before releases come, and those that External Secrets fills.
+//! Secrets that cmdr applies before releases: those of a namespace, and those that External Secrets provides.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::NamespaceSpec;
 use crate::domain::project_secret::ExternalSecret;
 
-/// A Secret that a namespace must hold. What is secret in it is no part of a plan.
+/// A Secret that a namespace must contain. Its secret content is not part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSpec {
     /// `shop-db`.
@@ -13,10 +13,10 @@ pub struct SecretSpec {
     pub content: SecretContent,
 }
 
-/// What a Secret is made from.
+/// The source of a Secret's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretContent {
-    /// A random value under this key, unless the Secret exists.
+    /// A random value under this key, generated if the Secret does not exist.
     Random {
         key: String,
     },
@@ -26,36 +26,36 @@ pub enum SecretContent {
 /// A file that sops decrypts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SopsFile {
-    /// Below the workspace's root.
+    /// Relative to the workspace folder.
     pub path: PathBuf,
-    /// Of the file as it is encrypted: another one means that something has changed, and tells nothing of what.
+    /// The checksum of the encrypted file: it shows that the content changed, but reveals nothing about it.
     pub checksum: String,
 }
 
-/// A Secret that External Secrets makes and keeps.
+/// A Secret that External Secrets creates and updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalSecretSpec {
     pub namespace: String,
-    /// Of the `ExternalSecret` and of the Secret that comes of it.
+    /// The name of the `ExternalSecret` and of its Secret.
     pub name: String,
     pub content: ExternalSecret,
-    /// Of `content`.
+    /// The checksum of `content`.
     pub checksum: String,
 }
 
-/// The Secrets of one namespace that cmdr made: name -> what they were made from, where that can change.
+/// The Secrets that cmdr created in a namespace: name -> checksum of the source, if the source can change.
 pub type OwnSecrets = BTreeMap<String, Option<String>>;
 
-/// An `ExternalSecret` as it is found.
+/// The observed state of an `ExternalSecret`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObservedExternalSecret {
-    /// What cmdr made it from; `None` where somebody else made it.
+    /// The checksum of its source; `None` if it was not created by cmdr.
     pub checksum: Option<String>,
-    /// Its Secret is there and as it says.
+    /// Its Secret exists and is up to date.
     pub is_ready: bool,
 }
 
-/// The Secrets of `namespace` that must be written, with why: for the first of them.
+/// Returns the Secrets of `namespace` that must be written, with the reason for the first one.
 pub(super) fn to_write(namespace: &NamespaceSpec, found: &OwnSecrets) -> (Vec<SecretSpec>, Option<String>) {
     let reasons = namespace.secrets.iter().filter_map(|secret| Some((secret, reason(secret, found)?)));
     let (secrets, reasons): (Vec<&SecretSpec>, Vec<String>) = reasons.unzip();
@@ -66,21 +66,21 @@ fn reason(secret: &SecretSpec, found: &OwnSecrets) -> Option<String> {
     let name = &secret.name;
     match (&secret.content, found.get(name)) {
         (SecretContent::Random { .. }, Some(_)) => None,
-        (SecretContent::Random { .. }, None) => Some(format!("a generated secret is not there yet: {name}")),
-        (SecretContent::Sops(_), None) => Some(format!("a secret from SOPS is not there yet: {name}")),
+        (SecretContent::Random { .. }, None) => Some(format!("generated secret does not exist yet: {name}")),
+        (SecretContent::Sops(_), None) => Some(format!("SOPS secret does not exist yet: {name}")),
         (SecretContent::Sops(file), Some(written)) if written.as_ref() == Some(&file.checksum) => None,
-        (SecretContent::Sops(_), Some(_)) => Some(format!("a secret from SOPS has changed: {name}")),
+        (SecretContent::Sops(_), Some(_)) => Some(format!("SOPS secret has changed: {name}")),
     }
 }
 
-/// Why an `ExternalSecret` must be applied, if it must.
+/// Returns why an `ExternalSecret` must be applied, or `None` if it is up to date.
 pub(super) fn external_reason(
     spec: &ExternalSecretSpec,
     found: Option<&ObservedExternalSecret>,
 ) -> Option<&'static str> {
     match found {
-        None => Some("not there yet"),
-        Some(found) if found.checksum.as_ref() != Some(&spec.checksum) => Some("what it asks for has changed"),
+        None => Some("does not exist yet"),
+        Some(found) if found.checksum.as_ref() != Some(&spec.checksum) => Some("its specification has changed"),
         Some(found) => (!found.is_ready).then_some("it is not ready"),
     }
 }
@@ -131,18 +131,18 @@ pub mod tests {
     fn a_changed_file_is_written_and_named() {
         let (names, reason) = written(&[("shop-db", None), ("shop-api", Some("old"))]);
         assert_eq!(names, ["shop-api"]);
-        assert_eq!(reason.as_deref(), Some("a secret from SOPS has changed: shop-api"));
+        assert_eq!(reason.as_deref(), Some("SOPS secret has changed: shop-api"));
         let (names, reason) = written(&[]);
         assert_eq!(names, ["shop-db", "shop-api"]);
-        assert_eq!(reason.as_deref(), Some("a generated secret is not there yet: shop-db"));
+        assert_eq!(reason.as_deref(), Some("generated secret does not exist yet: shop-db"));
     }
 
     #[test]
     fn an_external_secret_is_applied_until_it_is_ready() {
         let spec = external_secret("shop-api");
         let found = |checksum: &str, is_ready| ObservedExternalSecret { checksum: Some(checksum.to_owned()), is_ready };
-        assert_eq!(external_reason(&spec, None), Some("not there yet"));
-        assert_eq!(external_reason(&spec, Some(&found("old", true))), Some("what it asks for has changed"));
+        assert_eq!(external_reason(&spec, None), Some("does not exist yet"));
+        assert_eq!(external_reason(&spec, Some(&found("old", true))), Some("its specification has changed"));
         assert_eq!(external_reason(&spec, Some(&found("new", false))), Some("it is not ready"));
         assert_eq!(external_reason(&spec, Some(&found("new", true))), None);
     }

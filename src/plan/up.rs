@@ -1,4 +1,4 @@
-//! The plan of `up`: cluster, platform, projects, proof.
+//! The plan of `up`: cluster, platform, projects, checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,80 +17,80 @@ use crate::domain::{
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 
-/// The release that routes requests; URLs are asked once it is ready.
+/// The release that routes requests; URLs are checked when it is ready.
 pub const INGRESS: &str = "traefik";
-/// The release that gives LoadBalancer services their addresses.
+/// The release that assigns addresses to LoadBalancer services.
 pub const LOAD_BALANCER: &str = "metallb";
-/// Where MetalLB looks for its pools.
+/// The namespace in which MetalLB looks for its address pools.
 pub const LOAD_BALANCER_NAMESPACE: &str = "metallb-system";
 
-/// A whole environment as it should be.
+/// The desired state of an environment.
 #[derive(Debug, Clone, Default)]
 pub struct Described {
     pub workspace: String,
-    /// In the order in which they are told.
+    /// In the order in which they are shown.
     pub namespaces: Vec<NamespaceSpec>,
     pub platform: Vec<ReleaseSpec>,
     pub projects: Vec<DescribedProject>,
-    /// Projects that somebody else runs here.
+    /// Projects that are external here.
     pub externals: Vec<DescribedExternal>,
-    /// MetalLB gives out addresses here.
+    /// Whether MetalLB assigns addresses here.
     pub address_pool: bool,
-    /// The node is a container of this machine, which images can be put on ahead of their pods.
+    /// Whether the node is a container on this machine, so that images can be pulled before their pods start.
     pub local_node: bool,
-    /// The registries that images come from, as far as that is known.
+    /// The registries of images, as far as they are known.
     pub image_hosts: BTreeSet<String>,
-    /// The registry of this machine, and its caches.
+    /// The local registry and its caches.
     pub registry: Vec<RegistryService>,
-    /// Images that must be built, each with why, before their projects can be described.
+    /// Images that must be built before their projects can be described, each with the reason.
     pub builds: Vec<(BuildSpec, String)>,
 }
 
 impl Described {
-    /// Every release, of the platform and of projects.
+    /// Returns all releases, of the platform and of projects.
     pub fn releases_mut(&mut self) -> impl Iterator<Item = &mut ReleaseSpec> {
         self.platform.iter_mut().chain(self.projects.iter_mut().map(|project| &mut project.release))
     }
 }
 
-/// A project as it should be; those it needs that are not among the described count as there.
+/// The desired state of a project. Projects that it needs but that are not described are assumed to exist.
 #[derive(Debug, Clone)]
 pub struct DescribedProject {
     pub name: Name,
     pub needs: Vec<Name>,
     pub release: ReleaseSpec,
-    /// The Secrets that External Secrets makes for it.
+    /// The Secrets that External Secrets creates for it.
     pub external_secrets: Vec<ExternalSecretSpec>,
     pub checks: Vec<CheckSpec>,
-    /// Run when the release changes.
+    /// Verify Jobs, which run if the release changes.
     pub proofs: Vec<VerifySpec>,
 }
 
-/// An environment as it is found.
+/// The observed state of an environment.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub cluster: ObservedCluster,
     /// By namespace and name.
     pub releases: BTreeMap<(String, String), ObservedRelease>,
-    /// Who else manages an object, by namespace and name.
+    /// The other tools that manage objects, by namespace and name.
     pub holders: BTreeMap<(String, String), String>,
-    /// Namespaces with the Secrets that cmdr made in them.
+    /// Namespaces with the Secrets that cmdr created in them.
     pub namespaces: BTreeMap<String, OwnSecrets>,
-    /// By namespace and name, where any are described.
+    /// By namespace and name, if any are described.
     pub external_secrets: BTreeMap<(String, String), ObservedExternalSecret>,
-    /// What leads to projects that somebody else runs, by namespace and name.
+    /// The objects of external projects, by namespace and name.
     pub externals: BTreeMap<(String, String), ObservedExternal>,
     pub has_address_pool: bool,
-    /// It has just been woken: what a restart of Docker or another address breaks is looked at.
+    /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
     pub is_woken: bool,
-    /// The registry of this machine and its caches, as far as they are there.
+    /// The existing containers of the local registry and its caches.
     pub registry: Vec<ObservedService>,
-    /// Where the cluster says that the registry of this machine is.
+    /// The address of the local registry that the cluster announces.
     pub announced_registry: Option<String>,
 }
 
 impl Observed {
-    /// What a release needs, as far as this tells.
+    /// Returns the change that a release needs.
     pub fn change(&self, release: &ReleaseSpec, workspace: &str) -> Change {
         let key = (release.namespace.clone(), release.name.clone());
         let holder = self.holders.get(&key).map(String::as_str);
@@ -98,24 +98,24 @@ impl Observed {
     }
 }
 
-/// The cluster of an environment as it is found.
+/// The observed state of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ObservedCluster {
     #[default]
     Absent,
-    /// An earlier run died while it was being made.
+    /// A previous run was interrupted while creating it.
     Unfinished,
     /// Stopped or paused.
     Asleep,
     Running,
-    /// `--recreate`: it runs, and is given up first.
+    /// `--recreate`: it runs, but is deleted first.
     GivenUp,
 }
 
-/// What leads from `observed` to `described`.
+/// Returns the plan that changes `observed` to `described`.
 ///
 /// # Errors
-/// All releases that somebody else manages; nothing may be touched then.
+/// Returns an error for each release that is managed by another tool; nothing is changed then.
 pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagnosis>> {
     let mut planner = Planner { described, observed, plan: Plan::default(), refused: Vec::new() };
     let cluster = planner.cluster();
@@ -144,23 +144,26 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The step after which the cluster can be spoken to, or that wakes it.
+    /// Returns the step after which the cluster is reachable, or the step that starts it.
     fn cluster(&mut self) -> StepId {
         let made = match self.observed.cluster {
             ObservedCluster::Running => None,
-            ObservedCluster::Absent => Some(self.create("not there yet", None)),
-            // What follows is planned, and connects, once it is awake.
-            ObservedCluster::Asleep => return self.plan.add(Step::StartCluster, "cluster", "start", "it sleeps", None),
+            ObservedCluster::Absent => Some(self.create("does not exist yet", None)),
+            // The remaining steps are planned after it has started.
+            ObservedCluster::Asleep => {
+                return self.plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None);
+            }
             ObservedCluster::Unfinished => {
-                let reason = "an earlier run was ended while it made the cluster";
+                let reason = "a previous run was interrupted while creating the cluster";
                 Some(self.create_anew(reason))
             }
             ObservedCluster::GivenUp => Some(self.create_anew("--recreate")),
         };
-        self.plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", made)
+        self.plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", made)
     }
 
-    /// The step that makes what is missing of the registry and its caches, beside all others, and those that build.
+    /// Adds the step that creates missing containers of the registry and its caches, parallel to all others, and the
+    /// build steps.
     fn registry(&mut self) -> Option<StepId> {
         let described = self.described;
         let missing = to_make(&described.registry, &self.observed.registry);
@@ -179,7 +182,7 @@ impl Planner<'_> {
         };
         if self.observed.cluster != ObservedCluster::Running || self.observed.announced_registry.as_ref() != Some(&host)
         {
-            let reason = format!("{host}, for tools that look for it");
+            let reason = format!("{host}, for tools that need its address");
             let needs = registry.into_iter().chain([cluster]);
             self.plan.add(Step::AnnounceRegistry { host }, "registry", "announce", reason, needs);
         }
@@ -206,13 +209,13 @@ impl Planner<'_> {
         steps
     }
 
-    /// What a namespace needs, with why; `None` when it is as described.
+    /// Returns what a namespace needs, with the reason; `None` if it matches the desired state.
     fn namespace(&self, namespace: &NamespaceSpec) -> Option<(NamespaceSpec, String)> {
         let nothing = OwnSecrets::new();
         let found = self.observed.namespaces.get(&namespace.name);
         let (secrets, secret_reason) = to_write(namespace, found.unwrap_or(&nothing));
         let reason = match found {
-            None => "not there yet".to_owned(),
+            None => "does not exist yet".to_owned(),
             Some(_) => secret_reason.or_else(|| self.pull_reason(namespace))?,
         };
         Some((NamespaceSpec { secrets, ..namespace.clone() }, reason))
@@ -224,7 +227,7 @@ impl Planner<'_> {
         };
         let deploys = |release: &ReleaseSpec| release.namespace == namespace.name && awaits(release);
         let mut releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
-        (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are renewed".to_owned())
+        (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are refreshed".to_owned())
     }
 
     fn platform(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>) -> BTreeMap<String, StepId> {
@@ -242,15 +245,15 @@ impl Planner<'_> {
         steps
     }
 
-    /// What lies below every URL of a cluster that has just been woken.
+    /// Adds checks of the network of a cluster that was just started.
     fn network(&mut self, cluster: StepId, platform: &BTreeMap<String, StepId>) {
         let balancer = platform.get(LOAD_BALANCER).copied();
         let needs = balancer.into_iter().chain([cluster]);
         self.plan.add(Step::CheckAddresses, "addresses", "check", "Docker's network may have changed", needs);
-        self.plan.add(Step::CheckNames, "names", "check", "the cluster's own names must be known", [cluster]);
+        self.plan.add(Step::CheckNames, "names", "check", "cluster names must resolve", [cluster]);
     }
 
-    /// The steps of external secrets, by their project. They come after the platform, which may bring External Secrets.
+    /// Adds the steps of external secrets, by project. They run after the platform, which may install External Secrets.
     fn external_secrets(
         &mut self,
         cluster: StepId,
@@ -274,7 +277,7 @@ impl Planner<'_> {
         steps
     }
 
-    /// What those wait for who need a project that somebody else runs, by that project.
+    /// Adds the steps that dependents of external projects wait for, by external project.
     fn externals(
         &mut self,
         cluster: StepId,
@@ -292,7 +295,7 @@ impl Planner<'_> {
         steps
     }
 
-    /// The steps of a project that somebody else runs: it must answer before its name leads there.
+    /// Adds the steps of an external project: it must accept connections before its name points there.
     fn external(&mut self, external: &DescribedExternal, namespace: StepId) -> Vec<StepId> {
         let DescribedExternal { name, spec, .. } = external;
         let key = (spec.namespace.clone(), name.to_string());
@@ -302,7 +305,7 @@ impl Planner<'_> {
         let mut steps = vec![namespace];
         if let Some(answer) = spec.answer().filter(|_| is_needed || change == ExternalChange::Replace) {
             let reason = format!("{} must accept connections", spec.service.place());
-            steps.push(self.plan.add(Step::Answer(answer), name.to_string(), "ask", reason, [namespace]));
+            steps.push(self.plan.add(Step::Answer(answer), name.to_string(), "probe", reason, [namespace]));
         }
         let reason = match change {
             ExternalChange::Unchanged => {
@@ -316,13 +319,13 @@ impl Planner<'_> {
             ExternalChange::Point(reason) => reason,
             ExternalChange::Replace => {
                 let step = Step::Remove { namespace: spec.namespace.clone(), release: name.to_string() };
-                let reason = "somebody else runs it here now";
+                let reason = "it is external here now";
                 steps.push(self.plan.add(step, name.to_string(), "uninstall", reason, steps.clone()));
-                format!("to {}: in place of its release", spec.service.place())
+                format!("to {}: replaces its release", spec.service.place())
             }
         };
         let step = Step::External(Box::new(spec.clone()));
-        steps.push(self.plan.add(step, name.to_string(), "point", reason, steps.clone()));
+        steps.push(self.plan.add(step, name.to_string(), "redirect", reason, steps.clone()));
         steps
     }
 
@@ -372,12 +375,12 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes away what led to a project that has a release again: Helm installs over nothing that it did not make.
+    /// Removes the objects of a project that is no longer external: Helm does not overwrite objects of other tools.
     fn give_way(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
         let (namespace, name) = (release.namespace.clone(), release.name.clone());
         self.observed.externals.get(&(namespace.clone(), name.clone()))?;
         let step = Step::RemoveExternal { namespace, name: name.clone() };
-        Some(self.plan.add(step, name, "give way", "it has a release again", needs.iter().copied()))
+        Some(self.plan.add(step, name, "remove redirect", "it is no longer external", needs.iter().copied()))
     }
 
     fn proofs(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
@@ -390,12 +393,12 @@ impl Planner<'_> {
         proofs.map(add).collect()
     }
 
-    /// Images of what is installed on the local node, for pods that come later.
+    /// Adds the step that pulls images of new releases onto the local node, for pods that start later.
     fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
         let installs = self.installs(projects);
         let images = images_of_later(installs.iter().map(|project| (&project.release, !project.needs.is_empty())));
         if self.described.local_node && !images.is_empty() {
-            self.plan.add(Step::PullImages(images), "images", "pull", "ahead of their pods", [cluster]);
+            self.plan.add(Step::PullImages(images), "images", "pull", "before their pods start", [cluster]);
         }
     }
 
@@ -403,26 +406,26 @@ impl Planner<'_> {
         projects.iter().copied().filter(|project| self.change(&project.release) == Change::Install).collect()
     }
 
-    /// Volumes for what is installed on the local node.
+    /// Adds the step that creates volumes for new releases on the local node.
     fn provide_volumes(&mut self, projects: &[&DescribedProject], cluster: StepId) -> Option<StepId> {
         let installs = self.installs(projects);
         let volumes: Vec<VolumeSpec> = installs.iter().flat_map(|project| volumes_of(&project.release)).collect();
         let step = Step::ProvideVolumes(volumes.clone());
         (self.described.local_node && !volumes.is_empty())
-            .then(|| self.plan.add(step, "volumes", "prepare", "for pods that claim them", [cluster]))
+            .then(|| self.plan.add(step, "volumes", "prepare", "for pods with volume claims", [cluster]))
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {
         self.observed.change(release, &self.described.workspace)
     }
 
-    /// Whether Helm is called for a release.
+    /// Whether a release needs a Helm operation.
     fn is_changed(&self, release: &ReleaseSpec) -> bool {
         use Change::{Await, Drifted, Refused, Unchanged};
         !matches!(self.change(release), Unchanged | Await | Drifted(_) | Refused(_))
     }
 
-    /// The step that a release needs, when it needs one.
+    /// Adds the step that a release needs, if it needs one.
     fn release(&mut self, release: &ReleaseSpec, needs: impl IntoIterator<Item = StepId>) -> Option<StepId> {
         let mut spec = release.clone();
         let (action, reason) = match self.change(release) {
@@ -439,19 +442,19 @@ impl Planner<'_> {
                 let (namespace, release) = (spec.namespace, spec.name.clone());
                 let rollout = RolloutSpec { namespace, release, timeout_seconds: spec.timeout_seconds };
                 let step = Step::AwaitRollout(rollout);
-                return Some(self.plan.add(step, spec.name, "await", "its rollout has not ended", needs));
+                return Some(self.plan.add(step, spec.name, "wait", "its rollout has not finished", needs));
             }
-            Change::Install => ("install", "not there yet".to_owned()),
+            Change::Install => ("install", "not installed yet".to_owned()),
             Change::Upgrade(reason) => ("upgrade", reason),
             Change::Retry(revision, jobs) => {
-                // Killed once its jobs are gone, the run would leave a release behind that looks well.
+                // If the run is killed after it has deleted the Jobs, the release would look healthy.
                 spec.failed_revision = Some(revision);
                 spec.retry_jobs = jobs;
-                ("retry", "its job has failed".to_owned())
+                ("retry", "its Job failed".to_owned())
             }
             Change::Heal(revision) => {
                 spec.failed_revision = Some(revision);
-                ("heal", format!("an earlier run was ended during revision {revision}"))
+                ("recover", format!("a previous run was interrupted during revision {revision}"))
             }
         };
         let subject = spec.name.clone();
@@ -459,8 +462,8 @@ impl Planner<'_> {
     }
 }
 
-/// Projects after those they need, and among equals those first that the longest chain waits for: helm runs few at a
-/// time. The configuration has refused circles.
+/// Sorts projects after those that they need. Projects with the longest chain of dependents come first, because only
+/// a few Helm operations run at the same time. Validation has already rejected cycles.
 fn in_order_of_need(projects: &[DescribedProject]) -> Vec<&DescribedProject> {
     let by_name: BTreeMap<&Name, &DescribedProject> = projects.iter().map(|project| (&project.name, project)).collect();
     let mut chains: BTreeMap<&Name, usize> = BTreeMap::new();
@@ -472,7 +475,7 @@ fn in_order_of_need(projects: &[DescribedProject]) -> Vec<&DescribedProject> {
     ordered
 }
 
-/// Notes for a project, and for all that it needs, the longest chain of projects that wait for it.
+/// Stores the length of the longest chain of dependents, for a project and for everything that it needs.
 fn lengthen<'a>(
     project: &'a DescribedProject,
     waiting: usize,

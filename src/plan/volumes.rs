@@ -1,25 +1,25 @@
-//! The volumes of StatefulSets on a local node, made before their pods ask for them.
+//! The volumes of StatefulSets on a local node, created before their pods need them.
 //!
-//! The node's own provisioner starts late, takes one volume after the other and a pod for each: databases, which the
-//! rest waits for, would be the last to come up.
+//! The provisioner of the node starts late, and creates volumes one after the other, with a pod for each. Databases,
+//! which other projects wait for, would start last.
 
 use super::ReleaseSpec;
 
-/// What a claim asks for unless the project says otherwise (`charts/service`).
+/// The default access mode of a claim (`charts/service`).
 const ACCESS_MODE: &str = "ReadWriteOnce";
 
-/// A volume for a claim that is not there yet.
+/// A volume for a claim that does not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeSpec {
     pub namespace: String,
-    /// The claim's name, as the StatefulSet will make it.
+    /// The name of the claim, as the StatefulSet will create it.
     pub claim: String,
-    /// As a quantity of Kubernetes: `1Gi`.
+    /// A Kubernetes quantity: `1Gi`.
     pub size: String,
     pub access_mode: String,
 }
 
-/// The volumes that the pods of a release of the universal chart will claim from the cluster's default kind of storage.
+/// Returns the volumes that the pods of a release of the universal chart will claim from the default StorageClass.
 pub fn volumes_of(release: &ReleaseSpec) -> Vec<VolumeSpec> {
     let values = &release.content.values;
     let is_stateful = release.image.is_some() && values.get("kind").is_some_and(|kind| kind == "StatefulSet");

@@ -1,4 +1,4 @@
-//! The proof: a real request to each URL.
+//! URL checks: a real request to each URL.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,16 @@ use crate::{
     plan::{CheckSpec, up::INGRESS},
 };
 
-/// Nobody answers yet: a cluster that was just woken starts its pods one by one, and a busy laptop takes its time.
+/// Timeout if there is no response: a cluster that was just started starts its pods one by one, and a busy laptop is
+/// slow.
 const NOBODY: Duration = Duration::from_secs(90);
-/// The ingress answers that it knows no such route, or no pod behind it: routes are known a moment after pods are.
+/// Timeout if the ingress has no route, or no pod behind it: it knows routes a moment after pods are ready.
 const NO_ROUTE: Duration = Duration::from_mins(1);
-/// The project itself answers with another status: it will hardly change its mind.
+/// Timeout if the project itself responds with another status, which rarely changes.
 const OTHERWISE: Duration = Duration::from_secs(10);
-/// Between two requests: short at first, since most routes are there at once.
+/// The delay between two requests: short at first, because most routes exist at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A request costs next to nothing, and a second more of waiting is felt.
+/// A request costs little, and another second of waiting is noticeable.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Runner {
@@ -39,9 +40,9 @@ impl Runner {
                 Ok(status) if status == check.status => return Ok(Some(format!("{status} from {}", check.url))),
                 Ok(status) => {
                     let patience = if matches!(status, 404 | 502..=504) { NO_ROUTE } else { OTHERWISE };
-                    (format!("it answers {status}, and {} is expected", check.status), patience)
+                    (format!("HTTP {status}, expected {}", check.status), patience)
                 }
-                Err(error) => (format!("nobody answers: {error}"), NOBODY),
+                Err(error) => (format!("no response: {error}"), NOBODY),
             };
             if start.elapsed() >= patience {
                 return Err(unproven(check, said));
@@ -53,8 +54,8 @@ impl Runner {
 }
 
 impl Runner {
-    /// A new environment's hosts may not be in any name server yet: its load balancer answers for them.
-    /// Where somebody else provides it, name servers alone tell.
+    /// The hosts of a new environment may not be in DNS yet: then its load balancer is used. If the platform is
+    /// external, only DNS is used.
     async fn find_balancer(&self) -> Result<(), StepFailure> {
         if self.local.is_none()
             && let Ok(Some(address)) = self.connected()?.cluster.service_address(INGRESS, INGRESS).await
@@ -66,6 +67,7 @@ impl Runner {
 }
 
 fn unproven(check: &CheckSpec, said: String) -> StepFailure {
-    let remedy = "see that the project serves this path ('check' in projects.yaml names another), and cmdr status";
-    Diagnosis::new(format!("{} does not answer as it should", check.url)).detail(said).remedy(remedy).into()
+    let remedy = "check that the project serves this path, or set another one with 'check' in projects.yaml; see cmdr \
+                  status";
+    Diagnosis::new(format!("the check of {} failed", check.url)).detail(said).remedy(remedy).into()
 }

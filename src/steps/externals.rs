@@ -1,4 +1,4 @@
-//! Projects that somebody else runs: their names lead there, and the place is asked whether it answers.
+//! External projects: points their Services to the external host, and tests whether it accepts connections.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use crate::{
     plan::{AnswerSpec, ExternalSpec},
 };
 
-/// How long a place may not accept connections: something in between may have restarted.
+/// The timeout for a connection: a component in between may have been restarted.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long one connection may take.
+/// The timeout of one connection attempt.
 const CONNECT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -25,7 +25,7 @@ impl Runner {
     pub(super) async fn point(&self, spec: &ExternalSpec) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
         cluster.apply_external(&spec.namespace, &self.release.workspace, &spec.service, &spec.checksum).await?;
-        Ok(Some(format!("leads to {}", spec.service.place())))
+        Ok(Some(format!("points to {}", spec.service.place())))
     }
 
     pub(super) async fn give_way(&self, namespace: &str, name: &str) -> Result<Option<String>, StepFailure> {
@@ -33,8 +33,8 @@ impl Runner {
         Ok(None)
     }
 
-    /// Asks from here first, which takes no time; then from inside the cluster, too, since this machine may be
-    /// elsewhere.
+    /// Connects from this machine first, which is fast; then also from inside the cluster, because this machine may be
+    /// in another network.
     pub(super) async fn answer(
         &self,
         spec: &AnswerSpec,
@@ -43,7 +43,7 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let start = Instant::now();
         let AnswerSpec { host, port, .. } = spec;
-        reporter.progress(format!("asking {host}:{port}"));
+        reporter.progress(format!("connecting to {host}:{port}"));
         let Err(mut said_here) = tcp::connect(host, *port, CONNECT).await else {
             return Ok(Some(format!("{host}:{port} accepts connections")));
         };
@@ -68,13 +68,13 @@ impl Runner {
     }
 }
 
-/// A pod of cmdr's own that asks from inside the cluster.
+/// A temporary pod that connects from inside the cluster.
 struct Probe<'a> {
     cluster: &'a Cluster,
     namespace: &'a str,
-    /// `None` where the cluster refuses it.
+    /// `None` if the cluster rejected the pod.
     pod: Option<String>,
-    /// What is known of it, for whom it may concern.
+    /// The last status, for the error message.
     said: String,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Probe<'a> {
     async fn start(cluster: &'a Cluster, spec: &'a AnswerSpec) -> Self {
         let started = cluster.start_probe(&spec.namespace, &spec.project, &spec.host, spec.port).await;
         let (pod, said) = match started {
-            Ok(pod) => (Some(pod), "no answer".to_owned()),
+            Ok(pod) => (Some(pod), "no response".to_owned()),
             Err(error) => (None, error.diagnosis().cause),
         };
         Self { cluster, namespace: &spec.namespace, pod, said }
@@ -99,7 +99,7 @@ impl<'a> Probe<'a> {
         false
     }
 
-    /// What cannot be deleted ends by its own deadline.
+    /// A pod that cannot be deleted ends at its own deadline.
     async fn end(self) {
         if let Some(pod) = &self.pod {
             let _: Result<(), ClusterError> = self.cluster.end_probe(self.namespace, pod).await;
@@ -109,12 +109,12 @@ impl<'a> Probe<'a> {
 
 fn silent(spec: &AnswerSpec, said_here: &str, said_there: &str) -> Diagnosis {
     let AnswerSpec { project, host, port, .. } = spec;
-    Diagnosis::new(format!("nobody answers at {host}:{port}, where somebody else is to run '{project}'"))
+    Diagnosis::new(format!("no response from {host}:{port}, the external address of '{project}'"))
         .detail(format!("from this machine: {said_here}"))
         .detail(format!("from a pod in the cluster: {said_there}"))
         .remedy(
-            "correct 'external' in projects.yaml, or let the cluster's nodes reach it; a project whose 'needs' do not \
-             name it does not wait for it",
+            "correct 'external' in projects.yaml, or make the address reachable from the cluster's nodes; a project \
+             that does not list it under 'needs' does not wait for it",
         )
 }
 

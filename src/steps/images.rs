@@ -1,4 +1,4 @@
-//! Images on the local node, ahead of the pods that run them.
+//! Pulls images to the local node before the pods that run them start.
 
 use tokio_util::sync::CancellationToken;
 
@@ -6,8 +6,8 @@ use super::Runner;
 use crate::{domain::ImageReference, engine::StepFailure};
 
 impl Runner {
-    /// Pulls what needs no password, one after the other: the node has other work too. What cannot be pulled is left
-    /// to its pod, which tells why.
+    /// Pulls public images one at a time, because the node is busy with other work. If a pull fails, the pod reports
+    /// the error.
     pub(super) async fn pull_images(
         &self,
         images: &[ImageReference],
@@ -24,6 +24,6 @@ impl Runner {
                 }
             }
         }
-        Ok(Some(format!("{pulled} of {} ahead of their pods", images.len())))
+        Ok(Some(format!("{pulled} of {} pulled in advance", images.len())))
     }
 }

@@ -1,4 +1,4 @@
-//! The local cluster: made, woken, given up, and its node prepared.
+//! The local cluster: created, started, deleted, and its node prepared.
 
 use std::{
     collections::BTreeSet,
@@ -42,13 +42,13 @@ pub struct LocalCluster {
     pub http_port: u16,
     pub https_port: u16,
     pub mirrors: Vec<ImageMirror>,
-    /// The registry of this machine and its caches, which the node is to ask.
+    /// The registry and the caches of this machine, which the node uses.
     pub registry: Vec<RegistryService>,
     /// A company's certificate authority, in PEM.
     pub certificate_authority: Option<String>,
 }
 
-/// What this machine keeps of a local cluster.
+/// The folder on this machine for the files of a local cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterFolder(pub PathBuf);
 
@@ -57,7 +57,7 @@ impl ClusterFolder {
         self.0.join("kubeconfig")
     }
 
-    /// What remembers builds: beside the folder, since it outlives the cluster.
+    /// The file of builds. It is next to the folder, because it survives the cluster.
     pub fn builds(&self) -> PathBuf {
         self.0.with_extension("builds.json")
     }
@@ -66,12 +66,12 @@ impl ClusterFolder {
         self.0.with_extension("lock")
     }
 
-    /// Mounted into the node.
+    /// The folder that is mounted into the node.
     pub(super) fn node(&self) -> PathBuf {
         self.0.join("node")
     }
 
-    /// There while `kind create` runs: a cluster beside it was never finished.
+    /// This file exists while `kind create` runs. If it still exists later, the cluster is incomplete.
     fn unfinished(&self) -> PathBuf {
         self.0.join("unfinished")
     }
@@ -94,13 +94,13 @@ impl ClusterFolder {
     }
 
     fn forget(&self) {
-        // What cannot be removed is written over by the next cluster of this name.
+        // If the folder cannot be removed, the next cluster with this name overwrites it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 impl LocalCluster {
-    /// The container that is the cluster's only node.
+    /// The name of the container that is the cluster's only node.
     pub(super) fn node(&self) -> String {
         format!("{}-control-plane", self.name)
     }
@@ -128,8 +128,8 @@ impl LocalCluster {
         let told = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
         if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, told).await {
-            // Nothing lives in a cluster that was never finished. What cannot be deleted now keeps its mark: the next
-            // run deletes it.
+            // An incomplete cluster contains no data. If it cannot be deleted now, the file `unfinished` stays, and the
+            // next run deletes it.
             if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {
                 let _ = self.docker.release_image_store(&self.name).await;
                 self.folder.forget();
@@ -140,8 +140,8 @@ impl LocalCluster {
         Ok(Some(format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)))
     }
 
-    /// The folder with the images of the cluster before, where the engine's folders can be mounted: those inside a
-    /// virtual machine cannot. It only saves time, so that a cluster is made without it rather than not at all.
+    /// Returns the folder with the images of the previous cluster, if the engine's folders can be mounted; those inside
+    /// a virtual machine cannot. It only saves time, so if it cannot be prepared, the cluster is created without it.
     async fn image_store(&self, reporter: &Reporter) -> Result<Option<String>, StepFailure> {
         if self.docker.info().await?.virtual_machine {
             return Ok(None);
@@ -149,7 +149,7 @@ impl LocalCluster {
         match self.docker.prepare_image_store(&self.name, &self.node_image.to_string()).await {
             Ok(folder) => Ok(Some(folder)),
             Err(error) => {
-                reporter.warn(error.diagnosis().detail("every image is pulled and unpacked anew"));
+                reporter.warn(error.diagnosis().detail("all images are pulled and unpacked again"));
                 Ok(None)
             }
         }
@@ -161,10 +161,10 @@ impl LocalCluster {
         let taken: Vec<Pool> =
             others.flat_map(|node| &node.mounts).filter_map(|mount| pool_of_mark(&mount.destination)).collect();
         Pool::choose(network.subnet, &self.name, &taken)
-            .map_err(|error| Diagnosis::new(error.to_string()).remedy("delete clusters that nobody uses").into())
+            .map_err(|error| Diagnosis::new(error.to_string()).remedy("delete unused clusters").into())
     }
 
-    /// The range that was chosen when the cluster was made; another when the network has changed since.
+    /// Returns the range that was chosen when the cluster was created, or another one if the network has changed since.
     pub(super) async fn pool_range(&self) -> Result<String, StepFailure> {
         let network = self.docker.ensure_network(NETWORK).await?;
         let nodes = self.docker.node_containers().await?;
@@ -186,8 +186,8 @@ impl LocalCluster {
         Ok(None)
     }
 
-    /// Whether the node's containerd has the image, pulled if need be: into the namespace that kubelet looks in, by way of the same
-    /// mirrors.
+    /// Returns whether the node's containerd has the image; pulls it if necessary, into kubelet's namespace and from
+    /// the same mirrors.
     pub(super) async fn pull_onto_node(&self, image: &ImageReference) -> bool {
         let script = "ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings \"$0\" ||
             exec nice ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d \"$0\"";
@@ -196,12 +196,12 @@ impl LocalCluster {
         self.docker.exec(&self.node(), &command).await.is_ok_and(|output| output.exit_code == 0)
     }
 
-    /// The images of this machine, as this cluster's steps make them.
+    /// Returns the images of this machine, for the steps of this cluster.
     pub(super) fn images(&self) -> LocalImages {
         LocalImages { docker: self.docker.clone(), mirrors: self.mirrors.clone(), builds: Builds(self.folder.builds()) }
     }
 
-    /// Puts mirrors and certificates on the node, and the kubeconfig where it belongs when it is lost.
+    /// Writes mirrors and certificates to the node, and the kubeconfig if it is missing.
     pub(super) async fn prepare_node(&self, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), StepFailure> {
         if !kubeconfig.exists() {
             let folder = kubeconfig.parent().unwrap_or(kubeconfig);
@@ -212,14 +212,14 @@ impl LocalCluster {
     }
 
     pub(super) async fn upload_mirrors(&self) -> Result<(), StepFailure> {
-        // Verbs that make nothing know of no registry, and must not take from the node what `up` told it.
+        // Commands that create nothing have no registry list, and must not remove the settings that `up` wrote.
         if self.registry.is_empty() {
             return Ok(());
         }
         let reached = self.reached_caches().await;
         let for_nodes = |service: &RegistryService| {
             let known = service.for_nodes();
-            // What is built here is nowhere else: a registry that is not there is told as what is wrong.
+            // Built images exist only here: if this registry is missing, the node must report that as the error.
             let is_asked = service.port().is_some() || reached.contains(&service.name());
             if is_asked { known } else { NodeRegistry { url: None, ..known } }
         };
@@ -239,8 +239,8 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// The caches that the node reaches. That a container runs does not say so: one whose upstream is not trusted runs
-    /// for a moment, again and again.
+    /// Returns the caches that the node can connect to. A running container is not sufficient: a cache whose upstream
+    /// is not trusted exits and restarts repeatedly.
     async fn reached_caches(&self) -> BTreeSet<String> {
         let caches = self.registry.iter().filter(|service| service.port().is_none());
         let names: Vec<String> = caches.map(RegistryService::name).collect();
@@ -259,7 +259,7 @@ impl LocalCluster {
     }
 
     pub(super) fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
-        Diagnosis::new(format!("cannot write below {}: {error}", self.folder.0.display())).into()
+        Diagnosis::new(format!("cannot write to {}: {error}", self.folder.0.display())).into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The images of this machine: the registry and its caches, and what is built for it. None of it needs a cluster.
+//! The images of this machine: the local registry, its caches and builds. None of this needs a cluster.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
@@ -24,14 +24,14 @@ use crate::{
 };
 
 const MEGABYTE: u64 = 1_000_000;
-/// How long the registry's image may take to come: a run is not held up by what only makes it faster.
+/// The timeout for pulling the registry's image, because the registry only makes a run faster.
 const PULL: Duration = Duration::from_mins(1);
-/// How long a registry may take from its start to its first answer.
+/// The timeout for a registry's first response after its start.
 const START: Duration = Duration::from_secs(20);
-/// How many digits of an image's id make its tag.
+/// The number of digits of an image ID that are used as its tag.
 const TAG: usize = 12;
 
-/// Does what steps say about the images of this machine.
+/// Runs the steps that concern images of this machine.
 #[derive(Debug)]
 pub struct LocalImages {
     pub docker: Docker,
@@ -50,13 +50,13 @@ impl StepRunner for LocalImages {
             Step::LocalRegistry(spec) => self.make_registry(spec, reporter, cancel).await,
             Step::RemoveRegistry => self.remove_registry().await,
             Step::Build(spec) => self.build(spec, reporter, cancel).await,
-            _ => Err(Diagnosis::new("this step is not about images").into()),
+            _ => Err(Diagnosis::new("this step does not concern images").into()),
         }
     }
 }
 
 impl LocalImages {
-    /// Makes what is missing. Where nothing depends on it, what cannot be made is a warning.
+    /// Creates missing services. If nothing depends on them, an error is only a warning.
     async fn make_registry(
         &self,
         spec: &RegistrySpec,
@@ -65,11 +65,12 @@ impl LocalImages {
     ) -> Result<Option<String>, StepFailure> {
         match self.make_services(spec, reporter, cancel).await {
             Err(StepFailure::Failed(diagnosis)) if !spec.is_required => {
-                let lost = "without the local registry and its caches: each new cluster pulls every image from outside";
-                let diagnosis = diagnosis.detail("cmdr build needs the registry; nothing else does");
+                let lost = "the local registry and its caches are not available, and each new cluster pulls every \
+                            image from its own registry";
+                let diagnosis = diagnosis.detail("only cmdr build requires the registry");
                 let cause = format!("{lost}: {}", diagnosis.cause);
                 reporter.warn(Diagnosis { cause, ..diagnosis });
-                Ok(Some("without".to_owned()))
+                Ok(Some("skipped".to_owned()))
             }
             result => result,
         }
@@ -83,7 +84,7 @@ impl LocalImages {
     ) -> Result<Option<String>, StepFailure> {
         let image = ImageReference::parse(IMAGE).map_err(|error| Diagnosis::new(error.to_string()))?;
         let present = make_present(&self.docker, &self.mirrors, &image, reporter, cancel);
-        let too_slow = || Diagnosis::new(format!("the image {image} did not come within a minute"));
+        let too_slow = || Diagnosis::new(format!("pulling image {image} timed out after 1 minute"));
         tokio::time::timeout(PULL, present).await.map_err(|_| too_slow())??;
         let network = self.docker.ensure_network(NETWORK).await?;
         let found = self.docker.registry_services().await?;
@@ -109,11 +110,11 @@ impl LocalImages {
     ) -> Result<(), StepFailure> {
         let name = service.name();
         match found {
-            // It sleeps, or another run made it meanwhile.
+            // It is stopped, or another run created it meanwhile.
             Some(found) if found.checksum == service.checksum() && found.is_joined => {
                 return Ok(self.docker.start(&name).await?);
             }
-            // What it keeps is in its volume.
+            // Its data is in its volume.
             Some(_) => self.docker.remove(&name, false).await?,
             None => (),
         }
@@ -127,8 +128,8 @@ impl LocalImages {
         let deadline = tokio::time::Instant::now() + START;
         while !client.status(&url).await.is_ok_and(|status| status == 200) {
             if tokio::time::Instant::now() > deadline {
-                let cause = format!("the registry does not answer at localhost:{port}");
-                return Err(Diagnosis::new(cause).remedy("see what it says: docker logs cmdr-registry").into());
+                let cause = format!("no response from the registry at localhost:{port}");
+                return Err(Diagnosis::new(cause).remedy("check its log: docker logs cmdr-registry").into());
             }
             pause(LOOK, cancel).await?;
         }
@@ -142,7 +143,7 @@ impl LocalImages {
         Ok(Some(removed.join(", ")))
     }
 
-    /// Builds and pushes an image, sees what the registry has, and remembers that.
+    /// Builds and pushes an image, resolves its digest in the registry, and saves it.
     async fn build(
         &self,
         spec: &BuildSpec,
@@ -161,7 +162,7 @@ impl LocalImages {
         let id = self.docker.build(request, cancel, told).await.map_err(|error| build_failure(&error, project))?;
         let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
         let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
-            .map_err(|error| Diagnosis::new(format!("the image of {project} has no name: {error}")))?;
+            .map_err(|error| Diagnosis::new(format!("invalid image reference for {project}: {error}")))?;
         self.docker.tag_image(&id, &image).await?;
         reporter.progress(format!("pushing {image}"));
         let pushed = tokio::select! {
@@ -175,8 +176,8 @@ impl LocalImages {
     }
 }
 
-/// Pulls an image onto the engine by its API, whose progress can be told, unless it is there: kind and cmdr's own
-/// containers then find it.
+/// Pulls an image by the Docker API, which reports progress, unless it exists. kind and cmdr's own containers then use
+/// it.
 pub(super) async fn make_present(
     docker: &Docker,
     mirrors: &[ImageMirror],
@@ -214,6 +215,6 @@ impl From<RegistryError> for StepFailure {
 
 impl From<BuildsError> for StepFailure {
     fn from(error: BuildsError) -> Self {
-        Diagnosis::new(error.to_string()).remedy("name a folder that can be written with CMDR_STATE").into()
+        Diagnosis::new(error.to_string()).remedy("set CMDR_STATE to a writable folder").into()
     }
 }

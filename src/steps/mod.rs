@@ -1,4 +1,4 @@
-//! What each step does.
+//! The implementation of each step.
 
 mod check;
 mod externals;
@@ -36,34 +36,34 @@ use crate::{
     plan::{NamespaceSpec, Planned, Step},
 };
 
-/// How often a step looks again at what nobody tells it about.
+/// The polling interval for changes that are not watched.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// MetalLB's kinds come with its chart, whose turn may come late among hundreds on a small machine.
+/// MetalLB's kinds are installed by its chart, which may be late among hundreds on a small machine.
 const POOL_KINDS: Duration = Duration::from_mins(5);
-/// MetalLB's webhook answers some time after its pod is ready.
+/// MetalLB's webhook responds some time after its pod is ready.
 const POOL_WEBHOOK: Duration = Duration::from_mins(2);
 
-/// Does what steps say, on one environment.
+/// Runs the steps of a plan in one environment.
 #[derive(Debug)]
 pub struct Runner {
-    /// The kind cluster behind the environment; `None` where cmdr owns no cluster.
+    /// The kind cluster of the environment; `None` if cmdr did not create the cluster.
     pub local: Option<LocalCluster>,
     pub kubeconfig: PathBuf,
     pub context: Option<String>,
     pub release: ReleaseContext,
-    /// The namespaces that are looked into; `None`: all of a cluster of cmdr's own.
+    /// The accessible namespaces; `None` means all, in a cluster that cmdr created.
     pub reach: Option<Vec<String>>,
-    /// The namespace that keeps the environment's ledger; `local` keeps none.
+    /// The namespace of the environment's ledger; `local` has none.
     pub ledger: Option<String>,
     pub credentials: Credentials,
     pub http: HttpClient,
-    /// What the plan's steps need of files that sops decrypts, decrypted before the first of them.
+    /// The decrypted files that the plan's steps need; sops decrypts them before the first step.
     pub decrypted: Decrypted,
     pub connection: OnceCell<Connection>,
 }
 
-/// A cluster that is spoken to and watched.
+/// A cluster client and its watches.
 #[derive(Debug)]
 pub struct Connection {
     pub cluster: Cluster,
@@ -112,7 +112,7 @@ impl StepRunner for Runner {
 
 impl Runner {
     fn local(&self) -> Result<&LocalCluster, StepFailure> {
-        let nobody = || Diagnosis::new("this environment's cluster is not cmdr's own").into();
+        let nobody = || Diagnosis::new("the cluster of this environment was not created by cmdr").into();
         self.local.as_ref().ok_or_else(nobody)
     }
 
@@ -124,7 +124,7 @@ impl Runner {
         if let Some(local) = &self.local {
             local.prepare_node(&self.kubeconfig, cancel).await?;
         }
-        // The way back begins where the run has connected already.
+        // An automatic rollback starts when the run is already connected.
         if self.connection.initialized() {
             return Ok(None);
         }
@@ -139,11 +139,11 @@ impl Runner {
         Ok(None)
     }
 
-    /// Only what is there is told: without its image there is no registry.
+    /// Announces the registry only if it exists; without its image there is none.
     async fn announce_registry(&self, host: &str) -> Result<Option<String>, StepFailure> {
         let services = self.local()?.docker.registry_services().await?;
         if !services.iter().any(|service| service.is_push() && service.is_running) {
-            return Ok(Some("there is no registry".to_owned()));
+            return Ok(Some("no local registry".to_owned()));
         }
         self.connected()?.cluster.announce_registry(host).await?;
         Ok(Some(host.to_owned()))
@@ -163,7 +163,7 @@ impl Runner {
         let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
         let found = self.credentials.for_registries(&hosts, cancel).await;
         for warning in &found.warnings {
-            reporter.warn(Diagnosis::new(warning.to_string()).remedy("see Docker's config.json, or log in again"));
+            reporter.warn(Diagnosis::new(warning.to_string()).remedy("check Docker's config.json, or log in again"));
         }
         if !found.credentials.is_empty() {
             let config = docker_config_json(&found.credentials);

@@ -1,4 +1,4 @@
-//! Releases: installed or upgraded through Helm, marked with what they are, restarted, removed.
+//! Releases: installed or upgraded with Helm, annotated, restarted, removed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,37 +20,37 @@ use crate::{
     plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
 };
 
-/// How many releases come up at once on a local node, for each of its processors: the pods of hundreds at once take so
-/// much from each other that none gets ready in time.
+/// The number of releases that roll out at once on a local node, per CPU. The pods of hundreds of releases would slow
+/// down each other until none is ready in time.
 const ROLLOUTS_PER_PROCESSOR: usize = 16;
-/// The same in a cluster of many nodes.
+/// The same in a cluster with many nodes.
 const ROLLOUTS_ELSEWHERE: usize = 64;
-/// A release that takes longer than this may wait for something itself, and must not keep others from their turn.
+/// After this time, a release may be waiting for something else, and the next one starts.
 const TURN: Duration = Duration::from_secs(30);
 
-/// How often Helm is called for a release, where the API server was away.
+/// The maximum number of Helm calls for a release if the API server is unavailable.
 const TRIES: u32 = 3;
-/// Before the next one.
+/// The delay before the next call.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A laptop that slept, or a control plane that is being moved, is back within this time.
+/// A laptop that resumes from sleep, or a control plane that is being moved, is available within this time.
 const AWAY: Duration = Duration::from_secs(30);
 
-/// What all releases of a run share.
+/// The settings and limits that all releases of a run share.
 #[derive(Debug)]
 pub struct ReleaseContext {
     pub helm: Helm,
     pub target: HelmTarget,
     pub workspace: String,
     pub environment: String,
-    /// The commit of the workspace's description; `None` outside a repository.
+    /// The commit of the workspace; `None` outside a repository.
     pub commit: Option<String>,
     processes: Semaphore,
     rollouts: Semaphore,
 }
 
 impl ReleaseContext {
-    /// `concurrency` counts Helm's processes. `processors` are those of the local node; `None` where the cluster is not
-    /// cmdr's own.
+    /// `concurrency` is the number of Helm processes. `processors` is the number of CPUs of the local node; `None` for
+    /// a cluster that cmdr did not create.
     pub fn new(
         helm: Helm,
         target: HelmTarget,
@@ -71,7 +71,7 @@ impl ReleaseContext {
         }
     }
 
-    /// What tells where a release comes from: on the release, and as annotations on its workloads.
+    /// Returns the labels of a release, which are also annotations of its workloads: they record its origin.
     fn labels(&self, spec: &ReleaseSpec) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
             (labels::WORKSPACE.to_owned(), self.workspace.clone()),
@@ -130,7 +130,7 @@ impl Runner {
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
 
-    /// Tells the ledger what begins, before anything is changed: a run that is killed is known by it.
+    /// Writes the deployment to the ledger before anything is changed, so that an interrupted run is visible.
     async fn open_entry(&self, spec: &ReleaseSpec) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
         let cluster = &self.connected()?.cluster;
@@ -143,7 +143,7 @@ impl Runner {
         Ok(cluster.update_history(namespace, &entry.subject, open).await?)
     }
 
-    /// Pods say which images they run: those of the record, or the tag has moved under the chart's own reference.
+    /// Verifies that pods run the images of the record: a tag in the chart may have moved.
     fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
         let view = &self.connected()?.view;
         let running: BTreeSet<String> = targets
@@ -155,13 +155,13 @@ impl Runner {
         if strangers.is_empty() {
             return Ok(());
         }
-        let mut diagnosis = Diagnosis::new("its pods run another image than what was deployed")
-            .remedy("a tag has moved since it was looked up: deploy again, or name a digest");
+        let mut diagnosis = Diagnosis::new("pods are running a different image from the one deployed")
+            .remedy("a tag has moved since it was resolved: deploy again, or use a digest");
         diagnosis.details = strangers;
         Err(diagnosis.into())
     }
 
-    /// Tells the ledger which ConfigMaps and Secrets the pods run with.
+    /// Writes to the ledger which ConfigMaps and Secrets the pods use.
     async fn note_references(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
         let Connection { cluster, view } = self.connected()?;
@@ -179,7 +179,7 @@ impl Runner {
         Ok(cluster.update_history(namespace, &entry.subject, note).await?)
     }
 
-    /// Has Helm bring back a revision that it still has, and waits for its rollout.
+    /// Rolls back to a revision that Helm still has, and waits for its rollout.
     pub(super) async fn go_back(
         &self,
         back: &ReturnSpec,
@@ -187,7 +187,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let RolloutSpec { namespace, release, timeout_seconds } = &back.rollout;
-        reporter.progress(format!("helm: back to revision {}", back.revision));
+        reporter.progress(format!("helm: rolling back to revision {}", back.revision));
         let target = &self.release.target;
         self.release.helm.rollback(target, namespace, release, back.revision, cancel).await?;
         let cluster = &self.connected()?.cluster;
@@ -197,7 +197,7 @@ impl Runner {
             targets.push(Target { object, meant });
         }
         let told = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
-        Ok(Some(format!("record {} runs again, {told}", back.record)))
+        Ok(Some(format!("rolled back to record {}, {told}", back.record)))
     }
 
     async fn upgrade(
@@ -211,7 +211,7 @@ impl Runner {
             turn = self.release.processes.acquire() => turn,
             () = cancel.cancelled() => return Err(StepFailure::Interrupted),
         };
-        reporter.progress("helm");
+        reporter.progress("running helm");
         let description = format!("cmdr: record {}", spec.record);
         let upgrade = Upgrade {
             name: &spec.name,
@@ -228,7 +228,7 @@ impl Runner {
             match self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await {
                 Err(error) if error.is_transient() && tries < TRIES => {
                     tries += 1;
-                    reporter.progress(format!("helm: {}; once more", error.diagnosis().cause));
+                    reporter.progress(format!("helm: {}; retrying", error.diagnosis().cause));
                     self.await_free_release(spec, cancel).await?;
                 }
                 upgraded => break upgraded?,
@@ -239,7 +239,7 @@ impl Runner {
         Ok((upgraded.revision, objects))
     }
 
-    /// Waits until the API server answers, and frees the release from what a request that was cut off has left pending.
+    /// Waits until the API server responds, and marks the release as failed if an interrupted request left it pending.
     async fn await_free_release(&self, spec: &ReleaseSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
         let start = Instant::now();
         loop {
@@ -268,7 +268,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let objects = self.objects_of(&rollout.namespace, &rollout.release).await?;
-        // Elsewhere an account need not have the right to delete pods.
+        // In other clusters the account may not have permission to delete pods.
         if self.local.is_some() {
             self.connected()?.cluster.retry_pulls(&rollout.namespace).await?;
         }
@@ -289,7 +289,7 @@ impl Runner {
             targets.push(Target { object, meant });
         }
         if targets.is_empty() {
-            return Err(Diagnosis::new("it has no Deployment, StatefulSet or DaemonSet to restart").into());
+            return Err(Diagnosis::new("no Deployment, StatefulSet or DaemonSet to restart").into());
         }
         Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
@@ -301,20 +301,20 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         self.release.helm.uninstall(&self.release.target, namespace, release, cancel).await?;
-        Ok(Some("its volumes stay".to_owned()))
+        Ok(Some("volumes are kept".to_owned()))
     }
 
     async fn objects_of(&self, namespace: &str, release: &str) -> Result<Vec<Object>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
         let found = releases.into_iter().find(|found| found.namespace == namespace && found.name == release);
-        let absent = || Diagnosis::new(format!("'{release}' is not deployed")).remedy("cmdr up deploys it");
+        let absent = || Diagnosis::new(format!("'{release}' is not deployed")).remedy("run cmdr up to deploy it");
         let found = found.ok_or_else(absent)?;
         Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
     }
 }
 
-/// The running images of repositories whose digests were deployed that are others than those. What was deployed by a
-/// tag alone is not known.
+/// Returns the running images from deployed repositories whose digests differ from the deployed ones. Images that were
+/// deployed only by tag are not compared.
 fn strangers(running: &BTreeSet<String>, deployed: &BTreeMap<String, String>) -> Vec<String> {
     let repository = |image: &str| ImageReference::parse(image).ok().map(|image| (image.registry, image.repository));
     let known: BTreeSet<_> = deployed.keys().filter_map(|image| repository(image)).collect();
@@ -325,12 +325,12 @@ fn strangers(running: &BTreeSet<String>, deployed: &BTreeMap<String, String>) ->
     running.iter().filter(is_stranger).cloned().collect()
 }
 
-/// Workloads, whose annotations tell where they come from without touching a pod.
+/// Returns whether the object is annotated with its origin. The annotations do not restart pods.
 fn is_annotated(object: &Object) -> bool {
     rollout::is_workload(object) || object.kind == "CronJob"
 }
 
-/// A Job runs once: it has nothing to roll out again.
+/// A Job runs once, so it cannot be restarted.
 fn is_restartable(object: &Object) -> bool {
     rollout::is_workload(object) && object.kind != "Job"
 }

@@ -1,4 +1,5 @@
-//! Waiting for rollouts, with a cause for every wait: told at once, given up when it cannot heal any more.
+//! Waits for rollouts and reports the cause of each wait. A rollout fails when a problem can no longer resolve by
+//! itself.
 
 use std::{
     collections::BTreeMap,
@@ -17,43 +18,43 @@ use crate::{
     engine::{Reporter, StepFailure},
 };
 
-/// What nobody probes must be there for this long: its end may be told late.
+/// Containers without probes must be ready for this long, because their exit may be reported late.
 const HOLD: Duration = Duration::from_secs(2);
-/// What has lasted for this long is worth a word, though it may just be slow.
+/// After this time, a warning is printed, although the container may only be slow.
 const WORD: Duration = Duration::from_secs(20);
 
-/// An object that is waited for, in the state that is meant where one is.
+/// An object to wait for, optionally from a generation on.
 #[derive(Debug)]
 pub(super) struct Target {
     pub object: Object,
     pub meant: Option<Generation>,
 }
 
-/// How often a rollout is looked at when nothing changes: problems grow old, containers settle.
+/// How often a rollout is assessed without a change, because problems and containers have timeouts.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What has been seen of one release's rollout.
+/// The observed state of one release's rollout.
 struct Watch {
-    /// Each problem that is seen now, by its cause.
+    /// The current problems, by cause.
     seen: BTreeMap<String, Sighting>,
     moved: Instant,
     signature: String,
-    /// Since when everything is there.
+    /// Since when all workloads are complete.
     complete_since: Option<Instant>,
-    /// Since when something keeps it that may yet heal.
+    /// Since when there is a problem that may resolve by itself.
     held_since: Option<Instant>,
     warned: bool,
 }
 
-/// Since when a problem is seen.
+/// Since when a problem exists.
 struct Sighting {
     first: Instant,
     restarts: i32,
-    /// When the latest restart was seen.
+    /// When the latest restart was observed.
     latest_try: Instant,
 }
 
-/// What to do after a look.
+/// The result of an assessment.
 enum Verdict {
     Complete,
     Wait { message: String, warning: Option<Problem> },
@@ -61,7 +62,7 @@ enum Verdict {
 }
 
 impl Runner {
-    /// Waits until every workload of `targets` has rolled out and every load balancer has its address. Tells how many
+    /// Waits until every workload of `targets` has rolled out and every load balancer has its address. Returns how many
     /// pods are ready.
     pub(super) async fn await_rollout(
         &self,
@@ -118,7 +119,7 @@ impl Runner {
                 }
             }
             tokio::select! {
-                // A change wakes at once; problems that only grow old are looked at now and then.
+                // A change ends the wait at once; timeouts are checked at intervals.
                 changed = changes.changed() => if changed.is_err() { super::pause(LOOK, cancel).await?; },
                 () = tokio::time::sleep(LOOK_AGAIN) => (),
                 () = cancel.cancelled() => return Err(StepFailure::Interrupted),
@@ -138,9 +139,9 @@ impl Runner {
         reporter.progress("waiting for an address");
         while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
             if start.elapsed().as_secs() >= timeout_seconds {
-                let cause = format!("no load balancer gave the service {} an address", service.name);
+                let cause = format!("no load balancer assigned an address to service {}", service.name);
                 return Err(Diagnosis::new(cause)
-                    .remedy("see MetalLB's pods: kubectl -n metallb-system get pods")
+                    .remedy("check MetalLB's pods: kubectl -n metallb-system get pods")
                     .into());
             }
             super::pause(LOOK, cancel).await?;
@@ -181,7 +182,7 @@ impl Watch {
         Verdict::Wait { message: message(progress, worst), warning: self.word(worst, unready) }
     }
 
-    /// The problem that has lasted longer than it may.
+    /// Returns a problem that has exceeded its timeout.
     fn overdue(&mut self, problems: &[&Problem]) -> Option<Problem> {
         self.seen.retain(|cause, _| problems.iter().any(|problem| problem.diagnosis.cause == *cause));
         for problem in problems {
@@ -194,8 +195,8 @@ impl Watch {
         None
     }
 
-    /// One word about what may yet heal and has lasted for a while: a container that is not ready, a registry that
-    /// cannot be reached. What is given up anyway gets its word then.
+    /// Returns a problem to warn about, once: it may resolve by itself but has lasted for a while, such as a container
+    /// that is not ready or a registry that cannot be reached. Other problems are reported when the rollout fails.
     fn word(&mut self, worst: Option<&Problem>, unready: Option<&Problem>) -> Option<Problem> {
         let Some(problem) = worst.or(unready).filter(|problem| problem.patience == Patience::Timeout) else {
             self.held_since = None;
@@ -229,8 +230,8 @@ impl Sighting {
 }
 
 fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {
-    let waited = format!("no progress for {}s (project key 'timeout')", timeout.as_secs());
-    let nothing = || Problem::new(Patience::Timeout, Diagnosis::new("the rollout does not end"));
+    let waited = format!("no progress for {} s (project key 'timeout')", timeout.as_secs());
+    let nothing = || Problem::new(Patience::Timeout, Diagnosis::new("the rollout did not finish"));
     let mut problem = problem.unwrap_or_else(nothing);
     problem.diagnosis.details.push(waited);
     problem
@@ -269,7 +270,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut sighting = Sighting::new(&crash(0, false), start);
         assert!(!sighting.is_overdue(&crash(1, false), at(11)));
-        // A busy kubelet has not tried again yet.
+        // A busy kubelet has not restarted it yet.
         assert!(!sighting.is_overdue(&crash(1, false), at(30)));
         assert!(!sighting.is_overdue(&crash(2, true), at(31)));
         assert!(sighting.is_overdue(&crash(2, false), at(32)));

@@ -1,4 +1,4 @@
-//! Secrets: made, written from files that sops decrypted, fetched by External Secrets.
+//! Secrets: generated, written from files that sops decrypted, or created by External Secrets.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     plan::{ExternalSecretSpec, SecretContent, SecretSpec},
 };
 
-/// What sops decrypted, by the file's path below the workspace's root. It is handed to the runner beside the plan:
-/// plans are shown.
+/// The content of decrypted files, by their path in the workspace. It is not part of the plan, because plans are
+/// printed.
 pub type Decrypted = BTreeMap<PathBuf, SecretData>;
 
-/// How often External Secrets is looked at: its API server tells nobody of a change that is not watched.
+/// The polling interval for External Secrets; its objects are not watched.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long External Secrets' webhook may be out of reach, after the pod behind it is ready.
+/// The timeout for External Secrets' webhook, which may be unavailable after its pod is ready.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(30);
-/// How long External Secrets may refuse: what it says at first may be about what was asked before, or pass by itself.
+/// How long External Secrets may report an error: at first it may concern the previous version, or be temporary.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long External Secrets may say nothing.
+/// How long External Secrets may report no status.
 const SILENCE_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Runner {
@@ -32,7 +32,7 @@ impl Runner {
         match &secret.content {
             SecretContent::Random { key } => cluster.generate_secret(namespace, &secret.name, key).await?,
             SecretContent::Sops(file) => {
-                let missing = || Diagnosis::new(format!("{} has not been decrypted", file.path.display()));
+                let missing = || Diagnosis::new(format!("{} was not decrypted", file.path.display()));
                 let data = self.decrypted.get(&file.path).ok_or_else(missing)?;
                 cluster.apply_secret(namespace, &secret.name, &file.checksum, data).await?;
             }
@@ -68,7 +68,7 @@ async fn ask_for(cluster: &Cluster, spec: &ExternalSecretSpec, cancel: &Cancella
 }
 
 fn unknown_kind(error: &ClusterError) -> Diagnosis {
-    Diagnosis::new("the cluster does not know the kind ExternalSecret (external-secrets.io/v1)")
+    Diagnosis::new("the kind ExternalSecret (external-secrets.io/v1) is not installed in the cluster")
         .detail(error.diagnosis().cause)
         .remedy(
             "install External Secrets 0.16 or later, in the cluster or under 'platform' in projects.yaml: \
@@ -100,12 +100,12 @@ async fn await_ready(
 
 fn refused(spec: &ExternalSecretSpec, said: &str) -> Diagnosis {
     let store = format!("{} '{}'", spec.content.store_kind, spec.content.store);
-    Diagnosis::new(format!("External Secrets cannot make secret {}: {said}", spec.name))
-        .remedy(format!("see whether the {store} is ready and holds the keys that are asked for"))
+    Diagnosis::new(format!("External Secrets cannot create secret {}: {said}", spec.name))
+        .remedy(format!("check that the {store} is ready and contains the requested keys"))
 }
 
 fn silent(spec: &ExternalSecretSpec) -> Diagnosis {
     let seconds = SILENCE_PATIENCE.as_secs();
-    Diagnosis::new(format!("External Secrets has said nothing of secret {} for {seconds} seconds", spec.name))
-        .remedy("see whether its controller runs and watches this namespace")
+    Diagnosis::new(format!("External Secrets has not reported a status of secret {} for {seconds} seconds", spec.name))
+        .remedy("check that its controller is running and watches this namespace")
 }

@@ -1,5 +1,4 @@
-//! The local cluster's sleep: its pods ended in order, its node stopped or frozen; woken, and mended where a restart of
-//! Docker or a changed network broke something.
+//! Stops, pauses and starts the local cluster, and repairs what a restart of Docker or a changed network broke.
 
 use std::{
     fs,
@@ -23,37 +22,37 @@ use crate::{
     plan::up::LOAD_BALANCER_NAMESPACE,
 };
 
-/// Seconds that pods with data have to end by themselves: most databases need less, and a laptop is to be shut.
+/// The seconds that pods with data have to stop: most databases need less, and a laptop should shut down soon.
 const REST_SECONDS: &str = "10";
-/// Seconds that Docker leaves a node whose pods could not be ended in order.
+/// The seconds that Docker waits for a node whose pods could not be stopped gracefully.
 const STOP_SECONDS: i32 = 10;
-/// A woken node's API answers within seconds; a laptop under load needs more.
+/// The API of a started node responds within seconds; a busy laptop needs more.
 const WAKE: Duration = Duration::from_secs(90);
-/// Every pod is told of some seconds after the API answers.
+/// The status of every pod is updated some seconds after the API responds.
 const HEARD: Duration = Duration::from_secs(90);
-/// How often the API is asked who was heard of: less often than other things, since the node has its hands full.
+/// The polling interval for updated status, longer than others because the node is busy.
 const LISTEN: Duration = Duration::from_millis(400);
-/// MetalLB gives a Service another address within seconds.
+/// MetalLB assigns another address to a Service within seconds.
 const ADDRESS: Duration = Duration::from_mins(1);
-/// CoreDNS answers once its pod is back.
+/// CoreDNS responds when its pod is running again.
 const NAMES: Duration = Duration::from_mins(1);
-/// How often CoreDNS is asked: each question starts a program in a node that has its hands full.
+/// The polling interval for CoreDNS: each query starts a program in a busy node.
 const ASK: Duration = Duration::from_millis(500);
 
 impl ClusterFolder {
-    /// Whether the kubeconfig leads to the API at this port of this machine.
+    /// Returns whether the kubeconfig points to the API at this port of this machine.
     pub fn leads_to(&self, port: u16) -> bool {
         fs::read_to_string(self.kubeconfig()).is_ok_and(|text| names_port(&text, port))
     }
 }
 
-/// The line `server: https://127.0.0.1:6443`, with the port in full.
+/// Matches the line `server: https://127.0.0.1:6443`, with the whole port.
 fn names_port(kubeconfig: &str, port: u16) -> bool {
     kubeconfig.lines().any(|line| line.trim().starts_with("server:") && line.trim_end().ends_with(&format!(":{port}")))
 }
 
 impl LocalCluster {
-    /// Ends the pods in order and stops the node, or freezes it as it is.
+    /// Stops the pods and then the node, or pauses the node.
     pub(super) async fn stop(
         &self,
         warm: bool,
@@ -64,10 +63,10 @@ impl LocalCluster {
         match (node.state, warm) {
             (State::Running, true) => {
                 self.docker.pause(&node.name).await?;
-                return Ok(Some("frozen in memory".to_owned()));
+                return Ok(Some("paused in memory".to_owned()));
             }
             (State::Paused, true) | (State::Stopped | State::Created, _) => return Ok(None),
-            // What is frozen cannot end.
+            // A paused node cannot be stopped.
             (State::Paused, false) => self.docker.unpause(&node.name).await?,
             (State::Running, false) => (),
         }
@@ -75,34 +74,29 @@ impl LocalCluster {
         reporter.progress("stopping the node");
         self.docker.stop(&node.name, if rested.is_some() { 0 } else { STOP_SECONDS }).await?;
         if cancel.is_cancelled() {
-            reporter.progress("its pods have ended: the node is started anew");
+            reporter.progress("interrupted after its pods stopped: restarting the node");
             self.restart(&node.name).await?;
             return Err(StepFailure::Interrupted);
         }
-        Ok(rested.filter(|rested| !rested.ended.is_empty()).map(|rested| {
-            format!(
-                "{} ended by {}",
-                rested.ended.join(", "),
-                if rested.ended.len() == 1 { "itself" } else { "themselves" }
-            )
-        }))
+        let ended = rested.map(|rested| rested.ended).filter(|ended| !ended.is_empty());
+        Ok(ended.map(|ended| format!("{} shut down cleanly", ended.join(", "))))
     }
 
-    /// Ends the pods by their own stop signals. `None` when the node could not be told so.
+    /// Stops the pods with their own stop signals. Returns `None` if the script failed in the node.
     async fn rest(
         &self,
         node: &str,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<Rested>, StepFailure> {
-        reporter.progress("ending its pods, those with data first of all");
+        reporter.progress("stopping its pods, and waiting for those that store data");
         let command = ["bash", "-c", REST, "rest", REST_SECONDS];
         let mut rest = std::pin::pin!(self.docker.exec(node, &command));
         let output = tokio::select! {
             output = &mut rest => output?,
             () = cancel.cancelled() => {
                 if self.docker.exec(node, &["sh", "-c", RISE]).await?.exit_code != 0 {
-                    reporter.progress("its pods have been told to end: the node is started anew");
+                    reporter.progress("interrupted while its pods were stopping: restarting the node");
                     rest.await?;
                     self.restart(node).await?;
                 }
@@ -111,23 +105,21 @@ impl LocalCluster {
         };
         if output.exit_code != 0 {
             reporter.warn(
-                Diagnosis::new("the pods could not be ended in order: the node is stopped as it is")
+                Diagnosis::new("cannot stop the pods gracefully: stopping the node directly")
                     .detail(output.stderr.trim()),
             );
             return Ok(None);
         }
         let rested = Rested::read(&output.stdout);
         if !rested.late.is_empty() {
-            let cause = format!(
-                "{} did not end within {REST_SECONDS} s and will mend itself at the next start",
-                rested.late.join(", ")
-            );
+            let late = rested.late.join(", ");
+            let cause = format!("{late} did not stop within {REST_SECONDS} s and will recover at the next start");
             reporter.warn(Diagnosis::new(cause));
         }
         Ok(Some(rested))
     }
 
-    /// Wakes the node, and waits until what its API says is from after the wake.
+    /// Starts the node, and waits until the status in its API is from after the start.
     pub(super) async fn start(
         &self,
         kubeconfig: &Path,
@@ -143,20 +135,20 @@ impl LocalCluster {
             }
             State::Running => self.restart_half_asleep(&node.name, reporter, cancel).await?,
         }
-        reporter.progress("waiting for its API");
+        reporter.progress("waiting for the Kubernetes API");
         self.mend_kubeconfig(kubeconfig, reporter, cancel).await?;
         self.prepare_node(kubeconfig, cancel).await?;
         let cluster = await_api(kubeconfig, cancel).await?;
         if node.state == State::Paused {
-            return Ok(Some("from memory".to_owned()));
+            return Ok(Some("resumed from memory".to_owned()));
         }
         let wake = self.docker.started_at(&node.name).await?.unwrap_or_default();
         let pods = await_word(&cluster, &node.name, wake, reporter, cancel).await?;
-        Ok(Some(format!("{pods} pods are back")))
+        Ok(Some(format!("{pods} pods have reported their status")))
     }
 
-    /// Its API does not answer. Where a stop that was killed has ended its kubelet, the whole node is woken anew: that is
-    /// sooner back than pods which find one another gone.
+    /// Handles a node whose API does not respond. If an interrupted stop has ended its kubelet, the whole node is
+    /// restarted. That is faster than waiting for pods whose dependencies are missing.
     async fn restart_half_asleep(
         &self,
         node: &str,
@@ -167,13 +159,13 @@ impl LocalCluster {
         if kubelet.stdout.trim() != "inactive" {
             return Ok(());
         }
-        reporter.warn(Diagnosis::new("an earlier stop was ended half-way: the node is started anew"));
+        reporter.warn(Diagnosis::new("an earlier stop was interrupted: restarting the node"));
         self.rest(node, reporter, cancel).await?;
         self.restart(node).await
     }
 
-    /// Wakes a node anew whose pods have ended: a kubelet alone would wait for an API that it is to start itself, as long
-    /// as volumes of the pods before are mounted.
+    /// Restarts a node whose pods have stopped. Starting only kubelet is not sufficient: it would wait for the API,
+    /// which it must start itself, as long as volumes of the previous pods are mounted.
     async fn restart(&self, node: &str) -> Result<(), StepFailure> {
         self.docker.stop(node, 0).await?;
         self.upload_wake_files(node).await?;
@@ -184,7 +176,7 @@ impl LocalCluster {
         let nodes = self.docker.node_containers().await?;
         let own = nodes.into_iter().find(|node| node.name == self.node());
         own.ok_or_else(|| {
-            Diagnosis::new(format!("the container {} is gone", self.node())).remedy("cmdr up makes it").into()
+            Diagnosis::new(format!("container {} not found", self.node())).remedy("run cmdr up to create it").into()
         })
     }
 
@@ -193,7 +185,7 @@ impl LocalCluster {
         Ok(self.docker.upload(node, "/", &files).await?)
     }
 
-    /// Writes the kubeconfig again when it is lost, or leads to a port that the API had before a restart of Docker.
+    /// Writes the kubeconfig if it is missing, or points to the API's port from before a restart of Docker.
     async fn mend_kubeconfig(
         &self,
         kubeconfig: &Path,
@@ -205,9 +197,9 @@ impl LocalCluster {
         if self.folder.leads_to(port) {
             return Ok(());
         }
-        // A restored cluster has an empty one, which is no news.
+        // A restored cluster has an empty kubeconfig, which is expected.
         if !fs::read(kubeconfig).is_ok_and(|content| content.is_empty()) {
-            let cause = format!("the kubeconfig did not lead to the cluster's API at port {port}: it is written again");
+            let cause = format!("the kubeconfig did not point to the cluster's API at port {port}: updating it");
             reporter.warn(Diagnosis::new(cause));
         }
         let folder = kubeconfig.parent().unwrap_or(kubeconfig);
@@ -215,7 +207,7 @@ impl LocalCluster {
         Ok(self.kind.export_kubeconfig(&self.name, kubeconfig, cancel).await?)
     }
 
-    /// Whether the cluster's name server knows the cluster's own names.
+    /// Returns whether the cluster's DNS server resolves the cluster's own names.
     async fn answers_names(&self, server: &str) -> bool {
         let asked = self.docker.exec(&self.node(), &["timeout", "2", "bash", "-c", ASK_DNS, "ask-dns", server]).await;
         asked.is_ok_and(|output| is_dns_answer(&output.stdout))
@@ -237,7 +229,7 @@ async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Clus
     }
 }
 
-/// Waits until the node has told of every pod since `wake`; gives their number.
+/// Waits until the node has updated the status of every pod since `wake`; returns their number.
 async fn await_word(
     cluster: &Cluster,
     node: &str,
@@ -251,10 +243,12 @@ async fn await_word(
         let message = match cluster.heard_since(node, wake).await {
             Ok(heard) if heard.node && heard.stale.is_empty() => return Ok(heard.pods),
             Ok(heard) if start.elapsed() >= HEARD => return Err(unheard(node, &heard.stale)),
-            Ok(heard) if !heard.node => "waiting for its kubelet".to_owned(),
-            Ok(heard) => format!("{} of {} pods are back", heard.pods, heard.pods + heard.stale.len()),
+            Ok(heard) if !heard.node => "waiting for kubelet".to_owned(),
+            Ok(heard) => {
+                format!("{} of {} pods have reported their status", heard.pods, heard.pods + heard.stale.len())
+            }
             Err(error) if start.elapsed() >= HEARD => return Err(error.into()),
-            Err(_) => "waiting for its API".to_owned(),
+            Err(_) => "waiting for the Kubernetes API".to_owned(),
         };
         if message != told {
             reporter.progress(message.clone());
@@ -266,14 +260,15 @@ async fn await_word(
 
 fn unheard(node: &str, stale: &[String]) -> StepFailure {
     let cause = match stale {
-        [] => "the node has woken, and its kubelet says nothing".to_owned(),
-        stale => format!("the node has woken, and nothing is heard of {}", stale.join(", ")),
+        [] => "the node was started, but kubelet has not reported its status".to_owned(),
+        stale => format!("the node was started, but there is no current status of {}", stale.join(", ")),
     };
-    Diagnosis::new(cause).remedy(format!("see why: docker exec {node} journalctl -u kubelet --lines 50")).into()
+    Diagnosis::new(cause).remedy(format!("check its log: docker exec {node} journalctl -u kubelet --lines 50")).into()
 }
 
 impl Runner {
-    /// MetalLB's pool as Docker's network has it now, and every LoadBalancer service with an address of it.
+    /// Updates MetalLB's address pool to Docker's current network, and waits until every LoadBalancer Service has an
+    /// address in it.
     pub(super) async fn check_addresses(
         &self,
         reporter: &Reporter,
@@ -285,7 +280,7 @@ impl Runner {
         let found = cluster.address_pools().await?;
         if !found.contains(&range) {
             let cause = format!(
-                "Docker's network has changed: services get addresses of {range} instead of {}",
+                "Docker's network has changed: services get addresses from {range} instead of {}",
                 found.join(", ")
             );
             reporter.warn(Diagnosis::new(cause));
@@ -297,7 +292,7 @@ impl Runner {
         loop {
             let services = match cluster.balanced_services().await {
                 Ok(services) => services,
-                // What has just woken breaks a connection at times.
+                // A node that was just started sometimes drops a connection.
                 Err(error) if error.is_unreachable() && start.elapsed() < ADDRESS => {
                     pause(LOOK, cancel).await?;
                     continue;
@@ -307,8 +302,8 @@ impl Runner {
             let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
             let Some(first) = wrong.first() else { return Ok(Some(told(&services))) };
             if start.elapsed() >= ADDRESS {
-                let cause = format!("the service {} has no address of {range}", first.name);
-                let remedy = format!("see MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
+                let cause = format!("service {} has no address in {range}", first.name);
+                let remedy = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
                 return Err(Diagnosis::new(cause).remedy(remedy).into());
             }
             if !mended {
@@ -319,11 +314,11 @@ impl Runner {
         }
     }
 
-    /// Takes addresses away that nobody can reach; MetalLB gives others.
+    /// Removes addresses that cannot be reached; MetalLB assigns new ones.
     async fn mend_addresses(&self, wrong: &[&BalancedService], reporter: &Reporter) -> Result<(), ClusterError> {
         for service in wrong.iter().filter(|service| !service.addresses.is_empty()) {
             reporter.warn(Diagnosis::new(format!(
-                "the address of {} is none of the network any more: it gets another",
+                "the address of {} is not in the network any more: assigning a new one",
                 service.name
             )));
             if let Some(connection) = self.connection.get() {
@@ -333,24 +328,24 @@ impl Runner {
         Ok(())
     }
 
-    /// The cluster's own names, asked as its pods ask.
+    /// Resolves the cluster's own names in the same way as its pods.
     pub(super) async fn check_names(
         &self,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let start = Instant::now();
-        reporter.progress("asking CoreDNS");
+        reporter.progress("querying CoreDNS");
         loop {
             let is_over = start.elapsed() >= NAMES;
             match self.connected()?.cluster.name_server().await {
                 Ok(None) => return Ok(Some("this cluster has no CoreDNS".to_owned())),
                 Ok(Some(server)) if self.local()?.answers_names(&server).await => {
-                    return Ok(Some(format!("{server} answers")));
+                    return Ok(Some(format!("{server} responds")));
                 }
                 Ok(Some(server)) if is_over => {
-                    let cause = format!("the cluster's name server {server} does not answer");
-                    let remedy = "see why: kubectl --namespace kube-system logs deployment/coredns";
+                    let cause = format!("no response from the cluster's DNS server {server}");
+                    let remedy = "check its log: kubectl --namespace kube-system logs deployment/coredns";
                     return Err(Diagnosis::new(cause).remedy(remedy).into());
                 }
                 Err(error) if is_over || !error.is_unreachable() => return Err(error.into()),
@@ -364,7 +359,7 @@ fn is_within(service: &BalancedService, pool: Pool) -> bool {
     !service.addresses.is_empty() && service.addresses.iter().all(|address| pool.contains(*address))
 }
 
-/// `172.18.200.1 for traefik`.
+/// Formats addresses: `172.18.200.1 for traefik`.
 fn told(services: &[BalancedService]) -> String {
     let one = |service: &BalancedService| {
         let addresses: Vec<String> = service.addresses.iter().map(ToString::to_string).collect();

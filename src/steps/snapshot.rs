@@ -1,4 +1,4 @@
-//! A cluster that sleeps, kept under a name; and a kept one in its place.
+//! Snapshots: saves a stopped cluster under a name, and replaces the cluster with a saved one.
 
 use std::{collections::HashMap, fs};
 
@@ -20,24 +20,24 @@ use crate::{
     engine::{Reporter, StepFailure},
 };
 
-/// What a node writes is below this folder.
+/// The folder in a node that contains all its data.
 const STATE: &str = "/var";
-/// The length of the name that Docker gives to a volume without one.
+/// The length of the name that Docker generates for an anonymous volume.
 const ANONYMOUS: usize = 64;
 const MEGABYTE: u64 = 1_000_000;
 
 impl ClusterFolder {
-    /// The volumes of a cluster that was given up, to be removed once the other one is there.
+    /// The file with the volumes of replaced clusters, to be removed after the new cluster is complete.
     fn given_up(&self) -> std::path::PathBuf {
         self.0.join("given-up")
     }
 }
 
 impl LocalCluster {
-    /// What a snapshot of the cluster would take, and what is free.
+    /// Returns the size of a snapshot of the cluster, and the free space.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn measure(&self, node: &NodeContainer) -> Result<Measured, DockerError> {
         let image = self.helper_image(node).await?;
         let kept = self.kept_mounts(&node.mounts).await?;
@@ -87,9 +87,9 @@ impl LocalCluster {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let former = snapshot.mounted().into_iter().find(|place| pool_of_mark(place).is_some());
-        let former = former.ok_or_else(|| Diagnosis::new("the snapshot is none of a cluster of cmdr's own"))?;
+        let former = former.ok_or_else(|| Diagnosis::new("the snapshot is not from a cluster that cmdr created"))?;
         let mark = mark(self.pool_again(&former).await?);
-        reporter.progress("giving the present cluster up");
+        reporter.progress("removing the current cluster");
         self.give_up().await?;
         let name = self.node();
         let mark_folder = self.folder.node().display().to_string();
@@ -104,7 +104,7 @@ impl LocalCluster {
         Ok(Some(format!("{} of {}", snapshot.name, snapshot.created)))
     }
 
-    /// Copies, or cleans up after an interrupt.
+    /// Copies volumes, and cleans up after an interrupt.
     async fn copy(&self, job: &CopyJob<'_>, cancel: &CancellationToken) -> Result<(), StepFailure> {
         tokio::select! {
             copied = self.docker.copy_volumes(job) => Ok(copied?),
@@ -115,13 +115,13 @@ impl LocalCluster {
         }
     }
 
-    /// An image of the engine's that has what copying needs.
+    /// Returns an image in the engine that contains the tools for copying.
     async fn helper_image(&self, node: &NodeContainer) -> Result<String, DockerError> {
         let has_own = self.docker.has_image(&node.image).await?;
         Ok(if has_own { node.image.clone() } else { Docker::restored_reference(&self.name) })
     }
 
-    /// What is mounted below [`STATE`] from a volume, with the volume's name; folders before those inside them.
+    /// Returns the mounts of volumes below [`STATE`], each with the volume's name. Parent folders come first.
     async fn kept_mounts(&self, mounts: &[Mount]) -> Result<Vec<(String, Mount)>, DockerError> {
         let volumes = self.docker.volumes(None).await?;
         let volume_of = |mount: &Mount| {
@@ -134,7 +134,7 @@ impl LocalCluster {
         Ok(kept)
     }
 
-    /// The pool that the snapshot's cluster had, unless another cluster has it now or the network has changed.
+    /// Returns the pool of the snapshot's cluster, or another one if it is in use or the network has changed.
     async fn pool_again(&self, former: &str) -> Result<Pool, StepFailure> {
         let network = self.docker.ensure_network(NETWORK).await?;
         let nodes = self.docker.node_containers().await?;
@@ -148,8 +148,8 @@ impl LocalCluster {
         }
     }
 
-    /// Removes the present node. Its volumes are left for [`Self::remove_given_up`]: removing them holds up a disk that
-    /// is needed now. Until the other one is whole, the folder says that the cluster is unfinished.
+    /// Removes the current node. Its volumes are removed later, by [`Self::remove_given_up`], because the disk is
+    /// needed now. Until the new cluster is complete, the folder marks it as unfinished.
     async fn give_up(&self) -> Result<(), StepFailure> {
         let nodes = self.docker.node_containers().await?;
         let own: Vec<&NodeContainer> = nodes.iter().filter(|node| node.cluster == self.name).collect();
@@ -166,12 +166,12 @@ impl LocalCluster {
         for node in own {
             self.docker.remove(&node.name, false).await?;
         }
-        // Its API may be another one, with keys of its own: empty, it is written at the next start.
+        // The API may be another one with its own keys: an empty kubeconfig is rewritten at the next start.
         fs::write(self.folder.kubeconfig(), "").map_err(|error| self.cannot_write(&error))?;
         Ok(self.docker.forget_restored(&self.name).await?)
     }
 
-    /// Removes the volumes of clusters that were given up. What cannot be removed is tried again another time.
+    /// Removes the volumes of replaced clusters. Volumes that cannot be removed are retried later.
     pub async fn remove_given_up(&self) {
         let volumes = fs::read_to_string(self.folder.given_up()).unwrap_or_default();
         let mut left = String::new();
@@ -187,7 +187,7 @@ impl LocalCluster {
         };
     }
 
-    /// Whether somebody else has the port by which the snapshot's API was reached.
+    /// Returns whether the port of the snapshot's API is in use.
     async fn api_port_taken(&self, snapshot: &Snapshot) -> Result<bool, StepFailure> {
         let Some(port) = snapshot.host_ports().get(&API_PORT).copied() else { return Ok(false) };
         let rootless = self.docker.info().await?.rootless;
@@ -195,7 +195,7 @@ impl LocalCluster {
         Ok(holders.contains_key(&port) || !host::port_state(port, rootless).is_free())
     }
 
-    /// The folders of the snapshot's volumes, each with that of the new node's volume.
+    /// Returns the folders of the snapshot's volumes, each with the folder of the new node's volume.
     async fn pairs_of_restore(&self, snapshot: &Snapshot) -> Result<Vec<(String, String)>, StepFailure> {
         let volumes = self.docker.volumes(Some(&format!("{WORKSPACE_LABEL}={}", self.name))).await?;
         let mounts = self.node_container().await?.mounts;
@@ -205,11 +205,11 @@ impl LocalCluster {
             Some((from, to))
         };
         let pairs: Option<Vec<_>> = snapshot.volumes.iter().map(pair).collect();
-        pairs.ok_or_else(|| Diagnosis::new("a volume of the snapshot is gone").into())
+        pairs.ok_or_else(|| Diagnosis::new("a volume of the snapshot is missing").into())
     }
 }
 
-/// Whether a path is this folder or inside of it.
+/// Returns whether a path is this folder or inside it.
 fn is_below(path: &str, folder: &str) -> bool {
     std::path::Path::new(path).starts_with(folder)
 }

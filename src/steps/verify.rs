@@ -1,4 +1,4 @@
-//! Proofs of a deployment beyond its rollout: Jobs that the workspace describes.
+//! Verifies a deployment after its rollout with Jobs that the workspace defines.
 
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ impl Runner {
         let object = self.connected()?.cluster.run_job(&proof).await?;
         let generation = self.connected()?.cluster.generation(&object).await?;
         let target = Target { object, meant: Some(generation) };
-        // The Job's own deadline ends it first, with its log.
+        // The Job's own deadline ends it first, and its log is kept.
         self.await_rollout(&[target], verify.timeout_seconds + 10, reporter, cancel).await?;
         Ok(Some(format!("{} has succeeded", proof.name)))
     }

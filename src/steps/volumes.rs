@@ -1,15 +1,15 @@
-//! Volumes on the local node, ahead of the pods that claim them.
+//! Creates volumes on the local node before the pods that claim them start.
 
 use futures::future::try_join_all;
 
 use super::Runner;
 use crate::{adapters::cluster::LocalVolume, domain::Diagnosis, engine::StepFailure, plan::VolumeSpec};
 
-/// Where the node's own provisioner keeps volumes (kind's storage manifest).
+/// The folder in which the node's own provisioner stores volumes (kind's storage manifest).
 const FOLDER: &str = "/var/local-path-provisioner";
 
 impl Runner {
-    /// A claim that is there already keeps the volume that it has.
+    /// Existing claims keep their volumes.
     pub(super) async fn provide_volumes(&self, volumes: &[VolumeSpec]) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
         let node = self.local()?.node();
@@ -33,7 +33,7 @@ impl Runner {
         Ok(Some(format!("{} of {}", missing.len(), volumes.len())))
     }
 
-    /// Every user may write in them, as in those that the provisioner makes: whose they are is known to pods alone.
+    /// The folders are writable for every user, like those of the provisioner, because only the pods know their owner.
     async fn make_folders(&self, folders: Vec<&str>) -> Result<(), StepFailure> {
         if folders.is_empty() {
             return Ok(());
@@ -44,6 +44,6 @@ impl Runner {
         if output.exit_code == 0 {
             return Ok(());
         }
-        Err(Diagnosis::new("cannot make folders for volumes on the node").detail(output.stderr.trim()).into())
+        Err(Diagnosis::new("cannot create folders for volumes on the node").detail(output.stderr.trim()).into())
     }
 }

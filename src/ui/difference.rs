@@ -1,4 +1,4 @@
-//! What would change in an object, as lines with signs.
+//! The changes of an object as a line diff.
 
 use similar::{ChangeTag, TextDiff};
 
@@ -8,7 +8,7 @@ use crate::domain::difference::Difference;
 /// Lines of context around a change.
 const CONTEXT: usize = 2;
 
-/// The object's name, then lines that begin with `-`, `+` or a space.
+/// The object's name, then lines that start with `-`, `+` or a space.
 pub fn told(difference: &Difference, color: bool) -> String {
     let style = Style::new(color);
     let lines = TextDiff::from_lines(&difference.before, &difference.after);

@@ -1,7 +1,7 @@
-//! Events as the log of a GitLab job: a section for each subject, collapsed where all went well.
+//! Events as the log of a GitLab job: a section for each subject, collapsed if it succeeded.
 //!
-//! GitLab decides at a section's start whether it is collapsed. So what is told of a subject is kept until it has
-//! ended, and written in one piece, which keeps subjects that are at work side by side apart as well.
+//! GitLab decides at a section's start whether it is collapsed. So the output of a subject is kept until it has
+//! finished, and written in one piece, which also separates subjects that run in parallel.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,9 @@ use crate::{
     event::{Event, Outcome},
 };
 
-/// A log that says nothing for longer than this looks dead.
+/// The longest time without output: after it, a progress line shows that the run is alive.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Subjects that a line of progress names; the others are counted.
+/// The maximum number of subjects in a progress line; the others are counted.
 const NAMED: usize = 4;
 
 /// The time since the start of 1970.
@@ -34,28 +34,28 @@ pub(super) struct Gitlab {
     out: Box<dyn Write + Send>,
     clock: fn() -> Duration,
     start: Duration,
-    /// When something was written last.
+    /// When output was last written.
     told: Duration,
     steps: usize,
     ended: usize,
-    /// How many steps of each subject have not ended.
+    /// The number of unfinished steps of each subject.
     left: BTreeMap<String, usize>,
     running: BTreeMap<usize, (String, String)>,
     subjects: BTreeMap<String, Subject>,
 }
 
-/// What is known of a subject and not written yet.
+/// The output of a subject that is not written yet.
 #[derive(Debug, Default)]
 struct Subject {
-    /// The first of its steps that started, with its time: `None` while nothing of it was at work.
+    /// The first of its steps that started, with its time; `None` before that.
     begun: Option<(usize, Duration)>,
     seconds: f64,
     journal: Vec<String>,
-    /// What was done, in words for the head.
+    /// The finished steps, as text for the section's head.
     done: Vec<String>,
     interrupted: Option<String>,
     failure: Option<Diagnosis>,
-    /// Lines for what never started.
+    /// Lines for steps that never started.
     left_out: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl Gitlab {
         }
     }
 
-    /// Writes at once, so that nothing else comes between.
+    /// Writes everything in one call, so that no other output comes in between.
     fn write(&mut self, text: &str) {
         if !text.is_empty() {
             let _ = self.out.write_all(text.as_bytes());
@@ -86,7 +86,7 @@ impl Gitlab {
         }
     }
 
-    /// Lines as they are written. A carriage return would end a section's mark, and what a container wrote must not.
+    /// The lines as text, without carriage returns: one in a container's log could end a section's marker.
     fn text(&self, lines: &[String]) -> String {
         let text: String = lines.iter().map(|line| format!("{}\n", line.replace('\r', ""))).collect();
         if self.look.color { text } else { strip_str(&text).to_string() }
@@ -102,7 +102,7 @@ impl Gitlab {
         let now = (self.clock)();
         self.running.insert(step, (subject.to_owned(), action.to_owned()));
         self.subjects.entry(subject.to_owned()).or_default().begun.get_or_insert((step, now));
-        self.note(subject, &format!("{action} begins"));
+        self.note(subject, &format!("{action} started"));
     }
 
     fn end(&mut self, event: &Event) {
@@ -130,13 +130,13 @@ impl Gitlab {
         }
         let left = self.left.entry(subject.clone()).or_insert(1);
         *left = left.saturating_sub(1);
-        // A failure is told at once: what else belongs to the subject may end much later, or never begin.
+        // A failure is reported at once: other steps of the subject may finish much later, or never start.
         if *left == 0 || *outcome == Outcome::Failed {
             self.close(subject);
         }
     }
 
-    /// Writes what is known of a subject.
+    /// Writes the section of a subject.
     fn close(&mut self, name: &str) {
         let Some(subject) = self.subjects.remove(name) else { return };
         let style = self.style;
@@ -158,11 +158,11 @@ impl Gitlab {
         self.write(&format!("{section}{}", self.text(&subject.left_out)));
     }
 
-    /// Head and body, both of whole lines, between the marks of a section.
+    /// Head and body, both of complete lines, between the markers of a section.
     fn section(&self, name: &str, begun: Option<(usize, Duration)>, collapsed: bool, head: &str, body: &str) -> String {
         let end = (self.clock)().as_secs();
         let (step, start) = begun.map_or((0, end), |(step, start)| (step, start.as_secs()));
-        // Two runs of a job may be about the same subject, and no two sections may have one name.
+        // Two runs of a job may have the same subject, but the names of sections must be unique.
         let name = format!("{}.{step}.{start}", section_name(name));
         let options = if collapsed { "[collapsed=true]" } else { "" };
         format!(
@@ -170,7 +170,7 @@ impl Gitlab {
         )
     }
 
-    /// A line now and then, so that nobody takes the run for dead.
+    /// Writes a progress line after a time without output.
     fn break_silence(&mut self) {
         let now = (self.clock)();
         if self.look.quiet || self.running.is_empty() || now.saturating_sub(self.told) < SILENCE {
@@ -182,7 +182,7 @@ impl Gitlab {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let time = duration(now.saturating_sub(self.start).as_secs_f64());
         let line =
-            format!("  {} of {} steps after {time}; at work: {}{more}", self.ended, self.steps, named.join(", "));
+            format!("  {} of {} steps after {time}; running: {}{more}", self.ended, self.steps, named.join(", "));
         self.write(&self.text(&[self.style.dim(line)]));
     }
 }
@@ -213,7 +213,7 @@ impl Renderer for Gitlab {
     }
 }
 
-/// A section's name may hold letters, digits, `_`, `.` and `-`.
+/// The name of a section: letters, digits, `_`, `.` and `-` are allowed.
 fn section_name(subject: &str) -> String {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
     subject.chars().map(|letter| if allowed(letter) { letter } else { '-' }).collect()

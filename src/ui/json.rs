@@ -1,4 +1,4 @@
-//! Events as they are, one JSON object a line. Their schema is `docs/events.schema.json`.
+//! Events as JSON Lines, one object per line. Their schema is `docs/events.schema.json`.
 
 use super::{Renderer, print};
 use crate::event::Event;

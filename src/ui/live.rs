@@ -1,4 +1,4 @@
-//! Events as a picture that moves: a line for each step at work, lines above it for what has ended.
+//! Events as live output: a progress line for each running step, and above them the lines of finished steps.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Look, Renderer, plain::Lines};
 use crate::event::Event;
 
-/// Redraws a second: smooth, and next to nothing of the processor that the cluster needs.
+/// Redraws per second: smooth, with little use of the processor that the cluster needs.
 const REDRAWS: u8 = 8;
 const TURN: Duration = Duration::from_millis(150);
 
@@ -54,7 +54,7 @@ impl Renderer for Live {
                 let length = u64::try_from(*steps).unwrap_or_default();
                 let total = self.bars.add(ProgressBar::new(length));
                 total.set_style(style("  {bar:30.cyan/dim} {pos}/{len} {elapsed:.dim}"));
-                // A bar is not drawn before it is told something.
+                // A bar is not drawn before its first update.
                 total.tick();
                 self.total = Some(total);
             }

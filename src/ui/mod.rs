@@ -1,4 +1,4 @@
-//! What a person or a program sees of a run: renderers consume events and never call back.
+//! The output of a run, for people and for programs: renderers consume events and never call back.
 
 pub mod difference;
 mod gitlab;
@@ -20,20 +20,20 @@ use crate::{
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
 
-/// How events are told.
+/// The output mode for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A picture that moves, on a terminal.
+    /// Live progress, on a terminal.
     Live,
     /// Lines, in a pipe or a log.
     Plain,
     /// Collapsible sections, in the log of a GitLab job.
     Gitlab,
-    /// One JSON object a line, on standard output.
+    /// JSON Lines, on standard output.
     Json,
 }
 
-/// What a renderer is told about its surroundings.
+/// The options of a renderer.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub mode: Mode,
@@ -42,12 +42,12 @@ pub struct Look {
     pub verbose: bool,
 }
 
-/// Tells one kind of reader what happens.
+/// Shows events in one output mode.
 trait Renderer: Send {
     fn event(&mut self, event: &Event);
 }
 
-/// A renderer at work on its own task; it ends when the last sender is gone.
+/// A renderer that runs in its own task; it ends when the last sender is dropped.
 #[derive(Debug)]
 pub struct Screen {
     pub events: Sender,
@@ -55,7 +55,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// What happens is told to the reader that `look` describes, and goes into the reports.
+    /// Starts the renderer for `look`, which also passes the events to the reports.
     pub fn open(look: Look, reports: &Reports) -> Self {
         let (events, mut receiver) = mpsc::unbounded_channel();
         let mut renderer: Box<dyn Renderer> = match look.mode {
@@ -74,20 +74,20 @@ impl Screen {
         Self { events, task }
     }
 
-    /// Waits until everything has been told.
+    /// Waits until all events have been shown.
     pub async fn close(self) {
         drop(self.events);
         let _ = self.task.await;
     }
 }
 
-/// Paints, or not, whatever the streams lead to.
+/// Turns colors on or off, whatever the streams are connected to.
 pub fn force_color(color: bool) {
     let choice = if color { anstream::ColorChoice::Always } else { anstream::ColorChoice::Never };
     choice.write_global();
 }
 
-/// Writes data to standard output. A reader that has gone away wants no more.
+/// Writes data to standard output. Errors are ignored: the reader may have closed the pipe.
 pub fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
@@ -97,7 +97,7 @@ pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Tells diagnoses that no run is there for.
+/// Prints diagnoses outside of a run.
 pub fn tell_diagnoses(diagnoses: &[Diagnosis], color: bool) {
     let style = Style::new(color);
     for diagnosis in diagnoses {
@@ -106,7 +106,7 @@ pub fn tell_diagnoses(diagnoses: &[Diagnosis], color: bool) {
     }
 }
 
-/// What stands below a diagnosis's cause, line by line.
+/// Passes the lines below a diagnosis's cause to `line`.
 fn tell_rest(diagnosis: &Diagnosis, style: Style, line: &mut dyn FnMut(String)) {
     for detail in &diagnosis.details {
         line(format!("    {}", style.dim(detail)));
@@ -122,7 +122,7 @@ fn tell_rest(diagnosis: &Diagnosis, style: Style, line: &mut dyn FnMut(String)) 
     }
 }
 
-/// Compares what somebody sees with the snapshot of this name.
+/// Compares the output with the snapshot of this name.
 #[cfg(test)]
 fn assert_shown(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();

@@ -1,4 +1,4 @@
-//! Events as lines: what a pipe, a log or a CI job shows.
+//! Events as lines, for a pipe, a log or a CI job.
 
 use super::{Look, Renderer, style::Style, style::duration, tell, tell_rest};
 use crate::{
@@ -30,10 +30,10 @@ impl Renderer for Plain {
     }
 }
 
-/// Steps of cmdr's own, between those that somebody described: that these were not started tells nobody anything.
+/// cmdr's own steps between the described ones: it is not useful to report that they were not started.
 const OWN_ACTIONS: [&str; 4] = ["check", "connect", "prepare", "apply"];
 
-/// The lines that an event leaves behind, on a terminal as in a pipe.
+/// The lines of an event, on a terminal as in a pipe.
 pub(super) struct Lines {
     look: Look,
     style: Style,
@@ -103,7 +103,7 @@ impl Lines {
         lines
     }
 
-    /// `others`: how many steps failed, were not started, were interrupted.
+    /// `others`: the numbers of steps that failed, were not started, and were interrupted.
     fn summary(&self, seconds: f64, done: usize, others: [usize; 3]) -> String {
         let time = duration(seconds);
         let [failed, not_started, interrupted] = others;

@@ -1,6 +1,6 @@
-//! Files that tell how runs ended: JUnit for a pipeline's tests, dotenv for its variables, a timeline for people.
+//! Report files about runs: JUnit for a pipeline's tests, dotenv for its variables, a timeline for people.
 //!
-//! They are written whenever a run has ended, well or not, beside whatever the screen shows.
+//! They are written whenever a run has finished, successful or not, in addition to the output on the screen.
 
 mod dotenv;
 mod file;
@@ -20,7 +20,7 @@ use crate::{
     event::Event,
 };
 
-/// Which files are wanted.
+/// The requested files.
 #[derive(Debug, Clone, Default)]
 pub struct ReportFiles {
     pub junit: Option<PathBuf>,
@@ -30,29 +30,29 @@ pub struct ReportFiles {
 
 impl ReportFiles {
     /// # Errors
-    /// The first that cannot be written, before anything is done that it would tell.
+    /// The first file that cannot be written, before the run that it would report on.
     pub fn check(&self) -> Result<(), Diagnosis> {
         let named = [("--junit", &self.junit), ("--dotenv", &self.dotenv), ("--timeline", &self.timeline)];
         for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             file::check(path).map_err(|error| {
                 let cause = format!("{option}: cannot write {}: {error}", path.display());
-                Diagnosis::new(cause).remedy("name a file in a folder that is there and can be written")
+                Diagnosis::new(cause).remedy("choose a file in an existing, writable folder")
             })?;
         }
         Ok(())
     }
 }
 
-/// What a timeline is measured with.
+/// The measurements for a timeline.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// When cmdr began.
+    /// When cmdr started.
     pub began: Instant,
-    /// How busy the processors are since then; `None` where the system does not tell.
+    /// The processor usage since then; `None` if the system does not provide it.
     pub processor: Option<ProcessorUses>,
 }
 
-/// The reports of one call of cmdr, which may need more than one run.
+/// The reports of one invocation of cmdr, which may consist of several runs.
 #[derive(Debug, Clone)]
 pub struct Reports(Arc<Mutex<Runs>>);
 
@@ -67,7 +67,7 @@ impl Reports {
     }
 }
 
-/// What the runs have told so far.
+/// The results of the runs so far.
 #[derive(Debug)]
 struct Runs {
     files: ReportFiles,

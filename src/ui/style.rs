@@ -1,8 +1,8 @@
-//! Colours and marks, in one place.
+//! Colors of the output.
 
 use std::fmt::Display;
 
-/// Paints text, or leaves it plain.
+/// Colors text, or leaves it plain.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     color: bool,
@@ -42,7 +42,7 @@ impl Style {
     }
 }
 
-/// Seconds as people read them: `0.4s`, `12s`, `2m05s`.
+/// Formats seconds for people: `0.4s`, `12s`, `2m05s`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{seconds:.1}s");

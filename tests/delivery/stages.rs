@@ -58,7 +58,7 @@ impl Walk {
             "{}",
             refused.stderr
         );
-        assert_eq!(self.revision(&self.staging, "catalog"), before, "nothing was touched");
+        assert_eq!(self.revision(&self.staging, "catalog"), before, "nothing was changed");
         self.run("deploy catalog=1.1.0 --env staging").expect(0);
         let image = self.image(&self.staging, "catalog");
         assert!(image.contains("catalog:1.1.0@sha256:"), "{image}");
@@ -106,12 +106,12 @@ impl Walk {
         kubectl(&["delete", "service", "cart"]);
         let plan = self.run("plan --env staging --exit-code").expect(0).stdout;
         for told in [
-            "site: changed by hand: Deployment/site spec.replicas (kubectl)",
-            "cart: gone from the cluster: Service/cart",
+            "site: changed manually: Deployment/site spec.replicas (kubectl)",
+            "cart: missing from the cluster: Service/cart",
         ] {
             assert!(plan.contains(told), "{told}\n{plan}");
         }
-        self.run("up --env staging").expect(0).expect_said("--repair puts it right");
+        self.run("up --env staging").expect(0).expect_said("revert it with --repair");
         assert_eq!(replicas(), 2, "an operator's hand is not undone by chance");
         self.run("status --env staging --exit-code").expect(3);
         self.run("up --env staging --repair").expect(0);
@@ -122,7 +122,7 @@ impl Walk {
     pub fn what_fails_returns(&self) {
         let image = self.image(&self.staging, "catalog");
         let failed = self.run("deploy catalog=9.9.9 --env staging").expect(12);
-        assert!(failed.stderr.contains("runs again"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("rolled back to record"), "{}", failed.stderr);
         assert_eq!(self.image(&self.staging, "catalog"), image);
         let verbs: Vec<Value> =
             self.history("staging", "catalog").iter().rev().take(2).map(|it| it["outcome"].clone()).collect();

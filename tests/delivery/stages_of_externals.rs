@@ -75,7 +75,7 @@ impl Walk {
         let database = Database::start(&self.workspace);
         self.workspace.replace("bundles:\n", PROJECTS);
         let mistaken = self.run("plan --env production").expect(2);
-        for told in ["cannot lead to port 5433", "a password that cmdr generates", "existing: SECRET"] {
+        for told in ["cannot redirect it to port 5433", "a password that cmdr generates", "existing: SECRET"] {
             assert!(mistaken.stderr.contains(told), "{}", mistaken.stderr);
         }
         let wrong = format!("{{external: {{host: {}, port: 5433}}, {KNOWN}}}", database.address);
@@ -89,7 +89,7 @@ impl Walk {
         self.run("deploy database reader --env staging").expect(0);
         self.a_release_gives_way_and_comes_back(&database);
         let silent = silent.wait(PATIENCE).expect(1);
-        assert!(silent.stderr.contains(&format!("nobody answers at {}:5433", database.address)), "{}", silent.stderr);
+        assert!(silent.stderr.contains(&format!("no response from {}:5433", database.address)), "{}", silent.stderr);
         assert_eq!(self.names_in_production("jobs,services"), Vec::<String>::new(), "nothing begins before it answers");
 
         self.workspace.replace("port: 5433", "port: 5432");
@@ -101,8 +101,8 @@ impl Walk {
         let render = |environment: &str| self.run(&format!("render reader --env {environment}")).expect(0).stdout;
         assert_eq!(render("staging"), render("production"), "the consumer is the same everywhere");
         let again = self.run("promote --to production --output json").expect(0);
-        assert!(!again.events().iter().any(|event| event["action"] == "point"), "{}", again.stdout);
-        assert!(again.said().contains("passed over"), "{}", again.said());
+        assert!(!again.events().iter().any(|event| event["action"] == "redirect"), "{}", again.stdout);
+        assert!(again.said().contains("skipped external projects"), "{}", again.said());
         let status = self.run("status --env production").expect(0).stdout;
         let row = status.lines().find(|line| line.starts_with("database")).unwrap_or_default();
         assert!(row.contains(&format!("{}:5432", database.address)) && row.contains("external"), "{status}");

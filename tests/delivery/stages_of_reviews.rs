@@ -7,7 +7,9 @@ impl Walk {
         self.run("up --env review").expect(2).expect_said("--slug");
         self.run("up --env review --slug Fix_1").expect(2).expect_said("cannot be part of a host");
         self.kubectl("create namespace review-foreign");
-        self.run("up site --env review --slug foreign").expect(14).expect_said("is no review of this workspace");
+        self.run("up site --env review --slug foreign")
+            .expect(14)
+            .expect_said("is not a review environment of this workspace");
         self.run("down --env review --slug foreign").expect(14);
         let up = self.run("up site catalog --env review --slug fix-1").expect(0);
         assert_eq!(up.stdout.trim(), "http://site-fix-1.staging.example/");
@@ -15,14 +17,16 @@ impl Walk {
         assert_eq!(image, self.image(&self.staging, "catalog"), "without a tag: what its source runs");
         self.run("up site catalog --env review --slug fix-1").expect(0);
         self.kubectl("annotate namespace review-fix-1 --overwrite cmdr.dev/expires=2020-01-01T00:00:00Z");
-        self.run("up cart --env review --slug fix-2").expect(0).expect_said("swept the review 'fix-1'");
+        self.run("up cart --env review --slug fix-2")
+            .expect(0)
+            .expect_said("deleted the expired review environment 'fix-1'");
         self.run("down --env review --slug fix-2 --dry-run").expect(0).expect_said("would delete the review");
         self.run("down --env review --slug fix-2").expect(0);
         until("both reviews to be gone", || {
             let left = self.kubectl("get namespaces -o name");
             (!left.contains("review-fix")).then_some(())
         });
-        self.run("down --env review --slug fix-2").expect(0).expect_said("there is no review");
+        self.run("down --env review --slug fix-2").expect(0).expect_said("review environment 'fix-2' not found");
         assert!(self.kubectl("get namespaces -o name").contains("review-foreign"));
     }
 

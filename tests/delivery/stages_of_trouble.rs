@@ -18,14 +18,14 @@ impl Walk {
         self.run("deploy cart --env production --override record --because x").expect(2);
         self.run("deploy cart --env production --override freze --because x")
             .expect(2)
-            .expect_said("there are: promotion");
+            .expect_said("valid gates: promotion");
         let because = ["--override", "freeze", "--because", "the pager rings"];
         let deploy = ["deploy", "cart", "--env", "production", "--set", "replicas=2"];
         self.workspace.run(&[&deploy[..], &because].concat()).expect(0);
         let last = self.last("production", "cart");
         assert_eq!((&last["overridden"][0], &last["because"]), (&"freeze".into(), &"the pager rings".into()));
         self.workspace.replace("\n    freeze: {always: {zone: Europe/Berlin}}", "\n    only: ci");
-        self.run("deploy cart --env production").expect(10).expect_said("only pipelines write");
+        self.run("deploy cart --env production").expect(10).expect_said("only pipelines may write");
         self.workspace.replace("\n    only: ci", "");
         self.run("deploy cart --env production").expect(0);
     }
@@ -83,7 +83,7 @@ impl Walk {
         codes.sort_unstable();
         assert_eq!(codes, [0, 11], "{}\n{}", one.said(), other.said());
         let loser = if one.code == 11 { one } else { other };
-        loser.expect_said("is at work on cart since");
+        loser.expect_said("has held the lock on cart since");
         // Of two kinds either may win, and the other one is refused or, when it came late enough, let in.
         let mixed = both(start("mixed", &[]), self.workspace.start(&["up", "--env", "staging"]));
         let codes = mixed.each_ref().map(|output| output.code);
@@ -128,7 +128,7 @@ impl Walk {
         assert_eq!(self.image(&self.staging, "cart"), cart, "what had come up went back with the one that failed");
         assert!(self.revision(&self.staging, "cart") > images[0] + 1, "it had been there");
         let last = self.last("staging", "cart");
-        assert_eq!((&last["verb"], &last["outcome"]), (&"return".into(), &"healthy".into()));
+        assert_eq!((&last["verb"], &last["outcome"]), (&"automatic rollback".into(), &"healthy".into()));
     }
 
     pub fn another_cluster_is_refused(&self) {
@@ -167,7 +167,7 @@ impl Walk {
         self.run("up --env staging --lock-timeout 1m").expect(0);
         let written = fs::read_to_string(&projects).unwrap();
         self.workspace.replace(&staging, "kind-stagin");
-        self.run("up --env staging").expect(2).expect_said("has no context 'kind-stagin'");
+        self.run("up --env staging").expect(2).expect_said("context 'kind-stagin' not found");
         fs::write(projects, written).unwrap();
     }
 

@@ -133,7 +133,7 @@ pub fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
         run.wait(PATIENCE);
         // It dies by itself with its next word, which nobody hears.
         kind_processes(workspace).into_iter().for_each(kill);
-        workspace.run(&["plan"]).expect(0).expect_said("an earlier run was ended while it made the cluster");
+        workspace.run(&["plan"]).expect(0).expect_said("a previous run was interrupted while creating the cluster");
     });
 }
 
@@ -144,10 +144,10 @@ pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
         let run = await_helm(workspace, run);
         let second = workspace.run(&["up"]).expect(11);
         second
-            .expect_said(&format!("another cmdr is at work on this cluster (process {}", run.id()))
+            .expect_said(&format!("another cmdr run holds the lock on this cluster (process {}", run.id()))
             .expect_said("help:");
         run.signal("INT");
-        interrupted(workspace, run).expect_said("interrupted: letting what runs end");
+        interrupted(workspace, run).expect_said("interrupted: waiting for running steps to finish");
         assert_eq!(release_status(workspace, "held"), "failed");
     });
     stages.stage("Ctrl-C from a terminal reaches helm once, through cmdr", || {
@@ -213,7 +213,7 @@ pub fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
         let id = run.id();
         run.signal("KILL");
         run.wait(PATIENCE);
-        workspace.run(&["up"]).expect(11).expect_said(&format!("process {id}, or helm and kind that it started"));
+        workspace.run(&["up"]).expect(11).expect_said(&format!("process {id}, or its helm or kind process"));
         helm_processes(workspace).into_iter().for_each(kill);
         assert!(release_status(workspace, "held").starts_with("pending-"));
         workspace.replace("seconds: 602", "seconds: 0");

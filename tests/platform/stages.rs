@@ -19,7 +19,7 @@ impl Walk {
             .expect_said("create cluster")
             .expect_said("install front");
         self.workspace.run(&["up", "--dry-run"]).expect(0).expect_said("create cluster");
-        self.workspace.run(&["status"]).expect(0).expect_said("cmdr up makes it");
+        self.workspace.run(&["status"]).expect(0).expect_said("create it with cmdr up");
         self.workspace.run(&["down", "--dry-run"]).expect(0);
         let name = format!("name={}", self.workspace.name);
         assert_eq!(self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &name]), "");

@@ -33,7 +33,7 @@ impl Walk {
         workspace.kubectl(&["apply", "--filename", &manifests.to_string_lossy()]);
         fs::remove_file(manifests).unwrap();
         until("the guest's pod", || (!self.pods_of("guest").is_empty()).then_some(()));
-        refused("somebody who applied it by hand");
+        refused("another tool, without Helm");
         workspace.kubectl(&[
             "annotate",
             "deployment",
@@ -51,7 +51,7 @@ impl Walk {
             ["install", "guest", chart, "--namespace", &workspace.name, "--set", image, "--set", "ports.http=9898"];
         workspace.helm(&install);
         until("the guest's pod", || (!self.pods_of("guest").is_empty()).then_some(()));
-        refused("somebody who ran helm by hand");
+        refused("Helm outside of cmdr");
         adopted();
         workspace.run(&["plan", "--exit-code"]).expect(0);
         drop(restore);
@@ -103,7 +103,7 @@ impl Walk {
         assert!(asked.exists(), "the credential helper was asked");
         let (port, own) = (neighbour.http_port(), self.workspace.http_port());
         assert_ne!(port, own);
-        let note = format!("this cluster answers on port {port} (HTTP)");
+        let note = format!("this cluster uses ports {port} (HTTP)");
         assert!(port == 80 || up.stderr.contains(&note), "{}", up.stderr);
         for url in up.stdout.lines().map(str::to_owned).chain(self.up().stdout.lines().map(str::to_owned)) {
             assert_eq!(answer(&url), 200, "{url}");
@@ -133,13 +133,13 @@ impl Walk {
 
     pub fn sleep_and_wake(&self) {
         self.sql("insert into orders default values");
-        self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would put the cluster");
+        self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would stop the cluster");
         self.front_answers();
-        for (stop, state) in [(&["stop"][..], "exited"), (&["stop", "--warm"][..], "paused")] {
+        for (stop, state) in [(&["stop"][..], "exited"), (&["stop", "--pause"][..], "paused")] {
             self.workspace.run(stop).expect(0);
             let node = format!("{}-control-plane", self.workspace.name);
             assert_eq!(self.workspace.tool("docker", &["inspect", "--format", "{{.State.Status}}", &node]), state);
-            self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("cmdr start wakes it");
+            self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("start it with cmdr start");
             self.workspace.run(&["plan", "--exit-code"]).expect(3).expect_said("start cluster");
             let start = self.workspace.run(&["start"]).expect(0);
             assert_eq!(start.stdout.lines().count(), 3, "{}", start.stdout);
@@ -163,9 +163,9 @@ impl Walk {
         assert!(!left.contains(&self.workspace.name), "{left}");
         let left = self.workspace.tool("docker", &["volume", "ls", "--quiet"]);
         assert!(volumes.iter().all(|volume| !left.contains(volume)), "{volumes:?} in {left}");
-        self.workspace.run(&["down"]).expect(0).expect_said("there is no cluster");
-        self.workspace.run(&["stop"]).expect(1).expect_said("cmdr up makes it");
-        self.workspace.run(&["start"]).expect(1).expect_said("cmdr up makes it");
+        self.workspace.run(&["down"]).expect(0).expect_said("not found: nothing to delete");
+        self.workspace.run(&["stop"]).expect(1).expect_said("create it with cmdr up");
+        self.workspace.run(&["start"]).expect(1).expect_said("create it with cmdr up");
     }
 
     pub fn memory_stays_small(&self) {

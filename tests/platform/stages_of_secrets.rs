@@ -44,11 +44,11 @@ spec:
 impl Walk {
     pub fn secrets_from_sops_reach_pods(&self) {
         self.workspace.replace("      grace: 1\n", SOPS);
-        self.workspace.run(&["plan"]).expect(2).expect_said("the file `secrets/api.enc.yaml` is not there");
+        self.workspace.run(&["plan"]).expect(2).expect_said("the file `secrets/api.enc.yaml` was not found");
         let public = self.make_age_key(&self.age_keys());
         self.encrypt(&public, &format!("TOKEN: {CANARY}-1\nPORT: 5432\n"));
         let plan = self.workspace.run(&["plan", "--output", "json"]).expect(0).stdout;
-        assert!(plan.contains("a secret from SOPS is not there yet: worker-api"), "{plan}");
+        assert!(plan.contains("SOPS secret does not exist yet: worker-api"), "{plan}");
 
         let password = self.password();
         let watches = [CANARY, &password].map(Watch::start);
@@ -79,7 +79,7 @@ impl Walk {
         let public = self.workspace.tool("age-keygen", &["-y", &self.age_keys().to_string_lossy()]);
         self.encrypt(&public, &format!("TOKEN: {CANARY}-2\nPORT: 5432\n"));
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
-        plan.expect_said("a secret from SOPS has changed: worker-api").expect_said("upgrade worker");
+        plan.expect_said("SOPS secret has changed: worker-api").expect_said("upgrade worker");
         // This time sops is told where the key is.
         let aside = self.age_keys().with_extension("aside");
         fs::rename(self.age_keys(), &aside).unwrap();
@@ -97,16 +97,16 @@ impl Walk {
         self.touches_nothing(|| {
             let refused = |said: &str| drop(self.workspace.run(&["up"]).expect(1).expect_said(said));
             fs::write(&file, whole.replacen("data:", "data:AAAA", 1)).unwrap();
-            refused("sops cannot read it");
+            refused("sops cannot read the file");
             fs::write(&file, format!("TOKEN: {CANARY}-plain\n")).unwrap();
             refused("sops encrypt --in-place secrets/api.enc.yaml");
             self.encrypt(&public, &format!("db: {{PASSWORD: {CANARY}-nested}}\n"));
-            refused("its key 'db' is no text, number or boolean");
+            refused("key 'db' is not a string, number or boolean");
             fs::write(&file, format!("{whole}\n# changed\n")).unwrap();
             let aside = self.age_keys().with_extension("aside");
             fs::rename(self.age_keys(), &aside).unwrap();
             self.make_age_key(&self.age_keys());
-            refused("sops has no key that opens it");
+            refused("sops has no key for the file");
             fs::rename(aside, self.age_keys()).unwrap();
             let without_sops = self.run_with(&["up"], "PATH", &self.path_without_sops().to_string_lossy());
             without_sops.expect(1).expect_said("'sops' is not installed").expect_said("install sops");
@@ -119,7 +119,11 @@ impl Walk {
 
     pub fn external_secrets_are_awaited(&self) {
         self.workspace.replace(SCHEDULE, EXTERNAL);
-        let unknown = self.workspace.run(&["up"]).expect(1).expect_said("does not know the kind ExternalSecret");
+        let unknown = self
+            .workspace
+            .run(&["up"])
+            .expect(1)
+            .expect_said("the kind ExternalSecret (external-secrets.io/v1) is not installed");
         unknown.expect_said("install External Secrets");
         let kind = self.workspace.root().join("../kind.yaml");
         fs::write(&kind, KIND).unwrap();
@@ -138,7 +142,7 @@ impl Walk {
         assert_eq!(asked["data"][0]["remoteRef"], json!({"key": "tunes/mail", "property": "password"}));
         self.answer_as_operator("False", "the store has no key tunes/mail");
         let refused = up.wait(Duration::from_mins(1)).expect(1);
-        refused.expect_said("cannot make secret report-mail: the store has no key tunes/mail");
+        refused.expect_said("cannot create secret report-mail: the store has no key tunes/mail");
 
         self.workspace.run(&["plan"]).expect(0).expect_said("it is not ready");
         let value = format!("--from-literal=PASSWORD={CANARY}-mail");

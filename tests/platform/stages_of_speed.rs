@@ -58,12 +58,12 @@ impl Walk {
         for told in [
             "Deployment/site spec.replicas (kubectl)",
             "spec.template.spec.containers[front].env[PODINFO_UI_MESSAGE].value (kubectl-set)",
-            "spec.template.spec.containers[front].env[PODINFO_BACKEND_URL] (taken out)",
-            "Service/catalog metadata.labels.app.kubernetes.io/instance (taken out)",
+            "spec.template.spec.containers[front].env[PODINFO_BACKEND_URL] (removed)",
+            "Service/catalog metadata.labels.app.kubernetes.io/instance (removed)",
         ] {
             assert!(plan.contains(told), "{told}\n{plan}");
         }
-        self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("changed by hand");
+        self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("changed manually");
         let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
         let mut changed = changes(&up);
         changed.sort();

@@ -9,7 +9,7 @@ use super::{
 
 impl Nap {
     pub fn comes_up(&self) {
-        self.workspace.run(&["start"]).expect(1).expect_said("cmdr up makes it");
+        self.workspace.run(&["start"]).expect(1).expect_said("create it with cmdr up");
         self.workspace.run(&["up"]).expect(0);
         self.store("first");
     }
@@ -21,7 +21,7 @@ impl Nap {
         assert_eq!(self.of_node("{{.State.Status}}"), "exited");
         self.workspace.run(&["stop"]).expect(0);
         let start = self.start();
-        assert!(start.stderr.contains("pods are back"), "{}", start.said());
+        assert!(start.stderr.contains("pods have reported their status"), "{}", start.said());
         self.expect_fresh();
         self.expect_stored(&["first"]);
         assert_eq!((self.releases(), self.balancer_address()), before);
@@ -46,12 +46,12 @@ impl Nap {
     pub fn naps_warm(&self) {
         let pods = || self.workspace.kubectl(&["get", "pods", "-o", "jsonpath={..containerID}"]);
         let before = pods();
-        self.workspace.run(&["stop", "--warm"]).expect(0);
+        self.workspace.run(&["stop", "--pause"]).expect(0);
         assert_eq!(self.of_node("{{.State.Status}}"), "paused");
         self.start();
         assert_eq!(pods(), before, "the same containers go on");
         self.expect_stored(&["first"]);
-        self.workspace.run(&["stop", "--warm"]).expect(0);
+        self.workspace.run(&["stop", "--pause"]).expect(0);
         self.workspace.run(&["stop"]).expect(0);
         assert_eq!(self.of_node("{{.State.Status}}"), "exited");
         self.start();
@@ -143,7 +143,7 @@ impl Nap {
         self.docker(&[&["rm", "--force"], taken.as_slice()].concat());
         let start = start.expect(0);
         assert_ne!(after, before);
-        assert!(start.stderr.contains("kubeconfig") && start.stderr.contains("written again"), "{}", start.said());
+        assert!(start.stderr.contains("kubeconfig") && start.stderr.contains("updating it"), "{}", start.said());
         let told = self.workspace.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
         assert_eq!(told, after);
         self.expect_stored(&["first"]);

@@ -27,12 +27,12 @@ impl Nap {
     pub fn a_snapshot_brings_everything_back(&self) {
         let before = (self.releases(), self.balancer_address());
         let save = self.workspace.run(&["snapshot", "save", "good"]).expect(0);
-        save.expect_said("was away for").expect_said("site  check: 200");
+        save.expect_said("was unavailable for").expect_said("site  check: 200");
         self.expect_stored(&["first"]);
         self.sql("drop table notes");
         self.redis(&["del", "note"]);
         self.workspace.helm(&["uninstall", "quiet", "--namespace", &self.workspace.name, "--wait"]);
-        self.workspace.run(&["snapshot", "restore", "good"]).expect(1).expect_said("nothing was touched");
+        self.workspace.run(&["snapshot", "restore", "good"]).expect(1).expect_said("nothing was changed");
         let unused = self.unused_volumes();
         let restore = self.workspace.run(&["snapshot", "restore", "good", "--yes"]).expect(0);
         for proof in ["names  check", "addresses  check", "site  check: 200"] {
@@ -104,7 +104,7 @@ impl Nap {
         self.workspace.run(&["snapshot", "delete", "good"]).expect(0);
         assert!(!self.kept().0.contains("cmdr-snapshot/"), "{:?}", self.kept());
         assert!(!self.kept().1.contains("cmdr-snapshot."), "{:?}", self.kept());
-        self.workspace.run(&["snapshot", "list"]).expect(0).expect_said("there is no snapshot");
+        self.workspace.run(&["snapshot", "list"]).expect(0).expect_said("no snapshots of");
         self.expect_stored(&["first"]);
     }
 }

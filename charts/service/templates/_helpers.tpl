@@ -1,16 +1,16 @@
-{{/* Everything is named after the release, which is named after the project. */}}
+{{/* All objects are named after the release, which is named after the project. */}}
 
 {{- define "service.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Release.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* A version fit for a label: at most 63 characters, first and last of them a letter or digit. */}}
+{{/* The version as a label value: at most 63 characters, starting and ending with a letter or digit. */}}
 {{- define "service.version" -}}
 {{- regexReplaceAll "[^A-Za-z0-9]+$" (regexReplaceAll "[^A-Za-z0-9_.-]" (include "service.string" (.Values.version | default "") | trimAll "\"") "-" | trunc 63) "" | regexFind "[A-Za-z0-9].*" -}}
 {{- end }}
 
-{{/* Labels of a pod: nothing that a commit alone, or a new version of this chart, would change. */}}
+{{/* Labels of a pod. They do not change with a commit or a new version of this chart. */}}
 {{- define "service.podLabels" -}}
 {{ include "service.selectorLabels" . }}
 {{- with include "service.version" . }}
@@ -38,14 +38,14 @@ name: {{ .Release.Name }}
 labels: {{- include "service.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* Metadata of the workload itself, which alone carries the project's annotations. */}}
+{{/* Annotations of the workload; other objects do not have the project's annotations. */}}
 {{- define "service.annotations" -}}
 {{- with include "service.strings" .Values.annotations -}}
 annotations: {{- . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* A map whose values may be strings, numbers or booleans, as a map of strings; null leaves a key out. */}}
+{{/* Converts a map of strings, numbers or booleans to a map of strings; a key with null is omitted. */}}
 {{- define "service.strings" -}}
 {{- $lines := list -}}
 {{- range $key, $value := . -}}
@@ -56,12 +56,12 @@ annotations: {{- . | nindent 2 }}
 {{- join "\n" $lines -}}
 {{- end }}
 
-{{/* toJson writes a large number as it was given; quote alone would write 1e+06. */}}
+{{/* toJson keeps large numbers as written; quote would write 1e+06. */}}
 {{- define "service.string" -}}
 {{- if kindIs "string" . }}{{ quote . }}{{ else }}{{ toJson . | quote }}{{ end -}}
 {{- end }}
 
-{{/* The map without the keys that were set to null, as JSON. */}}
+{{/* The map without keys that are null, as JSON. */}}
 {{- define "service.present" -}}
 {{- $out := dict -}}
 {{- range $key, $value := . -}}
@@ -70,7 +70,7 @@ annotations: {{- . | nindent 2 }}
 {{- toJson $out -}}
 {{- end }}
 
-{{/* A Secret declared under `secrets` has its own full name; any other is taken as it stands. */}}
+{{/* A Secret defined under `secrets` is resolved to its full name; any other name is used unchanged. */}}
 {{- define "service.secretName" -}}
 {{- $declared := index (.root.Values.secrets | default dict) .name | default dict -}}
 {{- if $declared.existing }}{{ $declared.existing }}
@@ -78,7 +78,7 @@ annotations: {{- . | nindent 2 }}
 {{- else }}{{ .name }}{{ end -}}
 {{- end }}
 
-{{/* Ports: name -> {port, service, protocol}, as JSON. A port named http answers on 80. */}}
+{{/* Ports: name -> {port, service, protocol}, as JSON. The Service port of `http` is 80. */}}
 {{- define "service.ports" -}}
 {{- $out := dict -}}
 {{- range $name, $port := . -}}
@@ -92,7 +92,7 @@ annotations: {{- . | nindent 2 }}
 {{- toJson $out -}}
 {{- end }}
 
-{{/* The name of the first port: http, else the first by name; empty without ports. */}}
+{{/* The name of the first port: http, or the first by name; empty without ports. */}}
 {{- define "service.firstPort" -}}
 {{- $ports := include "service.ports" . | fromJson -}}
 {{- if hasKey $ports "http" }}http{{ else }}{{ keys $ports | sortAlpha | first | default "" }}{{ end -}}
@@ -106,7 +106,7 @@ annotations: {{- . | nindent 2 }}
 {{- regexReplaceAll "[^-._A-Za-z0-9]" (trimPrefix "/" .) "_" -}}
 {{- end }}
 
-{{/* Environment: references first, so that a plain value can name them as $(NAME). */}}
+{{/* Environment variables: references first, so that plain values can refer to them as $(NAME). */}}
 {{- define "service.env" -}}
 {{- $root := .root -}}
 {{- range $name, $value := .env }}
@@ -131,8 +131,8 @@ annotations: {{- . | nindent 2 }}
 {{- end }}
 
 {{/*
-One probe. `probe` says what and when; `check` is another probe whose check is taken over when this
-one names none; without either, the first port is to accept a TCP connection.
+One probe. `probe` defines the check and its timing; `check` is another probe whose check is used if this
+one has none. Without either, the first port must accept a TCP connection.
 */}}
 {{- define "service.probe" -}}
 {{- $probe := ternary .probe dict (kindIs "map" .probe) -}}
@@ -143,7 +143,7 @@ exec:
   command: {{- toYaml $check.exec | nindent 4 }}
 {{- else }}
 {{- $port := $check.tcp | default $check.port | default .port | int -}}
-{{- if not $port }}{{ fail "a probe names no port, and its container has no `ports`" }}{{ end }}
+{{- if not $port }}{{ fail "a probe has no port, and its container has no `ports`" }}{{ end }}
 {{- if $check.path }}
 httpGet: {path: {{ quote $check.path }}, port: {{ $port }}{{ with $check.scheme }}, scheme: {{ . }}{{ end }}}
 {{- else }}
@@ -157,8 +157,8 @@ tcpSocket: {port: {{ $port }}}
 
 {{/*
 The probes of a container. `defaults` is true for the main container of a server: it is ready when its
-first port accepts connections. A startup probe comes with liveness alone, to hold it back: by itself it
-would keep readiness waiting for about a second, since kubelet asks for readiness only after its next look.
+first port accepts connections. A startup probe is only added together with a liveness probe, to delay it.
+Otherwise it would delay readiness by about a second, because kubelet checks readiness one period later.
 */}}
 {{- define "service.probes" -}}
 {{- $probes := .probes | default dict -}}
@@ -178,7 +178,7 @@ livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $read
 {{- end }}
 {{- end }}
 
-{{/* What Pod Security "restricted" asks of a container. */}}
+{{/* The security context that Pod Security level "restricted" requires of a container. */}}
 {{- define "service.containerSecurity" -}}
 {{- $all := .all -}}
 {{- $own := .own | default dict -}}
@@ -216,7 +216,7 @@ seccompProfile: {type: {{ .seccompProfile }}}
 
 {{/*
 One container: the main one, a sidecar or an init container.
-root, name, container; main: it gets config, files, every volume with a path, and default probes.
+Parameters: root, name, container; main: adds config, files, all volumes with a path, and default probes.
 */}}
 {{- define "service.container" -}}
 {{- $root := .root -}}
@@ -260,7 +260,7 @@ ports:
 {{- if .main }}
 {{- $drain := $values.drain -}}
 {{- if kindIs "invalid" $drain }}
-{{- /* Kubernetes refuses a pod that is to drain for longer than it gets to end; a second is for the end itself. */}}
+{{- /* Kubernetes rejects a sleep longer than the grace period; one second is left for the shutdown itself. */}}
 {{- $drains := and (eq $values.kind "Deployment") (ne (include "service.isServer" $root) "") -}}
 {{- $drain = ternary (max 0 (min 5 (sub (int $values.grace) 1))) 0 $drains -}}
 {{- end }}
@@ -309,7 +309,7 @@ volumeMounts: {{- . | nindent 2 }}
 secret-{{ . | replace "." "-" }}
 {{- end }}
 
-{{/* The volumes of the pod; those with a size come from volumeClaimTemplates in a StatefulSet. */}}
+{{/* The volumes of the pod; in a StatefulSet, those with a size come from volumeClaimTemplates. */}}
 {{- define "service.volumes" -}}
 {{- $root := . -}}
 {{- range $name, $volume := include "service.present" .Values.volumes | fromJson }}
@@ -354,7 +354,7 @@ secret-{{ . | replace "." "-" }}
 {{- end }}
 {{- end }}
 
-{{/* A claim's size and kind. Its metadata in a StatefulSet never changes, so it holds no version. */}}
+{{/* The spec of a claim. Claim metadata of a StatefulSet is immutable, so it contains no version. */}}
 {{- define "service.claim" -}}
 accessModes: [{{ .accessMode | default "ReadWriteOnce" }}]
 {{- if hasKey . "storageClass" }}
@@ -363,7 +363,7 @@ storageClassName: {{ quote .storageClass }}
 resources: {requests: {storage: {{ .size }}}}
 {{- end }}
 
-{{/* Claims to make: name -> volume, as JSON. */}}
+{{/* Claims to create: name -> volume, as JSON. */}}
 {{- define "service.claims" -}}
 {{- $out := dict -}}
 {{- range $name, $volume := include "service.present" .Values.volumes | fromJson -}}
@@ -440,7 +440,7 @@ spec:
   {{- $init := include "service.present" .Values.initContainers | fromJson }}
   {{- $sidecars := include "service.present" .Values.sidecars | fromJson }}
   {{- if or $init $sidecars }}
-  {{- /* A sidecar is an init container that goes on running: a Job can end beside it, a server drains through it. */}}
+  {{- /* A sidecar is an init container that keeps running while a Job finishes or a server drains. */}}
   initContainers:
     {{- range $name, $container := $init }}
     - {{ include "service.container" (dict "root" $root "name" $name "container" $container "init" true) | nindent 6 | trim }}

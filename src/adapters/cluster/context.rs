@@ -1,5 +1,5 @@
-//! Contexts of the user's kubeconfig files, read once for a run: what changes in those files meanwhile leads nowhere
-//! else.
+//! Contexts of the user's kubeconfig files, read once per run, so that later changes to these files do not affect the
+//! run.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use tempfile::NamedTempFile;
 use crate::{adapters::root_cause, domain::Diagnosis};
 
 const PREFIX: &str = "context-";
-/// No run takes longer.
+/// Longer than any run.
 const LONGEST_RUN: Duration = Duration::from_hours(24);
 
-/// One context with its cluster and its user, in a file that only this user can read and that ends with the run.
+/// One context with its cluster and its user, in a temporary file that only this user can read.
 #[derive(Debug)]
 pub struct ContextFile {
     file: NamedTempFile,
@@ -32,11 +32,11 @@ impl ContextFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    #[error("there is no kubeconfig: {}", list(.0))]
+    #[error("kubeconfig not found: {}", list(.0))]
     NoFile(Vec<PathBuf>),
-    #[error("the kubeconfig {} cannot be read: {reason}", path.display())]
+    #[error("cannot read the kubeconfig {}: {reason}", path.display())]
     Unreadable { path: PathBuf, reason: String },
-    #[error("the kubeconfig has no context '{context}'")]
+    #[error("context '{context}' not found in the kubeconfig")]
     Unknown { context: String, known: Vec<String> },
     #[error("cannot write to {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
@@ -46,27 +46,29 @@ impl ContextError {
     pub fn diagnosis(&self) -> Diagnosis {
         let diagnosis = Diagnosis::new(self.to_string());
         match self {
-            Self::NoFile(_) => diagnosis.remedy("name one with KUBECONFIG"),
-            Self::Unknown { known, .. } if known.is_empty() => diagnosis.remedy("it has none at all: see KUBECONFIG"),
+            Self::NoFile(_) => diagnosis.remedy("set KUBECONFIG to the path of a kubeconfig"),
+            Self::Unknown { known, .. } if known.is_empty() => {
+                diagnosis.remedy("set KUBECONFIG: this file contains no contexts")
+            }
             Self::Unknown { context, known } => {
                 let nearest = known.iter().map(|name| (strsim::jaro_winkler(context, name), name));
                 let nearest =
                     nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
                 diagnosis.remedy(match nearest {
-                    Some((_, name)) => format!("did you mean '{name}'? It stands in projects.yaml as 'context'"),
-                    None => format!("there are: {}", known.join(", ")),
+                    Some((_, name)) => format!("did you mean '{name}'? Edit 'context' in projects.yaml"),
+                    None => format!("available contexts: {}", known.join(", ")),
                 })
             }
-            Self::Folder { .. } => diagnosis.remedy("name a folder that can be written with CMDR_STATE"),
+            Self::Folder { .. } => diagnosis.remedy("set CMDR_STATE to a writable folder"),
             Self::Unreadable { .. } => diagnosis,
         }
     }
 }
 
-/// Copies a context out of the first of `files` that has it, as kubectl would find it, into a file in `folder`.
+/// Copies a context from the first of `files` that contains it, as kubectl finds it, to a file in `folder`.
 ///
 /// # Errors
-/// When no file has it, one cannot be read, or the folder cannot be written.
+/// If no file contains the context, a file cannot be read, or the folder cannot be written.
 pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<ContextFile, ContextError> {
     let mut whole: Option<Kubeconfig> = None;
     for path in files.iter().filter(|path| path.exists()) {
@@ -87,7 +89,7 @@ pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<C
     Ok(ContextFile { file, context: context.to_owned() })
 }
 
-/// Credentials that a run which was killed has left behind do not stay for long.
+/// Removes old files with credentials that interrupted runs left behind.
 fn sweep(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_left = |entry: &fs::DirEntry| {
@@ -95,12 +97,12 @@ fn sweep(folder: &Path) {
         entry.file_name().to_string_lossy().starts_with(PREFIX) && age.is_some_and(|age| age > LONGEST_RUN)
     };
     for entry in entries.filter(is_left) {
-        // Another run may have been faster.
+        // Another run may already have removed it.
         let _ = fs::remove_file(entry.path());
     }
 }
 
-/// The kubeconfig with nothing but one context.
+/// Returns the kubeconfig with only this context.
 fn only(mut file: Kubeconfig, context: &str) -> Result<String, ContextError> {
     let known: Vec<String> = file.contexts.iter().map(|context| context.name.clone()).collect();
     let unknown = || ContextError::Unknown { context: context.to_owned(), known };
@@ -175,6 +177,6 @@ contexts:
         let error = read_context(&[path], "stagin", folder.path()).unwrap_err().diagnosis();
         assert!(error.remedy.is_some_and(|remedy| remedy.contains("did you mean 'staging'?")));
         let error = read_context(&[folder.path().join("absent")], "staging", folder.path()).unwrap_err();
-        assert!(error.diagnosis().cause.contains("there is no kubeconfig"));
+        assert!(error.diagnosis().cause.contains("kubeconfig not found"));
     }
 }

@@ -1,4 +1,4 @@
-//! The Kubernetes API: what is there, what is watched, what cmdr applies itself.
+//! The Kubernetes API: reads and watches objects, and applies those that cmdr manages itself.
 
 pub mod context;
 mod releases;
@@ -25,11 +25,11 @@ use serde::de::DeserializeOwned;
 use super::{forbidden::missing_rule, root_cause};
 use crate::domain::Diagnosis;
 
-/// A cluster that can be spoken to.
+/// A client for a cluster.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    /// The namespaces that an account may look into; `None`: all of them.
+    /// The namespaces that the account may access; `None` means all.
     reach: Option<Vec<String>>,
 }
 
@@ -45,33 +45,33 @@ pub enum ClusterError {
     Kubeconfig(String),
     #[error("cannot {what}: {source}")]
     Request {
-        /// What was asked, as an infinitive: `list releases`.
+        /// The request, as an infinitive: `list releases`.
         what: String,
         source: Box<kube::Error>,
     },
-    #[error("the release '{0}' cannot be read: {1}")]
+    #[error("cannot read the release '{0}': {1}")]
     BadRelease(String, String),
-    #[error("{0} in the ledger cannot be read: {1}")]
+    #[error("cannot read {0} in the ledger: {1}")]
     BadLedger(String, String),
     #[error("{0}")]
     BadManifest(String),
-    #[error("there is a {kind} '{name}' that cmdr did not make")]
+    #[error("{kind} '{name}' already exists and was not created by cmdr")]
     Foreign { kind: String, name: String },
 }
 
 impl ClusterError {
-    /// For `map_err`: keeps what was asked beside the answer.
+    /// For `map_err`: adds the request to the error.
     fn asking(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
         move |source| Self::Request { what, source: Box::new(source) }
     }
 
-    /// The API answered with this HTTP status.
+    /// Returns whether the API responded with this HTTP status.
     pub fn is_status(&self, code: u16) -> bool {
         matches!(self, Self::Request { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == code))
     }
 
-    /// Nobody answered: another try may do.
+    /// Returns whether there was no response or a temporary error: a retry may succeed.
     pub fn is_unreachable(&self) -> bool {
         let Self::Request { source, .. } = self else { return false };
         match &**source {
@@ -81,13 +81,13 @@ impl ClusterError {
         }
     }
 
-    /// What happened and what to do about it.
+    /// Returns what happened and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         let (what, source) = match self {
             Self::Request { what, source } => (what, source),
             Self::Foreign { kind, name } => {
                 let remedy = if kind.ends_with("Secret") {
-                    format!("use it as it is with {{existing: {name}}}, or delete it")
+                    format!("use it with {{existing: {name}}}, or delete it")
                 } else {
                     "delete it, or give the project another name".to_owned()
                 };
@@ -99,57 +99,57 @@ impl ClusterError {
             kube::Error::Api(status) => {
                 let diagnosis = Diagnosis::new(format!("cannot {what}: {}", status.message));
                 match status.code {
-                    401 => diagnosis.remedy("the credentials of the context are refused: log in again"),
+                    401 => diagnosis.remedy("log in again: the credentials of the context were rejected"),
                     403 => diagnosis.remedy(
                         missing_rule(&status.message).unwrap_or_else(|| "add a rule to the account's role".to_owned()),
                     ),
                     _ => diagnosis,
                 }
             }
-            other => Diagnosis::new(format!("cannot {what}: the cluster does not answer"))
+            other => Diagnosis::new(format!("cannot {what}: no response from the cluster"))
                 .detail(root_cause(other))
-                .remedy("see whether the cluster runs: cmdr doctor"),
+                .remedy("check that the cluster is running: cmdr doctor"),
         }
     }
 }
 
 impl Cluster {
-    /// Reads a kubeconfig; speaks to nobody yet.
+    /// Reads a kubeconfig. It does not connect yet.
     ///
     /// # Errors
-    /// When the file cannot be read or has no such context.
+    /// If the file cannot be read or does not contain the context.
     pub async fn open(kubeconfig: &Path, context: Option<&str>) -> Result<Self, ClusterError> {
         let wrong = |error: &dyn std::error::Error| ClusterError::Kubeconfig(root_cause(error));
         let file = Kubeconfig::read_from(kubeconfig).map_err(|error| wrong(&error))?;
         let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
         let mut config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))?;
-        // Requests end; a watch does not, and the server ends it after some minutes by itself.
+        // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
         let client = Client::try_from(config).map_err(|error| wrong(&error))?;
         Ok(Self { client, reach: None })
     }
 
-    /// The same, asked about nothing but these namespaces: an account that may deploy to them need not see others.
+    /// Limits all requests to these namespaces, for an account without access to others.
     #[must_use]
     pub fn within(mut self, namespaces: Vec<String>) -> Self {
         self.reach = Some(namespaces);
         self
     }
 
-    /// Whether the API answers and a node is registered.
+    /// Returns whether the API responds and a node is registered.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the API does not respond.
     pub async fn has_node(&self) -> Result<bool, ClusterError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let list = nodes.list(&ListParams::default().limit(1)).await;
         Ok(!list.map_err(ClusterError::asking("list nodes"))?.items.is_empty())
     }
 
-    /// The UID of namespace `kube-system`: no two clusters share it.
+    /// Returns the UID of namespace `kube-system`, which is unique to a cluster.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn identity(&self) -> Result<String, ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace =
@@ -157,7 +157,7 @@ impl Cluster {
         Ok(namespace.metadata.uid.unwrap_or_default())
     }
 
-    /// Where objects of a kind are looked for.
+    /// Returns the APIs to query for objects of a kind.
     fn reached<K>(&self) -> Vec<Api<K>>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
@@ -169,7 +169,7 @@ impl Cluster {
         }
     }
 
-    /// All objects of a kind, as far as this may look.
+    /// Lists all objects of a kind in the accessible namespaces.
     async fn list<K>(&self, parameters: &ListParams, what: &str) -> Result<Vec<K>, ClusterError>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
@@ -181,7 +181,7 @@ impl Cluster {
         Ok(lists.into_iter().flat_map(|list| list.items).collect())
     }
 
-    /// The metadata of all objects of a kind, as far as this may look.
+    /// Lists the metadata of all objects of a kind in the accessible namespaces.
     async fn list_metadata<K>(
         &self,
         parameters: &ListParams,

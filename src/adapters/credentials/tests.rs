@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// A configuration folder that also holds helpers, and is all of their `PATH` but for the system's.
+/// A configuration folder that also contains helpers, and is the first folder of their `PATH`.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -60,7 +60,7 @@ async fn reads_the_file_as_docker_writes_it() {
 #[tokio::test]
 async fn a_helper_is_asked_by_the_protocol() {
     let answer = r#"[ "$1" = get ] || exit 9; read -r server; printf '{"ServerURL":"%s","Username":"%s","Secret":"s3cret"}' "$server" "$server""#;
-    // A helper's input ends without a line break, so `read` says 1 there.
+    // A helper's input ends without a line break, so `read` exits with 1 there.
     let home = Home::new(r#"{"credsStore": "store", "credHelpers": {"ghcr.io": "own"}}"#)
         .helper("store", answer)
         .helper("own", r#"echo '{"Username":"me","Secret":"own"}'"#);
@@ -89,13 +89,13 @@ async fn what_fails_is_a_warning_that_names_the_helper() {
     assert_eq!(
         warnings[..4],
         [
-            "no login for a: the credential helper docker-credential-locked failed: keychain is locked",
-            "no login for b: the credential helper docker-credential-absent is not installed, or not on PATH",
-            "no login for c: the credential helper docker-credential-odd answers what is no credential",
-            "no login for d: the credential helper docker-credential-leaky failed (exit status: 2)",
+            "cannot get credentials for a: credential helper docker-credential-locked failed: keychain is locked",
+            "cannot get credentials for b: credential helper docker-credential-absent is not installed, or not on PATH",
+            "cannot get credentials for c: credential helper docker-credential-odd returned an invalid response",
+            "cannot get credentials for d: credential helper docker-credential-leaky failed (exit status: 2)",
         ]
     );
-    assert!(warnings[4].starts_with("no login for e: its entry in "), "{}", warnings[4]);
+    assert!(warnings[4].starts_with("cannot get credentials for e: the entry in "), "{}", warnings[4]);
     assert_eq!(logins(&found), []);
 }
 

@@ -1,4 +1,4 @@
-//! `docker build`, by the command: it knows BuildKit, contexts and `.dockerignore`, which no API tells whole.
+//! Runs the `docker build` command: it supports BuildKit, contexts and `.dockerignore`, which the API does not fully.
 
 use std::{fs, path::Path};
 
@@ -10,16 +10,16 @@ use crate::{
     domain::Diagnosis,
 };
 
-/// How many of the last lines of a build that failed are told.
+/// The number of last lines of output that are shown if a build fails.
 const LAST_LINES: usize = 12;
 
-/// What is built.
+/// A build.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildRequest<'a> {
     pub context: &'a Path,
-    /// `Dockerfile` in the context unless named.
+    /// `Dockerfile` in the context if `None`.
     pub dockerfile: Option<&'a Path>,
-    /// A file of cmdr's own for the image's id, gone at the end.
+    /// A temporary file of cmdr for the image ID, which is removed after the build.
     pub id_file: &'a Path,
 }
 
@@ -27,22 +27,23 @@ pub struct BuildRequest<'a> {
 pub enum BuildError {
     #[error(transparent)]
     Process(#[from] ProcessError),
-    #[error("docker build named no image in {file}")]
+    #[error("docker build did not write an image ID to {file}")]
     NoImage { file: String },
 }
 
 impl Docker {
-    /// Builds an image, with BuildKit where the command has it; `on_line` sees what it says. Gives the image's id.
+    /// Builds an image, with BuildKit if it is installed, and returns the image ID. `on_line` receives each line of
+    /// output.
     ///
     /// # Errors
-    /// When the build fails, or there is no docker command.
+    /// If the build fails, or the docker command is missing.
     pub async fn build(
         &self,
         request: BuildRequest<'_>,
         cancel: &CancellationToken,
         on_line: impl FnMut(&str) + Send,
     ) -> Result<String, BuildError> {
-        // What cannot be written here is told by docker, which writes the file itself.
+        // If the folder cannot be created, docker reports the error when it writes the file.
         let _ = request.id_file.parent().map(fs::create_dir_all);
         let built = self.run_build(request, cancel, on_line).await;
         let id = fs::read_to_string(request.id_file).unwrap_or_default();
@@ -63,7 +64,7 @@ impl Docker {
         let has_buildkit = self.command().args(["buildx", "version"]).run(cancel).await.is_ok();
         let tool = self.command().args(["build", "--iidfile"]).arg(request.id_file).follow_output();
         let tool = if has_buildkit {
-            // Attestations hold the time of the build: the same content would get another digest each time.
+            // Attestations contain the build time, so that the same content would get a different digest each time.
             let tool = tool.env("DOCKER_BUILDKIT", "1").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
             tool.args(["--progress", "plain"])
         } else {
@@ -77,7 +78,7 @@ impl Docker {
         Ok(())
     }
 
-    /// The docker command, at the engine that cmdr speaks to.
+    /// Returns the docker command for the engine that cmdr uses.
     fn command(&self) -> Tool {
         let engine = self.endpoint().environment();
         engine.iter().fold(Tool::new("docker"), |tool, (variable, value)| tool.env(variable, value))
@@ -85,25 +86,25 @@ impl Docker {
 }
 
 impl BuildError {
-    /// What happened and what to do about it. `what`: the project.
+    /// Returns what happened and how to fix it. `what` is the project.
     pub fn diagnosis(&self, what: &str) -> Diagnosis {
         let Self::Process(ProcessError::Failed { status, stdout, stderr, .. }) = self else {
             return Diagnosis::new(format!("{what} cannot be built: {self}"));
         };
         let mut diagnosis = Diagnosis::new(format!("{what} cannot be built: docker build failed ({status})"));
         diagnosis.logs = last_lines(stdout, stderr);
-        diagnosis.remedy("mend the Dockerfile or what it copies; cmdr build tries again")
+        diagnosis.remedy("fix the Dockerfile or the files that it copies, then run cmdr build again")
     }
 }
 
-/// The classic builder tells its steps on one stream and what was wrong on the other; BuildKit tells all on one.
+/// The classic builder prints steps to one stream and errors to the other; BuildKit prints everything to one.
 fn last_lines(stdout: &str, stderr: &str) -> Vec<String> {
     let said = stdout.lines().chain(stderr.lines()).map(str::trim_end).filter(|line| !line.is_empty());
     let said: Vec<String> = said.map(str::to_owned).collect();
     said[said.len().saturating_sub(LAST_LINES)..].to_vec()
 }
 
-/// The part of a line that tells how far a build is: `Step 2/5 : COPY . .`, `[2/5] COPY . .`.
+/// Returns the part of a line that shows the progress of a build: `Step 2/5 : COPY . .`, `[2/5] COPY . .`.
 pub fn stage(line: &str) -> Option<String> {
     if let Some(step) = line.strip_prefix("Step ") {
         return Some(step.replacen(" : ", ": ", 1));

@@ -1,4 +1,4 @@
-//! The first words with an engine, and what their failure means.
+//! Connects to a Docker engine, and explains why it failed.
 
 use std::{io::ErrorKind, path::Path, time::Duration};
 
@@ -7,19 +7,19 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{DockerError, Endpoint, error::reason};
 
-/// Seconds until a request that gets no answer is given up. Stopping a node and pulling take their time.
+/// The timeout of a request in seconds; it allows for stopping a node and for pulls.
 const REQUEST_SECONDS: u64 = 120;
-/// How long an engine may take to accept a connection and to say its version.
+/// The timeout for connecting to an engine and for its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The two ways to reach an engine.
+/// The two ways to connect to an engine.
 #[derive(Clone, Copy)]
 enum Way<'a> {
     Socket(&'a str),
     Network(&'a str),
 }
 
-/// Connects, and agrees on a version of the API.
+/// Connects, and negotiates the API version.
 pub(super) async fn client(endpoint: &Endpoint) -> Result<bollard::Docker, DockerError> {
     match way(endpoint)? {
         Way::Socket(path) => knock_at_socket(endpoint, Path::new(path)).await?,
@@ -34,16 +34,16 @@ fn way(endpoint: &Endpoint) -> Result<Way<'_>, DockerError> {
     match endpoint.host.split_once("://") {
         Some(("unix", path)) => Ok(Way::Socket(path)),
         Some(("tcp" | "http" | "https", rest)) => match rest.trim_end_matches('/') {
-            address if address.contains('/') => Err(wrong("it has a path behind the host")),
+            address if address.contains('/') => Err(wrong("a path after the host is not allowed")),
             address => Ok(Way::Network(address)),
         },
-        Some(("ssh", _)) => Err(wrong("cmdr does not speak to an engine over SSH")),
-        Some((scheme, _)) => Err(wrong(&format!("unix:// or tcp:// is expected, not {scheme}://"))),
-        None => Err(wrong("unix:// or tcp:// is expected")),
+        Some(("ssh", _)) => Err(wrong("SSH connections are not supported")),
+        Some((scheme, _)) => Err(wrong(&format!("expected unix:// or tcp://, not {scheme}://"))),
+        None => Err(wrong("expected unix:// or tcp://")),
     }
 }
 
-/// A client for one version of the API. Nothing is sent yet.
+/// Creates a client for one version of the API. It does not connect yet.
 fn speak(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker, DockerError> {
     let client = match (way(endpoint)?, &endpoint.certificates) {
         (Way::Socket(path), _) => bollard::Docker::connect_with_unix(path, REQUEST_SECONDS, version),
@@ -56,7 +56,8 @@ fn speak(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker
     client.map_err(|error| unreachable(endpoint, reason(&error)))
 }
 
-/// The version that both know. An engine older than this client refuses the first words and says what it knows.
+/// Uses the newest version that both support. An engine older than this client rejects the first request and names its
+/// newest version.
 async fn agree_on_version(endpoint: &Endpoint, client: bollard::Docker) -> Result<bollard::Docker, DockerError> {
     let answer = tokio::time::timeout(PATIENCE, client.version()).await;
     let answer = answer.map_err(|_| unreachable(endpoint, silence()))?;
@@ -75,16 +76,16 @@ async fn agree_on_version(endpoint: &Endpoint, client: bollard::Docker) -> Resul
 }
 
 fn silence() -> String {
-    format!("no answer within {} seconds", PATIENCE.as_secs())
+    format!("timed out after {} seconds", PATIENCE.as_secs())
 }
 
-/// `1.41` as two numbers.
+/// Parses `1.41` as two numbers.
 fn version_number(text: &str) -> Option<(usize, usize)> {
     let (major, minor) = text.trim().split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// From `client version 1.53 is too new. Maximum supported API version is 1.41`.
+/// Parses `client version 1.53 is too new. Maximum supported API version is 1.41`.
 fn newest_known(message: &str) -> Option<(usize, usize)> {
     version_number(message.split_once("Maximum supported API version is ")?.1)
 }
@@ -109,7 +110,7 @@ async fn knock_at_port(endpoint: &Endpoint, address: &str) -> Result<(), DockerE
     }
 }
 
-/// The host with what named it: somebody who forgot a variable in his shell's profile will want to know.
+/// Returns the host and where it was configured, because a variable in a shell profile is easily forgotten.
 fn named(endpoint: &Endpoint) -> String {
     format!("{} ({})", endpoint.host, endpoint.named_by)
 }
@@ -142,12 +143,12 @@ mod tests {
         let ssh = refusal("ssh://me@build").await;
         assert_eq!(
             ssh,
-            "the Docker host 'ssh://me@build (DOCKER_HOST)' is not supported: cmdr does not speak to an engine over SSH"
+            "the Docker host 'ssh://me@build (DOCKER_HOST)' is not supported: SSH connections are not supported"
         );
         assert!(refusal("npipe:////./pipe/docker").await.contains("not npipe://"));
         let absent = refusal("unix:///no/such/docker.sock").await;
-        assert_eq!(absent, "Docker is not running: nobody answers at unix:///no/such/docker.sock (DOCKER_HOST)");
-        assert!(refusal("tcp://127.0.0.1:1").await.starts_with("Docker is not running: nobody answers at tcp://"));
+        assert_eq!(absent, "Docker is not running: cannot connect to unix:///no/such/docker.sock (DOCKER_HOST)");
+        assert!(refusal("tcp://127.0.0.1:1").await.starts_with("Docker is not running: cannot connect to tcp://"));
     }
 
     #[tokio::test]
@@ -155,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docker.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        // A child that another test starts at this moment holds the listener until it becomes its program.
+        // A child that another test starts at this moment also holds the listener until it calls `exec`.
         while std::os::unix::net::UnixStream::connect(&path).is_ok() {}
         assert!(refusal(&format!("unix://{}", path.display())).await.starts_with("Docker is not running"));
     }

@@ -1,4 +1,4 @@
-//! The containers that are kind's nodes: what is known of them, and their sleep and end.
+//! The containers of kind's nodes: listed, started, stopped, paused and removed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +23,7 @@ use crate::domain::snapshot::NODE_IMAGE_LABEL;
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 
-/// A kind node as Docker sees it, running or not.
+/// A kind node as Docker reports it, running or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeContainer {
     pub name: String,
@@ -33,16 +33,16 @@ pub struct NodeContainer {
     pub role: String,
     pub id: String,
     pub state: State,
-    /// The image as it was named when the cluster was made.
+    /// The image reference that the cluster was created with.
     pub image: String,
-    /// By TCP port of the container. A node that does not run keeps those it will have.
+    /// By TCP port of the container. Also set for a node that is not running.
     pub published: BTreeMap<u16, Published>,
     pub mounts: Vec<Mount>,
-    /// On the network `kind`; only while it runs.
+    /// The address on the network `kind`, only while the node is running.
     pub address: Option<Ipv4Addr>,
 }
 
-/// Where on this machine a container's port is reached.
+/// The address and port on this machine at which a container's port is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     pub address: IpAddr,
@@ -52,15 +52,15 @@ pub struct Published {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Running,
-    /// Frozen in memory.
+    /// Paused in memory.
     Paused,
-    /// Ran once.
+    /// Not running, but has run before.
     Stopped,
-    /// Never ran.
+    /// Has never run.
     Created,
 }
 
-/// What is mounted into a container. Both sides are absolute paths, the source on the engine's machine.
+/// A mount of a container. Both sides are absolute paths, and the source is on the Docker host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub source: String,
@@ -68,30 +68,30 @@ pub struct Mount {
 }
 
 impl Docker {
-    /// All nodes of all kind clusters on the engine, sorted by name.
+    /// Returns all nodes of all kind clusters on the engine, sorted by name.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn node_containers(&self) -> Result<Vec<NodeContainer>, DockerError> {
         let filters = HashMap::from([("label".to_owned(), vec![CLUSTER_LABEL.to_owned()])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
         let listed = self.client.list_containers(Some(options)).await;
         let listed = listed.map_err(DockerError::request("list kind's nodes"))?;
-        // What copies a snapshot is made of its image, which bears the node's labels.
+        // Helper containers that copy a snapshot use its image, which carries the node's labels.
         let is_helper = |labels: &HashMap<String, String>| labels.contains_key(HELPER_LABEL);
         let listed = listed.into_iter().filter(|container| !container.labels.as_ref().is_some_and(is_helper));
-        // Only an inspection tells the ports of a node that does not run.
+        // Only an inspection returns the ports of a node that is not running.
         let inspections = listed.filter_map(|container| container.id).map(|id| self.inspect_node(id));
         let mut nodes: Vec<NodeContainer> = try_join_all(inspections).await?.into_iter().flatten().collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(nodes)
     }
 
-    /// Which containers have the TCP ports of this machine that Docker publishes, or will publish once a kind node that
-    /// sleeps is started: `container tunes-control-plane`.
+    /// Returns the TCP ports on this machine that Docker publishes, or will publish when a stopped kind node is
+    /// started, each with its container: `container tunes-control-plane`.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn port_holders(&self) -> Result<BTreeMap<u16, String>, DockerError> {
         let running = self.client.list_containers(None::<ListContainersOptions>).await;
         let running = running.map_err(DockerError::request("list containers"))?;
@@ -103,7 +103,7 @@ impl Docker {
         Ok(holders)
     }
 
-    /// `None` when the node went away since it was listed.
+    /// Returns `None` if the node was removed after it was listed.
     async fn inspect_node(&self, id: String) -> Result<Option<NodeContainer>, DockerError> {
         match self.client.inspect_container(&id, None::<InspectContainerOptions>).await {
             Ok(inspected) => Ok(Some(node(id, inspected))),
@@ -112,57 +112,57 @@ impl Docker {
         }
     }
 
-    /// Starts a container; one that runs already is left alone.
+    /// Starts a container; does nothing if it is running.
     ///
     /// # Errors
-    /// When the engine refuses: most often because a published port is taken.
+    /// If the engine returns an error, most often because a published port is already in use.
     pub async fn start(&self, container: &str) -> Result<(), DockerError> {
         let started = self.client.start_container(container, None::<StartContainerOptions>).await;
         started.map_err(DockerError::request(format!("start container {container}")))
     }
 
-    /// Stops a container, by force after `patience` seconds; one that does not run is left alone.
+    /// Stops a container, by force after `patience` seconds; does nothing if it is not running.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn stop(&self, container: &str, patience: i32) -> Result<(), DockerError> {
         let options = StopContainerOptions { t: Some(patience), ..StopContainerOptions::default() };
         let stopped = self.client.stop_container(container, Some(options)).await;
         stopped.map_err(DockerError::request(format!("stop container {container}")))
     }
 
-    /// When a container was started last, by the engine's clock, which its processes share.
+    /// Returns when a container was last started, by the engine's clock, which the container's processes share.
     ///
     /// # Errors
-    /// When the engine refuses, or there is no such container.
+    /// If the engine returns an error, or the container does not exist.
     pub async fn started_at(&self, container: &str) -> Result<Option<Timestamp>, DockerError> {
         let inspected = self.client.inspect_container(container, None::<InspectContainerOptions>).await;
         let state = inspected.map_err(DockerError::request(format!("inspect container {container}")))?.state;
         Ok(state.and_then(|state| state.started_at?.parse().ok()))
     }
 
-    /// Freezes a running container in memory.
+    /// Pauses a running container in memory.
     ///
     /// # Errors
-    /// When the engine refuses, or the container does not run.
+    /// If the engine returns an error, or the container is not running.
     pub async fn pause(&self, container: &str) -> Result<(), DockerError> {
         let paused = self.client.pause_container(container).await;
         paused.map_err(DockerError::request(format!("pause container {container}")))
     }
 
-    /// Thaws a paused container.
+    /// Resumes a paused container.
     ///
     /// # Errors
-    /// When the engine refuses, or the container is not paused.
+    /// If the engine returns an error, or the container is not paused.
     pub async fn unpause(&self, container: &str) -> Result<(), DockerError> {
         let resumed = self.client.unpause_container(container).await;
         resumed.map_err(DockerError::request(format!("unpause container {container}")))
     }
 
-    /// Removes a container by force, with its anonymous volumes where wanted; one that is gone is left alone.
+    /// Removes a container by force, optionally with its anonymous volumes; does nothing if it does not exist.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn remove(&self, container: &str, with_volumes: bool) -> Result<(), DockerError> {
         let options = RemoveContainerOptions { v: with_volumes, force: true, link: false };
         let removed = self.client.remove_container(container, Some(options)).await;
@@ -173,7 +173,7 @@ impl Docker {
     }
 }
 
-/// The ports that a running container has, each with the container's name.
+/// Returns the published ports of a running container, each with the container's name.
 fn held(container: ContainerSummary) -> Vec<(u16, String)> {
     let names = container.names.unwrap_or_default();
     let name = names.first().map_or("", |name| name.trim_start_matches('/')).to_owned();
@@ -186,7 +186,7 @@ fn node(id: String, inspected: ContainerInspectResponse) -> NodeContainer {
     let config = inspected.config.unwrap_or_default();
     let mut labels = config.labels.unwrap_or_default();
     let settings = inspected.network_settings.unwrap_or_default();
-    // What was asked for, then what is: a running container may have been given ports that were left to Docker.
+    // First the requested ports, then the actual ones: Docker may have chosen a port for a running container.
     let wanted = inspected.host_config.and_then(|host| host.port_bindings);
     let published = [wanted, settings.ports].into_iter().flatten().flat_map(published).collect();
     let address = settings.networks.unwrap_or_default().remove(NETWORK).and_then(|network| network.ip_address);
@@ -217,12 +217,13 @@ fn mount(point: bollard::models::MountPoint) -> Mount {
     Mount { source: point.source.unwrap_or_default(), destination: point.destination.unwrap_or_default() }
 }
 
-/// The TCP ports of a map such as `80/tcp -> [127.0.0.1:8080]`; the first place of each, without those still open.
+/// Parses the TCP ports of a map such as `80/tcp -> [127.0.0.1:8080]`: the first binding of each, without unassigned
+/// ports.
 fn published(ports: PortMap) -> BTreeMap<u16, Published> {
     let places = ports.into_iter().filter_map(|(port, bindings)| {
         let port = port.strip_suffix("/tcp")?.parse().ok()?;
         let binding = bindings?.into_iter().next()?;
-        // No address means all of them.
+        // No address means all addresses.
         let address = binding.host_ip.and_then(|ip| ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let host_port = binding.host_port?.parse().ok().filter(|port| *port != 0)?;
         Some((port, Published { address, port: host_port }))

@@ -1,23 +1,23 @@
-//! What can go wrong between cmdr and a Docker engine.
+//! Errors of the Docker adapter.
 
 use std::path::PathBuf;
 
 use crate::domain::Diagnosis;
 
-/// Each message says what happened and why; [`DockerError::hint`] says what to do.
+/// Each message says what failed and why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
-    #[error("no Docker engine was found: no socket at {}", list(tried))]
+    #[error("cannot find a Docker engine: no socket at {}", list(tried))]
     NotFound { tried: Vec<PathBuf> },
-    #[error("Docker is not running: nobody answers at {host}")]
+    #[error("Docker is not running: cannot connect to {host}")]
     NotRunning { host: String },
-    #[error("Docker's socket {} may not be used by this user: permission denied", socket.display())]
+    #[error("permission denied on the Docker socket {}", socket.display())]
     PermissionDenied { socket: PathBuf },
-    #[error("the Docker engine at {host} cannot be reached: {why}")]
+    #[error("cannot connect to the Docker engine at {host}: {why}")]
     Unreachable { host: String, why: String },
-    #[error("the Docker context '{name}', named by {named_by}, does not exist")]
+    #[error("Docker context '{name}' (from {named_by}) not found")]
     ContextNotFound { name: String, named_by: String, nearest: Option<String> },
-    #[error("the Docker context '{name}' cannot be used: {why}")]
+    #[error("cannot use the Docker context '{name}': {why}")]
     Context { name: String, why: String },
     #[error("cannot read Docker's configuration {}: {why}", path.display())]
     Configuration { path: PathBuf, why: String },
@@ -27,19 +27,19 @@ pub enum DockerError {
     NoAddresses { name: String, why: String },
     #[error("the Docker network '{name}' {why}")]
     Network { name: String, why: String },
-    #[error("the image {image} cannot be pulled: {why}")]
+    #[error("cannot pull image {image}: {why}")]
     Pull { image: String, why: String },
-    #[error("the image {image} cannot be pushed: {why}")]
+    #[error("cannot push image {image}: {why}")]
     Push { image: String, why: String },
     #[error("{path} in container {container} {why}")]
     File { container: String, path: String, why: String },
-    /// The engine refused, or the connection to it broke.
+    /// The engine returned an error, or the connection was lost.
     #[error("Docker could not {action}: {why}")]
     Request { action: String, why: String, status: Option<u16> },
 }
 
 impl DockerError {
-    /// Translates what bollard says, in the words of what was tried (`start container x`).
+    /// Converts an error of bollard. `action` is what was attempted (`start container x`).
     pub(super) fn request(action: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
         let action = action.into();
         |error| {
@@ -51,34 +51,36 @@ impl DockerError {
         }
     }
 
-    /// What the user can do, where cmdr knows.
+    /// Returns how to fix the error, if cmdr knows.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } => {
-                "start Docker (Docker Desktop, Colima, or sudo systemctl start docker), or name it with DOCKER_HOST"
+                "start Docker (Docker Desktop, Colima, or sudo systemctl start docker), or set DOCKER_HOST"
             }
             Self::NotRunning { .. } => "start Docker: Docker Desktop, colima start, or sudo systemctl start docker",
             Self::PermissionDenied { .. } => {
-                "sudo usermod -aG docker $USER and log in again, or use a rootless Docker \
+                "run sudo usermod -aG docker $USER and log in again, or use a rootless Docker \
                  (https://docs.docker.com/engine/security/rootless)"
             }
-            Self::Unreachable { .. } => "check DOCKER_HOST and the network, or choose another: docker context use",
+            Self::Unreachable { .. } => "check DOCKER_HOST and the network, or switch engines: docker context use",
             Self::ContextNotFound { nearest: Some(nearest), .. } => {
-                return Some(format!("did you mean '{nearest}'? docker context ls shows all"));
+                return Some(format!("did you mean '{nearest}'? run docker context ls to list all contexts"));
             }
-            Self::ContextNotFound { .. } => "docker context ls shows all; docker context use default goes back",
-            Self::Context { .. } => "docker context inspect shows it; docker context use chooses another",
+            Self::ContextNotFound { .. } => {
+                "list the contexts with docker context ls, or run docker context use default"
+            }
+            Self::Context { .. } => "run docker context inspect to see it, or select another with docker context use",
             Self::Unsupported { .. } => {
                 "use a local engine, or forward its socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST"
             }
-            Self::NoAddresses { .. } => "docker network prune removes networks that nothing uses",
-            Self::Pull { .. } => "check the name, log in with docker login, or name a mirror",
-            Self::Push { .. } => "see that the registry runs: docker logs cmdr-registry",
+            Self::NoAddresses { .. } => "remove unused networks: docker network prune",
+            Self::Pull { .. } => "check the name, log in with docker login, or configure a mirror",
+            Self::Push { .. } => "check that the registry is running: docker logs cmdr-registry",
             Self::Request { why, .. } if is_port_taken(why) => {
-                "end the program that has the port; docker ps shows containers that publish it"
+                "stop the program that uses the port; docker ps lists containers that publish it"
             }
             Self::Request { why, .. } if why.contains("no space left on device") => {
-                "free some disk: docker builder prune and docker image prune remove what nothing uses"
+                "free disk space: docker builder prune, docker image prune"
             }
             Self::Configuration { .. } | Self::Network { .. } | Self::File { .. } | Self::Request { .. } => {
                 return None;
@@ -87,7 +89,7 @@ impl DockerError {
         Some(hint.to_owned())
     }
 
-    /// What happened and what to do about it.
+    /// Returns what happened and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         let diagnosis = Diagnosis::new(self.to_string());
         match self.hint() {
@@ -96,22 +98,22 @@ impl DockerError {
         }
     }
 
-    /// Whether the engine says that something of that name is there already.
+    /// Returns whether the engine reports that the name is already in use.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Request { status: Some(409), .. })
     }
 
-    /// Whether the engine says that the thing asked for does not exist.
+    /// Returns whether the engine reports that the object does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Request { status: Some(404), .. })
     }
 }
 
-/// The innermost cause of an error, which is the one that tells something.
+/// Returns the innermost cause of an error, which is the most specific one.
 pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(bollard::errors::Error::DockerResponseServerError { message, status_code }) = error.downcast_ref() {
         let message = message.trim();
-        return if message.is_empty() { format!("it answers with status {status_code}") } else { message.to_owned() };
+        return if message.is_empty() { format!("HTTP status {status_code}") } else { message.to_owned() };
     }
     let mut innermost = error;
     while let Some(source) = innermost.source() {

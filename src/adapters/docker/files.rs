@@ -1,4 +1,4 @@
-//! Files into and out of a container, and programs inside it.
+//! Copies files into and out of a container, and runs programs inside it.
 
 use std::io::Read;
 
@@ -15,27 +15,27 @@ use super::{Docker, DockerError};
 /// A file for a container.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadFile<'a> {
-    /// Relative to the folder of the upload; folders on the way are made.
+    /// Relative to the target folder; missing folders are created.
     pub path: &'a str,
     pub content: &'a [u8],
-    /// As chmod has it: `0o644`.
+    /// The mode, as for chmod: `0o644`.
     pub mode: u32,
 }
 
-/// What a program inside a container left behind.
+/// The output of a program that ran in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecOutput {
-    /// As the program gave it; 126 or 127 when it could not be started.
+    /// The program's exit code; 126 or 127 if it could not be started.
     pub exit_code: i64,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Docker {
-    /// Writes files below `folder`, which must exist in the container, as root. Running or not does not matter.
+    /// Writes files below `folder`, which must exist in the container, as root. The container need not be running.
     ///
     /// # Errors
-    /// When a path is not relative, or the engine refuses.
+    /// If a path is not relative, or the engine returns an error.
     pub async fn upload(&self, container: &str, folder: &str, files: &[UploadFile<'_>]) -> Result<(), DockerError> {
         let archive = archive(container, files)?;
         let options = UploadToContainerOptions { path: folder.to_owned(), ..UploadToContainerOptions::default() };
@@ -43,11 +43,11 @@ impl Docker {
         uploaded.await.map_err(DockerError::request(format!("write files into container {container}")))
     }
 
-    /// The content of one file in a container, running or not. Not for what only the container's own processes see,
-    /// such as files on a tmpfs.
+    /// Reads one file in a container, running or not. Files that only the container's own processes see, such as on a
+    /// tmpfs, cannot be read.
     ///
     /// # Errors
-    /// When there is no such file, or the engine refuses.
+    /// If the file does not exist, or the engine returns an error.
     pub async fn read_file(&self, container: &str, path: &str) -> Result<Vec<u8>, DockerError> {
         let options = DownloadFromContainerOptions { path: path.to_owned() };
         let chunks = self.client.download_from_container(container, Some(options));
@@ -62,10 +62,10 @@ impl Docker {
         first_file(&archive).map_err(|why| file_error(container, path, why))
     }
 
-    /// Runs a program in a container to its end. A program that ends with another code than 0 is no error.
+    /// Runs a program in a container until it exits. An exit code other than 0 is not an error.
     ///
     /// # Errors
-    /// When the engine refuses, or the container does not run.
+    /// If the engine returns an error, or the container is not running.
     pub async fn exec(&self, container: &str, args: &[&str]) -> Result<ExecOutput, DockerError> {
         let action = format!("run {} in container {container}", args.first().copied().unwrap_or_default());
         let wrong = || DockerError::request(&action);
@@ -108,18 +108,18 @@ fn archive(container: &str, files: &[UploadFile<'_>]) -> Result<Vec<u8>, DockerE
         header.set_gid(0);
         header.set_mtime(now);
         let appended = builder.append_data(&mut header, file.path, file.content);
-        appended.map_err(|error| file_error(container, file.path, format!("cannot be sent: {error}")))?;
+        appended.map_err(|error| file_error(container, file.path, format!("cannot be copied: {error}")))?;
     }
-    builder.into_inner().map_err(|error| file_error(container, "", format!("cannot be sent: {error}")))
+    builder.into_inner().map_err(|error| file_error(container, "", format!("cannot be copied: {error}")))
 }
 
-/// Docker answers with an archive that holds the file, or a folder with everything in it.
+/// Docker returns an archive that contains the file, or a folder with all its content.
 fn first_file(archive: &[u8]) -> Result<Vec<u8>, String> {
     let mut archive = tar::Archive::new(archive);
     let entry = archive.entries().map_err(|error| error.to_string())?.next();
     let mut entry = entry.ok_or("is empty".to_owned())?.map_err(|error| error.to_string())?;
     if !entry.header().entry_type().is_file() {
-        return Err("is no file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     let mut content = Vec::new();
     entry.read_to_end(&mut content).map_err(|error| format!("cannot be read: {error}"))?;
@@ -144,6 +144,6 @@ mod tests {
     #[test]
     fn paths_must_be_relative() {
         let files = [UploadFile { path: "../b", content: b"", mode: 0o600 }];
-        assert!(archive("c", &files).unwrap_err().to_string().starts_with("../b in container c cannot be sent"));
+        assert!(archive("c", &files).unwrap_err().to_string().starts_with("../b in container c cannot be copied"));
     }
 }

@@ -1,6 +1,5 @@
-//! The images of a local cluster, kept unpacked in a Docker volume that outlives it: a cluster that is made again
-//! neither pulls nor unpacks what an earlier one had. Unpacking is most of what a node's processor does while a
-//! platform comes up.
+//! The images of a local cluster, stored unpacked in a Docker volume that survives the cluster. A re-created cluster
+//! need not pull or unpack images again. Unpacking takes most of a node's CPU time while a platform starts.
 
 use std::collections::HashMap;
 
@@ -13,43 +12,43 @@ use futures::TryStreamExt;
 
 use super::{Docker, DockerError};
 
-/// Where containerd keeps everything, inside a node.
+/// The folder in a node where containerd stores all its data.
 pub const IMAGE_STORE: &str = "/var/lib/containerd";
-/// On the volume: the cluster whose images it keeps. Without it a volume is not cmdr's.
+/// Label of the volume: the cluster whose images it stores. A volume without it does not belong to cmdr.
 const CLUSTER_LABEL: &str = "cmdr/image-store";
-/// On the volume: the ID of the node image that it was filled from. Another one may bring another containerd.
+/// Label of the volume: the ID of the node image that filled it. Another node image may contain another containerd.
 const NODE_IMAGE_LABEL: &str = "cmdr/node-image";
-/// Makes a store ready for a new node.
+/// Prepares a store for a new node.
 const PREPARE: &str = include_str!("prepare-image-store.sh");
-/// The script's word for a store that was not filled to its end, or has grown too large: begin again with an empty one.
+/// The script's exit code for a store that is incomplete or too large: start again with an empty one.
 const BEGIN_AGAIN: i64 = 3;
 
 impl Docker {
-    /// Makes the image store of a cluster ready for a new node of `node_image`: filled with that image's own images
-    /// where it is new, without the containers of the node before where it is not. Gives its folder on the engine's
-    /// machine, to be mounted at [`IMAGE_STORE`].
+    /// Prepares the image store of a cluster for a new node of `node_image`. A new store is filled with the images in
+    /// that node image; in an existing one, the containers of the previous node are removed. Returns its folder on the
+    /// Docker host, to be mounted at [`IMAGE_STORE`].
     ///
     /// # Errors
-    /// When the engine refuses, or the volume of that name is somebody else's.
+    /// If the engine returns an error, or a volume with this name does not belong to cmdr.
     pub async fn prepare_image_store(&self, cluster: &str, node_image: &str) -> Result<String, DockerError> {
         let inspected = self.client.inspect_image(node_image).await;
-        let id = inspected.map_err(DockerError::request(format!("look at the image {node_image}")))?.id;
+        let id = inspected.map_err(DockerError::request(format!("inspect image {node_image}")))?.id;
         let id = id.unwrap_or_default();
         for _ in 0..2 {
             let (folder, is_new) = self.store_volume(cluster, &id).await?;
             match self.run_prepare(cluster, node_image, is_new).await? {
                 0 => return Ok(folder),
                 BEGIN_AGAIN => self.remove_image_store(cluster).await?,
-                code => return Err(failed(cluster, format!("its preparation ended with {code}"))),
+                code => return Err(failed(cluster, format!("the preparation exited with code {code}"))),
             }
         }
-        Err(failed(cluster, "it stays unfinished".to_owned()))
+        Err(failed(cluster, "it is incomplete after two attempts".to_owned()))
     }
 
-    /// Removes the image store of a cluster; one that is not there is left alone.
+    /// Removes the image store of a cluster, if it exists.
     ///
     /// # Errors
-    /// When the engine refuses, most often because a node still uses it.
+    /// If the engine returns an error, most often because a node still uses it.
     pub async fn remove_image_store(&self, cluster: &str) -> Result<(), DockerError> {
         if self.own_volume(cluster).await?.is_none() {
             return Ok(());
@@ -58,10 +57,10 @@ impl Docker {
         self.remove_volume(&volume_name(cluster)).await
     }
 
-    /// Removes the image stores of clusters that are gone, and gives the names of their volumes.
+    /// Removes the image stores of clusters that no longer exist, and returns the names of their volumes.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn remove_unused_image_stores(&self) -> Result<Vec<String>, DockerError> {
         let nodes = self.node_containers().await?;
         let volumes = self.volumes(Some(CLUSTER_LABEL)).await?;
@@ -74,7 +73,8 @@ impl Docker {
         Ok(removed)
     }
 
-    /// The folder of the cluster's volume, made where there is none for this node image; and whether it is new.
+    /// Returns the folder of the cluster's volume, and whether it is new. Creates the volume if there is none for this
+    /// node image.
     async fn store_volume(&self, cluster: &str, image_id: &str) -> Result<(String, bool), DockerError> {
         match self.own_volume(cluster).await? {
             Some(volume) if volume.labels.get(NODE_IMAGE_LABEL).is_some_and(|id| id == image_id) => {
@@ -92,14 +92,14 @@ impl Docker {
         let name = volume_name(cluster);
         match self.client.inspect_volume(&name).await {
             Ok(volume) if is_of(Some(&volume.labels), cluster) => Ok(Some(volume)),
-            Ok(_) => Err(failed(cluster, "a volume of that name is not cmdr's own".to_owned())),
+            Ok(_) => Err(failed(cluster, "a volume with this name was not created by cmdr".to_owned())),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(DockerError::request(format!("look at the volume {name}"))(error)),
+            Err(error) => Err(DockerError::request(format!("inspect volume {name}"))(error)),
         }
     }
 
-    /// Runs [`PREPARE`] on the store, in a container of the node image: Docker fills a volume that is still empty with
-    /// what that image has at the place where it is mounted.
+    /// Runs [`PREPARE`] on the store, in a container of the node image: Docker fills an empty volume with the image's
+    /// content at the mount point.
     async fn run_prepare(&self, cluster: &str, node_image: &str, is_new: bool) -> Result<i64, DockerError> {
         let wrong = || DockerError::request(format!("prepare the image store {}", volume_name(cluster)));
         let body = ContainerCreateBody {
@@ -109,7 +109,7 @@ impl Docker {
             ),
             labels: Some(HashMap::from([(CLUSTER_LABEL.to_owned(), cluster.to_owned())])),
             host_config: Some(HostConfig {
-                // containerd tries its snapshotters out when it starts, by mounting.
+                // containerd tests its snapshotters at startup by mounting.
                 privileged: Some(true),
                 network_mode: Some("none".to_owned()),
                 binds: Some(vec![format!("{}:{IMAGE_STORE}", volume_name(cluster))]),
@@ -123,24 +123,25 @@ impl Docker {
         self.run_to_end(&container).await.map_err(wrong())
     }
 
-    /// Removes the container that prepared the store, once no node uses it. Until then it stays, though it has ended:
-    /// the node mounts a folder, of which `docker volume prune --all` knows nothing.
+    /// Removes the container that prepared the store, after the last node that uses it. Until then the container is
+    /// kept, although it has exited: the node mounts a folder, so only this container protects the volume from `docker
+    /// volume prune --all`.
     ///
     /// # Errors
-    /// When the engine refuses, or the container of that name is somebody else's.
+    /// If the engine returns an error, or a container with this name does not belong to cmdr.
     pub async fn release_image_store(&self, cluster: &str) -> Result<(), DockerError> {
         let name = volume_name(cluster);
         match self.client.inspect_container(&name, None::<InspectContainerOptions>).await {
             Ok(found) if is_of(found.config.as_ref().and_then(|config| config.labels.as_ref()), cluster) => {
                 self.remove(&name, true).await
             }
-            Ok(_) => Err(failed(cluster, "a container of that name is not cmdr's own".to_owned())),
+            Ok(_) => Err(failed(cluster, "a container with this name was not created by cmdr".to_owned())),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-            Err(error) => Err(DockerError::request(format!("look at the container {name}"))(error)),
+            Err(error) => Err(DockerError::request(format!("inspect container {name}"))(error)),
         }
     }
 
-    /// Starts a container and gives its exit code.
+    /// Starts a container and returns its exit code.
     pub(super) async fn run_to_end(&self, container: &str) -> Result<i64, Error> {
         self.client.start_container(container, None::<StartContainerOptions>).await?;
         let ended = self.client.wait_container(container, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
@@ -156,7 +157,7 @@ fn is_of(labels: Option<&HashMap<String, String>>, cluster: &str) -> bool {
     labels.and_then(|labels| labels.get(CLUSTER_LABEL)).is_some_and(|of| of == cluster)
 }
 
-/// Of the volume, and of the container that prepares it.
+/// The name of the volume, and of the container that prepares it.
 fn volume_name(cluster: &str) -> String {
     format!("cmdr-images.{cluster}")
 }

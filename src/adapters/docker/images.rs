@@ -1,4 +1,4 @@
-//! Images on the engine.
+//! Images in the engine.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{
     domain::{ImageReference, mirror::ImageMirror},
 };
 
-/// How far a pull is. The totals grow while the engine learns of more layers.
+/// The progress of a pull. The totals grow as the engine finds more layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PullProgress {
     pub layers_done: usize,
@@ -25,14 +25,14 @@ pub struct PullProgress {
     pub bytes_total: u64,
 }
 
-/// How many layers of an image a registry was sent, and how many it had.
+/// The number of layers of an image that were sent to a registry, and that it already had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
     pub sent: usize,
     pub known: usize,
 }
 
-/// One layer's download.
+/// The download of one layer.
 #[derive(Debug, Default)]
 struct Layer {
     done: bool,
@@ -41,23 +41,23 @@ struct Layer {
 }
 
 impl Docker {
-    /// Whether the engine has the image under this reference.
+    /// Returns whether the engine has an image with this reference.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn has_image(&self, reference: &str) -> Result<bool, DockerError> {
         match self.client.inspect_image(reference).await {
             Ok(_) => Ok(true),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-            Err(error) => Err(DockerError::request(format!("look for the image {reference}"))(error)),
+            Err(error) => Err(DockerError::request(format!("inspect image {reference}"))(error)),
         }
     }
 
-    /// Pulls an image that needs no password as nodes do: from its mirrors in order, else from its own registry. It is
-    /// then there under its own name.
+    /// Pulls a public image as nodes do: from its mirrors in order, else from its own registry. The image is then
+    /// stored under its own name.
     ///
     /// # Errors
-    /// What its own registry said, when none of them gives it.
+    /// The error of the image's own registry, if no registry returns the image.
     pub async fn pull_by_mirrors(
         &self,
         image: &ImageReference,
@@ -65,12 +65,12 @@ impl Docker {
         mut on_progress: impl FnMut(PullProgress),
     ) -> Result<(), DockerError> {
         let mirrors = ImageMirror::of(mirrors, &image.registry).into_iter().filter(|mirror| !mirror.has_path());
-        // The engine knows an image by digest only under the name that it was pulled by.
+        // The engine stores an image by digest only under the name that it was pulled by.
         let mirrors = mirrors.filter(|_| image.digest.is_none());
         for reference in mirrors.filter_map(|mirror| at_mirror(image, mirror)) {
             if self.pull_image(&reference, None, &mut on_progress).await.is_ok() {
                 self.tag_image(&reference.to_string(), image).await?;
-                // The other name would be left over; the image stays under its own.
+                // Removes the mirror's name; the image keeps its own.
                 let _ = self.client.remove_image(&reference.to_string(), None::<RemoveImageOptions>, None).await;
                 return Ok(());
             }
@@ -78,20 +78,20 @@ impl Docker {
         self.pull_image(image, None, on_progress).await
     }
 
-    /// Gives an image (a reference or an id) another name.
+    /// Tags an image (a reference or an ID) with another name.
     ///
     /// # Errors
-    /// When the engine has no such image.
+    /// If the image does not exist in the engine.
     pub async fn tag_image(&self, image: &str, name: &ImageReference) -> Result<(), DockerError> {
         let options = TagImageOptions { repo: Some(name.name().to_owned()), tag: name.tag.clone() };
         let tagged = self.client.tag_image(image, Some(options)).await;
-        tagged.map_err(DockerError::request(format!("name the image {image} {name}")))
+        tagged.map_err(DockerError::request(format!("tag image {image} as {name}")))
     }
 
-    /// Sends an image to a registry that asks for no password.
+    /// Pushes an image to a registry without authentication.
     ///
     /// # Errors
-    /// When the registry does not take it or cannot be reached.
+    /// If the registry rejects the image or cannot be reached.
     pub async fn push_image(&self, image: &ImageReference) -> Result<Pushed, DockerError> {
         let options = PushImageOptions { tag: image.tag.clone(), ..PushImageOptions::default() };
         let mut words = std::pin::pin!(self.client.push_image(image.name(), Some(options), None));
@@ -101,7 +101,7 @@ impl Docker {
             match word.status.as_deref() {
                 Some("Pushed") => pushed.sent += 1,
                 Some("Layer already exists") => pushed.known += 1,
-                // Another repository of the same registry has it.
+                // The layer exists in another repository of the same registry.
                 Some(status) if status.starts_with("Mounted from") => pushed.known += 1,
                 _ => (),
             }
@@ -109,10 +109,10 @@ impl Docker {
         Ok(pushed)
     }
 
-    /// Pulls an image; `on_progress` sees how far it is, at each word of the engine.
+    /// Pulls an image; `on_progress` is called at each message of the engine.
     ///
     /// # Errors
-    /// When the registry does not have it, does not give it, or cannot be reached.
+    /// If the image is not found, access is denied, or the registry cannot be reached.
     pub async fn pull_image(
         &self,
         image: &ImageReference,
@@ -135,14 +135,14 @@ impl Docker {
     }
 }
 
-/// The image as a mirror has it, in words of the engine, which knows no mirrors but Docker Hub's.
+/// Returns the image's reference at a mirror. The engine itself supports mirrors only for Docker Hub.
 fn at_mirror(image: &ImageReference, mirror: &ImageMirror) -> Option<ImageReference> {
     let full = image.full();
     let path = full.strip_prefix(&format!("{}/", image.registry))?;
     ImageReference::parse(&format!("{}/{path}", mirror.authority())).ok()
 }
 
-/// The reference in full: without a tag or digest the engine would pull every tag.
+/// Returns the full reference: without a tag or digest the engine would pull every tag.
 fn with_version(image: &ImageReference) -> String {
     match (&image.tag, &image.digest) {
         (None, None) => format!("{image}:latest"),
@@ -163,7 +163,7 @@ fn login(credential: &RegistryCredential) -> DockerCredentials {
 
 fn note(layers: &mut HashMap<String, Layer>, word: CreateImageInfo) {
     let (Some(id), Some(status)) = (word.id, word.status) else { return };
-    // The word `Pulling from library/redis` comes with the tag as its id.
+    // The message `Pulling from library/redis` has the tag as its ID.
     if status.starts_with("Pulling from") {
         return;
     }

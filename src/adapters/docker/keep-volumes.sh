@@ -1,14 +1,14 @@
-# Copies folders of Docker volumes. $1 is `measure` (prints the bytes that will be copied and those that are free) or
-# `copy`; then pairs of folders below /volumes: from where, to where.
+# Copies folders of Docker volumes. $1 is `measure` (prints the number of bytes to copy and the free bytes) or `copy`,
+# followed by pairs of folders below /volumes: source and target.
 set -eu
 what=$1
 shift
-# What containerd never changes once it is written: such files are shared, not copied.
+# Files that containerd never changes after writing them are hard-linked instead of copied.
 blobs=io.containerd.content.v1.content/blobs
 layers=io.containerd.snapshotter.v1.overlayfs/snapshots
 without="--anchored --no-wildcards"
 for store in . ./lib/containerd; do without="$without --exclude=$store/$blobs --exclude=$store/$layers"; done
-# The node's own journal helps nobody later.
+# The node's own journal is not needed.
 without="$without --exclude=./log/journal"
 measured=0
 while [ $# -gt 0 ]; do
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     measured=$((measured + $(tar --create --directory "$from" $without . | wc -c)))
     continue
   fi
-  # What a copy that was killed has left.
+  # Removes files that an interrupted copy left behind.
   find "$to" -mindepth 1 -delete
   # shellcheck disable=SC2086
   tar --create --sparse --xattrs --xattrs-include='*' --numeric-owner --directory "$from" $without . |

@@ -1,4 +1,4 @@
-//! Where the Docker engine is, found as the docker CLI finds it.
+//! Finds the Docker engine in the same way as the docker CLI.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use super::DockerError;
 use crate::domain::digest::sha256;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-/// The context that stands for no context.
+/// The context that means no context.
 const DEFAULT_CONTEXT: &str = "default";
 
-/// What decides where the engine is. The environment is read by the caller; an empty variable is no variable.
+/// The settings that determine where the engine is. The caller reads the environment; empty variables count as unset.
 #[derive(Debug, Clone, Default)]
 pub struct DockerLookup {
     /// `DOCKER_HOST`.
@@ -25,24 +25,24 @@ pub struct DockerLookup {
     pub runtime_folder: Option<PathBuf>,
     /// `DOCKER_TLS_VERIFY` is set and not empty.
     pub tls_verify: bool,
-    /// `DOCKER_CERT_PATH`; the configuration's folder where it is not set.
+    /// `DOCKER_CERT_PATH`; defaults to the configuration folder.
     pub cert_path: Option<PathBuf>,
 }
 
-/// An engine's address, with what TLS needs.
+/// An engine's address and TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// As `DOCKER_HOST` has it: `unix:///var/run/docker.sock`, `tcp://HOST:PORT`.
+    /// As in `DOCKER_HOST`: `unix:///var/run/docker.sock`, `tcp://HOST:PORT`.
     pub host: String,
     /// A folder with `ca.pem`, `cert.pem` and `key.pem`.
     pub certificates: Option<PathBuf>,
-    /// What named it, for messages: `DOCKER_HOST`, `the Docker context 'colima'`.
+    /// Where the address was configured, for messages: `DOCKER_HOST`, `the Docker context 'colima'`.
     pub named_by: String,
 }
 
 impl Endpoint {
-    /// The variables that make `docker` and `kind` speak to the same engine, with those of the other ways to name one
-    /// emptied.
+    /// Returns the variables that make `docker` and `kind` use the same engine. Variables that would select another
+    /// engine are empty.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let folder = self.certificates.as_ref().map(|folder| folder.display().to_string());
         vec![
@@ -53,17 +53,17 @@ impl Endpoint {
         ]
     }
 
-    /// The socket's path, when the engine is reached by one.
+    /// Returns the socket's path, if the engine listens on one.
     pub fn socket(&self) -> Option<&Path> {
         self.host.strip_prefix("unix://").map(Path::new)
     }
 }
 
-/// Finds the engine: `DOCKER_HOST`, `DOCKER_CONTEXT`, the configuration's current context, the default socket, then
-/// the sockets of engines that have no context set.
+/// Finds the engine: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of the configuration, the default socket,
+/// then the sockets of well-known engines.
 ///
 /// # Errors
-/// When a context is named that does not exist or cannot be read, or nothing is found.
+/// If the selected context does not exist or cannot be read, or no engine is found.
 pub fn locate(lookup: &DockerLookup) -> Result<Endpoint, DockerError> {
     if let Some(host) = lookup.host.as_deref().filter(|host| !host.is_empty()) {
         let folder = || lookup.cert_path.clone().unwrap_or_else(|| lookup.config_folder.clone());
@@ -84,7 +84,7 @@ fn is_network(host: &str) -> bool {
     !host.starts_with("unix://") && !host.starts_with("npipe://") && !host.starts_with("ssh://")
 }
 
-/// A host without a scheme is TCP, as the docker CLI reads it; an absolute path is a socket.
+/// As in the docker CLI, a host without a scheme is TCP; an absolute path is a socket.
 fn with_scheme(host: &str) -> String {
     match host {
         _ if host.contains("://") => host.to_owned(),
@@ -99,7 +99,7 @@ struct Configuration {
     current_context: String,
 }
 
-/// The context that `docker context use` chose, and the file that says so.
+/// Returns the context that `docker context use` selected, and the file that contains it.
 fn current_context(lookup: &DockerLookup) -> Result<Option<(String, String)>, DockerError> {
     let path = lookup.config_folder.join("config.json");
     let wrong = |why: String| DockerError::Configuration { path: path.clone(), why };
@@ -142,19 +142,19 @@ fn context(lookup: &DockerLookup, name: &str, named_by: String) -> Result<Endpoi
     };
     let wrong = |why: &str| DockerError::Context { name: name.to_owned(), why: why.to_owned() };
     let meta: Meta = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
-    let endpoint = meta.endpoints.get("docker").ok_or_else(|| wrong("it has no Docker endpoint"))?;
+    let endpoint = meta.endpoints.get("docker").ok_or_else(|| wrong("no Docker endpoint"))?;
     if endpoint.host.is_empty() {
         return socket(lookup);
     }
     if endpoint.skip_tls_verify {
-        return Err(wrong("it skips the verification of TLS certificates, which cmdr does not"));
+        return Err(wrong("skip-tls-verify is not supported"));
     }
     let certificates = Some(contexts.join("tls").join(&id).join("docker")).filter(|folder| folder.is_dir());
     let named_by = format!("the Docker context '{name}'");
     Ok(Endpoint { host: with_scheme(&endpoint.host), certificates, named_by })
 }
 
-/// The names of all contexts that can be read, and `default`.
+/// Returns the names of all readable contexts, and `default`.
 fn names(meta: &Path) -> Vec<String> {
     let folders = std::fs::read_dir(meta).into_iter().flatten().flatten();
     let texts = folders.filter_map(|folder| std::fs::read_to_string(folder.path().join("meta.json")).ok());
@@ -162,7 +162,7 @@ fn names(meta: &Path) -> Vec<String> {
     names.chain([DEFAULT_CONTEXT.to_owned()]).collect()
 }
 
-/// The name most like `wanted`, when one is like it at all.
+/// Returns the name most similar to `wanted`, if one is similar enough.
 fn nearest(wanted: &str, names: &[String]) -> Option<String> {
     /// Below this similarity, a suggestion confuses more than it helps.
     const LEAST: f64 = 0.7;
@@ -171,10 +171,10 @@ fn nearest(wanted: &str, names: &[String]) -> Option<String> {
     (best.0 >= LEAST).then(|| best.1.clone())
 }
 
-/// The default socket, else the first of the well-known ones that exists.
+/// Returns the default socket, else the first well-known one that exists.
 fn socket(lookup: &DockerLookup) -> Result<Endpoint, DockerError> {
     let candidates = sockets(lookup);
-    // `exists` follows links: the one that Docker Desktop leaves behind when it is stopped counts as absent.
+    // `exists` follows links: the dangling link that Docker Desktop leaves when it is stopped counts as absent.
     match candidates.iter().find(|(path, _)| path.exists()) {
         Some((path, engine)) => {
             let host = format!("unix://{}", path.display());
@@ -204,7 +204,7 @@ fn sockets(lookup: &DockerLookup) -> Vec<(PathBuf, &'static str)> {
 mod tests {
     use super::*;
 
-    /// A home with a context `colima` (a socket) and one `build` (TLS).
+    /// A home folder with the contexts `colima` (a socket) and `build` (TLS).
     fn home() -> (tempfile::TempDir, DockerLookup) {
         let home = tempfile::tempdir().unwrap();
         let config_folder = home.path().join(".docker");
@@ -253,8 +253,8 @@ mod tests {
         let (_home, mut lookup) = home();
         lookup.context = Some("colma".to_owned());
         let error = locate(&lookup).unwrap_err();
-        assert_eq!(error.to_string(), "the Docker context 'colma', named by DOCKER_CONTEXT, does not exist");
-        assert_eq!(error.hint().unwrap(), "did you mean 'colima'? docker context ls shows all");
+        assert_eq!(error.to_string(), "Docker context 'colma' (from DOCKER_CONTEXT) not found");
+        assert_eq!(error.hint().unwrap(), "did you mean 'colima'? run docker context ls to list all contexts");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The Docker engine, over its API: found as the docker CLI finds it, asked for facts, networks, containers and images.
+//! The API of the Docker engine: system information, networks, containers, volumes and images.
 
 mod build;
 mod connect;
@@ -30,7 +30,7 @@ pub use volumes::{CopyJob, Measured};
 
 use crate::domain::preflight::Engine;
 
-/// A connection to an engine that answered. Clones share it.
+/// A connection to a responding engine. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Docker {
     client: bollard::Docker,
@@ -38,29 +38,29 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Finds the engine and speaks to it once.
+    /// Finds the engine and connects to it.
     ///
     /// # Errors
-    /// When there is none, it does not answer, or may not be used; each with a hint.
+    /// If no engine is found, it does not respond, or permission is denied; each error has a hint.
     pub async fn connect(lookup: &DockerLookup) -> Result<Self, DockerError> {
         let endpoint = locate(lookup)?;
         let client = connect::client(&endpoint).await?;
         Ok(Self { client, endpoint })
     }
 
-    /// Where the engine is: what `docker` and `kind` must be given, so that all speak to the same one.
+    /// Returns the engine's address, which is passed to `docker` and `kind` so that all use the same engine.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// # Errors
-    /// When the engine does not answer.
+    /// If the engine does not respond.
     pub async fn info(&self) -> Result<Engine, DockerError> {
-        self.client.info().await.map(engine).map_err(DockerError::request("describe itself"))
+        self.client.info().await.map(engine).map_err(DockerError::request("return system information"))
     }
 
-    /// Bytes free for the engine's data; `None` where that disk is not on this machine (a virtual machine, a remote
-    /// engine) or may not be asked.
+    /// Returns the free bytes for the engine's data; `None` if that disk is not on this machine (a virtual machine, a
+    /// remote engine) or cannot be read.
     pub fn free_disk_bytes(&self, engine: &Engine) -> Option<u64> {
         if engine.virtual_machine || self.endpoint.socket().is_none() {
             return None;
@@ -69,7 +69,7 @@ impl Docker {
     }
 }
 
-/// Bytes that a process may still write on the file system of `folder`.
+/// Returns the free bytes on the file system of `folder`.
 fn free_bytes(folder: &Path) -> Option<u64> {
     let system = rustix::fs::statvfs(folder).ok()?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))
@@ -98,8 +98,8 @@ fn engine(info: SystemInfo) -> Engine {
     }
 }
 
-/// On macOS and Windows every engine for Linux containers runs in a virtual machine; on Linux, Docker Desktop, Colima
-/// and Rancher Desktop do, and say so by the names they give themselves.
+/// On macOS and Windows, every engine for Linux containers runs in a virtual machine. On Linux, those of Docker
+/// Desktop, Colima and Rancher Desktop do, and are recognized by their names.
 fn is_virtual_machine(operating_system: &str, name: &str) -> bool {
     cfg!(not(target_os = "linux"))
         || operating_system.contains("Docker Desktop")

@@ -1,4 +1,4 @@
-//! The Docker network that kind's nodes share, made as kind itself makes it
+//! The Docker network that kind's nodes share, created with the same options as in kind
 //! (`pkg/cluster/internal/providers/docker/network.go`).
 
 use std::{collections::HashMap, net::Ipv4Addr};
@@ -12,61 +12,61 @@ use sha2::{Digest, Sha256};
 use super::{Docker, DockerError};
 use crate::domain::pool::Subnet;
 
-/// The network of kind's nodes, and of what serves them.
+/// The network of kind's nodes and of the containers that serve them.
 pub const NETWORK: &str = "kind";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const MTU: &str = "com.docker.network.driver.mtu";
-/// Docker's own default network, whose MTU somebody may have set for a reason.
+/// Docker's default network, whose MTU may have been configured.
 const DEFAULT_NETWORK: &str = "bridge";
-/// Held while a network is looked for and made.
+/// Held while a network is looked up and created.
 static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-/// How many IPv6 networks are tried before one with IPv4 alone.
+/// The number of IPv6 subnets to try before a network with only IPv4.
 const IPV6_ATTEMPTS: u8 = 5;
 
-/// A Docker network's IPv4 side.
+/// The IPv4 settings of a Docker network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     pub id: String,
     pub name: String,
     pub subnet: Subnet,
-    /// The address of the engine's machine on the network.
+    /// The address of the Docker host on the network.
     pub gateway: Ipv4Addr,
 }
 
 impl Docker {
-    /// The network of this name, when there is one.
+    /// Returns the network with this name, if it exists.
     ///
     /// # Errors
-    /// When the engine refuses, or the network has no IPv4 addresses.
+    /// If the engine returns an error, or the network has no IPv4 addresses.
     pub async fn network(&self, name: &str) -> Result<Option<Network>, DockerError> {
         self.networks(name).await?.into_iter().next().map(|inspected| ipv4(name, inspected)).transpose()
     }
 
-    /// The network of this name, made when there is none: a bridge with IPv6 where the engine can, as kind makes it;
-    /// kind then uses it as it is.
+    /// Returns the network with this name, and creates it if necessary: a bridge with IPv6 where the engine supports
+    /// it, as in kind. kind then uses it unchanged.
     ///
     /// # Errors
-    /// When the engine refuses, has no address range left, or the network has no IPv4 addresses.
+    /// If the engine returns an error, has no free address range, or the network has no IPv4 addresses.
     pub async fn ensure_network(&self, name: &str) -> Result<Network, DockerError> {
-        // Two steps of one run would make two of that name, and one of them take away what the other uses already.
+        // Otherwise two steps of one run could create two networks, and remove one that is already used.
         let _one_at_a_time = MAKING.lock().await;
         if let Some(network) = self.network(name).await? {
             return Ok(network);
         }
         self.create_network(name).await?;
         self.remove_duplicates(name).await?;
-        let why = || DockerError::Network { name: name.to_owned(), why: "vanished after it was made".to_owned() };
+        let why = || DockerError::Network { name: name.to_owned(), why: "disappeared after it was created".to_owned() };
         self.network(name).await?.ok_or_else(why)
     }
 
-    /// All networks of this name: Docker lets two of one name be made at the same moment. The one with the most
-    /// containers comes first, as in kind; then the oldest, which is the one that another process may know already.
+    /// Returns all networks with this name: Docker allows two if they are created at the same moment. The one with the
+    /// most containers comes first, as in kind; then the oldest, which another process may already use.
     async fn networks(&self, name: &str) -> Result<Vec<NetworkInspect>, DockerError> {
-        let action = format!("look for the network '{name}'");
+        let action = format!("find network '{name}'");
         let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
         let listed = self.client.list_networks(Some(ListNetworksOptions { filters: Some(filters) })).await;
         let listed = listed.map_err(DockerError::request(&action))?;
-        // The filter matches parts of names.
+        // The filter also matches parts of names.
         let ids =
             listed.into_iter().filter(|network| network.name.as_deref() == Some(name)).filter_map(|found| found.id);
         let mut networks = Vec::new();
@@ -82,7 +82,7 @@ impl Docker {
         let containers = |network: &NetworkInspect| network.containers.as_ref().map_or(0, HashMap::len);
         networks.sort_by_cached_key(|network| {
             let created = network.created.as_deref().unwrap_or_default();
-            // Without the Z at the end, text sorts as time: Docker leaves trailing zeros out.
+            // Without the trailing Z, text sorts by time: Docker omits trailing zeros.
             (std::cmp::Reverse(containers(network)), created.trim_end_matches('Z').to_owned(), network.id.clone())
         });
         Ok(networks)
@@ -93,7 +93,7 @@ impl Docker {
         for attempt in 0..IPV6_ATTEMPTS {
             match self.client.create_network(request(name, Some(ula_subnet(name, attempt)), mtu.as_deref())).await {
                 Ok(_) => return Ok(()),
-                // Another process was faster, with the same IPv6 network; or a network of another name has it.
+                // Another process was faster and uses the same IPv6 subnet, or a network with another name uses it.
                 Err(error) if is_overlap(&error) => {
                     if self.network(name).await?.is_some() {
                         return Ok(());
@@ -101,7 +101,7 @@ impl Docker {
                 }
                 // Another process was faster.
                 Err(error) if is_conflict(&error) => return Ok(()),
-                // Whatever else is wrong with IPv6 here, IPv4 alone is worth a try, and says what is wrong if not.
+                // Any other error may be due to IPv6: try only IPv4, which returns its own error.
                 Err(_) => break,
             }
         }
@@ -117,11 +117,11 @@ impl Docker {
         bridge.options?.remove(MTU)
     }
 
-    /// Removes all but the first network of this name: both sides of a race keep the same one.
+    /// Removes all but the first network with this name: both processes in a race keep the same one.
     async fn remove_duplicates(&self, name: &str) -> Result<(), DockerError> {
         for id in self.networks(name).await?.into_iter().skip(1).filter_map(|network| network.id) {
             let removed = self.client.remove_network(&id).await;
-            match removed.map_err(DockerError::request(format!("remove a second network '{name}'"))) {
+            match removed.map_err(DockerError::request(format!("remove duplicate network '{name}'"))) {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => (),
             }
@@ -144,7 +144,7 @@ fn request(name: &str, ipv6: Option<String>, mtu: Option<&str>) -> NetworkCreate
     }
 }
 
-/// A unique local IPv6 network (RFC 4193) that follows from the name, so that a network made anew is the same one.
+/// Returns a unique local IPv6 subnet (RFC 4193) derived from the name, so that a re-created network gets the same one.
 fn ula_subnet(name: &str, attempt: u8) -> String {
     let hash = Sha256::new().chain_update(name).chain_update([attempt]).finalize();
     let group = |at: usize| u16::from_be_bytes([hash[at], hash[at + 1]]);
@@ -173,7 +173,7 @@ fn refused(name: &str, error: bollard::errors::Error) -> DockerError {
     if exhausted || is_overlap(&error) {
         return DockerError::NoAddresses { name: name.to_owned(), why: text.to_owned() };
     }
-    DockerError::request(format!("make the network '{name}'"))(error)
+    DockerError::request(format!("create network '{name}'"))(error)
 }
 
 fn ipv4(name: &str, inspected: NetworkInspect) -> Result<Network, DockerError> {
@@ -181,7 +181,7 @@ fn ipv4(name: &str, inspected: NetworkInspect) -> Result<Network, DockerError> {
     let configs = inspected.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     let found = configs.into_iter().find_map(|config| {
         let subnet = Subnet::parse(config.subnet.as_deref()?).ok()?;
-        // Docker writes the gateway with a prefix in some versions, and leaves it out in none but the oldest.
+        // Some versions of Docker write the gateway with a prefix; only the oldest ones omit it.
         let written = config.gateway.as_deref().and_then(|gateway| gateway.split('/').next()?.parse().ok());
         Some((subnet, written.unwrap_or_else(|| first_address(subnet))))
     });
@@ -189,7 +189,7 @@ fn ipv4(name: &str, inspected: NetworkInspect) -> Result<Network, DockerError> {
     Ok(Network { id: inspected.id.unwrap_or_default(), name: name.to_owned(), subnet, gateway })
 }
 
-/// The address that Docker gives to the gateway unless told otherwise.
+/// Returns the address that Docker assigns to the gateway by default.
 fn first_address(subnet: Subnet) -> Ipv4Addr {
     let mask = u32::MAX.checked_shl(u32::from(32 - subnet.prefix.min(32))).unwrap_or(0);
     Ipv4Addr::from((u32::from(subnet.address) & mask).saturating_add(1))

@@ -1,5 +1,5 @@
-# Makes a node's /var/lib/containerd ready for a new node. $1 is `new` when Docker has just filled it from the node
-# image. Ends with 3 when it is better to begin with an empty one.
+# Prepares a node's /var/lib/containerd for a new node. $1 is `new` if Docker has just filled it from the node image.
+# Exits with 3 if it is better to start with an empty one.
 store=/var/lib/containerd
 whole=$store/cmdr-whole
 if [ "$1" = new ]; then
@@ -8,8 +8,8 @@ if [ "$1" = new ]; then
 fi
 [ -e "$whole" ] || exit 3
 
-# The containers of the node before are gone with it. What containerd remembers of them would be torn down by the new
-# kubelet, one by one, just when the processor is needed.
+# The containers of the previous node no longer exist. If containerd still listed them, the new kubelet would remove
+# them one by one, while the CPU is busy with the start.
 for plugin in grpc.v1.cri cri.v1.images cri.v1.runtime; do echo "\"io.containerd.$plugin\","; done >/tmp/plugins
 printf 'version = 2\ndisabled_plugins = [%s]\n' "$(cat /tmp/plugins)" >/tmp/containerd.toml
 containerd --config /tmp/containerd.toml >/tmp/containerd.log 2>&1 &
@@ -20,7 +20,7 @@ until ctr version >/dev/null 2>&1; do
   [ "$tries" -lt 500 ] || exit 3
   sleep 0.02
 done
-# forget KIND [OPTION]: sandboxes come with containerd 2, and are listed in a table.
+# forget KIND [OPTION]: sandboxes exist only in containerd 2, and are listed as a table.
 forget() {
   ids=$(ctr --namespace k8s.io "$1" ls | awk 'NR > 1 {print $1}')
   # shellcheck disable=SC2086

@@ -1,5 +1,5 @@
-//! The containers that outlive clusters: the registry of this machine and its caches. Each has a volume of its own, and
-//! a label by which cmdr knows both again.
+//! The containers that survive clusters: the registry of this machine and its caches. Each has its own volume, and a
+//! label by which cmdr finds both.
 
 use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
 
@@ -15,28 +15,28 @@ use futures::future::try_join_all;
 use super::{Docker, DockerError, NETWORK, UploadFile};
 use crate::domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService};
 
-/// On containers and volumes: what it is for.
+/// Label of containers and volumes: the role of the service.
 const LABEL: &str = "cmdr/registry";
-/// What a container was made from.
+/// Label of containers: the checksum of their configuration.
 const CHECKSUM: &str = "cmdr/checksum";
-/// The port on this machine: Docker tells that of a running container alone.
+/// Label of containers: the port on this machine. Docker reports it only for running containers.
 const PORT: &str = "cmdr/port";
-/// How long another run may take to make a container, and how often that is looked at.
+/// How long another run may take to create a container, and the polling interval.
 const MADE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
-/// The most that a file of a service's log may take.
+/// The maximum size of a log file of a service.
 const LOG_SIZE: &str = "2m";
-/// Where the program keeps its data.
+/// The folder in which the registry stores its data.
 const DATA: &str = "/var/lib/registry";
-/// A folder whose certificates Go's programs trust beside the system's, by [`CERTIFICATES`].
+/// A folder whose certificates Go programs trust in addition to the system's, by [`CERTIFICATES`].
 const CA_FOLDER: &str = "etc/cmdr";
 const CERTIFICATES: &str = "SSL_CERT_DIR=/etc/ssl/certs:/etc/cmdr";
 
 impl Docker {
-    /// The registry and the caches that there are, running or not, by name: one question to the engine.
+    /// Returns the existing registry and caches, running or not, sorted by name. Sends one request to the engine.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn registry_services(&self) -> Result<Vec<ObservedService>, DockerError> {
         let options = ListContainersOptions { all: true, filters: Some(own()), ..ListContainersOptions::default() };
         let listed = self.client.list_containers(Some(options)).await;
@@ -46,18 +46,18 @@ impl Docker {
         Ok(services)
     }
 
-    /// Makes a service as it should be, and starts it. One of the same name that another run makes at the same moment
-    /// is as good. `gateway`: this machine as the network of kind's nodes, which is there, sees it.
+    /// Creates a service and starts it. If another run creates a service with the same name at the same moment, that
+    /// one is used. `gateway` is the address of this machine on the network of kind's nodes, which exists.
     ///
     /// # Errors
-    /// When the engine refuses, or somebody else's container has the name.
+    /// If the engine returns an error, or a container with this name does not belong to cmdr.
     pub async fn make_service(&self, service: &RegistryService, gateway: Ipv4Addr) -> Result<(), DockerError> {
         let name = service.name();
         let labels = HashMap::from([(LABEL.to_owned(), service.label().to_owned())]);
         self.create_volume(&name, labels).await?;
         let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
         let created = self.client.create_container(Some(options), container(service, gateway)).await;
-        match created.map_err(DockerError::request(format!("make container {name}"))) {
+        match created.map_err(DockerError::request(format!("create container {name}"))) {
             Ok(_) => (),
             Err(error) if error.is_conflict() => self.await_own(&name).await?,
             Err(error) => return Err(error),
@@ -69,10 +69,10 @@ impl Docker {
         self.start(&name).await
     }
 
-    /// Removes every service with its volume. Gives their names.
+    /// Removes every service with its volume. Returns their names.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn remove_services(&self) -> Result<Vec<String>, DockerError> {
         let services = self.registry_services().await?;
         try_join_all(services.iter().map(|service| self.remove(&service.name, false))).await?;
@@ -82,20 +82,20 @@ impl Docker {
         Ok(services.into_iter().map(|service| service.name).collect())
     }
 
-    /// Waits until a container that another run makes is there. Fails when the container of this name is none of
-    /// cmdr's.
+    /// Waits until a container that another run creates exists. Fails if the container with this name does not belong
+    /// to cmdr.
     async fn await_own(&self, name: &str) -> Result<(), DockerError> {
-        let action = format!("make container {name}");
+        let action = format!("create container {name}");
         let deadline = tokio::time::Instant::now() + MADE;
         loop {
-            // The engine gives a name away some time before it tells of the container.
+            // The engine reserves the name some time before it reports the container.
             match self.client.inspect_container(name, None::<InspectContainerOptions>).await {
                 Ok(found) => {
                     let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
                     if labels.contains_key(LABEL) {
                         return Ok(());
                     }
-                    let why = "another container has that name, and cmdr did not make it".to_owned();
+                    let why = "a container with this name was not created by cmdr".to_owned();
                     return Err(DockerError::Request { action, why, status: None });
                 }
                 Err(error) if tokio::time::Instant::now() > deadline => {
@@ -123,7 +123,7 @@ fn container(service: &RegistryService, gateway: Ipv4Addr) -> ContainerCreateBod
         HashMap::from([(inner.clone(), Some(vec![binding]))])
     });
     let restart = RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), ..RestartPolicy::default() };
-    // Each request is a line, and Docker's usual log has no end.
+    // Each request is logged, and Docker's default log has no size limit.
     let log = HostConfigLogConfig {
         typ: Some("local".to_owned()),
         config: Some(HashMap::from([("max-size".to_owned(), LOG_SIZE.to_owned())])),

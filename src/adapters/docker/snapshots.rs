@@ -1,4 +1,4 @@
-//! Snapshots of clusters on the engine: found, made of a node that sleeps, made a node again, removed.
+//! Snapshots of clusters in the engine: listed, created from a stopped node, restored to a node, removed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,34 +16,35 @@ use serde::{Deserialize, Serialize};
 use super::{Docker, DockerError};
 use crate::domain::snapshot::{NODE_IMAGE_LABEL, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL};
 
-/// What cmdr's own labels begin with.
+/// The prefix of cmdr's own labels.
 const OWN_LABELS: &str = "cmdr/";
 
-/// A node's container as it is described to Docker.
+/// The configuration of a node's container, as Docker accepts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Recipe {
     config: ContainerConfig,
     host: HostConfig,
 }
 
-/// What of a node is different when it comes back.
+/// The settings that change when a node is restored.
 #[derive(Debug, Clone)]
 pub struct NodePlace<'a> {
     /// The container's name.
     pub name: &'a str,
-    /// The mount that marks it as cmdr's own: its folder on the engine's machine and its place, now and then.
+    /// The mount that marks the node as created by cmdr: its folder on the Docker host, and the new and the former
+    /// mount point.
     pub mark_folder: &'a str,
     pub mark: &'a str,
     pub former_mark: &'a str,
-    /// A port of the node whose number on this machine Docker is to choose: it is taken.
+    /// A port of the node whose host port Docker must choose, because the original one is in use.
     pub open_port: Option<u16>,
 }
 
 impl Docker {
-    /// The workspace's snapshots that are whole, by name. One that was deleted half-way counts as one no more.
+    /// Returns the complete snapshots of a workspace, sorted by name. A partly deleted one is not included.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn snapshots(&self, workspace: &str) -> Result<Vec<Snapshot>, DockerError> {
         let labels = vec![format!("{WORKSPACE_LABEL}={workspace}"), SNAPSHOT_LABEL.to_owned()];
         let filters = Some(HashMap::from([("label".to_owned(), labels)]));
@@ -60,10 +61,10 @@ impl Docker {
         Ok(snapshots)
     }
 
-    /// Removes what a save or a delete that was killed has left.
+    /// Removes the remains of an interrupted save or delete.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn sweep_snapshots(&self, workspace: &str) -> Result<(), DockerError> {
         self.sweep_copies(workspace).await?;
         let whole: BTreeSet<String> = self.snapshots(workspace).await?.into_iter().map(|it| it.name).collect();
@@ -75,25 +76,25 @@ impl Docker {
         Ok(())
     }
 
-    /// A node's container in JSON, as [`Docker::create_node`] reads it.
+    /// Returns the configuration of a node's container as JSON, for [`Docker::create_node`].
     ///
     /// # Errors
-    /// When the engine refuses, or there is no such container.
+    /// If the engine returns an error, or the container does not exist.
     pub async fn describe_node(&self, container: &str) -> Result<String, DockerError> {
         let wrong = || DockerError::request(format!("inspect container {container}"));
         let inspected = self.client.inspect_container(container, None::<InspectContainerOptions>).await;
         let inspected = inspected.map_err(wrong())?;
         let mut recipe =
             Recipe { config: inspected.config.unwrap_or_default(), host: inspected.host_config.unwrap_or_default() };
-        // A node that was restored inherits what its image says of an earlier snapshot.
+        // A restored node inherits the labels of its image, which describe an earlier snapshot.
         recipe.config.labels.get_or_insert_default().retain(|label, _| !label.starts_with(OWN_LABELS));
         serde_json::to_string(&recipe).map_err(|error| unreadable(&error))
     }
 
-    /// Makes the image that is the last part of a snapshot: with it, the snapshot is whole.
+    /// Creates the image of a snapshot. It is the last part: with it, the snapshot is complete.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn commit_snapshot(&self, container: &str, snapshot: &Snapshot) -> Result<(), DockerError> {
         let (repository, tag) = Snapshot::image(&snapshot.workspace, &snapshot.name);
         let options = CommitContainerOptions {
@@ -106,19 +107,18 @@ impl Docker {
         let labels = snapshot.labels().into_iter().collect();
         let config = ContainerConfig { labels: Some(labels), ..ContainerConfig::default() };
         let committed = self.client.commit_container(options, config).await;
-        committed.map_err(DockerError::request(format!("keep the container {container}")))?;
+        committed.map_err(DockerError::request(format!("commit container {container}")))?;
         Ok(())
     }
 
-    /// Makes a node of a snapshot's image, with empty volumes of its own in the places of those that were kept. It does
-    /// not run yet.
+    /// Creates a node from a snapshot's image, with empty volumes in place of the stored ones. The node is not started.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn create_node(&self, snapshot: &Snapshot, place: &NodePlace<'_>) -> Result<(), DockerError> {
-        let wrong = || DockerError::request(format!("make the container {}", place.name));
+        let wrong = || DockerError::request(format!("create container {}", place.name));
         let recipe: Recipe = serde_json::from_str(&snapshot.node).map_err(|error| unreadable(&error))?;
-        // A name of its own, so that the snapshot can be deleted while the node runs.
+        // The image gets its own name, so that the snapshot can be deleted while the node is running.
         let (repository, tag) = restored_image(&snapshot.workspace);
         let options = TagImageOptions { repo: Some(repository), tag: Some(tag) };
         self.client.tag_image(&snapshot.reference(), Some(options)).await.map_err(wrong())?;
@@ -129,10 +129,10 @@ impl Docker {
         Ok(())
     }
 
-    /// Removes a snapshot: first what makes it whole.
+    /// Removes a snapshot, beginning with the image that makes it complete.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn delete_snapshot(&self, snapshot: &Snapshot) -> Result<(), DockerError> {
         self.remove_image(&snapshot.reference()).await?;
         for kept in &snapshot.volumes {
@@ -141,15 +141,15 @@ impl Docker {
         Ok(())
     }
 
-    /// Removes the name of the image that a restored node was made of; to be called when there is no such node.
+    /// Removes the image name of a restored node; call it when the node no longer exists.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn forget_restored(&self, workspace: &str) -> Result<(), DockerError> {
         self.remove_image(&Self::restored_reference(workspace)).await
     }
 
-    /// The name of the image that a restored node was made of.
+    /// Returns the image name of a restored node.
     pub fn restored_reference(workspace: &str) -> String {
         let (repository, tag) = restored_image(workspace);
         format!("{repository}:{tag}")
@@ -157,7 +157,7 @@ impl Docker {
 
     async fn remove_image(&self, reference: &str) -> Result<(), DockerError> {
         let removed = self.client.remove_image(reference, None::<RemoveImageOptions>, None).await;
-        match removed.map_err(DockerError::request(format!("remove the image {reference}"))) {
+        match removed.map_err(DockerError::request(format!("remove image {reference}"))) {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
@@ -169,7 +169,8 @@ fn restored_image(workspace: &str) -> (String, String) {
 }
 
 fn unreadable(error: &serde_json::Error) -> DockerError {
-    DockerError::Request { action: "read how the node was made".to_owned(), why: error.to_string(), status: None }
+    let action = "read the configuration of the node".to_owned();
+    DockerError::Request { action, why: error.to_string(), status: None }
 }
 
 fn body(
@@ -180,7 +181,7 @@ fn body(
 ) -> Result<ContainerCreateBody, serde_json::Error> {
     let Recipe { mut config, mut host } = recipe;
     config.image = Some(image);
-    // Its volumes are named below, one by one.
+    // Its volumes are listed below, one by one.
     config.volumes = None;
     config.labels.get_or_insert_default().insert(NODE_IMAGE_LABEL.to_owned(), snapshot.node_image.clone());
     let kept: Vec<&str> = snapshot.volumes.iter().map(|kept| kept.destination.as_str()).collect();
@@ -199,7 +200,7 @@ fn body(
     Ok(body)
 }
 
-/// A volume without a name goes with its container; what is to be in it comes from the snapshot alone.
+/// Returns an anonymous volume, which is removed with its container. Its content comes only from the snapshot.
 fn empty_volume(target: &str) -> NewMount {
     NewMount {
         typ: Some(MountType::VOLUME),
@@ -209,7 +210,7 @@ fn empty_volume(target: &str) -> NewMount {
     }
 }
 
-/// The place in the container of a bind such as `/a:/b:ro`.
+/// Returns the mount point of a bind such as `/a:/b:ro`.
 fn destination(bind: &str) -> &str {
     bind.split(':').nth(1).unwrap_or(bind)
 }

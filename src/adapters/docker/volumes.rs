@@ -1,4 +1,4 @@
-//! Docker volumes: listed, made, copied, removed.
+//! Docker volumes: listed, created, copied, removed.
 
 use std::{collections::HashMap, path::Path};
 
@@ -15,21 +15,21 @@ use futures::TryStreamExt;
 use super::{Docker, DockerError};
 
 const KEEP: &str = include_str!("keep-volumes.sh");
-/// On the containers that copy: the cluster that they serve.
+/// Label of the containers that copy: their cluster.
 pub(super) const HELPER_LABEL: &str = "cmdr/copies-for";
 
-/// Folders of the engine's machine to be copied, each below the folder of its volumes.
+/// Folders on the Docker host to copy, each below the folder of its volume.
 #[derive(Debug, Clone)]
 pub struct CopyJob<'a> {
-    /// The cluster that it is for.
+    /// The cluster whose volumes are copied.
     pub cluster: &'a str,
-    /// Has a shell, tar and cp.
+    /// An image with a shell, tar and cp.
     pub image: &'a str,
-    /// From where, and to where.
+    /// Source and target of each copy.
     pub pairs: &'a [(String, String)],
 }
 
-/// What a copy will take.
+/// The size of a copy, and the free space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
     pub bytes: u64,
@@ -37,43 +37,43 @@ pub struct Measured {
 }
 
 impl Docker {
-    /// All volumes, or those with a label: `key`, or `key=value`.
+    /// Returns all volumes, or those with a label: `key`, or `key=value`.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn volumes(&self, label: Option<&str>) -> Result<Vec<Volume>, DockerError> {
         let filters = label.map(|label| HashMap::from([("label".to_owned(), vec![label.to_owned()])]));
         let listed = self.client.list_volumes(Some(ListVolumesOptions { filters })).await;
         Ok(listed.map_err(DockerError::request("list volumes"))?.volumes.unwrap_or_default())
     }
 
-    /// Makes a volume; gives its folder on the engine's machine.
+    /// Creates a volume; returns its folder on the Docker host.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn create_volume(&self, name: &str, labels: HashMap<String, String>) -> Result<String, DockerError> {
         let request =
             VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
         let made = self.client.create_volume(request).await;
-        Ok(made.map_err(DockerError::request(format!("make the volume {name}")))?.mountpoint)
+        Ok(made.map_err(DockerError::request(format!("create volume {name}")))?.mountpoint)
     }
 
-    /// Removes a volume; one that is gone is left alone.
+    /// Removes a volume, if it exists.
     ///
     /// # Errors
-    /// When the engine refuses, most often because a container uses it.
+    /// If the engine returns an error, most often because a container uses it.
     pub async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
         let removed = self.client.remove_volume(name, None::<RemoveVolumeOptions>).await;
-        match removed.map_err(DockerError::request(format!("remove the volume {name}"))) {
+        match removed.map_err(DockerError::request(format!("remove volume {name}"))) {
             Err(error) if error.is_not_found() => Ok(()),
             result => result,
         }
     }
 
-    /// What a copy will take, and what is free.
+    /// Returns the size of a copy, and the free space.
     ///
     /// # Errors
-    /// When a folder is not there, or the engine refuses.
+    /// If a folder does not exist, or the engine returns an error.
     pub async fn measure_copy(&self, job: &CopyJob<'_>) -> Result<Measured, DockerError> {
         let said = self.run_keep("measure", job).await?;
         let mut numbers = said.split_whitespace().map(str::parse);
@@ -83,18 +83,18 @@ impl Docker {
         }
     }
 
-    /// Copies what a cluster that sleeps has written. What is in the target folders is written over.
+    /// Copies the data of a stopped cluster. The content of the target folders is replaced.
     ///
     /// # Errors
-    /// When a folder is not there, the disk is full, or the engine refuses.
+    /// If a folder does not exist, the disk is full, or the engine returns an error.
     pub async fn copy_volumes(&self, job: &CopyJob<'_>) -> Result<(), DockerError> {
         self.run_keep("copy", job).await.map(|_| ())
     }
 
-    /// Removes what copies of a cluster that were killed have left running.
+    /// Removes running containers of interrupted copies of a cluster.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine returns an error.
     pub async fn sweep_copies(&self, cluster: &str) -> Result<(), DockerError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{HELPER_LABEL}={cluster}")])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
@@ -105,11 +105,11 @@ impl Docker {
         Ok(())
     }
 
-    /// Runs [`KEEP`] in a container that has all volumes at one place, since only there a file can be shared.
+    /// Runs [`KEEP`] in a container that mounts all volumes in one place, because hard links need one file system.
     async fn run_keep(&self, what: &str, job: &CopyJob<'_>) -> Result<String, DockerError> {
         let wrong = || DockerError::request(format!("{what} volumes of {}", job.cluster));
         let root = job.pairs.first().and_then(|(from, _)| volumes_root(from));
-        let root = root.ok_or_else(|| failed(what, "they are not in Docker's own folder"))?;
+        let root = root.ok_or_else(|| failed(what, "they are not in Docker's volume folder"))?;
         let below = |folder: &str| {
             let inner = Path::new(folder).strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned);
             inner.ok_or_else(|| failed(what, &format!("{folder} is not below {root}")))
@@ -124,11 +124,11 @@ impl Docker {
             cmd: Some(Vec::new()),
             labels: Some(HashMap::from([(HELPER_LABEL.to_owned(), job.cluster.to_owned())])),
             host_config: Some(HostConfig {
-                // Attributes that only root may write belong to the layers of images.
+                // Only root may write some file attributes of image layers.
                 privileged: Some(true),
                 network_mode: Some("none".to_owned()),
                 binds: Some(vec![format!("{root}:/volumes")]),
-                // Else Docker would fill a volume with what the image has there.
+                // Otherwise Docker would fill a volume with the image's content at this path.
                 mounts: Some(vec![Mount {
                     typ: Some(MountType::TMPFS),
                     target: Some("/var".to_owned()),
@@ -148,7 +148,7 @@ impl Docker {
         }
     }
 
-    /// What a container printed, and what it complained of.
+    /// Returns the standard output and the standard error of a container.
     async fn said(&self, container: &str) -> Result<(String, String), Error> {
         let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
         let parts: Vec<LogOutput> = self.client.logs(container, Some(options)).try_collect().await?;
@@ -161,7 +161,7 @@ impl Docker {
     }
 }
 
-/// The folder of all volumes, from that of one: `/var/lib/docker/volumes/x/_data`.
+/// Returns the folder of all volumes, from the folder of one: `/var/lib/docker/volumes/x/_data`.
 fn volumes_root(folder: &str) -> Option<String> {
     Some(Path::new(folder).parent()?.parent()?.to_str()?.to_owned())
 }

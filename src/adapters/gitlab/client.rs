@@ -1,4 +1,4 @@
-//! One question to GitLab's REST API, with patience and with the token.
+//! Sends requests to GitLab's REST API, with the token, timeouts and retries.
 
 use std::{fmt, time::Duration};
 
@@ -16,27 +16,27 @@ use crate::{
     domain::secret::Secret,
 };
 
-/// The header with the token.
+/// The header for the token.
 const TOKEN: HeaderName = HeaderName::from_static("private-token");
 /// The header with the number of the next page; empty on the last one.
 const NEXT_PAGE: &str = "x-next-page";
-/// The most that is shown of what GitLab says, in characters.
+/// The longest part of GitLab's message that is shown, in characters.
 const LONGEST_SAID: usize = 300;
 
-/// How long and how often GitLab is asked.
+/// Timeouts and retries of requests to GitLab.
 const PATIENCE: Patience = Patience {
     request: Duration::from_secs(15),
     pauses: &[Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)],
     longest_pause: Duration::from_secs(30),
 };
 
-/// An answer of a success.
+/// A successful response.
 pub(super) struct Answer<T> {
     pub(super) content: T,
     pub(super) next_page: Option<String>,
 }
 
-/// A request that failed, and how long GitLab asks to wait before the next one.
+/// A failed request, and the delay before the next one, if GitLab requests one.
 pub(super) struct Failure {
     pub(super) error: GitlabError,
     pub(super) pause: Option<Duration>,
@@ -48,7 +48,7 @@ impl From<GitlabError> for Failure {
     }
 }
 
-/// Asks one GitLab.
+/// A client of one GitLab server.
 pub(super) struct Client {
     http: reqwest::Client,
     server: String,
@@ -70,7 +70,7 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, GitlabError> {
-        // One provider for the whole process; a second call finds it there.
+        // One crypto provider for the whole process; it fails harmlessly if one is installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: reqwest::Error| GitlabError::new(Problem::Setup).said(root_cause(&error));
         let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(Problem::Token))?;
@@ -79,18 +79,18 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
             .default_headers(HeaderMap::from_iter([(TOKEN, header)]))
-            // The token would follow to another host.
+            // A redirect would send the token to another host.
             .redirect(reqwest::redirect::Policy::none())
             .tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?);
         if server.starts_with("http://") {
-            // In the clear it goes to this machine and no further.
+            // Plain HTTP is allowed only to this machine, so no proxy must be used.
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(failed)?;
         Ok(Self { http, server: server.to_owned(), token, patience: PATIENCE, cancel })
     }
 
-    /// Reads something; tries again while GitLab says that it cannot answer now. `what` names it in messages.
+    /// Sends a GET request, and retries it after temporary errors. `what` names the object in messages.
     pub(super) async fn get<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<Answer<T>, GitlabError> {
         let mut pauses = self.patience.pauses.iter();
         loop {
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// One request, without another try.
+    /// Sends one request, without a retry.
     pub(super) async fn once<T: DeserializeOwned>(
         &self,
         what: &str,
@@ -166,7 +166,7 @@ impl Client {
         GitlabError::new(problem).said(root_cause(error))
     }
 
-    /// GitLab's own words. Nobody should send the token back; it must not be shown by cmdr if somebody does.
+    /// Returns GitLab's own message. If it repeats the token, the token is masked.
     fn said(&self, body: &[u8]) -> String {
         let said = serde_json::from_slice(body).map(|body| message(&body)).unwrap_or_default();
         let said = said.replace(self.token.expose(), "***");
@@ -174,7 +174,7 @@ impl Client {
     }
 }
 
-/// The message in an error: one of several keys, as text or as a tree.
+/// Returns the message in an error response: one of several keys, as text or as JSON.
 fn message(body: &Value) -> String {
     let keys = ["error_description", "message", "error"];
     let found = keys.iter().map(|key| &body[key]).find(|value| !value.is_null());

@@ -1,51 +1,51 @@
-//! What can go wrong between cmdr and GitLab.
+//! Errors of the GitLab adapter.
 
 use std::time::Duration;
 
 use crate::domain::Diagnosis;
 
-/// Why GitLab did not do what it was asked for.
+/// Why a request to GitLab failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct GitlabError {
     pub problem: Problem,
-    /// What GitLab or the network said, in its own words.
+    /// The message of GitLab or of the network, unchanged.
     pub said: Option<String>,
 }
 
-/// The kinds of failure. `server` is GitLab's URL, `what` the thing that was asked about.
+/// The kinds of errors. `server` is GitLab's URL, `what` the requested object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    #[error("GITLAB_TOKEN is no token: it has characters that none has")]
+    #[error("GITLAB_TOKEN is not a valid token: it contains invalid characters")]
     Token,
-    #[error("GitLab cannot be asked")]
+    #[error("cannot create the GitLab client")]
     Setup,
-    #[error("GitLab at {server} does not know the token (401)")]
+    #[error("GitLab at {server} rejected the token (401)")]
     Unknown { server: String },
-    #[error("GitLab does not allow it: {what} (403)")]
+    #[error("GitLab denied permission: {what} (403)")]
     Forbidden { what: String },
-    #[error("GitLab has no such thing, or hides it from the token: {what} (404)")]
+    #[error("not found on GitLab, or not accessible with the token: {what} (404)")]
     NotFound { what: String },
-    /// Any other status that is no success.
-    #[error("GitLab refuses: {what} ({status})")]
+    /// Any other error status.
+    #[error("GitLab rejected the request: {what} ({status})")]
     Refused { what: String, status: u16 },
-    #[error("{server} sends elsewhere, where the token does not go")]
+    #[error("{server} redirects to another address; the token is not sent there")]
     Elsewhere { server: String },
-    #[error("GitLab at {server} takes no more requests for now (429)")]
+    #[error("the rate limit of GitLab at {server} is exceeded (429)")]
     Busy { server: String },
-    #[error("GitLab at {server} is out of order (HTTP {status})")]
+    #[error("GitLab at {server} returned a server error (HTTP {status})")]
     Broken { server: String, status: u16 },
-    #[error("GitLab at {server} did not answer within {} seconds", patience.as_secs())]
+    #[error("no response from GitLab at {server} within {} seconds", patience.as_secs())]
     Silent { server: String, patience: Duration },
-    /// Its name is unknown, nobody listens there, or the connection broke.
+    /// DNS failed, the connection was refused, or it was lost.
     #[error("GitLab at {server} cannot be reached")]
     Unreachable { server: String },
-    #[error("there is no safe connection to {server}")]
+    #[error("TLS error connecting to {server}")]
     Unsafe { server: String },
-    #[error("{server} answers with what is not GitLab's: {what}")]
+    #[error("unexpected response from {server}, not from the GitLab API: {what}")]
     Answer { server: String, what: String },
-    /// The request was sent, and what became of it cannot be told.
-    #[error("it cannot be told whether the job was started")]
+    /// The request was sent, but its result is unknown.
+    #[error("it is unknown whether the job was started")]
     Unsure { url: String },
     #[error("interrupted")]
     Interrupted,
@@ -62,7 +62,7 @@ impl GitlabError {
         self
     }
 
-    /// Whether trying again may do: nothing is wrong with token, project or configuration.
+    /// Returns whether a retry may succeed: token, project and configuration are not the cause.
     pub fn is_transient(&self) -> bool {
         match self.problem {
             Problem::Busy { .. } | Problem::Broken { .. } | Problem::Silent { .. } | Problem::Unreachable { .. } => {
@@ -86,7 +86,7 @@ impl GitlabError {
         self.problem == Problem::Interrupted
     }
 
-    /// For a person: cause, what GitLab said, what to do.
+    /// Returns the error as a diagnosis: what failed, GitLab's message, and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         let details = self.said.iter().cloned().collect();
         Diagnosis { details, remedy: self.problem.remedy(), ..Diagnosis::new(self.to_string()) }
@@ -98,27 +98,27 @@ impl Problem {
         let remedy = match self {
             Self::Token => "set GITLAB_TOKEN to an access token with the scope api".to_owned(),
             Self::Unknown { .. } => {
-                "make a new access token with the scope api and set GITLAB_TOKEN to it: tokens expire".to_owned()
+                "create a new access token with the scope api and set GITLAB_TOKEN to it (tokens expire)".to_owned()
             }
-            Self::Forbidden { .. } => "the token needs the scope api, and its owner the right to start the job: where \
-                                       the environment is protected, Settings, CI/CD, Protected environments says who \
-                                       may; projects, --record and --because also need the right to use pipeline \
+            Self::Forbidden { .. } => "the token needs the scope api, and its owner the permission to start the job. \
+                                       For a protected environment, see Settings, CI/CD, Protected environments; \
+                                       projects, --record and --because also require the permission to use pipeline \
                                        variables"
                 .to_owned(),
             Self::NotFound { .. } => "check the git remote 'origin', or set CI_SERVER_URL and CI_PROJECT_PATH; the \
                                       token's owner must be a member of the project"
                 .to_owned(),
-            Self::Elsewhere { .. } => "set CI_SERVER_URL to where GitLab itself is".to_owned(),
-            Self::Busy { .. } => "wait a while and try again".to_owned(),
-            Self::Broken { .. } => "try again in a while".to_owned(),
+            Self::Elsewhere { .. } => "set CI_SERVER_URL to the URL of GitLab itself".to_owned(),
+            Self::Busy { .. } => "try again later".to_owned(),
+            Self::Broken { .. } => "try again later".to_owned(),
             Self::Silent { .. } | Self::Unreachable { .. } => {
                 "check the network, and the git remote 'origin' or CI_SERVER_URL".to_owned()
             }
-            Self::Unsafe { .. } => "if your company has a certificate authority of its own, name it with CMDR_CA, or \
-                                    as 'ca' in cmdr's configuration"
+            Self::Unsafe { .. } => "if your company uses its own certificate authority, set CMDR_CA, or 'ca' in \
+                                    cmdr's configuration"
                 .to_owned(),
-            Self::Answer { .. } => "check that GitLab is there, or set CI_SERVER_URL".to_owned(),
-            Self::Unsure { url } => format!("look before you start it again: {url}"),
+            Self::Answer { .. } => "check that this is the address of GitLab, or set CI_SERVER_URL".to_owned(),
+            Self::Unsure { url } => format!("check the job before you start it again: {url}"),
             Self::Setup | Self::Refused { .. } | Self::Interrupted => return None,
         };
         Some(remedy)

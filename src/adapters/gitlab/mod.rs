@@ -1,4 +1,4 @@
-//! GitLab, over its REST API: pipelines of a project, their jobs, and starting one of them.
+//! GitLab's REST API: the pipelines of a project, their jobs, and starting a job.
 
 mod client;
 mod error;
@@ -19,12 +19,12 @@ pub use self::{
 use super::patience::Patience;
 use crate::domain::secret::Secret;
 
-/// How many pages of jobs are read; each has a hundred.
+/// The maximum number of pages of jobs to read; each has 100 jobs.
 const MOST_PAGES: usize = 10;
-/// How many pipelines are looked at, the newest first.
+/// The maximum number of pipelines to read, newest first.
 const MOST_PIPELINES: usize = 20;
 
-/// One project of a GitLab.
+/// One project on a GitLab server.
 #[derive(Debug)]
 pub struct Gitlab {
     client: Client,
@@ -32,10 +32,10 @@ pub struct Gitlab {
     project: String,
 }
 
-/// What GitLab knows of a project.
+/// The properties of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Project {
-    /// None in an empty repository.
+    /// `None` in an empty repository.
     pub default_branch: Option<String>,
 }
 
@@ -55,35 +55,35 @@ pub struct Job {
     pub name: String,
     pub status: String,
     pub web_url: String,
-    /// Why it failed, in GitLab's word: `script_failure`.
+    /// Why it failed, as GitLab reports it: `script_failure`.
     pub failure_reason: Option<String>,
-    /// What its script ended with. Not every GitLab tells.
+    /// The exit code of its script. Some versions of GitLab do not report it.
     pub exit_code: Option<u8>,
-    /// The environment's name. Not every GitLab tells.
+    /// The environment's name. Some versions of GitLab do not report it.
     #[serde(default, deserialize_with = "environment_name")]
     pub environment: Option<String>,
 }
 
 impl Pipeline {
-    /// Whether what comes before its manual jobs is done.
+    /// Returns whether all jobs before its manual jobs have succeeded.
     pub fn is_ready(&self) -> bool {
         ["success", "manual"].contains(&self.status.as_str())
     }
 }
 
 impl Job {
-    /// Whether somebody has yet to start it.
+    /// Returns whether the job must still be started manually.
     pub fn is_manual(&self) -> bool {
         self.status == "manual"
     }
 
-    /// Whether nothing more will happen to it.
+    /// Returns whether the job has a final status.
     pub fn is_ended(&self) -> bool {
         ["success", "failed", "canceled", "skipped"].contains(&self.status.as_str())
     }
 }
 
-/// The name, whether it stands there itself or in an object.
+/// Reads the name, either as text or from an object.
 fn environment_name<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_str().or_else(|| value["name"].as_str()).map(str::to_owned))
@@ -91,7 +91,7 @@ fn environment_name<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<S
 
 impl Gitlab {
     /// # Errors
-    /// When the token cannot be sent, or the certificates cannot be read.
+    /// If the token contains invalid characters, or the certificates cannot be parsed.
     pub fn new(
         place: &Place,
         token: Secret,
@@ -102,7 +102,7 @@ impl Gitlab {
         Ok(Self { client, api: place.api(), project: place.project.clone() })
     }
 
-    /// With another patience.
+    /// Replaces the timeouts and retries.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.client.patience = patience;
@@ -110,15 +110,15 @@ impl Gitlab {
     }
 
     /// # Errors
-    /// When GitLab does not answer, or the token may not see the project.
+    /// If GitLab does not respond, or the token has no access to the project.
     pub async fn project(&self) -> Result<Project, GitlabError> {
         self.get(&format!("the project {}", self.project), "").await
     }
 
-    /// Whether GitLab has a commit.
+    /// Returns whether a commit exists on GitLab.
     ///
     /// # Errors
-    /// When GitLab does not answer.
+    /// If GitLab does not respond.
     pub async fn has_commit(&self, commit: &str) -> Result<bool, GitlabError> {
         match self.get::<Value>("the commit", &format!("/repository/commits/{commit}")).await {
             Ok(_) => Ok(true),
@@ -127,18 +127,18 @@ impl Gitlab {
         }
     }
 
-    /// The pipelines of a commit, the newest first.
+    /// Returns the pipelines of a commit, newest first.
     ///
     /// # Errors
-    /// When GitLab does not answer, or the token may not see them.
+    /// If GitLab does not respond, or the token has no access to them.
     pub async fn pipelines_of_commit(&self, commit: &str) -> Result<Vec<Pipeline>, GitlabError> {
         self.pipelines("sha", commit).await
     }
 
-    /// The pipelines of a branch, the newest first.
+    /// Returns the pipelines of a branch, newest first.
     ///
     /// # Errors
-    /// When GitLab does not answer, or the token may not see them.
+    /// If GitLab does not respond, or the token has no access to them.
     pub async fn pipelines_of_branch(&self, branch: &str) -> Result<Vec<Pipeline>, GitlabError> {
         self.pipelines("ref", branch).await
     }
@@ -149,10 +149,10 @@ impl Gitlab {
         self.get("the pipelines", &path).await
     }
 
-    /// The jobs of a pipeline, without those that were tried again since.
+    /// Returns the jobs of a pipeline, without those that were retried.
     ///
     /// # Errors
-    /// When GitLab does not answer, or the token may not see them.
+    /// If GitLab does not respond, or the token has no access to them.
     pub async fn jobs(&self, pipeline: u64) -> Result<Vec<Job>, GitlabError> {
         let (mut jobs, mut page) = (Vec::new(), "1".to_owned());
         for _ in 0..MOST_PAGES {
@@ -166,19 +166,19 @@ impl Gitlab {
     }
 
     /// # Errors
-    /// When GitLab does not answer, or the token may not see it.
+    /// If GitLab does not respond, or the token has no access to it.
     pub async fn job(&self, id: u64) -> Result<Job, GitlabError> {
         self.get("the job", &format!("/jobs/{id}")).await
     }
 
-    /// Starts a manual job with these variables. A request whose answer was lost may have done its work: then the job
-    /// is looked at before another try.
+    /// Starts a manual job with these variables. If the response to a request was lost, the job may have been started,
+    /// so its status is checked before a retry.
     ///
     /// # Errors
-    /// When GitLab refuses, or it cannot be told whether the job was started.
+    /// If GitLab rejects the request, or it is unknown whether the job was started.
     pub async fn play(&self, job: &Job, variables: &[(&str, String)]) -> Result<Job, GitlabError> {
         let attributes: Vec<Value> = variables.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-        // To give variables is a right of its own: nobody needs it who gives none.
+        // Setting variables needs its own permission, so an empty list is not sent.
         let body = if attributes.is_empty() { json!({}) } else { json!({"job_variables_attributes": attributes}) };
         let url = format!("{}/jobs/{}/play", self.api, job.id);
         let what = format!("starting the job {}", job.name);
@@ -203,11 +203,11 @@ impl Gitlab {
         }
     }
 
-    /// Follows a job of a pipeline to its end, and where GitLab tries it again by itself, its successor; asks each
-    /// `pause`. `on_change` sees each new state.
+    /// Polls a job of a pipeline until it ends, every `pause`. If GitLab retries the job automatically, follows the new
+    /// one. `on_change` is called for each new status.
     ///
     /// # Errors
-    /// When GitLab does not answer any more, or the run is interrupted: the job goes on.
+    /// If GitLab stops responding, or the run is interrupted: the job continues.
     pub async fn follow(
         &self,
         pipeline: u64,
@@ -234,7 +234,7 @@ impl Gitlab {
         }
     }
 
-    /// The job that GitLab made in place of one that failed, as `retry` has it do.
+    /// Returns the job that GitLab created to retry a failed one, as the key `retry` requests.
     async fn successor(&self, pipeline: u64, job: &Job, pause: Duration) -> Result<Option<Job>, GitlabError> {
         if job.status != "failed" {
             return Ok(None);

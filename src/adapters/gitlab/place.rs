@@ -1,38 +1,38 @@
-//! Where a project is on GitLab, from the address that git fetches it from.
+//! Finds a project on GitLab from the URL of the git remote.
 
 use reqwest::Url;
 
 use crate::domain::mirror::is_this_machine;
 
-/// A project of a GitLab.
+/// A project on a GitLab server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The URL of GitLab, without a slash at the end.
+    /// The URL of GitLab, without a trailing slash.
     pub server: String,
     /// The project's path with its groups: `tunes/teams/shop`.
     pub project: String,
 }
 
-/// Why it cannot be told. None of these shows an address as it is written: some hold a password.
+/// Why the project is unknown. No variant contains the URL as written, because it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    #[error("it cannot be told where the project is on GitLab: the folder has no git remote 'origin'")]
+    #[error("cannot determine the project on GitLab: the folder has no git remote 'origin'")]
     NoRemote,
-    #[error("it cannot be told where the project is on GitLab: the git remote 'origin' is no address of a server")]
+    #[error("cannot determine the project on GitLab: the git remote 'origin' is not the URL of a server")]
     Remote,
-    #[error("CI_SERVER_URL is no URL of a server")]
+    #[error("CI_SERVER_URL is not a valid server URL")]
     Server,
-    #[error("'{0}' is no path of a project with its group")]
+    #[error("'{0}' is not a valid project path: expected GROUP/PROJECT")]
     Project(String),
-    #[error("the token would go to {0} in the clear")]
+    #[error("the token would be sent to {0} over plain HTTP")]
     Clear(String),
 }
 
 impl Place {
-    /// From the address of the remote; `server` and `project` stand in place of its parts.
+    /// Parses the URL of the remote; `server` and `project` override its parts.
     ///
     /// # Errors
-    /// When a part is missing or cannot be understood, or the connection would not be safe.
+    /// If a part is missing or invalid, or the connection would not be secure.
     pub fn find(remote: Option<&str>, server: Option<&str>, project: Option<&str>) -> Result<Self, PlaceError> {
         let of_remote = match remote {
             Some(remote) => read(remote).ok_or(PlaceError::Remote),
@@ -61,13 +61,13 @@ impl Place {
         Ok(Self { server, project })
     }
 
-    /// The root of the project in the API.
+    /// Returns the root of the project in the API.
     pub(super) fn api(&self) -> String {
         format!("{}/api/v4/projects/{}", self.server, encoded(&self.project))
     }
 }
 
-/// `text` as one part of a URL.
+/// Encodes `text` as one segment of a URL.
 pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -79,7 +79,7 @@ pub(super) fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Server and path of an address as git knows them.
+/// Returns the server and the path of a URL in any form that git accepts.
 fn read(remote: &str) -> Option<(String, String)> {
     let (server, path) = match Url::parse(remote) {
         Ok(url) if remote.contains("://") => (server_of(&url)?, url.path().to_owned()),
@@ -101,7 +101,7 @@ fn server_of(url: &Url) -> Option<String> {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     match url.scheme() {
         scheme @ ("https" | "http") => Some(format!("{scheme}://{host}{port}")),
-        // The port is that of ssh.
+        // The port is the SSH port.
         "ssh" | "git+ssh" => Some(format!("https://{host}")),
         _ => None,
     }
@@ -114,7 +114,8 @@ fn read_server(text: &str) -> Result<String, PlaceError> {
     Ok(format!("{server}{}", url.path().trim_end_matches('/')))
 }
 
-/// `path` without the part that is GitLab's own: git over HTTP has it, the API's paths of projects have not.
+/// Removes the path prefix of a GitLab server from `path`: it is part of git URLs over HTTP, but not of project paths
+/// in the API.
 fn below(server: &str, path: &str) -> String {
     let own = server.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
     let rest = path.strip_prefix(own).filter(|_| !own.is_empty()).and_then(|rest| rest.strip_prefix('/'));
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(find(remote, Some("example.com"), None), Err(PlaceError::Server));
         assert_eq!(
             find(None, Some("http://h"), Some("a/b")).unwrap_err().to_string(),
-            "the token would go to http://h in the clear"
+            "the token would be sent to http://h over plain HTTP"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Charts on this machine: each one is fetched once, and kept under what names it.
+//! Charts on this machine. Each chart is fetched once and cached.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Helm, HelmError, ProcessError};
 use crate::domain::{Chart, ChartSource, Values, digest::sha256, mirror::ChartMirror};
 
-/// The universal chart, which cmdr carries in itself.
+/// The universal chart, which is embedded in cmdr.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
 
-/// A chart on this machine, ready for Helm.
+/// A chart on this machine that Helm can use.
 #[derive(Debug, Clone)]
 pub struct FetchedChart {
     /// A folder or an archive.
@@ -27,27 +27,27 @@ pub struct FetchedChart {
     pub app_version: Option<String>,
     /// SHA-256 of the archive, or of the folder's files.
     pub digest: String,
-    /// `values.schema.json`, when the chart has one.
+    /// `values.schema.json`, if the chart has one.
     pub schema: Option<serde_json::Value>,
-    /// `values.yaml`: what lies beneath all that a project says.
+    /// `values.yaml`: the default values, which a project overrides.
     pub values: Values,
 }
 
 impl FetchedChart {
-    /// As `helm.sh/chart` writes it.
+    /// Returns the label in the format of `helm.sh/chart`.
     pub fn label(&self) -> String {
         format!("{}-{}", self.name, self.version)
     }
 }
 
-/// Where charts are kept, and where they are fetched instead of from their own places.
+/// The folder of cached charts, and the mirrors to fetch them from.
 #[derive(Debug, Clone)]
 pub struct ChartCache {
     pub folder: PathBuf,
     pub mirrors: Vec<ChartMirror>,
 }
 
-/// `Chart.yaml`, as far as it is read.
+/// The keys of `Chart.yaml` that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
@@ -57,10 +57,10 @@ struct Metadata {
 }
 
 impl ChartCache {
-    /// The chart from the cache, or fetched by `helm pull`.
+    /// Returns the chart from the cache, or fetches it with `helm pull`.
     ///
     /// # Errors
-    /// When it cannot be had or is no chart.
+    /// If the chart cannot be fetched or is invalid.
     pub async fn fetch(
         &self,
         helm: &Helm,
@@ -80,7 +80,7 @@ impl ChartCache {
         }
     }
 
-    /// Writes the universal chart out, under its digest, and leaves it where it is already.
+    /// Writes the universal chart to the cache, under its digest, unless it exists.
     pub(super) fn universal(&self) -> Result<FetchedChart, HelmError> {
         let mut files = BTreeMap::new();
         embedded_files(&UNIVERSAL, &mut files);
@@ -124,7 +124,7 @@ impl ChartCache {
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
         let fresh = target.with_extension(format!("new-{}", std::process::id()));
-        fs::create_dir_all(&fresh).map_err(|error| cannot("make", &fresh, &error))?;
+        fs::create_dir_all(&fresh).map_err(|error| cannot("create", &fresh, &error))?;
         let origin = self.mirrored(origin);
         let mut tool = helm.bare().args(["pull", "--version", version, "--destination"]).arg(&fresh);
         tool = if origin.starts_with("oci://") { tool.arg(&origin) } else { tool.args([name, "--repo", &origin]) };
@@ -139,7 +139,7 @@ impl ChartCache {
             let archive = only_file(&fresh)?;
             put_in_place(&archive, target)
         });
-        // What is left of a failed pull is of no use to anybody.
+        // Removes the remains of a failed pull.
         let _ = fs::remove_dir_all(&fresh);
         result
     }
@@ -149,7 +149,7 @@ impl ChartCache {
     }
 }
 
-/// Registries on this machine speak plain HTTP.
+/// Registries on this machine use plain HTTP.
 fn is_plain(origin: &str) -> bool {
     ["oci://localhost", "oci://127.0.0.1"].iter().any(|own| origin.starts_with(own))
 }
@@ -158,11 +158,12 @@ fn only_file(folder: &Path) -> Result<PathBuf, HelmError> {
     let mut entries = fs::read_dir(folder).map_err(|error| cannot("read", folder, &error))?;
     match entries.next() {
         Some(Ok(entry)) => Ok(entry.path()),
-        _ => Err(HelmError::Chart("helm pull left no archive".to_owned())),
+        _ => Err(HelmError::Chart("helm pull wrote no archive".to_owned())),
     }
 }
 
-/// Renames, so that another cmdr never sees half a chart; what it put there meanwhile is the same.
+/// Renames the chart, so that another cmdr run never sees an incomplete one. If that run was faster, its chart is the
+/// same.
 pub(super) fn put_in_place(fresh: &Path, target: &Path) -> Result<(), HelmError> {
     match fs::rename(fresh, target) {
         Err(_) if target.exists() => Ok(()),
@@ -224,7 +225,7 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
-        // Archives hold one folder, named as the chart; files of subcharts lie deeper.
+        // An archive contains one folder with the name of the chart; files of subcharts are at deeper levels.
         let inner: PathBuf = path.components().skip(1).collect();
         if ["Chart.yaml", "values.yaml", "values.schema.json"].iter().any(|wanted| inner == Path::new(wanted)) {
             let mut content = Vec::new();
@@ -237,7 +238,7 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
 
 fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
     let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
-    let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("no chart: it has no Chart.yaml".to_owned()))?;
+    let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("not a chart: Chart.yaml not found".to_owned()))?;
     let metadata: Metadata = serde_yaml::from_slice(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
     let schema = match files.get("values.schema.json") {
         Some(text) => {
@@ -282,6 +283,6 @@ mod tests {
     #[test]
     fn a_folder_without_metadata_is_no_chart() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(inspect_folder(folder.path()).unwrap_err().to_string().contains("no Chart.yaml"));
+        assert!(inspect_folder(folder.path()).unwrap_err().to_string().contains("Chart.yaml not found"));
     }
 }

@@ -1,8 +1,8 @@
-//! What Helm says when it fails, in the words that a person needs. The rules are a table.
+//! Explains errors of Helm and suggests how to fix them, from a table of rules.
 
 use crate::{adapters::forbidden::missing_rule, domain::Diagnosis};
 
-/// A part of Helm's message, what it means and what to do.
+/// A part of Helm's message, the cause and the remedy.
 struct Rule {
     part: &'static str,
     cause: &'static str,
@@ -12,91 +12,91 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         part: "another operation (install/upgrade/rollback) is in progress",
-        cause: "somebody else's helm is at work on this release",
-        remedy: "wait for it to end, then run cmdr up again",
+        cause: "another Helm operation on this release is in progress",
+        remedy: "wait for it to finish, then run cmdr up again",
     },
     Rule {
         part: "conflict with",
-        cause: "somebody else has changed what the chart sets",
-        remedy: "see what with cmdr status; --repair takes it back",
+        cause: "another field manager has changed fields that the chart sets",
+        remedy: "see the changes with cmdr status; --repair reverts them",
     },
     Rule {
         part: "invalid ownership metadata",
-        cause: "an object of the chart is there already and belongs to somebody else",
+        cause: "an object of the chart already exists and is managed by another tool",
         remedy: "delete it, or take it over with --adopt",
     },
     Rule {
         part: "no matches for kind",
-        cause: "the chart uses a kind that the cluster does not know",
+        cause: "the chart uses a kind that is not installed in the cluster",
         remedy: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
     },
     Rule {
         part: "Too long: must have at most 1048576",
-        cause: "the release is larger than the 1 MiB that Kubernetes keeps in a Secret",
-        remedy: "make the chart smaller: .helmignore, fewer files",
+        cause: "the release is larger than 1 MiB, the size limit of a Secret",
+        remedy: "reduce the size of the chart: .helmignore, fewer files",
     },
     Rule {
         part: "field is immutable",
-        cause: "a field that cannot change was changed",
-        remedy: "undo the change, or delete the object that the message names and run cmdr up again",
+        cause: "an immutable field was changed",
+        remedy: "undo the change, or delete the object in the message and run cmdr up again",
     },
     Rule {
         part: "updates to statefulset spec for fields other than",
-        cause: "a StatefulSet's volumes cannot change once made",
-        remedy: "undo the change of 'volumes', or delete the StatefulSet (its volumes stay) and run cmdr up again",
+        cause: "the volumes of an existing StatefulSet cannot be changed",
+        remedy: "undo the change of 'volumes', or delete the StatefulSet (its volumes are kept) and run cmdr up again",
     },
     Rule {
         part: "less than terminationGracePeriodSeconds",
-        cause: "the pods get less time to end than they need to drain",
+        cause: "the grace period of the pods is shorter than their drain time",
         remedy: "set values.grace higher than values.drain",
     },
     Rule {
         part: "provided port is already allocated",
-        cause: "the node port is another Service's, or was kept by a request that was cut off",
-        remedy: "see whose it is: kubectl get services -A; nobody's comes free by itself within ten minutes",
+        cause: "the node port is used by another Service, or still reserved by an interrupted request",
+        remedy: "find the Service with kubectl get services -A; an orphaned port is released within ten minutes",
     },
     Rule {
         part: "exceeded quota",
-        cause: "the namespace's quota is used up",
+        cause: "the quota of the namespace is exceeded",
         remedy: "raise the quota or lower the requests",
     },
     Rule {
         part: "is forbidden",
-        cause: "the account that cmdr runs as may not do this",
-        remedy: "add a rule to its role, as the message names it",
+        cause: "the account that cmdr uses does not have permission for this",
+        remedy: "add the rule in the message to its role",
     },
     Rule {
         part: "connection refused",
-        cause: "the cluster does not answer",
-        remedy: "see whether it runs: cmdr doctor",
+        cause: "cannot connect to the cluster",
+        remedy: "check that it is running: cmdr doctor",
     },
 ];
 
-/// The same for `helm pull`, whose other side is a repository or a registry.
+/// The rules for `helm pull`, which connects to a repository or a registry.
 const PULL_RULES: &[Rule] = &[
     Rule {
         part: "x509",
         cause: "the certificate of the chart's repository is not trusted",
-        remedy: "have the company's certificate authority trusted by this system, or name a mirror",
+        remedy: "add the company's certificate authority to the trust store of this system, or configure a mirror",
     },
     Rule {
         part: "not found",
-        cause: "there is no such chart",
+        cause: "chart not found",
         remedy: "check its name and version under 'chart' in projects.yaml",
     },
     Rule {
         part: "unauthorized",
-        cause: "the registry does not give the chart out",
+        cause: "the registry denied access to the chart",
         remedy: "log in: helm registry login",
     },
     Rule {
         part: "",
-        cause: "the chart cannot be fetched",
-        remedy: "see that its repository can be reached, or name a mirror with CMDR_CHART_MIRRORS",
+        cause: "cannot fetch the chart",
+        remedy: "check the connection to its repository, or set a mirror with CMDR_CHART_MIRRORS",
     },
 ];
 
-/// What is said of a request that an API server, or the way to it, could not serve just then.
+/// Messages about a request that failed because the API server or the connection was temporarily unavailable.
 const TRANSIENT: &[&str] = &[
     "etcdserver: request timed out",
     "etcdserver: leader changed",
@@ -108,12 +108,12 @@ const TRANSIENT: &[&str] = &[
     "the server is currently unable to handle the request",
 ];
 
-/// Whether the same may work a moment later.
+/// Returns whether a retry may succeed.
 pub(super) fn is_transient(stderr: &str) -> bool {
     TRANSIENT.iter().any(|part| stderr.contains(part))
 }
 
-/// What `helm pull` says, as a diagnosis.
+/// Converts the standard error of `helm pull` to a diagnosis.
 pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
     match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
         Some(rule) => Diagnosis::new(rule.cause).detail(said(stderr)).remedy(rule.remedy),
@@ -121,7 +121,7 @@ pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
     }
 }
 
-/// Helm's standard error as a diagnosis; what no rule knows is told in Helm's own words.
+/// Converts Helm's standard error to a diagnosis. If no rule matches, Helm's own message is shown.
 pub(super) fn diagnose(stderr: &str) -> Diagnosis {
     let said = said(stderr);
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
@@ -133,7 +133,7 @@ pub(super) fn diagnose(stderr: &str) -> Diagnosis {
     }
 }
 
-/// The line that says what went wrong.
+/// Returns the line with the error message.
 fn said(stderr: &str) -> &str {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_telling(line)).collect();
     let said = lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
@@ -153,7 +153,7 @@ mod tests {
         let told = diagnose(
             "WARNING: x\nError: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
         );
-        assert_eq!(told.cause, "somebody else's helm is at work on this release");
+        assert_eq!(told.cause, "another Helm operation on this release is in progress");
         assert_eq!(told.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
     }
 

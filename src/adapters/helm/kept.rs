@@ -1,4 +1,4 @@
-//! Charts that no registry has: packed for the ledger, and unpacked from it.
+//! Charts that are not in a registry: packed for the ledger, and unpacked from it.
 
 use std::{fs, path::Path};
 
@@ -9,10 +9,10 @@ use super::{
     charts::{cannot, inspect_folder, put_in_place},
 };
 
-/// A chart's folder as a `.tgz`; equal files give equal bytes.
+/// Packs a chart's folder as a `.tgz`; equal files result in equal bytes.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn pack(folder: &Path) -> Result<Vec<u8>, HelmError> {
     let failed = |error: std::io::Error| cannot("pack", folder, &error);
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
@@ -37,10 +37,10 @@ fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, folder: &Path, name:
 }
 
 impl ChartCache {
-    /// A chart that the ledger kept. It stands in the cache under its digest, and is not unpacked twice.
+    /// Unpacks a chart from the ledger. It is stored in the cache under its digest, and unpacked only once.
     ///
     /// # Errors
-    /// When the archive is broken, or holds another chart than the digest says.
+    /// If the archive is corrupt, or contains a chart with another digest.
     pub fn unpack(&self, name: &str, digest: &str, archive: &[u8]) -> Result<FetchedChart, HelmError> {
         let target = self.kept(name, digest);
         if !target.is_dir() {
@@ -53,10 +53,10 @@ impl ChartCache {
         if chart.digest == digest {
             return Ok(chart);
         }
-        Err(HelmError::Chart(format!("the chart {name} in the ledger is not the one of digest {digest}")))
+        Err(HelmError::Chart(format!("chart {name} in the ledger does not have the digest {digest}")))
     }
 
-    /// A chart that was unpacked before.
+    /// Returns a chart that was unpacked before.
     pub fn unpacked(&self, name: &str, digest: &str) -> Option<FetchedChart> {
         inspect_folder(&self.kept(name, digest)).ok().filter(|chart| chart.digest == digest)
     }

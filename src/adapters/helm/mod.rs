@@ -1,4 +1,4 @@
-//! Helm, driven by its command line: found once, its version checked, plugins and user settings kept out.
+//! Runs the `helm` command, after checking its version, without plugins and the user's settings.
 
 mod charts;
 mod failures;
@@ -21,18 +21,19 @@ use tokio_util::sync::CancellationToken;
 use super::process::{ProcessError, Tool};
 use crate::domain::{Diagnosis, Values, labels};
 
-/// Older ones lack `--skip-schema-validation` together with labels that upgrades keep.
+/// Older versions do not support both `--skip-schema-validation` and labels that are kept during upgrades.
 const OLDEST: Version = Version::new(3, 20, 0);
-/// From this version on the API server merges what Helm applies, and refuses fields that others have.
+/// From this version on, Helm uses server-side apply, which rejects changes to fields of other managers.
 const SERVER_SIDE: Version = Version::new(4, 0, 0);
-/// It hangs when it deletes and waits (helm/helm#32214).
+/// This version hangs when it deletes and waits (helm/helm#32214).
 const REFUSED: &[Version] = &[Version::new(4, 2, 1)];
-/// How long Helm may end by itself after a cancel; only a hook takes longer. The API server keeps the node port of a
-/// Service whose request is cut off, and frees it when it has found it without an owner three times, every 3 minutes.
+/// How long Helm may continue after a cancel; only a hook takes longer. If a request is interrupted, the API server
+/// keeps the node port of the Service reserved. It checks every 3 minutes, and releases a port that has no owner at
+/// three checks.
 const RESPITE: Duration = Duration::from_secs(10);
-/// How many revisions of a release the cluster keeps.
+/// The number of revisions of a release that are kept in the cluster.
 const HISTORY: &str = "5";
-/// Variables by which a user's shell would change what Helm does.
+/// Variables in the user's shell that would change Helm's behaviour.
 const USER_VARIABLES: &[&str] = &[
     "HELM_NAMESPACE",
     "HELM_KUBECONTEXT",
@@ -47,40 +48,40 @@ const USER_VARIABLES: &[&str] = &[
     "KUBECONFIG",
 ];
 
-/// A Helm of an accepted version.
+/// Helm in a supported version.
 #[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
     version: Version,
-    /// Where Helm keeps what it looked up about the cluster and its repositories.
+    /// The folder in which Helm caches API discovery and repository indexes.
     cache: PathBuf,
-    /// A folder with certificates that are trusted beside the system's.
+    /// A folder with certificates that are trusted in addition to the system's.
     certificates: Option<PathBuf>,
 }
 
-/// The cluster that Helm speaks to.
+/// The cluster that Helm uses.
 #[derive(Debug, Clone)]
 pub struct HelmTarget {
     pub kubeconfig: PathBuf,
     pub context: Option<String>,
 }
 
-/// A release as it should become.
+/// The desired state of a release.
 #[derive(Debug)]
 pub struct Upgrade<'a> {
     pub name: &'a str,
     pub namespace: &'a str,
     pub chart: &'a Path,
     pub values: &'a Values,
-    /// On the release's Secret, beside Helm's own.
+    /// Labels of the release's Secret, in addition to Helm's own.
     pub labels: &'a BTreeMap<String, String>,
     pub description: &'a str,
     pub adopt: bool,
-    /// Takes fields back that another manager has changed.
+    /// Overwrites fields that another manager has changed.
     pub repair: bool,
 }
 
-/// What Helm made of it.
+/// The result of an upgrade.
 #[derive(Debug, Clone)]
 pub struct Upgraded {
     pub revision: u32,
@@ -91,41 +92,41 @@ pub struct Upgraded {
 pub enum HelmError {
     #[error("helm is not installed, or not on PATH")]
     NotFound,
-    #[error("helm {found} is not accepted: {why}")]
+    #[error("helm {found} is not supported: {why}")]
     Version { found: Version, why: String },
-    #[error("helm says of its version: '{0}'")]
+    #[error("cannot parse the version of helm: '{0}'")]
     UnknownVersion(String),
     #[error(transparent)]
     Process(#[from] ProcessError),
-    #[error("helm printed something else than its JSON: {0}")]
+    #[error("cannot parse the JSON output of helm: {0}")]
     Output(String),
     #[error("{0}")]
     Chart(String),
-    /// With what helm said.
-    #[error("the chart cannot be fetched: {0}")]
+    /// Contains the standard error of helm.
+    #[error("cannot fetch the chart: {0}")]
     Pull(String),
 }
 
 impl HelmError {
-    /// Whether the same may work a moment later: the API server was away, or at its limit.
+    /// Returns whether a retry may succeed: the API server was temporarily unavailable or overloaded.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if failures::is_transient(stderr))
     }
 
-    /// What happened and what to do about it.
+    /// Returns what happened and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => failures::diagnose(stderr),
             Self::Pull(stderr) => failures::diagnose_pull(stderr),
             Self::NotFound | Self::Version { .. } | Self::UnknownVersion(_) => {
-                Diagnosis::new(self.to_string()).remedy(format!("install Helm 4, or {OLDEST} and later"))
+                Diagnosis::new(self.to_string()).remedy(format!("install Helm {OLDEST} or later"))
             }
             other => Diagnosis::new(other.to_string()),
         }
     }
 }
 
-/// The part of `helm upgrade -o json` that is read.
+/// The keys of `helm upgrade -o json` that are read.
 #[derive(Deserialize)]
 struct Printed {
     version: u32,
@@ -134,10 +135,10 @@ struct Printed {
 }
 
 impl Helm {
-    /// Asks a helm for its version.
+    /// Runs helm to get its version.
     ///
     /// # Errors
-    /// When it is missing, too old, or known to be broken.
+    /// If helm is missing, too old, or known to be broken.
     pub async fn find(program: &Path, cache: &Path) -> Result<Self, HelmError> {
         let never = CancellationToken::new();
         let asked = Tool::new(program).args(["version", "--template", "{{.Version}}"]).run(&never).await;
@@ -149,10 +150,10 @@ impl Helm {
         Ok(Self { program: program.to_owned(), version, cache: cache.to_owned(), certificates: None })
     }
 
-    /// Trusts a company's certificate authority (PEM) when it fetches charts, beside the system's own.
+    /// Trusts a company's certificate authority (PEM) for fetching charts, in addition to the system's.
     ///
     /// # Errors
-    /// When the cache cannot be written.
+    /// If the cache cannot be written.
     pub fn trusting(mut self, certificate_authority: &str) -> Result<Self, HelmError> {
         let folder = self.cache.join("certificates");
         let written =
@@ -166,10 +167,10 @@ impl Helm {
         &self.version
     }
 
-    /// Installs the release or upgrades it. Does not wait for pods: cmdr watches them itself.
+    /// Installs or upgrades the release. Does not wait for pods, because cmdr watches them itself.
     ///
     /// # Errors
-    /// When Helm refuses or fails, or is interrupted; Helm then marks the release as failed.
+    /// If Helm fails or is interrupted; Helm then marks the release as failed.
     pub async fn upgrade(
         &self,
         target: &HelmTarget,
@@ -184,12 +185,12 @@ impl Helm {
             .arg(upgrade.chart)
             .args(["--namespace", upgrade.namespace, "--values", "-", "--output", "json"])
             .args(["--history-max", HISTORY, "--labels", &labels.join(","), "--description", upgrade.description])
-            // Checked before anything ran; the API server checks again.
+            // The values are validated before any step runs, and the API server validates the objects.
             .args(["--skip-schema-validation", "--disable-openapi-validation"]);
         if upgrade.adopt {
             tool = tool.arg("--take-ownership");
         }
-        // Helm 3 merges over what it finds, and knows no such word.
+        // Helm 3 merges its changes, and does not have this option.
         if upgrade.repair && self.version >= SERVER_SIDE {
             tool = tool.arg("--force-conflicts");
         }
@@ -202,7 +203,7 @@ impl Helm {
     /// Renders a chart without a cluster.
     ///
     /// # Errors
-    /// When the chart does not take the values.
+    /// If the chart rejects the values.
     pub async fn template(
         &self,
         name: &str,
@@ -222,10 +223,10 @@ impl Helm {
         Ok(output.stdout)
     }
 
-    /// Brings a revision of a release back, as a new one. Does not wait for pods.
+    /// Restores a revision of a release, as a new revision. Does not wait for pods.
     ///
     /// # Errors
-    /// When Helm has that revision no more, fails, or is interrupted.
+    /// If Helm no longer has that revision, fails, or is interrupted.
     pub async fn rollback(
         &self,
         target: &HelmTarget,
@@ -240,10 +241,10 @@ impl Helm {
         Ok(())
     }
 
-    /// Takes a release out of the cluster; volumes stay, where the chart says so.
+    /// Uninstalls a release; volumes are kept if the chart says so.
     ///
     /// # Errors
-    /// When Helm fails or is interrupted.
+    /// If Helm fails or is interrupted.
     pub async fn uninstall(
         &self,
         target: &HelmTarget,
@@ -270,7 +271,8 @@ impl Helm {
             .env("HELM_REPOSITORY_CONFIG", self.cache.join("helm/repositories.yaml"));
         let tool = USER_VARIABLES.iter().fold(tool, |tool, variable| tool.without_env(variable));
         match &self.certificates {
-            // Go reads these folders and the system's one file; Helm's own --ca-file would take the system's place.
+            // Go reads these folders and the system's certificate file; Helm's own --ca-file would replace the
+            // system's.
             Some(folder) => tool.env("SSL_CERT_DIR", folder),
             None => tool,
         }
@@ -286,9 +288,9 @@ fn accepted(text: &str) -> Result<Version, HelmError> {
     let version =
         Version::parse(text.trim_start_matches('v')).map_err(|_| HelmError::UnknownVersion(text.to_owned()))?;
     let why = if version < OLDEST {
-        Some(format!("{OLDEST} is the oldest that works"))
+        Some(format!("{OLDEST} or later is required"))
     } else if REFUSED.contains(&version) {
-        Some("it hangs when it deletes; take the next one".to_owned())
+        Some("it hangs when it deletes; use a newer version".to_owned())
     } else {
         None
     };
@@ -306,7 +308,7 @@ mod tests {
     fn versions_are_checked() {
         assert_eq!(accepted("v4.3.1\n").unwrap(), Version::new(4, 3, 1));
         assert!(accepted("v3.20.0").is_ok());
-        for (text, told) in [("v3.19.4", "3.20.0 is the oldest"), ("v4.2.1", "it hangs")] {
+        for (text, told) in [("v3.19.4", "3.20.0 or later is required"), ("v4.2.1", "it hangs")] {
             assert!(accepted(text).unwrap_err().to_string().contains(told));
         }
         assert!(matches!(accepted("Client: v2"), Err(HelmError::UnknownVersion(_))));

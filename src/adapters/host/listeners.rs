@@ -1,12 +1,12 @@
-//! Who listens on a port, as Linux tells it in `/proc`.
+//! Finds the process that listens on a port, from `/proc` on Linux.
 
 use std::path::Path;
 
 /// The state `LISTEN` in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// The program that listens on `port`, as `nginx (process 123)`; `None` where the system does not tell, as it does
-/// not of other users' programs.
+/// Returns the program that listens on `port`, as `nginx (process 123)`; `None` if it is unknown, for example because
+/// it belongs to another user.
 pub(super) fn holder(port: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
     let sockets: Vec<String> = tables.iter().flat_map(|table| sockets(table, port)).collect();
@@ -20,7 +20,8 @@ pub(super) fn holder(port: u16) -> Option<String> {
     Some(format!("{} (process {id})", name.trim()))
 }
 
-/// The listening sockets on `port` in a table of the kernel, as file descriptors link to them: `socket:[INODE]`.
+/// Returns the listening sockets on `port` in a table of the kernel, as file descriptors refer to them:
+/// `socket:[INODE]`.
 fn sockets(table: &str, port: u16) -> Vec<String> {
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let listening = rows.filter(|row| {

@@ -1,4 +1,4 @@
-//! Facts of this machine: kernel limits, ports, the resolver, the versions of tools.
+//! The state of this machine: kernel limits, ports, the DNS resolver, the versions of tools.
 
 mod listeners;
 mod processor;
@@ -20,24 +20,24 @@ use crate::domain::{
 };
 pub use processor::ProcessorWatch;
 
-/// How long a listener on this machine may take to accept.
+/// The timeout for connecting to a local port.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(300);
-/// How long a tool may take to say its version, the resolver to answer.
+/// The timeout for a tool's version and for the resolver.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Kernel limits on watched files; `None` where the kernel is not Linux.
+/// Returns the kernel limits on watched files; `None` if the kernel is not Linux.
 pub fn inotify() -> Option<Inotify> {
     let limit = |name: &str| std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?.trim().parse().ok();
     Some(Inotify { watches: limit("max_user_watches")?, instances: limit("max_user_instances")? })
 }
 
-/// Whether Docker can publish `port` on 127.0.0.1.
+/// Returns whether Docker can publish `port` on 127.0.0.1.
 ///
-/// A rootless engine may bind what this user may; any other engine binds as root, so a port that is forbidden to this
-/// user and that nobody answers on is free to it.
+/// A rootless engine may bind the ports that this user may bind. Any other engine binds as root: a port that this user
+/// may not bind is free for it if nothing is listening there.
 pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    // Asked first: some systems let a second program bind one address of a port that another holds on all of them.
+    // Checked first: some systems allow a bind to one address of a port that another program uses on all addresses.
     if TcpStream::connect_timeout(&address, CONNECT_PATIENCE).is_ok() {
         return PortState::Taken { by: listeners::holder(port) };
     }
@@ -49,7 +49,7 @@ pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
     }
 }
 
-/// What the system's resolver says of names below `localhost`.
+/// Returns how the system's resolver resolves names below `localhost`.
 pub async fn resolver() -> Resolver {
     let lookup = tokio::net::lookup_host((RESOLVER_PROBE, 80));
     let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup).await else { return Resolver::Unknown };
@@ -63,21 +63,21 @@ pub async fn resolver() -> Resolver {
     }
 }
 
-/// The programs to be started, by name or path.
+/// The programs to run, by name or path.
 #[derive(Debug, Clone, Copy)]
 pub struct Programs<'a> {
     pub docker: &'a OsStr,
     pub kind: &'a OsStr,
     pub helm: &'a OsStr,
-    /// Where something is to be decrypted.
+    /// Only if something must be decrypted.
     pub sops: Option<&'a OsStr>,
 }
 
-/// The versions of the tools that cmdr starts, asked side by side.
+/// Returns the versions of the tools that cmdr uses. They run in parallel.
 pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<ToolFact> {
     let sops = async {
         match programs.sops {
-            // Otherwise it would ask the internet for its latest version.
+            // Without this option, sops would ask the internet for its latest version.
             Some(sops) => Some(version(sops, &["--disable-version-check", "--version"], cancel).await),
             None => None,
         }
@@ -100,11 +100,11 @@ async fn version(program: &OsStr, args: &[&str], cancel: &CancellationToken) -> 
         }
         Ok(Err(ProcessError::NotFound { .. })) => ToolVersion::Missing,
         Ok(Err(error)) => ToolVersion::Unreadable(error.to_string()),
-        Err(_) => ToolVersion::Unreadable("nothing".to_owned()),
+        Err(_) => ToolVersion::Unreadable("no response".to_owned()),
     }
 }
 
-/// The first word that is a version, with or without a `v`: `v4.0.1`, `Docker version 28.2.2, build e6534b4`.
+/// Returns the first word that is a version, with or without a `v`: `v4.0.1`, `Docker version 28.2.2, build e6534b4`.
 fn find_version(text: &str) -> Option<Version> {
     let words = text.split(|c: char| c.is_whitespace() || c == ',');
     words.map(|word| word.strip_prefix('v').unwrap_or(word)).find_map(|word| Version::parse(word).ok())
@@ -143,7 +143,7 @@ mod tests {
             assert!(by.is_some_and(|by| by.contains("process")));
         }
         drop(listener);
-        // A child that another test starts at this moment holds the listener until it becomes its program.
+        // A child that another test starts at this moment also holds the listener until it calls `exec`.
         assert!((0..50).any(|_| port_state(port, false).is_free()));
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_resolver_answers() {
-        // Either answer may be true of a machine; what must not be is a panic, or addresses that are not there.
+        // Any valid result depends on the machine; it must not panic or return an empty list.
         assert_ne!(resolver().await, Resolver::Elsewhere(Vec::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! The use of this machine's processors over time, as Linux counts it in `/proc/stat`.
+//! CPU usage of this machine over time, from `/proc/stat` on Linux.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use tokio::task::JoinHandle;
 
 use crate::domain::processor::{ProcessorUse, ProcessorUses};
 
-/// Long enough to cost nothing and to count some hundred ticks, short enough to see a second.
+/// Long enough to be cheap and to count some hundred ticks, short enough to resolve one second.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// A watch on the processors, which ends when it is dropped.
+/// A background task that records CPU usage, and ends when this is dropped.
 #[derive(Debug)]
 pub struct ProcessorWatch {
     uses: ProcessorUses,
@@ -17,7 +17,7 @@ pub struct ProcessorWatch {
 }
 
 impl ProcessorWatch {
-    /// Watches from now on, with moments counted from `began`; `None` where the kernel is not Linux.
+    /// Starts to record. Times are relative to `began`; `None` if the kernel is not Linux.
     pub fn begin(began: Instant) -> Option<Self> {
         let first = ticks()?;
         let uses = ProcessorUses::default();
@@ -48,7 +48,7 @@ async fn watch(began: Instant, first: Ticks, uses: ProcessorUses) {
     }
 }
 
-/// Time of all processors since the start of the machine, in ticks of the kernel.
+/// The CPU time of all processors since the machine was started, in ticks of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticks {
     idle: u64,
@@ -56,11 +56,11 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// The share of the ticks since `before` that were used; `None` when none has passed.
+    /// Returns the share of ticks since `before` that were used; `None` if there were none.
     #[expect(clippy::cast_precision_loss, reason = "ticks of a run are far from 2^52")]
     fn share_since(self, before: Self) -> Option<f64> {
         let all = self.all.checked_sub(before.all).filter(|all| *all > 0)?;
-        // The kernel's count of idle ticks may go back a little.
+        // The kernel's count of idle ticks may decrease a little.
         let idle = self.idle.saturating_sub(before.idle).min(all);
         Some(1.0 - idle as f64 / all as f64)
     }
@@ -70,7 +70,7 @@ fn ticks() -> Option<Ticks> {
     read_ticks(&std::fs::read_to_string("/proc/stat").ok()?)
 }
 
-/// The first line: user, nice, system, idle, iowait, irq, softirq, steal, and the guests', which are in user already.
+/// Parses the first line: user, nice, system, idle, iowait, irq, softirq, steal, then guest times, which user includes.
 fn read_ticks(text: &str) -> Option<Ticks> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     let fields: Vec<u64> = line.split_whitespace().take(8).map_while(|field| field.parse().ok()).collect();

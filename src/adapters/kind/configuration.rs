@@ -1,4 +1,4 @@
-//! The configuration that `kind create cluster` is given: one node, tuned to be ready soon.
+//! The configuration for `kind create cluster`: one node, tuned for a fast start.
 
 use std::path::Path;
 
@@ -7,36 +7,36 @@ use serde_json::{Value, json};
 
 use crate::domain::pool::Pool;
 
-/// Where the node finds what cmdr mounts into it. The mount is also the mark by which a cluster is known as cmdr's
-/// own, and its last part names the addresses that MetalLB gives out there: both can be read while it is stopped.
+/// The mount point of cmdr's files in the node. The mount also marks a cluster as created by cmdr, and its last part is
+/// the address pool of MetalLB. Both can be read while the cluster is stopped.
 const MARK: &str = "/etc/cmdr/pool-";
-/// kubeadm patches, below the mounted folder.
+/// The folder of kubeadm patches, below the mount point.
 const PATCHES: &str = "patches";
-/// The node ports that Traefik's Service takes for HTTP and HTTPS, published on 127.0.0.1.
+/// The node ports of Traefik's Service for HTTP and HTTPS, published on 127.0.0.1.
 pub const NODE_PORTS: (u16, u16) = (30080, 30443);
 /// The node port of the Kubernetes API.
 pub const API_PORT: u16 = 6443;
-/// From this version on kubeadm's own configuration has arguments as lists (kind follows it).
+/// From this version on, kubeadm's configuration has arguments as lists (and kind follows it).
 const LISTED_ARGUMENTS: Version = Version::new(1, 36, 0);
-/// From this version on kubelet has both crash back-off settings.
+/// From this version on, kubelet has both crash back-off settings.
 const CRASH_SETTINGS: Version = Version::new(1, 33, 0);
 
-/// What cannot change once a cluster is made.
+/// Settings that cannot change after a cluster is created.
 #[derive(Debug, Clone)]
 pub struct NodeSettings<'a> {
     pub image: &'a str,
-    /// The Kubernetes of the image, when it is known: some settings came late.
+    /// The Kubernetes version of the image, if known: older versions do not have all settings.
     pub kubernetes: Option<&'a Version>,
     pub http_port: u16,
     pub https_port: u16,
     pub pool: Pool,
-    /// The folder on the engine's machine that is mounted at the mark.
+    /// The folder on the Docker host that is mounted as the mark.
     pub folder: &'a Path,
-    /// Further folders of that machine, each with where the node finds it.
+    /// Other folders of the Docker host, each with its mount point in the node.
     pub mounts: &'a [(&'a str, &'a str)],
 }
 
-/// The configuration in YAML's subset JSON.
+/// Returns the configuration as JSON, which is valid YAML.
 pub fn configuration(settings: &NodeSettings<'_>) -> String {
     let published = |container: u16, host: u16| json!({"containerPort": container, "hostPort": host, "listenAddress": "127.0.0.1", "protocol": "TCP"});
     let mark = mark(settings.pool);
@@ -63,26 +63,26 @@ pub fn configuration(settings: &NodeSettings<'_>) -> String {
     configuration.to_string()
 }
 
-/// Mirrors and certificates are files that can change while the node runs. The first is for containerd 1, whose name
-/// containerd 2 still takes in an old file, the second for containerd 2.
+/// Mirrors and certificates are files that can change while the node runs. The first key is for containerd 1, and
+/// containerd 2 still accepts it in a configuration of version 2. The second key is for containerd 2.
 const CONTAINERD: [&str; 2] = [
     "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
     "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
 ];
 
-/// The mount destination that marks a node as cmdr's own.
+/// Returns the mount point that marks a node as created by cmdr.
 pub fn mark(pool: Pool) -> String {
     format!("{MARK}{}", pool.range())
 }
 
-/// The pool of a node with this mount destination; `None` when it is no mark of cmdr's.
+/// Returns the pool of a node with this mount point; `None` if it is not cmdr's mark.
 pub fn pool_of_mark(destination: &str) -> Option<Pool> {
     Pool::parse(destination.strip_prefix(MARK)?)
 }
 
-/// kubeadm's patches for `folder`, as file names and contents.
+/// Returns kubeadm's patches for `folder`, as file names and contents.
 pub fn node_files() -> [(&'static str, &'static str); 1] {
-    // One CoreDNS is enough for one node, and its readiness is seen within a second instead of ten.
+    // One CoreDNS pod is enough for one node. Its readiness is detected within 1 s instead of 10 s.
     let coredns = r#"{"spec": {"replicas": 1, "template": {"spec": {"containers": [
         {"name": "coredns", "readinessProbe": {"periodSeconds": 1}}]}}}}"#;
     [("patches/corednsdeployment+strategic.yaml", coredns)]
@@ -92,13 +92,13 @@ fn kubeadm_patches(kubernetes: Option<&Version>, mark: &str) -> Vec<String> {
     let listed = kubernetes.is_some_and(|version| *version >= LISTED_ARGUMENTS);
     let cluster = json!({
         "kind": "ClusterConfiguration",
-        // One node needs no election, whose first try is refused and repeated after 2 s; its controllers may ask
-        // the API as fast as they can while everything starts at once.
+        // One node needs no leader election, whose first attempt fails and is retried after 2 s. The controllers may
+        // send requests as fast as they can while everything starts at once.
         "controllerManager": {"extraArgs": arguments(listed, &[
             ("kube-api-qps", "500"), ("kube-api-burst", "1000"), ("leader-elect", "false"),
         ])},
         "scheduler": {"extraArgs": arguments(listed, &[("leader-elect", "false")])},
-        // A laptop's cluster survives stop and start; it need not survive a loss of power.
+        // A local cluster keeps its data when it is stopped and started; it need not survive a power failure.
         "etcd": {"local": {"extraArgs": arguments(listed, &[("unsafe-no-fsync", "true")])}},
     });
     let init = json!({"kind": "InitConfiguration", "patches": {"directory": format!("{mark}/{PATCHES}")}});
@@ -107,17 +107,17 @@ fn kubeadm_patches(kubernetes: Option<&Version>, mark: &str) -> Vec<String> {
         "syncFrequency": "1s",
         "serializeImagePulls": false,
         "maxParallelImagePulls": 10,
-        // kubelet's own limit is 110; the node's network has 254 addresses for pods.
+        // kubelet's default limit is 110; the node's network has 254 addresses for pods.
         "maxPods": 250,
     });
     if kubernetes.is_some_and(|version| *version >= CRASH_SETTINGS) {
-        // What starts before the network's rules are there exits once, and must not wait 10 s for its second try.
+        // A container that starts before the network rules exist exits once; it must not wait 10 s to be restarted.
         kubelet["featureGates"] =
             json!({"KubeletCrashLoopBackOffMax": true, "ReduceDefaultCrashLoopBackOffDecay": true});
         kubelet["crashLoopBackOff"] = json!({"maxContainerRestartPeriod": "1s"});
     }
-    // By default the way to a pod is written up to a second after it is ready: a migration that is begun as soon as its
-    // database is there would find nobody, and wait for its second try.
+    // By default, the rules for a pod are written up to 1 s after it is ready. A migration that starts as soon as its
+    // database is ready would fail to connect, and wait to be retried.
     let proxy = json!({"kind": "KubeProxyConfiguration", "iptables": {"minSyncPeriod": "100ms"}});
     [cluster, init, kubelet, proxy].iter().map(Value::to_string).collect()
 }

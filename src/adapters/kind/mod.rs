@@ -1,4 +1,4 @@
-//! kind, which makes a cluster of Docker containers.
+//! kind, which creates clusters in Docker containers.
 
 pub mod configuration;
 pub mod sleep;
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::process::{ProcessError, Tool};
 use crate::domain::Diagnosis;
 
-/// The oldest kind whose configuration has all that cmdr writes.
+/// The oldest version of kind that supports all settings that cmdr writes.
 const OLDEST: Version = Version::new(0, 27, 0);
 
-/// kind's minor version and the Kubernetes of its default node image (from kind's release notes).
+/// The minor version of kind and the Kubernetes version of its default node image (from kind's release notes).
 const DEFAULT_KUBERNETES: &[(u64, Version)] = &[
     (27, Version::new(1, 32, 2)),
     (28, Version::new(1, 33, 0)),
@@ -24,11 +24,11 @@ const DEFAULT_KUBERNETES: &[(u64, Version)] = &[
     (32, Version::new(1, 36, 1)),
 ];
 
-/// A kind of an accepted version, speaking to one Docker engine.
+/// kind in a supported version, configured for one Docker engine.
 #[derive(Debug, Clone)]
 pub struct Kind {
     program: PathBuf,
-    /// The variables by which kind's own docker commands reach the engine.
+    /// The variables that make kind's docker commands use this engine.
     engine: Vec<(&'static str, String)>,
     version: Version,
 }
@@ -37,16 +37,16 @@ pub struct Kind {
 pub enum KindError {
     #[error("kind is not installed, or not on PATH")]
     NotFound,
-    #[error("kind {0} is too old: {OLDEST} is the oldest that works")]
+    #[error("kind {0} is too old: {OLDEST} or later is required")]
     TooOld(Version),
-    #[error("kind says of its version: '{0}'")]
+    #[error("cannot parse the version of kind: '{0}'")]
     UnknownVersion(String),
     #[error(transparent)]
     Process(#[from] ProcessError),
 }
 
 impl KindError {
-    /// What happened and what to do about it.
+    /// Returns what happened and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => diagnose(stderr),
@@ -59,10 +59,10 @@ impl KindError {
 }
 
 impl Kind {
-    /// Asks a kind for its version.
+    /// Runs kind to get its version.
     ///
     /// # Errors
-    /// When it is missing or too old.
+    /// If kind is missing or too old.
     pub async fn find(program: &Path, engine: Vec<(&'static str, String)>) -> Result<Self, KindError> {
         let asked = Tool::new(program).arg("version").run(&CancellationToken::new()).await;
         let text = match asked {
@@ -77,16 +77,16 @@ impl Kind {
         &self.version
     }
 
-    /// The node image that this kind was released with, and its Kubernetes; `None` for a kind that came after cmdr.
+    /// Returns the Kubernetes version of kind's default node image; `None` for a kind that is newer than this table.
     pub fn default_node(&self) -> Option<Version> {
         let own = |(minor, _): &&(u64, Version)| *minor == self.version.minor && self.version.major == 0;
         DEFAULT_KUBERNETES.iter().find(own).map(|(_, kubernetes)| kubernetes.clone())
     }
 
-    /// Makes a cluster and writes its kubeconfig. `on_stage` hears each of kind's own stages.
+    /// Creates a cluster and writes its kubeconfig. `on_stage` is called for each stage that kind reports.
     ///
     /// # Errors
-    /// When kind fails, or the run is cancelled; kind then leaves containers behind.
+    /// If kind fails or the run is cancelled; kind then leaves containers behind.
     pub async fn create(
         &self,
         name: &str,
@@ -106,20 +106,20 @@ impl Kind {
         Ok(())
     }
 
-    /// Deletes a cluster, whole or unfinished.
+    /// Deletes a cluster, even an unfinished one.
     ///
     /// # Errors
-    /// When kind fails.
+    /// If kind fails.
     pub async fn delete(&self, name: &str, kubeconfig: &Path, cancel: &CancellationToken) -> Result<(), KindError> {
         let tool = self.tool().args(["delete", "cluster", "--name", name, "--kubeconfig"]).arg(kubeconfig);
         tool.run(cancel).await?;
         Ok(())
     }
 
-    /// Writes the kubeconfig of a cluster that is there: its port may have changed with a restart of Docker.
+    /// Writes the kubeconfig of an existing cluster; its port may have changed when Docker restarted.
     ///
     /// # Errors
-    /// When kind does not know the cluster.
+    /// If kind does not find the cluster.
     pub async fn export_kubeconfig(
         &self,
         name: &str,
@@ -133,13 +133,13 @@ impl Kind {
 
     fn tool(&self) -> Tool {
         let tool = Tool::new(&self.program).without_env("KIND_CLUSTER_NAME").without_env("KUBECONFIG");
-        // podman and nerdctl are other engines than the one that was found.
+        // podman and nerdctl would use a different engine from the one that was found.
         let tool = tool.env("KIND_EXPERIMENTAL_PROVIDER", "docker");
         self.engine.iter().fold(tool, |tool, (variable, value)| tool.env(variable, value))
     }
 }
 
-/// kind prints a stage as ` • Starting control-plane 🕹️  ...` when it has no terminal.
+/// Parses a stage, which kind prints as ` • Starting control-plane 🕹️  ...` without a terminal.
 fn stage(line: &str) -> Option<String> {
     let text = line.trim().strip_prefix('•')?.trim_end_matches('.');
     let plain: String = text.chars().filter(char::is_ascii).collect();
@@ -153,48 +153,48 @@ fn parse_version(text: &str) -> Result<Version, KindError> {
     if version < OLDEST { Err(KindError::TooOld(version)) } else { Ok(version) }
 }
 
-/// A part of kind's or Docker's message, what it means and what to do.
+/// A part of an error message of kind or Docker, the cause and the remedy.
 const RULES: &[(&str, &str, &str)] = &[
     (
         "too many open files",
-        "the system's inotify limits are too low for another node",
+        "the system's inotify limits are too low to start another node",
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
     ),
     (
         "port is already allocated",
-        "a port that the cluster publishes is taken",
-        "end the program that holds it, or set environments.local.ports in projects.yaml",
+        "a port that the cluster publishes is already in use",
+        "stop the program that uses it, or set environments.local.ports in projects.yaml",
     ),
     (
         "address already in use",
-        "a port that the cluster publishes is taken",
-        "end the program that holds it, or set environments.local.ports in projects.yaml",
+        "a port that the cluster publishes is already in use",
+        "stop the program that uses it, or set environments.local.ports in projects.yaml",
     ),
-    (
-        "no space left",
-        "the disk is full",
-        "free some: docker builder prune and docker image prune, then run cmdr up again",
-    ),
+    ("no space left", "the disk is full", "run docker builder prune and docker image prune, then cmdr up again"),
     (
         "could not find a log line that matches",
         "the node did not boot",
-        "give Docker more memory, and see: cmdr doctor",
+        "give Docker more memory, or run cmdr doctor for details",
     ),
-    ("cgroup namespaces", "the kernel lacks cgroup namespaces", "use a kernel of version 4.6 or later"),
+    ("cgroup namespaces", "the kernel does not support cgroup namespaces", "use Linux kernel 4.6 or later"),
     (
         "Couldn't find an alternative telinit",
-        "Docker runs with \"init\": true, which kind's nodes do not bear",
-        "take \"init\" out of Docker's daemon.json",
+        "Docker runs with \"init\": true, which kind's nodes do not support",
+        "remove \"init\" from Docker's daemon.json",
     ),
-    ("node(s) already exist for a cluster", "a cluster of this name exists", "cmdr up --recreate gives it up"),
+    (
+        "node(s) already exist for a cluster",
+        "a cluster with this name already exists",
+        "run cmdr up --recreate to delete and re-create it",
+    ),
     (
         "failed to pull image",
         "the node image cannot be pulled",
-        "see that the registry can be reached, or name an image with CMDR_NODE_IMAGE",
+        "check the connection to the registry, or set another image with CMDR_NODE_IMAGE",
     ),
 ];
 
-/// How many of the last lines of a command's output are told when no rule knows them.
+/// The number of last lines of a command's output that are shown if no rule matches.
 const LAST_LINES: usize = 3;
 
 fn diagnose(stderr: &str) -> Diagnosis {
@@ -207,7 +207,7 @@ fn diagnose(stderr: &str) -> Diagnosis {
     }
     let said = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
     let said = said.trim().trim_start_matches("ERROR:").trim();
-    let mut diagnosis = Diagnosis::new(format!("kind failed: {said}")).remedy("see: cmdr doctor");
+    let mut diagnosis = Diagnosis::new(format!("kind failed: {said}")).remedy("run cmdr doctor for details");
     let output: Vec<&str> =
         lines().skip_while(|line| !line.starts_with("Command Output:")).filter(|line| !line.is_empty()).collect();
     let last = &output[output.len().saturating_sub(LAST_LINES)..];
@@ -236,7 +236,7 @@ mod tests {
     fn failures_get_a_remedy() {
         let told =
             diagnose("x\nERROR: failed to create cluster: Bind for 127.0.0.1:80 failed: port is already allocated\n");
-        assert_eq!(told.cause, "a port that the cluster publishes is taken");
+        assert_eq!(told.cause, "a port that the cluster publishes is already in use");
         assert!(told.details[0].contains("127.0.0.1:80"));
     }
 }

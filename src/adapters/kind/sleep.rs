@@ -1,13 +1,13 @@
-//! What a node is given to sleep and to wake by: small programs that run inside it.
+//! Scripts that run inside a node when it is stopped and started.
 
-/// Ends the node's pods as kubelet would, and waits for those that keep data; takes the seconds that they may have.
+/// Stops the node's pods as kubelet would, and waits for those that store data. Its argument is the timeout in seconds.
 pub const REST: &str = include_str!("node/rest.sh");
-/// Takes [`REST`] back; fails when pods have been told to end already.
+/// Cancels [`REST`]; fails if pods have already received their stop signal.
 pub const RISE: &str = include_str!("node/rise.sh");
-/// Asks the name server whose address it is given.
+/// Sends a query to the DNS server whose address is its argument.
 pub const ASK_DNS: &str = include_str!("node/ask-dns.sh");
 
-/// Files that let a node wake sooner, with their places in it. They are read when it boots.
+/// Returns files that make a node start faster, with their paths in the node. They are read when it boots.
 pub fn wake_files() -> [(&'static str, &'static str); 2] {
     [
         ("etc/systemd/system/kubelet.service.d/20-cmdr.conf", include_str!("node/kubelet.conf")),
@@ -15,11 +15,11 @@ pub fn wake_files() -> [(&'static str, &'static str); 2] {
     ]
 }
 
-/// How the pods that keep data ended, as [`REST`] tells it.
+/// How the pods that store data ended, as reported by [`REST`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rested {
     pub ended: Vec<String>,
-    /// These were still at work when their time was over.
+    /// These were still running at the timeout.
     pub late: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ impl Rested {
         let mut rested = Self::default();
         for (word, pod) in text.lines().filter_map(|line| line.split_once(' ')) {
             match word {
-                // The cluster's own store is no news.
+                // The cluster's own etcd is not reported.
                 _ if pod.starts_with("etcd-") => (),
                 "ended" => rested.ended.push(pod.to_owned()),
                 "late" => rested.late.push(pod.to_owned()),
@@ -39,7 +39,7 @@ impl Rested {
     }
 }
 
-/// Whether the bytes that [`ASK_DNS`] prints are the head of an answer with an address in it.
+/// Returns whether the bytes that [`ASK_DNS`] prints are the header of a response that contains an address.
 pub fn is_dns_answer(text: &str) -> bool {
     let bytes: Vec<u8> = text.split_whitespace().filter_map(|byte| byte.parse().ok()).collect();
     let (refused, answers) = (bytes.get(5).map(|flags| flags & 15), bytes.get(8..10));

@@ -1,21 +1,21 @@
-//! What is sent to a registry that asks who is there: a login, or a token that the login is changed into.
+//! The authorization that is sent to a registry: a user name and password, or a token that they are exchanged for.
 
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
 use crate::{adapters::credentials::RegistryCredential, domain::secret::Secret};
 
-/// The name under which cmdr asks for tokens; some services want one.
+/// The client ID in token requests; some services require one.
 const CLIENT: &str = "cmdr";
 
-/// What goes along with a request.
+/// The authorization of a request.
 #[derive(Debug, Clone)]
 pub(super) enum Authorization {
     Basic { username: String, password: Secret },
     Bearer { token: Secret, of_login: bool },
 }
 
-/// What a token service answers. Without `Debug`: it holds secrets.
+/// The response of a token service. Without `Debug`, because it contains secrets.
 #[derive(Deserialize)]
 struct Token {
     #[serde(default)]
@@ -25,13 +25,13 @@ struct Token {
 }
 
 impl Authorization {
-    /// The login itself; `None` for an identity token, which is only good for a token service.
+    /// Returns basic authentication; `None` for an identity token, which only a token service accepts.
     pub(super) fn basic(login: &RegistryCredential) -> Option<Self> {
         let RegistryCredential { username, password, .. } = login;
         (!login.is_identity_token()).then(|| Self::Basic { username: username.clone(), password: password.clone() })
     }
 
-    /// Whether a login stands behind it: a token is given to strangers too, for what is public.
+    /// Returns whether credentials are behind it: anonymous clients also receive a token, for public images.
     pub(super) fn is_of_login(&self) -> bool {
         matches!(self, Self::Basic { .. } | Self::Bearer { of_login: true, .. })
     }
@@ -43,8 +43,8 @@ impl Authorization {
         }
     }
 
-    /// The request for a token: without a login for what is public, with it in the header, or, where it is an identity
-    /// token, as OAuth has it in the body of a POST.
+    /// Builds the request for a token: anonymous for public images, with credentials in the header, or with an identity
+    /// token in the body of a POST, as in OAuth.
     pub(super) fn token_request(
         http: &reqwest::Client,
         realm: &Url,
@@ -68,7 +68,7 @@ impl Authorization {
         }
     }
 
-    /// The token in an answer to a request with a login or without one.
+    /// Reads the token from a response. `of_login` is whether credentials were sent.
     pub(super) fn read_token(body: &[u8], of_login: bool) -> Option<Self> {
         let answer: Token = serde_json::from_slice(body).ok()?;
         let token = if answer.token.is_empty() { answer.access_token } else { answer.token };

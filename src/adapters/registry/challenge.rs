@@ -1,15 +1,15 @@
-//! What a registry asks for before it answers: the `WWW-Authenticate` header.
+//! Parses the `WWW-Authenticate` header, in which a registry requests authentication.
 
 use std::collections::BTreeMap;
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// How a registry wants to be asked.
+/// The authentication that a registry requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// With a token, which the service at `realm` gives.
+    /// A token, from the service at `realm`.
     Bearer { realm: String, service: Option<String>, scope: Option<String> },
-    /// With user name and password.
+    /// User name and password.
     Basic,
 }
 
@@ -21,7 +21,7 @@ struct Scheme {
 }
 
 impl Challenge {
-    /// Of all that a registry takes, a token where it has some.
+    /// Returns the preferred challenge of all that a registry offers: a token, if possible.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let texts = headers.get_all(WWW_AUTHENTICATE).into_iter().filter_map(|header| header.to_str().ok());
         let schemes: Vec<Scheme> = texts.flat_map(schemes).collect();
@@ -41,12 +41,12 @@ impl Scheme {
     }
 }
 
-/// Reads `SCHEME KEY=VALUE, KEY="VALUE", SCHEME ...`.
+/// Parses `SCHEME KEY=VALUE, KEY="VALUE", SCHEME ...`.
 fn schemes(text: &str) -> Vec<Scheme> {
     let mut schemes: Vec<Scheme> = Vec::new();
     for part in parts(text) {
         let (key, value) = part.split_once('=').unwrap_or((&part, ""));
-        // A space before the first `=` is the one behind the name of a scheme.
+        // A space before the first `=` follows the name of a scheme.
         let (name, key) = match key.trim().split_once(char::is_whitespace) {
             Some((name, key)) => (Some(name), key.trim()),
             None if part.contains('=') => (None, key.trim()),
@@ -62,7 +62,7 @@ fn schemes(text: &str) -> Vec<Scheme> {
     schemes
 }
 
-/// Splits at commas outside of quotes, and takes the quotes away.
+/// Splits at commas outside quotes, and removes the quotes.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut is_quoted, mut is_escaped) = (false, false);

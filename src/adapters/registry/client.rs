@@ -1,4 +1,4 @@
-//! One question to a registry: with patience, and with the login or token that it asks for.
+//! Sends requests to a registry, with authentication, timeouts and retries.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -20,33 +20,33 @@ use super::{
 };
 use crate::adapters::{credentials::Credentials, is_tls, patience::Patience, root_cause};
 
-/// The longest answer that is read, in bytes. Registries refuse manifests above 4 MiB.
+/// The maximum size of a response in bytes. Registries reject manifests larger than 4 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
-/// The most that is shown of an answer that is not as the distribution API has it, in characters.
+/// The longest part of an error response that is shown, in characters.
 const LONGEST_SAID: usize = 200;
 
-/// How long and how often a registry is asked.
+/// Timeouts and retries of requests to a registry.
 const PATIENCE: Patience = Patience {
     request: Duration::from_secs(10),
     pauses: &[Duration::from_secs(1), Duration::from_secs(3)],
     longest_pause: Duration::from_secs(20),
 };
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// Whether a login was sent for it, or a token that a login was changed into.
+    /// Whether credentials were sent, or a token that was obtained with credentials.
     with_login: bool,
 }
 
-/// Asks registries.
+/// A client for registries.
 pub(super) struct Client {
     http: reqwest::Client,
     logins: Logins,
-    /// What was asked for before, by repository.
+    /// The authorizations of earlier requests, by repository.
     authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
     pub(super) patience: Patience,
     cancel: CancellationToken,
@@ -64,13 +64,13 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        // One provider for the whole process; a second call finds it there.
+        // One crypto provider for the whole process; it fails harmlessly if one is installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: reqwest::Error| RegistrySetupError(root_cause(&error));
         let pem = certificate_authority.unwrap_or_default().as_bytes();
         let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
         if certificate_authority.is_some() && authorities.is_empty() {
-            return Err(RegistrySetupError("the company's certificate authority has no certificate".to_owned()));
+            return Err(RegistrySetupError("the company's CA file contains no certificates".to_owned()));
         }
         let http = reqwest::Client::builder()
             .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
@@ -81,10 +81,10 @@ impl Client {
         Ok(Self { http, logins, authorizations: Mutex::default(), patience: PATIENCE, cancel })
     }
 
-    /// Asks `endpoint` about a repository; where it wants a login, once more with one.
+    /// Sends a request about a repository to `endpoint`. If authentication is required, repeats it with credentials.
     ///
     /// # Errors
-    /// When none comes, or only 429 and 5xx. Any other status is an answer.
+    /// If there is no response, or only 429 and 5xx after all retries. Any other status is a response.
     pub(super) async fn ask(
         &self,
         endpoint: &Endpoint,
@@ -117,7 +117,7 @@ impl Client {
         Ok(Answer { with_login: authorization.is_some_and(Authorization::is_of_login), ..answer })
     }
 
-    /// What the challenge asks for; `None` when it wants a password and there is none.
+    /// Returns what the challenge requests; `None` if it requests a password and there are no credentials.
     async fn authorize(
         &self,
         endpoint: &Endpoint,
@@ -128,13 +128,13 @@ impl Client {
         let Challenge::Bearer { realm, service, scope } = challenge else {
             return Ok(login.and_then(|login| Authorization::basic(&login)));
         };
-        let realm = Url::parse(&realm).map_err(|error| endpoint.no_image(format!("a token service at {error}")))?;
+        let realm = Url::parse(&realm)
+            .map_err(|error| endpoint.no_image(format!("invalid URL of the token service: {error}")))?;
         let host = realm.host_str().unwrap_or_default().to_owned();
         if login.is_some() && !endpoint.may_send_login(&realm) {
             let unsafe_realm = Problem::Unsafe { registry: endpoint.name.clone() };
-            return Err(
-                Failure::new(unsafe_realm).said(format!("its token service {host} would get the login in the clear"))
-            );
+            let said = format!("its token service {host} would get the credentials over plain HTTP");
+            return Err(Failure::new(unsafe_realm).said(said));
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
         let request = || Authorization::token_request(&self.http, &realm, service.as_deref(), &scope, login.as_ref());
@@ -143,10 +143,10 @@ impl Client {
             return Err(self.refused(endpoint, &Answer { with_login: login.is_some(), ..answer }).await);
         }
         let token = Authorization::read_token(&answer.body, login.is_some());
-        Ok(Some(token.ok_or_else(|| endpoint.no_image(format!("no token from {host}")))?))
+        Ok(Some(token.ok_or_else(|| endpoint.no_image(format!("the response of {host} contains no token")))?))
     }
 
-    /// The failure of an answer of 401 or 403, and of every other that is no success where a token is asked for.
+    /// Returns the error for a response of 401 or 403, or for any error status of a token service.
     pub(super) async fn refused(&self, endpoint: &Endpoint, answer: &Answer) -> Failure {
         let login = self.logins.find(&endpoint.login_hosts).await;
         let problem = Problem::Refused {
@@ -155,13 +155,13 @@ impl Client {
             with_login: answer.with_login,
         };
         let secret = login.credential.as_ref().map(|login| login.password.expose()).filter(|secret| !secret.is_empty());
-        // Nobody should send a password back; it must not be shown by cmdr if somebody does.
+        // If the response repeats the password, the password is masked.
         let said = secret.map_or_else(|| answer.said(), |secret| answer.said().replace(secret, "***"));
         let failure = Failure::new(problem).said(said);
         login.warnings.into_iter().fold(failure, Failure::said)
     }
 
-    /// Tries again while the registry says that it cannot answer now.
+    /// Repeats a request after temporary errors.
     async fn persist(
         &self,
         endpoint: &Endpoint,
@@ -184,7 +184,7 @@ impl Client {
         let answer = answer.map_err(|error| self.failure(name, &error))?;
         if answer.body.len() > LONGEST_ANSWER {
             let problem = Problem::NoImage { registry: name.to_owned() };
-            return Err(Failure::new(problem).said(format!("an answer of more than {} MiB", LONGEST_ANSWER >> 20)));
+            return Err(Failure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20)));
         }
         Ok(answer)
     }
@@ -206,7 +206,7 @@ impl Client {
     }
 }
 
-/// The problem of a status that another try may change.
+/// Returns the problem if the status is a temporary error.
 fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<Problem> {
     let registry = name.to_owned();
     match status {
@@ -216,12 +216,12 @@ fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<Proble
     }
 }
 
-/// Without a word on manifests, some registries answer with those of a time before indexes.
+/// Without an `Accept` header for manifests, some registries return old formats that do not support indexes.
 fn accepted(url: &Url) -> String {
     if url.path().contains("/manifests/") { MANIFEST_TYPES.join(", ") } else { "*/*".to_owned() }
 }
 
-/// Reads the answer, to a little more than the longest.
+/// Reads the response, and stops when it exceeds the maximum size.
 async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
@@ -235,7 +235,7 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error>
 }
 
 impl Answer {
-    /// What the registry said: the messages of its errors, or the start of a text, else the status.
+    /// Returns the registry's message: its error messages, or the first line of a text, else the status.
     pub(super) fn said(&self) -> String {
         let said = match serde_json::from_slice(&self.body) {
             Ok(body) => messages(&body),
@@ -246,7 +246,7 @@ impl Answer {
     }
 }
 
-/// The messages in an error of the distribution API (`errors`) or of a token service (one of several keys).
+/// Returns the messages in an error of the distribution API (`errors`) or of a token service (one of several keys).
 fn messages(body: &serde_json::Value) -> String {
     let word = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let errors = body["errors"].as_array().into_iter().flatten();
@@ -261,7 +261,7 @@ fn messages(body: &serde_json::Value) -> String {
     keys.iter().map(|key| word(body, key)).find(|said| !said.is_empty()).unwrap_or_default()
 }
 
-/// The first line of what is no page of HTML.
+/// Returns the first line, or nothing for an HTML page.
 fn text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What registries answer: manifests, indexes of them, configurations of images; and what is read from them.
+//! Parses the responses of registries: manifests, image indexes, image configurations and lists of tags.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub(super) const MANIFEST_TYPES: [&str; 4] = [
 ];
 /// The label with the commit that an image was built from.
 const REVISION: &str = "org.opencontainers.image.revision";
-/// The annotation by which BuildKit marks what is about an image and none itself.
+/// The annotation that BuildKit sets on attestations and other manifests that are not images.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
-/// How alike two tags must be before one is suggested for the other: `7.0` for `7.1`, but no commit for another.
+/// The minimum similarity of a suggested tag: `7.0` is suggested for `7.1`, but not one commit for another.
 const ALIKE: f64 = 0.7;
 
-/// A manifest, or an index of several.
+/// A manifest, or an image index.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
@@ -63,44 +63,44 @@ pub(super) struct Tags {
 
 impl Manifest {
     /// # Errors
-    /// Why this is none, in words.
+    /// Why the body is not a valid manifest.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(body).map_err(|error| format!("no manifest: {error}"))?;
+        let manifest: Self = serde_json::from_slice(body).map_err(|error| format!("not a manifest: {error}"))?;
         if manifest.schema_version != 2 {
-            return Err(format!("a manifest of schema {}, which nodes cannot pull", manifest.schema_version));
+            return Err(format!("a manifest with schema version {}, which nodes cannot pull", manifest.schema_version));
         }
         if manifest.config.is_none() && manifest.manifests.is_none() {
-            return Err("a manifest without configuration and without other manifests".to_owned());
+            return Err("a manifest that has neither a configuration nor other manifests".to_owned());
         }
         Ok(manifest)
     }
 
-    /// The first image of an index.
+    /// Returns the first image of an index.
     pub(super) fn first_image(&self) -> Option<&Descriptor> {
         self.manifests.iter().flatten().find(|manifest| manifest.is_image())
     }
 
-    /// Whether an index of referrers has one of this type.
+    /// Returns whether an index of referrers contains this artifact type.
     pub(super) fn has_artifact(&self, artifact_type: &str) -> bool {
         self.manifests.iter().flatten().any(|manifest| manifest.artifact_type.as_deref() == Some(artifact_type))
     }
 }
 
 impl Descriptor {
-    /// Attestations stand among the images of an index, with the platform `unknown/unknown`.
+    /// An index also lists attestations, with the platform `unknown/unknown`.
     fn is_image(&self) -> bool {
         let is_nowhere = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
         !is_nowhere && !self.annotations.contains_key(REFERENCE_TYPE) && self.artifact_type.is_none()
     }
 }
 
-/// The commit in an image's configuration; `None` when it names none.
+/// Returns the commit in an image's configuration; `None` if it has no such label.
 pub(super) fn revision(configuration: &[u8]) -> Option<String> {
     let configuration: ImageConfiguration = serde_json::from_slice(configuration).ok()?;
     configuration.config?.labels?.remove(REVISION).filter(|revision| !revision.is_empty())
 }
 
-/// The tag that was probably meant by one that does not exist.
+/// Returns the most similar tag to one that does not exist.
 pub(super) fn nearest_tag(wrong: &str, tags: Vec<String>) -> Option<String> {
     let scored = tags.into_iter().map(|tag| (strsim::jaro_winkler(wrong, &tag), tag));
     let best = scored.filter(|(score, _)| *score > ALIKE).max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -116,9 +116,9 @@ mod tests {
         let why = |text: &str| Manifest::parse(text.as_bytes()).err().unwrap_or_default();
         assert_eq!(why(r#"{"schemaVersion": 2, "config": {"digest": "sha256:1"}, "layers": []}"#), "");
         assert_eq!(why(r#"{"schemaVersion": 2, "manifests": []}"#), "");
-        assert!(why("<html>").starts_with("no manifest: "));
-        assert!(why(r#"{"schemaVersion": 1, "name": "library/redis"}"#).contains("schema 1"));
-        assert!(why(r#"{"schemaVersion": 2}"#).contains("without configuration"));
+        assert!(why("<html>").starts_with("not a manifest: "));
+        assert!(why(r#"{"schemaVersion": 1, "name": "library/redis"}"#).contains("schema version 1"));
+        assert!(why(r#"{"schemaVersion": 2}"#).contains("neither a configuration"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who is asked for an image: mirrors, then the registry itself.
+//! The endpoints for an image: its mirrors, then the registry itself.
 
 use reqwest::Url;
 
@@ -8,26 +8,26 @@ use crate::domain::{
     mirror::{ImageMirror, is_this_machine},
 };
 
-/// Registries whose API is not at the host that image references have.
+/// Registries whose API host differs from the host in image references.
 const ELSEWHERE: [(&str, &str); 1] = [("docker.io", "registry-1.docker.io")];
 
-/// One place to ask for the images of a registry.
+/// A server that provides the images of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
-    /// As messages have it: `ghcr.io`, `the mirror http://localhost:5000`.
+    /// The name in messages: `ghcr.io`, `the mirror http://localhost:5000`.
     pub(super) name: String,
-    /// The root of its API, with `/v2` and without a slash at the end.
+    /// The root of its API, including `/v2`, without a trailing slash.
     api: String,
-    /// Told to a mirror, so that one for several registries knows which is meant; containerd does the same.
+    /// Sent to a mirror, so that a mirror of several registries knows which one is meant, as in containerd.
     namespace: Option<String>,
-    /// The names under which a login for it may be kept, the best one first.
+    /// The hosts under which its credentials may be stored, in order of preference.
     pub(super) login_hosts: Vec<String>,
-    /// The name that a new login is best kept under.
+    /// The host to use for a new `docker login`.
     pub(super) login_host: String,
 }
 
 impl Endpoint {
-    /// All who are asked for this image, in order.
+    /// Returns all endpoints for this image, in order.
     pub(super) fn all(mirrors: &[ImageMirror], image: &ImageReference) -> Vec<Self> {
         let mirrors = ImageMirror::of(mirrors, &image.registry);
         let mirrors = mirrors.into_iter().map(|mirror| Self::mirror(mirror, &image.registry));
@@ -46,7 +46,7 @@ impl Endpoint {
         }
     }
 
-    /// Like a node, it gets the login of the registry that it stands for; one of its own comes first.
+    /// As on a node, a mirror gets the credentials of the registry that it mirrors, unless it has its own.
     fn mirror(mirror: &ImageMirror, registry: &str) -> Self {
         let own = mirror.authority().to_owned();
         let login_host = if mirror.is_for_any() { own.clone() } else { registry.to_owned() };
@@ -59,7 +59,7 @@ impl Endpoint {
         }
     }
 
-    /// `path` of a repository's API, such as `manifests/latest`, with a query of these parts.
+    /// Returns the URL of `path` in a repository's API, such as `manifests/latest`, with these query parameters.
     pub(super) fn url(&self, repository: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, Failure> {
         let unreachable = || Problem::Unreachable { registry: self.name.clone() };
         let mut url = Url::parse(&format!("{}/{repository}/{path}", self.api))
@@ -71,7 +71,7 @@ impl Endpoint {
         Ok(url)
     }
 
-    /// Whether a login may be sent to `url`: in the clear only where the registry itself is asked in the clear.
+    /// Returns whether credentials may be sent to `url`: over plain HTTP only if the registry itself uses it.
     pub(super) fn may_send_login(&self, url: &Url) -> bool {
         url.scheme() == "https" || self.api.starts_with("http://")
     }

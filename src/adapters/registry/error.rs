@@ -1,54 +1,54 @@
-//! What can go wrong between cmdr and a container registry.
+//! Errors of the registry adapter.
 
 use std::time::Duration;
 
 use crate::domain::{Diagnosis, ImageReference};
 
-/// No client can be made: the company's certificates are none.
+/// The client cannot be created, because the company's CA file is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("registries cannot be asked: {0}")]
+#[error("cannot create the registry client: {0}")]
 pub struct RegistrySetupError(pub(super) String);
 
-/// Why a registry did not say what was asked about an image.
+/// Why a request for an image failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}: {image}")]
 pub struct RegistryError {
     pub image: ImageReference,
     pub problem: Problem,
-    /// What registry and mirrors said, in their own words.
+    /// The messages of the registry and its mirrors, unchanged.
     pub said: Vec<String>,
 }
 
-/// The kinds of failure. `registry` is who was asked: a host, or `the mirror URL`.
+/// The kinds of errors. `registry` is the endpoint: a host, or `the mirror URL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("image not found")]
     NotFound { nearest: Option<String> },
-    /// 401 or 403. `login_host` is the name that a login is kept under.
-    #[error("{registry} refuses an image {}", if *with_login { "to the login that Docker has" } else { "without a login" })]
+    /// 401 or 403. `login_host` is the host for `docker login`.
+    #[error("{registry} denied access {} credentials", if *with_login { "with the stored" } else { "without" })]
     Refused { registry: String, login_host: String, with_login: bool },
-    /// 429, again and again.
-    #[error("{registry} takes no more requests for now")]
+    /// 429, after all retries.
+    #[error("the rate limit of {registry} is exceeded (429)")]
     Busy { registry: String, login_host: String },
-    /// 5xx, again and again.
-    #[error("{registry} is out of order (HTTP {status})")]
+    /// 5xx, after all retries.
+    #[error("{registry} returned a server error (HTTP {status})")]
     Broken { registry: String, status: u16 },
-    #[error("{registry} did not answer within {} seconds", patience.as_secs())]
+    #[error("no response from {registry} within {} seconds", patience.as_secs())]
     Silent { registry: String, patience: Duration },
-    /// Its name is unknown, nobody listens there, or the connection broke.
+    /// DNS failed, the connection was refused, or it was lost.
     #[error("{registry} cannot be reached")]
     Unreachable { registry: String },
-    #[error("there is no safe connection to {registry}")]
+    #[error("cannot establish a secure connection to {registry}")]
     Unsafe { registry: String },
-    /// An answer that is not what the distribution API has in this place.
-    #[error("{registry} answers with what is no image")]
+    /// A response that the distribution API does not allow here.
+    #[error("unexpected response from {registry} (not an image manifest)")]
     NoImage { registry: String },
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Problem {
-    /// Whether trying again may do.
+    /// Returns whether a retry may succeed.
     fn is_transient(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::Broken { .. } | Self::Silent { .. } | Self::Unreachable { .. } => true,
@@ -60,8 +60,8 @@ impl Problem {
         }
     }
 
-    /// How much is known of the image when this is the answer. Where mirror and registry fail in different ways, the
-    /// one that knows more is told first: behind a mirror, the registry itself often cannot be reached at all.
+    /// Returns how specific the error is. If a mirror and the registry fail in different ways, the more specific error
+    /// is shown first: behind a mirror, the registry itself often cannot be reached.
     fn weight(&self) -> u8 {
         match self {
             Self::Silent { .. } | Self::Unreachable { .. } => 0,
@@ -71,32 +71,31 @@ impl Problem {
         }
     }
 
-    /// `name` is the image's, without tag and digest.
+    /// `name` is the image's name without tag and digest.
     fn remedy(&self, name: &str) -> Option<String> {
         let remedy = match self {
             Self::NotFound { nearest: Some(nearest) } => format!("did you mean {name}:{nearest}?"),
             Self::NotFound { nearest: None } => {
-                "check name and tag, and that the image has been pushed to this registry".to_owned()
+                "check the name and the tag, and that the image was pushed to this registry".to_owned()
             }
             Self::Refused { login_host, with_login: false, .. } => {
-                format!("docker login {login_host}; some registries say this of images that do not exist, too")
+                format!("run docker login {login_host}; some registries also deny access to images that do not exist")
             }
             Self::Refused { login_host, with_login: true, .. } => {
-                format!("docker login {login_host}, as a user who may read {name}")
+                format!("run docker login {login_host} as a user with read access to {name}")
             }
             Self::Busy { login_host, .. } => {
-                format!("wait a while; registries allow more after docker login {login_host}, or name a mirror")
+                format!("try again later, run docker login {login_host} for a higher limit, or configure a mirror")
             }
-            Self::Broken { .. } => "try again in a while; the registry's status page may know more".to_owned(),
+            Self::Broken { .. } => "try again later, or check the registry's status page".to_owned(),
             Self::Silent { .. } | Self::Unreachable { .. } => {
-                "check the name of the registry and the network, or name a mirror".to_owned()
+                "check the name of the registry and the network, or configure a mirror".to_owned()
             }
             Self::Unsafe { .. } => {
-                "if your company has a certificate authority of its own, name it with CMDR_CA, or as 'ca' in cmdr's \
-                 configuration"
+                "if your company uses its own certificate authority, set CMDR_CA, or 'ca' in cmdr's configuration"
                     .to_owned()
             }
-            Self::NoImage { .. } => "check that a registry is at this address, and that this is an image".to_owned(),
+            Self::NoImage { .. } => "check that this is the address of a registry and the name of an image".to_owned(),
             Self::Interrupted => return None,
         };
         Some(remedy)
@@ -104,7 +103,7 @@ impl Problem {
 }
 
 impl RegistryError {
-    /// Of everybody who was asked in vain, in order: mirrors, then the registry itself.
+    /// `failures` has one entry per endpoint, in order: mirrors, then the registry itself.
     pub(super) fn new(image: &ImageReference, failures: Vec<Failure>) -> Self {
         let (mut best, mut said) = (None::<Failure>, Vec::new());
         for failure in failures {
@@ -114,17 +113,17 @@ impl RegistryError {
             };
             said.extend(replaced.into_iter().flat_map(Failure::in_passing));
         }
-        // Somebody is always asked: without a mirror it is the registry itself.
+        // There is always at least one endpoint: without mirrors it is the registry itself.
         let Failure { problem, said: first } = best.unwrap_or(Failure::new(Problem::Interrupted));
         Self { image: image.clone(), problem, said: [first, said].concat() }
     }
 
-    /// Whether trying again may do: nothing is wrong with image, login or configuration.
+    /// Returns whether a retry may succeed: image, credentials and configuration are not the cause.
     pub fn is_transient(&self) -> bool {
         self.problem.is_transient()
     }
 
-    /// The registry answers, and does not have it.
+    /// Returns whether the registry responded that the image does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self.problem, Problem::NotFound { .. })
     }
@@ -133,14 +132,14 @@ impl RegistryError {
         self.problem == Problem::Interrupted
     }
 
-    /// For a person: cause, what the registry said, what to do.
+    /// Returns the error as a diagnosis: what failed, the registry's message, and how to fix it.
     pub fn diagnosis(&self) -> Diagnosis {
         let remedy = self.problem.remedy(self.image.name());
         Diagnosis { details: self.said.clone(), remedy, ..Diagnosis::new(self.to_string()) }
     }
 }
 
-/// What one of those who were asked failed with.
+/// The error of one endpoint.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) problem: Problem,
@@ -157,7 +156,7 @@ impl Failure {
         self
     }
 
-    /// As a note beside another failure.
+    /// Returns the error as details of another error.
     fn in_passing(self) -> Vec<String> {
         let problem = self.problem.to_string();
         if self.said.is_empty() {

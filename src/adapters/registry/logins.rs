@@ -1,4 +1,4 @@
-//! The logins at registries, each looked for once: a helper may ask the user to unlock a keychain.
+//! Credentials of registries. Each is read only once, because a helper may ask the user to unlock a keychain.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::credentials::{Credentials, Found, RegistryCredential};
 
-/// Looks for logins when a registry asks for one.
+/// Reads credentials when a registry requests them.
 #[derive(Debug)]
 pub(super) struct Logins {
     credentials: Credentials,
@@ -15,7 +15,7 @@ pub(super) struct Logins {
     found: Mutex<HashMap<String, Arc<OnceCell<Found>>>>,
 }
 
-/// A login, and what stood in the way of another.
+/// Credentials, and warnings about those that could not be read.
 #[derive(Debug, Default)]
 pub(super) struct Login {
     pub(super) credential: Option<RegistryCredential>,
@@ -27,7 +27,7 @@ impl Logins {
         Self { credentials, cancel, found: Mutex::default() }
     }
 
-    /// The login at the first of `hosts` that there is one for.
+    /// Returns the credentials of the first of `hosts` that has any.
     pub(super) async fn find(&self, hosts: &[String]) -> Login {
         let mut login = Login::default();
         for host in hosts {

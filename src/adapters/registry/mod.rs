@@ -1,8 +1,7 @@
-//! Container registries, over the distribution API of the Open Container Initiative: what a tag stands for now, and
-//! what is known of an image.
+//! Container registries, by the OCI distribution API: resolves tags to digests, and reads the metadata of images.
 //!
-//! Mirrors are asked first, as nodes do it. Small enough to stand here: the clients that there are tell neither what a
-//! registry said nor how long it asked to wait, and know mirrors by their host alone.
+//! Mirrors are tried first, as on nodes. This client is small enough to maintain here: existing libraries return
+//! neither the registry's error message nor its `Retry-After`, and identify mirrors only by their host.
 
 mod authorization;
 mod challenge;
@@ -31,23 +30,23 @@ use self::{
 use super::{credentials::Credentials, patience::Patience};
 use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror};
 
-/// How many images are asked for side by side.
+/// The number of images that are resolved in parallel.
 const SIDE_BY_SIDE: usize = 8;
-/// How many pages of referrers are read; each has hundreds.
+/// The maximum number of pages of referrers to read; each has hundreds of entries.
 const MOST_PAGES: usize = 20;
-/// The header with the digest of what is answered.
+/// The header with the digest of the content.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// What an image stands for now.
+/// An image with the digest that its tag currently has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedImage {
-    /// As it was asked for.
+    /// The reference as requested.
     pub image: ImageReference,
-    /// `repository:tag@sha256:...`: the same content for good.
+    /// `repository:tag@sha256:...`, whose content never changes.
     pub pinned: ImageReference,
 }
 
-/// Asks container registries.
+/// A client for container registries.
 #[derive(Debug)]
 pub struct Registry {
     client: Client,
@@ -55,10 +54,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// `certificate_authority` is PEM, one or more certificates that are trusted beside the system's.
+    /// `certificate_authority` is PEM: one or more certificates that are trusted in addition to the system's.
     ///
     /// # Errors
-    /// When those are no certificates.
+    /// If they are not valid certificates.
     pub fn new(
         mirrors: Vec<ImageMirror>,
         credentials: Credentials,
@@ -69,25 +68,26 @@ impl Registry {
         Ok(Self { client, mirrors })
     }
 
-    /// For a registry of this machine, which asks for no password.
+    /// Returns a client for a registry on this machine without authentication.
     ///
     /// # Errors
-    /// When no client can be made.
+    /// If the client cannot be created.
     pub fn local(cancel: CancellationToken) -> Result<Self, RegistrySetupError> {
         Self::new(Vec::new(), Credentials::default(), None, cancel)
     }
 
-    /// With other times to wait than the usual ones.
+    /// Replaces the timeouts and retries.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.client.patience = patience;
         self
     }
 
-    /// What the image's tag (`latest` without one) stands for now. Of a reference with a digest: that this exists.
+    /// Resolves the image's tag (`latest` by default) to its digest. For a reference with a digest, checks that it
+    /// exists.
     ///
     /// # Errors
-    /// When neither a mirror nor the registry has it, or none of them says so.
+    /// If neither a mirror nor the registry has the image, or all requests fail.
     pub async fn resolve(&self, image: &ImageReference) -> Result<ResolvedImage, RegistryError> {
         let mut failures = Vec::new();
         for endpoint in self.endpoints(image) {
@@ -103,10 +103,10 @@ impl Registry {
         Err(RegistryError::new(image, failures))
     }
 
-    /// Resolves all, each distinct one once; the answers stand in the order of `images`.
+    /// Resolves all images, each distinct one once. The results are in the order of `images`.
     ///
     /// # Errors
-    /// All that failed, each distinct one once.
+    /// All errors, one for each distinct image.
     pub async fn resolve_all(&self, images: &[ImageReference]) -> Result<Vec<ResolvedImage>, Vec<RegistryError>> {
         let distinct: BTreeMap<String, &ImageReference> =
             images.iter().map(|image| (image.to_string(), image)).collect();
@@ -130,8 +130,8 @@ impl Registry {
         Ok(images.iter().filter_map(|image| resolved.get(&image.to_string()).cloned()).collect())
     }
 
-    /// The commit that the image was built from, as its label `org.opencontainers.image.revision` says. It is a nicety:
-    /// what cannot be asked is as good as absent.
+    /// Returns the commit that the image was built from, from its label `org.opencontainers.image.revision`. It is only
+    /// informational: errors are ignored.
     pub async fn revision(&self, image: &ImageReference) -> Option<String> {
         for endpoint in self.endpoints(image) {
             if let Ok(configuration) = self.configuration(&endpoint, image).await {
@@ -141,16 +141,16 @@ impl Registry {
         None
     }
 
-    /// Whether something of this type (`application/sarif+json`) refers to the image, as scans and signatures do.
-    /// `image` has a digest; without one nothing can refer to it.
+    /// Returns whether an artifact of this type (`application/sarif+json`) refers to the image, as scans and signatures
+    /// do. `image` must have a digest; otherwise nothing can refer to it.
     ///
     /// # Errors
-    /// When neither a mirror nor the registry says so.
+    /// If neither a mirror nor the registry responds.
     pub async fn has_artifact(&self, image: &ImageReference, artifact_type: &str) -> Result<bool, RegistryError> {
         let Some(digest) = &image.digest else { return Ok(false) };
         let (mut failures, mut is_known) = (Vec::new(), false);
         for endpoint in self.endpoints(image) {
-            // A mirror may lack what refers to the images that it has.
+            // A mirror may have an image without the artifacts that refer to it.
             match self.refers(&endpoint, &image.repository, digest, artifact_type).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => is_known = true,
@@ -164,7 +164,7 @@ impl Registry {
         Endpoint::all(&self.mirrors, image)
     }
 
-    /// The digest of the image at one endpoint. Asked by HEAD, which registries do not count as a pull.
+    /// Returns the digest of the image at one endpoint. Uses HEAD, which registries do not count as a pull.
     async fn digest(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<String, Failure> {
         let reference = reference(image);
         let url = endpoint.url(&image.repository, &format!("manifests/{reference}"), &[])?;
@@ -172,7 +172,7 @@ impl Registry {
         if let Some(digest) = head.manifest_digest().filter(|digest| is_wanted(reference, digest)) {
             return Ok(digest);
         }
-        // Without a body, nothing says why; and not every registry knows HEAD.
+        // A HEAD response contains no error message, and not every registry supports HEAD.
         match self.manifest(endpoint, &image.repository, reference).await {
             Ok((_, digest)) => Ok(digest),
             Err(mut failure) => {
@@ -184,7 +184,7 @@ impl Registry {
         }
     }
 
-    /// The manifest of a tag or digest, with its digest.
+    /// Returns the manifest of a tag or digest, with its digest.
     async fn manifest(
         &self,
         endpoint: &Endpoint,
@@ -196,18 +196,18 @@ impl Registry {
         Ok((manifest, digest_of(&body)))
     }
 
-    /// The configuration of an image; of an index's first image.
+    /// Returns the configuration of an image, or of the first image of an index.
     async fn configuration(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<Vec<u8>, Failure> {
         let repository = &image.repository;
         let (mut manifest, _) = self.manifest(endpoint, repository, reference(image)).await?;
         if let Some(first) = manifest.first_image() {
             (manifest, _) = self.manifest(endpoint, repository, &first.digest.clone()).await?;
         }
-        let configuration = manifest.config.ok_or_else(|| endpoint.no_image("an index without images"))?;
+        let configuration = manifest.config.ok_or_else(|| endpoint.no_image("the index contains no images"))?;
         self.content(endpoint, repository, &format!("blobs/{}", configuration.digest), &configuration.digest).await
     }
 
-    /// What is at `path`. Where `reference` is a digest, the content is checked against it.
+    /// Returns the content at `path`. If `reference` is a digest, verifies the content.
     async fn content(
         &self,
         endpoint: &Endpoint,
@@ -218,7 +218,7 @@ impl Registry {
         let url = endpoint.url(repository, path, &[])?;
         let answer = self.get(endpoint, repository, &url).await?;
         if !is_wanted(reference, &digest_of(&answer.body)) {
-            return Err(endpoint.no_image(format!("the content of {reference} has another digest")));
+            return Err(endpoint.no_image(format!("the content of {reference} does not match its digest")));
         }
         Ok(answer.body)
     }
@@ -237,7 +237,7 @@ impl Registry {
         }
     }
 
-    /// The tag that was probably meant, where the registry tells its tags.
+    /// Returns the most similar tag, if the registry lists its tags.
     async fn nearest(&self, endpoint: &Endpoint, image: &ImageReference) -> Option<String> {
         if image.digest.is_some() {
             return None;
@@ -248,8 +248,8 @@ impl Registry {
         nearest_tag(reference(image), tags.tags.unwrap_or_default())
     }
 
-    /// Whether an artifact refers to `digest`, by the API for it; where a registry does not have that, by the tag that
-    /// stands in for it.
+    /// Returns whether an artifact refers to `digest`, by the referrers API. If a registry does not support it, uses
+    /// the tag schema.
     async fn refers(
         &self,
         endpoint: &Endpoint,
@@ -292,7 +292,7 @@ impl Registry {
 }
 
 impl Answer {
-    /// The digest of the manifest that this tells about; `None` when it tells of none.
+    /// Returns the digest of the manifest in this response; `None` if it is not a manifest.
     fn manifest_digest(&self) -> Option<String> {
         let header = |name: &str| self.headers.get(name)?.to_str().ok();
         let media_type = header(CONTENT_TYPE.as_str())?.split(';').next().unwrap_or_default().trim();
@@ -301,7 +301,7 @@ impl Answer {
         is_manifest.then(|| digest.to_owned())
     }
 
-    /// The next page of a list, at the same registry: the login goes there too.
+    /// Returns the next page of a list. It must be at the same registry, because the credentials are sent there.
     fn next_page(&self, url: &Url) -> Option<Url> {
         let link = self.headers.get(LINK)?.to_str().ok()?;
         let (target, relation) = link.split_once('<')?.1.split_once('>')?;
@@ -310,12 +310,12 @@ impl Answer {
     }
 }
 
-/// The tag or digest that a registry is asked for.
+/// Returns the tag or digest that is requested from a registry.
 fn reference(image: &ImageReference) -> &str {
     image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
 }
 
-/// Whether `digest` is what was asked for: itself, or anything for a tag.
+/// Returns whether `digest` matches the reference: the same digest, or any digest for a tag.
 fn is_wanted(reference: &str, digest: &str) -> bool {
     !reference.starts_with("sha256:") || reference.eq_ignore_ascii_case(digest)
 }

@@ -1,4 +1,4 @@
-//! Against a server in this process, which answers as no real registry does on demand.
+//! Tests with a server in this process, because real registries do not return these errors on demand.
 
 mod server;
 
@@ -18,15 +18,15 @@ const MANIFEST: &str = r#"{"schemaVersion": 2, "config": {"digest": "sha256:1"},
 const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const SARIF: &str = "application/sarif+json";
 
-/// An answer to HEAD that names the digest.
+/// A response to HEAD with the digest.
 fn found() -> Reply {
     reply(200, "").with("Content-Type", TYPE).with(CONTENT_DIGEST, DIGEST)
 }
 
-/// Does not wait, and gives up on a hang at once.
+/// No delays, and a short timeout.
 const IMPATIENCE: Patience =
     Patience { request: Duration::from_millis(300), pauses: &[Duration::ZERO; 2], longest_pause: Duration::ZERO };
-/// For answers that do come, however busy the machine is.
+/// A long timeout for requests that must succeed, even on a busy machine.
 const NO_PAUSES: Patience = Patience { request: Duration::from_mins(1), ..IMPATIENCE };
 
 fn registry(mirrors: &str, configuration: &str, patience: Patience) -> Registry {
@@ -41,7 +41,7 @@ fn anonymous() -> Registry {
     registry("", "{}", NO_PAUSES)
 }
 
-/// A `config.json` with one login.
+/// A `config.json` with one entry.
 fn login(host: &str, entry: &str) -> String {
     format!(r#"{{"auths": {{"{host}": {entry}}}}}"#)
 }
@@ -87,7 +87,7 @@ async fn an_interrupt_ends_the_wait() {
     assert!(registry.resolve(&server.image("shop")).await.unwrap_err().is_interrupted());
 }
 
-/// A registry that wants the token `fresh`, which its own service gives to whom `knows` says.
+/// A registry that requires the token `fresh`. Its token service returns it if `knows` accepts the request.
 async fn guarded(knows: fn(&Request) -> bool) -> Server {
     Server::start(move |host, request, _| {
         if request.line.contains(" /token") {
@@ -127,10 +127,10 @@ async fn a_token_costs_a_login_where_one_is_wanted() {
     registry("", &login(&server.host, &entry), NO_PAUSES).resolve(&image).await.unwrap();
 
     let error = anonymous().resolve(&image).await.unwrap_err();
-    let expected = format!("{} refuses an image without a login: {image}", server.host);
+    let expected = format!("{} denied access without credentials: {image}", server.host);
     assert_eq!((error.to_string(), error.said.as_slice()), (expected, &["who?".to_owned()][..]));
     let remedy = error.diagnosis().remedy.unwrap();
-    assert!(remedy.starts_with(&format!("docker login {}", server.host)) && !error.is_transient(), "{remedy}");
+    assert!(remedy.starts_with(&format!("run docker login {}", server.host)) && !error.is_transient(), "{remedy}");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn no_secret_is_told() {
     let registry = registry("", &login(&server.host, entry), NO_PAUSES);
     let error = registry.resolve(&server.image("shop:1")).await.unwrap_err();
     assert_eq!(error.said, ["DENIED: not me:***"]);
-    assert!(error.to_string().contains("to the login that Docker has"), "{error}");
+    assert!(error.to_string().contains("denied access with the stored credentials"), "{error}");
     assert!(!format!("{registry:?} {error:?}").contains("hunter2"));
 }
 
@@ -191,7 +191,7 @@ async fn all_that_cannot_be_resolved_are_told_each_once() {
         Server::start(|_, request, _| if request.line.contains("shop") { found() } else { reply(404, "") }).await;
     let images = ["shop:1", "bus:1", "shop:1", "tram:1", "bus:1"].map(|image| server.image(image));
     let registry = anonymous();
-    // In a task of its own, as steps run.
+    // In a separate task, as steps run.
     let (registry, images, errors) = tokio::spawn(async move {
         let errors = registry.resolve_all(&images).await.unwrap_err();
         (registry, images, errors)
@@ -210,7 +210,7 @@ async fn without_a_digest_in_the_header_the_content_has_it() {
     let server = Server::start(|_, _, _| reply(200, MANIFEST).with("Content-Type", TYPE)).await;
     let pinned = anonymous().resolve(&server.image("shop:1")).await.unwrap().pinned;
     assert_eq!(pinned.digest, Some(digest_of(MANIFEST.as_bytes())));
-    // Another content than the one that was asked for by its digest is not taken.
+    // Content with a digest other than the requested one is rejected.
     let error = anonymous().resolve(&server.image(&format!("shop@{DIGEST}"))).await.unwrap_err();
     assert!(matches!(error.problem, Problem::NoImage { .. }), "{error}");
 }
@@ -252,7 +252,7 @@ async fn artifacts_are_found_by_the_api_page_by_page() {
         if request.line.ends_with("last=1") {
             return referrers(SARIF);
         }
-        // A registry may not filter by itself.
+        // Some registries ignore the filter.
         let next = format!("</v2/shop/referrers/{DIGEST}?last=1>; rel=\"next\"");
         referrers("application/spdx+json").with("Link", next)
     })
@@ -273,7 +273,7 @@ async fn artifacts_are_found_by_the_tag_that_stands_in_for_the_api() {
     assert_eq!(anonymous().has_artifact(&image, SARIF).await, Ok(true));
     assert_eq!(anonymous().has_artifact(&image, "application/spdx+json").await, Ok(false));
     assert_eq!(anonymous().has_artifact(&server.image(&format!("bus@{DIGEST}")), SARIF).await, Ok(false));
-    // What is not known is no "no": a gate must not decide by it.
+    // An error is not a "no": a gate must not decide by it.
     let broken = Server::start(|_, _, _| reply(503, "")).await;
     let error = anonymous().has_artifact(&broken.image(&format!("shop@{DIGEST}")), SARIF).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
@@ -283,7 +283,7 @@ async fn artifacts_are_found_by_the_tag_that_stands_in_for_the_api() {
 async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_reached() {
     let mirror =
         Server::start(|_, request, _| if request.line.contains("redis") { found() } else { reply(404, "") }).await;
-    // Nobody listens on port 1.
+    // Nothing listens on port 1.
     let registry = registry(&format!("127.0.0.1:1=http://{}", mirror.host), "{}", NO_PAUSES);
     let image = |text: &str| ImageReference::parse(&format!("127.0.0.1:1/{text}")).unwrap();
     let pinned = registry.resolve(&image("redis")).await.unwrap().pinned;
@@ -303,7 +303,7 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
     let error = anonymous().resolve(&image).await.unwrap_err();
     assert!(matches!(error.problem, Problem::Unreachable { .. }) && error.is_transient(), "{error}");
 
-    // A listener that speaks no TLS closes on what is no request to it.
+    // A listener without TLS closes the connection at the client hello.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -321,5 +321,6 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
 fn a_companys_authority_must_be_one() {
     let credentials = Credentials::read(tempfile::tempdir().unwrap().path()).unwrap();
     let error = Registry::new(Vec::new(), credentials, Some("no PEM"), CancellationToken::new()).unwrap_err();
-    assert_eq!(error.to_string(), "registries cannot be asked: the company's certificate authority has no certificate");
+    let expected = "cannot create the registry client: the company's CA file contains no certificates";
+    assert_eq!(error.to_string(), expected);
 }

@@ -1,4 +1,4 @@
-//! `needs` and `promote.from` that lead back to where they started.
+//! Detects cycles in `needs` and `promote.from`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
             needs.edge(project.key(), need.text(), need.location());
         }
     }
-    needs.report(("needs", "projects need each other"), "expected `needs` without a way back", found);
+    needs.report(("needs", "dependency cycle between projects"), "expected `needs` without a cycle", found);
     let mut promotions = Graph::default();
     for (_, environment) in sources.entries("environments") {
         if let Some(from) = environment.at(&["promote", "from"]) {
@@ -19,13 +19,13 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
         }
     }
     promotions.report(
-        ("takes from", "environments promote from each other"),
-        "expected promotions without a way back",
+        ("promotes from", "promotion cycle between environments"),
+        "expected promotions without a cycle",
         found,
     );
 }
 
-/// Who points to whom, and where that is written.
+/// A directed graph of names, with the location of each edge.
 #[derive(Default)]
 struct Graph<'a> {
     edges: BTreeMap<&'a str, Vec<(&'a str, Location)>>,
@@ -38,14 +38,14 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// One mistake for each circle that a walk over everything meets.
+    /// Reports one error for each cycle that a walk over the whole graph finds.
     fn report(&self, (verb, message): (&str, &str), expected: &str, found: &mut Vec<Diagnostic>) {
         let mut walk = Walk { graph: self, done: BTreeSet::new(), circles: Vec::new() };
         self.edges.keys().for_each(|start| walk.from(start));
         for circle in walk.circles {
             let (first, location) = (circle[0].0, circle[0].1.clone());
             let names: Vec<&str> = circle.iter().map(|(name, _)| *name).chain([first]).collect();
-            let message = format!("{message} in a circle: {}", names.join(" -> "));
+            let message = format!("{message}: {}", names.join(" -> "));
             let edge = format!("`{first}` {verb} `{}`: {expected}", names[1]);
             let mut diagnostic = Diagnostic::error(location, message, edge);
             for (pair, (_, location)) in names.windows(2).zip(&circle).skip(1) {
@@ -56,7 +56,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// A name, and where it points to the next one.
+/// A name, and the location where it refers to the next one.
 type Link<'a, 'g> = (&'a str, &'g Location);
 
 struct Walk<'a, 'g> {
@@ -66,10 +66,10 @@ struct Walk<'a, 'g> {
 }
 
 impl<'a> Walk<'a, '_> {
-    /// Depth first, on a stack of its own: a name that is on the way already closes a circle.
+    /// Searches depth first with an explicit stack; a name that is already on the path closes a cycle.
     fn from(&mut self, start: &'a str) {
         let mut way: Vec<Link<'a, '_>> = Vec::new();
-        // Each name on the way, its place there, and which of its edges comes next.
+        // Each name on the path, and which of its edges comes next.
         let mut open = vec![(start, 0)];
         let mut places = BTreeMap::from([(start, 0)]);
         while let Some((name, next)) = open.last_mut() {

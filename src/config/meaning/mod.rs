@@ -1,4 +1,4 @@
-//! What names and paths mean: whether they lead somewhere, and whether two things claim the same place.
+//! Validates references: whether names and paths exist, and whether names, hosts and paths are unique.
 
 mod circles;
 mod names;
@@ -8,7 +8,7 @@ mod tags;
 
 use super::{diagnostic::Diagnostic, sources::Sources};
 
-/// Everything in a workspace of well-shaped files that cannot be meant.
+/// Reports every invalid reference in files that have the right structure.
 pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
     names::check(sources, found);
     circles::check(sources, found);

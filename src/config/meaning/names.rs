@@ -1,4 +1,4 @@
-//! Names that refer to projects and environments, and names given twice.
+//! Validates names that refer to projects and environments, and detects duplicate names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ fn check_project(project: Cursor<'_>, projects: &Known<'_>, environments: &Known
     }
 }
 
-/// `projects.local.yaml` changes projects that there are.
+/// `projects.local.yaml` can only override existing projects.
 fn check_local(sources: &Sources, projects: &Known<'_>, found: &mut Vec<Diagnostic>) {
     let local = sources.local().and_then(|local| local.cursor().get("projects"));
     for project in local.into_iter().flat_map(|projects| projects.entries()) {
@@ -63,7 +63,7 @@ fn check_local(sources: &Sources, projects: &Known<'_>, found: &mut Vec<Diagnost
     }
 }
 
-/// The names that may be referred to.
+/// The names that can be referred to.
 struct Known<'a> {
     kind: &'static str,
     /// In the order of the files.
@@ -82,16 +82,16 @@ impl<'a> Known<'a> {
         }
         let a = if self.kind == "environment" { "an" } else { "a" };
         let expected = match self.names.as_slice() {
-            [] => format!("expected {a} {}; there is none", self.kind),
+            [] => format!("expected {a} {}, but none is defined", self.kind),
             names if names.len() <= 8 => format!("expected {}", listed(names.iter().copied())),
             _ => format!("expected the name of {a} {}", self.kind),
         };
-        let message = format!("there is no {} {}", self.kind, quoted(name));
+        let message = format!("unknown {} {}", self.kind, quoted(name));
         let help = did_you_mean(name, self.names.iter().copied());
         found.push(Diagnostic::error(location.clone(), message, expected).with_help(help));
     }
 
-    /// Each item of a list names one, and each one once.
+    /// Checks that each item of a list is a known name, and that no name is listed twice.
     fn check_items(&self, list: Option<Cursor<'_>>, found: &mut Vec<Diagnostic>) {
         let mut before: BTreeMap<&str, Location> = BTreeMap::new();
         for item in list.into_iter().flat_map(|list| list.items()) {
@@ -108,27 +108,27 @@ impl<'a> Known<'a> {
     }
 }
 
-/// One name in two files; twice in one file is a key written twice.
+/// Detects one name in two files; the parser detects duplicate keys in one file.
 fn check_twice(sources: &Sources, key: &str, found: &mut Vec<Diagnostic>) {
     let mut first: BTreeMap<&str, Location> = BTreeMap::new();
     for (_, entry) in sources.entries(key) {
         let location = entry.key_location();
         if let Some(before) = first.get(entry.key()) {
             let one = key.trim_end_matches('s');
-            let message = format!("the {one} {} is described in two files", quoted(entry.key()));
+            let message = format!("{one} {} is defined in two files", quoted(entry.key()));
             let diagnostic = Diagnostic::error(location, message, format!("expected each {one} once"));
-            found.push(diagnostic.with_other(before.clone(), "first described here"));
+            found.push(diagnostic.with_other(before.clone(), "first defined here"));
         } else {
             first.insert(entry.key(), location);
         }
     }
 }
 
-/// cmdr hands the universal chart its image: a second place for it would be overwritten.
+/// cmdr sets the image of the universal chart itself, so an image in `values` would be overwritten.
 fn check_image_in_values(project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
     for image in environments.chain([project]).filter_map(|holder| holder.at(&["values", "image"])) {
-        let message = "`image` stands under `values`, where cmdr puts it itself";
+        let message = "`image` is set under `values`, where cmdr would overwrite it";
         let help = "move it out of `values`, one level up".to_owned();
         found.push(Diagnostic::error(image.key_location(), message, "expected values without `image`").with_help(help));
     }
@@ -139,8 +139,8 @@ fn check_platform_chart(release: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     if release.get("chart").is_some() || OWN.contains(&release.key()) {
         return;
     }
-    let message = format!("the platform release {} has no `chart`", quoted(release.key()));
+    let message = format!("platform release {} has no `chart`", quoted(release.key()));
     let help = did_you_mean(release.key(), OWN);
-    let expected = "expected `chart`, since cmdr brings only `metallb` and `traefik` itself";
+    let expected = "expected `chart`: only `metallb` and `traefik` are built in";
     found.push(Diagnostic::error(release.key_location(), message, expected).with_help(help));
 }

@@ -1,4 +1,4 @@
-//! Paths that lead to charts and to what is built.
+//! Validates paths to charts and build contexts.
 
 use crate::config::{
     diagnostic::{Diagnostic, quoted},
@@ -29,25 +29,25 @@ fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnosti
     if folder.join("Chart.yaml").is_file() {
         return;
     }
-    let what = if folder.is_dir() { "holds no chart" } else { "is not there" };
-    let message = format!("the folder {} {what}", quoted(path));
+    let what = if folder.is_dir() { "contains no chart" } else { "does not exist" };
+    let message = format!("folder {} {what}", quoted(path));
     let expected = "expected a folder with a `Chart.yaml`, relative to this file";
     found.push(Diagnostic::error(value.location(), message, expected).with_help(neighbour(document, path)));
 }
 
-/// Only a warning: what is built elsewhere need not be there to be deployed.
+/// Only a warning: an image that is built elsewhere can be deployed without its source folder.
 fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     let Some((value, path)) = path_at(entry, &["build", "context"]) else { return };
     if join(&document.folder, path).is_dir() {
         return;
     }
-    let message = format!("the folder {} is not there", quoted(path));
+    let message = format!("folder {} does not exist", quoted(path));
     let expected = "expected a folder to build, relative to this file";
     let help = neighbour(document, path);
     found.push(Diagnostic::error(value.location(), message, expected).warning().with_help(help));
 }
 
-/// The folder beside the one that is missing whose name is nearest.
+/// Returns the sibling of a missing folder whose name is closest.
 fn neighbour(document: &Document, path: &str) -> Option<String> {
     let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", path));
     let entries = std::fs::read_dir(join(&document.folder, parent)).ok()?;

@@ -1,4 +1,4 @@
-//! Hosts and paths: two projects on one place, hosts that no domain completes, ports that do not exist.
+//! Validates routes: duplicate hosts and paths, hosts without a domain, unknown ports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,7 @@ impl Claim<'_> {
     }
 }
 
-/// `/api/` and `/api` lead to the same place.
+/// `/api/` and `/api` are the same path.
 fn trimmed(path: &str) -> &str {
     let short = path.trim_end_matches('/');
     if short.is_empty() { "/" } else { short }
@@ -66,14 +66,14 @@ fn environments(sources: &Sources) -> Vec<(&str, Option<String>)> {
     let workspace = sources.find(&["name"]).and_then(|name| name.text()).unwrap_or_default();
     let local =
         sources.find(&["environments", LOCAL]).and_then(domain).unwrap_or_else(|| format!("{workspace}.localhost"));
-    // A review answers on hosts of its own, made from those of the environment that it copies.
+    // A review environment has its own hosts, derived from those of the environment that it copies.
     let has_hosts = |entry: &Cursor<'_>| entry.key() != LOCAL && entry.get("review").is_none();
     let others = sources.entries("environments").filter(|(_, entry)| has_hosts(entry));
     let others = others.map(|(_, entry)| (entry.key(), domain(entry)));
     std::iter::once((LOCAL, Some(local))).chain(others).collect()
 }
 
-/// The routes in an environment; a project that somebody else runs there has none.
+/// The routes in an environment; a project that is external there has none.
 fn claims<'a>(sources: &'a Sources, environment: &str) -> Vec<Claim<'a>> {
     let here = sources.entries("projects").map(|(_, project)| project);
     let here = here.filter(|project| project.at(&["environments", environment, "external"]).is_none());
@@ -101,27 +101,23 @@ fn collision(place: &(String, String), first: &Claim<'_>, second: &Claim<'_>) ->
     } else {
         format!("`{}` and `{}`", first.project, second.project)
     };
-    Diagnostic::error(
-        second.location.clone(),
-        format!("{who} are both on {url}"),
-        "expected a host or a path of its own",
-    )
-    .with_other(first.location.clone(), "taken here")
-    .with_help("give one of the two another host or, under `routes`, another path".to_owned())
+    Diagnostic::error(second.location.clone(), format!("{who} both use {url}"), "expected a different host or path")
+        .with_other(first.location.clone(), "already used here")
+        .with_help("change the host of one of them, or its path under `routes`".to_owned())
 }
 
 fn no_domain(sources: &Sources, environment: &str, claim: &Claim<'_>) -> Diagnostic {
     let key = sources.locate_key(&["environments", environment]).unwrap_or_else(|| claim.location.clone());
     let message = format!(
-        "the environment `{environment}` has no `domain`, and `{}` has the host {}",
+        "environment `{environment}` has no `domain`, but `{}` has the host {}",
         claim.project,
         quoted(&claim.host)
     );
-    Diagnostic::error(key, message, "expected `domain`, which completes hosts")
-        .with_other(claim.location.clone(), "this host is completed by it")
+    Diagnostic::error(key, message, "expected `domain`, which completes host names")
+        .with_other(claim.location.clone(), "this host needs a domain")
 }
 
-/// A route's port is one of the universal chart's named ports, wherever these are given.
+/// The port of a route must be one of the universal chart's named ports, in any layer of values.
 fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     let holders = [Some(project), sources.find(&["defaults"])].into_iter().flatten();
     let environments = project.get("environments").into_iter().flat_map(|map| map.entries());

@@ -1,5 +1,5 @@
-//! Tags of images within Helm values: a number would lose its zero (`1.10`) or its digits (`20260101`) on its way
-//! through Helm's templates.
+//! Detects image tags in Helm values that are numbers: Helm templates would drop a zero (`1.10`) or change the digits
+//! (`20260101`).
 
 use crate::config::{
     diagnostic::{Diagnostic, quoted},
@@ -24,9 +24,9 @@ fn check_below(value: Cursor<'_>, found: &mut Vec<Diagnostic>) {
         let is_number = matches!(below.node.content, Content::Integer(_) | Content::Float(_));
         if is_number && is_tag(below.key()) {
             let location = below.location();
-            let help = format!("write it in quotes: \"{}\"", location.text());
+            let help = format!("add quotes: \"{}\"", location.text());
             let message = format!("{} is a number", quoted(below.key()));
-            found.push(Diagnostic::error(location, message, "expected a tag as text").with_help(help));
+            found.push(Diagnostic::error(location, message, "expected a tag as a string").with_help(help));
         }
         check_below(below, found);
     }

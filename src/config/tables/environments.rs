@@ -13,42 +13,50 @@ pub(super) const ENVIRONMENTS: Shape =
     Shape::Named(Format::Name, &Shape::Table(&ENVIRONMENT), &[(LOCAL, Shape::Table(&LOCAL_ENVIRONMENT))]);
 
 pub(super) static ENVIRONMENT: Table = Table {
-    elsewhere: &[(&["kubernetes", "ports"], "only `local` has this: cmdr makes no other cluster")],
+    elsewhere: &[(&["kubernetes", "ports"], "only `local` supports this key: cmdr does not create other clusters")],
     any_of: &["context", "review"],
     exclusive: &[("context", "review"), ("promote", "review")],
     ..table(
         "environment",
         "an environment",
-        "A Kubernetes cluster, named by its context.",
+        "A namespace of a Kubernetes cluster, selected by its context.",
         &[
-            optional("context", Shape::Text(Format::Any), "The context of the kubeconfig"),
+            optional("context", Shape::Text(Format::Any), "The kubeconfig context"),
             optional(
                 "cluster-id",
                 Shape::Text(Format::Any),
-                "UID of the namespace `kube-system`; any other cluster is refused",
+                "The UID of the namespace `kube-system`; cmdr refuses to change any other cluster",
             ),
             optional(
                 "namespace",
                 Shape::Text(Format::Label),
-                "The namespace of the projects; the workspace's name unless written",
+                "The namespace of the projects; default: the workspace name",
             ),
             optional(
                 "domain",
                 Shape::Text(Format::Domain),
-                "Projects answer on `<host>.<domain>`; needed once a project has a host without a domain of its own",
+                "Projects are reachable at `<host>.<domain>`; required if a project has a host without its own domain",
             ),
-            optional("only", Shape::Choice(&["ci"]), "Who may write here: `ci` refuses laptops with a hint"),
-            optional("promote", Shape::Table(&PROMOTION), "Images come here by promotion or rollback alone"),
+            optional("only", Shape::Choice(&["ci"]), "Who may change this environment; `ci`: only CI pipelines"),
+            optional(
+                "promote",
+                Shape::Table(&PROMOTION),
+                "Images reach this environment only by promotion or rollback",
+            ),
             optional(
                 "freeze",
                 Shape::Named(Format::Name, &Shape::Table(&FREEZE), &[]),
-                "When nothing is deployed here, by name",
+                "When the deployment window is closed, by name; nothing is deployed then",
             ),
-            optional("review", Shape::Table(&REVIEW), "One namespace and host per merge request, on another's cluster"),
+            optional(
+                "review",
+                Shape::Table(&REVIEW),
+                "One namespace and host per merge request, on the cluster of another environment",
+            ),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),
-                "`external`: somebody else provides the ingress controller",
+                "`external`: the ingress controller is managed by another tool",
             ),
         ],
     )
@@ -57,24 +65,28 @@ pub(super) static ENVIRONMENT: Table = Table {
 pub(super) static LOCAL_ENVIRONMENT: Table = Table {
     elsewhere: &[(
         &["context", "cluster-id", "only", "promote", "platform", "freeze", "review"],
-        "`local` is the kind cluster that cmdr makes itself; this belongs to other environments",
+        "`local` is the kind cluster that cmdr creates; this key is only valid in other environments",
     )],
     ..table(
         "local-environment",
         "the environment `local`",
-        "The kind cluster that cmdr owns.",
+        "The kind cluster that cmdr creates.",
         &[
-            optional("kubernetes", Shape::Text(Format::KubernetesVersion), "The version of the node, in quotes"),
+            optional(
+                "kubernetes",
+                Shape::Text(Format::KubernetesVersion),
+                "The Kubernetes version of the node, in quotes",
+            ),
             optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1"),
             optional(
                 "domain",
                 Shape::Text(Format::Domain),
-                "Projects answer on `<host>.<domain>`; `<workspace>.localhost` unless written",
+                "Projects are reachable at `<host>.<domain>`; default: `<workspace>.localhost`",
             ),
             optional(
                 "namespace",
                 Shape::Text(Format::Label),
-                "The namespace of the projects; the workspace's name unless written",
+                "The namespace of the projects; default: the workspace name",
             ),
         ],
     )
@@ -83,23 +95,23 @@ pub(super) static LOCAL_ENVIRONMENT: Table = Table {
 pub(super) static PORTS: Table = table(
     "ports",
     "`ports` of `local`",
-    "Where the local cluster answers on 127.0.0.1.",
+    "The ports of the local cluster on 127.0.0.1.",
     &[
-        optional("http", PORT, "The port for HTTP; 80 unless it is taken"),
-        optional("https", PORT, "The port for HTTPS; 443 unless it is taken"),
+        optional("http", PORT, "The HTTP port; default: 80, or another port if 80 is in use"),
+        optional("https", PORT, "The HTTPS port; default: 443, or another port if 443 is in use"),
     ],
 );
 
 pub(super) static PROMOTION: Table = table(
     "promote",
     "a promotion",
-    "Where an environment's images come from.",
+    "The source of an environment's images.",
     &[
-        required("from", Shape::Text(Format::Name), "The environment they were proven in"),
+        required("from", Shape::Text(Format::Name), "The environment that images are promoted from"),
         optional(
             "soak",
             Shape::Text(Format::Duration),
-            "How long they must have been healthy there; nothing unless written",
+            "How long a record must have been healthy there; default: no minimum",
         ),
         optional(
             "scan",
@@ -111,39 +123,35 @@ pub(super) static PROMOTION: Table = table(
 
 pub(super) static FREEZE: Table = table(
     "freeze",
-    "a freeze",
-    "A window in which nothing is deployed: on some days, at some hours, or from one date until another.",
+    "a `freeze` window",
+    "A time when the deployment window is closed: on certain days, at certain hours, or between two dates.",
     &[
         optional(
             "days",
             Shape::List(&Shape::Choice(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])),
-            "The days on which it begins; every day unless written",
+            "The days on which it starts; default: every day",
         ),
         optional(
             "from",
             Shape::Text(Format::Moment),
-            "The time of the day, or the date, at which it begins; the day's start unless written",
+            "The time of day, or the date, when it starts; default: the start of the day",
         ),
         optional(
             "until",
             Shape::Text(Format::Moment),
-            "The time, or the date, at whose start it has ended; before `from`: that of the next day",
+            "The time of day, or the date (exclusive), when it ends; a time before `from` means the next day",
         ),
-        optional("zone", Shape::Text(Format::TimeZone), "The time zone, such as `Europe/Berlin`; UTC unless written"),
+        optional("zone", Shape::Text(Format::TimeZone), "The time zone, such as `Europe/Berlin`; default: UTC"),
     ],
 );
 
 pub(super) static REVIEW: Table = table(
     "review",
     "a review environment",
-    "Short-lived copies of an environment, one for each merge request.",
+    "Short-lived copies of an environment, one per merge request.",
     &[
-        required(
-            "from",
-            Shape::Text(Format::Name),
-            "The environment on whose cluster they run, and whose values they take",
-        ),
-        optional("namespace", Shape::Text(Format::Slug), "Their namespaces; `<workspace>-{slug}` unless written"),
-        optional("expires", Shape::Text(Format::Duration), "How long one lives without a new `up`; 3d unless written"),
+        required("from", Shape::Text(Format::Name), "The environment whose cluster and values they use"),
+        optional("namespace", Shape::Text(Format::Slug), "The namespace of each; default: `<workspace>-{slug}`"),
+        optional("expires", Shape::Text(Format::Duration), "How long one is kept after its last `up`; default: 3d"),
     ],
 );

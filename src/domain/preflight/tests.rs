@@ -28,7 +28,7 @@ fn facts() -> Facts {
     }
 }
 
-/// The findings that are not fine, one a line.
+/// The findings that are not ok, one per line.
 fn problems(change: impl FnOnce(&mut Facts)) -> String {
     let mut facts = facts();
     change(&mut facts);
@@ -56,22 +56,22 @@ fn a_good_machine_has_no_problems() {
 
 #[test]
 fn an_absent_engine_is_explained_and_ends_the_checks_on_it() {
-    let absent = EngineAbsent { why: "nobody listens".to_owned(), remedy: "start Docker".to_owned() };
+    let absent = EngineAbsent { why: "connection refused".to_owned(), remedy: "start Docker".to_owned() };
     let text = problems(|facts| facts.engine = Err(absent));
-    insta::assert_snapshot!(text, @"docker failure: no Docker engine answers; nobody listens; start Docker");
+    insta::assert_snapshot!(text, @"docker failure: no response from a Docker engine; connection refused; start Docker");
 }
 
 #[test]
 fn the_engine_must_do() {
-    insta::assert_snapshot!(problems(engine(|engine| engine.os_type = "windows".to_owned())), @"docker failure: Docker 28.2.2 (Debian GNU/Linux 12 (bookworm)); it runs windows containers, and kind's nodes are Linux; switch Docker to Linux containers");
-    insta::assert_snapshot!(problems(engine(|engine| engine.version = "19.3.1".to_owned())), @"docker failure: Docker 19.3.1 (Debian GNU/Linux 12 (bookworm)); kind's nodes need Docker 20.10.0 or later; update Docker");
-    // Debian writes what is no semantic version (`20.10.24+dfsg1` is one, `5:20.10` is not): no reason to refuse it.
+    insta::assert_snapshot!(problems(engine(|engine| engine.os_type = "windows".to_owned())), @"docker failure: Docker 28.2.2 (Debian GNU/Linux 12 (bookworm)); it runs windows containers, but kind nodes need Linux containers; switch Docker to Linux containers");
+    insta::assert_snapshot!(problems(engine(|engine| engine.version = "19.3.1".to_owned())), @"docker failure: Docker 19.3.1 (Debian GNU/Linux 12 (bookworm)); kind nodes require Docker 20.10.0 or later; update Docker");
+    // Debian has versions that are not semantic (`20.10.24+dfsg1` is, `5:20.10` is not); they must not be rejected.
     assert_eq!(problems(engine(|engine| engine.version = "5:20.10".to_owned())), "");
 }
 
 #[test]
 fn memory_is_held_against_the_requests() {
-    insta::assert_snapshot!(problems(engine(|engine| engine.memory_bytes = 2 << 30)), @"memory failure: Docker has 2.0 GiB, 2.5 GiB are asked for; projects request 1.0 GiB and the platform needs 1.5 GiB: the last pods will stay Pending; leave projects out (cmdr up --without PROJECT) or lower their requests");
+    insta::assert_snapshot!(problems(engine(|engine| engine.memory_bytes = 2 << 30)), @"memory failure: Docker has 2.0 GiB, 2.5 GiB are required; projects request 1.0 GiB and the platform needs 1.5 GiB: some pods will stay Pending; exclude projects (cmdr up --without PROJECT) or lower their requests");
     assert!(
         problems(engine(|engine| (engine.memory_bytes, engine.virtual_machine) = (2 << 30, true)))
             .contains("virtual machine")
@@ -87,9 +87,9 @@ fn cgroups_must_suit_kubernetes_and_rootless() {
         v1(facts);
         facts.kubernetes = Some("v1.35".to_owned());
     });
-    insta::assert_snapshot!(text, @r#"cgroups failure: cgroup v1; the kubelet of Kubernetes 1.35 and later does not start on it; boot the kernel with systemd.unified_cgroup_hierarchy=1, for cgroup v2, or write 'kubernetes: "1.34"' into the environment"#);
+    insta::assert_snapshot!(text, @r#"cgroups failure: cgroup v1; the kubelet of Kubernetes 1.35 and later does not start with cgroup v1; boot the kernel with systemd.unified_cgroup_hierarchy=1 to enable cgroup v2, or set 'kubernetes: "1.34"' in the environment"#);
     let rootless = |engine: &mut Engine| (engine.cgroup_version, engine.rootless) = (Some(1), true);
-    assert!(problems(engine(rootless)).starts_with("cgroups failure: cgroup v1; a rootless Docker"));
+    assert!(problems(engine(rootless)).starts_with("cgroups failure: cgroup v1; rootless Docker"));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn disk_and_inotify_have_minimums() {
     assert!(problems(|facts| facts.free_disk_bytes = Some(4 << 30)).starts_with("disk failure: 4.0 GiB free"));
     assert_eq!(problems(|facts| facts.free_disk_bytes = None), "");
     let low = Inotify { watches: 8192, instances: 128 };
-    insta::assert_snapshot!(problems(|facts| facts.inotify = Some(low)), @"inotify warning: 8192 watches and 128 instances for a user; pods fail with 'too many open files' when these run out; sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512, and the same in /etc/sysctl.d/99-cmdr.conf to keep it");
+    insta::assert_snapshot!(problems(|facts| facts.inotify = Some(low)), @"inotify warning: 8192 watches and 128 instances per user; pods fail with 'too many open files' when these limits are exceeded; sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512, and add the same settings to /etc/sysctl.d/99-cmdr.conf to keep them");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn tools_have_minimums_and_one_version_is_broken() {
         assert_eq!(problems(tool("helm", found(good))), "", "{good}");
     }
     assert!(
-        problems(tool("helm", found("3.19.4"))).starts_with("helm failure: helm 3.19.4; 3.20.0 or later is needed")
+        problems(tool("helm", found("3.19.4"))).starts_with("helm failure: helm 3.19.4; 3.20.0 or later is required")
     );
     assert!(problems(tool("helm", found("4.2.1"))).starts_with("helm failure: helm 4.2.1; it hangs"));
     assert!(problems(tool("kind", found("0.26.0"))).starts_with("kind failure"));
@@ -123,9 +123,9 @@ fn ports_and_resolver_warn() {
     assert_eq!(problems(|facts| facts.ports = vec![(80, PortState::Own), (443, PortState::Own)]), "");
     let taken = PortState::Taken { by: Some("nginx".to_owned()) };
     let text = problems(|facts| facts.ports = vec![(80, taken), (443, PortState::Forbidden)]);
-    assert!(text.starts_with("ports warning: port 80 on 127.0.0.1 is taken by nginx"), "{text}");
-    assert!(text.contains("ports warning: port 443 on 127.0.0.1 is forbidden to a rootless Docker"), "{text}");
+    assert!(text.starts_with("ports warning: port 80 on 127.0.0.1 is in use by nginx"), "{text}");
+    assert!(text.contains("ports warning: port 443 on 127.0.0.1 is not allowed for rootless Docker"), "{text}");
     assert!(problems(|facts| facts.resolver = Resolver::Unknown).starts_with("resolver warning"));
     let elsewhere = Resolver::Elsewhere(vec!["192.0.2.1".parse().unwrap()]);
-    assert!(problems(|facts| facts.resolver = elsewhere).contains("for 192.0.2.1"));
+    assert!(problems(|facts| facts.resolver = elsewhere).contains("to 192.0.2.1"));
 }

@@ -1,5 +1,4 @@
-//! The way to a cluster that cmdr does not own: its context, read once, and the guard that it is the one that was
-//! meant.
+//! Access to a cluster that cmdr does not own: its context, read once, and the guard that it is the expected cluster.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::{
 /// An environment's cluster.
 #[derive(Debug, Clone)]
 pub struct RemoteAccess {
-    /// The context with its credentials, until the run ends.
+    /// The context with its credentials, kept until the run ends.
     pub file: Arc<ContextFile>,
     pub cluster: Cluster,
     /// UID of namespace `kube-system`.
@@ -29,34 +28,33 @@ pub struct RemoteAccess {
 }
 
 impl RemoteAccess {
-    /// Follows the environment's context to its cluster.
+    /// Connects to the cluster of the environment's context.
     ///
     /// # Errors
-    /// When the context is gone, the cluster does not answer, or it is another one than projects.yaml says.
+    /// When the context does not exist, the cluster does not respond, or it is not the cluster in projects.yaml.
     pub async fn open(session: &Session) -> Result<Self, CommandError> {
         let access = Self::follow(session).await?;
         if let Some(wanted) = session.environment.cluster_id.as_ref().filter(|wanted| **wanted != access.identity) {
             let environment = &session.environment.name;
             let cause = format!(
-                "the context '{}' leads to the cluster {}, and the environment '{environment}' is the cluster {wanted}",
+                "the context '{}' points to the cluster {}, but the environment '{environment}' is pinned to {wanted}",
                 access.file.context, access.identity
             );
-            let remedy =
-                format!("correct the context; cmdr env pin {environment} if it is the right cluster after all");
+            let remedy = format!("correct the context, or run cmdr env pin {environment} if this is the right cluster");
             return Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)));
         }
         Ok(access)
     }
 
-    /// Follows the context without asking where it should lead.
+    /// Connects without checking which cluster it is.
     ///
     /// # Errors
-    /// When the context is gone or the cluster does not answer.
+    /// When the context does not exist or the cluster does not respond.
     pub async fn follow(session: &Session) -> Result<Self, CommandError> {
         let environment = &session.environment;
         let context = environment.context.as_deref().ok_or_else(|| {
             let cause = format!("the environment '{}' has no context", environment.name);
-            CommandError::usage(Diagnosis::new(cause).remedy("it is no cluster that one can deploy to"))
+            CommandError::usage(Diagnosis::new(cause).remedy("set its context in projects.yaml to deploy to a cluster"))
         })?;
         let folder = session.settings.folders.state.join("runs");
         let file = read_context(&session.settings.user_kubeconfigs(), context, &folder)
@@ -67,7 +65,7 @@ impl RemoteAccess {
         Ok(Self { file: Arc::new(file), cluster, identity })
     }
 
-    /// What runs plans here.
+    /// Returns the runner for plans on this cluster.
     ///
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
@@ -80,55 +78,56 @@ impl RemoteAccess {
         Ok(runner)
     }
 
-    /// Refuses to go on when the context leads elsewhere by now, since somebody has read a plan for this cluster.
+    /// Refuses to continue if the context points to another cluster by now: the plan was reviewed for this one.
     ///
     /// # Errors
-    /// When it does, or cannot be followed any more.
+    /// When it does, or the cluster is no longer reachable.
     pub async fn confirm(&self, session: &Session) -> Result<(), CommandError> {
         Self::follow(session).await?.is_still(&self.identity)
     }
 
-    /// Refuses another cluster than the one that was found before.
+    /// Refuses any cluster other than the one that was found before.
     ///
     /// # Errors
-    /// When the context leads elsewhere.
+    /// When the context points to another cluster.
     pub fn is_still(&self, identity: &str) -> Result<(), CommandError> {
         if self.identity == identity {
             return Ok(());
         }
         let cause = format!(
-            "the context '{}' led to the cluster {identity} when the plan was made, and leads to {} now",
+            "the context '{}' pointed to the cluster {identity} when the plan was created, but now points to {}",
             self.file.context, self.identity
         );
-        Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy("nothing was changed; look again")))
+        let remedy = "nothing was changed; check the context and run the command again";
+        Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)))
     }
 }
 
-/// Refuses a laptop where only pipelines write.
+/// Refuses to write from a laptop to an environment that only pipelines may write to.
 ///
 /// # Errors
-/// When this is no job of GitLab's and `only: ci` stands.
+/// When this is not a GitLab job and the environment has `only: ci`.
 pub fn may_write(session: &Session) -> Result<(), CommandError> {
     let environment = &session.environment;
     if environment.only != Some(Writer::Ci) || session.settings.variables.gitlab {
         return Ok(());
     }
-    let cause = format!("only pipelines write to the environment '{}' (only: ci)", environment.name);
-    let remedy = "start the pipeline's job instead: cmdr promote --via gitlab; --dry-run shows what would be done";
+    let cause = format!("only pipelines may write to the environment '{}' (only: ci)", environment.name);
+    let remedy = "start the pipeline's job instead with cmdr promote --via gitlab, or preview changes with --dry-run";
     Err(CommandError::new(ErrorKind::Refused, Diagnosis::new(cause).remedy(remedy)))
 }
 
-/// For `map_err`: what cannot be reached may be reached later, and nothing was changed yet.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+/// For `map_err`: an unreachable cluster may be reachable later, and nothing was changed yet.
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub fn failed(error: ClusterError) -> CommandError {
     let kind = if error.is_unreachable() { ErrorKind::Transient } else { ErrorKind::Failed };
     CommandError::new(kind, error.diagnosis())
 }
 
-/// The environment `local` has no ledger.
+/// Refuses the environment `local`, which has no ledger.
 ///
 /// # Errors
-/// When it is the one that is asked for.
+/// When it is the requested environment.
 pub fn refuse_local(session: &Session, remedy: &str) -> Result<(), CommandError> {
     if !session.environment.is_local() {
         return Ok(());
@@ -142,8 +141,8 @@ pub fn refuse_local(session: &Session, remedy: &str) -> Result<(), CommandError>
         .map(|environment| environment.name.as_str())
         .collect();
     let cause = match known.as_slice() {
-        [] => "projects.yaml has no environment beside 'local'".to_owned(),
-        known => format!("the environment 'local' is not one of these: name one with --env: {}", known.join(", ")),
+        [] => "projects.yaml has no environment other than 'local'".to_owned(),
+        known => format!("not supported in the environment 'local': choose another with --env: {}", known.join(", ")),
     };
     Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
 }

@@ -1,4 +1,4 @@
-//! From a wish to what runs: guard, look, plan, gates, lease, confirm, run, return, ledger.
+//! Applies a request to an environment: guard, observe, plan, gates, lease, confirm, run, roll back, ledger.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,10 +39,11 @@ use crate::{
     ui,
 };
 
-/// Makes an environment as it is wished. Gives the URLs that answered.
+/// Brings an environment to the requested state. Returns the URLs whose checks passed.
 ///
 /// # Errors
-/// As the exit codes of the contract tell; what was begun is told, and what could be undone is undone.
+/// As the exit codes of the contract define. Started steps are reported, and failed releases are rolled back where
+/// possible.
 pub async fn apply(session: &Session, wish: &Wish, options: &ChangeRequest) -> Result<Vec<String>, CommandError> {
     if !session.settings.dry_run && options.plan_file.is_none() {
         may_write(session)?;
@@ -67,7 +68,7 @@ pub async fn apply(session: &Session, wish: &Wish, options: &ChangeRequest) -> R
     }
 }
 
-/// The leases, and the cluster that they are in.
+/// The leases, and the cluster that they belong to.
 struct Held {
     leases: HeldLeases,
     lost: CancellationToken,
@@ -75,12 +76,12 @@ struct Held {
 }
 
 enum Attempt {
-    /// Something would change, and others must be kept out first; then everything is looked at again.
+    /// Something would change: other runs must be locked out first, and then everything is observed again.
     NeedsLease(Box<RemoteAccess>),
     Done(Vec<String>),
 }
 
-/// A wish on its way.
+/// A request in progress.
 struct Delivery<'a> {
     session: &'a Session,
     wish: &'a Wish,
@@ -88,10 +89,10 @@ struct Delivery<'a> {
     terms: Terms,
 }
 
-/// Keeps others out. The token is cancelled when the lease is lost.
+/// Locks out other runs. The token is cancelled when a lease is lost.
 ///
 /// # Errors
-/// With 11 when somebody else is at work.
+/// With exit code 11 when another run holds the lock.
 pub async fn take_leases(
     session: &Session,
     access: &RemoteAccess,
@@ -104,7 +105,7 @@ pub async fn take_leases(
     let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
     let leases = taken.map_err(|error| match error {
         LeaseError::Held { .. } => {
-            let remedy = "wait until it has ended; --lock-timeout 5m waits for it";
+            let remedy = "try again when it has finished, or wait for it with --lock-timeout 5m";
             CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
         }
         LeaseError::Cluster(error) => failed(error),
@@ -145,14 +146,14 @@ impl Delivery<'_> {
             ledger::close_left_open(session, &remote, &left_open).await?;
             return self.unchanged(&prepared, &remote, &plan).await;
         }
-        // Before the lease, too: what cannot be decrypted must touch nothing.
+        // Before the lease, so that a failed decryption changes nothing.
         prepared.decrypted = decrypt(session, &plan).await?;
         let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
         confirm(session, &prepared, &plan)?;
         self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
     }
 
-    /// Nothing changes: the URLs are asked all the same.
+    /// Nothing changes, but the URLs are still checked.
     async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
         let session = self.session;
         let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
@@ -163,7 +164,7 @@ impl Delivery<'_> {
         Ok(Attempt::Done(urls))
     }
 
-    /// Notes for each release what the ledger will be told of it.
+    /// Prepares the ledger entry of each release.
     fn enter(&self, prepared: &mut Prepared) {
         let Self { session, wish, terms, .. } = self;
         let Some(remote) = prepared.remote.clone() else { return };
@@ -181,7 +182,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Refuses what a gate says no to, unless it is overridden; the gates that were passed so are noted.
+    /// Refuses the changes that a gate blocks, unless it is overridden; records the overridden gates.
     fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
         let Self { session, wish, terms, .. } = self;
         let Some(remote) = &prepared.remote else { return Ok(()) };
@@ -201,7 +202,7 @@ impl Delivery<'_> {
             changed: changed.clone(),
         };
         let refused = refusals(&checkpoint);
-        // A rollback is what a freeze and a hold are for: to keep what is known to be good.
+        // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
         let is_rollback = wish.hold.is_some();
         let stands = |refusal: &&Refusal| !is_rollback && !terms.overrides.contains(&refusal.gate);
         let standing: Vec<Diagnosis> = refused.iter().filter(stands).map(Refusal::told).collect();
@@ -228,10 +229,10 @@ impl Delivery<'_> {
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
         let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
-        // What is open in the ledger may be somebody else's now.
+        // The open entries of the ledger may belong to another run by now.
         if lost.is_cancelled() && !session.cancel.is_cancelled() {
-            let cause = "the lease was lost in the middle of the run: somebody else may have begun";
-            let remedy = "see cmdr history for what is where, and run it again";
+            let cause = "the lease was lost during the run: another run may have started";
+            let remedy = "check the deployments with cmdr history, and run the command again";
             return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
         }
         let namespace = &session.environment.namespace;
@@ -264,7 +265,7 @@ impl Delivery<'_> {
         result
     }
 
-    /// Brings back what ran before, where something failed, and tells how the run ended.
+    /// Rolls back the releases that failed, and returns the result of the run.
     async fn conclude(
         &self,
         remote: &Remote,
@@ -282,7 +283,7 @@ impl Delivery<'_> {
             return Err(CommandError::told(ErrorKind::Interrupted));
         }
         if !returning.is_about_something() {
-            // Nothing of a release was changed: a proof that must come first has failed, or what releases need.
+            // No release was changed: a Job that must verify first has failed, or something that releases need.
             let is_gate = ran.summary.failed.iter().all(|id| is_early_proof(&plan.steps[*id].step));
             return Err(CommandError::told(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
         }
@@ -292,40 +293,40 @@ impl Delivery<'_> {
     }
 }
 
-/// The cluster went away in the middle: tells what was seen of each project, and that no more is known.
+/// The cluster became unreachable during the run: adds the last observation of each project to the error.
 fn what_is_certain(mut error: CommandError, outcomes: &BTreeMap<String, DeploymentOutcome>) -> CommandError {
     let seen = outcomes.iter().map(|(subject, outcome)| match outcome {
-        DeploymentOutcome::Healthy => format!("{subject}: it was seen to run as it should"),
-        other => format!("{subject}: begun, and {} as far as was seen; what runs now is not known", other.word()),
+        DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
+        other => format!("{subject}: started, last observed as {}; its current state is unknown", other.word()),
     });
     let mut diagnosis = Diagnosis::new("the ledger could not be written at the end of the run")
-        .remedy("run it again once the cluster answers: it goes on from what it finds");
+        .remedy("run the command again when the cluster responds: it continues from the current state");
     diagnosis.details.extend(seen);
     error.diagnoses.push(diagnosis);
-    // Something was changed: trying again is right, but not as if nothing had happened.
+    // Something was changed: a retry is right, but the failure is not transient.
     error.kind = ErrorKind::NotRolledBack;
     error
 }
 
-/// What freezes and holds are about.
+/// Whether deployment windows and holds apply to a step.
 fn changes_project(step: &Step) -> bool {
     matches!(step, Step::Deploy(_) | Step::External(_))
 }
 
-/// The gate `verify`.
+/// Whether a step belongs to the gate `verify`.
 fn is_early_proof(step: &Step) -> bool {
     matches!(step, Step::Verify(verify) if verify.when == VerifyWhen::Before)
 }
 
-/// On a terminal, asks before anything is changed.
+/// On a terminal, prompts before anything is changed.
 fn confirm(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
     }
     show_plan(session, prepared, plan);
-    let question = format!("Do this in '{}'?", session.environment.name);
+    let question = format!("Apply these changes to '{}'?", session.environment.name);
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Diagnosis::new("nothing was changed"))),
+        _ => Err(CommandError::failed(Diagnosis::new("cancelled: nothing was changed"))),
     }
 }

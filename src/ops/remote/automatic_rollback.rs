@@ -1,4 +1,4 @@
-//! The way back: what failed, and what goes with it, returns to the record that ran before.
+//! The automatic rollback: failed releases, and those of their bundles, go back to the record that ran before.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -25,29 +25,29 @@ use crate::{
     ui,
 };
 
-/// What returns, and what cannot.
+/// What is rolled back, and what cannot be.
 #[derive(Debug, Default)]
 pub struct Returning {
     plan: Plan,
-    /// For the ledger: the subject, and the deployment that the return is.
+    /// For the ledger: the subject, and the deployment of the rollback.
     deployments: Vec<(String, Deployment)>,
-    /// Why something stays as it failed.
+    /// Why a release is not rolled back.
     stays: Vec<Diagnosis>,
 }
 
 impl Returning {
-    /// Whether a release has failed, be it that it goes back or that it cannot.
+    /// Whether a release has failed, whether or not it can be rolled back.
     pub fn is_about_something(&self) -> bool {
         !self.deployments.is_empty() || !self.stays.is_empty()
     }
 
-    /// Whether this release goes back.
+    /// Whether this release is rolled back.
     pub fn contains(&self, subject: &str) -> bool {
         self.deployments.iter().any(|(returning, _)| returning == subject)
     }
 }
 
-/// The plan for the way back, from what was found before the run.
+/// Plans the rollback, from what was observed before the run.
 pub fn plan(
     session: &Session,
     wish: &Wish,
@@ -59,7 +59,7 @@ pub fn plan(
     if failed_subjects.is_empty() {
         return returning;
     }
-    let connect = returning.plan.add(Step::ConnectCluster, "cluster", "connect", "to see and to speak", None);
+    let connect = returning.plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
     let companions: BTreeSet<String> = failed_subjects
         .iter()
         .flat_map(|subject| wish.companions(session, subject))
@@ -79,16 +79,17 @@ impl Returning {
         let key = (spec.namespace.clone(), spec.name.clone());
         let before = prepared.sight.observed.releases.get(&key).filter(|release| release.status == "deployed");
         let (Some(before), Some(entry)) = (before, &spec.entry) else {
-            self.stay(spec, "nothing ran before it", "correct it and deploy again; cmdr status shows how it is");
+            let remedy = "fix the problem and deploy again; cmdr status shows the state";
+            self.stay(spec, "there is no earlier deployment", remedy);
             return;
         };
         let Some(record) = before.labels.get(labels::RECORD).filter(|record| **record != spec.record) else {
-            self.stay(spec, "the record before is the same one", "see cmdr status for what keeps it");
+            self.stay(spec, "the previous record is the same", "find the cause with cmdr status");
             return;
         };
         if entry.deployment.irreversible {
-            let remedy = "go forward with a build that works; cmdr rollback brings the record before back all the same";
-            self.stay(spec, "what it did cannot be undone (irreversible in projects.yaml)", remedy);
+            let remedy = "deploy a build that works; cmdr rollback restores the previous record nevertheless";
+            self.stay(spec, "its changes cannot be undone (irreversible in projects.yaml)", remedy);
             return;
         }
         let rollout = RolloutSpec {
@@ -98,11 +99,11 @@ impl Returning {
         };
         let step = Step::Return(ReturnSpec { rollout, revision: before.revision, record: record.clone() });
         let reason = format!("to record {record}");
-        self.plan.add(step, spec.name.clone(), "return", reason, [connect]);
+        self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
         let deployment = Deployment {
             record: record.clone(),
             version: before.labels.get(labels::VERSION).cloned().unwrap_or_default(),
-            verb: "return".to_owned(),
+            verb: "automatic rollback".to_owned(),
             bundle: None,
             promoted_from: None,
             promoted_record: None,
@@ -112,12 +113,12 @@ impl Returning {
     }
 
     fn stay(&mut self, spec: &ReleaseSpec, why: &str, remedy: &str) {
-        let cause = format!("'{}' stays as it failed: {why}", spec.name);
+        let cause = format!("'{}' was not rolled back: {why}", spec.name);
         self.stays.push(Diagnosis::new(cause).remedy(remedy));
     }
 }
 
-/// Goes back. Says whether everything that failed is as it was before.
+/// Performs the rollback. Returns whether everything that failed is in its previous state again.
 ///
 /// # Errors
 /// When the ledger cannot be written.
@@ -135,7 +136,8 @@ pub async fn run(
         return Ok(is_back);
     }
     let started = Timestamp::now();
-    let ran = session.run_plan(&format!("{}: return", wish.verb), &returning.plan, Arc::clone(runner), lost).await;
+    let verb = format!("{}: automatic rollback", wish.verb);
+    let ran = session.run_plan(&verb, &returning.plan, Arc::clone(runner), lost).await;
     is_back &= ran.summary.is_success();
     let namespace = &session.environment.namespace;
     for (subject, mut deployment) in returning.deployments {

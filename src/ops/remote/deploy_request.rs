@@ -1,4 +1,4 @@
-//! What a verb wants of an environment beside what the workspace says, and who wants it.
+//! The request of a command: the changes beyond the workspace's description, and who requests them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,32 +19,32 @@ use crate::{
     ops::session::{Session, unknown},
 };
 
-/// What is wanted.
+/// The requested changes to an environment.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
     pub verb: &'static str,
     pub up: UpRequest,
-    /// These projects alone; `None`: as `up` chooses, platform included.
+    /// Only these projects; `None` selects as `up` does, platform included.
     pub only: Option<BTreeSet<Name>>,
-    /// Images in place of what the workspace says.
+    /// Images that replace those of the workspace.
     pub images: BTreeMap<Name, ImageReference>,
     pub app_version: Option<String>,
     pub chart_version: Option<String>,
-    /// Charts and images of a source's records.
+    /// Charts and images of the source's records.
     pub promoted: BTreeMap<Name, Promoted>,
-    /// Contents of records, which stand as they are, by what the ledger calls the release.
+    /// Contents of records, deployed unchanged, by the name of the release in the ledger.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
-    /// The whole environment is meant, though single projects are named here.
+    /// Whether the request covers the whole environment, although `only` names projects.
     pub whole: bool,
-    /// The bundle that a project goes with.
+    /// The bundle of each project.
     pub bundles: BTreeMap<Name, Name>,
-    /// Images may be new where they come by promotion alone.
+    /// Whether images may be new in an environment that gets images only by promotion.
     pub brings_images: bool,
-    /// The stop sign that stands afterwards, with its reason.
+    /// The hold to set afterwards: its reason.
     pub hold: Option<String>,
 }
 
-/// What a project takes over from the source of a promotion.
+/// What a project takes from the source of a promotion.
 #[derive(Debug, Clone)]
 pub struct Promoted {
     pub environment: String,
@@ -58,12 +58,12 @@ impl Wish {
         Self { verb: "up", up: options.clone(), ..Self::default() }
     }
 
-    /// Whether every tag is looked up: what is deployed by name is meant as it is now.
+    /// Whether every tag is resolved: projects that are deployed by name get the current image of their tag.
     pub fn resolves_tags(&self) -> bool {
         self.verb != "up" || self.up.refresh
     }
 
-    /// The leases that keep others out meanwhile: what somebody else runs is touched with those who need it.
+    /// The scope to lock: external projects are changed together with the projects that need them.
     pub fn scope(&self, session: &Session) -> Scope {
         match &self.only {
             Some(projects) if self.bundles.is_empty() && !self.whole => {
@@ -74,7 +74,7 @@ impl Wish {
         }
     }
 
-    /// The projects that go back together with this one when it fails.
+    /// The projects that are rolled back together with this one when it fails.
     pub fn companions(&self, session: &Session, project: &str) -> BTreeSet<Name> {
         let bundle = self.bundles.get(project).and_then(|bundle| session.loaded.workspace.bundles.get(bundle));
         match bundle {
@@ -84,21 +84,21 @@ impl Wish {
     }
 }
 
-/// What `projects` need that somebody else runs here.
+/// The external projects that `projects` need.
 fn needed_externals(session: &Session, projects: &BTreeSet<Name>) -> BTreeSet<Name> {
     let all = &session.loaded.workspace.projects;
     let needs = projects.iter().filter_map(|name| all.get(name)).flat_map(|project| &project.needs);
     needs.filter(|need| is_external(session, need.as_str())).cloned().collect()
 }
 
-/// Whether somebody else runs a project in the session's environment.
+/// Whether a project is external in the session's environment.
 pub fn is_external(session: &Session, project: &str) -> bool {
     let project = session.loaded.workspace.projects.get(project);
     let over = project.and_then(|project| project.environments.get(session.environment.overrides()));
     over.is_some_and(|over| over.external.is_some())
 }
 
-/// How the change is made, from the options that every changing verb takes.
+/// The context of a change, from the options of every command that changes an environment.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
     pub lock_timeout: Duration,
@@ -108,14 +108,14 @@ pub struct Terms {
 
 impl Terms {
     /// # Errors
-    /// When a gate is unknown or cannot be overridden, or the timeout is no duration.
+    /// When a gate is unknown or cannot be overridden, or the timeout is not a valid duration.
     pub fn read(session: &Session, options: &ChangeRequest, commit: Option<String>) -> Result<Self, CommandError> {
         let overrides: BTreeSet<Gate> = options.overrides.iter().map(|name| gate(name)).collect::<Result<_, _>>()?;
         let written = options.lock_timeout.as_str();
         let lock_timeout = if written.is_empty() { Some(Duration::ZERO) } else { parse_duration(written) };
         let lock_timeout = lock_timeout.ok_or_else(|| {
-            let cause = format!("--lock-timeout: '{written}' is no duration");
-            CommandError::usage(Diagnosis::new(cause).remedy("write 30s, 5m or 1h"))
+            let cause = format!("--lock-timeout: '{written}' is not a valid duration");
+            CommandError::usage(Diagnosis::new(cause).remedy("use a duration such as 30s, 5m or 1h"))
         })?;
         let variables = &session.settings.variables;
         let origin = Origin {
@@ -134,20 +134,21 @@ fn gate(name: &str) -> Result<Gate, CommandError> {
     let found = GATES.iter().find(|(_, known, _)| *known == name);
     let Some((gate, _, can)) = found else {
         let known: Vec<&str> = GATES.iter().filter(|(.., can)| *can).map(|(_, name, _)| *name).collect();
-        let cause = format!("--override: there is no gate '{name}'");
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy(format!("there are: {}", known.join(", ")))));
+        let cause = format!("--override: unknown gate '{name}'");
+        return Err(CommandError::usage(Diagnosis::new(cause).remedy(format!("valid gates: {}", known.join(", ")))));
     };
     if *can {
         return Ok(*gate);
     }
-    let cause = format!("--override: the gate '{name}' cannot be passed");
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("it says what is missing, and waiting or a record helps")))
+    let cause = format!("--override: the gate '{name}' cannot be overridden");
+    let remedy = "wait until the condition of the gate is met, or choose another record";
+    Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
 }
 
-/// Projects by their own names or those of their bundles, and for each the bundle that named it.
+/// Projects by their own names or by those of their bundles, and the bundle that each was named by.
 ///
 /// # Errors
-/// All names that are neither.
+/// All names that are neither a project nor a bundle.
 pub fn expand(session: &Session, names: &[String]) -> Result<(BTreeSet<Name>, BTreeMap<Name, Name>), CommandError> {
     let workspace = &session.loaded.workspace;
     let (mut projects, mut bundles) = (BTreeSet::new(), BTreeMap::new());

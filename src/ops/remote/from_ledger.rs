@@ -1,4 +1,4 @@
-//! `cmdr up --from-ledger`: an environment as a file tells it was, on a cluster that may be empty.
+//! `cmdr up --from-ledger`: rebuilds an environment from an exported ledger, on a cluster that may be empty.
 
 use std::{fs, path::Path};
 
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// Fills a wish with every record of a ledger's file.
+/// Fills a request with every record of an exported ledger.
 ///
 /// # Errors
-/// When the file is no such file, is another workspace's, or names projects that are gone: all of it at once.
+/// When the file is not a ledger, belongs to another workspace, or names projects that no longer exist: all at once.
 pub async fn read(session: &Session, file: &Path, wish: &mut Wish) -> Result<(), CommandError> {
     let ledger = parse(session, file)?;
     let helm = session.helm().await?;
     for (subject, release) in &ledger.releases {
         if release.content.name() != release.record {
-            let cause =
-                format!("the record {} of {subject} is not what its name says: the file was changed", release.record);
+            let record = &release.record;
+            let cause = format!("record {record} of {subject} does not match its hash: the file was changed");
             return Err(CommandError::usage(Diagnosis::new(cause)));
         }
         let chart = match crate::ops::remote::recorded_charts::known(session, &helm, &release.content).await? {
@@ -43,20 +43,21 @@ pub async fn read(session: &Session, file: &Path, wish: &mut Wish) -> Result<(),
 
 fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
     let wrong = |reason: String| {
-        let cause = format!("{} is no ledger: {reason}", file.display());
-        CommandError::usage(Diagnosis::new(cause).remedy("--export-ledger writes one"))
+        let cause = format!("{} is not a valid ledger: {reason}", file.display());
+        CommandError::usage(Diagnosis::new(cause).remedy("write one with --export-ledger"))
     };
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     let ledger: LedgerFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if ledger.version != 1 {
-        return Err(wrong(format!("its version is {}, and this cmdr reads 1", ledger.version)));
+        return Err(wrong(format!("its version is {}, but this cmdr reads version 1", ledger.version)));
     }
     if ledger.workspace != session.workspace().as_str() || ledger.environment != session.environment.name.as_str() {
-        let cause = format!("{} is the ledger of '{}' in {}", file.display(), ledger.environment, ledger.workspace);
+        let cause =
+            format!("{} is the ledger of '{}' in workspace {}", file.display(), ledger.environment, ledger.workspace);
         return Err(CommandError::usage(Diagnosis::new(cause)));
     }
     let projects = &session.loaded.workspace.projects;
-    // What lies in another namespace is the platform's.
+    // Releases in other namespaces belong to the platform.
     let gone =
         ledger.releases.keys().filter(|subject| !subject.contains('.') && !projects.contains_key(subject.as_str()));
     let gone: Vec<Diagnosis> =
@@ -68,12 +69,12 @@ fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
     }
 }
 
-/// A chart that only the file has.
+/// A chart that only the file contains.
 fn kept(cache: &ChartCache, ledger: &LedgerFile, record: &Record) -> Result<FetchedChart, CommandError> {
     debug_assert!(record.chart.source == RecordedSource::Kept, "others are fetched");
     let chart = &record.chart;
     let archive = ledger.charts.get(&chart.digest).and_then(|text| BASE64.decode(text).ok());
-    let missing = || CommandError::usage(Diagnosis::new(format!("the chart {} is not in the file", chart.label())));
+    let missing = || CommandError::usage(Diagnosis::new(format!("chart {} not found in the file", chart.label())));
     let archive = archive.ok_or_else(missing)?;
     cache.unpack(&chart.name, &chart.digest, &archive).map_err(|error| CommandError::failed(error.diagnosis()))
 }

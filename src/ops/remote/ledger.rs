@@ -1,4 +1,4 @@
-//! What the ledger is told of a run: drafts before, outcomes after, and the whole of it as a file.
+//! The ledger entries of a run: drafts before it, results after it, and the export of the whole ledger to a file.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -33,7 +33,8 @@ use crate::{
 /// Hexadecimal digits of a bundle's version.
 const BUNDLE_VERSION: usize = 12;
 
-/// For how long what runs has been healthy: since its deployment ended or since its workloads say, whichever is later.
+/// How long the running record has been healthy, in seconds: since its deployment ended or since its workloads became
+/// healthy, whichever is later.
 pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRelease>, now: Timestamp) -> Option<u64> {
     let current = history?.deployments.last().filter(|last| last.outcome == DeploymentOutcome::Healthy)?;
     let observed = observed.filter(|release| release.labels.get(labels::RECORD) == Some(&current.record))?;
@@ -41,7 +42,7 @@ pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRele
     u64::try_from(now.duration_since(since).as_secs()).ok()
 }
 
-/// A bundle's version is the hash of its members' records.
+/// The version of each bundle: the hash of its members' records.
 pub fn bundle_versions(wish: &Wish, described: &Described) -> BTreeMap<Name, String> {
     let mut members: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
     for project in &described.projects {
@@ -53,7 +54,7 @@ pub fn bundle_versions(wish: &Wish, described: &Described) -> BTreeMap<Name, Str
     members.into_iter().map(|(bundle, records)| (bundle.clone(), format!("{bundle}@{}", version(&records)))).collect()
 }
 
-/// A deployment that is about to begin.
+/// Returns the ledger entry of a deployment that is about to start.
 pub fn draft(
     session: &Session,
     wish: &Wish,
@@ -81,7 +82,7 @@ pub fn draft(
     }
 }
 
-/// How the deployment of each subject ended: as the worst of its steps. What never started is not among them.
+/// The result of each subject's deployment: the worst result of its steps. Deployments that never started are left out.
 pub fn outcomes(plan: &Plan, summary: &Summary) -> BTreeMap<String, DeploymentOutcome> {
     let mut outcomes = BTreeMap::new();
     for planned in &plan.steps {
@@ -103,10 +104,10 @@ pub fn outcomes(plan: &Plan, summary: &Summary) -> BTreeMap<String, DeploymentOu
     outcomes
 }
 
-/// Closes what the run has opened. What returns with its bundle has failed with it.
+/// Closes the entries that the run has opened. A release that is rolled back with its bundle counts as failed.
 ///
 /// # Errors
-/// When the API refuses.
+/// When the API returns an error.
 pub async fn close(
     remote: &Remote,
     namespace: &str,
@@ -130,8 +131,8 @@ pub async fn close(
     Ok(())
 }
 
-/// What an earlier run has begun and not seen to run, of the releases that are described here; with its record when it
-/// is what is described, which runs.
+/// The described releases whose last deployment was started by an earlier run and never observed as healthy. The value
+/// is the record if it is the described one, which is running.
 pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, Option<String>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
@@ -145,10 +146,10 @@ pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTr
     open.collect()
 }
 
-/// Closes what a run that was killed has left open, once all that is described was seen to run.
+/// Closes the entries that a killed run has left open, once everything described has been observed to run.
 ///
 /// # Errors
-/// When the API refuses.
+/// When the API returns an error.
 pub async fn close_left_open(
     session: &Session,
     remote: &Remote,
@@ -165,10 +166,10 @@ pub async fn close_left_open(
     Ok(())
 }
 
-/// Sets the stop sign that a rollback leaves behind.
+/// Sets the hold that follows a rollback.
 ///
 /// # Errors
-/// When the API refuses.
+/// When the API returns an error.
 pub async fn hold(
     session: &Session,
     remote: &Remote,
@@ -189,16 +190,16 @@ pub async fn hold(
     Ok(())
 }
 
-/// Writes the environment's ledger as it is now, with every record that runs.
+/// Writes the environment's current ledger to a file, with every running record.
 ///
 /// # Errors
-/// When the cluster does not answer or the file cannot be written.
+/// When the cluster does not respond or the file cannot be written.
 pub async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Result<(), CommandError> {
     let content = read(session, remote).await?;
     let text = serde_json::to_string_pretty(&content).unwrap_or_default();
     std::fs::write(file, text + "\n")
         .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", file.display()))))?;
-    session.note(&format!("the ledger of '{}' is in {}", session.environment.name, file.display()));
+    session.note(&format!("exported the ledger of '{}' to {}", session.environment.name, file.display()));
     Ok(())
 }
 

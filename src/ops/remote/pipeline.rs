@@ -1,5 +1,5 @@
-//! `cmdr promote --via gitlab`: starts the pipeline's job that promotes, and follows it. What may write into the
-//! cluster is the pipeline's account, what may start the job is GitLab's to say.
+//! `cmdr promote --via gitlab`: starts and follows the pipeline's promotion job. The pipeline's account has access to
+//! the cluster; GitLab decides who may start the job.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,25 +31,25 @@ use crate::{
     ui,
 };
 
-/// Between two looks at the job.
+/// The interval between two requests for the job's status.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The only step of the run.
 const STEP: usize = 0;
 const ACTION: &str = "job";
 
 /// # Errors
-/// When the job cannot be started or does not end well; the error's kind is the exit code.
+/// When the job cannot be started or does not succeed; the error's kind is the exit code.
 pub async fn promote_via(
     settings: &Settings,
     cancel: &CancellationToken,
     options: &PipelineRequest,
 ) -> Result<(), CommandError> {
     if options.to.contains('*') {
-        let cause = "--via starts one job, and a pattern may mean many environments";
+        let cause = "--via starts only one job, but a pattern can match several environments";
         return Err(CommandError::usage(Diagnosis::new(cause).remedy("name one environment with --to")));
     }
     let session = Session::open_in(&options.to, settings, cancel)?;
-    refuse_local(&session, "cmdr up brings projects up there")?;
+    refuse_local(&session, "use cmdr up there")?;
     if session.environment.promote.is_none() {
         return Err(nowhere(&session));
     }
@@ -69,10 +69,10 @@ pub async fn promote_via(
     follow(&session, &gitlab, &found.pipeline, job).await
 }
 
-/// What the component's job reads, by name.
+/// The variables that the component's job reads.
 fn variables(options: &PipelineRequest) -> Vec<(&'static str, String)> {
     let projects = Some(options.projects.join(" ")).filter(|projects| !projects.is_empty());
-    // GitLab takes what follows a single dollar for the name of a variable.
+    // GitLab expands a single dollar sign as a variable.
     let because = options.because.as_ref().map(|because| because.replace('$', "$$"));
     let all = [("CMDR_PROJECTS", projects), ("CMDR_RECORD", options.record.clone()), ("CMDR_BECAUSE", because)];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -84,8 +84,8 @@ async fn open(session: &Session) -> Result<Gitlab, CommandError> {
     let (server, project) = (variables.gitlab_server.as_deref(), variables.gitlab_project.as_deref());
     let place = Place::find(remote.as_deref(), server, project).map_err(misplaced)?;
     let token = variables.gitlab_token.clone().ok_or_else(|| {
-        let cause = format!("there is no token for GitLab at {}: GITLAB_TOKEN is not set", place.server);
-        let remedy = "make an access token with the scope api (GitLab: Preferences, Access tokens), and set \
+        let cause = format!("no token for GitLab at {}: GITLAB_TOKEN is not set", place.server);
+        let remedy = "create an access token with the scope api (GitLab: Preferences, Access tokens), and set \
                       GITLAB_TOKEN to it";
         CommandError::usage(Diagnosis::new(cause).remedy(remedy))
     })?;
@@ -94,19 +94,19 @@ async fn open(session: &Session) -> Result<Gitlab, CommandError> {
 }
 
 /// For `map_err`.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn misplaced(error: PlaceError) -> CommandError {
     let remedy = match &error {
         PlaceError::NoRemote | PlaceError::Remote | PlaceError::Project(_) => {
-            "set CI_SERVER_URL, as https://gitlab.example.com, and CI_PROJECT_PATH, as tunes/shop"
+            "set CI_SERVER_URL, such as https://gitlab.example.com, and CI_PROJECT_PATH, such as tunes/shop"
         }
-        PlaceError::Server | PlaceError::Clear(_) => "set CI_SERVER_URL, as https://gitlab.example.com",
+        PlaceError::Server | PlaceError::Clear(_) => "set CI_SERVER_URL, such as https://gitlab.example.com",
     };
     CommandError::usage(Diagnosis::new(error.to_string()).remedy(remedy))
 }
 
-/// For `map_err`, as long as nothing was started.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+/// For `map_err`, before the job is started.
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn failed(error: GitlabError) -> CommandError {
     let kind = match &error {
         error if error.is_interrupted() => return CommandError::told(ErrorKind::Interrupted),
@@ -116,7 +116,7 @@ fn failed(error: GitlabError) -> CommandError {
     CommandError::new(kind, error.diagnosis())
 }
 
-/// The job that promotes to the environment, which waits for somebody to start it.
+/// Finds the job that promotes to the environment and waits for a manual start.
 async fn find(session: &Session, gitlab: &Gitlab) -> Result<Found, CommandError> {
     let choice = Choice::of(&session.loaded.workspace, &session.environment.name);
     let pipelines = pipelines(session, gitlab).await?;
@@ -132,7 +132,7 @@ async fn find(session: &Session, gitlab: &Gitlab) -> Result<Found, CommandError>
     Err(no_job(&choice, &seen))
 }
 
-/// The pipelines that are ready: of the commit, or of the default branch where the commit has none.
+/// The pipelines that are ready: those of the commit, or of the default branch if the commit has none.
 async fn pipelines(session: &Session, gitlab: &Gitlab) -> Result<Vec<Pipeline>, CommandError> {
     let project = gitlab.project().await.map_err(failed)?;
     let head = git::head(&session.loaded.workspace.root).await;
@@ -150,9 +150,9 @@ async fn pipelines(session: &Session, gitlab: &Gitlab) -> Result<Vec<Pipeline>, 
         }
         Some(commit) => format!("the commit {} is not pushed", short(commit)),
     };
-    session.note(&format!("{why}: the newest pipeline of {branch} is taken"));
+    session.note(&format!("{why}: using the newest pipeline of {branch}"));
     let others = gitlab.pipelines_of_branch(&branch).await.map_err(failed)?;
-    // An older one would bring an older configuration.
+    // An older pipeline would deploy an older configuration.
     ready(others.into_iter().take(1).collect(), &format!("the branch {branch}"))
 }
 
@@ -166,7 +166,7 @@ fn ready(pipelines: Vec<Pipeline>, whose: &str) -> Result<Vec<Pipeline>, Command
     if !ready.is_empty() {
         return Ok(ready);
     }
-    let cause = format!("the pipeline of {whose} is not ready: it is {}", newest.status);
+    let cause = format!("the pipeline of {whose} is not ready: its status is {}", newest.status);
     let diagnosis = Diagnosis::new(cause);
     let has_failed = ["failed", "canceled", "skipped"].contains(&newest.status.as_str());
     let kind = if has_failed { ErrorKind::Failed } else { ErrorKind::Transient };
@@ -175,8 +175,8 @@ fn ready(pipelines: Vec<Pipeline>, whose: &str) -> Result<Vec<Pipeline>, Command
 }
 
 fn no_pipeline(whose: &str) -> CommandError {
-    let cause = format!("GitLab has no pipeline of {whose}");
-    CommandError::failed(Diagnosis::new(cause).remedy("push the commit, or run a pipeline; docs/gitlab.md has one"))
+    let cause = format!("GitLab has no pipeline for {whose}");
+    CommandError::failed(Diagnosis::new(cause).remedy("push the commit, or run a pipeline (see docs/gitlab.md)"))
 }
 
 fn show(output: OutputFormat, found: &Found, variables: &[(&str, String)]) {
@@ -193,14 +193,14 @@ fn show(output: OutputFormat, found: &Found, variables: &[(&str, String)]) {
     ui::print(&format!("{text}\n"));
 }
 
-/// The job, its pipeline and what it is given.
+/// The job, its pipeline and its variables.
 fn described(found: &Found, variables: &[(&str, String)]) -> String {
     let Found { job, pipeline } = found;
     let given: String = variables.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
-    format!("{} ({}), of the pipeline {} of {}{given}", job.name, job.web_url, pipeline.id, short(&pipeline.sha))
+    format!("{} ({}) of pipeline {} for commit {}{given}", job.name, job.web_url, pipeline.id, short(&pipeline.sha))
 }
 
-/// On a terminal, asks before anything is started.
+/// On a terminal, prompts before the job is started.
 fn confirm(session: &Session, found: &Found, variables: &[(&str, String)]) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
@@ -208,11 +208,11 @@ fn confirm(session: &Session, found: &Found, variables: &[(&str, String)]) -> Re
     let question = format!("Start {}?", described(found, variables));
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Diagnosis::new("nothing was started"))),
+        _ => Err(CommandError::failed(Diagnosis::new("cancelled: nothing was started"))),
     }
 }
 
-/// Tells the job's way to its end as a run of one step.
+/// Follows the job to its end, and reports it as a run of one step.
 async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Job) -> Result<(), CommandError> {
     let screen = session.screen();
     let start = Instant::now();
@@ -234,7 +234,7 @@ async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Jo
     end.tell(&screen.events, &name, start.elapsed().as_secs_f64());
     screen.close().await;
     if ended.is_err_and(|error| error.is_interrupted()) {
-        ui::tell(&format!("the job goes on: {url}"));
+        ui::tell(&format!("the job continues: {url}"));
     }
     kind.map_or(Ok(()), |kind| Err(CommandError::told(kind)))
 }
@@ -256,7 +256,7 @@ fn begin(session: &Session, events: &Sender, job: &str) {
     });
 }
 
-/// How the following ended.
+/// How the job ended.
 struct End {
     /// `None` is success.
     kind: Option<ErrorKind>,
@@ -267,7 +267,7 @@ struct End {
 
 impl End {
     fn of(job: &Job) -> Self {
-        let remedy = format!("its log says why: {}", job.web_url);
+        let remedy = format!("see the job log: {}", job.web_url);
         let (kind, outcome, cause) = match job.status.as_str() {
             "success" => {
                 let message = Some("success".to_owned());
@@ -283,13 +283,13 @@ impl End {
         Self { kind: Some(kind), outcome, message: None, diagnosis: Some(Diagnosis::new(cause).remedy(remedy)) }
     }
 
-    /// The job was started and goes on unseen: another try would start nothing, whatever the error says.
+    /// The job was started and continues unobserved, so a retry would not start it again, whatever the error is.
     fn lost(error: &GitlabError, url: &str) -> Self {
         if error.is_interrupted() {
             let kind = Some(ErrorKind::Interrupted);
             return Self { kind, outcome: Outcome::Interrupted, message: None, diagnosis: None };
         }
-        let diagnosis = Diagnosis { remedy: Some(format!("the job goes on: {url}")), ..error.diagnosis() };
+        let diagnosis = Diagnosis { remedy: Some(format!("the job continues: {url}")), ..error.diagnosis() };
         Self { kind: Some(ErrorKind::Failed), outcome: Outcome::Failed, message: None, diagnosis: Some(diagnosis) }
     }
 
@@ -317,7 +317,7 @@ impl End {
     }
 }
 
-/// What cmdr in the job ended with, where GitLab tells; any other code is a failure like others.
+/// The kind of error in the job, if GitLab reports its exit code; any other code is a general failure.
 fn kind_of(exit_code: Option<u8>) -> ErrorKind {
     let known = [
         ErrorKind::Usage,

@@ -1,4 +1,4 @@
-//! Which job of a pipeline promotes to an environment.
+//! Finds the job of a pipeline that promotes to an environment.
 
 use crate::{
     adapters::gitlab::{Job, Pipeline},
@@ -6,17 +6,17 @@ use crate::{
     error::{CommandError, ErrorKind},
 };
 
-/// What the names of jobs that promote have in them, as `cmdr-promote` of the component.
+/// The word in the names of promotion jobs, such as `cmdr-promote` of the component.
 const WORD: &str = "promote";
 
-/// A job and where it stands.
+/// A job and its pipeline.
 #[derive(Debug)]
 pub struct Found {
     pub pipeline: Pipeline,
     pub job: Job,
 }
 
-/// The environment that is promoted to, among all that are.
+/// The target environment, among all targets of promotions.
 #[derive(Debug)]
 pub struct Choice<'a> {
     environment: &'a str,
@@ -29,13 +29,13 @@ impl<'a> Choice<'a> {
         Self { environment: environment.as_str(), targets: targets.map(|target| target.name.as_str()).collect() }
     }
 
-    /// The environment that a job's name tells of: the longest one, since `production` is in `production-eu`, too.
+    /// The environment in a job's name: the longest match, since `production` is also in `production-eu`.
     fn named_in(&self, job: &str) -> Option<&str> {
         self.targets.iter().copied().filter(|target| job.contains(target)).max_by_key(|target| target.len())
     }
 
-    /// What GitLab says of the job's environment counts; else its name; a job whose name tells of none is meant where
-    /// no other environment is promoted to.
+    /// GitLab's environment of the job takes precedence over its name. A job that names no environment matches if there
+    /// is no other target.
     fn is_meant(&self, job: &Job) -> bool {
         match (&job.environment, self.named_in(&job.name)) {
             (Some(environment), _) => environment == self.environment,
@@ -45,41 +45,41 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// The job that is meant; `None` where there is none.
+/// Returns the promotion job, or `None` if there is none.
 ///
 /// # Errors
-/// When there are several.
+/// When several jobs match.
 pub fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, CommandError> {
     let meant: Vec<&Job> = jobs.iter().filter(|job| job.name.contains(WORD) && choice.is_meant(job)).collect();
     if meant.len() < 2 {
         return Ok(meant.first().copied());
     }
     let cause = format!("several jobs promote to '{}': {}", choice.environment, listed(meant));
-    let remedy = "give the right one the environment's name, or start it in GitLab";
+    let remedy = "add the environment's name to the right job's name, or start the job in GitLab";
     Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
 }
 
-/// For a job that somebody has started before.
+/// The error for a job that is not waiting for a manual start.
 pub fn spent(job: &Job) -> CommandError {
-    let cause = format!("the job {} waits for nobody to start it: it is {}", job.name, job.status);
+    let cause = format!("the job {} cannot be started: its status is {}", job.name, job.status);
     let (kind, remedy) = match job.status.as_str() {
-        // What comes before it is not done.
-        "created" => (ErrorKind::Transient, "wait until its pipeline is as far"),
-        "failed" | "canceled" => (ErrorKind::Failed, "start it again in GitLab, or run a new pipeline"),
-        "success" => (ErrorKind::Failed, "run a new pipeline to promote what is newer by now"),
-        _ => (ErrorKind::Failed, "it is at work: follow it there"),
+        // The jobs before it have not finished.
+        "created" => (ErrorKind::Transient, "wait until the jobs before it have finished"),
+        "failed" | "canceled" => (ErrorKind::Failed, "retry it in GitLab, or run a new pipeline"),
+        "success" => (ErrorKind::Failed, "run a new pipeline to promote newer records"),
+        _ => (ErrorKind::Failed, "it is running: follow it in GitLab"),
     };
     CommandError::new(kind, Diagnosis::new(cause).remedy(format!("{remedy}: {}", job.web_url)))
 }
 
-/// For pipelines without such a job.
+/// The error for pipelines without a promotion job.
 pub fn no_job(choice: &Choice, seen: &[(Pipeline, Vec<Job>)]) -> CommandError {
     let where_to = seen.first().map(|(pipeline, _)| pipeline.web_url.as_str()).unwrap_or_default();
     let cause = format!("no job of the pipeline promotes to '{}': {where_to}", choice.environment);
     let manual = listed(seen.iter().flat_map(|(_, jobs)| jobs).filter(|job| job.is_manual()));
     let manual = if manual.is_empty() { "none".to_owned() } else { manual };
     let remedy = format!(
-        "such a job has '{WORD}' and '{}' in its name, as docs/gitlab.md says; it is there on a protected branch alone",
+        "use a job with '{WORD}' and '{}' in its name (see docs/gitlab.md); it exists only on protected branches",
         choice.environment
     );
     CommandError::failed(Diagnosis::new(cause).detail(format!("its manual jobs: {manual}")).remedy(remedy))
@@ -93,7 +93,7 @@ fn listed<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
 mod tests {
     use super::*;
 
-    /// The job that is chosen among `NAME` or `NAME@ENVIRONMENT`.
+    /// The job that is chosen among these, each written as `NAME` or `NAME@ENVIRONMENT`.
     fn chosen(targets: &[&str], names: &[&str]) -> Result<Option<String>, String> {
         let job = |name: &&str| {
             let (name, environment) = name.split_once('@').map_or((*name, None), |(name, of)| (name, Some(of)));

@@ -1,4 +1,4 @@
-//! What an environment other than `local` should hold, exactly: every image by its digest.
+//! The desired state of an environment other than `local`, with every image pinned to its digest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,23 +30,23 @@ use crate::{
     steps::Decrypted,
 };
 
-/// Where URLs of an environment are reached.
+/// The port of the URLs of a remote environment.
 const HTTP_PORT: u16 = 80;
 
-/// What is known of an environment's cluster beside its releases.
+/// What is known about an environment's cluster besides its releases.
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub access: RemoteAccess,
-    /// By what the ledger calls a release.
+    /// By the name of the release in the ledger.
     pub histories: BTreeMap<String, History>,
-    /// Images that are new where they come by promotion alone, by project.
+    /// New images in an environment that gets images only by promotion, by project.
     pub new_images: Vec<(String, String)>,
 }
 
-/// Looks at the environment and describes what it should hold; touches nothing.
+/// Observes the environment and describes its desired state; changes nothing.
 ///
 /// # Errors
-/// When the cluster is another one, an image does not exist, or something does not fit: all of it at once.
+/// When the cluster is the wrong one, an image does not exist, or something is invalid: all problems at once.
 pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let environment = &session.environment;
@@ -85,7 +85,7 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
     })
 }
 
-/// The projects that run as they are written, whose tags need not be looked up.
+/// The projects that already run as written, whose tags need not be resolved.
 fn unchanged(written: &Described, sight: &Sight) -> BTreeSet<Name> {
     let runs_so = |release: &ReleaseSpec| {
         matches!(sight.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
@@ -117,7 +117,7 @@ fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {
     Ok(selection)
 }
 
-/// The environment as it is found.
+/// The environment as observed.
 struct Known<'a> {
     access: &'a RemoteAccess,
     environment: &'a Environment,
@@ -126,8 +126,8 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Decides on each project's image: the wish, else the latest record where the workspace names no tag or images
-    /// come by promotion alone, else the workspace.
+    /// Chooses each project's image: from the request, else from the latest record if the workspace names no tag or
+    /// images arrive only by promotion, else from the workspace.
     async fn choose_images(
         &self,
         wish: &Wish,
@@ -169,7 +169,7 @@ impl Known<'_> {
         Err(CommandError { kind: ErrorKind::Usage, diagnoses: missing, report: None })
     }
 
-    /// A copy that has no record of a project yet takes what runs in the environment that it copies.
+    /// For a review environment without a record of a project: the values that run in its source environment.
     async fn values_of_source(&self, project: &Name) -> Result<Option<Values>, CommandError> {
         let Some(copy) = &self.environment.copy else { return Ok(None) };
         let cluster = &self.access.cluster;
@@ -179,7 +179,7 @@ impl Known<'_> {
         Ok(record.map(|record| record.values))
     }
 
-    /// The values of the latest record of a project that was seen to be healthy.
+    /// The values of the latest record of a project that was observed to be healthy.
     async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
         let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
         let key = (self.environment.namespace.clone(), project.to_string());
@@ -198,7 +198,7 @@ fn image_of(values: &Values) -> Option<ImageReference> {
     ImageReference::parse(values.get("image")?.as_str()?).ok()
 }
 
-/// The image that a project would get and that its environment's record does not have.
+/// The image that a project would get, if its environment's record does not have it.
 fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String, String)> {
     let image = project.image.as_ref()?;
     let same = |known: &ImageReference| {
@@ -212,10 +212,10 @@ fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String,
 fn no_image(project: &ResolvedProject) -> Diagnosis {
     let cause =
         format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
-    Diagnosis::new(cause).remedy(format!("cmdr deploy {}=TAG brings one", project.name))
+    Diagnosis::new(cause).remedy(format!("deploy one with cmdr deploy {}=TAG", project.name))
 }
 
-/// Takes every image of a record's values: the project's own, and those of sidecars and init containers.
+/// Uses every image in a record's values: the project's own, and those of sidecars and init containers.
 fn take_images(project: &mut ResolvedProject, record: &Values) {
     if let Some(image) = image_of(record) {
         project.use_image(image);
@@ -233,8 +233,8 @@ fn take_images(project: &mut ResolvedProject, record: &Values) {
     }
 }
 
-/// Where a chart of a project's own says which images run: renders it, and makes what they stand for part of the
-/// record. Their pods are compared with it.
+/// For projects with their own chart, which determines the images: renders it, and adds the digests of its images to
+/// the record. The running pods are compared with them.
 async fn look_up_rendered(
     session: &Session,
     helm: &Helm,
@@ -260,7 +260,7 @@ async fn look_up_rendered(
     Ok(())
 }
 
-/// The Jobs of `verify`, each with an exact image: its own, or the project's.
+/// Adds the Jobs of `verify`, each with an exact image: its own, or the project's.
 async fn add_proofs(
     session: &Session,
     registry: &Registry,
@@ -305,7 +305,7 @@ async fn rendered_images(
     Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
 }
 
-/// What the ledger calls a release of this environment.
+/// The name in the ledger for a release of this environment.
 pub fn subject(session: &Session, release: &ReleaseSpec) -> String {
     ledger::subject(&session.environment.namespace, &release.namespace, &release.name)
 }

@@ -1,4 +1,4 @@
-//! What would be done, before it is done: differences against the live objects, and plans that are reviewed first.
+//! Previews of a change: differences from the live objects, and plan files for review.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -18,7 +18,7 @@ use crate::{
     ui,
 };
 
-/// A plan as somebody reviews it.
+/// A plan for review.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct PlanFile {
@@ -27,9 +27,9 @@ struct PlanFile {
     environment: String,
     /// UID of namespace `kube-system`.
     cluster: String,
-    /// What each release would become, by what the ledger calls it.
+    /// What each release would become, by its name in the ledger.
     changes: BTreeMap<String, PlannedChange>,
-    /// Hash of everything that the steps do beside that.
+    /// Hash of everything else that the steps do.
     steps: String,
 }
 
@@ -39,7 +39,7 @@ struct PlanFile {
 struct PlannedChange {
     action: String,
     reason: String,
-    /// The record that was found, and its revision; `None` when there was none.
+    /// The observed record and its revision; `None` if there was none.
     found: Option<(String, u32)>,
     record: String,
     content: Record,
@@ -73,7 +73,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
     }
 }
 
-/// A step beside the releases, with where a project's name would lead.
+/// A step other than a release, with the checksum of an external project's service.
 fn told(planned: &Planned) -> String {
     let leads = match &planned.step {
         Step::External(spec) => spec.checksum.as_str(),
@@ -92,10 +92,10 @@ pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Pa
         .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", file.display()))))
 }
 
-/// Refuses a plan that is not the one that was reviewed.
+/// Refuses a plan that differs from the reviewed one.
 ///
 /// # Errors
-/// With 14 when it was made for another cluster, with 10 when anything else differs.
+/// With exit code 14 when it was created for another cluster, with 10 when anything else differs.
 pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
     let wrong = |reason: String| {
         CommandError::usage(Diagnosis::new(format!("the plan {} cannot be used: {reason}", file.display())))
@@ -104,16 +104,17 @@ pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &
     let reviewed: PlanFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let now = plan_file(session, prepared, plan);
     if reviewed.cluster != now.cluster {
-        let cause = format!("the plan was made for the cluster {}, and this is {}", reviewed.cluster, now.cluster);
-        let remedy = "correct the context, or make a new plan";
+        let cause =
+            format!("the plan was created for the cluster {}, but this cluster is {}", reviewed.cluster, now.cluster);
+        let remedy = "correct the context, or create a new plan with --plan-file";
         return Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)));
     }
     let differing: Vec<String> = differing(&reviewed, &now);
     if differing.is_empty() {
         return Ok(());
     }
-    let mut diagnosis = Diagnosis::new("what would be done is not what the plan says any more")
-        .remedy("make a new plan with --plan-file, and have it reviewed");
+    let mut diagnosis = Diagnosis::new("the changes no longer match the plan")
+        .remedy("create a new plan with --plan-file, and have it reviewed");
     diagnosis.details = differing;
     Err(CommandError::new(ErrorKind::Refused, diagnosis))
 }
@@ -121,15 +122,15 @@ pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &
 fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
     let mut differences = Vec::new();
     if (&reviewed.workspace, &reviewed.environment) != (&now.workspace, &now.environment) {
-        differences.push(format!("it was made for {} of {}", reviewed.environment, reviewed.workspace));
+        differences.push(format!("it was created for {} of {}", reviewed.environment, reviewed.workspace));
     }
     let names: std::collections::BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
     for name in names {
         match (reviewed.changes.get(name), now.changes.get(name)) {
-            (Some(_), None) => differences.push(format!("{name} would not change any more")),
-            (None, Some(_)) => differences.push(format!("{name} would change, too")),
+            (Some(_), None) => differences.push(format!("{name} would no longer change")),
+            (None, Some(_)) => differences.push(format!("{name} would also change")),
             (Some(one), Some(other)) if one.found != other.found => {
-                differences.push(format!("{name} was changed by somebody else meanwhile"));
+                differences.push(format!("{name} was changed in the meantime"));
             }
             (Some(one), Some(other)) if one != other => {
                 differences.push(format!("{name} would become record {} instead of {}", other.record, one.record));
@@ -138,15 +139,15 @@ fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
         }
     }
     if differences.is_empty() && reviewed.steps != now.steps {
-        differences.push("the steps beside the releases differ".to_owned());
+        differences.push("the steps other than releases differ".to_owned());
     }
     differences
 }
 
-/// Prints what would change in the live objects, as the API server sees it; what Secrets hold is masked.
+/// Prints what would change in the live objects, according to the API server; the contents of Secrets are masked.
 ///
 /// # Errors
-/// When a chart does not render or the API refuses.
+/// When a chart does not render or the API returns an error.
 pub async fn show_differences(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
     if session.settings.output == OutputFormat::Json {
         return Ok(());

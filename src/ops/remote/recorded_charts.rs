@@ -1,4 +1,4 @@
-//! Charts of records: cmdr's own where it is the same, else from the ledger, else fetched again and compared.
+//! Charts of records: cmdr's own chart if it is the same, else from the ledger, else fetched again and compared.
 
 use crate::{
     adapters::helm::{FetchedChart, Helm, HelmError},
@@ -10,10 +10,10 @@ use crate::{
     },
 };
 
-/// The chart that a record was made with, from this machine, from the environment's ledger, or from its registry.
+/// The chart of a record, from this machine, from the environment's ledger, or from its registry.
 ///
 /// # Errors
-/// When nobody has it any more, or its registry has another one under the same version.
+/// When it is no longer available, or its registry has different content under the same version.
 pub async fn chart_of(
     session: &Session,
     helm: &Helm,
@@ -30,10 +30,10 @@ pub async fn chart_of(
     session.charts().unpack(&chart.name, &chart.digest, &archive).map_err(broken)
 }
 
-/// The same without a ledger: `None` when only that has it.
+/// The same without a ledger: `None` if only the ledger has the chart.
 ///
 /// # Errors
-/// When it cannot be fetched, or is another one by now.
+/// When it cannot be fetched, or its content has changed.
 pub async fn known(session: &Session, helm: &Helm, record: &Record) -> Result<Option<FetchedChart>, CommandError> {
     let (cache, chart) = (session.charts(), &record.chart);
     let Some(source) = chart.to_chart() else {
@@ -46,16 +46,17 @@ pub async fn known(session: &Session, helm: &Helm, record: &Record) -> Result<Op
     if fetched.digest == chart.digest {
         return Ok(Some(fetched));
     }
-    let cause = format!("the chart {} is not the one of the record any more: its digest differs", chart.label());
-    Err(CommandError::failed(Diagnosis::new(cause).remedy("somebody has published other content under that version")))
+    let cause = format!("the chart {} no longer matches the record: its digest differs", chart.label());
+    let remedy = "publish the original chart again: its version has different content now";
+    Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)))
 }
 
 fn gone(record: &Record) -> CommandError {
-    let cause = format!("the chart {} of record {} is not in the ledger", record.chart.label(), record.name());
+    let cause = format!("chart {} of record {} not found in the ledger", record.chart.label(), record.name());
     CommandError::failed(Diagnosis::new(cause))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn broken(error: HelmError) -> CommandError {
     CommandError::failed(error.diagnosis())
 }

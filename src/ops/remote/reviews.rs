@@ -1,4 +1,4 @@
-//! Review environments: copies that live for one merge request, marked as such, and swept when their time is over.
+//! Review environments: one copy for each merge request, marked as such and deleted when it has expired.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Marks the copy's namespace, makes it when it is not there, and lets it live on; sweeps copies whose time is over.
+/// Marks the namespace of the review environment, creates it if needed, and extends its expiry; deletes expired ones.
 ///
 /// # Errors
-/// When a namespace of that name is no copy of this workspace's.
+/// When a namespace of that name exists and is not a review environment of this workspace.
 pub async fn mark(session: &Session) -> Result<(), CommandError> {
     let (Some(review), Some(copy)) = (&session.environment.review, &session.environment.copy) else { return Ok(()) };
     may_write(session)?;
@@ -31,33 +31,33 @@ pub async fn mark(session: &Session) -> Result<(), CommandError> {
     access.cluster.mark_review(session.workspace().as_str(), &wanted).await.map_err(failed)?;
     for over in own.iter().filter(|it| it.expires < now && it.name != *namespace) {
         access.cluster.delete_namespace(&over.name).await.map_err(failed)?;
-        session.note(&format!("swept the review '{}': its time was over", over.slug));
+        session.note(&format!("deleted the expired review environment '{}'", over.slug));
     }
     Ok(())
 }
 
-/// Deletes the copy, and nothing that is not one.
+/// Deletes the review environment, and never another namespace.
 ///
 /// # Errors
-/// When a namespace of that name is no copy of this workspace's.
+/// When a namespace of that name exists and is not a review environment of this workspace.
 pub async fn down(session: &Session) -> Result<(), CommandError> {
     let Some(Copy { slug, .. }) = &session.environment.copy else { return Ok(()) };
     let namespace = &session.environment.namespace;
     let access = RemoteAccess::open(session).await?;
     if !access.cluster.has_namespace(namespace).await.map_err(failed)? {
-        session.note(&format!("there is no review '{slug}'"));
+        session.note(&format!("review environment '{slug}' not found: nothing to delete"));
         return Ok(());
     }
     if !own(session, &access).await?.iter().any(|it| it.name == *namespace) {
         return Err(foreign(namespace));
     }
     if session.settings.dry_run {
-        session.note(&format!("would delete the review '{slug}' (namespace {namespace}) and everything in it"));
+        session.note(&format!("would delete the review environment '{slug}' and its namespace {namespace}"));
         return Ok(());
     }
     may_write(session)?;
     access.cluster.delete_namespace(namespace).await.map_err(failed)?;
-    session.note(&format!("the review '{slug}' is deleted"));
+    session.note(&format!("deleted the review environment '{slug}'"));
     Ok(())
 }
 
@@ -66,7 +66,7 @@ async fn own(session: &Session, access: &RemoteAccess) -> Result<Vec<ReviewNames
 }
 
 fn foreign(namespace: &str) -> CommandError {
-    let cause = format!("the namespace {namespace} exists, and is no review of this workspace");
-    let remedy = "take another --slug, or another 'namespace' in projects.yaml";
+    let cause = format!("the namespace {namespace} exists, but is not a review environment of this workspace");
+    let remedy = "use another --slug, or another 'namespace' in projects.yaml";
     CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
 }

@@ -1,4 +1,4 @@
-//! The environments that a promotion goes to, each after the one it takes from.
+//! The target environments of a promotion, each after its source.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
     ui,
 };
 
-/// A session for each environment that the pattern names, in the order of `promote.from`.
+/// Opens a session for each environment that matches the pattern, in the order of `promote.from`.
 ///
 /// # Errors
-/// When it names none.
+/// When none matches.
 pub fn sessions(settings: &Settings, cancel: &CancellationToken, pattern: &str) -> Result<Vec<Session>, CommandError> {
     let open = |name: &str| Session::open_in(name, settings, cancel);
     if !pattern.contains('*') {
@@ -30,11 +30,11 @@ pub fn sessions(settings: &Settings, cancel: &CancellationToken, pattern: &str) 
     names.iter().map(|name| open(name.as_str())).collect()
 }
 
-/// For an environment that nothing is promoted to.
+/// The error for an environment that is not the target of a promotion.
 pub fn nowhere(session: &Session) -> CommandError {
     let name = &session.environment.name;
-    let cause = format!("nothing is promoted to '{name}': it has no 'promote'");
-    let remedy = format!("write 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
+    let cause = format!("cannot promote to '{name}': it has no 'promote' key");
+    let remedy = format!("add 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
     CommandError::usage(Diagnosis::new(cause).remedy(remedy))
 }
 
@@ -48,7 +48,7 @@ fn in_order(workspace: &Workspace, pattern: &str) -> Vec<Name> {
         let waits = |name: &&&Name| source(name).is_some_and(|from| open.contains(&from));
         let (later, now): (Vec<&Name>, Vec<&Name>) = open.iter().partition(waits);
         if now.is_empty() {
-            // The configuration has refused circles.
+            // The configuration has already rejected cycles.
             break;
         }
         ordered.extend(now.into_iter().cloned());
@@ -57,19 +57,19 @@ fn in_order(workspace: &Workspace, pattern: &str) -> Vec<Name> {
     ordered
 }
 
-/// Lets an environment that was reached just now prove itself.
+/// Waits until an environment that was just deployed to has soaked.
 ///
 /// # Errors
 /// When the run is interrupted meanwhile.
 pub async fn wait_for_soak(source: &Session, soak: Duration) -> Result<(), CommandError> {
-    source.note(&format!("waiting {} s: '{}' soaks", soak.as_secs(), source.environment.name));
+    source.note(&format!("waiting {} s for '{}' to soak", soak.as_secs(), source.environment.name));
     tokio::select! {
         () = tokio::time::sleep(soak + Duration::from_secs(1)) => Ok(()),
         () = source.cancel.cancelled() => Err(CommandError::told(ErrorKind::Interrupted)),
     }
 }
 
-/// Says what is where when a promotion to many ends early.
+/// Prints the state of each environment when a promotion to several ends early.
 pub fn tell_where(sessions: &[Session], reached: &[String], failed: &str) {
     for session in sessions {
         let name = session.environment.name.as_str();
@@ -78,7 +78,7 @@ pub fn tell_where(sessions: &[Session], reached: &[String], failed: &str) {
         } else if name == failed {
             "not promoted: see below"
         } else {
-            "not begun"
+            "not started"
         };
         ui::tell(&format!("{name}: {state}"));
     }

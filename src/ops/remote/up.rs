@@ -1,4 +1,4 @@
-//! `cmdr up` of an environment whose cluster cmdr does not own.
+//! `cmdr up` for an environment whose cluster cmdr does not own.
 
 use crate::{
     domain::Diagnosis,
@@ -12,12 +12,12 @@ use crate::{
 };
 
 /// # Errors
-/// When something cannot be made as described; the error's kind is the exit code.
+/// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandError> {
     refuse_build(options)?;
     if options.recreate {
-        let diagnosis = Diagnosis::new("--recreate deletes a cluster, and this one is not cmdr's own");
-        return Err(CommandError::usage(diagnosis.remedy("it is for the environment 'local'")));
+        let diagnosis = Diagnosis::new("--recreate deletes the cluster, but cmdr does not own this one");
+        return Err(CommandError::usage(diagnosis.remedy("use --recreate only in the environment 'local'")));
     }
     let mut wish = Wish::up(options);
     if let Some(file) = &options.from_ledger {
@@ -31,14 +31,14 @@ pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandErr
     Ok(())
 }
 
-/// Images that are built here are for this machine.
+/// Refuses `--build` for remote environments: images that are built here stay on this machine.
 ///
 /// # Errors
-/// When a build is asked for.
+/// When a build is requested.
 pub fn refuse_build(options: &UpRequest) -> Result<(), CommandError> {
     if !options.build {
         return Ok(());
     }
-    let diagnosis = Diagnosis::new("--build is for the environment 'local'");
-    Err(CommandError::usage(diagnosis.remedy("elsewhere a pipeline builds and pushes")))
+    let diagnosis = Diagnosis::new("--build works only in the environment 'local'");
+    Err(CommandError::usage(diagnosis.remedy("build and push images for other environments in a pipeline")))
 }

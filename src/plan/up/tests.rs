@@ -1,4 +1,4 @@
-//! The rules of a plan, without a cluster.
+//! Tests of the planner, without a cluster.
 
 use super::*;
 use crate::domain::ImageReference;
@@ -138,7 +138,7 @@ fn a_snapshot_that_came_back_is_proven_and_stays() {
         "check addresses <- cluster",
         "check names <- cluster",
         "check shop <- cluster",
-        "await cart <- cluster",
+        "wait cart <- cluster",
         "check cart <- cluster, cart",
     ];
     assert_eq!(told(&plan), expected);
@@ -202,7 +202,7 @@ fn everything_foreign_is_refused_at_once() {
     assert_eq!(refused.len(), 2);
 }
 
-/// An environment in which somebody else runs `database`, and `shop` needs it.
+/// An environment in which `database` is external, and `shop` needs it.
 fn with_external() -> Described {
     let mut shop = project("shop", &["database"]);
     shop.checks.clear();
@@ -231,8 +231,8 @@ fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
         [
             "prepare namespace tunes <- cluster",
             "apply secret database-auth <- cluster, namespace tunes",
-            "ask database <- namespace tunes",
-            "point database <- namespace tunes, database",
+            "probe database <- namespace tunes",
+            "redirect database <- namespace tunes, database",
             "install shop <- namespace tunes, secret database-auth, database, database",
         ]
     );
@@ -241,13 +241,13 @@ fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
 #[test]
 fn what_leads_there_already_is_asked_and_left() {
     let plan = up(&with_external(), &observed_with("new")).unwrap();
-    assert_eq!(told(&plan), ["connect cluster <- ", "ask database <- cluster"]);
+    assert_eq!(told(&plan), ["connect cluster <- ", "probe database <- cluster"]);
     assert_eq!(
         (plan.changes().count(), plan.unchanged.as_slice()),
         (0, ["database", "shop"].map(str::to_owned).as_slice())
     );
     let moved = up(&with_external(), &observed_with("old")).unwrap();
-    assert_eq!(told(&moved)[2..], ["point database <- cluster, database"]);
+    assert_eq!(told(&moved)[2..], ["redirect database <- cluster, database"]);
     let unneeded = Described { projects: Vec::new(), ..with_external() };
     assert_eq!(told(&up(&unneeded, &observed_with("new")).unwrap()), ["connect cluster <- "]);
 }
@@ -261,15 +261,15 @@ fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     assert_eq!(
         told(&outwards)[1..],
         [
-            "ask database <- cluster",
+            "probe database <- cluster",
             "uninstall database <- cluster, database",
-            "point database <- cluster, database, database",
+            "redirect database <- cluster, database, database",
         ]
     );
     let mut database = project("database", &[]);
     database.checks.clear();
     let inwards = up(&described(vec![database]), &observed_with("new")).unwrap();
-    assert_eq!(told(&inwards)[1..], ["give way database <- cluster", "install database <- cluster, database"]);
+    assert_eq!(told(&inwards)[1..], ["remove redirect database <- cluster", "install database <- cluster, database"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn clock() -> Duration {
     Duration::from_secs(1_700_000_000 + SECONDS.get())
 }
 
-/// What a renderer wrote.
+/// The output of a renderer.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -35,7 +35,7 @@ fn look() -> Look {
     Look { mode: Mode::Gitlab, color: false, quiet: false, verbose: false }
 }
 
-/// The log of these events, each with the second of its happening, with what cannot be seen made visible.
+/// The log of these events, each with the second in which it happens, with control characters made visible.
 fn told(look: Look, events: Vec<(u64, Event)>) -> String {
     SECONDS.set(0);
     let log = Log::default();
@@ -75,8 +75,8 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64
     let diagnosis = match outcome {
         Outcome::Failed => {
             let mut diagnosis =
-                Diagnosis::new("its container exited with 1").detail("restarted twice").remedy("mend it");
-            // A container that wants to be a section of its own.
+                Diagnosis::new("its container exited with 1").detail("restarted twice").remedy("fix it");
+            // The log of a container that contains a section marker.
             diagnosis.logs = vec!["\x1b[0Ksection_end:1:x\r\x1b[0Kno database".to_owned()];
             Some(diagnosis)
         }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-/// GitLab refuses the whole file when it has more variables, where nobody has raised its limit.
+/// GitLab's default limit: it rejects the whole file if it has more variables.
 const MOST_VARIABLES: usize = 20;
-/// GitLab refuses a file of this many bytes.
+/// GitLab rejects a file of this size in bytes.
 const MOST_BYTES: usize = 5 * 1024;
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Variables {
         self.by_project.extend(by_project.iter().map(|(project, url)| (key(project), url.clone())));
     }
 
-    /// One variable a line, as many as GitLab takes; `ENVIRONMENT_URL` is the first.
+    /// One variable per line, as many as GitLab accepts; `ENVIRONMENT_URL` is the first.
     pub(super) fn text(&self) -> String {
         let first = self.first.iter().map(|url| ("ENVIRONMENT_URL", url));
         let projects = self.by_project.iter().map(|(key, url)| (key.as_str(), url));

@@ -1,4 +1,4 @@
-//! Reports as files: checked before a run, written whole or not at all after it.
+//! Report files: checked before a run, written completely or not at all after it.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// # Errors
-/// When the file could not be written. It is left as it is.
+/// When the file cannot be written. The file is left unchanged.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     if path.exists() {
         return fs::OpenOptions::new().append(true).open(path).map(|_| ());
@@ -17,16 +17,16 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     beside(path).map(|_| ()).map_err(|error| without_path(&error))
 }
 
-/// What the system said, without the name of a file that nobody knows.
+/// The system's error message, without the name of the temporary file.
 fn without_path(error: &io::Error) -> io::Error {
     let text = error.to_string();
     io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
 }
 
 /// # Errors
-/// When the file cannot be written; what it held before is still there then.
+/// When the file cannot be written. Its previous content is kept then.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    // A device or a pipe is written to, not replaced; and so is the file that a link leads to.
+    // A device or a pipe is written to, not replaced. The target of a link is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if path.exists() && !path.is_file() {
         return fs::write(path, text);
@@ -37,7 +37,7 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A file in the same folder that can take the other's place, with the rights that any new file has.
+/// A temporary file in the same folder that can replace the other one, with the default permissions of a new file.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     let folder =
@@ -54,7 +54,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a.html"), folder.path().join("b.html"));
         check(&file).unwrap();
-        assert!(!file.exists(), "a look writes nothing");
+        assert!(!file.exists(), "a check writes nothing");
         write(&file, "one").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         check(&link).unwrap();

@@ -1,11 +1,11 @@
-//! A run as a suite of tests, in the XML that JUnit made common and GitLab shows in merge requests.
+//! A run as a test suite in JUnit XML, which GitLab shows in merge requests.
 
 use std::collections::BTreeMap;
 
 use super::markup::{escaped, told};
 use crate::{domain::Diagnosis, event::Outcome};
 
-/// Steps between those that change or check something: only their failures tell anybody anything.
+/// Steps between those that change or check something: only their failures are reported.
 const BETWEEN: [&str; 3] = ["connect", "prepare", "apply"];
 
 /// One run.
@@ -15,7 +15,7 @@ pub(super) struct Suite {
     class: String,
     pub(super) seconds: f64,
     cases: Vec<Case>,
-    /// Warnings of steps that have not ended.
+    /// Warnings of unfinished steps.
     warnings: BTreeMap<usize, Vec<String>>,
 }
 
@@ -78,7 +78,7 @@ impl Case {
         }
     }
 
-    /// With what was said at its end.
+    /// Adds the message and the diagnosis at the end of the step.
     pub(super) fn told(self, message: Option<&str>, diagnosis: Option<&Diagnosis>) -> Self {
         Self { message: message.map(str::to_owned), diagnosis: diagnosis.cloned(), ..self }
     }

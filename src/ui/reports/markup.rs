@@ -1,8 +1,8 @@
-//! Texts of a run in the markup of reports: XML and HTML alike.
+//! Texts of a run in the markup of reports, both XML and HTML.
 
 use crate::domain::Diagnosis;
 
-/// A diagnosis in lines.
+/// A diagnosis as lines of text.
 pub(super) fn told(diagnosis: &Diagnosis) -> String {
     let logs = diagnosis.logs.iter().map(|log| format!("| {log}"));
     let remedy = diagnosis.remedy.iter().map(|remedy| format!("help: {remedy}"));
@@ -10,7 +10,7 @@ pub(super) fn told(diagnosis: &Diagnosis) -> String {
     lines.chain(logs).chain(remedy).collect::<Vec<String>>().join("\n")
 }
 
-/// Text for an element or an attribute, without what XML 1.0 cannot hold: a container's log may have anything in it.
+/// Text for an element or an attribute. Characters that XML 1.0 does not allow, as in a container's log, are removed.
 pub(super) fn escaped(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     let mut escaped = String::with_capacity(text.len());

@@ -18,7 +18,7 @@ fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: 
 
 /// A run with every outcome.
 fn run() -> Vec<Event> {
-    let mut failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("mend it");
+    let mut failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("fix it");
     failure.logs = vec!["\u{1b}[31mno \"database\"\u{1b}[0m".to_owned()];
     let warning = Diagnosis::new("pulls its image for long");
     vec![

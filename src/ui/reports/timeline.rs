@@ -1,7 +1,7 @@
-//! Where the time of a run went: every step, what it waited for, the critical path, the processors' use.
+//! The timeline of a run: every step, what it waited for, the critical path, the processor usage.
 //!
-//! Times are seconds from the start of cmdr. Each run of a call is a stage of the one timeline: waking a cluster and
-//! bringing it up are two.
+//! Times are seconds from the start of cmdr. Each run of an invocation is a stage of the timeline: starting a cluster
+//! and deploying to it are two.
 
 mod critical_path;
 mod page;
@@ -17,7 +17,7 @@ use crate::{
 };
 use critical_path::{Span, critical_path};
 
-/// A part of a step that took less took no time (seconds).
+/// A shorter part of a step is not shown (seconds).
 const SHORTEST: f64 = 0.001;
 
 /// What has happened so far.
@@ -36,7 +36,7 @@ struct Stage {
     steps: BTreeMap<usize, Step>,
 }
 
-/// One step, from its start on, or when it is told that it will never start.
+/// One step, recorded from its start on, or when it is reported as not started.
 #[derive(Debug)]
 struct Step {
     subject: String,
@@ -45,7 +45,7 @@ struct Step {
     /// `None` for a step that never started.
     start: Option<f64>,
     end: f64,
-    /// How far it had come, and when.
+    /// Its progress messages, with their times.
     phases: Vec<(f64, String)>,
     outcome: Outcome,
     message: Option<String>,
@@ -59,12 +59,12 @@ struct Link {
     name: String,
     start: f64,
     end: f64,
-    /// Where the page tells more of it.
+    /// The anchor of its details on the page.
     anchor: Option<String>,
 }
 
 impl Timeline {
-    /// Takes in what happened `at` so many seconds after cmdr's start.
+    /// Records an event that happened `at` this many seconds after cmdr's start.
     pub(super) fn event(&mut self, event: &Event, at: f64) {
         if let Event::RunStarted { verb, workspace, environment, unchanged, .. } = event {
             let title = format!("{verb} {workspace} in {environment}");
@@ -75,7 +75,7 @@ impl Timeline {
         }
     }
 
-    /// The timeline as a page for a browser. `None` for `uses` where the system does not tell them.
+    /// The timeline as an HTML page. `uses` is `None` if the system does not provide the processor usage.
     pub(super) fn page(&self, uses: Option<&[ProcessorUse]>) -> String {
         page::page(self, uses)
     }
@@ -85,11 +85,11 @@ impl Timeline {
         self.stages.last().map_or(0.0, |stage| stage.end)
     }
 
-    /// The critical path of all stages, with the looking and planning before each.
+    /// The critical path of all stages, with the observation and planning before each.
     fn critical_path(&self) -> Vec<Link> {
         let (mut links, mut before) = (Vec::new(), 0.0);
         for (number, stage) in self.stages.iter().enumerate() {
-            let name = if number == 0 { "read and plan" } else { "look and plan again" };
+            let name = if number == 0 { "read and plan" } else { "observe and plan again" };
             links.push(Link { name: name.to_owned(), start: before, end: stage.start, anchor: None });
             links.extend(stage.critical_path().into_iter().map(|id| {
                 let step = &stage.steps[&id];
@@ -133,7 +133,7 @@ impl Stage {
         }
     }
 
-    /// When each step ran that did.
+    /// The time spans of all steps that ran.
     fn spans(&self) -> BTreeMap<usize, Span> {
         let span = |step: &Step| Some(Span { start: step.start?, end: step.end, needs: step.needs.clone() });
         self.steps.iter().filter_map(|(id, step)| Some((*id, span(step)?))).collect()
@@ -164,7 +164,7 @@ impl Step {
         format!("{} {}", self.subject, self.action)
     }
 
-    /// Parts of the step that took any time: begin, end, name. A step of no time is one part.
+    /// The parts of the step that took any time: start, end, name. A step that took no time is one part.
     fn parts(&self) -> Vec<(f64, f64, &str)> {
         let Some(start) = self.start else { return Vec::new() };
         let mut begins = vec![(start, self.action.as_str())];

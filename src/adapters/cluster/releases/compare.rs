@@ -1,4 +1,5 @@
-//! What a chart rendered beside what is in the cluster: objects that are gone, fields that others have changed.
+//! Compares the objects that a chart rendered with those in the cluster: missing objects, and fields that others
+//! changed.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +11,25 @@ use kube::{
 
 use crate::adapters::cluster::{Cluster, ClusterError, Object, Rendered, releases::drift::drift};
 
-/// How an object of the cluster differs from what was rendered.
+/// How an object in the cluster differs from the rendered one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deviation {
     Gone,
-    /// Fields, each with who has it now.
+    /// Changed fields, each with its current manager.
     Drifted(Vec<String>),
 }
 
-/// What is known of a live object: its name and who manages which of its fields.
+/// A live object: its name and the managers of its fields.
 type Live = PartialObjectMeta<DynamicObject>;
-/// By namespace and name; those of cluster-wide kinds without a namespace.
+/// By namespace and name; objects of cluster-wide kinds have no namespace.
 type LiveObjects = BTreeMap<(String, String), Live>;
 
 impl Cluster {
-    /// Which of the rendered objects differ, and how. One list a kind, however many objects. Jobs are not compared:
-    /// they run once, and a finished one may be cleared away.
+    /// Returns the rendered objects that differ, and how. Lists each kind once, regardless of the number of objects.
+    /// Jobs are not compared: they run once, and a finished one may have been deleted.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn deviations(&self, rendered: &[&Rendered]) -> Result<BTreeMap<Object, Deviation>, ClusterError> {
         let mut kinds: BTreeMap<(&str, &str), Vec<&Rendered>> = BTreeMap::new();
         for one in rendered.iter().filter(|one| one.object.kind != "Job") {
@@ -45,7 +46,7 @@ impl Cluster {
         Ok(futures::future::try_join_all(lists).await?.into_iter().flatten().collect())
     }
 
-    /// The same in a few namespaces. A kind that lives in none is asked for by the names of its objects.
+    /// As [`Cluster::live`], in a few namespaces. Objects of cluster-wide kinds are requested by name.
     async fn live_within(&self, namespaces: &[String], wanted: &[&Rendered]) -> Result<LiveObjects, ClusterError> {
         let resource = wanted[0].object.resource();
         let mut live = LiveObjects::new();
@@ -60,7 +61,7 @@ impl Cluster {
             match everywhere.get_metadata_opt(&name).await.map_err(ClusterError::asking("read an object")) {
                 Ok(None) => (),
                 Ok(Some(found)) => drop(live.insert(place, found)),
-                // Who may not look cannot miss it.
+                // Without permission to read an object, it cannot be reported as missing.
                 Err(error) if error.is_status(403) => drop(live.insert(place, unknown(&name))),
                 Err(error) if error.is_status(404) || error.is_status(405) => (),
                 Err(error) => return Err(error),
@@ -69,7 +70,7 @@ impl Cluster {
         Ok(live)
     }
 
-    /// Every object of this one's kind; none when the cluster does not know the kind.
+    /// Returns every object of the same kind; none if the kind is not installed in the cluster.
     async fn live(&self, api: Api<DynamicObject>, example: &Rendered) -> Result<LiveObjects, ClusterError> {
         let list = api.list_metadata(&ListParams::default()).await;
         match list.map_err(ClusterError::asking(format!("list {} objects", example.object.kind))) {
@@ -95,7 +96,7 @@ fn place(live: &Live) -> (String, String) {
     (live.metadata.namespace.clone().unwrap_or_default(), live.metadata.name.clone().unwrap_or_default())
 }
 
-/// An object that is there for all that this account may know.
+/// An object that is assumed to exist, because the account may not read it.
 fn unknown(name: &str) -> Live {
     let metadata = kube::core::ObjectMeta { name: Some(name.to_owned()), ..kube::core::ObjectMeta::default() };
     Live { types: None, metadata, _phantom: std::marker::PhantomData }

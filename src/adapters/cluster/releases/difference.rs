@@ -1,5 +1,5 @@
-//! What applying a manifest would change, as the API server sees it: defaults filled in, webhooks asked, nothing
-//! written.
+//! Previews the changes of a manifest with a dry run on the API server: it sets defaults and calls webhooks, but writes
+//! nothing.
 
 use kube::{
     Api,
@@ -11,20 +11,21 @@ use serde_json::Value;
 use crate::adapters::cluster::{Cluster, ClusterError, releases::objects::api_resource};
 use crate::domain::difference::Difference;
 
-/// Keys of an object that the server keeps for itself.
+/// Keys of an object that the server manages.
 const SERVER_KEYS: &[&str] = &["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"];
-/// By this name the dry run asks, so that it takes fields from nobody.
+/// The field manager of the dry run, so that no fields change their manager.
 const MANAGER: &str = "cmdr-preview";
 impl Cluster {
-    /// The objects of a manifest that would change.
+    /// Returns the objects of a manifest that would change.
     ///
     /// # Errors
-    /// When the API refuses one.
+    /// If the API rejects an object.
     pub async fn differences(&self, manifest: &str, namespace: &str) -> Result<Vec<Difference>, ClusterError> {
         let mut differences = Vec::new();
         for document in serde_yaml::Deserializer::from_str(manifest) {
-            let wanted = Value::deserialize(document)
-                .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
+            let wanted = Value::deserialize(document).map_err(|error| {
+                ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}"))
+            })?;
             if let Some(difference) = self.difference(wanted, namespace).await? {
                 differences.push(difference);
             }
@@ -49,7 +50,7 @@ impl Cluster {
         };
         let live = match api.get_opt(&name).await.map_err(ClusterError::asking(format!("read {object}"))) {
             Ok(live) => live,
-            // The kind itself comes with what would be installed.
+            // The kind is not installed yet, because this manifest installs it.
             Err(error) if error.is_status(404) => None,
             Err(error) => return Err(error),
         };
@@ -57,7 +58,7 @@ impl Cluster {
         let applied = api.patch(&name, &parameters, &Patch::Apply(&wanted)).await;
         let after = match applied.map_err(ClusterError::asking(format!("preview {object}"))) {
             Ok(after) => serde_json::to_value(after).unwrap_or_default(),
-            // Its namespace, or its kind, is not there yet: it will be as it is rendered.
+            // Its namespace or its kind does not exist yet, so the object will be as rendered.
             Err(error) if error.is_status(404) && live.is_none() => wanted,
             Err(error) => return Err(error),
         };
@@ -67,7 +68,7 @@ impl Cluster {
         Ok((before != after).then_some(Difference { object, before, after }))
     }
 
-    /// Whether objects of a kind live in namespaces; what the cluster does not know counts so.
+    /// Returns whether objects of a kind are namespaced; true for kinds that are not installed.
     async fn is_namespaced(&self, version: &str, kind: &str) -> Result<bool, ClusterError> {
         let path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
         let request = http::Request::get(path).body(Vec::new()).unwrap_or_default();
@@ -84,8 +85,8 @@ impl Cluster {
     }
 }
 
-/// An object as people compare it: without what the server keeps for itself, and without what Secrets hold; that
-/// another value stands there than `before` is all that is told.
+/// Formats an object for a diff, without the keys that the server manages and without the values of Secrets. A value
+/// that differs from `before` is only marked as changed.
 fn readable(mut object: Value, before: Option<&Value>) -> String {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for key in SERVER_KEYS {
@@ -99,7 +100,7 @@ fn readable(mut object: Value, before: Option<&Value>) -> String {
             let values = object.get_mut(*part).and_then(Value::as_object_mut);
             for (key, value) in values.into_iter().flatten() {
                 let is_same = before.and_then(|before| before.get(part)?.get(key)).is_some_and(|old| old == value);
-                *value = Value::from(if is_same { "***" } else { "*** (another value)" });
+                *value = Value::from(if is_same { "***" } else { "*** (changed)" });
             }
         }
     }
@@ -117,6 +118,6 @@ mod tests {
         let same = readable(secret("canary"), Some(&secret("canary")));
         assert!(!same.contains("canary") && !same.contains("uid") && same.contains("password: '***'"), "{same}");
         let other = readable(secret("canary"), Some(&secret("old")));
-        assert!(!other.contains("canary") && other.contains("another value"), "{other}");
+        assert!(!other.contains("canary") && other.contains("*** (changed)"), "{other}");
     }
 }

@@ -1,16 +1,15 @@
-//! What has been changed behind Helm's back: fields that it rendered and that another manager has taken over, or that
-//! nobody holds any more. Judged from an object's `managedFields` alone, in which the API server keeps who set what
-//! (structured-merge-diff's `FieldsV1`).
+//! Detects drift: rendered fields that another manager has changed or that no manager owns any more. Uses only an
+//! object's `managedFields`, in which the API server records who set which field (structured-merge-diff's `FieldsV1`).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
 use crate::domain::labels;
 
-/// Helm's name as a manager of fields, in Helm 3 and 4.
+/// Helm's name as a field manager, in Helm 3 and 4.
 const HELM: &str = "helm";
-/// Managers that change what a chart renders because that is their work: cmdr's own annotations, autoscalers, and
-/// who writes certificates into webhooks.
+/// Managers that change rendered fields legitimately: cmdr's own annotations, autoscalers, and controllers that write
+/// certificates into webhooks.
 const AT_THEIR_WORK: &[&str] = &[
     labels::FIELD_MANAGER,
     "kube-controller-manager",
@@ -20,9 +19,9 @@ const AT_THEIR_WORK: &[&str] = &[
     "cainjector",
     "cert-manager-cainjector",
 ];
-/// Fields that controllers fill in whatever a chart says.
+/// Fields that controllers always set.
 const FILLED_IN: &[&str] = &["caBundle"];
-/// Where a key that nobody holds any more was taken out by somebody: elsewhere the API server may have dropped it.
+/// Fields whose keys were removed manually if no manager owns them; elsewhere the API server may have dropped them.
 const KEPT_WHOLE: &[&[&str]] = &[
     &["metadata", "labels"],
     &["metadata", "annotations"],
@@ -34,13 +33,13 @@ const KEPT_WHOLE: &[&[&str]] = &[
 /// The same, in each container of a pod template.
 const KEPT_IN_CONTAINERS: &[&str] = &["image", "args", "command"];
 
-/// Each field of `rendered` that is no longer Helm's, with who has it: `spec.replicas (kubectl)`.
+/// Returns each field of `rendered` that Helm no longer owns, with its manager: `spec.replicas (kubectl)`.
 pub(in crate::adapters::cluster) fn drift(rendered: &Value, managed: &[ManagedFieldsEntry]) -> Vec<String> {
     let fields = |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().map(|fields| fields.0.clone());
     let is_status = |entry: &ManagedFieldsEntry| entry.subresource.as_deref() == Some("status");
     let manager = |entry: &ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();
     let helm: Vec<Value> = managed.iter().filter(|entry| manager(entry) == HELM).filter_map(fields).collect();
-    // An object that Helm has not written by its own name yet says nothing.
+    // An object without fields of Helm cannot be compared.
     if helm.is_empty() {
         return Vec::new();
     }
@@ -55,13 +54,13 @@ pub(in crate::adapters::cluster) fn drift(rendered: &Value, managed: &[ManagedFi
     }
     let all: Vec<Value> = managed.iter().filter_map(fields).collect();
     let all: Vec<&Value> = all.iter().collect();
-    lost(rendered, &all, &mut |path| found.push(format!("{path} (taken out)")));
+    lost(rendered, &all, &mut |path| found.push(format!("{path} (removed)")));
     found.sort();
     found.dedup();
     found
 }
 
-/// Tells each leaf of `theirs` that is rendered and that Helm does not hold as well.
+/// Reports each leaf of `theirs` that is rendered and that Helm does not own as well.
 fn taken(theirs: &Value, rendered: &Value, helm: &[&Value], path: &str, tell: &mut impl FnMut(String)) {
     for (key, below) in theirs.as_object().into_iter().flatten() {
         let Some((name, rendered)) = step(key, rendered) else { continue };
@@ -76,7 +75,7 @@ fn taken(theirs: &Value, rendered: &Value, helm: &[&Value], path: &str, tell: &m
     }
 }
 
-/// Tells each rendered key, of the places that are kept whole, that nobody holds.
+/// Reports each rendered key that no manager owns, in the fields listed in [`KEPT_WHOLE`] and [`KEPT_IN_CONTAINERS`].
 fn lost(rendered: &Value, all: &[&Value], tell: &mut impl FnMut(String)) {
     for place in KEPT_WHOLE {
         let wanted = place.iter().try_fold(rendered, |value, key| value.get(key)).and_then(Value::as_object);
@@ -110,13 +109,13 @@ fn lost(rendered: &Value, all: &[&Value], tell: &mut impl FnMut(String)) {
     }
 }
 
-/// What is held below a path of field names, by whoever holds it.
+/// Returns the owned fields below a path of field names, of all managers.
 fn below<'a>(held: &[&'a Value], path: &[&str]) -> Vec<&'a Value> {
     let one = |fields: &&'a Value| path.iter().try_fold(*fields, |fields, key| fields.get(format!("f:{key}")));
     held.iter().filter_map(one).collect()
 }
 
-/// Whether somebody holds a map as one value.
+/// Returns whether a manager owns a map as one value.
 fn is_whole(held: &[&Value]) -> bool {
     held.iter().any(|fields| is_empty(fields))
 }
@@ -130,15 +129,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The part of what is rendered that a key of `FieldsV1` names, with how people write it; `None` when it is not
-/// rendered.
+/// Returns the part of the rendered object that a key of `FieldsV1` refers to, and its path as shown to users; `None`
+/// if it is not rendered.
 fn step<'a>(key: &str, rendered: &'a Value) -> Option<(String, &'a Value)> {
     let (kind, name) = key.split_once(':')?;
     match kind {
         "f" => Some((format!(".{name}"), rendered.get(name)?)),
         "k" => {
             let wanted: Map<String, Value> = serde_json::from_str(name).ok()?;
-            // What a chart leaves out, such as a port's protocol, the server fills in.
+            // The server sets keys that a chart omits, such as a port's protocol.
             let is_meant = |item: &&Value| wanted.iter().all(|(key, value)| item.get(key).is_none_or(|it| it == value));
             let told: Vec<String> =
                 wanted.values().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();

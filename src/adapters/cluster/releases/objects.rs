@@ -11,15 +11,15 @@ use serde::Deserialize;
 use crate::adapters::cluster::ClusterError;
 use crate::domain::labels;
 
-/// An object of a rendered manifest, by what names it.
+/// The identity of an object in a rendered manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
     pub api_version: String,
     pub kind: String,
-    /// The release's namespace when the manifest names none; kept for cluster-wide kinds too.
+    /// The release's namespace if the manifest does not set one; also set for cluster-wide kinds.
     pub namespace: String,
     pub name: String,
-    /// A Service that waits for an address of a load balancer.
+    /// Whether it is a Service that waits for the address of a load balancer.
     pub wants_address: bool,
 }
 
@@ -34,20 +34,20 @@ impl Object {
     }
 }
 
-/// An object with everything that a chart renders of it.
+/// An object with its rendered content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     pub object: Object,
     pub content: serde_json::Value,
 }
 
-/// How the API names a kind, its plural by the usual rule.
+/// Returns the API resource of a kind, with its plural by the usual rule.
 pub(in crate::adapters::cluster) fn api_resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }
 
-/// Which state of a workload is meant: what is seen must be this object, at this generation or a later one.
+/// The state of a workload to wait for: this object, at this generation or a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
     pub uid: String,
@@ -59,22 +59,22 @@ impl Generation {
         Self { uid: metadata.uid.clone().unwrap_or_default(), number: metadata.generation.unwrap_or_default() }
     }
 
-    /// Whether `metadata` is what was meant, or newer.
+    /// Returns whether `metadata` is this generation or a later one.
     pub(in crate::adapters::cluster) fn is_reached_by(&self, metadata: &ObjectMeta) -> bool {
         let seen = Self::of(metadata);
         seen.uid == self.uid && seen.number >= self.number
     }
 }
 
-/// The objects of a manifest in Helm's form: YAML documents.
+/// Parses a manifest as Helm prints it: YAML documents.
 ///
 /// # Errors
-/// When a document is no object of Kubernetes.
+/// If a document is not a Kubernetes object.
 pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, ClusterError> {
     let mut rendered = Vec::new();
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let content = serde_json::Value::deserialize(document)
-            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
+            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}")))?;
         if !content.is_null() {
             rendered.push(Rendered { object: object(&content, namespace)?, content });
         }
@@ -82,21 +82,21 @@ pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, 
     Ok(rendered)
 }
 
-/// Every image that a manifest's pods name, each once, hooks of Helm's among them.
+/// Returns every image of the pods in a manifest, each once, including those of Helm hooks.
 ///
 /// # Errors
-/// When a document is no YAML.
+/// If a document is not valid YAML.
 pub fn images_of_manifest(manifest: &str) -> Result<BTreeSet<String>, ClusterError> {
     let mut images = BTreeSet::new();
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let value = serde_yaml::Value::deserialize(document)
-            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is no YAML: {error}")))?;
+            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}")))?;
         note_images(&value, &mut images);
     }
     Ok(images)
 }
 
-/// Lists of containers hold maps with a name and an image, wherever a kind keeps its pod template.
+/// Lists of containers contain maps with a name and an image, wherever the pod template is in a kind.
 fn note_images(value: &serde_yaml::Value, images: &mut BTreeSet<String>) {
     match value {
         serde_yaml::Value::Mapping(map) => {
@@ -128,7 +128,7 @@ fn object(value: &serde_json::Value, namespace: &str) -> Result<Object, ClusterE
     })
 }
 
-/// What an object of cmdr's own was made from.
+/// Returns the checksum of an object that cmdr created.
 pub(in crate::adapters::cluster) fn checksum(metadata: &ObjectMeta) -> Option<String> {
     metadata.annotations.as_ref()?.get(labels::CHECKSUM).cloned()
 }

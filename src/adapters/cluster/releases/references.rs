@@ -1,5 +1,5 @@
-//! The ConfigMaps and Secrets that pods refer to, each by a hash of its content: a record does not hold them, and what
-//! ran cannot be told without them.
+//! The ConfigMaps and Secrets that pods refer to, each with a hash of its content. A record does not contain them, but
+//! they are part of what was deployed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::adapters::cluster::{Cluster, ClusterError, Object, Snapshot};
 use crate::domain::digest::sha256;
 
-/// Keys of a pod template whose value names a ConfigMap or a Secret, and under which key the name stands.
+/// Keys of a pod template that refer to a ConfigMap or a Secret, the key below them that contains its name, and its
+/// kind.
 const PLACES: &[(&str, &str, &str)] = &[
     ("secretKeyRef", "name", "Secret"),
     ("secretRef", "name", "Secret"),
@@ -19,15 +20,15 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("configMapRef", "name", "ConfigMap"),
     ("configMap", "name", "ConfigMap"),
 ];
-/// Hexadecimal digits that are kept of a hash.
+/// The number of hexadecimal digits of a hash that are stored.
 const LENGTH: usize = 16;
 
 impl Cluster {
-    /// What the pods of these workloads refer to, as `Secret/shop-db`, with a hash of each. That of a Secret is over its
-    /// UID too, so that equal passwords do not tell one another.
+    /// Returns the objects that the pods of these workloads refer to, as `Secret/shop-db`, with a hash of each. The
+    /// hash of a Secret includes its UID, so that equal passwords have different hashes.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn references(
         &self,
         namespace: &str,
@@ -58,7 +59,7 @@ impl Cluster {
     }
 }
 
-/// What a workload's pod template names.
+/// Returns the objects that a workload's pod template refers to.
 fn referred(snapshot: &Snapshot, object: &Object) -> BTreeSet<(&'static str, String)> {
     let template = match object.kind.as_str() {
         "Deployment" => find(&snapshot.deployments, &object.name),

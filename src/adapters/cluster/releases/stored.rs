@@ -1,5 +1,5 @@
-//! Helm's releases, as Helm keeps them: one Secret a revision, with labels that tell its state and a payload of
-//! base64 over gzip over JSON.
+//! Helm's releases, as Helm stores them: one Secret per revision, with the status in its labels and the payload as
+//! base64 of gzip of JSON.
 
 use std::{
     collections::BTreeMap,
@@ -24,20 +24,20 @@ pub struct StoredRelease {
     pub name: String,
     pub namespace: String,
     pub revision: u32,
-    /// Helm's word: `deployed`, `failed`, `pending-install`, ...
+    /// Helm's status: `deployed`, `failed`, `pending-install`, ...
     pub status: String,
     pub labels: BTreeMap<String, String>,
-    /// What the newest deployed revision rendered; empty when none is deployed.
+    /// The manifest of the newest deployed revision; empty if none is deployed.
     pub rendered: Vec<Rendered>,
-    /// The values of that revision, without the chart's own.
+    /// The values of that revision, without the chart's default values.
     pub values: Values,
 }
 
 impl Cluster {
-    /// Every release of the cluster, by its newest revision.
+    /// Returns the newest revision of every release in the cluster.
     ///
     /// # Errors
-    /// When the API does not answer, or a payload is not Helm's.
+    /// If the API does not respond, or a payload is not valid.
     pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
         let all = ListParams::default().labels("owner=helm");
         let deployed = ListParams::default().labels("owner=helm,status=deployed");
@@ -65,10 +65,10 @@ impl Cluster {
         Ok(newest.into_values().collect())
     }
 
-    /// Marks a revision as failed, in its label and in its payload, so that Helm goes on from it.
+    /// Marks a revision as failed, in its label and in its payload, so that Helm can continue from it.
     ///
     /// # Errors
-    /// When the API does not answer, or the payload is not Helm's.
+    /// If the API does not respond, or the payload is not valid.
     pub async fn mark_release_failed(&self, namespace: &str, name: &str, revision: u32) -> Result<(), ClusterError> {
         let secrets: Api<Secret> = self.namespaced(namespace);
         let key = format!("sh.helm.release.v1.{name}.v{revision}");
@@ -76,7 +76,7 @@ impl Cluster {
         let mut payload: Value = payload(&secret)?;
         if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
             info.insert("status".to_owned(), "failed".into());
-            info.insert("description".to_owned(), "marked as failed by cmdr, which tries it again".into());
+            info.insert("description".to_owned(), "marked as failed by cmdr before a retry".into());
         }
         secret.metadata.labels.get_or_insert_default().insert("status".to_owned(), "failed".to_owned());
         secret.data.get_or_insert_default().insert("release".to_owned(), ByteString(encode(&payload)));
@@ -101,7 +101,7 @@ fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
     })
 }
 
-/// The part of a payload that is read: the chart's files, which are most of it, are not.
+/// The keys of a payload that are read. The chart's files, which are most of it, are skipped.
 #[derive(Deserialize)]
 struct Payload {
     #[serde(default)]
@@ -112,7 +112,7 @@ struct Payload {
 fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
     let name = secret.metadata.name.clone().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get("release")).map(|bytes| bytes.0.as_slice());
-    let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "it has no payload".to_owned()))?;
+    let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "no payload".to_owned()))?;
     decode(bytes).map_err(|reason| ClusterError::BadRelease(name, reason))
 }
 
@@ -125,7 +125,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 fn encode(payload: &Value) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    // Writing into memory does not fail.
+    // Writing to memory cannot fail.
     let _ = encoder.write_all(payload.to_string().as_bytes());
     BASE64.encode(encoder.finish().unwrap_or_default()).into_bytes()
 }

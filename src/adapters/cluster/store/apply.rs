@@ -1,4 +1,4 @@
-//! What cmdr applies itself, by server-side apply: namespaces, pull secrets, annotations, MetalLB's pool.
+//! Objects that cmdr writes by server-side apply: namespaces, pull secrets, annotations, MetalLB's address pool.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +22,14 @@ use crate::adapters::cluster::{
 };
 use crate::domain::labels;
 
-/// The Secret by which pods of a namespace may pull from registries with a password.
+/// The Secret with the credentials that pods of a namespace use to pull images.
 const PULL_SECRET: &str = "cmdr-pull";
 
 impl Cluster {
-    /// Makes the namespace, or leaves it as it is but for cmdr's labels.
+    /// Creates the namespace. In an existing one, only cmdr's labels are set.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn apply_namespace(&self, name: &str, privileged: bool) -> Result<(), ClusterError> {
         let mut wanted = BTreeMap::from([("app.kubernetes.io/managed-by", "cmdr")]);
         if privileged {
@@ -40,15 +40,14 @@ impl Cluster {
         namespaces
             .patch(name, &apply(), &Patch::Apply(namespace))
             .await
-            .map_err(ClusterError::asking(format!("make namespace {name}")))?;
+            .map_err(ClusterError::asking(format!("create namespace {name}")))?;
         Ok(())
     }
 
-    /// Every namespace with the Secrets that cmdr made in it: their names, and what each was made from where that can
-    /// change.
+    /// Returns every namespace with the Secrets that cmdr created in it: their names and checksums, if any.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, Option<String>>>, ClusterError> {
         let own = ListParams::default().labels(labels::PURPOSE);
         let secrets = self.list_metadata::<Secret>(&own, "secrets");
@@ -75,10 +74,10 @@ impl Cluster {
         Ok(found.into_iter().flatten().filter_map(|item| item.metadata.name).collect())
     }
 
-    /// Gives the namespace's pods the credentials of `docker_config_json`: a pull secret on its default account.
+    /// Adds a pull secret with the credentials in `docker_config_json` to the namespace's default service account.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn apply_pull_secret(&self, namespace: &str, docker_config_json: &[u8]) -> Result<(), ClusterError> {
         let secret = Secret {
             metadata: ObjectMeta {
@@ -96,7 +95,7 @@ impl Cluster {
         });
         let secrets: Api<Secret> = self.namespaced(namespace);
         let accounts: Api<ServiceAccount> = self.namespaced(namespace);
-        let what = format!("give namespace {namespace} its pull secret");
+        let what = format!("create the pull secret of namespace {namespace}");
         secrets
             .patch(PULL_SECRET, &apply(), &Patch::Apply(secret))
             .await
@@ -105,11 +104,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes annotations on a workload's own metadata, beside what Helm wrote: no pod restarts for it. Gives the
-    /// generation that stands now.
+    /// Sets annotations in a workload's own metadata, beside Helm's. This does not restart pods. Returns the current
+    /// generation.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn annotate(
         &self,
         object: &Object,
@@ -125,10 +124,10 @@ impl Cluster {
         Ok(Generation::of(&patched.metadata))
     }
 
-    /// The generation that a workload stands at.
+    /// Returns the current generation of a workload.
     ///
     /// # Errors
-    /// When it is not there, or the API does not answer.
+    /// If the workload does not exist, or the API does not respond.
     pub async fn generation(&self, object: &Object) -> Result<Generation, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let found = api.get_metadata(&object.name).await;
@@ -138,7 +137,7 @@ impl Cluster {
     /// Deletes a Job with its pods.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn delete_job(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
         let jobs: Api<Job> = self.namespaced(namespace);
         let deleted = jobs.delete(name, &DeleteParams::background()).await;
@@ -148,11 +147,11 @@ impl Cluster {
         }
     }
 
-    /// Has a workload's pods made anew, by the annotation that `kubectl rollout restart` writes. Gives the generation
-    /// that stands now.
+    /// Restarts a workload's pods with the annotation that `kubectl rollout restart` sets. Returns the current
+    /// generation.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn restart(&self, object: &Object, at: &str) -> Result<Generation, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
@@ -162,10 +161,10 @@ impl Cluster {
         Ok(Generation::of(&patched.metadata))
     }
 
-    /// The address that a load balancer gave a Service.
+    /// Returns the address that a load balancer assigned to a Service.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn service_address(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError> {
         let services: Api<Service> = self.namespaced(namespace);
         let service = services.get_opt(name).await.map_err(ClusterError::asking(format!("read service {name}")))?;
@@ -174,13 +173,13 @@ impl Cluster {
         Ok(first.and_then(|ingress| ingress.ip.or(ingress.hostname)))
     }
 
-    /// The ranges of MetalLB's address pools; none when MetalLB is not there.
+    /// Returns the ranges of MetalLB's address pools; empty if MetalLB is not installed.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn address_pools(&self) -> Result<Vec<String>, ClusterError> {
         if self.reach.is_some() {
-            // Where cmdr does not own the cluster, it gives out no addresses.
+            // cmdr assigns addresses only in its own cluster.
             return Ok(Vec::new());
         }
         let api: Api<DynamicObject> =
@@ -192,10 +191,10 @@ impl Cluster {
         }
     }
 
-    /// Gives MetalLB a range of addresses, announced on the network's own layer.
+    /// Gives MetalLB a range of addresses, announced on layer 2.
     ///
     /// # Errors
-    /// When MetalLB's kinds or its webhook are not there yet.
+    /// If MetalLB's kinds or its webhook are not installed yet.
     pub async fn apply_address_pool(&self, namespace: &str, range: &str) -> Result<(), ClusterError> {
         let objects = [
             ("IPAddressPool", json!({"addresses": [range]})),
@@ -210,7 +209,7 @@ impl Cluster {
             });
             api.patch("cmdr", &apply(), &Patch::Apply(object))
                 .await
-                .map_err(ClusterError::asking(format!("make MetalLB's {kind}")))?;
+                .map_err(ClusterError::asking(format!("create MetalLB's {kind}")))?;
         }
         Ok(())
     }
@@ -221,7 +220,7 @@ fn pool_ranges(pool: &DynamicObject) -> Vec<String> {
     addresses.unwrap_or_default().iter().filter_map(|range| range.as_str().map(str::to_owned)).collect()
 }
 
-/// A patch under cmdr's name.
+/// Returns parameters for a patch with cmdr as the field manager.
 fn named() -> PatchParams {
     PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

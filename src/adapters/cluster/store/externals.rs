@@ -1,5 +1,5 @@
-//! What stands in the place of projects that somebody else runs: a Service that leads out of the cluster, with the
-//! project's `ConfigMap`.
+//! The objects for external projects: a Service that points to a host outside the cluster, and the project's
+//! `ConfigMap`.
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -28,14 +28,14 @@ use crate::domain::{external::ExternalService, labels};
 
 const PURPOSE: &str = "external";
 
-/// The objects in a project's place: kind -> what it was made from.
+/// The objects of an external project: kind and checksum.
 type Kinds = BTreeMap<String, Option<String>>;
 
 impl Cluster {
-    /// Has a project's name lead to where somebody else runs it. `checksum` tells later what this was made from.
+    /// Points a project's Service to its external host. `checksum` is stored to detect later changes.
     ///
     /// # Errors
-    /// When the API refuses, or there is an object of that name that cmdr did not make.
+    /// If the API returns an error, or an object with this name was not created by cmdr.
     pub async fn apply_external(
         &self,
         namespace: &str,
@@ -48,7 +48,7 @@ impl Cluster {
         refuse_foreign(&services, "Service", name).await?;
         refuse_foreign(&maps, "ConfigMap", name).await?;
         let metadata = metadata(service, workspace, checksum);
-        let what = || ClusterError::asking(format!("have service {name} lead to {}", service.place()));
+        let what = || ClusterError::asking(format!("point service {name} to {}", service.place()));
         let object = service_object(service, &metadata);
         let applied = services.patch(name, &apply(), &Patch::Apply(object)).await.map_err(what())?;
         let slices: Api<EndpointSlice> = self.namespaced(namespace);
@@ -68,21 +68,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// Takes away what stands in a project's place, the Service last: it is what tells of the others.
+    /// Removes the objects of an external project. The Service is last, because it is used to find the others.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn remove_external(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
         delete(&self.namespaced::<ConfigMap>(namespace), "ConfigMap", name).await?;
         delete(&self.namespaced::<EndpointSlice>(namespace), "EndpointSlice", name).await?;
         delete(&self.namespaced::<Service>(namespace), "Service", name).await
     }
 
-    /// What stands in the place of a workspace's projects, by namespace and name. Other kinds than Services are looked
-    /// at only where there are such Services: not every account may.
+    /// Returns the objects of a workspace's external projects, by namespace and name. Kinds other than Services are
+    /// listed only if such Services exist, because not every account may list them.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn externals(&self, workspace: &str) -> Result<BTreeMap<(String, String), Kinds>, ClusterError> {
         let own = format!("{}={PURPOSE},{}={}", labels::PURPOSE, labels::WORKSPACE, labels::value(workspace));
         let own = ListParams::default().labels(&own);
@@ -104,7 +104,7 @@ fn note<K>(kind: &str, objects: Vec<PartialObjectMeta<K>>, found: &mut BTreeMap<
     }
 }
 
-/// Deletes an object if cmdr made it for this.
+/// Deletes an object if cmdr created it for an external project.
 async fn delete<K>(api: &Api<K>, kind: &str, name: &str) -> Result<(), ClusterError>
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
@@ -135,7 +135,7 @@ fn metadata(service: &ExternalService, workspace: &str, checksum: &str) -> Objec
     }
 }
 
-/// To an address through a slice of its own; to a name by DNS, which knows no ports.
+/// For an IP address, the Service has an `EndpointSlice`; for a DNS name, it is an alias, which does not map ports.
 fn service_object(service: &ExternalService, metadata: &ObjectMeta) -> Value {
     let ports = service.ports.iter().map(
         |port| json!({"name": port.name, "port": port.service, "targetPort": port.target, "protocol": port.protocol}),
@@ -148,7 +148,7 @@ fn service_object(service: &ExternalService, metadata: &ObjectMeta) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 }
 
-/// It belongs to its Service, and goes with it.
+/// The Service owns it, so both are deleted together.
 fn slice_object(service: &ExternalService, address: Ipv4Addr, metadata: &ObjectMeta, owner: Option<&str>) -> Value {
     let ports =
         service.ports.iter().map(|port| json!({"name": port.name, "port": port.target, "protocol": port.protocol}));

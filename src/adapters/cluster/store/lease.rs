@@ -1,8 +1,9 @@
-//! Who is at work on an environment: Kubernetes Leases that keep others out across machines.
+//! Locks on an environment: Kubernetes Leases that prevent runs on different machines from changing the same objects.
 //!
-//! A project's work takes that project's lease, work on the whole environment takes the environment's. Both kinds keep
-//! each other out: each is written first, and then the others are looked at. When both are written at once, the
-//! project's work gives way, and the environment's looks again: one of two wins.
+//! A run on a project takes that project's lease; a run on the whole environment takes the environment's. Both kinds
+//! exclude each other: a run first writes its own lease, then checks for the others. If both are written at the same
+//! moment, the run on the project releases its lease and the run on the environment checks again, so one of them
+//! succeeds.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,35 +23,36 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::{adapters::process::interrupt_all, domain::labels};
 
-/// A lease that was not renewed for this long is a dead holder's, in seconds.
+/// A lease that was not renewed for this time is expired, in seconds.
 const DURATION_SECONDS: i32 = 20;
-/// How often a lease is renewed.
+/// The interval at which a lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// How often a lease that somebody else holds is looked at again.
+/// The interval at which a lease of another run is checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often work on the environment looks whether a project's work, written in the same moment, has given way.
+/// How often a run on the environment checks whether a run on a project, started at the same moment, has released its
+/// lease.
 const LOOKS_FOR_WAY: u32 = 3;
 const ENVIRONMENT: &str = "cmdr.environment";
 
-/// What a run is about to change.
+/// The objects that a run changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     Environment,
     Projects(BTreeSet<String>),
 }
 
-/// Why leases were not taken.
+/// Why leases could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    #[error("{holder} is at work on {what} since {since}")]
+    #[error("{holder} has held the lock on {what} since {since}")]
     Held { what: String, holder: String, since: String },
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    #[error("interrupted while waiting for the lease")]
+    #[error("interrupted while waiting for the lock")]
     Interrupted,
 }
 
-/// Leases that are renewed until they are given back. Dropped without that, they run out by themselves.
+/// Leases that are renewed until they are released. If they are dropped instead, they expire.
 #[derive(Debug)]
 pub struct HeldLeases {
     cluster: Cluster,
@@ -67,7 +69,7 @@ impl Drop for HeldLeases {
 }
 
 impl HeldLeases {
-    /// Lets others work again.
+    /// Releases the leases.
     pub async fn give_back(self) {
         self.renewal.abort();
         self.cluster.release_leases(&self.namespace, &self.names, &self.holder).await;
@@ -75,11 +77,11 @@ impl HeldLeases {
 }
 
 impl Cluster {
-    /// Takes the leases of `scope` in a namespace, waiting up to `patience` for whoever holds them. `lost` is
-    /// cancelled when a renewal comes too late: the work must end then, for somebody else may have begun.
+    /// Takes the leases of `scope` in a namespace, and waits up to `patience` for their holders. `lost` is cancelled if
+    /// a renewal is too late: the run must then stop, because another run may have started.
     ///
     /// # Errors
-    /// When somebody else holds one, or the API refuses.
+    /// If another run holds a lease, or the API returns an error.
     pub async fn take_leases(
         &self,
         namespace: &str,
@@ -124,7 +126,7 @@ impl Cluster {
         let mut refused = self.others(namespace, scope, holder).await;
         let mut looks = if *scope == Scope::Environment { LOOKS_FOR_WAY } else { 0 };
         while looks > 0 && matches!(refused, Ok(Some(_))) {
-            // A project's run that saw this lease gives its own back at once; one that was here before keeps it.
+            // A run on a project that sees this lease releases its own at once; an earlier one keeps its lease.
             tokio::time::sleep(LOOK).await;
             refused = self.others(namespace, scope, holder).await;
             looks -= 1;
@@ -138,10 +140,10 @@ impl Cluster {
         }
     }
 
-    /// Makes the lease, or takes it over from a holder that is dead.
+    /// Creates the lease, or takes over an expired one.
     async fn take_lease(&self, namespace: &str, name: &str, holder: &str) -> Result<(), LeaseError> {
         let leases = self.leases(namespace);
-        let asking = || ClusterError::asking(format!("take the lease {name}"));
+        let asking = || ClusterError::asking(format!("take lease {name}"));
         let now = Timestamp::now();
         let found = leases.get_opt(name).await.map_err(asking())?;
         let mut lease = lease(name, holder, now);
@@ -154,7 +156,7 @@ impl Cluster {
             None => leases.create(&PostParams::default(), &lease).await,
         };
         match written.map_err(asking()) {
-            // Somebody was faster: what they wrote tells who.
+            // Another run was faster: its lease contains the holder.
             Err(error) if error.is_status(409) => match leases.get_opt(name).await.map_err(asking())? {
                 Some(found) => Err(held(&found)),
                 None => Err(error.into()),
@@ -163,7 +165,7 @@ impl Cluster {
         }
     }
 
-    /// A lease of the other kind that somebody else holds.
+    /// Returns a lease of the other kind that another run holds.
     async fn others(&self, namespace: &str, scope: &Scope, holder: &str) -> Result<Option<LeaseError>, ClusterError> {
         let own = ListParams::default().labels(&format!("{}=lease", labels::PURPOSE));
         let list = self.leases(namespace).list(&own).await.map_err(ClusterError::asking("list leases"))?;
@@ -176,10 +178,10 @@ impl Cluster {
         Ok(others.into_iter().find(|lease| holder_of(lease) != holder).map(held))
     }
 
-    /// What anybody is at work on.
+    /// Returns what all runs currently hold leases on.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn held_scopes(&self, namespace: &str) -> Result<Vec<Scope>, ClusterError> {
         let own = ListParams::default().labels(&format!("{}=lease", labels::PURPOSE));
         let list = self.leases(namespace).list(&own).await.map_err(ClusterError::asking("list leases"))?;
@@ -188,7 +190,7 @@ impl Cluster {
         Ok(held.filter_map(|lease| scope_of(lease.metadata.name.as_deref()?)).collect())
     }
 
-    /// What cannot be given back runs out.
+    /// Releases leases; errors are ignored, because leases expire.
     async fn release_leases(&self, namespace: &str, names: &[String], holder: &str) {
         let leases = self.leases(namespace);
         for name in names {
@@ -210,7 +212,7 @@ impl Cluster {
 
     async fn renew_lease(&self, namespace: &str, name: &str, holder: &str) -> Result<bool, ClusterError> {
         let leases = self.leases(namespace);
-        let asking = || ClusterError::asking(format!("renew the lease {name}"));
+        let asking = || ClusterError::asking(format!("renew lease {name}"));
         let Some(mut found) = leases.get_opt(name).await.map_err(asking())? else { return Ok(false) };
         if holder_of(&found) != holder {
             return Ok(false);
@@ -221,7 +223,8 @@ impl Cluster {
     }
 }
 
-/// Renews until it is told to stop. A lease that is somebody else's, or that was not renewed in time, ends the work.
+/// Renews the leases until the task is aborted. Cancels the run if a lease belongs to another run or was not renewed in
+/// time.
 async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: String, lost: CancellationToken) {
     let limit = lifetime().saturating_sub(RENEWAL);
     let mut renewed = std::time::Instant::now();
@@ -230,16 +233,16 @@ async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: 
         let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
         let begun = std::time::Instant::now();
         let left = lifetime().saturating_sub(LOOK).saturating_sub(renewed.elapsed());
-        // A connection that died in silence would keep a request for minutes.
+        // On a connection that is silently dead, a request would hang for minutes.
         match tokio::time::timeout(left, futures::future::try_join_all(renewals)).await {
             Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = begun,
-            // The API is away: as long as nobody else can take the lease, the work goes on.
+            // The API is unavailable: the run continues as long as no other run can take the lease.
             Ok(Err(_)) if renewed.elapsed() < limit => (),
             _ => break,
         }
     }
     lost.cancel();
-    // Nobody's respite holds now.
+    // Interrupts child processes at once, without their respite.
     interrupt_all();
 }
 
@@ -308,6 +311,6 @@ mod tests {
         assert!(is_alive(&lease, now + SignedDuration::from_secs(19)));
         assert!(!is_alive(&lease, now + SignedDuration::from_secs(20)));
         let told = held(&lease).to_string();
-        assert_eq!(told, "somebody is at work on shop since 2026-11-21 12:00:00 UTC");
+        assert_eq!(told, "somebody has held the lock on shop since 2026-11-21 12:00:00 UTC");
     }
 }

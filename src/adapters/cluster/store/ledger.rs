@@ -1,4 +1,4 @@
-//! The ledger in the environment's own namespace: histories, records and charts, in Secrets of cmdr's own.
+//! The ledger in the environment's own namespace: histories, records and charts, stored in Secrets.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,21 +24,21 @@ use crate::domain::{
     record::{Record, RecordedSource},
 };
 
-/// What a ledger's Secrets are for: their label, and the start of their names.
+/// The kinds of Secrets in a ledger: the values of their label, and the prefixes of their names.
 const HISTORY: &str = "history";
 const RECORD: &str = "record";
 const CHART: &str = "chart";
-/// The key that holds the content, in gzip.
+/// The key of the content, which is compressed with gzip.
 const CONTENT: &str = "content";
-/// Somebody else wrote a history at the same time: tries until it is given up.
+/// The maximum number of attempts to write a history if others write it at the same time.
 const TRIES: usize = 5;
 
 impl Cluster {
-    /// Makes a namespace that is not there, and leaves one that is as it is: an account that may only deploy cannot
-    /// change namespaces.
+    /// Creates a namespace if it does not exist. An existing one is not changed, because an account that may only
+    /// deploy cannot change namespaces.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn ensure_namespace(&self, name: &str) -> Result<(), ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = namespaces.get_metadata_opt(name).await;
@@ -48,10 +48,10 @@ impl Cluster {
         self.apply_namespace(name, false).await
     }
 
-    /// The history of every release that the namespace's ledger knows, by what [`subject`] makes of it.
+    /// Returns the history of every release in the namespace's ledger, by the name from [`subject`].
     ///
     /// # Errors
-    /// When the API does not answer, or an entry is not cmdr's.
+    /// If the API does not respond, or an entry is not valid.
     pub async fn histories(&self, namespace: &str) -> Result<BTreeMap<String, History>, ClusterError> {
         let own = ListParams::default().labels(&format!("{}={HISTORY}", labels::PURPOSE));
         let list = self.ledger(namespace).list(&own).await.map_err(ClusterError::asking("list histories"))?;
@@ -59,10 +59,10 @@ impl Cluster {
         list.items.iter().map(read).collect()
     }
 
-    /// Changes one history, which is empty at first. Two that change it at once do so one after the other.
+    /// Changes one history, which is empty at first. Concurrent changes are serialized.
     ///
     /// # Errors
-    /// When the API refuses, or others change it all the time.
+    /// If the API returns an error, or others keep changing the history.
     pub async fn update_history(
         &self,
         namespace: &str,
@@ -93,43 +93,43 @@ impl Cluster {
         }
     }
 
-    /// Keeps a record under its name; one that is kept already stays.
+    /// Stores a record under its name, unless it exists.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn keep_record(&self, namespace: &str, record: &Record) -> Result<(), ClusterError> {
         self.keep(namespace, secret(RECORD, &record.name(), encode(record))).await
     }
 
-    /// Keeps a chart's archive under its digest.
+    /// Stores a chart's archive under its digest.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn keep_chart(&self, namespace: &str, digest: &str, archive: &[u8]) -> Result<(), ClusterError> {
         self.keep(namespace, secret(CHART, &short(digest), archive.to_vec())).await
     }
 
-    /// A record by its name, when the ledger has it.
+    /// Returns a record by its name, if the ledger contains it.
     ///
     /// # Errors
-    /// When the API does not answer, or the entry is not cmdr's.
+    /// If the API does not respond, or the entry is not valid.
     pub async fn record(&self, namespace: &str, name: &str) -> Result<Option<Record>, ClusterError> {
         self.kept(namespace, RECORD, name).await?.as_ref().map(content).transpose()
     }
 
-    /// A chart's archive by its digest, when the ledger has it.
+    /// Returns a chart's archive by its digest, if the ledger contains it.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn chart(&self, namespace: &str, digest: &str) -> Result<Option<Vec<u8>>, ClusterError> {
         let secret = self.kept(namespace, CHART, &short(digest)).await?;
         Ok(secret.and_then(|secret| secret.data?.remove(CONTENT)).map(|bytes| bytes.0))
     }
 
-    /// Deletes records that no history names any more, and charts that no record needs.
+    /// Deletes records that are in no history, and charts that are in no record.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn sweep_ledger(&self, namespace: &str) -> Result<(), ClusterError> {
         let secrets = self.ledger(namespace);
         let histories = self.histories(namespace).await?;
@@ -146,7 +146,7 @@ impl Cluster {
             .map(|record| short(&record.chart.digest))
             .collect();
         let kept = ListParams::default().labels(&format!("{}={CHART}", labels::PURPOSE));
-        let kept = secrets.list_metadata(&kept).await.map_err(ClusterError::asking("list kept charts"))?.items;
+        let kept = secrets.list_metadata(&kept).await.map_err(ClusterError::asking("list charts"))?.items;
         let unused = kept.into_iter().filter_map(|chart| chart.metadata.name);
         let unused = unused.filter(|name| !charts.iter().any(|digest| *name == secret_name(CHART, digest)));
         let surplus = surplus.into_iter().filter_map(|secret| secret.metadata.name).chain(unused);
@@ -167,7 +167,7 @@ impl Cluster {
     async fn keep(&self, namespace: &str, secret: Secret) -> Result<(), ClusterError> {
         let name = secret.metadata.name.clone().unwrap_or_default();
         let made = self.ledger(namespace).create(&PostParams::default(), &secret).await;
-        match made.map_err(ClusterError::asking(format!("keep {name}"))) {
+        match made.map_err(ClusterError::asking(format!("write {name}"))) {
             Err(error) if !error.is_status(409) => Err(error),
             _ => Ok(()),
         }
@@ -179,8 +179,8 @@ impl Cluster {
     }
 }
 
-/// What the ledger calls a release: the project's name, and for one outside of the projects' namespace its own with
-/// it. A dot is in no project's name.
+/// Returns the name of a release in the ledger: the project's name, prefixed with the namespace if it is not the
+/// projects' namespace. Names of projects contain no dots.
 pub fn subject(namespace: &str, release_namespace: &str, release: &str) -> String {
     if namespace == release_namespace { release.to_owned() } else { format!("{release_namespace}.{release}") }
 }
@@ -194,7 +194,7 @@ fn subject_of(secret: &Secret) -> String {
     name.split_once('.').map_or(name, |(_, subject)| subject).to_owned()
 }
 
-/// Names of objects are shorter than digests with their algorithm.
+/// Shortens a digest, because it is longer than object names may be.
 fn short(digest: &str) -> String {
     digest.chars().take(32).collect()
 }
@@ -214,7 +214,7 @@ fn secret(kind: &str, subject: &str, content: Vec<u8>) -> Secret {
 
 fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    // Neither writing into memory nor the domain's own types fail.
+    // Writing to memory and serializing the domain's types cannot fail.
     let _ = encoder.write_all(&serde_json::to_vec(value).unwrap_or_default());
     encoder.finish().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Where a cluster says that the registry of this machine is: KEP-1755, which Tilt, Skaffold and others read.
+//! Announces the local registry in the cluster, as defined in KEP-1755, for Tilt, Skaffold and other tools.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::Patch};
@@ -7,28 +7,28 @@ use serde_json::json;
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::apply};
 use crate::domain::local_registry::{INNER_PORT, REGISTRY};
 
-/// The namespace that everybody may read, and the ConfigMap in it.
+/// The namespace that everyone may read, and the ConfigMap in it.
 const NAMESPACE: &str = "kube-public";
 const NAME: &str = "local-registry-hosting";
-/// The key with version 1 of the format.
+/// The key of version 1 of the format.
 const KEY: &str = "localRegistryHosting.v1";
 const HELP: &str = "https://kind.sigs.k8s.io/docs/user/local-registry/";
 
 impl Cluster {
-    /// The host of the registry that the cluster tells of, as seen from this machine: `localhost:5001`.
+    /// Returns the host of the announced registry, as seen from this machine: `localhost:5001`.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn announced_registry(&self) -> Result<Option<String>, ClusterError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let found = maps.get_opt(NAME).await.map_err(ClusterError::asking("look for the local registry"))?;
+        let found = maps.get_opt(NAME).await.map_err(ClusterError::asking("read the announced registry"))?;
         Ok(found.and_then(|map| host(map.data?.get(KEY)?)))
     }
 
-    /// Tells of the registry at `host`.
+    /// Announces the registry at `host`.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn announce_registry(&self, host: &str) -> Result<(), ClusterError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
         let map = json!({
@@ -36,7 +36,7 @@ impl Cluster {
             "data": {KEY: hosting(host)},
         });
         let applied = maps.patch(NAME, &apply(), &Patch::Apply(map)).await;
-        applied.map_err(ClusterError::asking("tell of the local registry"))?;
+        applied.map_err(ClusterError::asking("announce the local registry"))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Namespaces of review environments, known by their labels.
+//! Namespaces of review environments, identified by their labels.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,15 +11,15 @@ use serde_json::json;
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::domain::labels;
 
-/// The annotation that tells until when a review lives.
+/// The annotation with the expiry time of a review environment.
 const EXPIRES: &str = "cmdr.dev/expires";
-/// The label with the review's own part of names.
+/// The label with the slug of a review environment, which is part of names.
 const SLUG: &str = "cmdr.dev/slug";
 const PURPOSE: &str = "review";
-/// The field manager of the mark: what else cmdr applies to a namespace must not take it away.
+/// The field manager of these labels: other patches of the namespace by cmdr must not remove them.
 const MANAGER: &str = "cmdr-review";
 
-/// A review's namespace.
+/// The namespace of a review environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewNamespace {
     pub name: String,
@@ -28,10 +28,10 @@ pub struct ReviewNamespace {
 }
 
 impl Cluster {
-    /// The reviews of a workspace.
+    /// Returns the review environments of a workspace.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn reviews(&self, workspace: &str) -> Result<Vec<ReviewNamespace>, ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let own = format!("{}={PURPOSE},{}={workspace}", labels::PURPOSE, labels::WORKSPACE);
@@ -46,17 +46,17 @@ impl Cluster {
     }
 
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn has_namespace(&self, name: &str) -> Result<bool, ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = namespaces.get_metadata_opt(name).await;
         Ok(found.map_err(ClusterError::asking(format!("read namespace {name}")))?.is_some())
     }
 
-    /// Makes a review's namespace, or lets it live on.
+    /// Creates the namespace of a review environment, or extends its expiry time.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn mark_review(&self, workspace: &str, review: &ReviewNamespace) -> Result<(), ClusterError> {
         let mut own = purpose(PURPOSE);
         own.insert(labels::WORKSPACE.to_owned(), workspace.to_owned());
@@ -68,13 +68,13 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let marked =
             namespaces.patch(&review.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(namespace)).await;
-        marked.map(drop).map_err(ClusterError::asking(format!("make namespace {}", review.name)))
+        marked.map(drop).map_err(ClusterError::asking(format!("create namespace {}", review.name)))
     }
 
-    /// Deletes a namespace with everything in it.
+    /// Deletes a namespace with all its objects.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn delete_namespace(&self, name: &str) -> Result<(), ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let deleted = namespaces.delete(name, &DeleteParams::background()).await;

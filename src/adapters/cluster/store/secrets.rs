@@ -1,4 +1,4 @@
-//! Secrets that cmdr writes itself, and what it tells External Secrets to write.
+//! Secrets that cmdr writes itself, and `ExternalSecret` objects, from which External Secrets writes Secrets.
 
 use std::collections::BTreeMap;
 
@@ -19,28 +19,28 @@ use crate::adapters::cluster::{
 };
 use crate::domain::{labels, project_secret::ExternalSecret, secret::SecretData};
 
-/// Bytes of randomness in a generated password: 192 bits, 32 characters.
+/// The random bytes of a generated password: 192 bits, 32 characters.
 const PASSWORD_BYTES: usize = 24;
-/// The version of its API that External Secrets serves since 0.16.
+/// The API version that External Secrets has served since 0.16.
 const EXTERNAL_SECRETS: &str = "external-secrets.io/v1";
 
-/// What External Secrets says of an `ExternalSecret`.
+/// The state of an `ExternalSecret`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExternalState {
-    /// The Secret is there, with what was asked for last.
+    /// The Secret exists and matches the current `ExternalSecret`.
     Ready,
-    /// Why it is not; External Secrets tries again by itself.
+    /// The reason of an error; External Secrets retries automatically.
     Refused(String),
-    /// Nothing yet, or nothing about what was asked for last.
+    /// No status yet, or only for an earlier generation.
     Waiting,
 }
 
 impl Cluster {
-    /// Makes a Secret with a random password under `key`, unless one of that name is there: a password is made once for
-    /// an environment and stays.
+    /// Creates a Secret with a random password under `key`, unless a Secret with this name exists: a password is
+    /// generated once per environment.
     ///
     /// # Errors
-    /// When the API refuses, or the system gives no randomness.
+    /// If the API returns an error, or the system provides no random bytes.
     pub async fn generate_secret(&self, namespace: &str, name: &str, key: &str) -> Result<(), ClusterError> {
         let secret = Secret {
             metadata: ObjectMeta {
@@ -53,16 +53,16 @@ impl Cluster {
         };
         let secrets: Api<Secret> = self.namespaced(namespace);
         let made = secrets.create(&PostParams::default(), &secret).await;
-        match made.map_err(ClusterError::asking(format!("make secret {name}"))) {
+        match made.map_err(ClusterError::asking(format!("create secret {name}"))) {
             Err(error) if !error.is_status(409) => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Writes a Secret, with `checksum` to tell later what it was made from.
+    /// Writes a Secret. `checksum` is stored to detect later changes.
     ///
     /// # Errors
-    /// When the API refuses, or there is a Secret of that name that cmdr did not make.
+    /// If the API returns an error, or a Secret with this name was not created by cmdr.
     pub async fn apply_secret(
         &self,
         namespace: &str,
@@ -83,10 +83,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// Tells External Secrets to make the Secret `name` and to keep it as its store has it.
+    /// Writes an `ExternalSecret`, so that External Secrets creates the Secret `name` and keeps it in sync with its
+    /// store.
     ///
     /// # Errors
-    /// When the API refuses or does not know the kind (404), or somebody else made one of that name.
+    /// If the API returns an error, the kind is not installed (404), or an object with this name was not created by
+    /// cmdr.
     pub async fn apply_external_secret(
         &self,
         namespace: &str,
@@ -102,24 +104,24 @@ impl Cluster {
             "spec": external_spec(name, content),
         });
         let applied = api.patch(name, &apply(), &Patch::Apply(object)).await;
-        applied.map_err(ClusterError::asking(format!("make ExternalSecret {name}")))?;
+        applied.map_err(ClusterError::asking(format!("write ExternalSecret {name}")))?;
         Ok(())
     }
 
-    /// What External Secrets says of an `ExternalSecret`.
+    /// Returns the state of an `ExternalSecret`.
     ///
     /// # Errors
-    /// When the API does not answer, or it is gone.
+    /// If the API does not respond, or the object does not exist.
     pub async fn external_state(&self, namespace: &str, name: &str) -> Result<ExternalState, ClusterError> {
         let object = self.external_secrets_api(namespace).get(name).await;
         Ok(state(&object.map_err(ClusterError::asking(format!("read ExternalSecret {name}")))?))
     }
 
-    /// Every `ExternalSecret` of a namespace: its name, what cmdr made it from, its state. None when the cluster does
-    /// not know the kind.
+    /// Returns the name, checksum and state of every `ExternalSecret` in a namespace. None if the kind is not
+    /// installed.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn external_secrets(
         &self,
         namespace: &str,
@@ -153,7 +155,7 @@ fn own_metadata(name: &str, what_for: &str, checksum: &str) -> ObjectMeta {
     }
 }
 
-/// Nothing is overwritten that somebody else may need.
+/// Fails if an object exists that was not created by cmdr, so that it is not overwritten.
 pub(in crate::adapters::cluster) async fn refuse_foreign<K>(
     api: &Api<K>,
     kind: &str,
@@ -197,7 +199,7 @@ fn state(object: &DynamicObject) -> ExternalState {
         let said = ready["message"].as_str().or(ready["reason"].as_str()).unwrap_or_default();
         return ExternalState::Refused(said.to_owned());
     }
-    // `<generation>-<hash>` of what it was ready with; a condition alone may still speak of the one before.
+    // `<generation>-<hash>` of the synced object; without it, the condition may belong to an earlier generation.
     let synced = object.data.pointer("/status/syncedResourceVersion").and_then(Value::as_str);
     let synced = synced.and_then(|synced| synced.split('-').next()?.parse::<i64>().ok());
     match synced {
@@ -206,11 +208,11 @@ fn state(object: &DynamicObject) -> ExternalState {
     }
 }
 
-/// Letters, digits, '-' and '_': safe in URLs and in shells.
+/// Only letters, digits, '-' and '_', which are safe in URLs and in shells.
 fn random_password() -> Result<String, ClusterError> {
     let mut bytes = [0u8; PASSWORD_BYTES];
     getrandom::fill(&mut bytes)
-        .map_err(|error| ClusterError::BadManifest(format!("the system gives no randomness: {error}")))?;
+        .map_err(|error| ClusterError::BadManifest(format!("cannot get random bytes from the system: {error}")))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

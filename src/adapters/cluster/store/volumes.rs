@@ -1,4 +1,4 @@
-//! Volumes on a local node, in the form in which its provisioner makes them, so that it also deletes them.
+//! Volumes on a local node, in the format of its provisioner, so that the provisioner also deletes them.
 
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim},
@@ -12,43 +12,43 @@ use crate::adapters::cluster::{
     store::apply::{apply, purpose},
 };
 
-/// The kind of storage that kind makes the default, and who provides it.
+/// kind's default storage class, and its provisioner.
 const STORAGE_CLASS: &str = "standard";
 const PROVISIONER: &str = "rancher.io/local-path";
 
-/// What the node's kubelet is given beyond its own.
+/// The role with additional permissions of the node's kubelet.
 const NODE_ROLE: &str = "cmdr:node-volumes";
 
 /// A folder of a node, for one claim.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalVolume<'a> {
     pub node: &'a str,
-    /// Absolute, on the node.
+    /// Absolute path on the node.
     pub folder: &'a str,
     pub namespace: &'a str,
     pub claim: &'a str,
-    /// As a quantity of Kubernetes: `1Gi`.
+    /// As a Kubernetes quantity: `1Gi`.
     pub size: &'a str,
     pub access_mode: &'a str,
 }
 
 impl Cluster {
-    /// Whether a claim is there, bound or not.
+    /// Returns whether a claim exists, bound or not.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn has_claim(&self, namespace: &str, claim: &str) -> Result<bool, ClusterError> {
         let claims: Api<PersistentVolumeClaim> = self.namespaced(namespace);
         let found = claims.get_metadata_opt(claim).await;
         Ok(found.map_err(ClusterError::asking(format!("read claim {claim}")))?.is_some())
     }
 
-    /// Lets the node's kubelet read claims and volumes at any time. By itself it may read those of its own pods, and on a
-    /// busy machine it asks before the API server has noticed that a pod is one: it is refused, and asks again after 10
-    /// to 15 seconds (kubelet's `workerBackOffPeriod`).
+    /// Permits the node's kubelet to read all claims and volumes. By default it may read only those of its own pods. On
+    /// a busy machine, kubelet's request may arrive before the API server has registered the pod; it is then denied,
+    /// and repeated only after 10 to 15 seconds (kubelet's `workerBackOffPeriod`).
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn let_nodes_read_volumes(&self) -> Result<(), ClusterError> {
         let metadata = json!({"name": NODE_ROLE, "labels": purpose("volume")});
         let rule =
@@ -61,7 +61,7 @@ impl Cluster {
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NODE_ROLE},
             "subjects": [{"apiGroup": group, "kind": "Group", "name": "system:nodes"}],
         });
-        let asking = || ClusterError::asking("let the node read volumes");
+        let asking = || ClusterError::asking("permit the node to read volumes");
         let roles: Api<ClusterRole> = Api::all(self.client.clone());
         roles.patch(NODE_ROLE, &apply(), &Patch::Apply(role)).await.map_err(asking())?;
         let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
@@ -69,10 +69,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes a volume for a claim that does not exist yet: nothing else can take it.
+    /// Creates a volume for a claim that does not exist yet; no other claim can use it.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn apply_volume(&self, volume: &LocalVolume<'_>) -> Result<(), ClusterError> {
         let name = format!("{}-{}", volume.namespace, volume.claim);
         let here = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [volume.node]});
@@ -95,7 +95,7 @@ impl Cluster {
         });
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let applied = volumes.patch(&name, &apply(), &Patch::Apply(object)).await;
-        applied.map_err(ClusterError::asking(format!("make volume {name}")))?;
+        applied.map_err(ClusterError::asking(format!("create volume {name}")))?;
         Ok(())
     }
 }

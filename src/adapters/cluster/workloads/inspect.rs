@@ -1,4 +1,4 @@
-//! What a run looks at before it plans: the workloads as they are, and who else manages them.
+//! Reads the state of the workloads before a run is planned, and which other tools manage them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,31 +11,31 @@ use kube::{ResourceExt, api::ListParams};
 
 use crate::adapters::cluster::{Cluster, ClusterError, Snapshot};
 
-/// Labels and annotations by which other tools mark what they manage, with the tool's name.
+/// Labels and annotations of other tools on the objects that they manage, with the tool's name.
 const MARKS: &[(&str, &str)] = &[
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
     ("argocd.argoproj.io/instance", "Argo CD"),
     ("helm.toolkit.fluxcd.io/name", "Flux"),
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
 ];
-/// Written by Helm on everything that it makes.
+/// Helm sets this annotation on every object that it creates.
 const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 
 /// All workloads of a cluster at one moment.
 #[derive(Debug, Default)]
 pub struct Workloads {
-    /// By namespace; pods and ReplicaSets are those of the workspace's own projects.
+    /// By namespace; only pods and ReplicaSets of the workspace's own projects.
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// Who else manages a workload, by namespace and name.
+    /// Other tools that manage a workload, by namespace and name.
     pub holders: BTreeMap<(String, String), String>,
 }
 
 impl Cluster {
-    /// Lists every kind of workload once, and the pods of a workspace: whether they have settled is not told by what
-    /// owns them.
+    /// Lists every kind of workload once, and the pods of a workspace, because their owners do not show whether the
+    /// pods have settled.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn workloads(&self, workspace: &str) -> Result<Workloads, ClusterError> {
         let all = ListParams::default();
         let own = ListParams::default().labels(&format!("app.kubernetes.io/part-of={workspace}"));
@@ -63,16 +63,16 @@ impl Cluster {
 }
 
 impl Workloads {
-    /// The snapshot that an object belongs to.
+    /// Returns the snapshot that an object belongs to.
     fn of<K: ResourceExt>(&mut self, object: &K) -> &mut Snapshot {
         self.snapshots.entry(object.namespace().unwrap_or_default()).or_default()
     }
 
-    /// Notes who holds each object, and calls `put` with it and its namespace's snapshot.
+    /// Records the holder of each object, and passes it to `put` with the snapshot of its namespace.
     fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut Snapshot, Arc<K>)) {
         for object in objects {
             let namespace = object.namespace().unwrap_or_default();
-            // A Job of a CronJob, a workload of an operator: managed by what owns it.
+            // A Job of a CronJob, or a workload of an operator: managed by its owner.
             if object.owner_references().is_empty()
                 && let Some(holder) = holder(&object)
             {
@@ -83,13 +83,13 @@ impl Workloads {
     }
 }
 
-/// Who manages an object, when it is not Helm alone.
+/// Returns who manages an object, if it is not only Helm.
 fn holder<K: ResourceExt>(object: &K) -> Option<&'static str> {
     let marked = |mark: &str| object.annotations().contains_key(mark) || object.labels().contains_key(mark);
     if let Some((_, tool)) = MARKS.iter().find(|(mark, _)| marked(mark)) {
         return Some(tool);
     }
-    (!object.annotations().contains_key(HELM_RELEASE)).then_some("somebody who applied it by hand")
+    (!object.annotations().contains_key(HELM_RELEASE)).then_some("another tool, without Helm")
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     fn other_tools_are_known_by_their_marks() {
         let held = |metadata| holder(&deployment(metadata));
         assert_eq!(held(json!({"annotations": {(HELM_RELEASE): "shop"}})), None);
-        assert_eq!(held(json!({"name": "shop"})), Some("somebody who applied it by hand"));
+        assert_eq!(held(json!({"name": "shop"})), Some("another tool, without Helm"));
         assert_eq!(held(json!({"labels": {"argocd.argoproj.io/instance": "shop"}})), Some("Argo CD"));
         let flux = json!({"annotations": {(HELM_RELEASE): "shop"}, "labels": {"helm.toolkit.fluxcd.io/name": "shop"}});
         assert_eq!(held(flux), Some("Flux"));

@@ -1,4 +1,4 @@
-//! Jobs that cmdr runs itself, beside all releases.
+//! Jobs that cmdr runs itself, outside Helm releases.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,33 +8,33 @@ use serde_json::json;
 
 use crate::adapters::cluster::{Cluster, ClusterError, Object, store::apply::purpose};
 
-/// How long a Job's predecessor may take to go.
+/// How long the deletion of a previous Job may take.
 const GOING: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(200);
-/// A finished Job's log can be read for this long, in seconds.
+/// How long a finished Job and its log are kept, in seconds.
 const KEPT_SECONDS: u32 = 3600;
 
-/// A Job that proves something by ending well.
+/// A Job that verifies a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofJob {
     pub namespace: String,
     pub name: String,
-    /// For `app.kubernetes.io/part-of`.
+    /// The value of `app.kubernetes.io/part-of`.
     pub workspace: String,
     pub image: String,
     pub command: Vec<String>,
-    /// After that it has failed.
+    /// The Job fails after this time.
     pub timeout_seconds: u64,
 }
 
 impl Cluster {
-    /// Runs a Job anew: one of the same name goes first. Gives the object to wait for.
+    /// Runs a Job; one with the same name is deleted first. Returns the object to wait for.
     ///
     /// # Errors
-    /// When the API refuses, or the predecessor does not go.
+    /// If the API returns an error, or the previous Job is not deleted in time.
     pub async fn run_job(&self, proof: &ProofJob) -> Result<Object, ClusterError> {
         let jobs: Api<Job> = self.namespaced(&proof.namespace);
-        let asking = || ClusterError::asking(format!("run the Job {}", proof.name));
+        let asking = || ClusterError::asking(format!("run Job {}", proof.name));
         self.delete_job(&proof.namespace, &proof.name).await?;
         let start = std::time::Instant::now();
         while jobs.get_metadata_opt(&proof.name).await.map_err(asking())?.is_some() && start.elapsed() < GOING {
@@ -51,7 +51,7 @@ impl Cluster {
     }
 }
 
-/// Under Pod Security "restricted", as the universal chart runs its own.
+/// The Job satisfies Pod Security "restricted", like the Jobs of the universal chart.
 fn job(proof: &ProofJob) -> Job {
     let mut labels: BTreeMap<String, String> = purpose("proof");
     labels.insert("app.kubernetes.io/part-of".to_owned(), proof.workspace.clone());

@@ -1,4 +1,4 @@
-//! What a failing pod has to say: its last log lines and its events; and another try for one that waits for an image.
+//! Reads the last log lines and the events of a failing pod, and re-creates pods that wait for an image.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
@@ -12,16 +12,16 @@ use crate::adapters::cluster::{
 };
 use crate::domain::Diagnosis;
 
-/// Enough to see what went wrong, little enough to read.
+/// Enough lines to find the error, and few enough to read.
 const LOG_LINES: i64 = 20;
-/// The newest warnings that say something else than what is known.
+/// The maximum number of warnings that are shown in addition to the cause.
 const EVENTS: usize = 2;
-/// Warnings that repeat what a status says already.
+/// Warnings that repeat the pod's status.
 const NOISE: &[&str] = &["Back-off ", "Error: ErrImagePull", "Error: ImagePullBackOff"];
 
 impl Cluster {
-    /// The problem's diagnosis with the container's last log lines and the pod's newest warnings. What cannot be
-    /// read is left out: the cause is known without it.
+    /// Returns the problem's diagnosis with the container's last log lines and the pod's newest warnings. Errors are
+    /// ignored, because the cause is known without them.
     pub async fn explain(&self, namespace: &str, problem: &Problem) -> Diagnosis {
         let mut diagnosis = problem.diagnosis.clone();
         let Some(pod) = &problem.pod else { return diagnosis };
@@ -32,11 +32,11 @@ impl Cluster {
         diagnosis
     }
 
-    /// Deletes the pods of a namespace that wait for an image, so that those in their place ask for it at once, with
-    /// the credentials of now: kubelet asks again after up to 5 minutes.
+    /// Deletes the pods of a namespace that wait for an image, so that their replacements pull it at once with the
+    /// current credentials. kubelet itself would wait up to 5 minutes.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn retry_pulls(&self, namespace: &str) -> Result<(), ClusterError> {
         let pods: kube::Api<Pod> = self.namespaced(namespace);
         let list = pods.list(&ListParams::default()).await.map_err(ClusterError::asking("list pods"))?;

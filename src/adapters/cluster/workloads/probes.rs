@@ -1,7 +1,7 @@
-//! A pod that asks, from inside the cluster, whether a place accepts connections.
+//! A pod that tests from inside the cluster whether an address accepts connections.
 //!
-//! The kubelet asks, by a readiness probe with a host of its own; the pod only has to be there. So it runs the image
-//! that each node has already: an image of a project's may have no shell to ask with.
+//! kubelet tests the connection, by a readiness probe with its own host; the pod itself does nothing. It therefore uses
+//! an image that each node already has, because a project's image may have no shell.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
@@ -12,25 +12,25 @@ use serde_json::json;
 
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 
-/// What a node runs to hold the network of every pod: nothing needs to be pulled where it has this version.
+/// The image that a node runs for the network of every pod. It is only pulled if the node has another version.
 const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
-/// Nobody is left to delete it when cmdr is killed.
+/// The pod ends by itself if cmdr is killed before it deletes the pod.
 const LIFETIME_SECONDS: u32 = 120;
 
-/// What a probe says so far.
+/// The state of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeState {
-    /// Something accepts connections.
+    /// The address accepts connections.
     Answered,
-    /// What the cluster said last, if anything.
+    /// The last event of the cluster, if any.
     Waiting(Option<String>),
 }
 
 impl Cluster {
-    /// Begins to ask a place from inside the cluster. Gives the pod's name.
+    /// Starts to probe an address from inside the cluster. Returns the pod's name.
     ///
     /// # Errors
-    /// When the API refuses: Pod Security "baseline" of Kubernetes 1.34 and later forbids probes with a host.
+    /// If the API returns an error: since Kubernetes 1.34, Pod Security "baseline" forbids probes with a host.
     pub async fn start_probe(
         &self,
         namespace: &str,
@@ -40,12 +40,12 @@ impl Cluster {
     ) -> Result<String, ClusterError> {
         let pods: Api<Pod> = self.namespaced(namespace);
         let made = pods.create(&PostParams::default(), &pod(project, host, port)).await;
-        let made = made.map_err(ClusterError::asking(format!("ask {host}:{port} by a pod")))?;
+        let made = made.map_err(ClusterError::asking(format!("probe {host}:{port} from a pod")))?;
         Ok(made.metadata.name.unwrap_or_default())
     }
 
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn probe_state(&self, namespace: &str, pod: &str) -> Result<ProbeState, ClusterError> {
         let pods: Api<Pod> = self.namespaced(namespace);
         let found = pods.get_opt(pod).await.map_err(ClusterError::asking(format!("read pod {pod}")))?;
@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn end_probe(&self, namespace: &str, pod: &str) -> Result<(), ClusterError> {
         let pods: Api<Pod> = self.namespaced(namespace);
         let deleted = pods.delete(pod, &DeleteParams::default().grace_period(0)).await;
@@ -75,7 +75,7 @@ fn is_ready(pod: &Pod) -> bool {
     statuses.is_some_and(|statuses| statuses.iter().any(|status| status.ready))
 }
 
-/// Under Pod Security "restricted" but for the probe's host.
+/// The pod satisfies Pod Security "restricted", except for the probe's host.
 fn pod(project: &str, host: &str, port: u16) -> Pod {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",

@@ -1,4 +1,4 @@
-//! A live picture of the cluster's workloads: one watch a kind for the whole run, however many releases.
+//! A live view of the cluster's workloads: one watch per kind for the whole run, regardless of the number of releases.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::adapters::cluster::Cluster;
 
-/// The workloads of a cluster, as they are now. Ends its watches when it is dropped.
+/// The current workloads of a cluster. The watches end when this is dropped.
 #[derive(Debug)]
 pub struct ClusterView {
     deployments: Vec<Store<Deployment>>,
@@ -45,7 +45,7 @@ pub struct Snapshot {
 }
 
 impl ClusterView {
-    /// Begins to watch.
+    /// Starts the watches.
     pub fn start(cluster: &Cluster) -> Self {
         let (sender, changes) = watch::channel(0);
         let mut watches = JoinSet::new();
@@ -61,12 +61,12 @@ impl ClusterView {
         }
     }
 
-    /// Tells of each change from now on.
+    /// Returns a receiver that is notified of each change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }
 
-    /// `None` until the cluster has told of every kind: what a controller says is judged by its pods.
+    /// Returns `None` until all kinds have been listed, because a controller's status is checked against its pods.
     pub fn snapshot(&self, namespace: &str) -> Option<Snapshot> {
         let is_whole = is_told(&self.deployments)
             && is_told(&self.replica_sets)
@@ -100,7 +100,7 @@ where
     stores.iter().flat_map(|store| store.state_filter(is_there)).collect()
 }
 
-/// A store of one kind for each place that is looked into.
+/// Creates a store of one kind for each accessible namespace.
 fn follow<K>(cluster: &Cluster, changes: &watch::Sender<u64>, watches: &mut JoinSet<()>) -> Vec<Store<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -114,7 +114,7 @@ where
     cluster.reached::<K>().into_iter().map(|api| follow_one(api, changes, watches)).collect()
 }
 
-/// Keeps a store of one kind up to date, through broken connections and restarts of the API server.
+/// Keeps a store of one kind up to date, across broken connections and restarts of the API server.
 fn follow_one<K>(api: Api<K>, changes: &watch::Sender<u64>, watches: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -122,7 +122,7 @@ where
     let (store, writer) = reflector::store();
     let changes = changes.clone();
     let stream = watcher(api, watcher::Config::default())
-        // The list of who manages which field is most of an object's size, and nobody here asks for it.
+        // `managedFields` is most of an object's size, and is not used here.
         .modify(|object| object.meta_mut().managed_fields = None)
         .backoff(Retry::default())
         .reflect(writer);
@@ -137,8 +137,8 @@ where
     store
 }
 
-/// Tries a broken watch again after 100 ms, then after twice as long, up to 2 s: on a laptop a server that comes
-/// back is worth seeing at once.
+/// Retries a broken watch after 100 ms, then doubles the delay up to 2 s, because a local API server is soon available
+/// again.
 #[derive(Debug, Clone, Default)]
 struct Retry {
     failures: u32,

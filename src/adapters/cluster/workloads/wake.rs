@@ -1,4 +1,5 @@
-//! Whether what the API says is from after a wake: a node that slept left every status as it was before.
+//! Detects stale status in the API after a node was started: the node leaves every status as it was before it was
+//! stopped.
 
 use std::net::Ipv4Addr;
 
@@ -15,21 +16,21 @@ use serde_json::json;
 
 use crate::adapters::cluster::{Cluster, ClusterError};
 
-/// Where kubelets renew their leases.
+/// The namespace in which kubelets renew their leases.
 const NODE_LEASES: &str = "kube-node-lease";
 
-/// How much of a cluster has been heard of since it woke.
+/// Which status has been updated since the cluster was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
     /// kubelet has renewed the node's lease.
     pub node: bool,
-    /// Pods whose state kubelet has told.
+    /// The number of pods whose status kubelet has updated.
     pub pods: usize,
-    /// Pods of which the API says what was before.
+    /// Pods whose status is from before the start.
     pub stale: Vec<String>,
 }
 
-/// A Service of type LoadBalancer with the addresses that it was given.
+/// A Service of type LoadBalancer with its assigned addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalancedService {
     pub namespace: String,
@@ -38,10 +39,10 @@ pub struct BalancedService {
 }
 
 impl Cluster {
-    /// Who has been heard of since `wake`.
+    /// Returns which status has been updated since `wake`.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn heard_since(&self, node: &str, wake: Timestamp) -> Result<Heard, ClusterError> {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
@@ -52,23 +53,23 @@ impl Cluster {
         Ok(Heard { node: renewed.is_some_and(|time| time.0 > wake), pods: heard.len(), stale })
     }
 
-    /// Since when the oldest container of all pods is said to run.
+    /// Returns the start time of the oldest running container, according to the status of all pods.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn running_since(&self) -> Result<Option<Timestamp>, ClusterError> {
         Ok(oldest_start(&self.pods_in_memory().await?))
     }
 
-    /// What the server has in memory will do: it is asked often.
+    /// Reads from the API server's cache, because it is called often.
     async fn pods_in_memory(&self) -> Result<Vec<Pod>, ClusterError> {
         self.list::<Pod>(&ListParams::default().match_any(), "pods").await
     }
 
-    /// All Services that a load balancer gives addresses.
+    /// Returns all Services with addresses from a load balancer.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn balanced_services(&self) -> Result<Vec<BalancedService>, ClusterError> {
         let services = self.list::<Service>(&ListParams::default(), "services").await?;
         let is_balanced =
@@ -76,22 +77,22 @@ impl Cluster {
         Ok(services.iter().filter(is_balanced).map(balanced).collect())
     }
 
-    /// Takes a Service's addresses away, so that its load balancer gives it others.
+    /// Removes a Service's addresses, so that its load balancer assigns new ones.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// If the API returns an error.
     pub async fn forget_addresses(&self, service: &BalancedService) -> Result<(), ClusterError> {
         let services: Api<Service> = self.namespaced(&service.namespace);
         let patch = Patch::Merge(json!({"status": {"loadBalancer": {"ingress": null}}}));
         let patched = services.patch_status(&service.name, &PatchParams::default(), &patch).await;
-        patched.map_err(ClusterError::asking(format!("take the address of service {} away", service.name)))?;
+        patched.map_err(ClusterError::asking(format!("remove the address of service {}", service.name)))?;
         Ok(())
     }
 
-    /// Where the cluster's own names are asked for.
+    /// Returns the address of the cluster's DNS server.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// If the API does not respond.
     pub async fn name_server(&self) -> Result<Option<String>, ClusterError> {
         let services: Api<Service> = self.namespaced("kube-system");
         let service = services.get_opt("kube-dns").await.map_err(ClusterError::asking("read service kube-dns"))?;
@@ -109,7 +110,7 @@ fn balanced(service: &Service) -> BalancedService {
     }
 }
 
-/// Since when the oldest container of these pods is said to run, of those that are to go on.
+/// Returns the start time of the oldest running container of these pods, without finished and deleted pods.
 fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
     let is_over = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -120,7 +121,7 @@ fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp
     containers.filter_map(|status| Some(status.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)).min()
 }
 
-/// Whether what is said to run since `start` was not heard of since the wake: no container outlives its node.
+/// Returns whether a start time is from before the node's start: a container cannot be older than its node.
 pub fn is_from_before(start: Timestamp, wake: Timestamp) -> bool {
     // Kubernetes writes whole seconds.
     start.as_second() < wake.as_second()

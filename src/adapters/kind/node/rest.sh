@@ -1,18 +1,19 @@
-# Ends the pods of this node as kubelet would, each by its own stop signal, and waits for those that keep data on it.
-# Prints a line for each of them: `ended POD` or `late POD`. Runs on inside the node even when cmdr is killed. Who takes
-# /run/cmdr-rest away decides: this program before it ends the first pod, or rise.sh, and then nothing has happened.
+# Stops the pods of this node as kubelet would, each with its own stop signal, and waits for those that store data on
+# the node. Prints one line for each of these: `ended POD` or `late POD`. Keeps running inside the node even if cmdr is
+# killed. The file /run/cmdr-rest decides who wins: this script removes it before it stops the first pod. If rise.sh
+# removes it first, no pod is stopped.
 patience=$1
 touch /run/cmdr-rest
 work=$(mktemp -d /run/cmdr-rest.XXXXXX)
-# Nobody may start again what ends here.
+# Without kubelet, nothing restarts the containers that end here.
 systemctl stop kubelet
 ctr -n k8s.io containers ls 'labels."io.cri-containerd.kind"==container' | awk 'NR > 1 {print $1, $2}' >"$work/containers"
-# What an image says once holds for all of its containers, and each question costs the start of a program.
+# All containers of an image have the same stop signal; it is read once per image because each query starts a program.
 awk '!seen[$2]++' "$work/containers" | while read -r id image; do
   signal=$(ctr -n k8s.io containers info "$id" |
     jq -r '.Extensions["io.cri-containerd.container.metadata"].value | @base64d | fromjson | .Metadata.StopSignal')
   case $signal in SIG*) ;; *) signal=SIGTERM ;; esac
-  # etcd waits some seconds for those who watch it; the API server keeps nothing that it would have to put away.
+  # etcd waits some seconds for its watchers; the API server has no data to save, so it is killed.
   case $image in */kube-apiserver:*) signal=SIGKILL ;; esac
   echo "$image ${signal#SIG}"
 done >"$work/signals"
@@ -23,7 +24,7 @@ awk '
   $3 == "RUNNING" && $1 in image {print $1, $2, signal[image[$1]]}
 ' "$work/signals" "$work/containers" "$work/tasks" >"$work/running"
 rm /run/cmdr-rest 2>/dev/null || { rm -rf "$work"; exit 0; }
-# Data is what is mounted for writing from the disk of /var, other than what kubelet and containerd themselves put there.
+# A pod stores data if it has a writable mount from the disk of /var, except for mounts of kubelet and containerd.
 disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
 while read -r id pid signal; do
   awk -v disk="$disk" '

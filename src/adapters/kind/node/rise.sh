@@ -1,2 +1,2 @@
-# Takes rest.sh back as long as it has ended no pod; fails when it is too late for that.
+# Cancels rest.sh if it has not stopped any pod yet; fails if it is too late.
 rm /run/cmdr-rest 2>/dev/null && systemctl start kubelet

@@ -1,5 +1,6 @@
-# Leads the Service `kubernetes` to this node's API before kube-proxy runs: pods that wake sooner than kube-proxy would
-# fail to reach it, and wait longer each time. What kube-proxy writes later comes first in the chains and says the same.
+# Routes the Service `kubernetes` to this node's API before kube-proxy runs. Otherwise pods that start before kube-proxy
+# fail to reach it, and wait longer before each retry. kube-proxy inserts its own rules before these, with the same
+# effect.
 set -eu
 manifest=/etc/kubernetes/manifests/kube-apiserver.yaml
 [ -f $manifest ] || exit 0

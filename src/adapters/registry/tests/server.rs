@@ -9,10 +9,10 @@ use tokio::{
 
 use crate::domain::ImageReference;
 
-/// A status that no server sends: it stands for no answer.
+/// A status for which the server sends no response.
 const NEVER: u16 = 0;
 
-/// What the server got: `GET /v2/...`, and all of it.
+/// A request: its first line (`GET /v2/...`), and all of it.
 pub(super) struct Request {
     pub(super) line: String,
     pub(super) text: String,
@@ -25,14 +25,14 @@ impl Request {
     }
 }
 
-/// What the server answers: status, headers, body.
+/// A response: status, headers, body.
 pub(super) struct Reply(u16, Vec<(&'static str, String)>, String);
 
 pub(super) fn reply(status: u16, body: impl Into<String>) -> Reply {
     Reply(status, Vec::new(), body.into())
 }
 
-/// No answer ever.
+/// Never responds.
 pub(super) fn hang() -> Reply {
     reply(NEVER, "")
 }
@@ -44,14 +44,14 @@ impl Reply {
     }
 }
 
-/// A registry on a port of its own, and the lines of all requests that it got.
+/// A registry on its own port, and the first lines of all requests that it received.
 pub(super) struct Server {
     pub(super) host: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// `answer` gets the host, the request and how many there were before it.
+    /// `answer` gets the host, the request and the number of earlier requests.
     pub(super) async fn start(answer: impl Fn(&str, &Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-/// Answers one request, and closes.
+/// Handles one request, and closes the connection.
 async fn serve(mut stream: TcpStream, answer: impl Fn(&Request, usize) -> Reply, seen: &Mutex<Vec<String>>) {
     let mut text = String::new();
     let is_whole = |text: &str| {

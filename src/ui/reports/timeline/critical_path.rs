@@ -1,4 +1,4 @@
-//! The critical path: the chain of steps that made a run as long as it was.
+//! The critical path: the chain of steps that determined the duration of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ pub(super) struct Span {
     pub(super) needs: BTreeSet<usize>,
 }
 
-/// From the step that ended last back, each time through the need that ended last; told in the order of time.
+/// Follows the needs that ended last, backwards from the step that ended last; the result is in chronological order.
 ///
-/// Steps that never ran are not among `spans`.
+/// Steps that never ran are not in `spans`.
 pub(super) fn critical_path(spans: &BTreeMap<usize, Span>) -> Vec<usize> {
     let mut next = last_ended(spans, &spans.keys().copied().collect());
     let mut path = Vec::new();
@@ -24,7 +24,7 @@ pub(super) fn critical_path(spans: &BTreeMap<usize, Span>) -> Vec<usize> {
     path
 }
 
-/// The one of `steps` that ended last; the first of them when more than one did.
+/// The one of `steps` that ended last; the first one if several ended at the same time.
 pub(super) fn last_ended(spans: &BTreeMap<usize, Span>, steps: &BTreeSet<usize>) -> Option<usize> {
     let ran = steps.iter().rev().filter_map(|step| Some((*step, spans.get(step)?.end)));
     ran.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(step, _)| step)

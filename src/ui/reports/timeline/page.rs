@@ -1,4 +1,4 @@
-//! The page: what took how long in words, then the picture. It needs no network and no script.
+//! The page: a summary in words, then the chart. It needs no network and no script.
 
 use super::{
     Stage, Timeline, processor,
@@ -8,9 +8,9 @@ use super::{
 use crate::{domain::processor::ProcessorUse, event::Outcome, ui::reports::markup::escaped};
 
 const STYLE: &str = include_str!("style.css");
-/// Past it there is no room for a moment's text (percent).
+/// Behind this position there is no room for a label on the axis (percent).
 const LAST_TEXT: f64 = 95.0;
-/// No run is shorter, for the scale's sake (seconds).
+/// The shortest duration that the scale can show (seconds).
 const SHORTEST: f64 = 0.001;
 
 pub(super) fn page(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
@@ -18,7 +18,7 @@ pub(super) fn page(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String
     let title = timeline.stages.last().map_or("", |stage| stage.title.as_str());
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}: where the time went</title>\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}: timeline</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{facts}{path}{legend}\
          <div class=\"chart\">\n{lines}{axis}{stages}{processor}</div>\n</body>\n</html>\n",
         title = escaped(title),
@@ -32,17 +32,17 @@ pub(super) fn page(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String
     )
 }
 
-const LEGEND: &str = "<p class=\"legend\"><i class=\"critical\"></i>on the critical path<i class=\"done\"></i>beside it\
+const LEGEND: &str = "<p class=\"legend\"><i class=\"critical\"></i>on the critical path<i class=\"done\"></i>not on it\
     <i class=\"failed\"></i>failed<i class=\"interrupted\"></i>interrupted\
-    <span>A row opens: its parts, what it waited for, what was seen.</span></p>\n";
+    <span>Click a row for its parts, the steps it waited for, and its messages.</span></p>\n";
 
-/// How long, how many, how busy.
+/// The duration, the numbers of steps and the processor usage.
 fn facts(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
     let count = |outcome| {
         let of = |stage: &Stage| stage.steps.values().filter(|step| step.outcome == outcome).count();
         timeline.stages.iter().map(of).sum::<usize>()
     };
-    let mut facts = vec![format!("<b>{}</b> in all", seconds(timeline.end()))];
+    let mut facts = vec![format!("<b>{}</b> in total", seconds(timeline.end()))];
     let outcomes = [
         (Outcome::Done, "done"),
         (Outcome::Failed, "failed"),
@@ -65,10 +65,10 @@ fn facts(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
     format!("<p class=\"facts\">{}</p>\n", facts.join(" · "))
 }
 
-/// The processors' use in words.
+/// The processor usage in words.
 fn busy(uses: Option<&[ProcessorUse]>) -> String {
-    let Some(uses) = uses else { return "this system does not tell how busy its processors are".to_owned() };
-    processor::share(uses).map_or("too short to see the processors' use".to_owned(), |share| {
+    let Some(uses) = uses else { return "the processor usage is not available on this system".to_owned() };
+    processor::share(uses).map_or("too short to measure the processor usage".to_owned(), |share| {
         format!("processors {} busy", percent(share))
     })
 }
@@ -77,7 +77,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// The chain of steps that nothing could have shortened but these themselves.
+/// The chain of steps that determined the duration.
 fn critical_path(timeline: &Timeline, scale: Scale) -> String {
     let links: String = timeline
         .critical_path()
@@ -94,7 +94,7 @@ fn critical_path(timeline: &Timeline, scale: Scale) -> String {
     format!("<h2>Critical path</h2>\n<ol class=\"path\">\n{links}</ol>\n")
 }
 
-/// The lines of the axis, behind everything.
+/// The grid lines of the axis, behind everything else.
 fn lines(scale: Scale) -> String {
     let line = |moment: f64| format!("<i style=\"left:{:.2}%\"></i>", scale.percent(moment));
     format!("<div class=\"lines\">{}</div>\n", scale.lines().into_iter().map(line).collect::<String>())
@@ -110,7 +110,7 @@ fn axis(scale: Scale) -> String {
     format!("<div class=\"axis\"><span class=\"name\"></span><span class=\"track\">{marks}</span></div>\n")
 }
 
-/// The rows of each stage, below its name where there is more than one.
+/// The rows of each stage, below its name if there are several.
 fn stages(timeline: &Timeline, scale: Scale) -> String {
     let count = timeline.stages.len();
     let one = |(number, stage): (usize, &Stage)| {

@@ -1,14 +1,14 @@
-//! The processors' use as an area below the bars, on the same axis of time.
+//! The processor usage as an area chart below the bars, on the same time axis.
 
 use crate::domain::processor::ProcessorUse;
 
-/// More points than a screen has columns show nothing more.
+/// More points than a screen has columns would not be visible.
 const MOST_POINTS: usize = 1000;
-/// The drawing's own units; the page stretches it.
+/// The units of the drawing; the page stretches it.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
 
-/// The share of the processors' time that was used in all; `None` when nothing was seen.
+/// The share of the processors' time that was used in total; `None` if nothing was measured.
 pub(super) fn share(uses: &[ProcessorUse]) -> Option<f64> {
     let seconds: f64 = uses.iter().map(|used| used.until - used.from).sum();
     let used: f64 = uses.iter().map(|used| used.share * (used.until - used.from)).sum();

@@ -1,4 +1,4 @@
-//! One row for each step: its name, its bar in parts, how long it took, and all that is known of it when opened.
+//! One row for each step: its name, its bar in parts, its duration, and all details when it is opened.
 
 use super::{
     Stage, Step,
@@ -10,14 +10,14 @@ use crate::{
     ui::reports::markup::{escaped, told},
 };
 
-/// A narrower part of a bar is drawn as more of the part before it (percent of the page's time).
+/// A narrower part of a bar is merged into the part before it (percent of the page's time).
 const LEAST_PART: f64 = 0.25;
-/// A narrower part cannot hold a word (percent of the page's time).
+/// A narrower part has no room for a word (percent of the page's time).
 const LEAST_WORD: f64 = 4.0;
-/// Less room than this beside a bar cannot hold how long it took (percent of the page's time).
+/// The minimum room beside a bar for its label (percent of the page's time).
 const LEAST_ROOM: f64 = 12.0;
 
-/// The place of a step in the page.
+/// The anchor of a step on the page.
 pub(super) fn anchor(stage: usize, step: usize) -> String {
     format!("step-{}-{step}", stage + 1)
 }
@@ -61,7 +61,7 @@ impl Row<'_> {
         )
     }
 
-    /// The parts of the bar, side by side; those too narrow to be seen are drawn with a neighbour.
+    /// The parts of the bar, side by side; those that are too narrow to see are merged with a neighbor.
     fn bar(&self) -> String {
         let mut parts: Vec<Part> = Vec::new();
         for (begin, end, name) in self.step().parts() {
@@ -74,11 +74,11 @@ impl Row<'_> {
         parts.iter().map(|part| part.html(self.scale)).collect()
     }
 
-    /// How long it took and after what it came, on the side of the bar that has more room.
+    /// The duration and the step before it, on the side of the bar that has more room.
     fn label(&self) -> String {
         let step = self.step();
         let Some(start) = step.start else {
-            let why = step.diagnosis.as_ref().map_or("interrupted before it began", |told| &told.cause);
+            let why = step.diagnosis.as_ref().map_or("interrupted before it started", |told| &told.cause);
             return format!("<span class=\"label\" style=\"left:0\">{}</span>", escaped(why));
         };
         let (before, after) = (self.scale.percent(start), 100.0 - self.scale.percent(step.end));
@@ -108,7 +108,7 @@ impl Row<'_> {
         self.stage.steps.get(&last_ended(&self.stage.spans(), &self.step().needs)?)
     }
 
-    /// Everything that is known of the step.
+    /// All details of the step.
     fn more(&self) -> String {
         let step = self.step();
         let mut more = String::new();
@@ -142,11 +142,11 @@ impl Row<'_> {
     }
 }
 
-/// What of a bar is drawn as one.
+/// A part of a bar that is drawn as one.
 struct Part<'a> {
     begin: f64,
     end: f64,
-    /// Each with its seconds.
+    /// Each with its duration in seconds.
     names: Vec<(&'a str, f64)>,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Part<'a> {
         self.end = end;
     }
 
-    /// It is called by what took longest.
+    /// The label is the name that took longest.
     fn html(&self, scale: Scale) -> String {
         let (left, width) = (scale.percent(self.begin), scale.percent(self.end - self.begin));
         let longest = self.names.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));

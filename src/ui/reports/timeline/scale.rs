@@ -1,11 +1,11 @@
-//! Where on the page a moment stands, and how long a time is in words.
+//! The position of a moment on the page, and durations in words.
 
-/// Seconds between two lines of the axis; the first that gives few enough lines is taken.
+/// Seconds between two lines of the axis; the first one that gives few enough lines is used.
 const INTERVALS: [f64; 14] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
-/// More lines than these would stand too close.
+/// More lines than this would be too close together.
 const MOST_LINES: f64 = 10.0;
 
-/// From seconds to a place between the left side, 0, and the right side, 100.
+/// Converts seconds to a position between the left side, 0, and the right side, 100.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     /// The seconds at the right side.

@@ -53,9 +53,9 @@ fn timeline(events: &[(f64, Event)]) -> Timeline {
     timeline
 }
 
-/// A cluster that is woken first, and a second run with every outcome.
+/// A cluster that is started first, and a second run with every outcome.
 fn two_stages() -> Timeline {
-    let failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("mend it");
+    let failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("fix it");
     let missing = Diagnosis::new("not started: it needs search");
     let warning =
         Event::StepWarning { step: 2, subject: "shop".to_owned(), diagnosis: Diagnosis::new("pulls for long") };
@@ -100,7 +100,7 @@ fn the_critical_path_leads_through_all_stages() {
     let expected = [
         "read and plan 0.5",
         "cluster start 5.5",
-        "look and plan again 0.4",
+        "observe and plan again 0.4",
         "cluster connect 0.1",
         "shop install 7.5",
         "shop check 0.5",
@@ -111,7 +111,7 @@ fn the_critical_path_leads_through_all_stages() {
 #[test]
 fn without_a_count_of_the_processors_there_is_no_curve_and_it_says_so() {
     let page = two_stages().page(None);
-    assert!(page.contains("this system does not tell how busy its processors are") && !page.contains("<svg"));
+    assert!(page.contains("the processor usage is not available on this system") && !page.contains("<svg"));
 }
 
 #[test]

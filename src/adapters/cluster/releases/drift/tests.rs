@@ -1,4 +1,4 @@
-//! As a real API server keeps it, shortened.
+//! Objects as returned by a real API server, shortened.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn of_helm() -> Value {
     })
 }
 
-/// Takes a field out of what Helm holds.
+/// Removes a field from those that Helm owns.
 fn without(pointer: &str, key: &str) -> Value {
     let mut fields = of_helm();
     fields.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key).unwrap();
@@ -42,7 +42,7 @@ const CONTAINER: &str = "/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"sh
 #[test]
 fn what_helm_holds_is_as_it_should_be() {
     assert!(drift(&rendered(), &[entry("helm", None, &of_helm())]).is_empty());
-    // Somebody applied the same value, or something that no chart renders.
+    // Another manager applied the same value, or a field that no chart renders.
     let same = entry("kubectl", None, &json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}));
     assert!(drift(&rendered(), &[entry("helm", None, &of_helm()), same]).is_empty());
 }
@@ -53,7 +53,7 @@ fn a_field_that_another_took_is_named_with_who() {
     let helm = || entry("helm", None, &without("/f:spec", "f:replicas"));
     let found = |manager| drift(&rendered(), &[helm(), entry(manager, Some("scale"), &scaled)]);
     assert_eq!(found("kubectl"), ["spec.replicas (kubectl)"]);
-    assert!(found("kube-controller-manager").is_empty(), "an autoscaler is at its work");
+    assert!(found("kube-controller-manager").is_empty(), "an autoscaler may change this field");
     let env = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"shop\"}": {"f:env": {
         "k:{\"name\":\"A\"}": {"f:value": {}}}}}}}}});
     let helm = entry("helm", None, &without(&format!("{CONTAINER}/f:env/k:{{\"name\":\"A\"}}"), "f:value"));
@@ -75,9 +75,9 @@ fn the_protocol_of_a_port_need_not_be_rendered() {
 fn what_was_taken_out_is_named() {
     let helm = |fields: Value| [entry("helm", None, &fields)];
     let found = drift(&rendered(), &helm(without("/f:metadata/f:labels", "f:app")));
-    assert_eq!(found, ["metadata.labels.app (taken out)"]);
+    assert_eq!(found, ["metadata.labels.app (removed)"]);
     let found = drift(&rendered(), &helm(without(&format!("{CONTAINER}/f:env"), "k:{\"name\":\"B\"}")));
-    assert_eq!(found, ["spec.template.spec.containers[shop].env[B] (taken out)"]);
+    assert_eq!(found, ["spec.template.spec.containers[shop].env[B] (removed)"]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Why a pod does not come up: what Kubernetes says, as cause, remedy and patience. The rules are a table.
+//! Explains why a pod does not become ready: cause, remedy and timeout for each state in Kubernetes, from a table of
+//! rules.
 
 use k8s_openapi::{
     api::core::v1::{Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
@@ -8,46 +9,46 @@ use kube::ResourceExt;
 
 use crate::domain::Diagnosis;
 
-/// How long a problem may last before the rollout is given up, in seconds; the order is that of badness.
+/// How long a problem may last before the rollout fails, in seconds. The order is from the worst to the mildest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Patience {
-    /// It cannot heal by itself once it has lasted this long.
+    /// It does not resolve by itself after this time.
     Seconds(u32),
-    /// It ends again and again: given up when a try so long after the first has failed too, for a busy kubelet tries
-    /// seldom, and by `at_most` whatever was tried.
+    /// The container exits repeatedly. The rollout fails when an attempt fails this long after the first, because a
+    /// busy kubelet restarts rarely, and at the latest after `at_most`.
     Tries { after: u32, at_most: u32 },
-    /// It may heal: given up only when the project's own time is over.
+    /// It may resolve by itself: the rollout fails only at the project's timeout.
     Timeout,
 }
 
-/// What keeps one pod.
+/// A problem of one pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     pub patience: Patience,
-    /// The pod whose log and events say more.
+    /// The pod whose log and events contain more details.
     pub pod: Option<String>,
     pub container: Option<String>,
-    /// How often the container was started again.
+    /// How often the container was restarted.
     pub restarts: i32,
-    /// The log worth reading is that of the container that ended.
+    /// The relevant log is that of the previous container.
     pub has_previous_log: bool,
     pub diagnosis: Diagnosis,
 }
 
 impl Problem {
-    /// One of which no pod tells more.
+    /// Creates a problem without a pod.
     pub fn new(patience: Patience, diagnosis: Diagnosis) -> Self {
         Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, diagnosis }
     }
 }
 
-/// One rule: what Kubernetes says and what it means.
+/// A rule: a state in Kubernetes and its cause.
 struct Rule {
     /// `waiting.reason` or `terminated.reason` of a container, or a condition's reason.
     reasons: &'static [&'static str],
-    /// One of these is in the message; none: any message.
+    /// One of these parts is in the message; if empty, any message matches.
     messages: &'static [&'static str],
-    /// `{image}`, `{message}` and `{who}` (the container) are filled in.
+    /// `{image}`, `{message}` and `{who}` (the container) are replaced.
     cause: &'static str,
     remedy: &'static str,
     patience: Patience,
@@ -57,26 +58,26 @@ const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull",
 const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerError"];
 const START: &[&str] = &["RunContainerError", "StartError", "ContainerCannotRun"];
 const START_REMEDY: &str = "check 'command' and 'args', and that the program is in the image";
-/// The reason that cmdr gives to a container that kubelet ended because of a probe: Kubernetes has no word for it.
+/// cmdr's own reason for a container that kubelet stopped because of a probe; Kubernetes has none.
 const PROBE_FAILED: &str = "ProbeFailed";
-/// A second try has failed too: kubelet tries again after 10 s.
+/// Until a second attempt has failed: kubelet retries after 10 s.
 const TWICE: Patience = Patience::Seconds(12);
-/// As [`TWICE`], for a pod with pull secrets: a kubelet under load may try the first time without them, for it did not
-/// read them in time, and the third time tells.
+/// As [`TWICE`], for a pod with pull secrets: a busy kubelet may make the first attempt without them, because it could
+/// not read them in time. The third attempt is conclusive.
 const THRICE: Patience = Patience::Seconds(25);
-/// Something that another step makes just now may come yet.
+/// Another step may be creating the missing object.
 const SOON: Patience = Patience::Seconds(10);
-/// Restarts heal many a start before its database; what has not healed by then rarely does. Kubernetes by itself tries
-/// at about 0, 10 and 30 s.
+/// Restarts often succeed once a database is ready; if not by this time, they rarely do. Kubernetes itself restarts
+/// after about 0, 10 and 30 s.
 const CRASHES: Patience = Patience::Tries { after: 20, at_most: 40 };
-/// A container that nobody probes counts as well once it has run for this long: most that cannot run end sooner.
+/// A container without probes counts as ready after this time: most that cannot run exit earlier.
 const SETTLED: SignedDuration = SignedDuration::from_secs(2);
-/// From then on no late word about its end is to be expected.
+/// After this time, no delayed report that it has exited is expected.
 const YOUNG: SignedDuration = SignedDuration::from_secs(30);
-/// As [`SETTLED`], after it has ended before.
+/// As [`SETTLED`], after it has exited before.
 const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
-/// The first rule that fits holds. Reasons: kubelet's `container_types.go` and `images/types.go`.
+/// The first matching rule applies. Reasons: kubelet's `container_types.go` and `images/types.go`.
 const RULES: &[Rule] = &[
     Rule {
         reasons: &["InvalidImageName", "ErrImageNeverPull"],
@@ -89,7 +90,7 @@ const RULES: &[Rule] = &[
         reasons: PULL,
         messages: &["x509"],
         cause: "the registry's certificate is not trusted: {image}: {message}",
-        remedy: "name your company's certificate authority with CMDR_CA, or as 'ca' in cmdr's configuration",
+        remedy: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
         patience: TWICE,
     },
     Rule {
@@ -102,15 +103,15 @@ const RULES: &[Rule] = &[
     Rule {
         reasons: PULL,
         messages: &["unauthorized", "401", "403", "denied", "authorization failed"],
-        cause: "the registry refuses the pull: {image}",
-        remedy: "log in with 'docker login', then run cmdr up again: it hands the credentials to the cluster",
+        cause: "the registry denied access: {image}",
+        remedy: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster",
         patience: TWICE,
     },
     Rule {
         reasons: PULL,
         messages: &[],
         cause: "cannot pull {image}: {message}",
-        remedy: "see that the registry can be reached from the node; mirrors and certificates are in cmdr's configuration",
+        remedy: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
         patience: Patience::Timeout,
     },
     Rule {
@@ -131,35 +132,35 @@ const RULES: &[Rule] = &[
         reasons: CONFIGURATION,
         messages: &["secret"],
         cause: "a Secret is missing: {message}",
-        remedy: "make the Secret in the namespace, or correct its name under 'env' or 'secrets'",
+        remedy: "create the Secret in the namespace, or correct its name under 'env' or 'secrets'",
         patience: SOON,
     },
     Rule {
         reasons: CONFIGURATION,
         messages: &["configmap"],
         cause: "a ConfigMap is missing: {message}",
-        remedy: "make the ConfigMap in the namespace, or correct its name",
+        remedy: "create the ConfigMap in the namespace, or correct its name",
         patience: SOON,
     },
     Rule {
         reasons: CONFIGURATION,
         messages: &["runAsNonRoot", "non-numeric user"],
-        cause: "the image runs as root, which Pod Security 'restricted' refuses: {message}",
+        cause: "the image runs as root, which Pod Security 'restricted' forbids: {message}",
         remedy: "set values.security.runAsUser to a user of the image other than 0",
         patience: Patience::Seconds(0),
     },
     Rule {
         reasons: CONFIGURATION,
         messages: &[],
-        cause: "{who} cannot be made: {message}",
-        remedy: "correct what the message names",
+        cause: "{who} cannot be created: {message}",
+        remedy: "fix the error in the message",
         patience: SOON,
     },
     Rule {
         reasons: START,
         messages: &["exec format error"],
-        cause: "the image of {who} is for another kind of processor: {image}",
-        remedy: "build it for this machine's processor, or name an image that has it: docker build --platform",
+        cause: "the image of {who} is for another CPU architecture: {image}",
+        remedy: "build it for this machine's architecture (docker build --platform), or use an image that supports it",
         patience: Patience::Seconds(0),
     },
     Rule {
@@ -179,14 +180,14 @@ const RULES: &[Rule] = &[
     Rule {
         reasons: &["OOMKilled"],
         messages: &[],
-        cause: "{who} was killed: it needs more memory than its limit",
+        cause: "{who} was killed because it exceeded its memory limit",
         remedy: "raise values.resources.limits.memory",
         patience: CRASHES,
     },
     Rule {
         reasons: &[PROBE_FAILED],
         messages: &[],
-        cause: "the probe of {who} does not pass, and it was ended for that: {message}",
+        cause: "the probe of {who} failed, so kubelet stopped it: {message}",
         remedy: PROBE_REMEDY,
         patience: Patience::Timeout,
     },
@@ -194,35 +195,35 @@ const RULES: &[Rule] = &[
         reasons: &["CrashLoopBackOff", "Error", "Completed"],
         messages: &[],
         cause: "{who} exits: {message}",
-        remedy: "read its log; what it waits for belongs under 'needs'",
+        remedy: "read its log; if it waits for another project, add that project to 'needs'",
         patience: CRASHES,
     },
     Rule {
         reasons: &["Unschedulable"],
         messages: &["Insufficient"],
-        cause: "no node has room: {message}",
-        remedy: "lower values.resources.requests, or give Docker more memory and processors",
+        cause: "no node has enough resources: {message}",
+        remedy: "lower values.resources.requests, or give Docker more memory and CPUs",
         patience: Patience::Seconds(20),
     },
     Rule {
         reasons: &["Unschedulable"],
         messages: &[],
-        cause: "no node takes the pod: {message}",
-        remedy: "see nodeSelector, tolerations and volumes of the project",
+        cause: "no node can run the pod: {message}",
+        remedy: "check nodeSelector, tolerations and volumes of the project",
         patience: Patience::Timeout,
     },
     Rule {
         reasons: &["FailedCreate"],
         messages: &["exceeded quota", "violates PodSecurity", "is invalid"],
-        cause: "the cluster refuses the pods: {message}",
-        remedy: "correct what the message names",
+        cause: "the cluster rejects the pods: {message}",
+        remedy: "fix the error in the message",
         patience: Patience::Seconds(0),
     },
     Rule {
         reasons: &["FailedCreate"],
         messages: &[],
-        cause: "the pods cannot be made: {message}",
-        remedy: "correct what the message names",
+        cause: "the pods cannot be created: {message}",
+        remedy: "fix the error in the message",
         patience: Patience::Timeout,
     },
 ];
@@ -237,7 +238,7 @@ fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> Option<(Pati
     Some((rule.patience, Diagnosis::new(cause).remedy(rule.remedy)))
 }
 
-/// Kubernetes wraps what went wrong into what was tried, layer by layer: this is the innermost.
+/// Returns the innermost error of a message: Kubernetes adds the context of each layer.
 pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
     let message = message.trim().trim_start_matches("Error: ");
     if let Some((_, reason)) = message.rsplit_once("unable to start container process: ") {
@@ -248,11 +249,11 @@ pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
     {
         return reason;
     }
-    // The scheduler goes on with what it tried besides.
+    // The scheduler appends details about preemption.
     message.split_once(". ").filter(|_| message.contains("nodes are available")).map_or(message, |(first, _)| first)
 }
 
-/// What keeps this pod from being ready, when something does that has a name.
+/// Returns why this pod is not ready, if a known problem is the cause.
 pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
         return Some(problem);
@@ -264,29 +265,29 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
     Some(Problem { pod: Some(pod.name_any()), ..Problem::new(patience, diagnosis) })
 }
 
-/// Whether a pod, which another one can take the place of, waits for an image that was not to be had.
+/// Returns whether a pod that would be replaced waits for an image that could not be pulled.
 pub(in crate::adapters::cluster) fn waits_for_image(pod: &Pod) -> bool {
     let is_waiting = |status: &ContainerStatus| {
         let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
         waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| PULL.contains(&reason))
     };
-    // A Job counts a pod that was deleted among its tries.
+    // A Job counts a deleted pod as a failed attempt.
     pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.kind != "Job")
         && containers(pod).any(|(status, _)| is_waiting(status))
 }
 
-/// Whether kubelet says that the pod is not ready.
+/// Returns whether kubelet reports that the pod is not ready.
 pub(super) fn is_unready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
 
-/// Whether every container of the pod that nobody probes has run for long enough to be believed.
+/// Returns whether every container without probes has run long enough to count as ready.
 pub(super) fn is_settled(pod: &Pod, now: Timestamp) -> bool {
     containers(pod).all(|(status, spec)| !runs_unproven(spec) || has_settled(status, now))
 }
 
-/// Whether a container that nobody probes has started but lately: a kubelet under load tells late that it ended.
+/// Returns whether a container without probes was started recently: a busy kubelet is late to report that it exited.
 pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
     containers(pod).filter(|(_, spec)| runs_unproven(*spec)).any(|(status, _)| {
         let running = status.state.as_ref().and_then(|state| state.running.as_ref());
@@ -295,7 +296,7 @@ pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
     })
 }
 
-/// A container that is to run for good, and that Kubernetes calls ready whenever it runs.
+/// Returns whether a container runs permanently and has no probes: Kubernetes reports it as ready whenever it runs.
 fn runs_unproven(spec: Option<(&Container, Role)>) -> bool {
     spec.is_some_and(|(spec, role)| {
         role != Role::Initial && spec.readiness_probe.is_none() && spec.startup_probe.is_none()
@@ -306,20 +307,20 @@ fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
     let running = status.state.as_ref().and_then(|state| state.running.as_ref());
     let Some(running) = running else { return false };
     let wanted = if status.restart_count > 0 { SETTLED_AGAIN } else { SETTLED };
-    // A node whose clock runs ahead of this machine's must not hold up a rollout.
+    // If the clock of a node is ahead of this machine's, the rollout must not wait for it.
     running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
 }
 
-/// What a container is to its pod.
+/// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Runs before the others and ends.
+    /// Runs before the others and exits.
     Initial,
     Sidecar,
     Main,
 }
 
-/// Each container's status with its description, in the order of their start.
+/// Returns each container's status with its specification, in the order in which they start.
 fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, Role)>)> {
     let spec = pod.spec.as_ref();
     let initial = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten().map(|container| {
@@ -346,11 +347,11 @@ fn container_problem(
     let is_well = if runs_unproven(spec) { has_settled(status, now) } else { status.ready };
     let (reason, message, has_previous_log) = trouble(status, is_well)?;
     let is_probed = spec.is_some_and(|(spec, _)| spec.startup_probe.is_some() || spec.liveness_probe.is_some());
-    // 128 + SIGKILL and 128 + SIGTERM: what kubelet sends.
+    // 128 + SIGKILL and 128 + SIGTERM, the signals that kubelet sends.
     let was_ended = reason == "Error" && ["exit code 137", "exit code 143"].contains(&message.as_str());
     let reason = if is_probed && was_ended { PROBE_FAILED } else { &reason };
     let (patience, diagnosis) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
-    // A container that runs again gets its chance, however long it took until then.
+    // A container that is running again gets more time, however long it took.
     let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
     let has_pull_secrets = pod.spec.as_ref().is_some_and(|spec| spec.image_pull_secrets.is_some());
     let patience = match patience {
@@ -368,7 +369,7 @@ fn container_problem(
     })
 }
 
-/// The container as a sentence names it: by its name where there is more than one.
+/// Names the container in a sentence: by its name if there is more than one.
 fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, Role)>) -> String {
     let is_only = pod.spec.as_ref().is_none_or(|spec| spec.containers.len() == 1);
     match spec.map(|(_, role)| role) {
@@ -379,7 +380,8 @@ fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, Role)>) ->
     }
 }
 
-/// Reason, message, and whether an ended container's log tells more; `None` when the container is well.
+/// Returns the reason, the message, and whether the previous container's log is relevant; `None` if there is no
+/// problem.
 fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String, bool)> {
     let state = container.state.as_ref()?;
     let ended = |state: &ContainerState| {
@@ -389,7 +391,7 @@ fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.clone().unwrap_or_default();
         return match last {
-            // Between two tries it is at times told as being made.
+            // Between two attempts it is sometimes reported as being created.
             Some(last) if ["CrashLoopBackOff", "PodInitializing", "ContainerCreating"].contains(&reason.as_str()) => {
                 let (reason, message) = exit(&last);
                 Some((reason, message, true))
@@ -401,7 +403,7 @@ fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String
         let (reason, message) = exit(&terminated);
         return Some((reason, message, false));
     }
-    // It runs again, and has not been well since: the last end still tells what is wrong.
+    // It is running again, but not ready yet: the last exit is still the problem.
     let last = last.filter(|_| !is_well)?;
     let (reason, message) = exit(&last);
     Some((reason, message, true))
@@ -417,14 +419,14 @@ fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
     }
 }
 
-/// The cluster refuses to make the pods at all.
+/// Returns the problem if the cluster rejects the pods.
 pub(super) fn refused_pods(message: &str) -> Problem {
     let (patience, diagnosis) =
         diagnose("FailedCreate", message, "", "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
     Problem::new(patience, diagnosis)
 }
 
-/// The Deployment's own deadline has passed.
+/// Returns the problem if the Deployment's own deadline has passed.
 pub(super) fn stalled(message: &str, pods: &[&Pod]) -> Problem {
     let unknown =
         || Problem { diagnosis: Diagnosis::new("no progress within the Deployment's deadline"), ..unready(pods) };
@@ -434,36 +436,36 @@ pub(super) fn stalled(message: &str, pods: &[&Pod]) -> Problem {
     problem
 }
 
-/// A Job counts its own tries, within one pod too.
+/// A Job counts its own attempts, even within one pod.
 pub(super) fn leave_crashes_to_the_job(problem: &mut Problem) {
     if problem.patience == CRASHES {
         problem.patience = Patience::Timeout;
     }
 }
 
-/// The Job has used up its tries.
+/// Returns the problem of a Job that has used all its attempts.
 pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> Problem {
     let pod = pods.iter().copied().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let last = pod.and_then(|pod| pod_problem(pod, now));
     let cause = last.as_ref().map_or(message, |problem| &problem.diagnosis.cause);
     let diagnosis = Diagnosis::new(format!("the job failed: {cause}"))
         .detail(message)
-        .remedy("read its log, correct what it names, and run cmdr up again: it gives the job another try");
+        .remedy("read its log, fix the error, and run cmdr up again to retry the job");
     let own = unready(pod.as_slice());
     let container = last.and_then(|problem| problem.container).or(own.container);
     Problem { patience: Patience::Seconds(0), diagnosis, container, ..own }
 }
 
-const PROBE_REMEDY: &str = "see that the container listens where the probe asks: values.ports and values.probes";
+const PROBE_REMEDY: &str = "check that the container responds to the probe: values.ports and values.probes";
 
-/// A container runs and is not ready: its probe does not pass.
+/// Returns the problem of a container that is running but not ready, because its probe fails.
 pub(super) fn unready_container(pods: &[&Pod]) -> Option<Problem> {
     let waits = |pod: &&&Pod| {
         let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
         statuses.clone().any(|it| !it.ready && it.state.as_ref().is_some_and(|state| state.running.is_some()))
     };
     let pod = pods.iter().find(waits)?;
-    let diagnosis = Diagnosis::new("the container runs, and its probe does not pass").remedy(PROBE_REMEDY);
+    let diagnosis = Diagnosis::new("the container is running, but its probe fails").remedy(PROBE_REMEDY);
     Some(Problem { diagnosis, ..unready(&[pod]) })
 }
 
@@ -477,7 +479,7 @@ fn unready(pods: &[&Pod]) -> Problem {
     }
 }
 
-/// Changes when the pod moves on.
+/// Returns a text that changes when the pod makes progress.
 pub(super) fn pod_signature(pod: &Pod) -> String {
     let status = pod.status.clone().unwrap_or_default();
     let containers =

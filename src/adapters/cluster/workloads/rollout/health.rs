@@ -1,4 +1,4 @@
-//! Since when a workload has been healthy, and which images its containers run.
+//! Determines since when a workload has been healthy, and which images its containers run.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use k8s_openapi::{
 
 use super::{Object, Snapshot, find, newest_replica_set, owned};
 
-/// The start of the time that this workload has been healthy without a break: the last change of its availability, or
-/// the last end of one of its containers. `None` when it is not, or when there is no such workload.
+/// Returns since when this workload has been healthy without interruption: the last change of its availability, or the
+/// last exit of one of its containers. `None` if it is not healthy or does not exist.
 pub fn healthy_since(snapshot: &Snapshot, object: &Object) -> Option<Timestamp> {
     if !super::assess(snapshot, object, None)?.is_complete {
         return None;
@@ -27,7 +27,7 @@ pub fn healthy_since(snapshot: &Snapshot, object: &Object) -> Option<Timestamp> 
     changes.into_iter().chain(ends).max()
 }
 
-/// The images that a workload's containers run, by their digests, as the container runtime tells them:
+/// Returns the images that a workload's containers run, by their digests, as the container runtime reports them:
 /// `docker.io/library/redis@sha256:...`.
 pub fn running_images(snapshot: &Snapshot, object: &Object) -> BTreeSet<String> {
     let pods = pods_of(snapshot, object);
@@ -63,7 +63,7 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
     Some(ready.last_transition_time.as_ref()?.0)
 }
 
-/// When containers of a pod ended that run again.
+/// Returns when previous containers of a pod exited.
 fn last_ends(pod: &Pod) -> Vec<Timestamp> {
     let statuses = pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
     let ended = statuses.filter_map(|status| status.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());

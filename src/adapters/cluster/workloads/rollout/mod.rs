@@ -1,4 +1,4 @@
-//! How far a rollout is, and what keeps it: judged from a snapshot alone.
+//! Determines the progress of a rollout and its problems, only from a snapshot.
 
 mod causes;
 mod health;
@@ -22,33 +22,33 @@ pub use health::{healthy_since, running_images};
 
 use crate::adapters::cluster::{Generation, Object, Snapshot};
 
-/// Counts the Deployment's revisions; its newest ReplicaSet bears the same number.
+/// The revision of a Deployment; its newest ReplicaSet has the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// How far one workload is.
+/// The progress of one workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     pub ready: i32,
     pub wanted: i32,
     pub is_complete: bool,
-    /// Complete by the word of containers that have started but lately and that nobody probes.
+    /// Whether it is complete only because of containers that were started recently and have no probes.
     pub is_young: bool,
-    /// A Job that has used up its tries: it does nothing more by itself.
+    /// Whether it is a Job that has used all its attempts, and makes no further progress.
     pub is_over: bool,
-    /// What keeps it, worst first.
+    /// Its problems, worst first.
     pub problems: Vec<Problem>,
-    /// A container that runs and is not ready: slow, or asked where it does not listen.
+    /// A container that is running but not ready: it is slow, or does not respond to its probe.
     pub unready: Option<Problem>,
-    /// Changes when anything moves on: what a stalled rollout is told by.
+    /// Changes with any progress; used to detect a stalled rollout.
     pub signature: String,
 }
 
-/// Whether this kind rolls out pods that can be waited for.
+/// Returns whether this kind has pods to wait for.
 pub fn is_workload(object: &Object) -> bool {
     matches!(object.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job")
 }
 
-/// Judges one workload, in the state that is meant where one is; `None` while the snapshot does not hold it yet.
+/// Assesses one workload, optionally from a generation on; `None` while the snapshot does not contain it.
 pub fn assess(snapshot: &Snapshot, object: &Object, meant: Option<&Generation>) -> Option<Progress> {
     let name = &object.name;
     match object.kind.as_str() {
@@ -60,7 +60,7 @@ pub fn assess(snapshot: &Snapshot, object: &Object, meant: Option<&Generation>) 
     }
 }
 
-/// A watch tells of a change a moment after it was made: until then the snapshot still holds what was before.
+/// A watch reports a change with a delay: until then the snapshot contains the previous generation.
 fn find<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str, meant: Option<&Generation>) -> Option<&'a K> {
     let found = objects.iter().map(AsRef::as_ref).find(|object| object.name_any() == name)?;
     meant.is_none_or(|meant| meant.is_reached_by(found.meta())).then_some(found)
@@ -87,7 +87,7 @@ fn deployment(deployment: &Deployment, snapshot: &Snapshot) -> Progress {
     progress(available.min(updated), wanted, is_complete, &pods, refused, stalled)
 }
 
-/// The ReplicaSet of the Deployment's newest revision: pods of older ones are on their way out.
+/// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.
 fn newest_replica_set<'a>(deployment: &Deployment, snapshot: &'a Snapshot) -> Option<&'a ReplicaSet> {
     let revision = |object: &dyn Fn() -> Option<String>| object().and_then(|text| text.parse::<u64>().ok());
     let wanted = revision(&|| deployment.annotations().get(REVISION).cloned());
@@ -127,7 +127,7 @@ fn job(job: &Job, snapshot: &Snapshot) -> Progress {
     let failed = holds("Failed").map(|it| it.message.clone().unwrap_or_default());
     let is_complete = holds("Complete").is_some() || holds("Suspended").is_some();
     let pods = owned(&snapshot.pods, job.metadata.uid.as_deref());
-    // A try that failed is no problem while another one follows: the Job itself says when it is over.
+    // A failed attempt is not a problem while another one follows: the Job itself reports when it has failed.
     let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
     let trying: Vec<&Pod> = pods.iter().filter(|pod| !has_failed(pod)).copied().collect();
     let mut progress = progress(done, wanted, is_complete, &trying, None, None);
@@ -163,13 +163,13 @@ fn progress(
     Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
 }
 
-/// Whether the pods that are known say what their controller says: after a wake it still says what was before.
+/// Returns whether the pods confirm their controller's status, which is stale after a start of the node.
 fn is_borne_out(ready: i32, pods: &[&Pod]) -> bool {
     let unready = pods.iter().filter(|pod| causes::is_unready(pod)).count();
     unready <= pods.len().saturating_sub(usize::try_from(ready).unwrap_or(0))
 }
 
-/// Pods of one owner that are not on their way out.
+/// Returns the pods of one owner that are not being deleted.
 fn owned<'a>(pods: &'a [Arc<Pod>], owner: Option<&str>) -> Vec<&'a Pod> {
     let own = pods.iter().map(AsRef::as_ref).filter(|pod: &&Pod| is_owner(pod.owner_references(), owner));
     own.filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()

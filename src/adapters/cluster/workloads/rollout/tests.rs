@@ -92,7 +92,7 @@ fn what_kubernetes_says_becomes_a_cause() {
         waiting("CreateContainerConfigError", "secret \"db\" not found").0,
         "a Secret is missing: secret \"db\" not found"
     );
-    assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry refuses the pull: shop:1");
+    assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry denied access: shop:1");
     assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
     assert_eq!(waiting("InvalidImageName", "x").1, Patience::Seconds(0));
     let missing = waiting(
@@ -102,7 +102,7 @@ fn what_kubernetes_says_becomes_a_cause() {
     let told = "the container cannot start: exec: \"/x\": no such file or directory";
     assert_eq!(missing, (told.to_owned(), Patience::Seconds(10)));
     let foreign = waiting("RunContainerError", "exec /shop: exec format error");
-    assert_eq!(foreign.0, "the image of the container is for another kind of processor: shop:1");
+    assert_eq!(foreign.0, "the image of the container is for another CPU architecture: shop:1");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_pod_that_no_node_takes_says_why() {
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"});
     let pod =
         parse(json!({"metadata": {"name": "p", "ownerReferences": owners}, "status": {"conditions": [condition]}}));
-    assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has room: 0/1 nodes: Insufficient memory");
+    assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has enough resources: 0/1 nodes: Insufficient memory");
 }
 
 #[test]
@@ -168,11 +168,11 @@ fn what_was_before_is_not_taken_for_what_is_meant() {
         assess(&snapshot(deployment(2, 2), Vec::new()), &object("Deployment"), Some(&meant)).is_some()
     };
     assert!(seen("d", 2));
-    assert!(!seen("d", 3), "the watch has not told of the new generation yet");
-    assert!(!seen("e", 1), "another object of the same name");
+    assert!(!seen("d", 3), "the watch has not reported the new generation yet");
+    assert!(!seen("e", 1), "another object with the same name");
 }
 
-/// A pod of one container that nobody probes, `ran` seconds after its start.
+/// A pod of one container without probes, `ran` seconds after its start.
 fn unprobed(ran: i64, status: &Value) -> Arc<Pod> {
     let start = Timestamp::now() - k8s_openapi::jiff::SignedDuration::from_secs(ran);
     let running = json!({"ready": true, "state": {"running": {"startedAt": start.to_string()}}});
@@ -194,7 +194,7 @@ fn what_nobody_probes_must_run_for_a_while() {
     let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3}}});
     assert!(!is_complete(3, again.clone()));
     assert!(is_complete(7, again));
-    // A node's clock may run ahead.
+    // A node's clock may be ahead.
     assert!(is_complete(-60, json!({})));
 }
 
@@ -244,6 +244,6 @@ fn what_a_controller_says_must_be_borne_out_by_pods() {
         assess(&snapshot(deployment(2, 2), pods), &object("Deployment"), None).unwrap().is_complete
     };
     assert!(is_complete("True"));
-    // A node that woke has other containers, and its controllers have not looked yet.
+    // After the node was started it has new containers, which its controllers have not checked yet.
     assert!(!is_complete("False"));
 }
