@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Longer than any of these scripts takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -106,7 +106,8 @@ fn a_machine_without_docker_that_cannot_build_the_rig_says_what_to_do() {
 
 #[test]
 fn docker_without_internet_access_needs_a_mirror() {
-    let offline = [("curl", "exit 7"), ("docker", "exit 0"), ("kind", "exit 0"), ("helm", "exit 0"), ("kubectl", "exit 0")];
+    let offline =
+        [("curl", "exit 7"), ("docker", "exit 0"), ("kind", "exit 0"), ("helm", "exit 0"), ("kubectl", "exit 0")];
     let machine = Machine::with(&offline);
     let run = machine.with_cluster(&["bash", "-c", "echo ran"], &[]);
     assert!(text(&run.stderr).contains("CMDR_IMAGE_MIRRORS"), "{}", text(&run.stderr));
@@ -179,6 +180,13 @@ fn a_failure_in_the_middle_of_a_part_fails_it_and_ends_the_other_lanes() {
     assert!(!parts.has("done/thing") && !parts.has("went-on"));
 }
 
+/// Whether a process runs. One that has ended stays in the table until its parent, here the system's first process,
+/// asks for its exit code.
+fn runs(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
 #[test]
 fn an_interrupt_ends_what_runs_and_keeps_what_is_done() {
     let parts = Parts::new(
@@ -199,7 +207,7 @@ fn an_interrupt_ends_what_runs_and_keeps_what_is_done() {
     let run = child.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", text(&run.stderr));
     assert!(text(&run.stderr).contains("interrupted: run the same command again to continue"), "{}", text(&run.stderr));
-    assert!(test_kill_process(builder).is_err(), "the part's process is still running");
+    assert!(!runs(builder), "the part's process is still running");
     assert!(parts.has("done/done-before") && !parts.has("done/thing"));
 }
 
