@@ -9,7 +9,7 @@ use std::{fs, process::Command};
 use cmdr::{
     adapters::{
         credentials::Credentials,
-        registry::{Problem, Registry},
+        registry::{Registry, RegistryErrorKind},
     },
     domain::{ImageReference, mirror::ImageMirror},
 };
@@ -85,14 +85,14 @@ async fn a_private_image_wants_the_login() {
         assert_eq!(resolved.pinned.digest.as_ref(), Some(&digest));
 
         let error = registry(mirrors, "{}").resolve(&private).await.unwrap_err();
-        assert!(matches!(error.problem, Problem::Refused { with_login: false, .. }), "{error}");
+        assert!(matches!(error.problem, RegistryErrorKind::Refused { with_login: false, .. }), "{error}");
         assert!(!error.is_transient() && error.said[0].contains("UNAUTHORIZED"), "{:?}", error.said);
         let remedy = error.diagnosis().remedy.unwrap();
-        assert!(remedy.starts_with(&format!("docker login {host}")), "{remedy}");
+        assert!(remedy.starts_with(&format!("run docker login {host};")), "{remedy}");
     }
     let wrong = login().replace(&rig("RIG_PRIVATE_PASSWORD"), "wrong");
     let error = registry("", &wrong).resolve(&private).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::Refused { with_login: true, .. }), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::Refused { with_login: true, .. }), "{error}");
 }
 
 #[tokio::test]

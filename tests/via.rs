@@ -15,7 +15,7 @@ use std::{
 
 use cmdr::{
     adapters::{
-        gitlab::{Gitlab, Job, Place, Problem},
+        gitlab::{Gitlab, GitlabErrorKind, Job, Place},
         patience::Patience,
     },
     domain::secret::Secret,
@@ -413,7 +413,7 @@ async fn a_job_is_not_started_twice_where_the_answer_was_lost() {
 
     let server = Server::start(|line, _| Some(status(if line.starts_with("POST") { 502 } else { 404 }, "gone")));
     let error = gitlab(&server).play(&manual, &[]).await.unwrap_err();
-    assert_eq!(error.problem, Problem::Unsure { url: manual.web_url.clone() });
+    assert_eq!(error.problem, GitlabErrorKind::Unsure { url: manual.web_url.clone() });
 
     let server = Server::start(|line, before| match line {
         "POST /jobs/7/play" if before == 0 => Some(status(502, "gone")),

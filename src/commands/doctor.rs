@@ -33,7 +33,7 @@ pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(),
     match output {
         OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
         OutputFormat::Text => {
-            ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>())
+            ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>());
         }
     }
     let failed = findings.iter().any(|finding| finding.status == Status::Failure);

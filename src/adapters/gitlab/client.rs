@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{GitlabError, Problem};
+use super::error::{GitlabError, GitlabErrorKind};
 use crate::{
     adapters::{is_tls, patience::Patience, root_cause},
     domain::secret::Secret,
@@ -72,8 +72,8 @@ impl Client {
     ) -> Result<Self, GitlabError> {
         // One crypto provider for the whole process; it fails harmlessly if one is installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |error: reqwest::Error| GitlabError::new(Problem::Setup).said(root_cause(&error));
-        let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(Problem::Token))?;
+        let failed = |error: reqwest::Error| GitlabError::new(GitlabErrorKind::Setup).said(root_cause(&error));
+        let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(GitlabErrorKind::Token))?;
         header.set_sensitive(true);
         let pem = certificate_authority.unwrap_or_default().as_bytes();
         let mut builder = reqwest::Client::builder()
@@ -111,7 +111,7 @@ impl Client {
         url: &str,
         body: Option<&Value>,
     ) -> Result<Answer<T>, Failure> {
-        let unreachable = || GitlabError::new(Problem::Unreachable { server: self.server.clone() });
+        let unreachable = || GitlabError::new(GitlabErrorKind::Unreachable { server: self.server.clone() });
         let url = Url::parse(url).map_err(|error| unreachable().said(error.to_string()))?;
         let mut request = self.http.request(method, url).timeout(self.patience.request);
         if let Some(body) = body {
@@ -125,8 +125,9 @@ impl Client {
             let pause = self.patience.asked_pause(&headers);
             return Err(Failure { error, pause });
         }
-        let content = serde_json::from_slice(&body)
-            .map_err(|_| GitlabError::new(Problem::Answer { server: self.server.clone(), what: what.to_owned() }))?;
+        let content = serde_json::from_slice(&body).map_err(|_| {
+            GitlabError::new(GitlabErrorKind::Answer { server: self.server.clone(), what: what.to_owned() })
+        })?;
         let next_page = headers.get(NEXT_PAGE).and_then(|value| value.to_str().ok());
         Ok(Answer { content, next_page: next_page.filter(|page| !page.is_empty()).map(str::to_owned) })
     }
@@ -139,30 +140,31 @@ impl Client {
     async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, GitlabError> {
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(GitlabError::new(Problem::Interrupted)),
+            () = self.cancel.cancelled() => Err(GitlabError::new(GitlabErrorKind::Interrupted)),
             output = waited_for => Ok(output),
         }
     }
 
-    fn problem(&self, what: &str, status: StatusCode) -> Problem {
+    fn problem(&self, what: &str, status: StatusCode) -> GitlabErrorKind {
         let (server, what) = (self.server.clone(), what.to_owned());
         match status {
-            StatusCode::UNAUTHORIZED => Problem::Unknown { server },
-            StatusCode::FORBIDDEN => Problem::Forbidden { what },
-            StatusCode::NOT_FOUND => Problem::NotFound { what },
-            StatusCode::TOO_MANY_REQUESTS => Problem::Busy { server },
-            status if status.is_redirection() => Problem::Elsewhere { server },
-            status if status.is_server_error() => Problem::Broken { server, status: status.as_u16() },
-            status => Problem::Refused { what, status: status.as_u16() },
+            StatusCode::UNAUTHORIZED => GitlabErrorKind::Unknown { server },
+            StatusCode::FORBIDDEN => GitlabErrorKind::Forbidden { what },
+            StatusCode::NOT_FOUND => GitlabErrorKind::NotFound { what },
+            StatusCode::TOO_MANY_REQUESTS => GitlabErrorKind::Busy { server },
+            status if status.is_redirection() => GitlabErrorKind::Elsewhere { server },
+            status if status.is_server_error() => GitlabErrorKind::Broken { server, status: status.as_u16() },
+            status => GitlabErrorKind::Refused { what, status: status.as_u16() },
         }
     }
 
     fn unanswered(&self, error: &reqwest::Error) -> GitlabError {
         let server = self.server.clone();
         if error.is_timeout() {
-            return GitlabError::new(Problem::Silent { server, patience: self.patience.request });
+            return GitlabError::new(GitlabErrorKind::Silent { server, patience: self.patience.request });
         }
-        let problem = if is_tls(error) { Problem::Unsafe { server } } else { Problem::Unreachable { server } };
+        let problem =
+            if is_tls(error) { GitlabErrorKind::Unsafe { server } } else { GitlabErrorKind::Unreachable { server } };
         GitlabError::new(problem).said(root_cause(error))
     }
 

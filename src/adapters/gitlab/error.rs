@@ -8,14 +8,14 @@ use crate::domain::Diagnosis;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct GitlabError {
-    pub problem: Problem,
+    pub problem: GitlabErrorKind,
     /// The message of GitLab or of the network, unchanged.
     pub said: Option<String>,
 }
 
 /// The kinds of errors. `server` is GitLab's URL, `what` the requested object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum GitlabErrorKind {
     #[error("GITLAB_TOKEN is not a valid token: it contains invalid characters")]
     Token,
     #[error("cannot create the GitLab client")]
@@ -52,7 +52,7 @@ pub enum Problem {
 }
 
 impl GitlabError {
-    pub(super) fn new(problem: Problem) -> Self {
+    pub(super) fn new(problem: GitlabErrorKind) -> Self {
         Self { problem, said: None }
     }
 
@@ -65,25 +65,26 @@ impl GitlabError {
     /// Returns whether a retry may succeed: token, project and configuration are not the cause.
     pub fn is_transient(&self) -> bool {
         match self.problem {
-            Problem::Busy { .. } | Problem::Broken { .. } | Problem::Silent { .. } | Problem::Unreachable { .. } => {
-                true
-            }
-            Problem::Token
-            | Problem::Setup
-            | Problem::Unknown { .. }
-            | Problem::Forbidden { .. }
-            | Problem::NotFound { .. }
-            | Problem::Refused { .. }
-            | Problem::Elsewhere { .. }
-            | Problem::Unsafe { .. }
-            | Problem::Answer { .. }
-            | Problem::Unsure { .. }
-            | Problem::Interrupted => false,
+            GitlabErrorKind::Busy { .. }
+            | GitlabErrorKind::Broken { .. }
+            | GitlabErrorKind::Silent { .. }
+            | GitlabErrorKind::Unreachable { .. } => true,
+            GitlabErrorKind::Token
+            | GitlabErrorKind::Setup
+            | GitlabErrorKind::Unknown { .. }
+            | GitlabErrorKind::Forbidden { .. }
+            | GitlabErrorKind::NotFound { .. }
+            | GitlabErrorKind::Refused { .. }
+            | GitlabErrorKind::Elsewhere { .. }
+            | GitlabErrorKind::Unsafe { .. }
+            | GitlabErrorKind::Answer { .. }
+            | GitlabErrorKind::Unsure { .. }
+            | GitlabErrorKind::Interrupted => false,
         }
     }
 
     pub fn is_interrupted(&self) -> bool {
-        self.problem == Problem::Interrupted
+        self.problem == GitlabErrorKind::Interrupted
     }
 
     /// Returns the error as a diagnosis: what failed, GitLab's message, and how to fix it.
@@ -93,7 +94,7 @@ impl GitlabError {
     }
 }
 
-impl Problem {
+impl GitlabErrorKind {
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::Token => "set GITLAB_TOKEN to an access token with the scope api".to_owned(),
@@ -109,8 +110,7 @@ impl Problem {
                                       token's owner must be a member of the project"
                 .to_owned(),
             Self::Elsewhere { .. } => "set CI_SERVER_URL to the URL of GitLab itself".to_owned(),
-            Self::Busy { .. } => "try again later".to_owned(),
-            Self::Broken { .. } => "try again later".to_owned(),
+            Self::Busy { .. } | Self::Broken { .. } => "try again later".to_owned(),
             Self::Silent { .. } | Self::Unreachable { .. } => {
                 "check the network, and the git remote 'origin' or CI_SERVER_URL".to_owned()
             }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{client::Client, place::encoded};
 pub use self::{
-    error::{GitlabError, Problem},
+    error::{GitlabError, GitlabErrorKind},
     place::{Place, PlaceError},
 };
 use super::patience::Patience;
@@ -122,7 +122,7 @@ impl Gitlab {
     pub async fn has_commit(&self, commit: &str) -> Result<bool, GitlabError> {
         match self.get::<Value>("the commit", &format!("/repository/commits/{commit}")).await {
             Ok(_) => Ok(true),
-            Err(GitlabError { problem: Problem::NotFound { .. }, .. }) => Ok(false),
+            Err(GitlabError { problem: GitlabErrorKind::NotFound { .. }, .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -192,7 +192,7 @@ impl Gitlab {
                 return Err(failure.error);
             }
             let unsure = |said: GitlabError| {
-                GitlabError::new(Problem::Unsure { url: job.web_url.clone() }).said(said.to_string())
+                GitlabError::new(GitlabErrorKind::Unsure { url: job.web_url.clone() }).said(said.to_string())
             };
             let now = self.job(job.id).await.map_err(unsure)?;
             if !now.is_manual() {

@@ -15,7 +15,7 @@ use super::{
     challenge::Challenge,
     document::MANIFEST_TYPES,
     endpoint::Endpoint,
-    error::{Failure, Problem},
+    error::{Failure, RegistryErrorKind},
     logins::Logins,
 };
 use crate::adapters::{credentials::Credentials, is_tls, patience::Patience, root_cause};
@@ -132,7 +132,7 @@ impl Client {
             .map_err(|error| endpoint.no_image(format!("invalid URL of the token service: {error}")))?;
         let host = realm.host_str().unwrap_or_default().to_owned();
         if login.is_some() && !endpoint.may_send_login(&realm) {
-            let unsafe_realm = Problem::Unsafe { registry: endpoint.name.clone() };
+            let unsafe_realm = RegistryErrorKind::Unsafe { registry: endpoint.name.clone() };
             let said = format!("its token service {host} would get the credentials over plain HTTP");
             return Err(Failure::new(unsafe_realm).said(said));
         }
@@ -149,7 +149,7 @@ impl Client {
     /// Returns the error for a response of 401 or 403, or for any error status of a token service.
     pub(super) async fn refused(&self, endpoint: &Endpoint, answer: &Answer) -> Failure {
         let login = self.logins.find(&endpoint.login_hosts).await;
-        let problem = Problem::Refused {
+        let problem = RegistryErrorKind::Refused {
             registry: endpoint.name.clone(),
             login_host: endpoint.login_host.clone(),
             with_login: answer.with_login,
@@ -183,7 +183,7 @@ impl Client {
             self.cancellable(async { read(request.timeout(self.patience.request).send().await?).await }).await?;
         let answer = answer.map_err(|error| self.failure(name, &error))?;
         if answer.body.len() > LONGEST_ANSWER {
-            let problem = Problem::NoImage { registry: name.to_owned() };
+            let problem = RegistryErrorKind::NoImage { registry: name.to_owned() };
             return Err(Failure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20)));
         }
         Ok(answer)
@@ -192,26 +192,32 @@ impl Client {
     async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             output = waited_for => Ok(output),
-            () = self.cancel.cancelled() => Err(Failure::new(Problem::Interrupted)),
+            () = self.cancel.cancelled() => Err(Failure::new(RegistryErrorKind::Interrupted)),
         }
     }
 
     fn failure(&self, name: &str, error: &reqwest::Error) -> Failure {
         let registry = name.to_owned();
         if error.is_timeout() {
-            return Failure::new(Problem::Silent { registry, patience: self.patience.request });
+            return Failure::new(RegistryErrorKind::Silent { registry, patience: self.patience.request });
         }
-        let problem = if is_tls(error) { Problem::Unsafe { registry } } else { Problem::Unreachable { registry } };
+        let problem = if is_tls(error) {
+            RegistryErrorKind::Unsafe { registry }
+        } else {
+            RegistryErrorKind::Unreachable { registry }
+        };
         Failure::new(problem).said(root_cause(error))
     }
 }
 
 /// Returns the problem if the status is a temporary error.
-fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<Problem> {
+fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<RegistryErrorKind> {
     let registry = name.to_owned();
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Some(Problem::Busy { registry, login_host: endpoint.login_host.clone() }),
-        status if status.is_server_error() => Some(Problem::Broken { registry, status: status.as_u16() }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            Some(RegistryErrorKind::Busy { registry, login_host: endpoint.login_host.clone() })
+        }
+        status if status.is_server_error() => Some(RegistryErrorKind::Broken { registry, status: status.as_u16() }),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::error::{Failure, Problem};
+use super::error::{Failure, RegistryErrorKind};
 use crate::domain::{
     ImageReference,
     mirror::{ImageMirror, is_this_machine},
@@ -61,7 +61,7 @@ impl Endpoint {
 
     /// Returns the URL of `path` in a repository's API, such as `manifests/latest`, with these query parameters.
     pub(super) fn url(&self, repository: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, Failure> {
-        let unreachable = || Problem::Unreachable { registry: self.name.clone() };
+        let unreachable = || RegistryErrorKind::Unreachable { registry: self.name.clone() };
         let mut url = Url::parse(&format!("{}/{repository}/{path}", self.api))
             .map_err(|error| Failure::new(unreachable()).said(error.to_string()))?;
         let parts = self.namespace.iter().map(|registry| ("ns", registry.as_str())).chain(query.iter().copied());
@@ -77,7 +77,7 @@ impl Endpoint {
     }
 
     pub(super) fn no_image(&self, why: impl Into<String>) -> Failure {
-        Failure::new(Problem::NoImage { registry: self.name.clone() }).said(why)
+        Failure::new(RegistryErrorKind::NoImage { registry: self.name.clone() }).said(why)
     }
 }
 

@@ -14,14 +14,14 @@ pub struct RegistrySetupError(pub(super) String);
 #[error("{problem}: {image}")]
 pub struct RegistryError {
     pub image: ImageReference,
-    pub problem: Problem,
+    pub problem: RegistryErrorKind,
     /// The messages of the registry and its mirrors, unchanged.
     pub said: Vec<String>,
 }
 
 /// The kinds of errors. `registry` is the endpoint: a host, or `the mirror URL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum RegistryErrorKind {
     #[error("image not found")]
     NotFound { nearest: Option<String> },
     /// 401 or 403. `login_host` is the host for `docker login`.
@@ -47,7 +47,7 @@ pub enum Problem {
     Interrupted,
 }
 
-impl Problem {
+impl RegistryErrorKind {
     /// Returns whether a retry may succeed.
     fn is_transient(&self) -> bool {
         match self {
@@ -114,7 +114,7 @@ impl RegistryError {
             said.extend(replaced.into_iter().flat_map(Failure::in_passing));
         }
         // There is always at least one endpoint: without mirrors it is the registry itself.
-        let Failure { problem, said: first } = best.unwrap_or(Failure::new(Problem::Interrupted));
+        let Failure { problem, said: first } = best.unwrap_or(Failure::new(RegistryErrorKind::Interrupted));
         Self { image: image.clone(), problem, said: [first, said].concat() }
     }
 
@@ -125,11 +125,11 @@ impl RegistryError {
 
     /// Returns whether the registry responded that the image does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self.problem, Problem::NotFound { .. })
+        matches!(self.problem, RegistryErrorKind::NotFound { .. })
     }
 
     pub fn is_interrupted(&self) -> bool {
-        self.problem == Problem::Interrupted
+        self.problem == RegistryErrorKind::Interrupted
     }
 
     /// Returns the error as a diagnosis: what failed, the registry's message, and how to fix it.
@@ -142,12 +142,12 @@ impl RegistryError {
 /// The error of one endpoint.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) problem: Problem,
+    pub(super) problem: RegistryErrorKind,
     pub(super) said: Vec<String>,
 }
 
 impl Failure {
-    pub(super) fn new(problem: Problem) -> Self {
+    pub(super) fn new(problem: RegistryErrorKind) -> Self {
         Self { problem, said: Vec::new() }
     }
 

@@ -20,7 +20,7 @@ use reqwest::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::{Problem, RegistryError, RegistrySetupError};
+pub use self::error::{RegistryError, RegistryErrorKind, RegistrySetupError};
 use self::{
     client::{Answer, Client},
     document::{MANIFEST_TYPES, Manifest, Tags, nearest_tag},
@@ -176,7 +176,7 @@ impl Registry {
         match self.manifest(endpoint, &image.repository, reference).await {
             Ok((_, digest)) => Ok(digest),
             Err(mut failure) => {
-                if let Problem::NotFound { nearest } = &mut failure.problem {
+                if let RegistryErrorKind::NotFound { nearest } = &mut failure.problem {
                     *nearest = self.nearest(endpoint, image).await;
                 }
                 Err(failure)
@@ -227,7 +227,7 @@ impl Registry {
         let answer = self.client.ask(endpoint, repository, Method::GET, url).await?;
         match answer.status {
             StatusCode::OK => Ok(answer),
-            StatusCode::NOT_FOUND => Err(Failure::new(Problem::NotFound { nearest: None }).said(format!(
+            StatusCode::NOT_FOUND => Err(Failure::new(RegistryErrorKind::NotFound { nearest: None }).said(format!(
                 "{}: {}",
                 endpoint.name,
                 answer.said()
@@ -262,7 +262,7 @@ impl Registry {
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { break };
             let answer = match self.get(endpoint, repository, &url).await {
-                Err(Failure { problem: Problem::NotFound { .. }, .. }) => {
+                Err(Failure { problem: RegistryErrorKind::NotFound { .. }, .. }) => {
                     return self.refers_by_tag(endpoint, repository, digest, artifact_type).await;
                 }
                 answer => answer?,
@@ -285,7 +285,7 @@ impl Registry {
     ) -> Result<bool, Failure> {
         match self.manifest(endpoint, repository, &digest.replace(':', "-")).await {
             Ok((index, _)) => Ok(index.has_artifact(artifact_type)),
-            Err(Failure { problem: Problem::NotFound { .. }, .. }) => Ok(false),
+            Err(Failure { problem: RegistryErrorKind::NotFound { .. }, .. }) => Ok(false),
             Err(failure) => Err(failure),
         }
     }

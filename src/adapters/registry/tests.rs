@@ -61,8 +61,8 @@ async fn a_registry_that_stays_busy_or_broken_is_left_after_three_tries() {
         let server = Server::start(move |_, _, _| reply(status, "")).await;
         let error = anonymous().resolve(&server.image("shop")).await.unwrap_err();
         let kind = match &error.problem {
-            Problem::Busy { .. } => 429,
-            Problem::Broken { status, .. } => *status,
+            RegistryErrorKind::Busy { .. } => 429,
+            RegistryErrorKind::Broken { status, .. } => *status,
             other => panic!("{other}"),
         };
         assert_eq!((kind, error.is_transient()), (status, true));
@@ -74,7 +74,7 @@ async fn a_registry_that_stays_busy_or_broken_is_left_after_three_tries() {
 async fn a_registry_that_hangs_is_not_waited_for() {
     let server = Server::start(|_, _, _| hang()).await;
     let error = registry("", "{}", IMPATIENCE).resolve(&server.image("shop")).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::Silent { .. }) && error.is_transient(), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::Silent { .. }) && error.is_transient(), "{error}");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_login_that_nobody_asked_for_is_not_blamed() {
     let server = Server::start(|_, _, _| reply(403, "")).await;
     let configuration = login(&server.host, r#"{"username": "me", "password": "x"}"#);
     let error = registry("", &configuration, NO_PAUSES).resolve(&server.image("shop:1")).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::Refused { with_login: false, .. }), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::Refused { with_login: false, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -212,14 +212,14 @@ async fn without_a_digest_in_the_header_the_content_has_it() {
     assert_eq!(pinned.digest, Some(digest_of(MANIFEST.as_bytes())));
     // Content with a digest other than the requested one is rejected.
     let error = anonymous().resolve(&server.image(&format!("shop@{DIGEST}"))).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::NoImage { .. }), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::NoImage { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn a_page_to_sign_in_is_no_image() {
     let server = Server::start(|_, _, _| reply(200, "<html>").with("Content-Type", "text/html")).await;
     let error = anonymous().resolve(&server.image("shop:1")).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::NoImage { .. }) && !error.is_transient(), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::NoImage { .. }) && !error.is_transient(), "{error}");
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_r
     assert_eq!(mirror.seen(), ["HEAD /v2/redis/manifests/latest?ns=127.0.0.1%3A1"]);
 
     let error = registry.resolve(&image("shop")).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::NotFound { .. }), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::NotFound { .. }), "{error}");
     let [first, second] = &error.said[..] else { panic!("{:?}", error.said) };
     assert_eq!(*first, format!("the mirror http://{}: HTTP 404 Not Found", mirror.host));
     assert!(second.starts_with("127.0.0.1:1 cannot be reached: Connection refused"), "{second}");
@@ -301,7 +301,7 @@ async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_r
 async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls() {
     let image = ImageReference::parse("127.0.0.1:1/shop").unwrap();
     let error = anonymous().resolve(&image).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::Unreachable { .. }) && error.is_transient(), "{error}");
+    assert!(matches!(error.problem, RegistryErrorKind::Unreachable { .. }) && error.is_transient(), "{error}");
 
     // A listener without TLS closes the connection at the client hello.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -313,7 +313,11 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
         }
     });
     let error = registry(&format!("127.0.0.1:1=https://{address}"), "{}", NO_PAUSES).resolve(&image).await.unwrap_err();
-    assert!(matches!(error.problem, Problem::Unsafe { .. }) && !error.is_transient(), "{error}: {:?}", error.said);
+    assert!(
+        matches!(error.problem, RegistryErrorKind::Unsafe { .. }) && !error.is_transient(),
+        "{error}: {:?}",
+        error.said
+    );
     assert!(error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("CMDR_CA")));
 }
 

@@ -358,8 +358,7 @@ mod tests {
             projects: projects.iter().map(ToString::to_string).collect(),
             to: "production".to_owned(),
             record: None,
-            via: None,
-            change: crate::ops::options::ChangeRequest { because: because.map(str::to_owned), ..Default::default() },
+            because: because.map(str::to_owned),
         };
         assert_eq!(variables(&options(&[], None)), []);
         let given = variables(&options(&["shop", "catalog"], Some("costs $5")));
