@@ -1,8 +1,8 @@
-//! The error that a command returns: its kind determines the exit code, its diagnoses describe the failure and the fix.
+//! The error that a command returns: its kind determines the exit code, its problems describe the failure and the fix.
 
 use std::process::ExitCode;
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// Why a command failed. The numbers are exit codes and part of the contract (`docs/design.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,28 +39,28 @@ impl From<ErrorKind> for ExitCode {
 #[derive(Debug, Clone)]
 pub struct CommandError {
     pub kind: ErrorKind,
-    pub diagnoses: Vec<Diagnosis>,
+    pub problems: Vec<Problem>,
     /// Text that is printed unchanged: the excerpts of an invalid configuration.
     pub report: Option<String>,
 }
 
 impl CommandError {
-    pub fn new(kind: ErrorKind, diagnosis: Diagnosis) -> Self {
-        Self { kind, diagnoses: vec![diagnosis], report: None }
+    pub fn new(kind: ErrorKind, problem: Problem) -> Self {
+        Self { kind, problems: vec![problem], report: None }
     }
 
     /// An operation failed.
-    pub fn failed(diagnosis: Diagnosis) -> Self {
-        Self::new(ErrorKind::Failed, diagnosis)
+    pub fn failed(problem: Problem) -> Self {
+        Self::new(ErrorKind::Failed, problem)
     }
 
     /// The command line or a file is invalid.
-    pub fn usage(diagnosis: Diagnosis) -> Self {
-        Self::new(ErrorKind::Usage, diagnosis)
+    pub fn usage(problem: Problem) -> Self {
+        Self::new(ErrorKind::Usage, problem)
     }
 
     /// The run has already reported everything: only the exit code is left.
-    pub fn told(kind: ErrorKind) -> Self {
-        Self { kind, diagnoses: Vec::new(), report: None }
+    pub fn reported(kind: ErrorKind) -> Self {
+        Self { kind, problems: Vec::new(), report: None }
     }
 }

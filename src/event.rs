@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// An event of a run. Events are sent in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -53,7 +53,7 @@ pub enum Event {
         /// The subject of the step.
         subject: String,
         /// The problem.
-        diagnosis: Diagnosis,
+        problem: Problem,
     },
     /// A step has finished.
     StepFinished {
@@ -72,7 +72,7 @@ pub enum Event {
         message: Option<String>,
         /// Why the step failed or was not started.
         #[serde(skip_serializing_if = "Option::is_none")]
-        diagnosis: Option<Diagnosis>,
+        problem: Option<Problem>,
     },
     /// All steps have finished.
     RunFinished {

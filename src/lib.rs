@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            ui::tell(&format!("error: cannot start: {error}"));
+            ui::print_message(&format!("error: cannot start: {error}"));
             return error::ErrorKind::Failed.into();
         }
     };
@@ -64,7 +64,7 @@ pub fn run() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => commands::tell_error(&error, color).into(),
+        Err(error) => commands::print_error(&error, color).into(),
     }
 }
 
@@ -81,7 +81,7 @@ async fn cancel_on_signal(cancel: CancellationToken) {
             _ = terminate.recv() => (),
         }
         if strike == 0 {
-            ui::tell("interrupted: waiting for running steps to finish (interrupt again to exit at once)");
+            ui::print_message("interrupted: waiting for running steps to finish (interrupt again to exit at once)");
             cancel.cancel();
         }
     }
@@ -92,7 +92,9 @@ async fn cancel_on_signal(cancel: CancellationToken) {
 /// Interrupts the run as a signal does, while the job still has time to let running steps finish.
 async fn cancel_when_over(time: impl Future<Output = ()>, cancel: CancellationToken) {
     time.await;
-    ui::tell("interrupted: the job timeout (CI_JOB_TIMEOUT) is almost reached: waiting for running steps to finish");
+    ui::print_message(
+        "interrupted: the job timeout (CI_JOB_TIMEOUT) is almost reached: waiting for running steps to finish",
+    );
     cancel.cancel();
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test charts` rewrites `tests/golden/*/expected.yaml`.
 
-use serde_yaml::Value;
+use cmdr::domain::yaml;
+use serde_json::Value;
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -44,11 +45,7 @@ fn render(release: &str, values: &str) -> Result<Vec<Value>, String> {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let text = String::from_utf8(output.stdout).expect("manifests are text");
-    Ok(text
-        .split("\n---\n")
-        .map(|document| serde_yaml::from_str(document).unwrap_or_else(|error| panic!("{error} in:\n{document}")))
-        .filter(|document: &Value| !document.is_null())
-        .collect())
+    Ok(yaml::read_documents(&text).unwrap_or_else(|error| panic!("{error} in:\n{text}")))
 }
 
 fn rendered(release: &str, values: &str) -> Vec<Value> {
@@ -89,17 +86,17 @@ fn renders_as_the_golden_files_say() {
     let update = env::var_os("UPDATE_GOLDEN").is_some();
     let mut stale = Vec::new();
     for (name, folder, values) in cases() {
-        let text = rendered(&name, &values)
-            .iter()
-            .map(|object| serde_yaml::to_string(object).expect("YAML"))
-            .collect::<Vec<_>>()
-            .join("---\n");
+        let objects = rendered(&name, &values);
+        let text = || objects.iter().map(yaml::write).collect::<Vec<_>>().join("---\n");
         let file = folder.join("expected.yaml");
         if update {
-            fs::write(&file, text).expect("golden file written");
-        } else if fs::read_to_string(&file).unwrap_or_default() != text {
+            fs::write(&file, text()).expect("golden file written");
+            continue;
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if yaml::read_documents(&expected).expect("a golden file is YAML") != objects {
             let actual = env::temp_dir().join(format!("{name}.actual.yaml"));
-            fs::write(&actual, text).expect("actual file written");
+            fs::write(&actual, text()).expect("actual file written");
             stale.push(format!("{} (diff it with {})", name, actual.display()));
         }
     }
@@ -251,12 +248,12 @@ fn every_container_keeps_to_pod_security_restricted() {
             assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault", "{name}");
             assert_eq!(pod["automountServiceAccountToken"], Value::from(name == "everything"), "{name}");
             for list in ["containers", "initContainers"] {
-                for container in pod[list].as_sequence().into_iter().flatten() {
+                for container in pod[list].as_array().into_iter().flatten() {
                     let own = &container["securityContext"];
                     assert_eq!(own["allowPrivilegeEscalation"], false, "{name}");
                     assert_eq!(own["readOnlyRootFilesystem"], true, "{name}");
                     assert_eq!(own["capabilities"]["drop"][0], "ALL", "{name}");
-                    let added = own["capabilities"]["add"].as_sequence().map_or(&[][..], Vec::as_slice);
+                    let added = own["capabilities"]["add"].as_array().map_or(&[][..], Vec::as_slice);
                     assert!(added.iter().all(|capability| capability == "NET_BIND_SERVICE"), "{name}: {added:?}");
                     assert_ne!(own["runAsUser"], 0, "{name}");
                 }
@@ -277,14 +274,14 @@ fn names_labels_and_selectors_follow_the_rules() {
                 assert_eq!(metadata["labels"][label], name.as_str(), "{own}");
             }
             assert_eq!(metadata["labels"]["app.kubernetes.io/managed-by"], "Helm", "{own}");
-            if let Some(selector) = object["spec"]["selector"]["matchLabels"].as_mapping() {
+            if let Some(selector) = object["spec"]["selector"]["matchLabels"].as_object() {
                 assert_eq!(selector.len(), 2, "{own}: selectors never change");
             }
-            let Some(labels) = pod_template(object).and_then(|template| template["metadata"]["labels"].as_mapping())
+            let Some(labels) = pod_template(object).and_then(|template| template["metadata"]["labels"].as_object())
             else {
                 continue;
             };
-            for label in labels.keys().filter_map(Value::as_str) {
+            for label in labels.keys().map(String::as_str) {
                 let allowed = label.strip_prefix("app.kubernetes.io/").is_none_or(|rest| POD.contains(&rest));
                 assert!(allowed && label != "helm.sh/chart", "{own}: {label} on a pod");
             }

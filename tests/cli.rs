@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// What a person sees: the exit code and both streams.
-    fn told(&self, words: &[&str]) -> String {
+    fn shown(&self, words: &[&str]) -> String {
         let output = self.run(words);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.path().display().to_string(), "HOME");
         format!(
@@ -66,12 +66,12 @@ impl Place {
     }
 }
 
-fn assert_told(name: &str, told: &str) {
+fn assert_reported(name: &str, shown: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name.to_owned(), told));
+    settings.bind(|| insta::assert_snapshot!(name.to_owned(), shown));
 }
 
 const LEAST: &str = "version: 1\nname: shop\nprojects:\n  catalog:\n    image: ghcr.io/stefanprodan/podinfo:6.9.2\n    values: {ports: {http: 9898}}\n";
@@ -79,49 +79,49 @@ const LEAST: &str = "version: 1\nname: shop\nprojects:\n  catalog:\n    image: g
 #[test]
 fn the_help_of_each_verb() {
     let place = Place::new();
-    assert_told("help", &place.told(&["--help"]));
+    assert_reported("help", &place.shown(&["--help"]));
     for verb in cmdr::cli::Cli::command().get_subcommands() {
-        assert_told(&format!("help-{}", verb.get_name()), &place.told(&[verb.get_name(), "--help"]));
+        assert_reported(&format!("help-{}", verb.get_name()), &place.shown(&[verb.get_name(), "--help"]));
     }
 }
 
 #[test]
 fn mistakes_on_the_command_line() {
     let place = Place::with_workspace(LEAST);
-    assert_told("no-verb", &place.told(&[]));
-    assert_told("unknown-verb", &place.told(&["upp"]));
-    assert_told("unknown-option", &place.told(&["up", "--recrate"]));
-    assert_told("unknown-output", &place.told(&["status", "--output", "yaml"]));
-    assert_told("unknown-environment", &place.told(&["plan", "--env", "locl"]));
-    assert_told("unknown-project", &place.told(&["up", "katalog"]));
-    assert_told("report-nowhere", &place.told(&["up", "--timeline", "nowhere/up.html"]));
-    assert_told("unknown-project-left-out", &place.told(&["up", "--without", "x"]));
-    assert_told("set-without-project", &place.told(&["up", "--set", "replicas=2"]));
-    assert_told("set-without-value", &place.told(&["up", "catalog", "--set", "replicas"]));
-    assert_told("render-without-project", &place.told(&["render"]));
-    assert_told("folder-missing", &place.told(&["-C", "nowhere", "up"]));
+    assert_reported("no-verb", &place.shown(&[]));
+    assert_reported("unknown-verb", &place.shown(&["upp"]));
+    assert_reported("unknown-option", &place.shown(&["up", "--recrate"]));
+    assert_reported("unknown-output", &place.shown(&["status", "--output", "yaml"]));
+    assert_reported("unknown-environment", &place.shown(&["plan", "--env", "locl"]));
+    assert_reported("unknown-project", &place.shown(&["up", "katalog"]));
+    assert_reported("report-nowhere", &place.shown(&["up", "--timeline", "nowhere/up.html"]));
+    assert_reported("unknown-project-left-out", &place.shown(&["up", "--without", "x"]));
+    assert_reported("set-without-project", &place.shown(&["up", "--set", "replicas=2"]));
+    assert_reported("set-without-value", &place.shown(&["up", "catalog", "--set", "replicas"]));
+    assert_reported("render-without-project", &place.shown(&["render"]));
+    assert_reported("folder-missing", &place.shown(&["-C", "nowhere", "up"]));
 }
 
 #[test]
 fn mistakes_with_environments() {
     let environments = "environments:\n  staging: {context: stage, only: ci}\n  review: {review: {from: staging}}\n";
     let place = Place::with_workspace(&LEAST.replace("projects:", &format!("{environments}projects:")));
-    assert_told(
+    assert_reported(
         "local-knows-no-ledger",
-        &place.told(&["up", "--export-ledger", "x", "--override", "soak", "--because", "y"]),
+        &place.shown(&["up", "--export-ledger", "x", "--override", "soak", "--because", "y"]),
     );
-    assert_told("deploy-to-local", &place.told(&["deploy", "catalog"]));
-    assert_told("deploy-from-a-laptop", &place.told(&["deploy", "catalog", "--env", "staging"]));
-    assert_told("deploy-unknown-projects", &place.told(&["deploy", "katalog", "car=1", "--env", "staging"]));
-    assert_told("deploy-with-a-bad-tag", &place.told(&["deploy", "catalog=a b", "--env", "staging"]));
-    assert_told(
+    assert_reported("deploy-to-local", &place.shown(&["deploy", "catalog"]));
+    assert_reported("deploy-from-a-laptop", &place.shown(&["deploy", "catalog", "--env", "staging"]));
+    assert_reported("deploy-unknown-projects", &place.shown(&["deploy", "katalog", "car=1", "--env", "staging"]));
+    assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
+    assert_reported(
         "override-without-reason",
-        &place.told(&["deploy", "catalog", "--env", "staging", "--override", "soak"]),
+        &place.shown(&["deploy", "catalog", "--env", "staging", "--override", "soak"]),
     );
-    assert_told("promote-to-what-takes-nothing", &place.told(&["promote", "--to", "staging"]));
-    assert_told("promote-to-nowhere", &place.told(&["promote", "--to", "production-*"]));
-    assert_told("review-without-slug", &place.told(&["up", "--env", "review"]));
-    assert_told("no-kubeconfig", &place.told(&["history", "--env", "staging"]));
+    assert_reported("promote-to-what-takes-nothing", &place.shown(&["promote", "--to", "staging"]));
+    assert_reported("promote-to-nowhere", &place.shown(&["promote", "--to", "production-*"]));
+    assert_reported("review-without-slug", &place.shown(&["up", "--env", "review"]));
+    assert_reported("no-kubeconfig", &place.shown(&["history", "--env", "staging"]));
 }
 
 #[test]
@@ -140,18 +140,18 @@ fn colours_in_gitlab_and_where_they_are_asked_for() {
 
 #[test]
 fn a_folder_without_a_workspace() {
-    assert_told("no-workspace", &Place::new().told(&["up"]));
+    assert_reported("no-workspace", &Place::new().shown(&["up"]));
 }
 
 #[test]
 fn a_workspace_with_mistakes() {
     let text = LEAST.replace("image:", "imagge:");
-    assert_told("workspace-with-mistakes", &Place::with_workspace(&text).told(&["up"]));
+    assert_reported("workspace-with-mistakes", &Place::with_workspace(&text).shown(&["up"]));
 }
 
 #[test]
 fn what_is_missing_on_the_machine() {
-    assert_told("no-helm", &Place::with_workspace(LEAST).told(&["up"]));
+    assert_reported("no-helm", &Place::with_workspace(LEAST).shown(&["up"]));
 }
 
 #[test]
@@ -159,23 +159,23 @@ fn variables_that_cannot_be_understood() {
     let place = Place::with_workspace(LEAST);
     fs::create_dir_all(place.path().join(".config/cmdr")).unwrap();
     fs::write(place.path().join(".config/cmdr/config.yaml"), "mirror: {}\n").unwrap();
-    assert_told("unknown-key-of-the-user", &place.told(&["up"]));
+    assert_reported("unknown-key-of-the-user", &place.shown(&["up"]));
 }
 
 #[test]
 fn a_workspace_is_begun_once_and_works() {
     let place = Place::new();
-    assert_told("init", &place.told(&["init", "My Shop"]));
+    assert_reported("init", &place.shown(&["init", "My Shop"]));
     let folder = place.path().join("My Shop");
     let loaded = cmdr::config::load(&folder).unwrap();
     assert_eq!((loaded.workspace.name.as_str(), loaded.warnings.len()), ("my-shop", 0));
     assert!(folder.join("projects.schema.json").is_file());
     let before = fs::read_to_string(folder.join("projects.yaml")).unwrap();
-    assert_told("init-again", &place.told(&["init", "My Shop", "--name", "other"]));
+    assert_reported("init-again", &place.shown(&["init", "My Shop", "--name", "other"]));
     assert_eq!(fs::read_to_string(folder.join("projects.yaml")).unwrap(), before);
-    assert_told("init-bad-name", &place.told(&["init", "other", "--name", "My_Shop"]));
-    assert_told("init-no-name", &place.told(&["init", "123"]));
-    assert_told("init-dry", &place.told(&["init", "dry", "--dry-run"]));
+    assert_reported("init-bad-name", &place.shown(&["init", "other", "--name", "My_Shop"]));
+    assert_reported("init-no-name", &place.shown(&["init", "123"]));
+    assert_reported("init-dry", &place.shown(&["init", "dry", "--dry-run"]));
     assert!(!place.path().join("dry").exists());
 }
 

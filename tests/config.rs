@@ -224,7 +224,5 @@ fn the_schema_refuses_the_mistakes_it_can_express() {
 /// As an editor reads it.
 fn yaml(folder: &Path) -> serde_json::Value {
     let text = fs::read_to_string(folder.join(config::FILE)).unwrap();
-    let mut value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-    value.apply_merge().unwrap();
-    serde_json::to_value(value).unwrap()
+    domain::yaml::read(&text).unwrap()
 }

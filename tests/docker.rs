@@ -237,7 +237,7 @@ async fn a_private_image_is_pulled_with_the_login_of_a_helper() {
 }
 
 #[tokio::test]
-async fn a_published_port_that_is_taken_is_told_with_what_to_do() {
+async fn a_published_port_that_is_taken_is_reported_with_what_to_do() {
     let docker = docker().await;
     let name = unique("port");
     let _guard = guard(&docker, &["rm", "--force", &name]);
@@ -246,10 +246,7 @@ async fn a_published_port_that_is_taken_is_told_with_what_to_do() {
     cli(&docker, &["create", "--name", &name, "--publish", &publish, IMAGE, "true"]);
     let error = docker.start(&name).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("Docker could not start container {name}: ")), "{error}");
-    assert!(
-        error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("stop the program that uses the port")),
-        "{error}"
-    );
+    assert!(error.problem().help.is_some_and(|help| help.contains("stop the program that uses the port")), "{error}");
 }
 
 /// Runs the containerd of the node image alone, which is much faster than a cluster.

@@ -14,7 +14,12 @@ use std::{
 
 use clap::{Arg, Command, CommandFactory, Parser};
 use cmdr::{
-    adapters::user_configuration, cli::Cli, config, domain::ledger::LedgerFile, event::Event, settings::VARIABLES,
+    adapters::user_configuration,
+    cli::Cli,
+    config,
+    domain::{ledger::LedgerFile, yaml},
+    event::Event,
+    settings::VARIABLES,
 };
 use serde_json::Value;
 
@@ -286,7 +291,7 @@ fn surroundings() -> tempfile::TempDir {
 
 /// An excerpt as a whole workspace.
 fn whole(block: &str) -> String {
-    let value: serde_yaml::Value = serde_yaml::from_str(block).unwrap_or_else(|error| panic!("{error}:\n{block}"));
+    let value: Value = yaml::read(block).unwrap_or_else(|error| panic!("{error}:\n{block}"));
     let has = |key: &str| value.get(key).is_some();
     let mut head = String::new();
     if !has("version") {
@@ -303,9 +308,9 @@ fn whole(block: &str) -> String {
 }
 
 /// Projects that others of the excerpt need, and that stand in another excerpt.
-fn stand_ins(projects: &serde_yaml::Value) -> String {
-    let needs = projects.as_mapping().into_iter().flatten().filter_map(|(_, project)| project.get("needs"));
-    let names = needs.filter_map(serde_yaml::Value::as_sequence).flatten().filter_map(serde_yaml::Value::as_str);
+fn stand_ins(projects: &Value) -> String {
+    let needs = projects.as_object().into_iter().flatten().filter_map(|(_, project)| project.get("needs"));
+    let names = needs.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
     let absent: BTreeSet<&str> = names.filter(|name| projects.get(*name).is_none()).collect();
     absent.iter().map(|name| format!("  {name}: {{image: stand-in:1}}\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! What goes wrong on a real cluster, told in time and by its cause; what is interrupted, gone on with.
+//! What goes wrong on a real cluster, shown in time and by its cause; what is interrupted, gone on with.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod common;
@@ -66,7 +66,7 @@ projects:
     needs: [needs-broken]
 "#;
 
-/// What each of them is told by: cause, last line of log, remedy.
+/// What each of them is shown by: cause, last line of log, help.
 const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("no-image", "image not found: docker.io/library/no-such-image:1.0", "", "check the name and the tag"),
     ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "create the Secret in the namespace"),
@@ -100,21 +100,21 @@ fn events(output: &[(SystemTime, Value)], event: &str, subject: &str) -> Vec<(Sy
     own.cloned().collect()
 }
 
-/// Runs `up` and notes when it told what.
+/// Runs `up` and notes when it shown what.
 fn timed_up(workspace: &TestWorkspace) -> (i32, Vec<(SystemTime, Value)>) {
     let mut command = workspace.cmdr(&["up", "--output", "json"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let told = lines.map(|line| (SystemTime::now(), serde_json::from_str(&line).unwrap())).collect();
-    (child.wait().unwrap().code().unwrap_or(-1), told)
+    let shown = lines.map(|line| (SystemTime::now(), serde_json::from_str(&line).unwrap())).collect();
+    (child.wait().unwrap().code().unwrap_or(-1), shown)
 }
 
 /// When the cluster first warned of a project's pods or Job, in seconds since 1970.
 fn first_warnings(workspace: &TestWorkspace) -> BTreeMap<String, u64> {
     let format = "jsonpath={range .items[*]}{.involvedObject.name} {.firstTimestamp}{\"\\n\"}{end}";
-    let told = workspace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", format]);
+    let shown = workspace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", format]);
     let mut first = BTreeMap::new();
-    for (name, time) in told.lines().filter_map(|line| line.split_once(' ')) {
+    for (name, time) in shown.lines().filter_map(|line| line.split_once(' ')) {
         // An event of the newer kind has its time elsewhere.
         if time.is_empty() || time == "null" {
             continue;
@@ -143,36 +143,36 @@ fn failures_on_a_cluster() {
 }
 
 fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
-    stages.stage("broken projects are told by their causes, and hold up nobody else", || {
-        let (code, told) = timed_up(workspace);
+    stages.stage("broken projects are shown by their causes, and hold up nobody else", || {
+        let (code, shown) = timed_up(workspace);
         assert_eq!(code, 1);
         let warned = first_warnings(workspace);
-        for (project, cause, log, remedy) in CAUSES {
-            let ends = events(&told, "step-finished", project);
+        for (project, cause, log, help) in CAUSES {
+            let ends = events(&shown, "step-finished", project);
             let [(at, end)] = ends.as_slice() else { panic!("{project}: {ends:?}") };
-            tell(&format!("{project}: {}", end["diagnosis"]));
+            tell(&format!("{project}: {}", end["problem"]));
             assert_eq!(end["outcome"], "failed", "{project}");
-            let text = |key: &str| end["diagnosis"][key].to_string().replace("\\\"", "\"");
-            assert!(text("cause").contains(cause), "{project}: {}", text("cause"));
+            let text = |key: &str| end["problem"][key].to_string().replace("\\\"", "\"");
+            assert!(text("message").contains(cause), "{project}: {}", text("message"));
             assert!(text("logs").contains(log), "{project}: {}", text("logs"));
-            assert!(text("remedy").contains(remedy), "{project}: {}", text("remedy"));
+            assert!(text("help").contains(help), "{project}: {}", text("help"));
             let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
             if let Some(known) = warned.get(*project) {
-                tell(&format!("{project}: told {} s after the cluster's first word", at.saturating_sub(*known)));
+                tell(&format!("{project}: shown {} s after the cluster's first word", at.saturating_sub(*known)));
                 // Far below the rollout's own time of 5 minutes.
                 assert!(at.saturating_sub(*known) <= 90, "{project}");
             }
         }
         for well in ["healthy", "with-sidecar", "slow"] {
-            let ends = events(&told, "step-finished", well);
+            let ends = events(&shown, "step-finished", well);
             assert!(!ends.is_empty() && ends.iter().all(|(_, end)| end["outcome"] == "done"), "{well}: {ends:?}");
         }
         for waiting in ["needs-broken", "needs-dependent"] {
-            let (_, end) = &events(&told, "step-finished", waiting)[0];
+            let (_, end) = &events(&shown, "step-finished", waiting)[0];
             assert_eq!(end["outcome"], "not-started");
-            assert_eq!(end["diagnosis"]["cause"], "not started: it needs exits");
+            assert_eq!(end["problem"]["message"], "not started: it needs exits");
         }
-        let (_, end) = told.last().unwrap();
+        let (_, end) = shown.last().unwrap();
         tell(&end.to_string());
         assert_eq!(
             (&end["event"], &end["failed"], &end["not_started"]),

@@ -10,9 +10,8 @@ use std::{
 };
 
 use clap::Parser;
-use cmdr::cli::Cli;
-use serde::Deserialize;
-use serde_yaml::Value;
+use cmdr::{cli::Cli, domain::yaml};
+use serde_json::{Map, Value};
 
 /// The release of gitlab-ci-local that the long test runs, with GitLab's own schema in it.
 const GITLAB_CI_LOCAL: &str = "gitlab-ci-local@4.75.1";
@@ -52,33 +51,31 @@ fn text() -> String {
 
 /// The head with the inputs, and the jobs.
 fn component() -> (Value, Value) {
-    let text = text();
-    let mut documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
-    let component = (documents.next().unwrap(), documents.next().unwrap());
-    assert!(documents.next().is_none());
-    component
+    let documents = yaml::read_documents(&text()).unwrap();
+    let [head, jobs] = <[Value; 2]>::try_from(documents).unwrap();
+    (head, jobs)
 }
 
 /// Each job with what it takes over from `extends`.
-fn jobs() -> Vec<(String, serde_yaml::Mapping)> {
+fn jobs() -> Vec<(String, Map<String, Value>)> {
     let (_, jobs) = component();
     let whole = |job: &Value| {
-        let mut whole = job.as_mapping().unwrap().clone();
+        let mut whole = job.as_object().unwrap().clone();
         if let Some(base) = job.get("extends").and_then(Value::as_str) {
-            let base = jobs.get(base).unwrap_or_else(|| panic!("nothing is named {base}")).as_mapping().unwrap();
+            let base = jobs.get(base).unwrap_or_else(|| panic!("nothing is named {base}")).as_object().unwrap();
             for (key, value) in base {
                 whole.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }
         whole
     };
-    let named = jobs.as_mapping().unwrap().iter().map(|(name, job)| (name.as_str().unwrap().to_owned(), whole(job)));
+    let named = jobs.as_object().unwrap().iter().map(|(name, job)| (name.clone(), whole(job)));
     named.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
 /// Every text of a job's scripts.
-fn scripts(job: &serde_yaml::Mapping) -> Vec<String> {
-    let of = |key: &str| job.get(key).and_then(Value::as_sequence).cloned().unwrap_or_default();
+fn scripts(job: &Map<String, Value>) -> Vec<String> {
+    let of = |key: &str| job.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let all = ["before_script", "script", "after_script"].into_iter().flat_map(of);
     all.map(|line| line.as_str().unwrap().to_owned()).collect()
 }
@@ -95,8 +92,7 @@ fn each_job_says_what_gitlab_must_know() {
             assert!(job.contains_key(key), "{name} has no {key}");
         }
         for (key, _) in job {
-            let key = key.as_str().unwrap();
-            assert!(JOB_KEYS.contains(&key), "{name} has {key}");
+            assert!(JOB_KEYS.contains(&key.as_str()), "{name} has {key}");
         }
         if name != "cmdr-build" {
             assert_eq!(
@@ -112,17 +108,14 @@ fn each_job_says_what_gitlab_must_know() {
 #[test]
 fn inputs_are_declared_and_used() {
     let (head, _) = component();
-    let inputs = head["spec"]["inputs"].as_mapping().unwrap();
-    let declared: BTreeSet<&str> = inputs.iter().map(|(name, _)| name.as_str().unwrap()).collect();
+    let inputs = head["spec"]["inputs"].as_object().unwrap();
+    let declared: BTreeSet<&str> = inputs.keys().map(String::as_str).collect();
     let text = text();
     let used: BTreeSet<&str> =
         text.split("$[[ inputs.").skip(1).map(|rest| rest.split(" ]]").next().unwrap()).collect();
     assert_eq!(declared, used);
-    let needed: Vec<&str> = inputs
-        .iter()
-        .filter(|(_, input)| input.get("default").is_none())
-        .map(|(name, _)| name.as_str().unwrap())
-        .collect();
+    let needed: Vec<&str> =
+        inputs.iter().filter(|(_, input)| input.get("default").is_none()).map(|(name, _)| name.as_str()).collect();
     assert_eq!(needed, ["image", "projects"], "the least that a user must say");
 }
 

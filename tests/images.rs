@@ -49,12 +49,12 @@ fn images_outlive_clusters() {
     let walk = Walk::new();
     let stages = Stages::default();
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
-    stage("mistakes are told all at once", Walk::mistakes);
+    stage("mistakes are shown all at once", Walk::mistakes);
     stage("a plan builds nothing and tells what will be built", Walk::nothing_is_touched);
     stage("up builds what has no image, and it runs", Walk::up_builds);
     stage("a second up builds and makes nothing", Walk::nothing_to_do);
     stage("of a changed layer only that is sent and pulled", Walk::one_layer);
-    stage("what does not build is told with its last lines", Walk::a_failed_build);
+    stage("what does not build is shown with its last lines", Walk::a_failed_build);
     stage("an image that is pushed late is pulled at once", Walk::a_late_image);
     stage("a cluster made anew pulls nothing from outside and builds nothing", Walk::a_second_cluster);
     stage("a dead cache costs a try", Walk::a_dead_cache);
@@ -160,8 +160,8 @@ impl Walk {
         assert_eq!(self.workspace.ask("front", "/readyz").unwrap().status, 200);
         let map = ["get", "configmap", "local-registry-hosting", "--namespace", "kube-public"];
         let map = self.workspace.objects(&map);
-        let told = map["data"]["localRegistryHosting.v1"].as_str().unwrap().to_owned();
-        assert!(told.contains(&format!("host: \"localhost:{}\"", self.port())), "{told}");
+        let shown = map["data"]["localRegistryHosting.v1"].as_str().unwrap().to_owned();
+        assert!(shown.contains(&format!("host: \"localhost:{}\"", self.port())), "{shown}");
         let services = self.services();
         assert!(services.contains(&"cmdr-registry".to_owned()), "{services:?}");
         assert!(services.contains(&"cmdr-cache-docker-io".to_owned()), "{services:?}");
@@ -284,7 +284,7 @@ impl Walk {
         assert_eq!(self.running_image("front"), image, "the same content is the same build");
     }
 
-    /// Another cluster of cmdr's: a container as kind makes them, which was told of the registry and never ran.
+    /// Another cluster of cmdr's: a container as kind makes them, which was shown of the registry and never ran.
     fn refused_while_used(&self) {
         let (name, hosts) = (format!("{}-other", self.workspace.name), format!("localhost:{}", self.port()));
         let node = format!("{name}-{}", std::process::id());

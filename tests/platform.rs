@@ -148,7 +148,7 @@ fn from_nothing_to_nothing() {
     stage("secrets from SOPS reach pods", Walk::secrets_from_sops_reach_pods);
     stage("generated secrets stay secret", Walk::secrets_stay_secret);
     stage("a changed secret from SOPS restarts its pods", Walk::changed_secrets_restart_their_pods);
-    stage("what sops refuses is told before anything is touched", Walk::what_sops_refuses_is_told);
+    stage("what sops refuses is shown before anything is touched", Walk::what_sops_refuses_is_reported);
     stage("secrets of External Secrets are awaited", Walk::external_secrets_are_awaited);
     stage("no canary is anywhere but in its Secret", Walk::canaries_are_nowhere);
     stage("a second cluster lives beside the first", Walk::two_clusters);

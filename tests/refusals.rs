@@ -1,4 +1,4 @@
-//! What cannot work is told by its cause before anything is changed, or leaves nothing half-done.
+//! What cannot work is shown by its cause before anything is changed, or leaves nothing half-done.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod common;
@@ -67,7 +67,7 @@ fn without(workspace: &TestWorkspace, program: &str) -> String {
 }
 
 #[test]
-fn what_cannot_work_is_told_before_anything_is_changed() {
+fn what_cannot_work_is_reported_before_anything_is_changed() {
     let workspace = TestWorkspace::new("refused", SMALL);
     let stages = Stages::default();
     let ask = |name: &str, variables: &[(&str, &str)], code: i32, words: &[&str]| {
@@ -171,7 +171,7 @@ fn pass_on(mut from: impl std::io::Read, mut to: impl std::io::Write, old: &str,
 }
 
 #[test]
-fn a_wrong_description_is_told_before_anything_is_changed() {
+fn a_wrong_description_is_reported_before_anything_is_changed() {
     let workspace = TestWorkspace::new("described", SMALL);
     let stages = Stages::default();
     let ask = |name: &str, projects: &str, code: i32, words: &[&str]| {
@@ -268,13 +268,13 @@ fn failures_of_kind_get_a_cause_and_a_remedy() {
     let workspace = TestWorkspace::new("unmade", SMALL);
     let stages = Stages::default();
     let version = workspace.tool("kind", &["version"]);
-    for (text, cause, remedy) in KIND_FAILURES {
+    for (text, cause, help) in KIND_FAILURES {
         stages.stage(cause, || {
             let script = format!(
                 "case $1 in version) echo '{version}' ;; create) cat >/dev/null; cat >&2 <<'END'\n{text}\nEND\nexit 1 ;; esac"
             );
             let path = with_fake(&workspace, "kind", &script);
-            refused(&workspace, run_with(&workspace, &[("PATH", &path)]), 1, &[cause, remedy, "not started"]);
+            refused(&workspace, run_with(&workspace, &[("PATH", &path)]), 1, &[cause, help, "not started"]);
         });
     }
     stages.finish();

@@ -16,7 +16,7 @@ use cmdr::{
 use common::{rig, tell};
 use tokio_util::sync::CancellationToken;
 
-/// What registries are to answer with, as curl is told it.
+/// What registries are to answer with, as curl is shown it.
 const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \
                       application/vnd.docker.distribution.manifest.v2+json";
@@ -87,8 +87,8 @@ async fn a_private_image_wants_the_login() {
         let error = registry(mirrors, "{}").resolve(&private).await.unwrap_err();
         assert!(matches!(error.problem, RegistryErrorKind::Refused { with_login: false, .. }), "{error}");
         assert!(!error.is_transient() && error.said[0].contains("UNAUTHORIZED"), "{:?}", error.said);
-        let remedy = error.diagnosis().remedy.unwrap();
-        assert!(remedy.starts_with(&format!("run docker login {host};")), "{remedy}");
+        let help = error.problem().help.unwrap();
+        assert!(help.starts_with(&format!("run docker login {host};")), "{help}");
     }
     let wrong = login().replace(&rig("RIG_PRIVATE_PASSWORD"), "wrong");
     let error = registry("", &wrong).resolve(&private).await.unwrap_err();
@@ -96,14 +96,14 @@ async fn a_private_image_wants_the_login() {
 }
 
 #[tokio::test]
-async fn images_that_do_not_exist_are_all_told() {
+async fn images_that_do_not_exist_are_all_reported() {
     let host = rig("RIG_REGISTRY");
     tell(&format!("waiting for {host} to say that it does not have two images"));
     let images = ["library/redis:7.1", "library/redis:7.0", "library/no-such:1"].map(|name| format!("{host}/{name}"));
     let errors = registry("", "{}").resolve_all(&images.map(|name| image(&name))).await.unwrap_err();
-    let diagnoses: Vec<_> = errors.iter().map(|error| (error.diagnosis(), error.is_transient())).collect();
-    let [(absent, false), (wrong_tag, false)] = &diagnoses[..] else { panic!("{diagnoses:?}") };
-    assert_eq!(absent.cause, format!("image not found: {host}/library/no-such:1"));
-    assert_eq!(wrong_tag.cause, format!("image not found: {host}/library/redis:7.1"));
-    assert_eq!(wrong_tag.remedy, Some(format!("did you mean {host}/library/redis:7.0?")));
+    let problems: Vec<_> = errors.iter().map(|error| (error.problem(), error.is_transient())).collect();
+    let [(absent, false), (wrong_tag, false)] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(absent.message, format!("image not found: {host}/library/no-such:1"));
+    assert_eq!(wrong_tag.message, format!("image not found: {host}/library/redis:7.1"));
+    assert_eq!(wrong_tag.help, Some(format!("did you mean {host}/library/redis:7.0?")));
 }

@@ -16,7 +16,7 @@ use std::{
 use cmdr::{
     adapters::{
         gitlab::{Gitlab, GitlabErrorKind, Job, Place},
-        patience::Patience,
+        retry_policy::RetryPolicy,
     },
     domain::secret::Secret,
 };
@@ -203,15 +203,15 @@ fn run_with(answer: impl Fn(&str, usize) -> Option<Reply> + Send + 'static) -> (
 
 #[track_caller]
 fn assert_refused(run: (i32, String, bool), code: i32, words: &[&str]) {
-    let (ended, told, is_started) = run;
-    assert_eq!((ended, is_started), (code, false), "{told}");
+    let (ended, report, is_started) = run;
+    assert_eq!((ended, is_started), (code, false), "{report}");
     for word in words {
-        assert!(told.contains(word), "'{word}' was not said: {told}");
+        assert!(report.contains(word), "'{word}' was not said: {report}");
     }
 }
 
 #[test]
-fn the_job_is_started_and_its_url_is_told() {
+fn the_job_is_started_and_its_url_is_reported() {
     let server = Server::start(|_, _| None);
     let place = Checkout::new(&server.url);
     let (code, stdout, stderr) = place.run(&[]);
@@ -236,7 +236,7 @@ fn what_is_named_goes_to_the_job() {
     ]);
     assert_eq!(server.played(), Some(json!({"job_variables_attributes": given})));
     let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(events.iter().any(|event| event["message"].as_str().is_some_and(|told| told.contains("/jobs/7"))));
+    assert!(events.iter().any(|event| event["message"].as_str().is_some_and(|report| report.contains("/jobs/7"))));
     assert_eq!(events.last().unwrap()["event"], "run-finished");
 }
 
@@ -267,8 +267,9 @@ fn a_job_that_fails_ends_the_run_with_its_code() {
         assert_eq!(ended, code, "{stderr}");
         assert!(stderr.contains("the job failed") && stderr.contains("/jobs/7"), "{stderr}");
     }
-    let (code, told, _) = run_with(|line, _| line.starts_with("POST").then(|| ok(&job(7, "cmdr-promote", "canceled"))));
-    assert_eq!(code, 130, "{told}");
+    let (code, report, _) =
+        run_with(|line, _| line.starts_with("POST").then(|| ok(&job(7, "cmdr-promote", "canceled"))));
+    assert_eq!(code, 130, "{report}");
 }
 
 #[test]
@@ -280,10 +281,10 @@ fn an_interrupt_ends_the_following_alone() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stderr);
     assert!(sent.success() && url.contains("/jobs/7"));
-    assert_eq!(output.status.code(), Some(130), "{told}");
-    assert!(told.contains("the job continues: https://gitlab.example.com/tunes/-/jobs/7"), "{told}");
+    assert_eq!(output.status.code(), Some(130), "{report}");
+    assert!(report.contains("the job continues: https://gitlab.example.com/tunes/-/jobs/7"), "{report}");
 }
 
 #[test]
@@ -295,12 +296,12 @@ fn a_commit_that_is_not_pushed_takes_the_default_branch() {
 }
 
 #[test]
-fn what_gitlab_refuses_is_told_with_a_remedy() {
+fn what_gitlab_refuses_is_reported_with_a_remedy() {
     let server = Server::start(|_, _| None);
     let mut place = Checkout::new(&server.url);
     place.token = None;
-    let (code, _, told) = place.run(&[]);
-    assert!(code == 2 && told.contains("GITLAB_TOKEN is not set") && told.contains("scope api"), "{told}");
+    let (code, _, report) = place.run(&[]);
+    assert!(code == 2 && report.contains("GITLAB_TOKEN is not set") && report.contains("scope api"), "{report}");
     place.token = Some(" \n".to_owned());
     assert!(place.run(&[]).2.contains("GITLAB_TOKEN is not set"));
     place.token = Some(format!("{CANARY}\u{1}"));
@@ -315,12 +316,12 @@ fn what_gitlab_refuses_is_told_with_a_remedy() {
     );
     let moved = |_: &str, _| Some(Reply(302, "Location: http://127.0.0.1:1/\r\n", String::new()));
     assert_refused(run_with(moved), 1, &["redirects to another address; the token is not sent there"]);
-    let (code, told, _) = run_with(|line, _| line.starts_with("POST").then(|| status(403, "403 Forbidden")));
-    assert!(code == 1 && told.contains("see Settings, CI/CD, Protected environments"), "{told}");
+    let (code, report, _) = run_with(|line, _| line.starts_with("POST").then(|| status(403, "403 Forbidden")));
+    assert!(code == 1 && report.contains("see Settings, CI/CD, Protected environments"), "{report}");
 }
 
 #[test]
-fn a_job_that_cannot_be_started_is_told_with_what_is_there() {
+fn a_job_that_cannot_be_started_is_reported_with_what_is_there() {
     let pipelines = |found: Value| move |line: &str, _| line.starts_with("GET /pipelines?").then(|| ok(&found));
     assert_refused(
         run_with(pipelines(json!([]))),
@@ -343,32 +344,32 @@ fn a_job_that_cannot_be_started_is_told_with_what_is_there() {
 #[test]
 fn a_gitlab_that_cannot_answer_now_is_asked_again() {
     let busy = |line: &str, before| (line.contains("/jobs?") && before < 2).then(|| status(429, "Retry later"));
-    let (code, told, is_started) = run_with(busy);
-    assert!(code == 0 && is_started, "{told}");
+    let (code, report, is_started) = run_with(busy);
+    assert!(code == 0 && is_started, "{report}");
     assert_refused(run_with(|_, _| Some(status(503, "down"))), 75, &["returned a server error (HTTP 503)", "down"]);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (code, _, told) = Checkout::new(&format!("http://{nobody}")).run(&[]);
-    assert!(code == 75 && told.contains("cannot be reached"), "{told}");
+    let (code, _, report) = Checkout::new(&format!("http://{nobody}")).run(&[]);
+    assert!(code == 75 && report.contains("cannot be reached"), "{report}");
 }
 
 #[test]
 fn the_command_line_refuses_what_the_job_does_not_take() {
     let place = Checkout::new("http://127.0.0.1:1");
     for words in [&["--plan-file", "x"][..], &["--override", "soak", "--because", "x"], &["--lock-timeout", "1m"]] {
-        let (code, _, told) = place.run(words);
-        assert!(code == 2 && told.contains("cannot be used with"), "{told}");
+        let (code, _, report) = place.run(words);
+        assert!(code == 2 && report.contains("cannot be used with"), "{report}");
     }
     let pattern = place.command(env!("CARGO_BIN_EXE_cmdr")).args(["promote", "--to", "p*", "--via", "gitlab"]).output();
-    let told = String::from_utf8(pattern.unwrap().stderr).unwrap();
-    assert!(told.contains("name one environment with --to"), "{told}");
-    let (code, _, told) = place.run(&["shopp"]);
-    assert!(code == 2 && told.contains("did you mean 'shop'?"), "{told}");
+    let report = String::from_utf8(pattern.unwrap().stderr).unwrap();
+    assert!(report.contains("name one environment with --to"), "{report}");
+    let (code, _, report) = place.run(&["shopp"]);
+    assert!(code == 2 && report.contains("did you mean 'shop'?"), "{report}");
 }
 
 /// The server's project, asked without pauses.
 fn gitlab(server: &Server) -> Gitlab {
     let place = Place { server: server.url.clone(), project: "tunes/teams/shop".to_owned() };
-    let patience = Patience {
+    let patience = RetryPolicy {
         request: Duration::from_secs(15),
         pauses: &[Duration::ZERO; 3],
         longest_pause: Duration::from_secs(30),

@@ -56,7 +56,7 @@ impl RegistryCredential {
 
 /// Credentials, and warnings about the ones that could not be read.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundCredentials {
     pub credentials: Vec<RegistryCredential>,
     pub warnings: Vec<CredentialWarning>,
 }
@@ -146,9 +146,9 @@ impl Credentials {
 
     /// Returns the credentials that exist for `hosts` (as written in image references). Helpers run in parallel; one
     /// that fails causes a warning.
-    pub async fn for_registries(&self, hosts: &[&str], cancel: &CancellationToken) -> Found {
+    pub async fn for_registries(&self, hosts: &[&str], cancel: &CancellationToken) -> FoundCredentials {
         let answers = join_all(hosts.iter().map(|host| self.for_registry(host, cancel))).await;
-        let mut found = Found::default();
+        let mut found = FoundCredentials::default();
         for answer in answers {
             match answer {
                 Ok(credential) => found.credentials.extend(credential),

@@ -8,7 +8,7 @@ pub(super) fn missing_rule(message: &str) -> Option<String> {
     let (resource, rest) = rest.split_once("\" in API group \"")?;
     let (group, rest) = rest.split_once('"')?;
     let place = match rest.split_once("in the namespace \"").and_then(|(_, rest)| rest.split_once('"')) {
-        Some((namespace, _)) => format!("the Role of the account in namespace {namespace}"),
+        Some((namespace, _)) => format!("the ServiceRole of the account in namespace {namespace}"),
         None => "the ClusterRole of the account".to_owned(),
     };
     Some(format!(

@@ -32,7 +32,7 @@ pub struct Tool {
     /// Whether `on_line` also receives the lines of standard output.
     follows_output: bool,
     /// How long the child continues after a cancel before it is interrupted.
-    respite: Duration,
+    grace_period: Duration,
 }
 
 /// The output of a child that succeeded.
@@ -60,7 +60,7 @@ impl Tool {
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let program = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { command, program, input: None, follows_output: false, respite: Duration::ZERO }
+        Self { command, program, input: None, follows_output: false, grace_period: Duration::ZERO }
     }
 
     #[must_use]
@@ -110,12 +110,12 @@ impl Tool {
 
     /// Lets the child continue for this long after a cancel, if unfinished requests would cause damage.
     #[must_use]
-    pub fn respite(mut self, respite: Duration) -> Self {
-        self.respite = respite;
+    pub fn grace_period(mut self, grace_period: Duration) -> Self {
+        self.grace_period = grace_period;
         self
     }
 
-    /// Runs the child until it exits. A cancel interrupts it once, after its respite, and kills it if it does not exit
+    /// Runs the child until it exits. A cancel interrupts it once, after its grace_period, and kills it if it does not exit
     /// in time.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Tool {
             }
         };
         let program = self.program.clone();
-        let ended = wait(&mut child, &group, cancel, self.respite);
+        let ended = wait(&mut child, &group, cancel, self.grace_period);
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
         let (status, interrupted) = ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         if interrupted {
@@ -209,17 +209,17 @@ async fn by_lines(pipe: impl AsyncRead + Unpin, on_line: &Mutex<impl FnMut(&str)
     text
 }
 
-/// Waits for the child. On a cancel, interrupts it after its respite, then kills it. Returns whether it was
+/// Waits for the child. On a cancel, interrupts it after its grace_period, then kills it. Returns whether it was
 /// interrupted.
 async fn wait(
     child: &mut Child,
     group: &Group,
     cancel: &CancellationToken,
-    respite: Duration,
+    grace_period: Duration,
 ) -> std::io::Result<(ExitStatus, bool)> {
     let is_over = async {
         cancel.cancelled().await;
-        tokio::time::sleep(respite).await;
+        tokio::time::sleep(grace_period).await;
     };
     tokio::select! {
         status = child.wait() => return Ok((status?, false)),
@@ -341,7 +341,7 @@ mod tests {
         let cancel = CancellationToken::new();
         let ready = cancel.clone();
         let tool = shell("trap 'echo interrupted; exit 1' INT; echo ready >&2; sleep 0.2; echo done");
-        let run = tool.respite(Duration::from_mins(1)).run_with_lines(&cancel, |_| ready.cancel()).await;
+        let run = tool.grace_period(Duration::from_mins(1)).run_with_lines(&cancel, |_| ready.cancel()).await;
         assert_eq!(run.unwrap().stdout, "done\n");
         assert!(cancel.is_cancelled());
     }

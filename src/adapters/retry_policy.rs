@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// The timeouts for one kind of server; each adapter defines its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The timeout of one request, until the last byte of the response.
     pub request: Duration,
     /// The delay before each retry after a temporary error, such as 429 or 5xx.
@@ -15,7 +15,7 @@ pub struct Patience {
     pub longest_pause: Duration,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Returns the delay that a response requests with `Retry-After`, up to the limit. Dates are not supported.
     pub(super) fn asked_pause(&self, headers: &HeaderMap) -> Option<Duration> {
         let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_longest_pause_is_granted() {
-        let patience = Patience { request: Duration::ZERO, pauses: &[], longest_pause: Duration::from_secs(20) };
+        let patience = RetryPolicy { request: Duration::ZERO, pauses: &[], longest_pause: Duration::from_secs(20) };
         let asked = |text| patience.asked_pause(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]));
         assert_eq!(asked(" 7"), Some(Duration::from_secs(7)));
         assert_eq!(asked("3600"), Some(Duration::from_secs(20)));

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
 use crate::domain::{
-    Diagnosis,
+    Problem,
     secret::{Secret, SecretData},
 };
 
@@ -49,10 +49,10 @@ pub enum SopsError {
 
 impl SopsError {
     /// Returns what happened to `file`, as the user wrote its name, and how to fix it.
-    pub fn diagnosis(&self, file: &Path) -> Diagnosis {
+    pub fn problem(&self, file: &Path) -> Problem {
         let file = file.display();
         let by_hand = format!("run 'sops decrypt {file} > /dev/null' to see why");
-        let remedy = match self {
+        let help = match self {
             Self::NotInstalled => "install sops: https://getsops.io/docs/#download".to_owned(),
             Self::NoKey => format!(
                 "set SOPS_AGE_KEY_FILE to the path of the age key or SOPS_AGE_KEY to the key itself, or put the key \
@@ -66,7 +66,7 @@ impl SopsError {
             Self::BadKey(_) => format!("rename the key: sops edit {file}"),
             Self::Broken | Self::Start(_) | Self::NoAnswer | Self::Interrupted => by_hand,
         };
-        Diagnosis::new(format!("cannot decrypt {file}: {self}")).remedy(remedy)
+        Problem::new(format!("cannot decrypt {file}: {self}")).help(help)
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
 
     /// Exit codes and messages of sops 3.13.
     #[test]
-    fn refusals_are_told_apart_and_quote_nothing() {
+    fn refusals_are_reported_apart_and_quote_nothing() {
         let mac = "MAC mismatch. File has D00A46051A6F, computed 32FF6EDCD8A6";
         for (code, stderr, meant) in [
             (128, "Failed to get the data key required to decrypt the SOPS file.", SopsError::NoKey),
@@ -162,8 +162,11 @@ mod tests {
         ] {
             let refused = refusal(Some(code), stderr);
             assert_eq!(refused, meant);
-            let told = format!("{:?}", refused.diagnosis(Path::new("secrets/api.yaml")));
-            assert!(!told.contains("canary") && !told.contains("D00A") && told.contains("secrets/api.yaml"), "{told}");
+            let shown = format!("{:?}", refused.problem(Path::new("secrets/api.yaml")));
+            assert!(
+                !shown.contains("canary") && !shown.contains("D00A") && shown.contains("secrets/api.yaml"),
+                "{shown}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     cli::BuildOptions,
-    domain::{Diagnosis, Name},
+    domain::{Name, Problem},
     error::CommandError,
     ops::{
         builds::{LocalRegistry, named, remembered, specs},
@@ -24,14 +24,14 @@ use crate::{
 pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), CommandError> {
     if !session.environment.is_local() {
         let cause = format!("cmdr build works only in the local environment, not in '{}'", session.environment.name);
-        let remedy = "build and push images for other environments in a pipeline";
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+        let help = "build and push images for other environments in a pipeline";
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
     }
     let builds = named(session, &options.projects)?;
     if builds.is_empty() {
         let cause = "no project has a build";
-        let remedy = "configure a build: projects.NAME.build: {context: FOLDER}";
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+        let help = "configure a build: projects.NAME.build: {context: FOLDER}";
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
     }
     let names: Vec<Name> = builds.iter().map(|(name, _)| (*name).clone()).collect();
     if options.forget {
@@ -69,12 +69,12 @@ pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), Comm
 
 /// Forgets the last builds, so that these projects run the images in projects.yaml.
 fn forget(session: &Session, names: &[Name]) -> Result<(), CommandError> {
-    let told: Vec<&str> = names.iter().map(Name::as_str).collect();
+    let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
     if session.settings.dry_run {
-        session.note(&format!("would forget the builds of {}", told.join(", ")));
+        session.note(&format!("would forget the builds of {}", shown.join(", ")));
         return Ok(());
     }
-    remembered(session).forget(names).map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?;
-    session.note(&format!("forgot the builds of {}; the registry keeps their images", told.join(", ")));
+    remembered(session).forget(names).map_err(|error| CommandError::failed(Problem::new(error.to_string())))?;
+    session.note(&format!("forgot the builds of {}; the registry keeps their images", shown.join(", ")));
     Ok(())
 }

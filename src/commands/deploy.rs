@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     cli::DeployOptions,
-    domain::{Diagnosis, Environment, ImageReference, Name, Project},
+    domain::{Environment, ImageReference, Name, Problem, Project},
     error::{CommandError, ErrorKind},
     ops::{
         options::{ChangeRequest, UpRequest},
@@ -12,7 +12,7 @@ use crate::{
         remote::{
             access::refuse_local,
             apply::apply,
-            deploy_request::{Wish, expand, is_external},
+            deploy_request::{DeployRequest, expand, is_external},
         },
         session::Session,
     },
@@ -22,13 +22,13 @@ use crate::{
 /// When a project or tag is invalid, a gate refuses, or a step fails; the error's kind is the exit code.
 pub async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
     refuse_local(session, "use cmdr up there: it deploys the images in projects.yaml")?;
-    let wish = wish(session, options)?;
-    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    let request = request(session, options)?;
+    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
     show_urls(session, &urls);
     Ok(())
 }
 
-fn wish(session: &Session, options: &DeployOptions) -> Result<Wish, CommandError> {
+fn request(session: &Session, options: &DeployOptions) -> Result<DeployRequest, CommandError> {
     let mut tags: BTreeMap<String, String> = BTreeMap::new();
     let mut names = Vec::new();
     for target in &options.projects {
@@ -41,7 +41,7 @@ fn wish(session: &Session, options: &DeployOptions) -> Result<Wish, CommandError
     let (projects, bundles) = expand(session, &names)?;
     let images = images(session, &projects, &bundles, &tags)?;
     refuse_externals(session, &projects)?;
-    Ok(Wish {
+    Ok(DeployRequest {
         verb: "deploy",
         up: UpRequest { set: options.set.clone(), ..UpRequest::default() },
         only: Some(projects),
@@ -50,7 +50,7 @@ fn wish(session: &Session, options: &DeployOptions) -> Result<Wish, CommandError
         chart_version: options.chart_version.clone(),
         bundles,
         brings_images: false,
-        ..Wish::default()
+        ..DeployRequest::default()
     })
 }
 
@@ -67,34 +67,34 @@ fn images(
         let Some(tag) = tags.get(name.as_str()).or_else(of_bundle) else { continue };
         match tagged(&session.loaded.workspace.projects[name], &session.environment, tag) {
             Ok(image) => drop(images.insert(name.clone(), image)),
-            Err(diagnosis) => wrong.push(diagnosis),
+            Err(problem) => wrong.push(problem),
         }
     }
     if wrong.is_empty() {
         Ok(images)
     } else {
-        Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None })
+        Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None })
     }
 }
 
 /// The project's image with another tag or digest.
-fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Diagnosis> {
+fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Problem> {
     let over = project.environments.get(environment.overrides()).and_then(|over| over.image.as_ref());
     let Some(image) = over.or(project.image.as_ref()) else {
         let cause = format!("'{}' has no image in projects.yaml for the tag '{tag}'", project.name);
-        return Err(Diagnosis::new(cause).remedy("add 'image: REPOSITORY', without a tag"));
+        return Err(Problem::new(cause).help("add 'image: REPOSITORY', without a tag"));
     };
     let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
     ImageReference::parse(&format!("{}{separator}{tag}", image.name()))
-        .map_err(|error| Diagnosis::new(format!("'{}': {error}", project.name)))
+        .map_err(|error| Problem::new(format!("'{}': {error}", project.name)))
 }
 
 fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), CommandError> {
     let environment = &session.environment.name;
-    let wrong: Vec<Diagnosis> = projects
+    let wrong: Vec<Problem> = projects
         .iter()
         .filter(|name| is_external(session, name.as_str()))
-        .map(|name| Diagnosis::new(format!("'{name}' is external in '{environment}': cmdr does not deploy it there")))
+        .map(|name| Problem::new(format!("'{name}' is external in '{environment}': cmdr does not deploy it there")))
         .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses: wrong, report: None }) }
+    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None }) }
 }

@@ -69,7 +69,7 @@ pub async fn diff(settings: Settings, cancel: CancellationToken, options: &DiffO
     }
     show(&from, options, &rows);
     let differs = rows.iter().any(|row| row.state != "same" && !row.state.starts_with("external"));
-    if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
+    if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
 async fn running(session: &Session) -> Result<BTreeMap<String, Running>, CommandError> {
@@ -128,9 +128,9 @@ fn show(session: &Session, options: &DiffOptions, rows: &[Row]) {
     let lines =
         rows.iter().map(|row| vec![row.project.clone(), version(&row.from), version(&row.to), row.state.clone()]);
     ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
-    let told: BTreeSet<&str> =
+    let shown: BTreeSet<&str> =
         rows.iter().filter(|row| !row.commits.is_empty()).map(|row| row.project.as_str()).collect();
-    for row in rows.iter().filter(|row| told.contains(row.project.as_str())) {
+    for row in rows.iter().filter(|row| shown.contains(row.project.as_str())) {
         ui::print(&format!("\n{}:\n", row.project));
         row.commits.iter().for_each(|commit| ui::print(&format!("  {commit}\n")));
     }

@@ -33,11 +33,11 @@ pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(),
     match output {
         OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
         OutputFormat::Text => {
-            ui::print(&findings.iter().map(|finding| told(finding, Style::new(color))).collect::<String>());
+            ui::print(&findings.iter().map(|finding| render_finding(finding, Style::new(color))).collect::<String>());
         }
     }
     let failed = findings.iter().any(|finding| finding.status == Status::Failure);
-    if failed { Err(CommandError::told(ErrorKind::Failed)) } else { Ok(()) }
+    if failed { Err(CommandError::reported(ErrorKind::Failed)) } else { Ok(()) }
 }
 
 async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
@@ -46,8 +46,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
         Ok(docker) => docker.info().await,
         Err(_) => Err(DockerError::NotFound { tried: Vec::new() }),
     };
-    let absent =
-        |error: &DockerError| EngineAbsent { why: error.to_string(), remedy: error.hint().unwrap_or_default() };
+    let absent = |error: &DockerError| EngineAbsent { why: error.to_string(), help: error.hint().unwrap_or_default() };
     let free_disk_bytes = match (&docker, &engine) {
         (Ok(docker), Ok(engine)) => docker.free_disk_bytes(engine),
         _ => None,
@@ -114,7 +113,7 @@ fn requested(session: &Session) -> Requested {
     })
 }
 
-fn told(finding: &Finding, style: Style) -> String {
+fn render_finding(finding: &Finding, style: Style) -> String {
     let mark = match finding.status {
         Status::Ok => style.good("✓"),
         Status::Warning => style.warning("!"),
@@ -122,7 +121,7 @@ fn told(finding: &Finding, style: Style) -> String {
     };
     let mut text = format!("{mark} {}: {}\n", finding.check, finding.what);
     if finding.status != Status::Ok {
-        text.push_str(&format!("    {}\n    {} {}\n", style.dim(&finding.why), style.hint("help:"), finding.remedy));
+        text.push_str(&format!("    {}\n    {} {}\n", style.dim(&finding.why), style.hint("help:"), finding.help));
     }
     text
 }

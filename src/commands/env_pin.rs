@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, FILE},
-    domain::Diagnosis,
+    domain::Problem,
     error::CommandError,
     ops::remote::access::refuse_local,
     ops::{remote::access::RemoteAccess, session::Session},
@@ -25,14 +25,13 @@ pub async fn pin(settings: Settings, cancel: CancellationToken, environment: &st
         return Ok(());
     }
     let path = session.loaded.workspace.root.join(FILE);
-    let failed = |error: std::io::Error| {
-        CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", path.display())))
-    };
+    let failed =
+        |error: std::io::Error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", path.display())));
     let text = fs::read_to_string(&path).map_err(failed)?;
     let pinned = config::with_environment_key(&session.loaded.sources, name, "cluster-id", &access.identity);
     let pinned = pinned.filter(|pinned| *pinned != text).ok_or_else(|| {
-        let remedy = format!("add it manually: cluster-id: {}", access.identity);
-        CommandError::failed(Diagnosis::new(format!("cannot update '{name}' in {FILE}")).remedy(remedy))
+        let help = format!("add it manually: cluster-id: {}", access.identity);
+        CommandError::failed(Problem::new(format!("cannot update '{name}' in {FILE}")).help(help))
     })?;
     if session.settings.dry_run {
         session.note(&format!("would pin '{name}' to the cluster {}", access.identity));

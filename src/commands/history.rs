@@ -50,7 +50,10 @@ fn show(session: &Session, histories: &BTreeMap<String, History>) {
     for (subject, history) in histories {
         if let Some(hold) = &history.hold {
             let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
-            ui::tell(&format!("deployments of {subject} are blocked by {} since {since}: {}", hold.by, hold.because));
+            ui::print_message(&format!(
+                "deployments of {subject} are blocked by {} since {since}: {}",
+                hold.by, hold.because
+            ));
         }
     }
 }
@@ -68,7 +71,7 @@ fn row(subject: &str, deployment: &Deployment) -> Vec<String> {
         deployment.verb.clone(),
         deployment.version.clone(),
         deployment.record.chars().take(12).collect(),
-        deployment.outcome.word().to_owned(),
+        deployment.outcome.as_str().to_owned(),
         origin.by.clone(),
         from.join(", "),
     ]

@@ -35,11 +35,11 @@ pub async fn unhold(session: &Session, options: &UnholdOptions) -> Result<(), Co
 async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<(), CommandError> {
     refuse_local(session, LOCAL)?;
     let (projects, _) = expand(session, names)?;
-    let told = projects.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+    let shown = projects.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let what = if hold.is_some() { "held" } else { "no longer held" };
     let environment = &session.environment;
     if session.settings.dry_run {
-        session.note(&format!("would be {what} in '{}': {told}", environment.name));
+        session.note(&format!("would be {what} in '{}': {shown}", environment.name));
         return Ok(());
     }
     may_write(session)?;
@@ -52,6 +52,6 @@ async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<
         })
     });
     try_join_all(holds).await.map_err(failed)?;
-    session.note(&format!("{what} in '{}': {told}", environment.name));
+    session.note(&format!("{what} in '{}': {shown}", environment.name));
     Ok(())
 }

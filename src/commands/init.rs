@@ -9,7 +9,7 @@ use std::{
 use crate::{
     cli::InitOptions,
     config::{self, schema},
-    domain::{Diagnosis, Name},
+    domain::{Name, Problem},
     error::CommandError,
     settings::{Settings, display_path},
     ui,
@@ -35,7 +35,7 @@ pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandErr
         return Err(already(&shown));
     }
     if settings.dry_run {
-        ui::tell(&format!("would write {shown}"));
+        ui::print_message(&format!("would write {shown}"));
         return Ok(());
     }
     fs::create_dir_all(&folder).map_err(|error| cannot("create", &folder, &error))?;
@@ -43,7 +43,7 @@ pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandErr
     let schema = folder.join(SCHEMA_FILE);
     fs::write(&schema, schema::json_schema()).map_err(|error| cannot("write", &schema, &error))?;
     if !settings.quiet {
-        ui::tell(&format!("wrote {shown}; deploy it with `cmdr up`"));
+        ui::print_message(&format!("wrote {shown}; deploy it with `cmdr up`"));
     }
     Ok(())
 }
@@ -53,10 +53,10 @@ fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
     if let Some(given) = given {
         return Name::new(given).map_err(|error| {
             let cause = format!("'{given}' is not a valid workspace name");
-            let diagnosis = Diagnosis::new(cause).detail(error.to_string());
+            let problem = Problem::new(cause).detail(error.to_string());
             CommandError::usage(match error.suggestion {
-                Some(suggestion) => diagnosis.remedy(format!("did you mean '{suggestion}'?")),
-                None => diagnosis,
+                Some(suggestion) => problem.help(format!("did you mean '{suggestion}'?")),
+                None => problem,
             })
         });
     }
@@ -68,7 +68,7 @@ fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
     };
     near.ok_or_else(|| {
         let cause = format!("the folder name '{own}' is not a valid workspace name");
-        CommandError::usage(Diagnosis::new(cause).remedy("set one with cmdr init --name NAME"))
+        CommandError::usage(Problem::new(cause).help("set one with cmdr init --name NAME"))
     })
 }
 
@@ -83,9 +83,9 @@ fn write_new(file: &Path, text: &str, shown: &str) -> Result<(), CommandError> {
 
 fn already(shown: &str) -> CommandError {
     let cause = format!("{shown} already exists");
-    CommandError::usage(Diagnosis::new(cause).remedy("edit it, or choose another folder: cmdr init FOLDER"))
+    CommandError::usage(Problem::new(cause).help("edit it, or choose another folder: cmdr init FOLDER"))
 }
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::failed(Diagnosis::new(format!("cannot {what} {}: {error}", path.display())))
+    CommandError::failed(Problem::new(format!("cannot {what} {}: {error}", path.display())))
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Cli, Command, EnvCommand, SnapshotCommand},
-    domain::Diagnosis,
+    domain::Problem,
     error::{CommandError, ErrorKind},
     ops::session::Session,
     settings::Settings,
@@ -36,7 +36,7 @@ use crate::{
 /// # Errors
 /// When the command fails; the error's kind is the exit code.
 pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError> {
-    let settings = Settings::resolve(&cli.global).map_err(|text| CommandError::usage(Diagnosis::new(text)))?;
+    let settings = Settings::resolve(&cli.global).map_err(|text| CommandError::usage(Problem::new(text)))?;
     let open = |settings| Session::open(settings, cancel.clone());
     match cli.command {
         Command::Up(options) => up::up(&open(settings)?, &options).await,
@@ -72,10 +72,10 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
 }
 
 /// Prints what went wrong, and returns the exit code.
-pub fn tell_error(error: &CommandError, color: bool) -> ErrorKind {
+pub fn print_error(error: &CommandError, color: bool) -> ErrorKind {
     if let Some(report) = &error.report {
-        ui::tell(report);
+        ui::print_message(report);
     }
-    ui::tell_diagnoses(&error.diagnoses, color);
+    ui::print_problems(&error.problems, color);
     error.kind
 }

@@ -9,7 +9,7 @@ use crate::{
     adapters::cluster::lease::Scope,
     cli::{PromoteOptions, Via},
     domain::{
-        Diagnosis, ImageReference, Name, Promotion,
+        ImageReference, Name, Problem, Promotion,
         gate::{Gate, Refusal},
         ledger::History,
         record::Record,
@@ -17,13 +17,13 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
-        observe::{Sight, look_at},
+        observe::{Observation, look_at},
         options::{ChangeRequest, PipelineRequest},
         prepared::show_urls,
         remote::{
             access::{RemoteAccess, failed},
             apply::apply,
-            deploy_request::{Promoted, Terms, Wish, expand, is_external},
+            deploy_request::{ChangeContext, DeployRequest, Promoted, expand, is_external},
             pipeline::promote_via,
             recorded_charts::chart_of,
             targets,
@@ -52,7 +52,7 @@ pub async fn promote(
         let result = one(&settings, &cancel, session, options, !reached.is_empty()).await;
         if let Err(error) = result {
             if sessions.len() > 1 {
-                targets::tell_where(&sessions, &reached, &name);
+                targets::report_targets(&sessions, &reached, &name);
             }
             return Err(error);
         }
@@ -74,20 +74,20 @@ async fn one(
     let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
     let (named, bundles) = expand(session, &options.projects)?;
     let projects = chosen(session, &source, &named);
-    let terms = Terms::read(session, &ChangeRequest::from(&options.change), None)?;
+    let context = ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     if waits && !promotion.soak.is_zero() {
         targets::wait_for_soak(&source, promotion.soak).await?;
     }
-    let found = Found::look(&source, &promotion).await?;
-    let eligible = found.eligible(session, &projects, options.record.as_deref(), &terms)?;
-    let mut wish = Wish {
+    let found = PromotionSource::look(&source, &promotion).await?;
+    let eligible = found.eligible(session, &projects, options.record.as_deref(), &context)?;
+    let mut request = DeployRequest {
         verb: "promote",
         only: Some(eligible.keys().cloned().collect()),
         bundles,
         brings_images: true,
         // A promotion without named projects covers the whole environment.
         whole: options.projects.is_empty(),
-        ..Wish::default()
+        ..DeployRequest::default()
     };
     let helm = session.helm().await?;
     for (project, name) in eligible {
@@ -96,17 +96,17 @@ async fn one(
         let content = content.ok_or_else(|| lost(&source, &project, &name))?;
         let chart = chart_of(&source, &helm, &found.access, namespace, &content).await?;
         let environment = source.environment.name.to_string();
-        wish.promoted.insert(project, Promoted { environment, record: name, content, chart });
+        request.promoted.insert(project, Promoted { environment, record: name, content, chart });
     }
-    check_scans(session, &promotion, &wish, &terms).await?;
-    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    check_scans(session, &promotion, &request, &context).await?;
+    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
     show_urls(session, &urls);
     Ok(())
 }
 
 fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
     let cause = format!("record {record} of '{project}' not found in the ledger of '{}'", source.environment.name);
-    CommandError::failed(Diagnosis::new(cause))
+    CommandError::failed(Problem::new(cause))
 }
 
 /// The projects to promote: those named, or all; without those that are external in either environment.
@@ -124,10 +124,10 @@ fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeS
 }
 
 /// The source of a promotion as observed.
-struct Found {
+struct PromotionSource {
     environment: String,
     access: RemoteAccess,
-    sight: Sight,
+    observation: Observation,
     histories: BTreeMap<String, History>,
     /// The scopes that other runs have locked.
     in_work: Vec<Scope>,
@@ -135,22 +135,22 @@ struct Found {
     promotion: Promotion,
 }
 
-impl Found {
+impl PromotionSource {
     async fn look(source: &Session, promotion: &Promotion) -> Result<Self, CommandError> {
         let access = RemoteAccess::open(source).await?;
         let namespace = source.environment.namespace.clone();
-        let (sight, histories, in_work) = tokio::try_join!(
+        let (observation, histories, in_work) = tokio::try_join!(
             look_at(&access.cluster, source.workspace().as_str(), None),
             access.cluster.histories(&namespace),
             access.cluster.held_scopes(&namespace),
         )
         .map_err(failed)?;
         let environment = source.environment.name.to_string();
-        Ok(Self { environment, access, sight, histories, in_work, namespace, promotion: promotion.clone() })
+        Ok(Self { environment, access, observation, histories, in_work, namespace, promotion: promotion.clone() })
     }
 
     /// Reports a newer record that is not promoted, and why.
-    fn tell_younger(&self, session: &Session, source: &Source<'_>, chosen: &str) {
+    fn note_younger_records(&self, session: &Session, source: &Source<'_>, chosen: &str) {
         let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != chosen) else {
             return;
         };
@@ -172,11 +172,11 @@ impl Found {
         session: &Session,
         projects: &BTreeSet<Name>,
         record: Option<&str>,
-        terms: &Terms,
+        context: &ChangeContext,
     ) -> Result<BTreeMap<Name, String>, CommandError> {
         let (mut eligible, mut refused) = (BTreeMap::new(), Vec::new());
         for project in projects {
-            let live = self.sight.observed.releases.get(&(self.namespace.clone(), project.to_string()));
+            let live = self.observation.observed.releases.get(&(self.namespace.clone(), project.to_string()));
             let is_meant = |scope: &Scope| match scope {
                 Scope::Environment => true,
                 Scope::Projects(names) => names.contains(project.as_str()),
@@ -190,44 +190,51 @@ impl Found {
                 soak: self.promotion.soak,
                 now: Timestamp::now(),
             };
-            match source.eligible(record, terms.overrides.contains(&Gate::Soak)) {
+            match source.eligible(record, context.overrides.contains(&Gate::Soak)) {
                 Ok(name) => {
                     if record.is_none() {
-                        self.tell_younger(session, &source, &name);
+                        self.note_younger_records(session, &source, &name);
                     }
                     eligible.insert(project.clone(), name);
                 }
-                Err(refusal) => refused.push(refusal.told()),
+                Err(refusal) => refused.push(refusal.to_problem()),
             }
         }
         if refused.is_empty() {
             return Ok(eligible);
         }
-        Err(CommandError { kind: ErrorKind::Refused, diagnoses: refused, report: None })
+        Err(CommandError { kind: ErrorKind::Refused, problems: refused, report: None })
     }
 }
 
 /// `promote.scan`: an artifact of that type must be attached to each image.
-async fn check_scans(session: &Session, promotion: &Promotion, wish: &Wish, terms: &Terms) -> Result<(), CommandError> {
-    let Some(kind) = promotion.scan.as_ref().filter(|_| !terms.overrides.contains(&Gate::Scan)) else { return Ok(()) };
+async fn check_scans(
+    session: &Session,
+    promotion: &Promotion,
+    request: &DeployRequest,
+    context: &ChangeContext,
+) -> Result<(), CommandError> {
+    let Some(kind) = promotion.scan.as_ref().filter(|_| !context.overrides.contains(&Gate::Scan)) else {
+        return Ok(());
+    };
     let registry = registry(session)?;
     let mut refused = Vec::new();
-    for (project, promoted) in &wish.promoted {
+    for (project, promoted) in &request.promoted {
         for image in pinned(&promoted.content) {
             let has = registry.has_artifact(&image, kind).await;
             let cause = match has {
                 Ok(true) => continue,
                 Ok(false) => format!("{image} has no {kind} in its registry"),
-                Err(error) => format!("{image}: cannot determine whether it was scanned: {}", error.diagnosis().cause),
+                Err(error) => format!("{image}: cannot determine whether it was scanned: {}", error.problem().message),
             };
-            let diagnosis = Diagnosis::new(cause).remedy("scan it in the pipeline and attach the result");
-            refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), diagnosis }.told());
+            let problem = Problem::new(cause).help("scan it in the pipeline and attach the result");
+            refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), problem }.to_problem());
         }
     }
     if refused.is_empty() {
         return Ok(());
     }
-    Err(CommandError { kind: ErrorKind::Refused, diagnoses: refused, report: None })
+    Err(CommandError { kind: ErrorKind::Refused, problems: refused, report: None })
 }
 
 fn pinned(content: &Record) -> Vec<ImageReference> {

@@ -10,7 +10,7 @@ use crate::{
         kind::configuration::pool_of_mark,
     },
     domain::{
-        Diagnosis,
+        Problem,
         local_registry::{PORTS, pushed_to},
         node_files::HOSTS_FOLDER,
     },
@@ -32,8 +32,8 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
     let users = other_users(session, &access.docker).await?;
     if !users.is_empty() {
         let cause = format!("the registry serves other clusters: {}", users.join(", "));
-        let remedy = "delete them first, each with cmdr down in its workspace, or omit --registry";
-        return Err(CommandError::new(ErrorKind::Refused, Diagnosis::new(cause).remedy(remedy)));
+        let help = "delete them first, each with cmdr down in its workspace, or omit --registry";
+        return Err(CommandError::new(ErrorKind::Refused, Problem::new(cause).help(help)));
     }
     let mut plan = Plan::default();
     let deleted =
@@ -65,9 +65,9 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
     let others = nodes.into_iter().filter(|node| node.cluster != session.workspace().as_str());
     let mut users = Vec::new();
     for node in others.filter(|node| node.mounts.iter().any(is_own)) {
-        let told = PORTS.map(|port| format!("{HOSTS_FOLDER}/{}/hosts.toml", pushed_to(port)));
-        let told: Vec<String> = told.collect();
-        let found = join_all(told.iter().map(|file| docker.read_file(&node.name, file))).await;
+        let shown = PORTS.map(|port| format!("{HOSTS_FOLDER}/{}/hosts.toml", pushed_to(port)));
+        let shown: Vec<String> = shown.collect();
+        let found = join_all(shown.iter().map(|file| docker.read_file(&node.name, file))).await;
         if found.iter().any(Result::is_ok) {
             users.push(node.cluster);
         }
@@ -93,7 +93,7 @@ pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(
 ///
 /// # Errors
 /// When the engine returns an error.
-pub async fn tell(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+pub async fn note_registry(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     let services = docker.registry_services().await.map_err(docker_error)?;
     let running = services.iter().filter(|service| service.is_running);
     let (push, caches): (Vec<_>, Vec<_>) = running.partition(|service| service.is_push());

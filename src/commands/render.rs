@@ -2,7 +2,7 @@
 
 use crate::{
     cli::RenderOptions,
-    domain::{Diagnosis, Name},
+    domain::{Name, Problem, yaml},
     error::CommandError,
     ops::{
         describe::{Selection, describe},
@@ -27,7 +27,7 @@ pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), Co
     let release = described.platform.iter().chain(projects).find(|release| release.name == options.project);
     let release = release.ok_or_else(|| nothing(session, &options.project, &described))?;
     if options.values {
-        let values = serde_yaml::to_string(&release.content.values).unwrap_or_default();
+        let values = yaml::write(&release.content.values);
         ui::print(&values);
         return Ok(());
     }
@@ -40,7 +40,7 @@ fn nothing(session: &Session, name: &str, described: &Described) -> CommandError
     let projects = &session.loaded.workspace.projects;
     if projects.contains_key(name) {
         let cause = format!("'{name}' is external in this environment: it has no manifests here");
-        return CommandError::failed(Diagnosis::new(cause));
+        return CommandError::failed(Problem::new(cause));
     }
     let platform = described.platform.iter().map(|release| release.name.as_str());
     unknown("project", name, projects.keys().map(Name::as_str).chain(platform))

@@ -3,8 +3,8 @@
 use crate::{
     cli::RollbackOptions,
     domain::{
-        Diagnosis, Name,
-        ledger::{DeploymentOutcome, History},
+        Name, Problem,
+        ledger::{DeploymentOutcome, History, ROLLBACK},
     },
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
@@ -14,7 +14,7 @@ use crate::{
         remote::{
             access::{RemoteAccess, failed},
             apply::apply,
-            deploy_request::{Wish, expand},
+            deploy_request::{DeployRequest, expand},
             recorded_charts::chart_of,
         },
         session::Session,
@@ -30,37 +30,37 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     let namespace = &session.environment.namespace;
     let histories = access.cluster.histories(namespace).await.map_err(failed)?;
     let because = options.change.because.clone();
-    let mut wish = Wish {
-        verb: "rollback",
+    let mut request = DeployRequest {
+        verb: ROLLBACK,
         // Manual changes must not block the rollback.
         up: UpRequest { repair: true, ..UpRequest::default() },
         only: Some(projects.clone()),
         bundles,
         brings_images: true,
         hold: Some(because.unwrap_or_else(|| "rolled back".to_owned())),
-        ..Wish::default()
+        ..DeployRequest::default()
     };
     let mut wrong = Vec::new();
     for project in &projects {
         let history = histories.get(project.as_str());
         let target = match target(project, history, options.record.as_deref()) {
             Ok(target) => target,
-            Err(diagnosis) => {
-                wrong.push(diagnosis);
+            Err(problem) => {
+                wrong.push(problem);
                 continue;
             }
         };
         let Some(record) = access.cluster.record(namespace, &target).await.map_err(failed)? else {
-            wrong.push(Diagnosis::new(format!("record {target} of '{project}' is no longer in the ledger")));
+            wrong.push(Problem::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };
         let chart = chart_of(session, &helm, &access, namespace, &record).await?;
-        wish.contents.insert(project.to_string(), (record, chart));
+        request.contents.insert(project.to_string(), (record, chart));
     }
     if !wrong.is_empty() {
-        return Err(CommandError { kind: ErrorKind::Refused, diagnoses: wrong, report: None });
+        return Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None });
     }
-    let urls = apply(session, &wish, &ChangeRequest::from(&options.change)).await?;
+    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
     show_urls(session, &urls);
     if !session.settings.dry_run {
         let held: Vec<&str> = projects.iter().map(Name::as_str).collect();
@@ -71,19 +71,20 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
 }
 
 /// The record to roll back to: the one with the given prefix, or the one before the current record.
-fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<String, Diagnosis> {
-    let nothing = || Diagnosis::new(format!("'{project}' was never deployed here"));
+fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<String, Problem> {
+    let nothing = || Problem::new(format!("'{project}' was never deployed here"));
     let history = history.ok_or_else(nothing)?;
     let Some(wanted) = wanted else {
         let current = history.current().ok_or_else(nothing)?;
-        let before = history.before(&current.record).map(|before| before.record.clone());
-        let cause = format!("'{project}' has no record here other than {}", current.record);
-        return before.ok_or_else(|| Diagnosis::new(cause));
+        let previous = history.previous().map(|previous| previous.record.clone());
+        let cause = format!("no earlier record of '{project}' is known to have been healthy before {}", current.record);
+        let help = format!("list its records with cmdr history {project}, and choose one with --record");
+        return previous.ok_or_else(|| Problem::new(cause).help(help));
     };
     let healthy = history.deployments.iter().filter(|it| it.outcome == DeploymentOutcome::Healthy);
     let found = healthy.into_iter().rev().find(|it| it.record.starts_with(wanted));
     found.map(|found| found.record.clone()).ok_or_else(|| {
         let cause = format!("'{project}' has no healthy deployment of record '{wanted}' here");
-        Diagnosis::new(cause).remedy(format!("list its records with cmdr history {project}"))
+        Problem::new(cause).help(format!("list its records with cmdr history {project}"))
     })
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
-    domain::{Diagnosis, ImageReference, Name, snapshot::Snapshot},
+    domain::{ImageReference, Name, Problem, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
@@ -34,8 +34,8 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
         return Err(absent(session));
     };
     if snapshots(session, &access).await?.iter().any(|snapshot| snapshot.name == name.as_str()) {
-        let remedy = format!("choose another name, or delete it: cmdr snapshot delete {name}");
-        return Err(CommandError::usage(Diagnosis::new(format!("snapshot '{name}' already exists")).remedy(remedy)));
+        let help = format!("choose another name, or delete it: cmdr snapshot delete {name}");
+        return Err(CommandError::usage(Problem::new(format!("snapshot '{name}' already exists")).help(help)));
     }
     if session.settings.dry_run {
         session.note(&format!("would save the cluster '{workspace}' as the snapshot '{name}'"));
@@ -63,9 +63,9 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
         return saved.map(|_| ());
     }
     // A cluster that was running is started again, whether or not it was saved.
-    let woken = bring(session, &UpRequest::default(), Purpose::Prove("start"), Some(lock)).await;
+    let started = bring(session, &UpRequest::default(), Purpose::Check("start"), Some(lock)).await;
     session.note(&format!("the cluster '{workspace}' was unavailable for {:.0} s", away.elapsed().as_secs_f64()));
-    saved.and(woken)
+    saved.and(started)
 }
 
 /// Replaces the cluster with a snapshot, and checks it as `start` does.
@@ -92,9 +92,9 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     let helm = session.helm().await?;
     let runner = session.runner(helm, local.clone()).await?;
     session.execute("snapshot restore", &plan, Arc::new(runner)).await?;
-    let proven = bring(session, &UpRequest::default(), Purpose::Prove("start"), Some(lock)).await;
+    let checked = bring(session, &UpRequest::default(), Purpose::Check("start"), Some(lock)).await;
     local.remove_given_up().await;
-    proven
+    checked
 }
 
 /// # Errors
@@ -141,10 +141,10 @@ pub async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
 
 fn valid(name: &str) -> Result<Name, CommandError> {
     Name::new(name).map_err(|error| {
-        let diagnosis = Diagnosis::new(format!("'{name}' is not a valid snapshot name")).detail(error.to_string());
+        let problem = Problem::new(format!("'{name}' is not a valid snapshot name")).detail(error.to_string());
         CommandError::usage(match error.suggestion {
-            Some(better) => diagnosis.remedy(format!("did you mean '{better}'?")),
-            None => diagnosis,
+            Some(better) => problem.help(format!("did you mean '{better}'?")),
+            None => problem,
         })
     })
 }
@@ -157,11 +157,11 @@ async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Sna
     let found = snapshots(session, access).await?;
     let nearest = found.iter().map(|snapshot| (strsim::jaro_winkler(name, &snapshot.name), &snapshot.name));
     let nearest = nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
-    let remedy = match nearest {
+    let help = match nearest {
         Some((_, nearest)) => format!("did you mean '{nearest}'?"),
         None => "list the snapshots with cmdr snapshot list".to_owned(),
     };
-    let unknown = Diagnosis::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).remedy(remedy);
+    let unknown = Problem::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).help(help);
     found.into_iter().find(|snapshot| snapshot.name == name).ok_or_else(|| CommandError::usage(unknown))
 }
 
@@ -171,8 +171,8 @@ async fn refuse_broken(access: &LocalAccess, snapshot: &Snapshot) -> Result<(), 
     let missing = snapshot.volumes.iter().find(|kept| !volumes.iter().any(|volume| volume.name == kept.volume));
     if let Some(kept) = missing {
         let cause = format!("the snapshot '{}' is incomplete: its volume {} is missing", snapshot.name, kept.volume);
-        let remedy = format!("delete the rest of it: cmdr snapshot delete {}", snapshot.name);
-        return Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)));
+        let help = format!("delete the rest of it: cmdr snapshot delete {}", snapshot.name);
+        return Err(CommandError::failed(Problem::new(cause).help(help)));
     }
     let engine = access.docker.info().await.map_err(docker_error)?;
     match access.docker.free_disk_bytes(&engine) {
@@ -189,7 +189,7 @@ fn refuse_full_disk(bytes: u64, free: u64) -> Result<(), CommandError> {
     let (free, wanted) = (free / MEGABYTE, wanted / MEGABYTE);
     let cause = format!("only {free} MB are free on Docker's disk; a copy of the cluster needs {wanted} MB");
     Err(CommandError::failed(
-        Diagnosis::new(cause).remedy("free some space: cmdr snapshot delete, docker builder prune, docker image prune"),
+        Problem::new(cause).help("free some space: cmdr snapshot delete, docker builder prune, docker image prune"),
     ))
 }
 
@@ -202,9 +202,9 @@ async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &
         let holder = holders.get(port).filter(|holder| !own.as_ref().is_some_and(|own| holder.starts_with(own)));
         if let Some(holder) = holder {
             let cause = format!("port {port} of the snapshot's cluster is taken by {holder}");
-            let remedy = format!("stop it, then run again: cmdr snapshot restore {}", snapshot.name);
+            let help = format!("stop it, then run again: cmdr snapshot restore {}", snapshot.name);
             session.note("nothing was changed");
-            return Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)));
+            return Err(CommandError::failed(Problem::new(cause).help(help)));
         }
     }
     Ok(())
@@ -212,9 +212,9 @@ async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &
 
 /// The current content of the cluster is lost: prompts on a terminal, and requires `--yes` otherwise.
 fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
-    let nothing = |remedy: &str| {
+    let nothing = |help: &str| {
         let cause = "the current cluster would be deleted, databases included: nothing was changed";
-        Err(CommandError::new(ErrorKind::Failed, Diagnosis::new(cause).remedy(remedy)))
+        Err(CommandError::new(ErrorKind::Failed, Problem::new(cause).help(help)))
     };
     if session.settings.yes {
         return Ok(());
@@ -236,7 +236,7 @@ fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
 /// The cluster as described by the snapshot.
 fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Result<LocalCluster, CommandError> {
     let wrong =
-        |error| CommandError::failed(Diagnosis::new(format!("invalid node image '{}': {error}", snapshot.node_image)));
+        |error| CommandError::failed(Problem::new(format!("invalid node image '{}': {error}", snapshot.node_image)));
     let published = snapshot.host_ports();
     let port = |port| published.get(&port).copied().unwrap_or_default();
     Ok(LocalCluster {

@@ -24,14 +24,14 @@ use crate::{
 struct Row {
     name: String,
     /// The described version.
-    wanted: String,
+    desired: String,
     /// The running version.
     running: Option<String>,
     record: Option<String>,
     commit: Option<String>,
     revision: Option<u32>,
-    ready: i32,
-    of: i32,
+    ready_replicas: i32,
+    replicas: i32,
     /// `healthy`, `not deployed`, or what differs.
     state: String,
     urls: Vec<String>,
@@ -44,25 +44,25 @@ struct Row {
 pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
     let mut prepared = prepare(session, &UpRequest::default(), false).await?;
     prepared.look(session, false).await?;
-    if prepared.sight.observed.cluster != ObservedCluster::Running {
-        let state = match prepared.sight.observed.cluster {
-            ObservedCluster::Asleep => "is stopped: start it with cmdr start",
+    if prepared.observation.observed.cluster != ObservedCluster::Running {
+        let state = match prepared.observation.observed.cluster {
+            ObservedCluster::Stopped => "is stopped: start it with cmdr start",
             _ => "does not exist: create it with cmdr up",
         };
         session.note(&format!("the cluster '{}' {state}", session.workspace()));
-        return if options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) };
+        return if options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) };
     }
     let rows = rows(&prepared);
     let orphans = orphans(&prepared, session);
     if let Some(access) = &prepared.access {
-        registry::tell(session, &access.docker).await?;
+        registry::note_registry(session, &access.docker).await?;
     }
     show(session, &rows, &orphans);
     if options.prune {
         return prune(session, &prepared, &orphans).await;
     }
     let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty();
-    if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
+    if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
 fn rows(prepared: &Prepared) -> Vec<Row> {
@@ -77,7 +77,7 @@ fn rows(prepared: &Prepared) -> Vec<Row> {
 
 /// The row of an external project: its desired version is its address.
 fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
-    let observed = &prepared.sight.observed;
+    let observed = &prepared.observation.observed;
     let key = (external.spec.namespace.clone(), external.name.to_string());
     let (found, release) = (observed.externals.get(&key), observed.releases.get(&key));
     let change = external_change(&external.spec, found, release, &prepared.described.workspace);
@@ -85,17 +85,17 @@ fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
         ExternalChange::Unchanged => "external".to_owned(),
         ExternalChange::Point(reason) => format!("external, {reason}"),
         ExternalChange::Replace => "external, but its release still exists".to_owned(),
-        ExternalChange::Refused(diagnosis) => diagnosis.cause.clone(),
+        ExternalChange::Refused(problem) => problem.message.clone(),
     };
     Row {
         name: external.name.to_string(),
-        wanted: external.spec.service.place(),
+        desired: external.spec.service.place(),
         running: None,
         record: None,
         commit: None,
         revision: None,
-        ready: 0,
-        of: 0,
+        ready_replicas: 0,
+        replicas: 0,
         state,
         urls: Vec::new(),
         differs: change != ExternalChange::Unchanged,
@@ -103,21 +103,21 @@ fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
 }
 
 fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
-    let observed = &prepared.sight.observed;
+    let observed = &prepared.observation.observed;
     let key = (release.namespace.clone(), release.name.clone());
     let found = observed.releases.get(&key);
     let change = observed.change(release, &prepared.described.workspace);
     let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
-    let (ready, of) = prepared.sight.pods.get(&key).copied().unwrap_or_default();
+    let (ready_replicas, replicas) = prepared.observation.pods.get(&key).copied().unwrap_or_default();
     Row {
         name: release.name.clone(),
-        wanted: release.content.version.clone(),
+        desired: release.content.version.clone(),
         running: label(labels::VERSION),
         record: label(labels::RECORD),
         commit: label(labels::COMMIT),
         revision: found.map(|found| found.revision),
-        ready,
-        of,
+        ready_replicas,
+        replicas,
         differs: change != Change::Unchanged,
         state: state(&change),
         urls,
@@ -132,7 +132,7 @@ fn state(change: &Change) -> String {
         Change::Upgrade(reason) | Change::Drifted(reason) => reason.clone(),
         Change::Retry(_, jobs) => format!("failed: {}", jobs.join(", ")),
         Change::Heal(revision) => format!("unfinished since revision {revision}"),
-        Change::Refused(diagnosis) => diagnosis.cause.clone(),
+        Change::Refused(problem) => problem.message.clone(),
     }
 }
 
@@ -143,12 +143,12 @@ fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
     let releases = releases.map(|release| (release.namespace.as_str(), release.name.as_str()));
     let externals = externals.iter().map(|it| (it.spec.namespace.as_str(), it.name.as_str()));
     let described: BTreeSet<(&str, &str)> = releases.chain(externals).collect();
-    let own = prepared.sight.observed.releases.iter().filter(|(_, release)| {
+    let own = prepared.observation.observed.releases.iter().filter(|(_, release)| {
         let environment = release.labels.get(labels::ENVIRONMENT);
         release.belongs_to(session.workspace().as_str())
             && environment.is_some_and(|name| name == session.environment.name.as_str())
     });
-    let leading = prepared.sight.observed.externals.keys();
+    let leading = prepared.observation.observed.externals.keys();
     let leading = leading.filter(|(namespace, _)| *namespace == session.environment.namespace);
     own.map(|(key, _)| key)
         .chain(leading)
@@ -168,10 +168,10 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     let lines = rows.iter().map(|row| {
         vec![
             row.name.clone(),
-            row.wanted.clone(),
+            row.desired.clone(),
             row.running.clone().unwrap_or_else(|| "-".to_owned()),
             // A CronJob has no pods of its own.
-            if row.of == 0 { "-".to_owned() } else { format!("{}/{}", row.ready, row.of) },
+            if row.replicas == 0 { "-".to_owned() } else { format!("{}/{}", row.ready_replicas, row.replicas) },
             row.state.clone(),
             row.urls.join(" "),
         ]
@@ -179,7 +179,10 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
     if !orphans.is_empty() {
         let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
-        ui::tell(&format!("no longer in projects.yaml: {}; cmdr status --prune removes them", names.join(", ")));
+        ui::print_message(&format!(
+            "no longer in projects.yaml: {}; cmdr status --prune removes them",
+            names.join(", ")
+        ));
     }
 }
 
@@ -194,7 +197,7 @@ async fn prune(session: &Session, prepared: &Prepared, orphans: &[(String, Strin
     }
     let mut plan = Plan::default();
     for (namespace, name) in orphans {
-        let step = match prepared.sight.observed.externals.get(&(namespace.clone(), name.clone())) {
+        let step = match prepared.observation.observed.externals.get(&(namespace.clone(), name.clone())) {
             Some(_) => Step::RemoveExternal { namespace: namespace.clone(), name: name.clone() },
             None => Step::Remove { namespace: namespace.clone(), release: name.clone() },
         };

@@ -4,7 +4,7 @@ use crate::{
     cli::{PlanOptions, UpOptions},
     error::{CommandError, ErrorKind},
     ops::{
-        builds::Due,
+        builds::BuildScope,
         local::{Purpose, bring},
         options::UpRequest,
         prepare,
@@ -31,9 +31,9 @@ pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), Comman
     let request = UpRequest::from(&options.up);
     let mut prepared = prepare(session, &request, request.recreate).await?;
     prepared.look(session, request.recreate).await?;
-    prepared.settle(session, Due::of(&request)).await?;
+    prepared.settle(session, BuildScope::of(&request)).await?;
     let plan = prepared.plan()?;
     show_plan(session, &prepared, &plan);
     let differs = plan.changes().next().is_some();
-    if differs && options.exit_code { Err(CommandError::told(ErrorKind::Differs)) } else { Ok(()) }
+    if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }

@@ -22,7 +22,7 @@ pub struct Label {
 
 /// One error or warning.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Diagnostic {
+pub struct ConfigError {
     pub severity: Severity,
     /// What is wrong.
     pub message: String,
@@ -35,7 +35,7 @@ pub struct Diagnostic {
     pub others: Vec<Label>,
 }
 
-impl Diagnostic {
+impl ConfigError {
     pub fn error(location: Location, message: impl Into<String>, expected: impl Into<String>) -> Self {
         let (message, expected) = (message.into(), expected.into());
         Self { severity: Severity::Error, message, location, expected, help: None, others: Vec::new() }
@@ -61,7 +61,7 @@ impl Diagnostic {
 }
 
 /// Renders `diagnostic` with file, line, column, excerpt, what was expected and the help. No trailing newline.
-pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
+pub fn render(diagnostic: &ConfigError, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -75,7 +75,7 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
 }
 
 /// One excerpt per file, starting with the file of the error.
-fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, Annotation<'_>>> {
+fn snippets(diagnostic: &ConfigError) -> Vec<Snippet<'_, Annotation<'_>>> {
     let main = &diagnostic.location.file;
     let mut files: Vec<&Arc<SourceFile>> = vec![main];
     for label in &diagnostic.others {
@@ -86,7 +86,7 @@ fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, Annotation<'_>>> {
     files.into_iter().map(|file| snippet(diagnostic, file)).collect()
 }
 
-fn snippet<'a>(diagnostic: &'a Diagnostic, file: &'a Arc<SourceFile>) -> Snippet<'a, Annotation<'a>> {
+fn snippet<'a>(diagnostic: &'a ConfigError, file: &'a Arc<SourceFile>) -> Snippet<'a, Annotation<'a>> {
     let others = diagnostic.others.iter().filter(|label| Arc::ptr_eq(&label.location.file, file));
     let mut annotations: Vec<_> =
         others.map(|label| annotation(AnnotationKind::Context, &label.location, &label.text)).collect();

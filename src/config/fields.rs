@@ -69,7 +69,7 @@ impl Shape {
             Self::Integer(least, most) if least == most => format!("the number {least}"),
             Self::Integer(least, most) => format!("an integer from {least} to {most}"),
             Self::Boolean => "`true` or `false`".to_owned(),
-            Self::Choice(words) => super::diagnostic::listed(words.iter().copied()),
+            Self::Choice(words) => super::error::listed(words.iter().copied()),
             Self::Table(table) => {
                 let keys: Vec<&str> = table.keys().collect();
                 format!("a map with the keys {}", keys.join(", "))

@@ -7,15 +7,15 @@ use std::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, Severity, quoted, render},
+    error::{ConfigError, Severity, quoted, render},
     fields::Shape,
     meaning, parse, read, shape,
     source::{Location, SourceFile},
-    sources::{Document, Role, Sources},
+    sources::{Document, SourceRole, Sources},
     tables,
     tree::{Content, Cursor, Node},
 };
-use crate::domain::Workspace;
+use crate::domain::{Workspace, yaml};
 
 /// The file that describes a workspace.
 pub const FILE: &str = "projects.yaml";
@@ -28,13 +28,13 @@ pub struct Loaded {
     pub workspace: Workspace,
     pub sources: Sources,
     /// Possible problems: missing folders that not every command needs.
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// All errors and warnings of a workspace's files, in the order of files and lines.
 #[derive(Debug, Clone)]
 pub struct Report {
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<ConfigError>,
 }
 
 impl Report {
@@ -107,7 +107,7 @@ fn names_workspace(path: &Path) -> bool {
     let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     if text.trim_start().starts_with('{') {
         // JSON, or YAML in flow style: the lines do not show which map a key belongs to.
-        let whole: serde_yaml::Value = serde_yaml::from_str(&text).unwrap_or_default();
+        let whole: serde_json::Value = yaml::read(&text).unwrap_or_default();
         return whole.get("version").is_some() || whole.get("name").is_some();
     }
     text.lines().any(|line| line.starts_with("version:") || line.starts_with("name:"))
@@ -116,7 +116,7 @@ fn names_workspace(path: &Path) -> bool {
 struct Loader {
     folder: PathBuf,
     documents: Vec<Document>,
-    found: Vec<Diagnostic>,
+    found: Vec<ConfigError>,
     /// Whether every file could be parsed as YAML; if not, names from the other files would be missing.
     complete: bool,
 }
@@ -124,19 +124,19 @@ struct Loader {
 impl Loader {
     fn read_all(&mut self) -> Result<(), LoadError> {
         let root = self.folder.join(FILE);
-        self.read(&root, Role::Root)?;
+        self.read(&root, SourceRole::Root)?;
         for path in self.included_files() {
-            self.read(&path, Role::Included)?;
+            self.read(&path, SourceRole::Included)?;
         }
         let local = self.folder.join(LOCAL_FILE);
         if local.is_file() {
-            self.read(&local, Role::Local)?;
+            self.read(&local, SourceRole::Local)?;
         }
         Ok(())
     }
 
     /// Reads one file and validates its structure; an empty file counts as a file without keys.
-    fn read(&mut self, path: &Path, role: Role) -> Result<(), LoadError> {
+    fn read(&mut self, path: &Path, role: SourceRole) -> Result<(), LoadError> {
         let bytes = fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_owned();
         let (text, broken) = match String::from_utf8(bytes) {
@@ -150,7 +150,7 @@ impl Loader {
         let root = match broken {
             Some(at) => {
                 let location = Location::new(&file, at..at + '\u{fffd}'.len_utf8());
-                self.found.push(Diagnostic::error(location, "not a text file", "expected UTF-8"));
+                self.found.push(ConfigError::error(location, "not a text file", "expected UTF-8"));
                 None
             }
             None => parse::parse(&file, &mut self.found),
@@ -165,14 +165,14 @@ impl Loader {
         Ok(())
     }
 
-    fn check_shape(&mut self, file: &Arc<SourceFile>, root: &Node, role: Role) {
+    fn check_shape(&mut self, file: &Arc<SourceFile>, root: &Node, role: SourceRole) {
         let table = match role {
-            Role::Root => &tables::WORKSPACE,
-            Role::Included => &tables::INCLUDED,
-            Role::Local => &tables::LOCAL_FILE,
+            SourceRole::Root => &tables::WORKSPACE,
+            SourceRole::Included => &tables::INCLUDED,
+            SourceRole::Local => &tables::LOCAL_FILE,
         };
         // A local file in which all lines are commented out is valid.
-        if role != Role::Local || root.content != Content::Null {
+        if role != SourceRole::Local || root.content != Content::Null {
             shape::check(Cursor::root(file, root), &Shape::Table(table), &mut self.found);
         }
     }
@@ -188,7 +188,7 @@ impl Loader {
             match matches(&self.folder, text) {
                 Ok(paths) if paths.is_empty() => {
                     let message = format!("no file matches {}", quoted(text));
-                    self.found.push(Diagnostic::error(
+                    self.found.push(ConfigError::error(
                         pattern.location(),
                         message,
                         "expected the path of an existing file",
@@ -199,7 +199,7 @@ impl Loader {
                 Err(error) => {
                     let message = format!("{} is not a valid pattern: {}", quoted(text), error.msg);
                     let expected = "expected a pattern such as `teams/*/projects.yaml`";
-                    self.found.push(Diagnostic::error(pattern.location(), message, expected));
+                    self.found.push(ConfigError::error(pattern.location(), message, expected));
                     self.complete = false;
                 }
             }
@@ -222,13 +222,13 @@ fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternEr
 }
 
 /// Sorts by file and line and removes duplicates: the content of an anchor is validated once for each alias.
-fn in_order(found: Vec<Diagnostic>, sources: &Sources) -> Vec<Diagnostic> {
-    let place = |diagnostic: &Diagnostic| {
+fn in_order(found: Vec<ConfigError>, sources: &Sources) -> Vec<ConfigError> {
+    let place = |diagnostic: &ConfigError| {
         let file = &diagnostic.location.file;
         let index = sources.documents.iter().position(|document| Arc::ptr_eq(&document.file, file));
         (index, diagnostic.location.range.start)
     };
-    let mut diagnostics: Vec<Diagnostic> = Vec::with_capacity(found.len());
+    let mut diagnostics: Vec<ConfigError> = Vec::with_capacity(found.len());
     let mut seen = std::collections::HashSet::new();
     for diagnostic in found {
         if seen.insert((place(&diagnostic), diagnostic.location.range.end, diagnostic.message.clone())) {

@@ -4,8 +4,8 @@
 //! shared by validation (`shape`), the JSON Schema ([`schema`]) and the documentation ([`reference`](mod@reference)).
 //! References between names are validated next (`meaning`). The result is then converted to domain types (`read`).
 
-pub mod diagnostic;
 pub mod edit;
+pub mod error;
 pub mod fields;
 pub mod format;
 mod load;
@@ -23,8 +23,8 @@ pub mod tables;
 pub mod tree;
 mod values;
 
-pub use diagnostic::{Diagnostic, Label, Severity, render};
 pub use edit::with_environment_key;
+pub use error::{ConfigError, Label, Severity, render};
 pub use format::duration as parse_duration;
 pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load};
 pub use source::{Location, SourceFile};

@@ -10,7 +10,7 @@ use std::{
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
 
 use super::{
-    diagnostic::{Diagnostic, quoted},
+    error::{ConfigError, quoted},
     scalar,
     source::{Location, SourceFile},
     tree::{Content, Entry, Node},
@@ -25,11 +25,11 @@ const LONGEST: usize = 4 << 20;
 
 /// Parses the text to a tree. Returns `None` and reports the location if it is not valid YAML. Duplicate keys are
 /// reported, too, but do not stop the parser.
-pub(super) fn parse(file: &Arc<SourceFile>, found: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(super) fn parse(file: &Arc<SourceFile>, found: &mut Vec<ConfigError>) -> Option<Node> {
     let text = file.text.as_str();
     if text.len() > LONGEST {
         let expected = format!("expected at most {LONGEST} bytes");
-        found.push(Diagnostic::error(Location::new(file, 0..0), "the file is too large", expected));
+        found.push(ConfigError::error(Location::new(file, 0..0), "the file is too large", expected));
         return None;
     }
     let mut builder = Builder { file, found, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None };
@@ -51,8 +51,8 @@ fn range_of(span: &Span) -> Range<usize> {
     span.byte_range().unwrap_or_default()
 }
 
-/// Adds help in terms that YAML users know, for common mistakes.
-fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> Diagnostic {
+/// Adds help in context that YAML users know, for common mistakes.
+fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> ConfigError {
     let marker = error.marker();
     let start = marker.byte_offset().unwrap_or_else(|| byte_at(&file.text, marker.index())).min(file.text.len());
     let end = file.text[start..].chars().next().map_or(start, |first| start + first.len_utf8());
@@ -67,7 +67,7 @@ fn syntax_error(file: &Arc<SourceFile>, error: &ScanError) -> Diagnostic {
         ("unclosed quote", "close the quote"),
     ];
     let help = help.iter().find(|(part, _)| info.contains(part)).map(|(_, help)| (*help).to_owned());
-    Diagnostic::error(Location::new(file, start..end), "invalid YAML", info).with_help(help)
+    ConfigError::error(Location::new(file, start..end), "invalid YAML", info).with_help(help)
 }
 
 fn byte_at(text: &str, character: usize) -> usize {
@@ -93,16 +93,16 @@ struct Open {
 
 enum Unfinished {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, merged: Vec<Node>, key: Option<(String, Range<usize>)>, places: Places },
+    Map { entries: Vec<Entry>, merged: Vec<Node>, key: Option<(String, Range<usize>)>, places: KeyLocations },
 }
 
 /// The first location of each key of a map, to detect duplicates.
-type Places = HashMap<String, Range<usize>>;
-type Step = Result<(), Box<Diagnostic>>;
+type KeyLocations = HashMap<String, Range<usize>>;
+type ParseResult = Result<(), Box<ConfigError>>;
 
 struct Builder<'a> {
     file: &'a Arc<SourceFile>,
-    found: &'a mut Vec<Diagnostic>,
+    found: &'a mut Vec<ConfigError>,
     open: Vec<Open>,
     anchors: HashMap<usize, Measured>,
     spent: usize,
@@ -110,7 +110,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Step {
+    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> ParseResult {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 Err(self.refusal(range, "the file contains a second document", "expected one document per file").into())
@@ -123,7 +123,7 @@ impl Builder<'_> {
             }
             Event::SequenceStart(_, anchor, _) => self.start(range, anchor, Unfinished::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
-                let places = Places::new();
+                let places = KeyLocations::new();
                 let content = Unfinished::Map { entries: Vec::new(), merged: Vec::new(), key: None, places };
                 self.start(range, anchor, content)
             }
@@ -132,8 +132,8 @@ impl Builder<'_> {
         }
     }
 
-    fn refusal(&self, range: Range<usize>, message: &str, expected: &str) -> Diagnostic {
-        Diagnostic::error(Location::new(self.file, range), message, expected)
+    fn refusal(&self, range: Range<usize>, message: &str, expected: &str) -> ConfigError {
+        ConfigError::error(Location::new(self.file, range), message, expected)
     }
 
     fn scalar(
@@ -142,7 +142,7 @@ impl Builder<'_> {
         style: ScalarStyle,
         tag: Option<&Tag>,
         range: &Range<usize>,
-    ) -> Result<Content, Box<Diagnostic>> {
+    ) -> Result<Content, Box<ConfigError>> {
         match tag.map(Tag::core_suffix) {
             Some(Some("str")) => Ok(Content::Text(text.into_owned())),
             Some(Some("int" | "float" | "bool" | "null")) => Ok(scalar::resolve(&text)),
@@ -152,7 +152,7 @@ impl Builder<'_> {
         }
     }
 
-    fn start(&mut self, range: Range<usize>, anchor: usize, content: Unfinished) -> Step {
+    fn start(&mut self, range: Range<usize>, anchor: usize, content: Unfinished) -> ParseResult {
         if self.open.len() >= DEEPEST {
             return Err(self.too_deep(range).into());
         }
@@ -160,13 +160,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn too_deep(&self, range: Range<usize>) -> Diagnostic {
+    fn too_deep(&self, range: Range<usize>) -> ConfigError {
         let expected = format!("expected maps and lists to be nested at most {DEEPEST} levels deep");
         self.refusal(range, "maps and lists are nested too deeply", &expected)
     }
 
     /// Completes the map or list that was opened last.
-    fn end(&mut self, range: &Range<usize>) -> Step {
+    fn end(&mut self, range: &Range<usize>) -> ParseResult {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let (content, last) = match open.content {
             Unfinished::List(items) => {
@@ -190,7 +190,7 @@ impl Builder<'_> {
         self.close(Measured { node, size: open.size, depth: open.depth }, open.anchor)
     }
 
-    fn alias(&mut self, anchor: usize, range: Range<usize>) -> Step {
+    fn alias(&mut self, anchor: usize, range: Range<usize>) -> ParseResult {
         let Some(target) = self.anchors.get(&anchor) else {
             return Err(self
                 .refusal(range, "the alias is inside its own anchor", "expected a value that does not contain itself")
@@ -206,7 +206,7 @@ impl Builder<'_> {
     }
 
     /// Adds a complete value to the open map or list, or sets it as the root.
-    fn close(&mut self, value: Measured, anchor: usize) -> Step {
+    fn close(&mut self, value: Measured, anchor: usize) -> ParseResult {
         if self.open.len() + value.depth > DEEPEST {
             return Err(self.too_deep(value.node.range).into());
         }
@@ -239,7 +239,7 @@ impl Builder<'_> {
 }
 
 /// Keys are strings to Helm and Kubernetes, so `80: x` has the key `80` as written.
-fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>), Box<Diagnostic>> {
+fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>), Box<ConfigError>> {
     let location = Location::new(file, node.range.clone());
     let key = match &node.content {
         Content::Text(text) => text.clone(),
@@ -247,14 +247,14 @@ fn key_of(file: &Arc<SourceFile>, node: &Node) -> Result<(String, Range<usize>),
         _ => location.text().to_owned(),
     };
     if key.is_empty() {
-        return Err(Box::new(Diagnostic::error(location, "not a valid key", "expected a string as the key")));
+        return Err(Box::new(ConfigError::error(location, "not a valid key", "expected a string as the key")));
     }
     Ok((key, node.range.clone()))
 }
 
-fn duplicate(file: &Arc<SourceFile>, key: &str, again: Range<usize>, first: Range<usize>) -> Diagnostic {
+fn duplicate(file: &Arc<SourceFile>, key: &str, again: Range<usize>, first: Range<usize>) -> ConfigError {
     let message = format!("duplicate key {}", quoted(key));
-    Diagnostic::error(Location::new(file, again), message, "expected each key once")
+    ConfigError::error(Location::new(file, again), message, "expected each key once")
         .with_other(Location::new(file, first), "first defined here")
         .with_help("remove one of the two, or merge them".to_owned())
 }

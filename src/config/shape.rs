@@ -1,7 +1,7 @@
 //! Validates a tree against the tables: keys, types and formats. [`super::meaning`] validates references.
 
 use super::{
-    diagnostic::{Diagnostic, listed, quoted},
+    error::{ConfigError, listed, quoted},
     fields::{Shape, Table},
     format::Format,
     nearest::{did_you_mean, nearest},
@@ -9,13 +9,13 @@ use super::{
 };
 
 /// Reports everything in `value` that does not match `shape`.
-pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigError>) {
     match (shape, &value.node.content) {
         (Shape::Text(format), Content::Text(text)) => check_text(value, *format, text, found),
         (Shape::Integer(least, most), Content::Integer(number)) => {
             if !(least..=most).contains(&number) {
                 let message = format!("{} is {number}", subject(value));
-                found.push(Diagnostic::error(value.location(), message, format!("expected {}", shape.expected())));
+                found.push(ConfigError::error(value.location(), message, format!("expected {}", shape.expected())));
             }
         }
         (Shape::Choice(words), Content::Text(text)) => {
@@ -23,7 +23,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic
                 let message = format!("{} is {}", subject(value), quoted(text));
                 let help = did_you_mean(text, words.iter().copied());
                 let expected = format!("expected {}", shape.expected());
-                found.push(Diagnostic::error(value.location(), message, expected).with_help(help));
+                found.push(ConfigError::error(value.location(), message, expected).with_help(help));
             }
         }
         (Shape::Table(table), Content::Map(_)) => check_table(value, table, found),
@@ -37,7 +37,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<Diagnostic
         (Shape::List(each), Content::List(items)) => {
             if items.is_empty() {
                 let message = format!("{} is empty", subject(value));
-                found.push(Diagnostic::error(value.location(), message, "expected at least one item"));
+                found.push(ConfigError::error(value.location(), message, "expected at least one item"));
             }
             value.items().for_each(|item| check(item, each, found));
         }
@@ -50,34 +50,34 @@ fn subject(value: Cursor<'_>) -> String {
     if value.key().is_empty() { "the value".to_owned() } else { quoted(value.key()) }
 }
 
-fn check_text(value: Cursor<'_>, format: Format, text: &str, found: &mut Vec<Diagnostic>) {
+fn check_text(value: Cursor<'_>, format: Format, text: &str, found: &mut Vec<ConfigError>) {
     if let Err(misfit) = format.check(text) {
         let what = if text.is_empty() { subject(value) } else { quoted(text) };
         let help = misfit.instead.map(|instead| format!("did you mean `{instead}`?"));
         let expected = format!("expected {}", format.expected());
-        found.push(Diagnostic::error(value.location(), format!("{what} {}", misfit.why), expected).with_help(help));
+        found.push(ConfigError::error(value.location(), format!("{what} {}", misfit.why), expected).with_help(help));
     }
 }
 
-fn check_name(entry: Cursor<'_>, format: Format, found: &mut Vec<Diagnostic>) {
+fn check_name(entry: Cursor<'_>, format: Format, found: &mut Vec<ConfigError>) {
     if let Err(misfit) = format.check(entry.key()) {
         let help = misfit.instead.map(|instead| format!("did you mean `{instead}`?"));
         let message = format!("{} {}", quoted(entry.key()), misfit.why);
         let expected = format!("expected {}", format.expected());
-        found.push(Diagnostic::error(entry.key_location(), message, expected).with_help(help));
+        found.push(ConfigError::error(entry.key_location(), message, expected).with_help(help));
     }
 }
 
-fn wrong_type(value: Cursor<'_>, shape: &Shape) -> Diagnostic {
+fn wrong_type(value: Cursor<'_>, shape: &Shape) -> ConfigError {
     let kind = value.node.content.kind();
     let message =
         if value.key().is_empty() { format!("the value is {kind}") } else { format!("{} is {kind}", subject(value)) };
-    Diagnostic::error(value.location(), message, format!("expected {}", shape.expected()))
-        .with_help(remedy(value, shape))
+    ConfigError::error(value.location(), message, format!("expected {}", shape.expected()))
+        .with_help(help(value, shape))
 }
 
 /// Returns the edit that fixes a value of the wrong type, if there is one.
-fn remedy(value: Cursor<'_>, shape: &Shape) -> Option<String> {
+fn help(value: Cursor<'_>, shape: &Shape) -> Option<String> {
     let location = value.location();
     let written = location.text();
     match (shape, &value.node.content) {
@@ -121,7 +121,7 @@ fn quotes(format: Format, written: &str, content: &Content) -> Option<String> {
     }
 }
 
-fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<ConfigError>) {
     // A misspelled key is not reported as missing, too.
     let mut meant: Vec<&str> = Vec::new();
     for entry in value.entries() {
@@ -136,12 +136,12 @@ fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnos
     for field in table.fields.iter().filter(|field| field.required && !is_there(field.key)) {
         let message = format!("{} has no `{}`", subject_of(value, table), field.key);
         let expected = format!("expected `{}`: {}", field.key, field.shape.expected());
-        found.push(Diagnostic::error(value.key_location(), message, expected));
+        found.push(ConfigError::error(value.key_location(), message, expected));
     }
     if !table.any_of.is_empty() && !table.any_of.iter().any(|key| is_there(key)) {
         let keys = listed(table.any_of.iter().copied());
         let message = format!("{} has neither {}", subject_of(value, table), keys.replace(" or ", " nor "));
-        found.push(Diagnostic::error(value.key_location(), message, format!("expected {keys}")));
+        found.push(ConfigError::error(value.key_location(), message, format!("expected {keys}")));
     }
     check_company(value, table, found);
 }
@@ -151,30 +151,29 @@ fn subject_of(value: Cursor<'_>, table: &Table) -> String {
     if value.key().is_empty() || value.key() == table.name { table.article.to_owned() } else { quoted(value.key()) }
 }
 
-fn unknown_key(entry: Cursor<'_>, table: &'static Table) -> Diagnostic {
+fn unknown_key(entry: Cursor<'_>, table: &'static Table) -> ConfigError {
     let key = entry.key();
-    let elsewhere =
-        table.elsewhere.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, remedy)| (*remedy).to_owned());
+    let elsewhere = table.elsewhere.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, help)| (*help).to_owned());
     let help = elsewhere.or_else(|| did_you_mean(key, table.keys()));
     let message = format!("unknown key {} in {}", quoted(key), table.article);
     let expected = format!("expected {}", listed(table.keys()));
-    Diagnostic::error(entry.key_location(), message, expected).with_help(help)
+    ConfigError::error(entry.key_location(), message, expected).with_help(help)
 }
 
 /// Validates which keys can and cannot be combined.
-fn check_company(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+fn check_company(value: Cursor<'_>, table: &'static Table, found: &mut Vec<ConfigError>) {
     for (one, other) in table.exclusive {
         if let (Some(first), Some(second)) = (value.get(one), value.get(other)) {
             let message = format!("`{one}` and `{other}` cannot be combined");
             let diagnostic =
-                Diagnostic::error(second.key_location(), message, format!("expected `{one}` or `{other}`"));
+                ConfigError::error(second.key_location(), message, format!("expected `{one}` or `{other}`"));
             found.push(diagnostic.with_other(first.key_location(), "conflicts with this key"));
         }
     }
     check_alternatives(value, table, found);
 }
 
-fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<Diagnostic>) {
+fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<ConfigError>) {
     if table.alternatives.is_empty() {
         return;
     }
@@ -199,5 +198,5 @@ fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<
             table.article
         ),
     };
-    found.push(Diagnostic::error(value.key_location(), message, expected));
+    found.push(ConfigError::error(value.key_location(), message, expected));
 }

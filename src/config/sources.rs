@@ -10,7 +10,7 @@ use crate::domain::Environment;
 
 /// The role of a file in its workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum SourceRole {
     /// `projects.yaml` itself.
     Root,
     /// Matched by `include`.
@@ -21,7 +21,7 @@ pub enum Role {
 
 #[derive(Debug)]
 pub struct Document {
-    pub role: Role,
+    pub role: SourceRole,
     pub file: Arc<SourceFile>,
     /// The base of relative paths in the file.
     pub folder: PathBuf,
@@ -88,10 +88,10 @@ impl Sources {
     }
 
     pub(super) fn local(&self) -> Option<&Document> {
-        self.documents.iter().find(|document| document.role == Role::Local)
+        self.documents.iter().find(|document| document.role == SourceRole::Local)
     }
 
     fn shared(&self) -> impl Iterator<Item = &Document> {
-        self.documents.iter().filter(|document| document.role != Role::Local)
+        self.documents.iter().filter(|document| document.role != SourceRole::Local)
     }
 }

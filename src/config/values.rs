@@ -7,7 +7,7 @@ use jsonschema::{
 use serde_json::Value;
 
 use super::{
-    diagnostic::{Diagnostic, listed, quoted},
+    error::{ConfigError, listed, quoted},
     nearest::{did_you_mean, nearest},
     sources::Sources,
     tree::Cursor,
@@ -39,13 +39,13 @@ pub fn check_values(
     project: &Name,
     merged: &Values,
     schema: &ValuesSchema<'_>,
-) -> Vec<Diagnostic> {
-    let Some(places) = Places::new(sources, environment, project) else { return Vec::new() };
+) -> Vec<ConfigError> {
+    let Some(places) = ValueLocations::new(sources, environment, project) else { return Vec::new() };
     let validator = match &schema.validator {
         Ok(validator) => validator,
         Err(error) => {
             let message = format!("the chart of `{project}` has a values.schema.json that is not a valid JSON Schema");
-            return vec![Diagnostic::error(places.project.key_location(), message, error.clone())];
+            return vec![ConfigError::error(places.project.key_location(), message, error.clone())];
         }
     };
     let checked = without_nulls(&Value::Object(merged.clone()));
@@ -63,9 +63,9 @@ pub fn misplaced_value(
     path: &[&str],
     message: impl Into<String>,
     expected: &str,
-) -> Option<Diagnostic> {
-    let place = Places::new(sources, environment, project)?.nearest(path);
-    Some(Diagnostic::error(place.location(), message, expected))
+) -> Option<ConfigError> {
+    let place = ValueLocations::new(sources, environment, project)?.nearest(path);
+    Some(ConfigError::error(place.location(), message, expected))
 }
 
 /// Helm removes keys that are `null` before it validates.
@@ -80,13 +80,13 @@ fn without_nulls(value: &Value) -> Value {
 }
 
 /// Where the values of a project can be written.
-struct Places<'a> {
+struct ValueLocations<'a> {
     project: Cursor<'a>,
     /// Highest priority first.
     layers: Vec<Cursor<'a>>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> ValueLocations<'a> {
     fn new(sources: &'a Sources, environment: &Environment, name: &Name) -> Option<Self> {
         let project = sources.find(&["projects", name.as_str()])?;
         let universal = project.get("chart").is_none();
@@ -107,13 +107,13 @@ impl<'a> Places<'a> {
 }
 
 struct Reader<'a> {
-    places: Places<'a>,
+    places: ValueLocations<'a>,
     schema: &'a Value,
 }
 
 impl Reader<'_> {
     /// Converts errors of the same map together, so that a misspelled key is not reported as missing, too.
-    fn all(&self, errors: &[ValidationError<'_>]) -> Vec<Diagnostic> {
+    fn all(&self, errors: &[ValidationError<'_>]) -> Vec<ConfigError> {
         let mut meant: Vec<(&str, &str)> = Vec::new();
         for error in errors {
             if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
@@ -130,7 +130,7 @@ impl Reader<'_> {
         errors.iter().filter(|error| !is_misspelt(error)).flat_map(|error| self.diagnostics(error)).collect()
     }
 
-    fn diagnostics(&self, error: &ValidationError<'_>) -> Vec<Diagnostic> {
+    fn diagnostics(&self, error: &ValidationError<'_>) -> Vec<ConfigError> {
         let path = pointer_keys(error.instance_path().as_str());
         let keys: Vec<&str> = path.iter().map(String::as_str).collect();
         match error.kind() {
@@ -149,7 +149,7 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown(&self, holder: &[&str], key: &str, error: &ValidationError<'_>) -> Diagnostic {
+    fn unknown(&self, holder: &[&str], key: &str, error: &ValidationError<'_>) -> ConfigError {
         let mut path = holder.to_vec();
         path.push(key);
         let known = self.known_beside(error);
@@ -160,21 +160,21 @@ impl Reader<'_> {
             format!("expected {}", listed(known.iter().copied()))
         };
         let help = did_you_mean(key, known.iter().copied());
-        Diagnostic::error(self.places.nearest(&path).key_location(), message, expected).with_help(help)
+        ConfigError::error(self.places.nearest(&path).key_location(), message, expected).with_help(help)
     }
 
-    fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> Diagnostic {
+    fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> ConfigError {
         let key = property.as_str().unwrap_or_default();
         let mut path = holder.to_vec();
         path.push(key);
         let message = format!("required chart value {} is missing", quoted(&path.join(".")));
         let place = self.places.nearest(holder);
         let described = self.beside(error, "properties").and_then(|known| known.get(key)?.get("description")?.as_str());
-        Diagnostic::error(place.key_location(), message, format!("expected `{key}`"))
+        ConfigError::error(place.key_location(), message, format!("expected `{key}`"))
             .with_help(described.map(str::to_owned))
     }
 
-    fn other(&self, path: &[&str], error: &ValidationError<'_>) -> Diagnostic {
+    fn other(&self, path: &[&str], error: &ValidationError<'_>) -> ConfigError {
         let place = self.places.nearest(path);
         let name = if path.is_empty() { "`values`".to_owned() } else { quoted(&path.join(".")) };
         let message = match error.kind() {
@@ -188,7 +188,7 @@ impl Reader<'_> {
             _ => None,
         };
         let described = || self.beside(error, "description").and_then(Value::as_str).map(str::to_owned);
-        Diagnostic::error(place.location(), message, expected(error)).with_help(suggestion.or_else(described))
+        ConfigError::error(place.location(), message, expected(error)).with_help(suggestion.or_else(described))
     }
 
     /// The keys that the schema defines at the location of an error.

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Diagnosis;
+use super::Problem;
 
 /// A gate, with the name that `--override` accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -63,22 +63,22 @@ pub struct Refusal {
     pub gate: Gate,
     /// The project; empty if it applies to the whole environment.
     pub project: String,
-    pub diagnosis: Diagnosis,
+    pub problem: Problem,
 }
 
 impl Refusal {
     /// Returns the failure to show: with the name of the gate, and how to override it.
-    pub fn told(&self) -> Diagnosis {
-        let mut diagnosis = self.diagnosis.clone();
+    pub fn to_problem(&self) -> Problem {
+        let mut problem = self.problem.clone();
         let subject = if self.project.is_empty() { String::new() } else { format!(" {}:", self.project) };
-        diagnosis.cause = format!("blocked by gate '{}':{subject} {}", self.gate, diagnosis.cause);
+        problem.message = format!("blocked by gate '{}':{subject} {}", self.gate, problem.message);
         if self.gate.can_be_overridden() {
             let way = format!("override it with --override {} --because \"...\", which is recorded", self.gate);
-            diagnosis.remedy = Some(match diagnosis.remedy {
-                Some(remedy) => format!("{remedy}; {way}"),
+            problem.help = Some(match problem.help {
+                Some(help) => format!("{help}; {way}"),
                 None => way,
             });
         }
-        diagnosis
+        problem
     }
 }

@@ -10,10 +10,13 @@ use super::{gate::Gate, record::Record};
 
 /// The maximum number of deployments in a history.
 pub const KEPT: usize = 50;
+/// The verb of a deployment by `cmdr rollback`.
+pub const ROLLBACK: &str = "rollback";
+/// The verb of the rollback that follows a failed deployment.
+pub const AUTOMATIC_ROLLBACK: &str = "automatic rollback";
 
 /// The deployments of one project, oldest first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct History {
     /// While it is set, deployments are blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +26,6 @@ pub struct History {
 
 /// A hold: deployments are blocked until `cmdr unhold`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Hold {
     pub since: Timestamp,
     /// Who set it: a user or a CI job.
@@ -33,19 +35,17 @@ pub struct Hold {
 
 /// An event: a record was deployed to an environment, or its deployment failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Deployment {
     /// The ID of the record that was deployed.
     pub record: String,
     /// The version to show: the image tag, or the chart's app version.
     pub version: String,
-    /// What started it: `up`, `deploy`, `promote`, `rollback`, or `return` for an automatic rollback after a failure.
+    /// What started it: `up`, `deploy`, `promote`, `rollback`, or `automatic rollback` after a failure.
     pub verb: String,
     pub started: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
     pub outcome: DeploymentOutcome,
-    #[serde(flatten)]
     pub origin: Origin,
     /// The environment that the record was promoted from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,6 @@ pub struct Deployment {
 
 /// The origin of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Origin {
     /// The user: of GitLab, or of the machine.
     pub by: String,
@@ -105,7 +104,7 @@ pub enum DeploymentOutcome {
 
 impl DeploymentOutcome {
     /// The text to show.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Healthy => "healthy",
@@ -115,16 +114,30 @@ impl DeploymentOutcome {
     }
 }
 
+impl Deployment {
+    /// Whether an earlier record was deployed again, by `cmdr rollback` or automatically.
+    fn is_rollback(&self) -> bool {
+        [ROLLBACK, AUTOMATIC_ROLLBACK].contains(&self.verb.as_str())
+    }
+}
+
 impl History {
     /// What currently runs according to the ledger: the last deployment that was observed to be healthy.
     pub fn current(&self) -> Option<&Deployment> {
         self.deployments.iter().rev().find(|it| it.outcome == DeploymentOutcome::Healthy)
     }
 
-    /// The last healthy deployment of a record other than `record`.
-    pub fn before(&self, record: &str) -> Option<&Deployment> {
-        let healthy = self.deployments.iter().rev().filter(|it| it.outcome == DeploymentOutcome::Healthy);
-        healthy.into_iter().find(|it| it.record != record)
+    /// What ran before the current record: the target of a rollback. After a rollback it is what ran before that
+    /// record was deployed, so that a second rollback goes further back instead of returning to what was rolled back.
+    pub fn previous(&self) -> Option<&Deployment> {
+        let healthy: Vec<&Deployment> =
+            self.deployments.iter().filter(|it| it.outcome == DeploymentOutcome::Healthy).collect();
+        let (current, mut before) = healthy.split_last()?;
+        if current.is_rollback() {
+            let deployed = |it: &&Deployment| it.record == current.record && !it.is_rollback();
+            before = &before[..before.iter().rposition(deployed)?];
+        }
+        before.iter().rev().find(|it| it.record != current.record).copied()
     }
 
     /// The deployment that has not finished.
@@ -174,7 +187,6 @@ impl History {
 
 /// The exported ledger of an environment: enough to rebuild it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct LedgerFile {
     /// The version of the file format: 1.
     pub version: u32,
@@ -191,7 +203,6 @@ pub struct LedgerFile {
 
 /// One release of a [`LedgerFile`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct LedgerRelease {
     /// The ID of the record that runs.
     pub record: String,
@@ -234,8 +245,32 @@ pub mod tests {
             ],
         };
         assert_eq!(history.current().map(|it| it.record.as_str()), Some("b"));
-        assert_eq!(history.before("b").map(|it| it.record.as_str()), Some("a"));
+        assert_eq!(history.previous().map(|it| it.record.as_str()), Some("a"));
         assert_eq!(history.in_flight(), None);
+    }
+
+    #[test]
+    fn a_second_rollback_goes_further_back() {
+        let mut history = History::default();
+        let add = |history: &mut History, record: &str, verb: &str| {
+            let healthy = deployment(record, NOON, DeploymentOutcome::Healthy);
+            history.deployments.push(Deployment { verb: verb.to_owned(), ..healthy });
+        };
+        let previous = |history: &History| history.previous().map(|it| it.record.clone());
+        for record in ["a", "b", "c"] {
+            add(&mut history, record, "deploy");
+        }
+        assert_eq!(previous(&history).as_deref(), Some("b"));
+        add(&mut history, "b", ROLLBACK);
+        assert_eq!(previous(&history).as_deref(), Some("a"), "not c, which was rolled back");
+        add(&mut history, "a", ROLLBACK);
+        assert_eq!(previous(&history), None, "nothing ran before a");
+        add(&mut history, "d", "promote");
+        assert_eq!(previous(&history).as_deref(), Some("a"), "what ran before d");
+        add(&mut history, "a", AUTOMATIC_ROLLBACK);
+        assert_eq!(previous(&history), None);
+        add(&mut history, "a", "up");
+        assert_eq!(previous(&history).as_deref(), Some("d"), "a deployment is not a rollback");
     }
 
     #[test]

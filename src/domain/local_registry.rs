@@ -30,14 +30,14 @@ const ELSEWHERE: [(&str, &str); 1] = [("docker.io", "registry-1.docker.io")];
 /// The desired state of one of these containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryService {
-    pub role: Role,
+    pub role: ServiceRole,
     /// The company's certificate authority, in PEM, to verify upstream registries.
     pub certificate_authority: Option<String>,
 }
 
 /// The role of one of these containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
+pub enum ServiceRole {
     /// Receives built images, on this port of 127.0.0.1.
     Push { port: u16 },
     /// Caches the registry `host`; fetches missing images from `remote`, a URL as seen from this machine.
@@ -65,8 +65,8 @@ impl RegistryService {
     /// It contains no dots: such a name would be looked up in public DNS while the container is not running.
     pub fn name(&self) -> String {
         match &self.role {
-            Role::Push { .. } => REGISTRY.to_owned(),
-            Role::Cache { host, .. } => {
+            ServiceRole::Push { .. } => REGISTRY.to_owned(),
+            ServiceRole::Cache { host, .. } => {
                 format!("{CACHE}{}", host.replace('-', "--").replace('.', "-").replace(':', "_"))
             }
         }
@@ -75,16 +75,16 @@ impl RegistryService {
     /// Returns the role as its label value.
     pub fn label(&self) -> &str {
         match &self.role {
-            Role::Push { .. } => PUSH,
-            Role::Cache { host, .. } => host,
+            ServiceRole::Push { .. } => PUSH,
+            ServiceRole::Cache { host, .. } => host,
         }
     }
 
     /// Returns a checksum of its configuration, except the port.
     pub fn checksum(&self) -> String {
         let remote = match &self.role {
-            Role::Push { .. } => "",
-            Role::Cache { remote, .. } => &remote.url,
+            ServiceRole::Push { .. } => "",
+            ServiceRole::Cache { remote, .. } => &remote.url,
         };
         let authority = self.certificate_authority.as_deref().unwrap_or_default();
         let variables = VARIABLES.join(" ");
@@ -94,8 +94,8 @@ impl RegistryService {
     /// Returns the published port on 127.0.0.1.
     pub fn port(&self) -> Option<u16> {
         match self.role {
-            Role::Push { port } => Some(port),
-            Role::Cache { .. } => None,
+            ServiceRole::Push { port } => Some(port),
+            ServiceRole::Cache { .. } => None,
         }
     }
 
@@ -103,8 +103,8 @@ impl RegistryService {
     pub fn for_nodes(&self) -> NodeRegistry {
         let url = format!("http://{}:{INNER_PORT}", self.name());
         let host = match &self.role {
-            Role::Push { port } => pushed_to(*port),
-            Role::Cache { host, .. } => host.clone(),
+            ServiceRole::Push { port } => pushed_to(*port),
+            ServiceRole::Cache { host, .. } => host.clone(),
         };
         NodeRegistry { host, url: Some(url) }
     }
@@ -112,7 +112,7 @@ impl RegistryService {
     /// Returns its environment variables. `gateway` is the address of this machine in the Docker network.
     pub fn variables(&self, gateway: Ipv4Addr) -> Vec<String> {
         let mut variables: Vec<String> = VARIABLES.map(str::to_owned).to_vec();
-        if let Role::Cache { remote, .. } = &self.role {
+        if let ServiceRole::Cache { remote, .. } = &self.role {
             variables.push(format!("REGISTRY_PROXY_REMOTEURL={}", remote.url_from_node(gateway)));
         }
         variables
@@ -151,10 +151,10 @@ pub fn wanted(
 ) -> Vec<RegistryService> {
     let caches = hosts.iter().filter(|host| !is_this_machine(host)).filter_map(|host| {
         let remote = remote(host, mirrors)?;
-        (!has_login(host) && !has_login(remote.authority())).then(|| Role::Cache { host: host.clone(), remote })
+        (!has_login(host) && !has_login(remote.authority())).then(|| ServiceRole::Cache { host: host.clone(), remote })
     });
     let service = |role| RegistryService { role, certificate_authority: certificate_authority.map(str::to_owned) };
-    std::iter::once(Role::Push { port }).chain(caches).map(service).collect()
+    std::iter::once(ServiceRole::Push { port }).chain(caches).map(service).collect()
 }
 
 /// Returns where a cache fetches the images of `host`: from its first mirror, or from the registry itself. `None` if
@@ -203,7 +203,7 @@ mod tests {
         hosts.iter().map(|host| (*host).to_owned()).collect()
     }
 
-    fn told(services: &[RegistryService]) -> Vec<String> {
+    fn names(services: &[RegistryService]) -> Vec<String> {
         let own = |service: &RegistryService| service.variables(GATEWAY)[VARIABLES.len()..].to_vec();
         let tell = |service: &RegistryService| [vec![service.name()], own(service)].concat().join(" ");
         services.iter().map(tell).collect()
@@ -218,7 +218,7 @@ mod tests {
             "cmdr-cache-my--registry-example-com_5000 \
              REGISTRY_PROXY_REMOTEURL=https://my-registry.example.com:5000",
         ];
-        assert_eq!(told(&services), expected);
+        assert_eq!(names(&services), expected);
         let node = services[0].for_nodes();
         assert_eq!((node.host.as_str(), node.url.as_deref()), ("localhost:5001", Some("http://cmdr-registry:5000")));
     }
@@ -228,7 +228,7 @@ mod tests {
         let mirrors = ImageMirror::parse_list("quay.io=https://h/v2/quay,*=http://localhost:5555").unwrap();
         let services = wanted(&hosts(&["ghcr.io", "quay.io"]), &mirrors, |_| false, None, 5001);
         assert_eq!(
-            told(&services),
+            names(&services),
             ["cmdr-registry", "cmdr-cache-ghcr-io REGISTRY_PROXY_REMOTEURL=http://172.18.0.1:5555"]
         );
     }
@@ -238,7 +238,7 @@ mod tests {
         let mirrors = ImageMirror::parse_list("quay.io=https://mirror.example.com").unwrap();
         let hosts = hosts(&["ghcr.io", "127.0.0.1:5557", "quay.io"]);
         let has_login = |host: &str| host == "ghcr.io" || host == "mirror.example.com";
-        assert_eq!(told(&wanted(&hosts, &mirrors, has_login, None, 5001)), ["cmdr-registry"]);
+        assert_eq!(names(&wanted(&hosts, &mirrors, has_login, None, 5001)), ["cmdr-registry"]);
     }
 
     #[test]

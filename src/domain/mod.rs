@@ -1,7 +1,6 @@
 //! Domain types of cmdr: names, images, workspaces, releases, address pools. No I/O.
 
 pub mod deadline;
-pub mod diagnosis;
 pub mod difference;
 pub mod digest;
 pub mod external;
@@ -18,6 +17,7 @@ pub mod platform;
 pub mod pool;
 pub mod ports;
 pub mod preflight;
+pub mod problem;
 pub mod processor;
 pub mod project_secret;
 pub mod quantity;
@@ -28,13 +28,14 @@ pub mod snapshot;
 pub mod user_configuration;
 pub mod values;
 pub mod workspace;
+pub mod yaml;
 
-pub use diagnosis::Diagnosis;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
+pub use problem::Problem;
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, ChartSource, Check, Copy, Environment, External, OnFailure, Platform, PlatformRelease,
-    Project, ProjectOverride, Promotion, Review, Route, Verify, VerifyWhen, Workspace, Writer,
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,
+    ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace, Writer,
 };

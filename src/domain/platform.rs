@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Chart, ChartSource, Values, values};
+use super::{Chart, ChartSource, Values, values, yaml};
 
 /// One built-in release of the platform.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl PlatformDefault {
     /// # Panics
     /// If the embedded file is not a YAML map, which a test rules out.
     pub fn values(&self, node_ports: Option<(u16, u16)>) -> Values {
-        let read = |text| serde_yaml::from_str::<Values>(text).expect("the platform's values are a map");
+        let read = |text| yaml::read::<Values>(text).expect("the platform's values are a map");
         let mut values = read(self.values);
         if node_ports.is_none() {
             values::merge(&mut values, &read(self.cloud_values));

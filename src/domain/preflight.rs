@@ -63,7 +63,7 @@ pub struct Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineAbsent {
     pub why: String,
-    pub remedy: String,
+    pub help: String,
 }
 
 /// The total resource requests of pods.
@@ -149,12 +149,12 @@ pub struct Finding {
     /// Why it matters; empty if the check passed.
     pub why: String,
     /// How to fix it; empty if the check passed.
-    pub remedy: String,
+    pub help: String,
 }
 
 impl Finding {
     fn ok(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, status: Status::Ok, what: what.into(), why: String::new(), remedy: String::new() }
+        Self { check, status: Status::Ok, what: what.into(), why: String::new(), help: String::new() }
     }
 
     fn bad(
@@ -162,9 +162,9 @@ impl Finding {
         status: Status,
         what: impl Into<String>,
         why: impl Into<String>,
-        remedy: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
-        Self { check, status, what: what.into(), why: why.into(), remedy: remedy.into() }
+        Self { check, status, what: what.into(), why: why.into(), help: help.into() }
     }
 }
 

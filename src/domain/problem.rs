@@ -5,28 +5,28 @@ use serde::{Deserialize, Serialize};
 
 /// A failure: what happened, details, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
-pub struct Diagnosis {
+pub struct Problem {
     /// What happened, in one line: `image not found: ghcr.io/tunes/shop:9`.
-    pub cause: String,
+    pub message: String,
     /// The original messages of the cluster or the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// How to fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub help: Option<String>,
     /// The last log lines of the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
 }
 
-impl Diagnosis {
-    pub fn new(cause: impl Into<String>) -> Self {
-        Self { cause: cause.into(), ..Self::default() }
+impl Problem {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
     }
 
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 

@@ -15,7 +15,6 @@ const LENGTH: usize = 20;
 
 /// The content of a release, without its time, environment and user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Record {
     pub chart: RecordedChart,
     /// The image tag, or the chart's app version.
@@ -29,7 +28,6 @@ pub struct Record {
 
 /// An exact version of a chart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct RecordedChart {
     pub name: String,
     pub version: String,

@@ -43,7 +43,7 @@ pub struct Environment {
     pub freeze: BTreeMap<Name, FreezeWindow>,
     pub review: Option<Review>,
     /// Set for a review environment: its source environment and its slug.
-    pub copy: Option<Copy>,
+    pub copy: Option<ReviewInstance>,
     pub platform: Platform,
     /// Local only: the Kubernetes version of the node (`1.34`, `1.34.2`).
     pub kubernetes: Option<String>,
@@ -73,7 +73,11 @@ impl Environment {
             promote: None,
             freeze: self.freeze.clone(),
             review: Some(review.clone()),
-            copy: Some(Copy { of: source.name.clone(), namespace: source.namespace.clone(), slug: slug.to_owned() }),
+            copy: Some(ReviewInstance {
+                of: source.name.clone(),
+                namespace: source.namespace.clone(),
+                slug: slug.to_owned(),
+            }),
             platform: Platform::External,
             ..source.clone()
         }
@@ -109,7 +113,7 @@ pub struct Review {
 
 /// One review environment, for one merge request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copy {
+pub struct ReviewInstance {
     pub of: Name,
     /// The namespace of the source environment.
     pub namespace: String,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     event::{Event, Outcome, Sender},
     plan::{Plan, Planned, StepId},
 };
@@ -34,13 +34,13 @@ pub trait StepRunner: Send + Sync + 'static {
 /// Why a step did not succeed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepFailure {
-    Failed(Box<Diagnosis>),
+    Failed(Box<Problem>),
     Interrupted,
 }
 
-impl From<Diagnosis> for StepFailure {
-    fn from(diagnosis: Diagnosis) -> Self {
-        Self::Failed(Box::new(diagnosis))
+impl From<Problem> for StepFailure {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(Box::new(problem))
     }
 }
 
@@ -57,8 +57,8 @@ impl Reporter {
         self.send(Event::StepProgress { step: self.step, subject: self.subject.clone(), message: message.into() });
     }
 
-    pub fn warn(&self, diagnosis: Diagnosis) {
-        self.send(Event::StepWarning { step: self.step, subject: self.subject.clone(), diagnosis });
+    pub fn warn(&self, problem: Problem) {
+        self.send(Event::StepWarning { step: self.step, subject: self.subject.clone(), problem });
     }
 
     fn send(&self, event: Event) {
@@ -150,12 +150,12 @@ impl<R: StepRunner> Execution<'_, R> {
     }
 
     fn finish(&mut self, ended: Ended) {
-        let (outcome, message, diagnosis) = match ended.result {
+        let (outcome, message, problem) = match ended.result {
             Ok(message) => (Outcome::Done, message, None),
-            Err(StepFailure::Failed(diagnosis)) => (Outcome::Failed, None, Some(*diagnosis)),
+            Err(StepFailure::Failed(problem)) => (Outcome::Failed, None, Some(*problem)),
             Err(StepFailure::Interrupted) => (Outcome::Interrupted, None, None),
         };
-        self.record(ended.step, outcome, ended.duration.as_secs_f64(), message, diagnosis);
+        self.record(ended.step, outcome, ended.duration.as_secs_f64(), message, problem);
     }
 
     /// Records a step that was not started, because a step that it needs failed or the run was interrupted.
@@ -163,8 +163,8 @@ impl<R: StepRunner> Execution<'_, R> {
         match self.failed_need(id) {
             Some(need) => {
                 let subject = &self.plan.steps[need].subject;
-                let diagnosis = Diagnosis::new(format!("not started: it needs {subject}"));
-                self.record(id, Outcome::NotStarted, 0.0, None, Some(diagnosis));
+                let problem = Problem::new(format!("not started: it needs {subject}"));
+                self.record(id, Outcome::NotStarted, 0.0, None, Some(problem));
             }
             None => self.record(id, Outcome::Interrupted, 0.0, None, None),
         }
@@ -183,7 +183,7 @@ impl<R: StepRunner> Execution<'_, R> {
         outcome: Outcome,
         seconds: f64,
         message: Option<String>,
-        diagnosis: Option<Diagnosis>,
+        problem: Option<Problem>,
     ) {
         let ended = match outcome {
             Outcome::Done => &mut self.summary.done,
@@ -200,7 +200,7 @@ impl<R: StepRunner> Execution<'_, R> {
             outcome,
             seconds,
             message,
-            diagnosis,
+            problem,
         });
     }
 

@@ -18,7 +18,7 @@ impl StepRunner for Script {
     ) -> Result<Option<String>, StepFailure> {
         self.order.lock().unwrap().push(planned.subject.clone());
         match planned.subject.as_str() {
-            "bad" => Err(Diagnosis::new("broken").into()),
+            "bad" => Err(Problem::new("broken").into()),
             "slow" => {
                 cancel.cancelled().await;
                 Err(StepFailure::Interrupted)
@@ -68,11 +68,11 @@ async fn a_failure_stops_only_those_that_need_it() {
     assert_eq!(summary.not_started, BTreeSet::from([1, 2]));
     assert_eq!(summary.done, BTreeSet::from([3]));
     assert_eq!(order, ["bad", "other"]);
-    let told = events.iter().any(|event| {
-        matches!(event, Event::StepFinished { subject, diagnosis: Some(diagnosis), .. }
-            if subject == "child" && diagnosis.cause == "not started: it needs bad")
+    let shown = events.iter().any(|event| {
+        matches!(event, Event::StepFinished { subject, problem: Some(problem), .. }
+            if subject == "child" && problem.message == "not started: it needs bad")
     });
-    assert!(told, "{events:?}");
+    assert!(shown, "{events:?}");
 }
 
 #[tokio::test]

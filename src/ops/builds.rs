@@ -7,7 +7,7 @@ use futures::future::join_all;
 use crate::{
     adapters::{builds::Builds, credentials::Credentials, docker::Docker, host, registry::Registry},
     domain::{
-        Build, Diagnosis, ImageReference, Name, ResolvedProject,
+        Build, ImageReference, Name, Problem, ResolvedProject,
         local_registry::{self, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
         ports::PortState,
@@ -79,10 +79,10 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
     let mut wrong = Vec::new();
     for name in names {
         match projects.get(name.as_str()) {
-            None => wrong.extend(unknown("project", name, projects.keys().map(Name::as_str)).diagnoses),
+            None => wrong.extend(unknown("project", name, projects.keys().map(Name::as_str)).problems),
             Some(project) if project.build.is_none() => {
-                let remedy = format!("add one under projects.{name}: build: {{context: FOLDER}}");
-                wrong.push(Diagnosis::new(format!("'{name}' has no build")).remedy(remedy));
+                let help = format!("add one under projects.{name}: build: {{context: FOLDER}}");
+                wrong.push(Problem::new(format!("'{name}' has no build")).help(help));
             }
             Some(_) => (),
         }
@@ -111,23 +111,23 @@ pub fn specs(
     Ok(builds.iter().map(spec).collect())
 }
 
-fn refuse(diagnoses: Vec<Diagnosis>) -> Result<(), CommandError> {
-    if diagnoses.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, diagnoses, report: None }) }
+fn refuse(problems: Vec<Problem>) -> Result<(), CommandError> {
+    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems, report: None }) }
 }
 
-fn missing(name: &Name, build: &Build) -> Option<Diagnosis> {
+fn missing(name: &Name, build: &Build) -> Option<Problem> {
     if !build.context.is_dir() {
         let cause = format!("'{name}' cannot be built: folder not found: {}", build.context.display());
-        let remedy = format!("correct projects.{name}.build.context, which is relative to its projects.yaml");
-        return Some(Diagnosis::new(cause).remedy(remedy));
+        let help = format!("correct projects.{name}.build.context, which is relative to its projects.yaml");
+        return Some(Problem::new(cause).help(help));
     }
     let dockerfile = build.dockerfile.clone().unwrap_or_else(|| build.context.join("Dockerfile"));
     if dockerfile.is_file() {
         return None;
     }
     let cause = format!("'{name}' cannot be built: file not found: {}", dockerfile.display());
-    let remedy = format!("create it, or set another one in projects.{name}.build.dockerfile");
-    Some(Diagnosis::new(cause).remedy(remedy))
+    let help = format!("create it, or set another one in projects.{name}.build.dockerfile");
+    Some(Problem::new(cause).help(help))
 }
 
 fn repository(session: &Session, project: &Name, port: u16) -> String {
@@ -182,7 +182,7 @@ async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
 /// The registries and mirrors for these hosts that the user is logged in to.
 async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<String>, CommandError> {
     let credentials = Credentials::read(&session.settings.docker_config_folder())
-        .map_err(|error| CommandError::failed(Diagnosis::new(error.to_string())))?
+        .map_err(|error| CommandError::failed(Problem::new(error.to_string())))?
         .with_search_path(session.settings.variables.path.clone());
     let mirrors = session.user.mirrors.images.iter().map(ImageMirror::authority);
     let asked: BTreeSet<&str> = hosts.iter().map(String::as_str).chain(mirrors).collect();
@@ -193,14 +193,14 @@ async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<
 
 /// The builds that `up` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due<'a> {
+pub enum BuildScope<'a> {
     /// Projects without an image, and builds that the registry has lost.
     Missing,
     /// `--build`: all builds, or those of these projects.
     Wanted(&'a [String]),
 }
 
-impl<'a> Due<'a> {
+impl<'a> BuildScope<'a> {
     pub fn of(options: &'a UpRequest) -> Self {
         if options.build { Self::Wanted(&options.projects) } else { Self::Missing }
     }
@@ -215,12 +215,12 @@ pub(crate) async fn settle(
     docker: &Docker,
     described: &mut Described,
     buildable: &[Buildable],
-    due: Due<'_>,
+    due: BuildScope<'_>,
 ) -> Result<LocalRegistry, CommandError> {
     let registry = LocalRegistry::find(session, docker, &described.image_hosts).await?;
     let due: Vec<(Name, String)> = match due {
-        Due::Missing => missing_builds(session, &registry, buildable).await,
-        Due::Wanted(names) => {
+        BuildScope::Missing => missing_builds(session, &registry, buildable).await,
+        BuildScope::Wanted(names) => {
             named(session, names)?.into_iter().map(|(name, _)| (name.clone(), "--build".to_owned())).collect()
         }
     };

@@ -14,7 +14,7 @@ use crate::{
     },
     config::{Report, ValuesSchema, check_values},
     domain::{
-        Chart, Diagnosis, ImageReference, Name, Platform, PlatformRelease, Values,
+        Chart, ImageReference, Name, Platform, PlatformRelease, Problem, Values,
         image::digests_by_name,
         local_registry::registries_of,
         platform::PLATFORM,
@@ -128,7 +128,7 @@ impl Selection {
 fn set_values(project: &mut ResolvedProject, assignments: &[String]) -> Result<(), CommandError> {
     for assignment in assignments {
         values::set(&mut project.values, assignment)
-            .map_err(|error| CommandError::usage(Diagnosis::new(format!("--set: {error}"))))?;
+            .map_err(|error| CommandError::usage(Problem::new(format!("--set: {error}"))))?;
     }
     Ok(())
 }
@@ -165,12 +165,13 @@ pub async fn describe(
     check_all_values(session, selection, &charts)?;
     let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
     let secrets = SopsSecrets::read(session, &all)?;
-    let chosen: Vec<ResolvedProject> = selection.projects.iter().map(|project| secrets.told_to(project)).collect();
+    let chosen: Vec<ResolvedProject> =
+        selection.projects.iter().map(|project| secrets.with_checksums(project)).collect();
     let namespace = &session.environment.namespace;
     let projects = chosen
         .iter()
         .map(|project| {
-            let written = selection.written.get(&project.name).map(|written| secrets.told_to(written));
+            let written = selection.written.get(&project.name).map(|written| secrets.with_checksums(written));
             describe_project(session, selection, (project, written.as_ref()), &charts, http_port)
         })
         .collect();
@@ -287,17 +288,17 @@ async fn fetch(
     let folder = session.charts().folder;
     std::fs::create_dir_all(&folder).map_err(|error| {
         let cause = format!("cannot create {}: {error}", folder.display());
-        CommandError::failed(Diagnosis::new(cause).remedy("set CMDR_CACHE to a writable folder"))
+        CommandError::failed(Problem::new(cause).help("set CMDR_CACHE to a writable folder"))
     })?;
     let fetched = wanted.into_iter().map(|chart| async move {
         let cache = session.charts();
         let fetched = cache.fetch(helm, chart, &session.cancel).await;
         fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
             if session.cancel.is_cancelled() {
-                return CommandError::told(ErrorKind::Interrupted);
+                return CommandError::reported(ErrorKind::Interrupted);
             }
-            let diagnosis = error.diagnosis().detail(format!("while fetching {}", chart_name(chart)));
-            CommandError::new(ErrorKind::Failed, diagnosis)
+            let problem = error.problem().detail(format!("while fetching {}", chart_name(chart)));
+            CommandError::new(ErrorKind::Failed, problem)
         })
     });
     Ok(try_join_all(fetched).await?.into_iter().collect())
@@ -335,7 +336,7 @@ fn check_all_values(
         return Ok(());
     }
     let report = Report { diagnostics }.render(session.settings.color);
-    Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
+    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
 }
 
 fn describe_project(
@@ -377,7 +378,7 @@ fn describe_project(
         release,
         external_secrets: external_secrets(project, namespace),
         checks,
-        proofs: Vec::new(),
+        verifications: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! External projects: their desired state, and the keys that they cannot have.
 
 use crate::{
-    config::{Diagnostic, misplaced_value},
+    config::{ConfigError, misplaced_value},
     domain::{
         External, ResolvedProject,
         external::{ExternalService, mistakes},
@@ -25,7 +25,7 @@ pub(crate) fn described(session: &Session, projects: &[ResolvedProject]) -> Vec<
 }
 
 /// The keys of `projects` that are not allowed where they are external, each with its location.
-pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<Diagnostic> {
+pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<ConfigError> {
     let environment = &session.environment;
     let found = with_places(projects).flat_map(|(project, external)| {
         let mistakes = mistakes(project, external, environment.overrides().as_str());

@@ -38,7 +38,7 @@ pub async fn run_guarded(
     let ran = session.run_plan(verb, plan, Arc::new(runner), &lost).await;
     leases.give_back().await;
     if !ran.summary.interrupted.is_empty() {
-        return Err(CommandError::told(ErrorKind::Interrupted));
+        return Err(CommandError::reported(ErrorKind::Interrupted));
     }
-    if ran.summary.is_success() { Ok(()) } else { Err(CommandError::told(ErrorKind::Failed)) }
+    if ran.summary.is_success() { Ok(()) } else { Err(CommandError::reported(ErrorKind::Failed)) }
 }

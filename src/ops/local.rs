@@ -4,19 +4,19 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     adapters::{host, lock::Lock},
-    domain::{Diagnosis, ImageReference, Name, ports},
+    domain::{ImageReference, Name, Problem, ports},
     error::CommandError,
     ops::{
-        builds::{Buildable, Due},
+        builds::{BuildScope, Buildable},
         describe::{Selection, describe},
-        observe::{Sight, local_cluster},
+        observe::{Observation, local_cluster},
         options::UpRequest,
         prepared::{Prepared, show_plan, show_urls},
         secrets::decrypt,
         session::{LocalAccess, Session, docker_error},
         tags::{pin, registry},
     },
-    plan::{prove, up::ObservedCluster},
+    plan::{check_all, up::ObservedCluster},
     steps::{Decrypted, LocalCluster, Runner},
 };
 
@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
     /// As `up`, and the network is checked too.
     Start,
     /// Check what is deployed, and leave it unchanged.
-    Prove(&'static str),
+    Check(&'static str),
 }
 
 impl Purpose {
@@ -38,7 +38,7 @@ impl Purpose {
         match self {
             Self::Up => "up",
             Self::Start => "start",
-            Self::Prove(verb) => verb,
+            Self::Check(verb) => verb,
         }
     }
 }
@@ -55,8 +55,8 @@ pub(crate) async fn bring(
     mut held: Option<Lock>,
 ) -> Result<(), CommandError> {
     let mut recreate = options.recreate;
-    let mut is_woken = purpose != Purpose::Up;
-    let mut due = Due::of(options);
+    let mut is_started = purpose != Purpose::Up;
+    let mut due = BuildScope::of(options);
     loop {
         let mut prepared = prepare(session, options, recreate).await?;
         if let Some(access) = &prepared.access
@@ -70,12 +70,12 @@ pub(crate) async fn bring(
             }
         }
         prepared.look(session, recreate).await?;
-        if !matches!(purpose, Purpose::Prove(_)) {
+        if !matches!(purpose, Purpose::Check(_)) {
             prepared.settle(session, due).await?;
         }
-        prepared.sight.observed.is_woken = is_woken;
+        prepared.observation.observed.is_started = is_started;
         let plan = match purpose {
-            Purpose::Prove(_) => prove::prove(&prepared.described, &prepared.sight.observed),
+            Purpose::Check(_) => check_all::check_all(&prepared.described, &prepared.observation.observed),
             Purpose::Up | Purpose::Start => prepared.plan()?,
         };
         if session.settings.dry_run {
@@ -83,8 +83,8 @@ pub(crate) async fn bring(
             return Ok(());
         }
         recreate = false;
-        is_woken |= plan.preliminary;
-        due = Due::Missing;
+        is_started |= plan.preliminary;
+        due = BuildScope::Missing;
         let decrypted = decrypt(session, &plan).await?;
         let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
         let runner = Runner { decrypted, ..session.runner(helm, local).await? };
@@ -117,7 +117,7 @@ pub(crate) async fn prepare(session: &Session, options: &UpRequest, recreate: bo
         local,
         described,
         buildable,
-        sight: Sight::default(),
+        observation: Observation::default(),
         remote: None,
         decrypted: Decrypted::new(),
     })
@@ -131,7 +131,7 @@ fn refuse_foreign_options(options: &UpRequest) -> Result<(), CommandError> {
         return Ok(());
     }
     let cause = format!("not supported in the environment 'local', which has no ledger: {}", given.join(", "));
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("choose another environment with --env")))
+    Err(CommandError::usage(Problem::new(cause).help("choose another environment with --env")))
 }
 
 /// The cluster as it is, or as it will be created; refuses one that cannot be created before anything is changed.
@@ -140,7 +140,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
     let made = access.node.as_ref().filter(|_| !recreate && !access.folder.is_unfinished());
     let (http_port, https_port) = match made.and_then(|_| access.published_ports()) {
         Some(ports) => {
-            tell_differences(session, access, &image);
+            note_differences(session, access, &image);
             ports
         }
         None => ports_to_take(session, access, recreate).await?,
@@ -166,8 +166,8 @@ fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference,
     let unknown = || {
         let version = access.kind.version();
         let cause = format!("kind {version} is newer than this cmdr, and its Kubernetes version is unknown");
-        let remedy = "set the version in environments.local.kubernetes in projects.yaml";
-        CommandError::usage(Diagnosis::new(cause).remedy(remedy))
+        let help = "set the version in environments.local.kubernetes in projects.yaml";
+        CommandError::usage(Problem::new(cause).help(help))
     };
     let text = match (&session.settings.variables.node_image, &session.environment.kubernetes) {
         (Some(image), _) => image.clone(),
@@ -175,7 +175,7 @@ fn node_image(session: &Session, access: &LocalAccess) -> Result<ImageReference,
         (None, None) => format!("kindest/node:v{}", access.kind.default_node().ok_or_else(unknown)?),
     };
     ImageReference::parse(&text)
-        .map_err(|error| CommandError::usage(Diagnosis::new(format!("invalid node image '{text}': {error}"))))
+        .map_err(|error| CommandError::usage(Problem::new(format!("invalid node image '{text}': {error}"))))
 }
 
 /// kind publishes an image at least for the first patch release of each minor version.
@@ -185,7 +185,7 @@ fn whole_version(version: &str) -> String {
 }
 
 /// Reports the differences that cannot change while the cluster exists.
-fn tell_differences(session: &Session, access: &LocalAccess, image: &ImageReference) {
+fn note_differences(session: &Session, access: &LocalAccess, image: &ImageReference) {
     let Some(node) = &access.node else { return };
     let mut differences = Vec::new();
     if node.image != image.to_string() {
@@ -213,7 +213,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
             LEAST_DISK / 1_000_000
         );
         return Err(CommandError::failed(
-            Diagnosis::new(cause).remedy("free some space: docker builder prune, docker image prune"),
+            Problem::new(cause).help("free some space: docker builder prune, docker image prune"),
         ));
     }
     let holders = access.docker.port_holders().await.map_err(docker_error)?;
@@ -229,7 +229,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
     let environment = &session.environment;
     let chosen = ports::choose(environment.http_port, environment.https_port, state).map_err(|error| {
         let hint = error.hint(&environment.name);
-        CommandError::failed(Diagnosis::new(error.to_string()).remedy(hint))
+        CommandError::failed(Problem::new(error.to_string()).help(hint))
     })?;
     if let Some(note) = &chosen.note {
         session.note(note);
@@ -241,8 +241,8 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
 pub(crate) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     if local_cluster(&access, false) != ObservedCluster::Running {
-        let diagnosis = Diagnosis::new("the local cluster is not running").remedy("create or start it with cmdr up");
-        return Err(CommandError::failed(diagnosis));
+        let problem = Problem::new("the local cluster is not running").help("create or start it with cmdr up");
+        return Err(CommandError::failed(problem));
     }
     let lock = session.lock(&access).await?;
     let local = local_of(session, &access, false).await?;

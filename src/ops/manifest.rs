@@ -9,5 +9,5 @@ use crate::{adapters::helm::Helm, error::CommandError, ops::session::Session, pl
 pub async fn manifest(session: &Session, helm: &Helm, release: &ReleaseSpec) -> Result<String, CommandError> {
     let ReleaseSpec { name, namespace, chart, content, .. } = release;
     let rendered = helm.template(name, namespace, chart, &content.values, &session.cancel).await;
-    rendered.map_err(|error| CommandError::failed(error.diagnosis()))
+    rendered.map_err(|error| CommandError::failed(error.problem()))
 }

@@ -29,6 +29,6 @@ pub async fn prepare(session: &Session, request: &UpRequest, recreate: bool) -> 
         local::prepare(session, request, recreate).await
     } else {
         remote::up::refuse_build(request)?;
-        remote::prepare::prepare(session, &remote::deploy_request::Wish::up(request)).await
+        remote::prepare::prepare(session, &remote::deploy_request::DeployRequest::up(request)).await
     }
 }

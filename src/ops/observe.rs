@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use crate::{
     adapters::{
         cluster::{
-            Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, Snapshot, StoredRelease, Workloads,
-            rollout,
+            Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, StoredRelease, WorkloadSnapshot,
+            Workloads, rollout,
         },
         docker::State,
     },
@@ -26,7 +26,7 @@ use crate::{
 
 /// An environment's state, with the details that only `status` shows.
 #[derive(Debug, Default)]
-pub struct Sight {
+pub struct Observation {
     pub observed: Observed,
     /// Ready and desired pods, by namespace and release.
     pub pods: BTreeMap<(String, String), (i32, i32)>,
@@ -41,7 +41,7 @@ pub fn local_cluster(access: &LocalAccess, recreate: bool) -> ObservedCluster {
         Some(_) if recreate => ObservedCluster::GivenUp,
         Some(_) if access.folder.is_unfinished() => ObservedCluster::Unfinished,
         Some(node) if node.state == State::Running => ObservedCluster::Running,
-        Some(_) => ObservedCluster::Asleep,
+        Some(_) => ObservedCluster::Stopped,
     }
 }
 
@@ -53,17 +53,17 @@ pub async fn look(
     kubeconfig: &Path,
     workspace: &str,
     external_secrets_in: Option<&str>,
-) -> Result<Sight, ClusterError> {
+) -> Result<Observation, ClusterError> {
     let cluster = Cluster::open(kubeconfig, None).await?;
     let looks = futures::try_join!(
         look_at(&cluster, workspace, external_secrets_in),
         cluster.announced_registry(),
         cluster.running_since(),
     );
-    let (mut sight, announced, running_since) = looks?;
-    sight.observed.announced_registry = announced;
-    sight.running_since = running_since;
-    Ok(sight)
+    let (mut observation, announced, running_since) = looks?;
+    observation.observed.announced_registry = announced;
+    observation.running_since = running_since;
+    Ok(observation)
 }
 
 /// Observes a cluster; external secrets only in the namespace that needs them, since not every account may read them.
@@ -74,7 +74,7 @@ pub async fn look_at(
     cluster: &Cluster,
     workspace: &str,
     external_secrets_in: Option<&str>,
-) -> Result<Sight, ClusterError> {
+) -> Result<Observation, ClusterError> {
     let (releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
@@ -86,7 +86,7 @@ pub async fn look_at(
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let rendered: Vec<&Rendered> = own.flat_map(|release| &release.rendered).collect();
     let deviations = cluster.deviations(&rendered).await?;
-    let mut sight = Sight::default();
+    let mut observation = Observation::default();
     for release in releases {
         let key = (release.namespace.clone(), release.name.clone());
         let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
@@ -105,16 +105,16 @@ pub async fn look_at(
             ready,
             healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
         };
-        sight.pods.insert(key.clone(), counted);
-        sight.observed.releases.insert(key, observed);
+        observation.pods.insert(key.clone(), counted);
+        observation.observed.releases.insert(key, observed);
     }
-    sight.observed.cluster = ObservedCluster::Running;
-    sight.observed.holders = workloads.holders;
-    sight.observed.namespaces = namespaces;
-    sight.observed.external_secrets = external_secrets;
-    sight.observed.externals = externals;
-    sight.observed.has_address_pool = !pools.is_empty();
-    Ok(sight)
+    observation.observed.cluster = ObservedCluster::Running;
+    observation.observed.holders = workloads.holders;
+    observation.observed.namespaces = namespaces;
+    observation.observed.external_secrets = external_secrets;
+    observation.observed.externals = externals;
+    observation.observed.has_address_pool = !pools.is_empty();
+    Ok(observation)
 }
 
 async fn external_secrets(
@@ -175,7 +175,7 @@ fn healthy_since(objects: &[&Object], workloads: &Workloads) -> Option<Timestamp
 
 /// Whether all workloads of a release have rolled out, and how many pods are ready of how many.
 fn readiness(objects: &[&Object], workloads: &Workloads) -> (bool, (i32, i32)) {
-    let nothing = Snapshot::default();
+    let nothing = WorkloadSnapshot::default();
     let progress = objects.iter().filter(|object| rollout::is_workload(object)).map(|object| {
         let snapshot = workloads.snapshots.get(&object.namespace).unwrap_or(&nothing);
         rollout::assess(snapshot, object, None)

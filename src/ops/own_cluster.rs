@@ -1,7 +1,7 @@
 //! What the commands for the lifecycle of the local cluster share.
 
 use crate::{
-    domain::{Diagnosis, ImageReference},
+    domain::{ImageReference, Problem},
     error::{CommandError, ErrorKind},
     ops::session::{LocalAccess, Session},
     steps::LocalCluster,
@@ -12,19 +12,19 @@ pub(crate) async fn access(session: &Session) -> Result<LocalAccess, CommandErro
         return session.local().await;
     }
     let cause = format!("cmdr does not own the cluster of the environment '{}'", session.environment.name);
-    Err(CommandError::usage(Diagnosis::new(cause).remedy("use this command only in the local environment")))
+    Err(CommandError::usage(Problem::new(cause).help("use this command only in the local environment")))
 }
 
 pub(crate) fn absent(session: &Session) -> CommandError {
     let cause = format!("cluster '{}' not found", session.workspace());
-    CommandError::failed(Diagnosis::new(cause).remedy("create it with cmdr up"))
+    CommandError::failed(Problem::new(cause).help("create it with cmdr up"))
 }
 
 /// The existing cluster, for commands that do not create one: nothing has to be chosen.
 pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
     let image = access.node.as_ref().map(|node| node.image.clone()).unwrap_or_default();
     let node_image = ImageReference::parse(&image)
-        .map_err(|error| CommandError::failed(Diagnosis::new(format!("invalid node image '{image}': {error}"))))?;
+        .map_err(|error| CommandError::failed(Problem::new(format!("invalid node image '{image}': {error}"))))?;
     let (http_port, https_port) = access.published_ports().unwrap_or_default();
     Ok(LocalCluster {
         docker: access.docker.clone(),
@@ -50,6 +50,6 @@ pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
     let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
     match answer {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::new(ErrorKind::Failed, Diagnosis::new("cancelled: nothing was deleted"))),
+        _ => Err(CommandError::new(ErrorKind::Failed, Problem::new("cancelled: nothing was deleted"))),
     }
 }

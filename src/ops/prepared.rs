@@ -7,8 +7,8 @@ use crate::{
     domain::Name,
     error::{CommandError, ErrorKind},
     ops::{
-        builds::{Buildable, Due, settle},
-        observe::{Sight, local_cluster, look},
+        builds::{BuildScope, Buildable, settle},
+        observe::{Observation, local_cluster, look},
         remote::prepare::Remote,
         secrets::external_secrets_in,
         session::{LocalAccess, Session, docker_error},
@@ -32,7 +32,7 @@ pub struct Prepared {
     /// The projects that are built here.
     pub buildable: Vec<Buildable>,
     /// Empty before the first observation.
-    pub sight: Sight,
+    pub observation: Observation,
     /// The environment's cluster, if cmdr does not own it.
     pub remote: Option<Remote>,
     /// The contents of files that sops decrypts, for the plan's steps; empty before the plan is known.
@@ -50,28 +50,28 @@ impl Prepared {
         }
         let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
         if state != ObservedCluster::Running {
-            self.sight.observed.cluster = state;
+            self.observation.observed.cluster = state;
             return Ok(());
         }
         let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
         match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
             // An earlier start did not wait for its pods: their status is from before the stop.
-            Ok(sight) if is_from_before_wake(access, &sight).await? => {
-                self.sight.observed.cluster = ObservedCluster::Asleep;
+            Ok(observation) if is_from_before_wake(access, &observation).await? => {
+                self.observation.observed.cluster = ObservedCluster::Stopped;
             }
-            Ok(sight) => {
-                let releases = &sight.observed.releases;
+            Ok(observation) => {
+                let releases = &observation.observed.releases;
                 for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
                     if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
                         release.keep_digests(found);
                     }
                 }
-                self.sight = sight;
+                self.observation = observation;
             }
             // A killed stop may have ended its pods: starting the cluster repairs that.
-            Err(error) if error.is_unreachable() => self.sight.observed.cluster = ObservedCluster::Asleep,
-            Err(error) => return Err(CommandError::failed(error.diagnosis())),
+            Err(error) if error.is_unreachable() => self.observation.observed.cluster = ObservedCluster::Stopped,
+            Err(error) => return Err(CommandError::failed(error.problem())),
         }
         Ok(())
     }
@@ -80,10 +80,10 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`settle`].
-    pub(crate) async fn settle(&mut self, session: &Session, due: Due<'_>) -> Result<(), CommandError> {
+    pub(crate) async fn settle(&mut self, session: &Session, due: BuildScope<'_>) -> Result<(), CommandError> {
         let Some(access) = &self.access else { return Ok(()) };
         let registry = settle(session, &access.docker, &mut self.described, &self.buildable, due).await?;
-        self.sight.observed.registry = registry.found;
+        self.observation.observed.registry = registry.found;
         if let Some(local) = &mut self.local {
             local.registry = registry.wanted;
         }
@@ -95,9 +95,9 @@ impl Prepared {
     /// # Errors
     /// All releases that another tool manages.
     pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
-        plan_up(&self.described, &self.sight.observed).map_err(|diagnoses| CommandError {
+        plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
             kind: ErrorKind::Failed,
-            diagnoses,
+            problems,
             report: None,
         })
     }
@@ -112,14 +112,14 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
             .kind
             .export_kubeconfig(session.workspace().as_str(), &file, &session.cancel)
             .await
-            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+            .map_err(|error| CommandError::failed(error.problem()))?;
     }
     Ok(file)
 }
 
 /// Whether the API's status of a local cluster's pods is from before its node was started.
-async fn is_from_before_wake(access: &LocalAccess, sight: &Sight) -> Result<bool, CommandError> {
-    let (Some(node), Some(since)) = (&access.node, sight.running_since) else { return Ok(false) };
+async fn is_from_before_wake(access: &LocalAccess, observation: &Observation) -> Result<bool, CommandError> {
+    let (Some(node), Some(since)) = (&access.node, observation.running_since) else { return Ok(false) };
     let wake = access.docker.started_at(&node.name).await.map_err(docker_error)?;
     Ok(wake.is_some_and(|wake| is_from_before(since, wake)))
 }
@@ -135,12 +135,12 @@ pub(crate) fn show_urls(session: &Session, urls: &[String]) {
 pub(crate) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
     match session.settings.output {
         OutputFormat::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
-        OutputFormat::Text => ui::print(&told(plan)),
+        OutputFormat::Text => ui::print(&render_plan(plan)),
     }
 }
 
 /// The plan as text: one line per step, with its reason.
-fn told(plan: &Plan) -> String {
+fn render_plan(plan: &Plan) -> String {
     let rows: Vec<Vec<String>> = plan
         .changes()
         .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])

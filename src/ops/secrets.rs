@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     adapters::sops::{self, SopsError},
-    config::{Diagnostic, Report, misplaced_value},
+    config::{ConfigError, Report, misplaced_value},
     domain::{
         Values,
         digest::sha256,
@@ -54,20 +54,20 @@ impl SopsSecrets {
             return Ok(Self(files));
         }
         let report = Report { diagnostics: missing }.render(session.settings.color);
-        Err(CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report) })
+        Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
     }
 
     /// The project with the checksums of its Secrets for the chart, so that a changed Secret replaces the pods.
-    pub(crate) fn told_to(&self, project: &ResolvedProject) -> ResolvedProject {
-        let mut told = project.clone();
-        without_removed_sources(&mut told.values);
+    pub(crate) fn with_checksums(&self, project: &ResolvedProject) -> ResolvedProject {
+        let mut shown = project.clone();
+        without_removed_sources(&mut shown.values);
         let used = used_secrets(project).into_iter();
         let checksums: Values =
             used.filter_map(|name| Some((name.clone(), json!(self.0.get(&name)?.checksum)))).collect();
         if !checksums.is_empty() {
-            told.values.insert(CHECKSUMS.to_owned(), json!(checksums));
+            shown.values.insert(CHECKSUMS.to_owned(), json!(checksums));
         }
-        told
+        shown
     }
 
     /// The Secrets of a project that must exist in its namespace before its releases.
@@ -120,14 +120,14 @@ pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted,
     for path in files_of(plan) {
         match sops::decrypt(&session.loaded.workspace.root.join(path), &session.cancel).await {
             Ok(data) => drop(decrypted.insert(path.to_owned(), data)),
-            Err(SopsError::Interrupted) => return Err(CommandError::told(ErrorKind::Interrupted)),
-            Err(error) => refused.push(error.diagnosis(path)),
+            Err(SopsError::Interrupted) => return Err(CommandError::reported(ErrorKind::Interrupted)),
+            Err(error) => refused.push(error.problem(path)),
         }
     }
     if refused.is_empty() {
         return Ok(decrypted);
     }
-    Err(CommandError { kind: ErrorKind::Failed, diagnoses: refused, report: None })
+    Err(CommandError { kind: ErrorKind::Failed, problems: refused, report: None })
 }
 
 fn files_of(plan: &Plan) -> BTreeSet<&Path> {
@@ -161,7 +161,7 @@ fn unreadable(
     secret: &ProjectSecret,
     path: &Path,
     error: &std::io::Error,
-) -> Option<Diagnostic> {
+) -> Option<ConfigError> {
     let path = path.display();
     let message = match error.kind() {
         std::io::ErrorKind::NotFound => format!("the file `{path}` was not found"),

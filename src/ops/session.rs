@@ -27,7 +27,7 @@ use crate::{
     },
     config::{self, LoadError, Loaded, Report},
     domain::{
-        Diagnosis, Environment, Name, Review,
+        Environment, Name, Problem, Review,
         mirror::{ChartMirror, ImageMirror, Mirrors},
         user_configuration::UserConfiguration,
     },
@@ -37,7 +37,7 @@ use crate::{
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
-    ui::{self, Clock, Look, Mode, ReportFiles, Reports, Screen},
+    ui::{self, Clock, EventSink, Mode, RenderStyle, ReportFiles, Reports},
 };
 
 /// How long a run waits for another cmdr run on the same cluster: enough for one that is finishing.
@@ -64,7 +64,7 @@ pub struct Session {
 
 /// The result of a plan, with the URLs whose checks passed.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunResult {
     pub summary: Summary,
     pub urls: Vec<String>,
 }
@@ -93,7 +93,7 @@ impl Session {
         };
         let user = user_configuration(&settings)?;
         if !loaded.warnings.is_empty() && !settings.quiet {
-            ui::tell(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
+            ui::print_message(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
         }
         let (reports, processor) = reports(&settings.reports)?;
         Ok(Self {
@@ -134,7 +134,7 @@ impl Session {
     }
 
     async fn find_helm(&self) -> Result<Helm, CommandError> {
-        let failed = |error: HelmError| CommandError::failed(error.diagnosis());
+        let failed = |error: HelmError| CommandError::failed(error.problem());
         let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await.map_err(failed)?;
         match self.certificate_authority()? {
             Some(authority) => helm.trusting(&authority).map_err(failed),
@@ -150,7 +150,7 @@ impl Session {
         let docker = Docker::connect(&docker_lookup(&self.settings)).await.map_err(docker_error)?;
         let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
             .await
-            .map_err(|error| CommandError::failed(error.diagnosis()))?;
+            .map_err(|error| CommandError::failed(error.problem()))?;
         let node = self.node(&docker).await?;
         if let Some(node) = &node
             && !node.mounts.iter().any(|mount| pool_of_mark(&mount.destination).is_some())
@@ -177,11 +177,11 @@ impl Session {
     pub async fn lock(&self, access: &LocalAccess) -> Result<Lock, CommandError> {
         Lock::take(&access.folder.lock(), LOCK_PATIENCE).await.map_err(|error| match &error {
             LockError::Held(_) => {
-                let remedy = "wait until it has finished, or stop it";
-                CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+                let help = "wait until it has finished, or stop it";
+                CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
             }
             LockError::File(..) => {
-                CommandError::failed(Diagnosis::new(error.to_string()).remedy("set CMDR_STATE to a writable folder"))
+                CommandError::failed(Problem::new(error.to_string()).help("set CMDR_STATE to a writable folder"))
             }
         })
     }
@@ -212,7 +212,7 @@ impl Session {
             Some(local) => Some(local.docker.info().await.map_err(docker_error)?.cpus),
             None => None,
         };
-        let failed = |text: String| CommandError::failed(Diagnosis::new(text));
+        let failed = |text: String| CommandError::failed(Problem::new(text));
         let workspace = self.workspace().as_str();
         Ok(Runner {
             local,
@@ -244,7 +244,7 @@ impl Session {
     pub fn certificate_authority(&self) -> Result<Option<String>, CommandError> {
         let read = |file: &std::path::PathBuf| {
             user_configuration::read_ca(&self.settings.folders.configuration_file, file)
-                .map_err(|error| CommandError::usage(Diagnosis::new(error.to_string())))
+                .map_err(|error| CommandError::usage(Problem::new(error.to_string())))
         };
         self.user.ca.as_ref().map(read).transpose()
     }
@@ -259,11 +259,11 @@ impl Session {
         plan: &Plan,
         runner: Arc<impl StepRunner>,
     ) -> Result<Vec<String>, CommandError> {
-        let Ran { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
+        let RunResult { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
         if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
-            return Err(CommandError::told(ErrorKind::Interrupted));
+            return Err(CommandError::reported(ErrorKind::Interrupted));
         }
-        if summary.is_success() { Ok(urls) } else { Err(CommandError::told(ErrorKind::Failed)) }
+        if summary.is_success() { Ok(urls) } else { Err(CommandError::reported(ErrorKind::Failed)) }
     }
 
     /// Runs a plan and reports it.
@@ -273,7 +273,7 @@ impl Session {
         plan: &Plan,
         runner: Arc<impl StepRunner>,
         cancel: &CancellationToken,
-    ) -> Ran {
+    ) -> RunResult {
         for drift in &plan.drifted {
             self.note(&format!("not reverted: {drift} (revert it with --repair)"));
         }
@@ -302,7 +302,7 @@ impl Session {
             project_urls,
         });
         screen.close().await;
-        Ran { summary, urls }
+        RunResult { summary, urls }
     }
 
     /// The commit of the workspace.
@@ -311,11 +311,11 @@ impl Session {
     }
 
     /// Opens the screen that shows events to the user, and passes them to the reports.
-    pub fn screen(&self) -> Screen {
-        Screen::open(self.look(), &self.reports)
+    pub fn screen(&self) -> EventSink {
+        EventSink::open(self.look(), &self.reports)
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> RenderStyle {
         let settings = &self.settings;
         let mode = match settings.output {
             OutputFormat::Json => Mode::Json,
@@ -323,14 +323,14 @@ impl Session {
             OutputFormat::Text if settings.is_live => Mode::Live,
             OutputFormat::Text => Mode::Plain,
         };
-        Look { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
+        RenderStyle { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
     }
 
     /// Prints a note once, unless `--quiet` is set.
     pub fn note(&self, text: &str) {
         let is_new = self.noted.lock().is_ok_and(|mut noted| noted.insert(text.to_owned()));
         if is_new && !self.settings.quiet {
-            ui::tell(text);
+            ui::print_message(text);
         }
     }
 }
@@ -388,18 +388,18 @@ pub fn docker_lookup(settings: &Settings) -> DockerLookup {
 /// For `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError {
-    CommandError::failed(error.diagnosis())
+    CommandError::failed(error.problem())
 }
 
 fn load_error(error: &LoadError, color: bool) -> CommandError {
     match error {
         LoadError::Invalid(report) => {
-            CommandError { kind: ErrorKind::Usage, diagnoses: Vec::new(), report: Some(report.render(color)) }
+            CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report.render(color)) }
         }
         LoadError::NotFound { .. } => CommandError::usage(
-            Diagnosis::new(error.to_string()).remedy("change to a workspace folder, or pass one with -C"),
+            Problem::new(error.to_string()).help("change to a workspace folder, or pass one with -C"),
         ),
-        LoadError::Unreadable { source, .. } => CommandError::usage(Diagnosis::new(format!("{error}: {source}"))),
+        LoadError::Unreadable { source, .. } => CommandError::usage(Problem::new(format!("{error}: {source}"))),
     }
 }
 
@@ -419,13 +419,13 @@ fn copied(
     let name = &environment.name;
     let slug = slug.ok_or_else(|| {
         let cause = format!("'{name}' is a review environment, which needs a slug");
-        CommandError::usage(Diagnosis::new(cause).remedy("set it with --slug, such as --slug fix-42"))
+        CommandError::usage(Problem::new(cause).help("set it with --slug, such as --slug fix-42"))
     })?;
     let copy = environment.copied(review, &loaded.workspace.environments[&review.from], slug);
     if Name::new(slug).is_err() || copy.namespace.len() > 63 {
         let cause = format!("--slug: '{slug}' cannot be part of a host name and of a namespace");
-        let remedy = "use at most 40 lowercase letters, digits and '-', starting with a letter";
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)));
+        let help = "use at most 40 lowercase letters, digits and '-', starting with a letter";
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
     }
     Ok(copy)
 }
@@ -437,15 +437,15 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
         .iter()
         .copied()
         .max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
-    let remedy = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
+    let help = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
         None => format!("valid names: {}", known.join(", ")),
     };
-    CommandError::usage(Diagnosis::new(format!("projects.yaml has no {what} '{name}'")).remedy(remedy))
+    CommandError::usage(Problem::new(format!("projects.yaml has no {what} '{name}'")).help(help))
 }
 
 fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandError> {
-    let wrong = |text: String| CommandError::usage(Diagnosis::new(text));
+    let wrong = |text: String| CommandError::usage(Problem::new(text));
     let file =
         user_configuration::read(&settings.folders.configuration_file).map_err(|error| wrong(error.to_string()))?;
     let variables = &settings.variables;
@@ -459,6 +459,6 @@ fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandE
 
 fn foreign_cluster(name: &Name) -> CommandError {
     let cause = format!("a kind cluster named '{name}' exists, but cmdr did not create it");
-    let remedy = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
-    CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
+    let help = format!("give the workspace another name, or delete that cluster: kind delete cluster --name {name}");
+    CommandError::new(ErrorKind::WrongCluster, Problem::new(cause).help(help))
 }

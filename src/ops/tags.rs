@@ -9,7 +9,7 @@ use crate::{
         credentials::Credentials,
         registry::{Registry, RegistryError},
     },
-    domain::{Diagnosis, ImageReference, Name, ResolvedProject, values::CONTAINERS},
+    domain::{ImageReference, Name, Problem, ResolvedProject, values::CONTAINERS},
     error::{CommandError, ErrorKind},
     ops::{
         describe::{Selection, images},
@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 /// When the user's certificates or Docker's configuration cannot be read.
 pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
-    let wrong = |text: String| CommandError::failed(Diagnosis::new(text));
+    let wrong = |text: String| CommandError::failed(Problem::new(text));
     let credentials = Credentials::read(&session.settings.docker_config_folder())
         .map_err(|error| wrong(error.to_string()))?
         .with_search_path(session.settings.variables.path.clone());
@@ -78,12 +78,12 @@ pub(crate) async fn resolved(
 ) -> Result<BTreeMap<String, ImageReference>, CommandError> {
     let answers = registry.resolve_all(images).await.map_err(|failures| {
         if session.cancel.is_cancelled() {
-            return CommandError::told(ErrorKind::Interrupted);
+            return CommandError::reported(ErrorKind::Interrupted);
         }
         let is_transient = failures.iter().all(RegistryError::is_transient);
         let kind = if is_transient { ErrorKind::Transient } else { ErrorKind::Failed };
-        let diagnoses = failures.iter().map(RegistryError::diagnosis).collect();
-        CommandError { kind, diagnoses, report: None }
+        let problems = failures.iter().map(RegistryError::problem).collect();
+        CommandError { kind, problems, report: None }
     })?;
     Ok(answers.into_iter().map(|answer| (answer.image.to_string(), answer.pinned)).collect())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Refresh, ReleaseSpec};
 use crate::domain::{
-    Diagnosis, ImageReference, Values,
+    ImageReference, Problem, Values,
     image::digests_by_name,
     labels,
     record::Record,
@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// The maximum number of keys, objects or fields that a reason lists.
-const KEYS_TOLD: usize = 3;
+const KEYS_SHOWN: usize = 3;
 
 /// The observed state of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,7 +113,7 @@ pub enum Change {
     /// An interrupted run left this revision unfinished.
     Heal(u32),
     /// It is managed by another tool.
-    Refused(Box<Diagnosis>),
+    Refused(Box<Problem>),
 }
 
 /// Compares a release with its observed state. `holder` is the other tool that manages an object with the same name.
@@ -160,22 +160,22 @@ pub fn observe_change(
 
 /// Describes the manual changes to a release.
 fn drift(release: &ObservedRelease) -> Option<String> {
-    let told = |what: &str, things: &[String]| (!things.is_empty()).then(|| format!("{what}: {}", shortened(things)));
-    let parts = [told("missing from the cluster", &release.missing), told("changed manually", &release.drifted)];
+    let shown = |what: &str, things: &[String]| (!things.is_empty()).then(|| format!("{what}: {}", shortened(things)));
+    let parts = [shown("missing from the cluster", &release.missing), shown("changed manually", &release.drifted)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn shortened(things: &[String]) -> String {
     match things {
-        told if told.len() <= KEYS_TOLD => told.join(", "),
-        told => format!("{} and {} more", told[..KEYS_TOLD].join(", "), told.len() - KEYS_TOLD),
+        shown if shown.len() <= KEYS_SHOWN => shown.join(", "),
+        shown => format!("{} and {} more", shown[..KEYS_SHOWN].join(", "), shown.len() - KEYS_SHOWN),
     }
 }
 
-fn foreign(spec: &ReleaseSpec, holder: &str) -> Diagnosis {
-    Diagnosis::new(format!("'{}' in namespace '{}' is managed by {holder}", spec.name, spec.namespace))
-        .remedy("rename the project, or take over the release with --adopt")
+fn foreign(spec: &ReleaseSpec, holder: &str) -> Problem {
+    Problem::new(format!("'{}' in namespace '{}' is managed by {holder}", spec.name, spec.namespace))
+        .help("rename the project, or take over the release with --adopt")
 }
 
 fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
@@ -348,10 +348,10 @@ pub mod tests {
     fn what_was_changed_by_hand_is_put_right_or_named() {
         let scaled = "Deployment/shop spec.replicas (kubectl)".to_owned();
         let by_hand = ObservedRelease { drifted: vec![scaled], missing: vec!["Service/shop".to_owned()], ..found() };
-        let told = "missing from the cluster: Service/shop; changed manually: Deployment/shop spec.replicas (kubectl)";
-        assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(told.to_owned()));
+        let shown = "missing from the cluster: Service/shop; changed manually: Deployment/shop spec.replicas (kubectl)";
+        assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(shown.to_owned()));
         let careful = ReleaseSpec { repair: false, ..spec("shop") };
-        assert_eq!(change(&careful, &by_hand), Change::Drifted(told.to_owned()));
+        assert_eq!(change(&careful, &by_hand), Change::Drifted(shown.to_owned()));
         let wanted = ReleaseSpec { record: "r2".to_owned(), ..careful };
         assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "chart files differ"));
     }
@@ -361,7 +361,7 @@ pub mod tests {
         let by_hand = ObservedRelease { labels: BTreeMap::new(), ..found() };
         assert!(matches!(change(&spec("shop"), &by_hand), Change::Refused(_)));
         let held = observe_change(&spec("shop"), None, Some("Argo CD"), "tunes");
-        assert!(matches!(held, Change::Refused(diagnosis) if diagnosis.cause.ends_with("is managed by Argo CD")));
+        assert!(matches!(held, Change::Refused(problem) if problem.message.ends_with("is managed by Argo CD")));
         let adopting = ReleaseSpec { adopt: true, ..spec("shop") };
         assert_eq!(
             observe_change(&adopting, Some(&by_hand), Some("Argo CD"), "tunes"),

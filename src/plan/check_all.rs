@@ -6,12 +6,12 @@ use super::{
 };
 
 /// Starts the cluster if it is stopped. Otherwise waits for every installed release, and checks network and URLs.
-pub fn prove(described: &Described, observed: &Observed) -> Plan {
+pub fn check_all(described: &Described, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
-    let is_asleep = observed.cluster == ObservedCluster::Asleep;
-    let woken = is_asleep.then(|| plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None));
-    let cluster = plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", woken);
-    if is_asleep {
+    let is_stopped = observed.cluster == ObservedCluster::Stopped;
+    let started = is_stopped.then(|| plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None));
+    let cluster = plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", started);
+    if is_stopped {
         plan.preliminary = true;
         return plan;
     }
@@ -19,7 +19,7 @@ pub fn prove(described: &Described, observed: &Observed) -> Plan {
     plan.add(Step::CheckNames, "names", "check", "cluster names must resolve", [cluster]);
     let mut ingress = None;
     for release in &described.platform {
-        if let Found::Awaited(step) = await_release(&mut plan, observed, release, cluster)
+        if let ReleaseState::Awaited(step) = await_release(&mut plan, observed, release, cluster)
             && release.name == INGRESS
         {
             ingress = Some(step);
@@ -27,9 +27,9 @@ pub fn prove(described: &Described, observed: &Observed) -> Plan {
     }
     for project in &described.projects {
         let own = match await_release(&mut plan, observed, &project.release, cluster) {
-            Found::Nothing => continue,
-            Found::Ready => None,
-            Found::Awaited(step) => Some(step),
+            ReleaseState::Nothing => continue,
+            ReleaseState::Ready => None,
+            ReleaseState::Awaited(step) => Some(step),
         };
         for check in &project.checks {
             let needs = own.into_iter().chain(ingress).chain([cluster]);
@@ -40,21 +40,21 @@ pub fn prove(described: &Described, observed: &Observed) -> Plan {
 }
 
 /// The observed state of a release.
-enum Found {
+enum ReleaseState {
     Nothing,
     Ready,
     /// This step waits for it.
     Awaited(StepId),
 }
 
-fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cluster: StepId) -> Found {
+fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cluster: StepId) -> ReleaseState {
     let key = (release.namespace.clone(), release.name.clone());
-    let Some(found) = observed.releases.get(&key) else { return Found::Nothing };
+    let Some(found) = observed.releases.get(&key) else { return ReleaseState::Nothing };
     if found.ready {
         plan.unchanged.push(release.name.clone());
-        return Found::Ready;
+        return ReleaseState::Ready;
     }
     let (namespace, name) = key;
     let step = Step::AwaitRollout(RolloutSpec { namespace, release: name, timeout_seconds: release.timeout_seconds });
-    Found::Awaited(plan.add(step, release.name.clone(), "wait", "its rollout has not finished", [cluster]))
+    ReleaseState::Awaited(plan.add(step, release.name.clone(), "wait", "its rollout has not finished", [cluster]))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Diagnosis,
+    Problem,
     gate::{Gate, Refusal},
     labels,
     ledger::{Deployment, DeploymentOutcome, History},
@@ -37,7 +37,7 @@ impl Source<'_> {
     pub fn eligible(&self, named: Option<&str>, pass_soak: bool) -> Result<String, Box<Refusal>> {
         if self.in_work && self.history.is_some_and(|history| history.in_flight().is_some()) {
             let cause = format!("a deployment in '{}' has not finished", self.environment);
-            return Err(self.refusal(Gate::Flight, Diagnosis::new(cause).remedy("wait until it has finished")).into());
+            return Err(self.refusal(Gate::Flight, Problem::new(cause).help("wait until it has finished")).into());
         }
         let candidates = self.candidates(named)?;
         let soaked = candidates.iter().find(|deployment| pass_soak || self.healthy_for(deployment) >= self.soak);
@@ -54,7 +54,7 @@ impl Source<'_> {
         if !healthy.is_empty() {
             return Ok(healthy);
         }
-        let remedy = format!("cmdr history {} --env {}", self.project, self.environment);
+        let help = format!("cmdr history {} --env {}", self.project, self.environment);
         let cause = match (named, meant.first()) {
             (None, _) => format!("no record was ever healthy in '{}'", self.environment),
             (Some(named), None) => format!("record '{named}' not found in '{}'", self.environment),
@@ -63,11 +63,11 @@ impl Source<'_> {
                     "record {} was never healthy in '{}': its status is {}",
                     failed.record,
                     self.environment,
-                    failed.outcome.word()
+                    failed.outcome.as_str()
                 )
             }
         };
-        Err(self.refusal(Gate::Record, Diagnosis::new(cause).remedy(remedy)).into())
+        Err(self.refusal(Gate::Record, Problem::new(cause).help(help)).into())
     }
 
     /// Returns how long a deployment has been healthy without interruption.
@@ -88,21 +88,18 @@ impl Source<'_> {
 
     fn too_young(&self, candidates: &[&Deployment]) -> Refusal {
         let best = candidates.iter().max_by_key(|deployment| self.healthy_for(deployment));
-        let told = best.map(|best| (best.record.as_str(), self.healthy_for(best).as_secs())).unwrap_or_default();
-        let (record, seconds) = told;
+        let shown = best.map(|best| (best.record.as_str(), self.healthy_for(best).as_secs())).unwrap_or_default();
+        let (record, seconds) = shown;
         let soak = self.soak.as_secs();
         let cause = format!(
             "no record has been healthy in '{}' for {soak} s: the longest is {record} with {seconds} s",
             self.environment
         );
-        self.refusal(
-            Gate::Soak,
-            Diagnosis::new(cause).remedy(format!("try again in {} s", soak.saturating_sub(seconds))),
-        )
+        self.refusal(Gate::Soak, Problem::new(cause).help(format!("try again in {} s", soak.saturating_sub(seconds))))
     }
 
-    fn refusal(&self, gate: Gate, diagnosis: Diagnosis) -> Refusal {
-        Refusal { gate, project: self.project.to_owned(), diagnosis }
+    fn refusal(&self, gate: Gate, problem: Problem) -> Refusal {
+        Refusal { gate, project: self.project.to_owned(), problem }
     }
 }
 
@@ -157,7 +154,7 @@ mod tests {
         assert_eq!(source(&history, &live).eligible(Some("a"), false), Ok("a".to_owned()));
         let young = source(&history, &live).eligible(Some("d"), false).unwrap_err();
         assert_eq!(young.gate, Gate::Soak);
-        assert!(young.diagnosis.cause.contains("the longest is d with 600 s"), "{}", young.diagnosis.cause);
+        assert!(young.problem.message.contains("the longest is d with 600 s"), "{}", young.problem.message);
     }
 
     #[test]
@@ -175,13 +172,13 @@ mod tests {
     fn what_was_never_healthy_is_no_candidate() {
         let failed = history(vec![deployment("a", NOW, DeploymentOutcome::Failed)]);
         let live = live("a", NOW);
-        let told = |history: &History, named: Option<&str>| {
+        let shown = |history: &History, named: Option<&str>| {
             let refusal = source(history, &live).eligible(named, true).unwrap_err();
-            (refusal.gate, refusal.diagnosis.cause)
+            (refusal.gate, refusal.problem.message)
         };
-        assert_eq!(told(&failed, None), (Gate::Record, "no record was ever healthy in 'staging'".to_owned()));
-        assert_eq!(told(&failed, Some("b")), (Gate::Record, "record 'b' not found in 'staging'".to_owned()));
-        assert!(told(&failed, Some("a")).1.contains("was never healthy"));
+        assert_eq!(shown(&failed, None), (Gate::Record, "no record was ever healthy in 'staging'".to_owned()));
+        assert_eq!(shown(&failed, Some("b")), (Gate::Record, "record 'b' not found in 'staging'".to_owned()));
+        assert!(shown(&failed, Some("a")).1.contains("was never healthy"));
         let running = history(vec![deployment("a", NOW, DeploymentOutcome::Running)]);
         let busy = Source { in_work: true, ..source(&running, &live) };
         assert_eq!(busy.eligible(None, true).unwrap_err().gate, Gate::Flight);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ExternalSecretSpec, ObservedRelease};
-use crate::domain::{Diagnosis, Name, external::ExternalService, labels};
+use crate::domain::{Name, Problem, external::ExternalService, labels};
 
 /// The desired state of an external project.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub enum ExternalChange {
     /// The release of the project must be removed first.
     Replace,
     /// A release with its name is managed by another tool.
-    Refused(Box<Diagnosis>),
+    Refused(Box<Problem>),
 }
 
 /// Compares the desired and the observed objects of an external project.
@@ -84,7 +84,7 @@ pub fn external_change(
                 "cannot redirect '{}' to {place}: a release with that name was created {holder} in namespace '{}'",
                 spec.service.name, spec.namespace
             );
-            ExternalChange::Refused(Box::new(Diagnosis::new(cause).remedy("rename the project")))
+            ExternalChange::Refused(Box::new(Problem::new(cause).help("rename the project")))
         }
         (Some(_), _) => ExternalChange::Replace,
         (None, None) => ExternalChange::Point(format!("to {place}: does not exist yet")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Diagnosis, Environment,
+    Environment, Problem,
     gate::{Gate, Refusal},
     ledger::History,
 };
@@ -30,7 +30,7 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     if checkpoint.changed.is_empty() {
         return Vec::new();
     }
-    let mut refused = frozen(checkpoint);
+    let mut refused = closed_windows(checkpoint);
     for project in &checkpoint.changed {
         refused.extend(checkpoint.histories.get(*project).and_then(|history| held(project, history)));
     }
@@ -38,21 +38,21 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     for (project, image) in checkpoint.new_images.iter().filter(|_| source.is_some()) {
         let (environment, source) = (&checkpoint.environment.name, source.map(ToString::to_string).unwrap_or_default());
         let cause = format!("{image} was not promoted to '{environment}' from '{source}'");
-        let remedy = format!("cmdr promote {project} --to {environment}");
+        let help = format!("cmdr promote {project} --to {environment}");
         refused.push(Refusal {
             gate: Gate::Promotion,
             project: (*project).to_owned(),
-            diagnosis: Diagnosis::new(cause).remedy(remedy),
+            problem: Problem::new(cause).help(help),
         });
     }
     refused
 }
 
-fn frozen(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
-    let refusal = |cause: String, remedy: &str| Refusal {
+fn closed_windows(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
+    let refusal = |cause: String, help: &str| Refusal {
         gate: Gate::Freeze,
         project: String::new(),
-        diagnosis: Diagnosis::new(cause).remedy(remedy),
+        problem: Problem::new(cause).help(help),
     };
     let name = &checkpoint.environment.name;
     let mut refused = Vec::new();
@@ -77,7 +77,7 @@ fn held(project: &str, history: &History) -> Option<Refusal> {
     Some(Refusal {
         gate: Gate::Hold,
         project: project.to_owned(),
-        diagnosis: Diagnosis::new(cause).remedy(format!("cmdr unhold {project}")),
+        problem: Problem::new(cause).help(format!("cmdr unhold {project}")),
     })
 }
 
@@ -105,12 +105,12 @@ mod tests {
         }
     }
 
-    fn told(checkpoint: &Checkpoint<'_>) -> Vec<String> {
-        refusals(checkpoint).iter().map(|refusal| refusal.told().cause).collect()
+    fn messages(checkpoint: &Checkpoint<'_>) -> Vec<String> {
+        refusals(checkpoint).iter().map(|refusal| refusal.to_problem().message).collect()
     }
 
     #[test]
-    fn all_that_says_no_is_told_at_once() {
+    fn all_that_says_no_is_reported_at_once() {
         let mut environment = environment();
         environment.promote =
             Some(Promotion { from: Name::new("staging").unwrap(), soak: std::time::Duration::ZERO, scan: None });
@@ -128,7 +128,7 @@ mod tests {
             new_images: vec![("shop", "shop:2".to_owned())],
         };
         assert_eq!(
-            told(&checkpoint),
+            messages(&checkpoint),
             [
                 "blocked by gate 'freeze': the deployment window of 'production' is closed by GitLab (CI_DEPLOY_FREEZE)",
                 "blocked by gate 'freeze': the deployment window of 'production' is closed by 'always' until 2026-11-22 00:00 UTC",
@@ -137,6 +137,6 @@ mod tests {
             ]
         );
         checkpoint.changed = Vec::new();
-        assert_eq!(told(&checkpoint).len(), 0, "a plan without changes passes every gate");
+        assert_eq!(messages(&checkpoint).len(), 0, "a plan without changes passes every gate");
     }
 }

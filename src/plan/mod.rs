@@ -1,12 +1,12 @@
 //! Plans the steps from the observed to the desired state. Pure: nothing here performs I/O.
 
 pub mod change;
+pub mod check_all;
 pub mod eligible;
 pub mod externals;
 pub mod gates;
 pub mod graph;
 pub mod images;
-pub mod prove;
 pub mod registry;
 pub mod secrets;
 pub mod up;

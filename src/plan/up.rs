@@ -13,7 +13,7 @@ use super::{
     volumes::volumes_of,
 };
 use crate::domain::{
-    Diagnosis, Name, VerifyWhen,
+    Name, Problem, VerifyWhen,
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 
@@ -63,7 +63,7 @@ pub struct DescribedProject {
     pub external_secrets: Vec<ExternalSecretSpec>,
     pub checks: Vec<CheckSpec>,
     /// Verify Jobs, which run if the release changes.
-    pub proofs: Vec<VerifySpec>,
+    pub verifications: Vec<VerifySpec>,
 }
 
 /// The observed state of an environment.
@@ -82,7 +82,7 @@ pub struct Observed {
     pub externals: BTreeMap<(String, String), ObservedExternal>,
     pub has_address_pool: bool,
     /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
-    pub is_woken: bool,
+    pub is_started: bool,
     /// The existing containers of the local registry and its caches.
     pub registry: Vec<ObservedService>,
     /// The address of the local registry that the cluster announces.
@@ -106,7 +106,7 @@ pub enum ObservedCluster {
     /// A previous run was interrupted while creating it.
     Unfinished,
     /// Stopped or paused.
-    Asleep,
+    Stopped,
     Running,
     /// `--recreate`: it runs, but is deleted first.
     GivenUp,
@@ -116,18 +116,18 @@ pub enum ObservedCluster {
 ///
 /// # Errors
 /// Returns an error for each release that is managed by another tool; nothing is changed then.
-pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Diagnosis>> {
+pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Problem>> {
     let mut planner = Planner { described, observed, plan: Plan::default(), refused: Vec::new() };
     let cluster = planner.cluster();
     let registry = planner.registry();
-    if observed.cluster == ObservedCluster::Asleep {
+    if observed.cluster == ObservedCluster::Stopped {
         planner.plan.preliminary = true;
         return Ok(planner.plan);
     }
     planner.announce(registry, cluster);
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
-    if observed.is_woken {
+    if observed.is_started {
         planner.network(cluster, &platform);
     }
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);
@@ -140,7 +140,7 @@ struct Planner<'a> {
     described: &'a Described,
     observed: &'a Observed,
     plan: Plan,
-    refused: Vec<Diagnosis>,
+    refused: Vec<Problem>,
 }
 
 impl Planner<'_> {
@@ -150,14 +150,14 @@ impl Planner<'_> {
             ObservedCluster::Running => None,
             ObservedCluster::Absent => Some(self.create("does not exist yet", None)),
             // The remaining steps are planned after it has started.
-            ObservedCluster::Asleep => {
+            ObservedCluster::Stopped => {
                 return self.plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None);
             }
             ObservedCluster::Unfinished => {
                 let reason = "a previous run was interrupted while creating the cluster";
-                Some(self.create_anew(reason))
+                Some(self.recreate(reason))
             }
-            ObservedCluster::GivenUp => Some(self.create_anew("--recreate")),
+            ObservedCluster::GivenUp => Some(self.recreate("--recreate")),
         };
         self.plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", made)
     }
@@ -188,7 +188,7 @@ impl Planner<'_> {
         }
     }
 
-    fn create_anew(&mut self, reason: &str) -> StepId {
+    fn recreate(&mut self, reason: &str) -> StepId {
         let deleted = self.plan.add(Step::DeleteCluster, "cluster", "delete", reason, None);
         self.create(reason, Some(deleted))
     }
@@ -312,8 +312,8 @@ impl Planner<'_> {
                 self.plan.unchanged.push(name.to_string());
                 return steps;
             }
-            ExternalChange::Refused(diagnosis) => {
-                self.refused.push(*diagnosis);
+            ExternalChange::Refused(problem) => {
+                self.refused.push(*problem);
                 return steps;
             }
             ExternalChange::Point(reason) => reason,
@@ -354,15 +354,15 @@ impl Planner<'_> {
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
             let changes = self.is_changed(&project.release);
             if changes {
-                needs.extend(self.proofs(project, VerifyWhen::Before, &needs.clone()));
-                needs.extend(self.give_way(&project.release, &needs.clone()));
+                needs.extend(self.verifications(project, VerifyWhen::Before, &needs.clone()));
+                needs.extend(self.remove_redirect(&project.release, &needs.clone()));
             }
             let step = self.release(&project.release, needs);
             match step {
                 Some(step) => {
                     steps.insert(&project.name, step);
                     if changes {
-                        self.proofs(project, VerifyWhen::After, &[step]);
+                        self.verifications(project, VerifyWhen::After, &[step]);
                     }
                 }
                 None => self.plan.unchanged.push(project.name.to_string()),
@@ -376,21 +376,21 @@ impl Planner<'_> {
     }
 
     /// Removes the objects of a project that is no longer external: Helm does not overwrite objects of other tools.
-    fn give_way(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
+    fn remove_redirect(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
         let (namespace, name) = (release.namespace.clone(), release.name.clone());
         self.observed.externals.get(&(namespace.clone(), name.clone()))?;
         let step = Step::RemoveExternal { namespace, name: name.clone() };
         Some(self.plan.add(step, name, "remove redirect", "it is no longer external", needs.iter().copied()))
     }
 
-    fn proofs(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
-        let proofs = project.proofs.iter().filter(|proof| proof.when == when);
-        let add = |proof: &VerifySpec| {
-            let reason = format!("{} must succeed", proof.name);
-            let step = Step::Verify(proof.clone());
+    fn verifications(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
+        let verifications = project.verifications.iter().filter(|verification| verification.when == when);
+        let add = |verification: &VerifySpec| {
+            let reason = format!("{} must succeed", verification.name);
+            let step = Step::Verify(verification.clone());
             self.plan.add(step, project.name.to_string(), "verify", reason, needs.iter().copied())
         };
-        proofs.map(add).collect()
+        verifications.map(add).collect()
     }
 
     /// Adds the step that pulls images of new releases onto the local node, for pods that start later.
@@ -434,8 +434,8 @@ impl Planner<'_> {
                 self.plan.drifted.push(format!("{}: {drift}", spec.name));
                 return None;
             }
-            Change::Refused(diagnosis) => {
-                self.refused.push(*diagnosis);
+            Change::Refused(problem) => {
+                self.refused.push(*problem);
                 return None;
             }
             Change::Await => {

@@ -6,14 +6,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, pause};
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     engine::{Reporter, StepFailure},
     plan::{CheckSpec, up::INGRESS},
 };
 
 /// Timeout if there is no response: a cluster that was just started starts its pods one by one, and a busy laptop is
 /// slow.
-const NOBODY: Duration = Duration::from_secs(90);
+const NO_RESPONSE: Duration = Duration::from_secs(90);
 /// Timeout if the ingress has no route, or no pod behind it: it knows routes a moment after pods are ready.
 const NO_ROUTE: Duration = Duration::from_mins(1);
 /// Timeout if the project itself responds with another status, which rarely changes.
@@ -42,7 +42,7 @@ impl Runner {
                     let patience = if matches!(status, 404 | 502..=504) { NO_ROUTE } else { OTHERWISE };
                     (format!("HTTP {status}, expected {}", check.status), patience)
                 }
-                Err(error) => (format!("no response: {error}"), NOBODY),
+                Err(error) => (format!("no response: {error}"), NO_RESPONSE),
             };
             if start.elapsed() >= patience {
                 return Err(unproven(check, said));
@@ -67,7 +67,7 @@ impl Runner {
 }
 
 fn unproven(check: &CheckSpec, said: String) -> StepFailure {
-    let remedy = "check that the project serves this path, or set another one with 'check' in projects.yaml; see cmdr \
+    let help = "check that the project serves this path, or set another one with 'check' in projects.yaml; see cmdr \
                   status";
-    Diagnosis::new(format!("the check of {} failed", check.url)).detail(said).remedy(remedy).into()
+    Problem::new(format!("the check of {} failed", check.url)).detail(said).help(help).into()
 }

@@ -10,7 +10,7 @@ use crate::{
         cluster::{Cluster, ClusterError, ProbeState},
         tcp,
     },
-    domain::Diagnosis,
+    domain::Problem,
     engine::{Reporter, StepFailure},
     plan::{AnswerSpec, ExternalSpec},
 };
@@ -28,7 +28,7 @@ impl Runner {
         Ok(Some(format!("points to {}", spec.service.place())))
     }
 
-    pub(super) async fn give_way(&self, namespace: &str, name: &str) -> Result<Option<String>, StepFailure> {
+    pub(super) async fn remove_redirect(&self, namespace: &str, name: &str) -> Result<Option<String>, StepFailure> {
         self.connected()?.cluster.remove_external(namespace, name).await?;
         Ok(None)
     }
@@ -83,7 +83,7 @@ impl<'a> Probe<'a> {
         let started = cluster.start_probe(&spec.namespace, &spec.project, &spec.host, spec.port).await;
         let (pod, said) = match started {
             Ok(pod) => (Some(pod), "no response".to_owned()),
-            Err(error) => (None, error.diagnosis().cause),
+            Err(error) => (None, error.problem().message),
         };
         Self { cluster, namespace: &spec.namespace, pod, said }
     }
@@ -94,7 +94,7 @@ impl<'a> Probe<'a> {
             Ok(ProbeState::Answered) => return true,
             Ok(ProbeState::Waiting(Some(said))) => self.said = said,
             Ok(ProbeState::Waiting(None)) => (),
-            Err(error) => self.said = error.diagnosis().cause,
+            Err(error) => self.said = error.problem().message,
         }
         false
     }
@@ -107,12 +107,12 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn silent(spec: &AnswerSpec, said_here: &str, said_there: &str) -> Diagnosis {
+fn silent(spec: &AnswerSpec, said_here: &str, said_there: &str) -> Problem {
     let AnswerSpec { project, host, port, .. } = spec;
-    Diagnosis::new(format!("no response from {host}:{port}, the external address of '{project}'"))
+    Problem::new(format!("no response from {host}:{port}, the external address of '{project}'"))
         .detail(format!("from this machine: {said_here}"))
         .detail(format!("from a pod in the cluster: {said_there}"))
-        .remedy(
+        .help(
             "correct 'external' in projects.yaml, or make the address reachable from the cluster's nodes; a project \
              that does not list it under 'needs' does not wait for it",
         )
@@ -123,15 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_tried_is_told() {
+    fn what_was_tried_is_reported() {
         let spec = AnswerSpec {
             project: "database".to_owned(),
             namespace: "tunes".to_owned(),
             host: "10.0.0.1".to_owned(),
             port: 5433,
         };
-        let told = silent(&spec, "refused", "violates PodSecurity");
-        assert!(told.cause.contains("10.0.0.1:5433") && told.cause.contains("'database'"));
-        assert_eq!(told.details.len(), 2);
+        let shown = silent(&spec, "refused", "violates PodSecurity");
+        assert!(shown.message.contains("10.0.0.1:5433") && shown.message.contains("'database'"));
+        assert_eq!(shown.details.len(), 2);
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         process::ProcessError,
     },
     domain::{
-        Diagnosis, ImageReference,
+        ImageReference, Problem,
         local_registry::{INNER_PORT, NodeRegistry, RegistryService},
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
@@ -125,9 +125,9 @@ impl LocalCluster {
             folder: &self.folder.node(),
             mounts: &mounts,
         };
-        let told = |stage: &str| reporter.progress(stage);
+        let shown = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
-        if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, told).await {
+        if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, shown).await {
             // An incomplete cluster contains no data. If it cannot be deleted now, the file `unfinished` stays, and the
             // next run deletes it.
             if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {
@@ -149,7 +149,7 @@ impl LocalCluster {
         match self.docker.prepare_image_store(&self.name, &self.node_image.to_string()).await {
             Ok(folder) => Ok(Some(folder)),
             Err(error) => {
-                reporter.warn(error.diagnosis().detail("all images are pulled and unpacked again"));
+                reporter.warn(error.problem().detail("all images are pulled and unpacked again"));
                 Ok(None)
             }
         }
@@ -161,7 +161,7 @@ impl LocalCluster {
         let taken: Vec<Pool> =
             others.flat_map(|node| &node.mounts).filter_map(|mount| pool_of_mark(&mount.destination)).collect();
         Pool::choose(network.subnet, &self.name, &taken)
-            .map_err(|error| Diagnosis::new(error.to_string()).remedy("delete unused clusters").into())
+            .map_err(|error| Problem::new(error.to_string()).help("delete unused clusters").into())
     }
 
     /// Returns the range that was chosen when the cluster was created, or another one if the network has changed since.
@@ -259,13 +259,13 @@ impl LocalCluster {
     }
 
     pub(super) fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
-        Diagnosis::new(format!("cannot write to {}: {error}", self.folder.0.display())).into()
+        Problem::new(format!("cannot write to {}: {error}", self.folder.0.display())).into()
     }
 }
 
 impl From<DockerError> for StepFailure {
     fn from(error: DockerError) -> Self {
-        error.diagnosis().into()
+        error.problem().into()
     }
 }
 
@@ -273,7 +273,7 @@ impl From<KindError> for StepFailure {
     fn from(error: KindError) -> Self {
         match error {
             KindError::Process(ProcessError::Interrupted { .. }) => Self::Interrupted,
-            other => other.diagnosis().into(),
+            other => other.problem().into(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         registry::{Registry, RegistryError},
     },
     domain::{
-        Diagnosis, ImageReference,
+        ImageReference, Problem,
         local_registry::{IMAGE, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
     },
@@ -50,7 +50,7 @@ impl StepRunner for LocalImages {
             Step::LocalRegistry(spec) => self.make_registry(spec, reporter, cancel).await,
             Step::RemoveRegistry => self.remove_registry().await,
             Step::Build(spec) => self.build(spec, reporter, cancel).await,
-            _ => Err(Diagnosis::new("this step does not concern images").into()),
+            _ => Err(Problem::new("this step does not concern images").into()),
         }
     }
 }
@@ -64,12 +64,12 @@ impl LocalImages {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         match self.make_services(spec, reporter, cancel).await {
-            Err(StepFailure::Failed(diagnosis)) if !spec.is_required => {
+            Err(StepFailure::Failed(problem)) if !spec.is_required => {
                 let lost = "the local registry and its caches are not available, and each new cluster pulls every \
                             image from its own registry";
-                let diagnosis = diagnosis.detail("only cmdr build requires the registry");
-                let cause = format!("{lost}: {}", diagnosis.cause);
-                reporter.warn(Diagnosis { cause, ..diagnosis });
+                let problem = problem.detail("only cmdr build requires the registry");
+                let cause = format!("{lost}: {}", problem.message);
+                reporter.warn(Problem { message: cause, ..problem });
                 Ok(Some("skipped".to_owned()))
             }
             result => result,
@@ -82,9 +82,9 @@ impl LocalImages {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let image = ImageReference::parse(IMAGE).map_err(|error| Diagnosis::new(error.to_string()))?;
+        let image = ImageReference::parse(IMAGE).map_err(|error| Problem::new(error.to_string()))?;
         let present = make_present(&self.docker, &self.mirrors, &image, reporter, cancel);
-        let too_slow = || Diagnosis::new(format!("pulling image {image} timed out after 1 minute"));
+        let too_slow = || Problem::new(format!("pulling image {image} timed out after 1 minute"));
         tokio::time::timeout(PULL, present).await.map_err(|_| too_slow())??;
         let network = self.docker.ensure_network(NETWORK).await?;
         let found = self.docker.registry_services().await?;
@@ -123,13 +123,13 @@ impl LocalImages {
 
     async fn await_answer(&self, port: u16, cancel: &CancellationToken) -> Result<(), StepFailure> {
         let client = HttpClient::new(Resolver::Fixed((Ipv4Addr::LOCALHOST, port).into()));
-        let client = client.map_err(|error| Diagnosis::new(error.to_string()))?;
+        let client = client.map_err(|error| Problem::new(error.to_string()))?;
         let url = format!("http://{}/v2/", pushed_to(port));
         let deadline = tokio::time::Instant::now() + START;
         while !client.status(&url).await.is_ok_and(|status| status == 200) {
             if tokio::time::Instant::now() > deadline {
                 let cause = format!("no response from the registry at localhost:{port}");
-                return Err(Diagnosis::new(cause).remedy("check its log: docker logs cmdr-registry").into());
+                return Err(Problem::new(cause).help("check its log: docker logs cmdr-registry").into());
             }
             pause(LOOK, cancel).await?;
         }
@@ -154,22 +154,22 @@ impl LocalImages {
         let id_file = self.builds.0.with_extension(format!("{project}.id"));
         let request =
             BuildRequest { context: &spec.context, dockerfile: spec.dockerfile.as_deref(), id_file: &id_file };
-        let told = |line: &str| {
+        let shown = |line: &str| {
             if let Some(stage) = stage(line) {
                 reporter.progress(stage);
             }
         };
-        let id = self.docker.build(request, cancel, told).await.map_err(|error| build_failure(&error, project))?;
+        let id = self.docker.build(request, cancel, shown).await.map_err(|error| build_failure(&error, project))?;
         let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
         let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
-            .map_err(|error| Diagnosis::new(format!("invalid image reference for {project}: {error}")))?;
+            .map_err(|error| Problem::new(format!("invalid image reference for {project}: {error}")))?;
         self.docker.tag_image(&id, &image).await?;
         reporter.progress(format!("pushing {image}"));
         let pushed = tokio::select! {
             pushed = self.docker.push_image(&image) => pushed?,
             () = cancel.cancelled() => return Err(StepFailure::Interrupted),
         };
-        let registry = Registry::local(cancel.clone()).map_err(|error| Diagnosis::new(error.to_string()))?;
+        let registry = Registry::local(cancel.clone()).map_err(|error| Problem::new(error.to_string()))?;
         let pinned = registry.resolve(&image).await?.pinned;
         self.builds.remember(&spec.project, &pinned)?;
         Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))
@@ -189,11 +189,11 @@ pub(super) async fn make_present(
         return Ok(());
     }
     reporter.progress(format!("pulling {image}"));
-    let told = |progress: PullProgress| {
+    let shown = |progress: PullProgress| {
         let (done, total) = (progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE);
         reporter.progress(format!("pulling {image}: {done} of {total} MB"));
     };
-    let pulled = docker.pull_by_mirrors(image, mirrors, told);
+    let pulled = docker.pull_by_mirrors(image, mirrors, shown);
     tokio::select! {
         pulled = pulled => Ok(pulled?),
         () = cancel.cancelled() => Err(StepFailure::Interrupted),
@@ -203,18 +203,18 @@ pub(super) async fn make_present(
 fn build_failure(error: &BuildError, project: &str) -> StepFailure {
     match error {
         BuildError::Process(ProcessError::Interrupted { .. }) => StepFailure::Interrupted,
-        error => error.diagnosis(project).into(),
+        error => error.problem(project).into(),
     }
 }
 
 impl From<RegistryError> for StepFailure {
     fn from(error: RegistryError) -> Self {
-        error.diagnosis().into()
+        error.problem().into()
     }
 }
 
 impl From<BuildsError> for StepFailure {
     fn from(error: BuildsError) -> Self {
-        Diagnosis::new(error.to_string()).remedy("set CMDR_STATE to a writable folder").into()
+        Problem::new(error.to_string()).help("set CMDR_STATE to a writable folder").into()
     }
 }

@@ -31,7 +31,7 @@ use crate::{
         http::HttpClient,
         process::ProcessError,
     },
-    domain::Diagnosis,
+    domain::Problem,
     engine::{Reporter, StepFailure, StepRunner},
     plan::{NamespaceSpec, Planned, Step},
 };
@@ -101,7 +101,7 @@ impl StepRunner for Runner {
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove { namespace, release } => self.remove(namespace, release, cancel).await,
             Step::External(spec) => self.point(spec).await,
-            Step::RemoveExternal { namespace, name } => self.give_way(namespace, name).await,
+            Step::RemoveExternal { namespace, name } => self.remove_redirect(namespace, name).await,
             Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
@@ -112,12 +112,12 @@ impl StepRunner for Runner {
 
 impl Runner {
     fn local(&self) -> Result<&LocalCluster, StepFailure> {
-        let nobody = || Diagnosis::new("the cluster of this environment was not created by cmdr").into();
-        self.local.as_ref().ok_or_else(nobody)
+        let not_owned = || Problem::new("the cluster of this environment was not created by cmdr").into();
+        self.local.as_ref().ok_or_else(not_owned)
     }
 
     fn connected(&self) -> Result<&Connection, StepFailure> {
-        self.connection.get().ok_or_else(|| Diagnosis::new("the cluster is not connected").into())
+        self.connection.get().ok_or_else(|| Problem::new("the cluster is not connected").into())
     }
 
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
@@ -163,7 +163,7 @@ impl Runner {
         let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
         let found = self.credentials.for_registries(&hosts, cancel).await;
         for warning in &found.warnings {
-            reporter.warn(Diagnosis::new(warning.to_string()).remedy("check Docker's config.json, or log in again"));
+            reporter.warn(Problem::new(warning.to_string()).help("check Docker's config.json, or log in again"));
         }
         if !found.credentials.is_empty() {
             let config = docker_config_json(&found.credentials);
@@ -206,7 +206,7 @@ async fn pause(duration: Duration, cancel: &CancellationToken) -> Result<(), Ste
 
 impl From<ClusterError> for StepFailure {
     fn from(error: ClusterError) -> Self {
-        error.diagnosis().into()
+        error.problem().into()
     }
 }
 
@@ -214,7 +214,7 @@ impl From<HelmError> for StepFailure {
     fn from(error: HelmError) -> Self {
         match error {
             HelmError::Process(ProcessError::Interrupted { .. }) => Self::Interrupted,
-            other => other.diagnosis().into(),
+            other => other.problem().into(),
         }
     }
 }

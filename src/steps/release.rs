@@ -15,7 +15,7 @@ use crate::{
         cluster::{ClusterError, Object, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Upgrade, pack},
     },
-    domain::{Diagnosis, ImageReference, labels, ledger::History, record::RecordedSource},
+    domain::{ImageReference, Problem, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
     plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
 };
@@ -117,8 +117,8 @@ impl Runner {
             targets.push(Target { object, meant });
         }
         let mut rollout = pin!(self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel));
-        let told = tokio::select! {
-            told = &mut rollout => told?,
+        let shown = tokio::select! {
+            shown = &mut rollout => shown?,
             () = tokio::time::sleep(TURN) => {
                 drop(turn);
                 rollout.await?
@@ -126,7 +126,7 @@ impl Runner {
         };
         self.confirm_images(spec, &targets)?;
         self.note_references(spec, &targets).await?;
-        let parts = [format!("revision {revision}"), told].into_iter().filter(|part| !part.is_empty());
+        let parts = [format!("revision {revision}"), shown].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
 
@@ -155,10 +155,10 @@ impl Runner {
         if strangers.is_empty() {
             return Ok(());
         }
-        let mut diagnosis = Diagnosis::new("pods are running a different image from the one deployed")
-            .remedy("a tag has moved since it was resolved: deploy again, or use a digest");
-        diagnosis.details = strangers;
-        Err(diagnosis.into())
+        let mut problem = Problem::new("pods are running a different image from the one deployed")
+            .help("a tag has moved since it was resolved: deploy again, or use a digest");
+        problem.details = strangers;
+        Err(problem.into())
     }
 
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
@@ -196,8 +196,8 @@ impl Runner {
             let meant = if rollout::is_workload(&object) { Some(cluster.generation(&object).await?) } else { None };
             targets.push(Target { object, meant });
         }
-        let told = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
-        Ok(Some(format!("rolled back to record {}, {told}", back.record)))
+        let shown = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
+        Ok(Some(format!("rolled back to record {}, {shown}", back.record)))
     }
 
     async fn upgrade(
@@ -228,7 +228,7 @@ impl Runner {
             match self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await {
                 Err(error) if error.is_transient() && tries < TRIES => {
                     tries += 1;
-                    reporter.progress(format!("helm: {}; retrying", error.diagnosis().cause));
+                    reporter.progress(format!("helm: {}; retrying", error.problem().message));
                     self.await_free_release(spec, cancel).await?;
                 }
                 upgraded => break upgraded?,
@@ -289,7 +289,7 @@ impl Runner {
             targets.push(Target { object, meant });
         }
         if targets.is_empty() {
-            return Err(Diagnosis::new("no Deployment, StatefulSet or DaemonSet to restart").into());
+            return Err(Problem::new("no Deployment, StatefulSet or DaemonSet to restart").into());
         }
         Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
@@ -307,7 +307,7 @@ impl Runner {
     async fn objects_of(&self, namespace: &str, release: &str) -> Result<Vec<Object>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
         let found = releases.into_iter().find(|found| found.namespace == namespace && found.name == release);
-        let absent = || Diagnosis::new(format!("'{release}' is not deployed")).remedy("run cmdr up to deploy it");
+        let absent = || Problem::new(format!("'{release}' is not deployed")).help("run cmdr up to deploy it");
         let found = found.ok_or_else(absent)?;
         Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
     }

@@ -12,9 +12,9 @@ use super::{LOOK, Runner};
 use crate::{
     adapters::cluster::{
         Generation, Object,
-        rollout::{self, Patience, Problem, Progress},
+        rollout::{self, GiveUpAfter, Progress, RolloutProblem},
     },
-    domain::Diagnosis,
+    domain::Problem,
     engine::{Reporter, StepFailure},
 };
 
@@ -57,8 +57,8 @@ struct Sighting {
 /// The result of an assessment.
 enum Verdict {
     Complete,
-    Wait { message: String, warning: Option<Problem> },
-    GiveUp(Problem),
+    Wait { message: String, warning: Option<RolloutProblem> },
+    GiveUp(RolloutProblem),
 }
 
 impl Runner {
@@ -72,7 +72,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<String, StepFailure> {
         let workloads: Vec<&Target> = targets.iter().filter(|target| rollout::is_workload(&target.object)).collect();
-        let told = if workloads.is_empty() {
+        let shown = if workloads.is_empty() {
             String::new()
         } else {
             self.await_workloads(&workloads, timeout_seconds, reporter, cancel).await?
@@ -80,7 +80,7 @@ impl Runner {
         for service in targets.iter().map(|target| &target.object).filter(|object| object.wants_address) {
             self.await_address(service, timeout_seconds, reporter, cancel).await?;
         }
-        Ok(told)
+        Ok(shown)
     }
 
     async fn await_workloads(
@@ -93,7 +93,7 @@ impl Runner {
         let connection = self.connected()?;
         let mut changes = connection.view.changes();
         let mut watch = Watch::new();
-        let mut told = String::new();
+        let mut shown = String::new();
         loop {
             changes.mark_unchanged();
             let progress: Vec<Option<Progress>> = workloads
@@ -112,9 +112,9 @@ impl Runner {
                     if let Some(problem) = warning {
                         reporter.warn(connection.cluster.explain(&workloads[0].object.namespace, &problem).await);
                     }
-                    if message != told {
+                    if message != shown {
                         reporter.progress(message.clone());
-                        told = message;
+                        shown = message;
                     }
                 }
             }
@@ -140,8 +140,8 @@ impl Runner {
         while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
             if start.elapsed().as_secs() >= timeout_seconds {
                 let cause = format!("no load balancer assigned an address to service {}", service.name);
-                return Err(Diagnosis::new(cause)
-                    .remedy("check MetalLB's pods: kubectl -n metallb-system get pods")
+                return Err(Problem::new(cause)
+                    .help("check MetalLB's pods: kubectl -n metallb-system get pods")
                     .into());
             }
             super::pause(LOOK, cancel).await?;
@@ -170,7 +170,7 @@ impl Watch {
             self.signature = signature;
             self.moved = Instant::now();
         }
-        let problems: Vec<&Problem> = progress.iter().flatten().flat_map(|one| &one.problems).collect();
+        let problems: Vec<&RolloutProblem> = progress.iter().flatten().flat_map(|one| &one.problems).collect();
         if let Some(problem) = self.overdue(&problems) {
             return Verdict::GiveUp(problem);
         }
@@ -183,10 +183,10 @@ impl Watch {
     }
 
     /// Returns a problem that has exceeded its timeout.
-    fn overdue(&mut self, problems: &[&Problem]) -> Option<Problem> {
-        self.seen.retain(|cause, _| problems.iter().any(|problem| problem.diagnosis.cause == *cause));
+    fn overdue(&mut self, problems: &[&RolloutProblem]) -> Option<RolloutProblem> {
+        self.seen.retain(|cause, _| problems.iter().any(|problem| problem.cause.message == *cause));
         for problem in problems {
-            let sighting = self.seen.entry(problem.diagnosis.cause.clone());
+            let sighting = self.seen.entry(problem.cause.message.clone());
             let now = Instant::now();
             if sighting.or_insert_with(|| Sighting::new(problem, now)).is_overdue(problem, now) {
                 return Some((*problem).clone());
@@ -197,8 +197,8 @@ impl Watch {
 
     /// Returns a problem to warn about, once: it may resolve by itself but has lasted for a while, such as a container
     /// that is not ready or a registry that cannot be reached. Other problems are reported when the rollout fails.
-    fn word(&mut self, worst: Option<&Problem>, unready: Option<&Problem>) -> Option<Problem> {
-        let Some(problem) = worst.or(unready).filter(|problem| problem.patience == Patience::Timeout) else {
+    fn word(&mut self, worst: Option<&RolloutProblem>, unready: Option<&RolloutProblem>) -> Option<RolloutProblem> {
+        let Some(problem) = worst.or(unready).filter(|problem| problem.patience == GiveUpAfter::Timeout) else {
             self.held_since = None;
             return None;
         };
@@ -212,28 +212,28 @@ impl Watch {
 }
 
 impl Sighting {
-    fn new(problem: &Problem, now: Instant) -> Self {
+    fn new(problem: &RolloutProblem, now: Instant) -> Self {
         Self { first: now, restarts: problem.restarts, latest_try: now }
     }
 
-    fn is_overdue(&mut self, problem: &Problem, now: Instant) -> bool {
+    fn is_overdue(&mut self, problem: &RolloutProblem, now: Instant) -> bool {
         if problem.restarts > self.restarts {
             (self.restarts, self.latest_try) = (problem.restarts, now);
         }
         let lasted = |seconds: u32, until: Instant| until - self.first >= Duration::from_secs(seconds.into());
         match problem.patience {
-            Patience::Timeout => false,
-            Patience::Seconds(patience) => lasted(patience, now),
-            Patience::Tries { after, at_most } => lasted(after, self.latest_try) || lasted(at_most, now),
+            GiveUpAfter::Timeout => false,
+            GiveUpAfter::Seconds(patience) => lasted(patience, now),
+            GiveUpAfter::Tries { after, at_most } => lasted(after, self.latest_try) || lasted(at_most, now),
         }
     }
 }
 
-fn timed_out(problem: Option<Problem>, timeout: Duration) -> Problem {
+fn timed_out(problem: Option<RolloutProblem>, timeout: Duration) -> RolloutProblem {
     let waited = format!("no progress for {} s (project key 'timeout')", timeout.as_secs());
-    let nothing = || Problem::new(Patience::Timeout, Diagnosis::new("the rollout did not finish"));
+    let nothing = || RolloutProblem::new(GiveUpAfter::Timeout, Problem::new("the rollout did not finish"));
     let mut problem = problem.unwrap_or_else(nothing);
-    problem.diagnosis.details.push(waited);
+    problem.cause.details.push(waited);
     problem
 }
 
@@ -246,10 +246,10 @@ fn ready_count(progress: &[Option<Progress>]) -> String {
     format!("{wanted}/{wanted} ready")
 }
 
-fn message(progress: &[Option<Progress>], problem: Option<&Problem>) -> String {
+fn message(progress: &[Option<Progress>], problem: Option<&RolloutProblem>) -> String {
     let (ready, wanted) = counts(progress);
     match problem {
-        Some(problem) => format!("{ready}/{wanted} ready: {}", problem.diagnosis.cause),
+        Some(problem) => format!("{ready}/{wanted} ready: {}", problem.cause.message),
         None => format!("{ready}/{wanted} ready"),
     }
 }
@@ -258,10 +258,10 @@ fn message(progress: &[Option<Progress>], problem: Option<&Problem>) -> String {
 mod tests {
     use super::*;
 
-    fn crash(restarts: i32, runs: bool) -> Problem {
-        let patience = if runs { Patience::Timeout } else { Patience::Tries { after: 20, at_most: 40 } };
-        let diagnosis = Diagnosis::new("the container exits: exit code 1");
-        Problem { restarts, has_previous_log: true, ..Problem::new(patience, diagnosis) }
+    fn crash(restarts: i32, runs: bool) -> RolloutProblem {
+        let patience = if runs { GiveUpAfter::Timeout } else { GiveUpAfter::Tries { after: 20, at_most: 40 } };
+        let problem = Problem::new("the container exits: exit code 1");
+        RolloutProblem { restarts, has_previous_log: true, ..RolloutProblem::new(patience, problem) }
     }
 
     #[test]

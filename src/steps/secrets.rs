@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Runner, pause};
 use crate::{
     adapters::cluster::{Cluster, ClusterError, ExternalState},
-    domain::{Diagnosis, secret::SecretData},
+    domain::{Problem, secret::SecretData},
     engine::{Reporter, StepFailure},
     plan::{ExternalSecretSpec, SecretContent, SecretSpec},
 };
@@ -32,7 +32,7 @@ impl Runner {
         match &secret.content {
             SecretContent::Random { key } => cluster.generate_secret(namespace, &secret.name, key).await?,
             SecretContent::Sops(file) => {
-                let missing = || Diagnosis::new(format!("{} was not decrypted", file.path.display()));
+                let missing = || Problem::new(format!("{} was not decrypted", file.path.display()));
                 let data = self.decrypted.get(&file.path).ok_or_else(missing)?;
                 cluster.apply_secret(namespace, &secret.name, &file.checksum, data).await?;
             }
@@ -67,10 +67,10 @@ async fn ask_for(cluster: &Cluster, spec: &ExternalSecretSpec, cancel: &Cancella
     }
 }
 
-fn unknown_kind(error: &ClusterError) -> Diagnosis {
-    Diagnosis::new("the kind ExternalSecret (external-secrets.io/v1) is not installed in the cluster")
-        .detail(error.diagnosis().cause)
-        .remedy(
+fn unknown_kind(error: &ClusterError) -> Problem {
+    Problem::new("the kind ExternalSecret (external-secrets.io/v1) is not installed in the cluster")
+        .detail(error.problem().message)
+        .help(
             "install External Secrets 0.16 or later, in the cluster or under 'platform' in projects.yaml: \
              https://external-secrets.io",
         )
@@ -98,14 +98,14 @@ async fn await_ready(
     }
 }
 
-fn refused(spec: &ExternalSecretSpec, said: &str) -> Diagnosis {
+fn refused(spec: &ExternalSecretSpec, said: &str) -> Problem {
     let store = format!("{} '{}'", spec.content.store_kind, spec.content.store);
-    Diagnosis::new(format!("External Secrets cannot create secret {}: {said}", spec.name))
-        .remedy(format!("check that the {store} is ready and contains the requested keys"))
+    Problem::new(format!("External Secrets cannot create secret {}: {said}", spec.name))
+        .help(format!("check that the {store} is ready and contains the requested keys"))
 }
 
-fn silent(spec: &ExternalSecretSpec) -> Diagnosis {
+fn silent(spec: &ExternalSecretSpec) -> Problem {
     let seconds = SILENCE_PATIENCE.as_secs();
-    Diagnosis::new(format!("External Secrets has not reported a status of secret {} for {seconds} seconds", spec.name))
-        .remedy("check that its controller is running and watches this namespace")
+    Problem::new(format!("External Secrets has not reported a status of secret {} for {seconds} seconds", spec.name))
+        .help("check that its controller is running and watches this namespace")
 }

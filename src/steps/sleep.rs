@@ -17,7 +17,7 @@ use crate::{
         kind::configuration::API_PORT,
         kind::sleep::{ASK_DNS, REST, RISE, Rested, is_dns_answer, wake_files},
     },
-    domain::{Diagnosis, pool::Pool},
+    domain::{Problem, pool::Pool},
     engine::{Reporter, StepFailure},
     plan::up::LOAD_BALANCER_NAMESPACE,
 };
@@ -105,7 +105,7 @@ impl LocalCluster {
         };
         if output.exit_code != 0 {
             reporter.warn(
-                Diagnosis::new("cannot stop the pods gracefully: stopping the node directly")
+                Problem::new("cannot stop the pods gracefully: stopping the node directly")
                     .detail(output.stderr.trim()),
             );
             return Ok(None);
@@ -114,7 +114,7 @@ impl LocalCluster {
         if !rested.late.is_empty() {
             let late = rested.late.join(", ");
             let cause = format!("{late} did not stop within {REST_SECONDS} s and will recover at the next start");
-            reporter.warn(Diagnosis::new(cause));
+            reporter.warn(Problem::new(cause));
         }
         Ok(Some(rested))
     }
@@ -133,7 +133,7 @@ impl LocalCluster {
                 self.upload_wake_files(&node.name).await?;
                 self.docker.start(&node.name).await?;
             }
-            State::Running => self.restart_half_asleep(&node.name, reporter, cancel).await?,
+            State::Running => self.restart_half_stopped(&node.name, reporter, cancel).await?,
         }
         reporter.progress("waiting for the Kubernetes API");
         self.mend_kubeconfig(kubeconfig, reporter, cancel).await?;
@@ -149,7 +149,7 @@ impl LocalCluster {
 
     /// Handles a node whose API does not respond. If an interrupted stop has ended its kubelet, the whole node is
     /// restarted. That is faster than waiting for pods whose dependencies are missing.
-    async fn restart_half_asleep(
+    async fn restart_half_stopped(
         &self,
         node: &str,
         reporter: &Reporter,
@@ -159,7 +159,7 @@ impl LocalCluster {
         if kubelet.stdout.trim() != "inactive" {
             return Ok(());
         }
-        reporter.warn(Diagnosis::new("an earlier stop was interrupted: restarting the node"));
+        reporter.warn(Problem::new("an earlier stop was interrupted: restarting the node"));
         self.rest(node, reporter, cancel).await?;
         self.restart(node).await
     }
@@ -176,7 +176,7 @@ impl LocalCluster {
         let nodes = self.docker.node_containers().await?;
         let own = nodes.into_iter().find(|node| node.name == self.node());
         own.ok_or_else(|| {
-            Diagnosis::new(format!("container {} not found", self.node())).remedy("run cmdr up to create it").into()
+            Problem::new(format!("container {} not found", self.node())).help("run cmdr up to create it").into()
         })
     }
 
@@ -200,7 +200,7 @@ impl LocalCluster {
         // A restored cluster has an empty kubeconfig, which is expected.
         if !fs::read(kubeconfig).is_ok_and(|content| content.is_empty()) {
             let cause = format!("the kubeconfig did not point to the cluster's API at port {port}: updating it");
-            reporter.warn(Diagnosis::new(cause));
+            reporter.warn(Problem::new(cause));
         }
         let folder = kubeconfig.parent().unwrap_or(kubeconfig);
         fs::create_dir_all(folder).map_err(|error| self.cannot_write(&error))?;
@@ -238,7 +238,7 @@ async fn await_word(
     cancel: &CancellationToken,
 ) -> Result<usize, StepFailure> {
     let start = Instant::now();
-    let mut told = String::new();
+    let mut shown = String::new();
     loop {
         let message = match cluster.heard_since(node, wake).await {
             Ok(heard) if heard.node && heard.stale.is_empty() => return Ok(heard.pods),
@@ -250,9 +250,9 @@ async fn await_word(
             Err(error) if start.elapsed() >= HEARD => return Err(error.into()),
             Err(_) => "waiting for the Kubernetes API".to_owned(),
         };
-        if message != told {
+        if message != shown {
             reporter.progress(message.clone());
-            told = message;
+            shown = message;
         }
         pause(LISTEN, cancel).await?;
     }
@@ -263,7 +263,7 @@ fn unheard(node: &str, stale: &[String]) -> StepFailure {
         [] => "the node was started, but kubelet has not reported its status".to_owned(),
         stale => format!("the node was started, but there is no current status of {}", stale.join(", ")),
     };
-    Diagnosis::new(cause).remedy(format!("check its log: docker exec {node} journalctl -u kubelet --lines 50")).into()
+    Problem::new(cause).help(format!("check its log: docker exec {node} journalctl -u kubelet --lines 50")).into()
 }
 
 impl Runner {
@@ -283,7 +283,7 @@ impl Runner {
                 "Docker's network has changed: services get addresses from {range} instead of {}",
                 found.join(", ")
             );
-            reporter.warn(Diagnosis::new(cause));
+            reporter.warn(Problem::new(cause));
             reporter.progress(range.clone());
             self.apply_pool(&range, cancel).await?;
         }
@@ -300,11 +300,11 @@ impl Runner {
                 Err(error) => return Err(error.into()),
             };
             let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
-            let Some(first) = wrong.first() else { return Ok(Some(told(&services))) };
+            let Some(first) = wrong.first() else { return Ok(Some(render_addresses(&services))) };
             if start.elapsed() >= ADDRESS {
                 let cause = format!("service {} has no address in {range}", first.name);
-                let remedy = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
-                return Err(Diagnosis::new(cause).remedy(remedy).into());
+                let help = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
+                return Err(Problem::new(cause).help(help).into());
             }
             if !mended {
                 self.mend_addresses(&wrong, reporter).await?;
@@ -317,7 +317,7 @@ impl Runner {
     /// Removes addresses that cannot be reached; MetalLB assigns new ones.
     async fn mend_addresses(&self, wrong: &[&BalancedService], reporter: &Reporter) -> Result<(), ClusterError> {
         for service in wrong.iter().filter(|service| !service.addresses.is_empty()) {
-            reporter.warn(Diagnosis::new(format!(
+            reporter.warn(Problem::new(format!(
                 "the address of {} is not in the network any more: assigning a new one",
                 service.name
             )));
@@ -345,8 +345,8 @@ impl Runner {
                 }
                 Ok(Some(server)) if is_over => {
                     let cause = format!("no response from the cluster's DNS server {server}");
-                    let remedy = "check its log: kubectl --namespace kube-system logs deployment/coredns";
-                    return Err(Diagnosis::new(cause).remedy(remedy).into());
+                    let help = "check its log: kubectl --namespace kube-system logs deployment/coredns";
+                    return Err(Problem::new(cause).help(help).into());
                 }
                 Err(error) if is_over || !error.is_unreachable() => return Err(error.into()),
                 Ok(Some(_)) | Err(_) => pause(ASK, cancel).await?,
@@ -360,7 +360,7 @@ fn is_within(service: &BalancedService, pool: Pool) -> bool {
 }
 
 /// Formats addresses: `172.18.200.1 for traefik`.
-fn told(services: &[BalancedService]) -> String {
+fn render_addresses(services: &[BalancedService]) -> String {
     let one = |service: &BalancedService| {
         let addresses: Vec<String> = service.addresses.iter().map(ToString::to_string).collect();
         format!("{} for {}", addresses.join(", "), service.name)
@@ -389,6 +389,6 @@ mod tests {
         };
         assert!(is_within(&service("172.18.200.31"), pool));
         assert!(!is_within(&service("172.18.200.32"), pool) && !is_within(&service(""), pool));
-        assert_eq!(told(&[service("172.18.200.1")]), "172.18.200.1 for traefik");
+        assert_eq!(render_addresses(&[service("172.18.200.1")]), "172.18.200.1 for traefik");
     }
 }

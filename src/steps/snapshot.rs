@@ -13,7 +13,7 @@ use crate::{
         kind::configuration::{API_PORT, mark, pool_of_mark},
     },
     domain::{
-        Diagnosis, Name,
+        Name, Problem,
         pool::Pool,
         snapshot::{KeptVolume, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL},
     },
@@ -87,7 +87,7 @@ impl LocalCluster {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let former = snapshot.mounted().into_iter().find(|place| pool_of_mark(place).is_some());
-        let former = former.ok_or_else(|| Diagnosis::new("the snapshot is not from a cluster that cmdr created"))?;
+        let former = former.ok_or_else(|| Problem::new("the snapshot is not from a cluster that cmdr created"))?;
         let mark = mark(self.pool_again(&former).await?);
         reporter.progress("removing the current cluster");
         self.give_up().await?;
@@ -205,7 +205,7 @@ impl LocalCluster {
             Some((from, to))
         };
         let pairs: Option<Vec<_>> = snapshot.volumes.iter().map(pair).collect();
-        pairs.ok_or_else(|| Diagnosis::new("a volume of the snapshot is missing").into())
+        pairs.ok_or_else(|| Problem::new("a volume of the snapshot is missing").into())
     }
 }
 

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, rollout::Target};
 use crate::{
-    adapters::cluster::jobs::ProofJob,
+    adapters::cluster::jobs::VerifyJob,
     engine::{Reporter, StepFailure},
     plan::VerifySpec,
 };
@@ -16,7 +16,7 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let proof = ProofJob {
+        let verification = VerifyJob {
             namespace: verify.namespace.clone(),
             name: format!("{}-verify-{}", verify.project, verify.name),
             workspace: self.release.workspace.clone(),
@@ -24,12 +24,12 @@ impl Runner {
             command: verify.command.clone(),
             timeout_seconds: verify.timeout_seconds,
         };
-        reporter.progress(format!("job {}", proof.name));
-        let object = self.connected()?.cluster.run_job(&proof).await?;
+        reporter.progress(format!("job {}", verification.name));
+        let object = self.connected()?.cluster.run_job(&verification).await?;
         let generation = self.connected()?.cluster.generation(&object).await?;
         let target = Target { object, meant: Some(generation) };
         // The Job's own deadline ends it first, and its log is kept.
         self.await_rollout(&[target], verify.timeout_seconds + 10, reporter, cancel).await?;
-        Ok(Some(format!("{} has succeeded", proof.name)))
+        Ok(Some(format!("{} has succeeded", verification.name)))
     }
 }

@@ -3,7 +3,7 @@
 use futures::future::try_join_all;
 
 use super::Runner;
-use crate::{adapters::cluster::LocalVolume, domain::Diagnosis, engine::StepFailure, plan::VolumeSpec};
+use crate::{adapters::cluster::LocalVolume, domain::Problem, engine::StepFailure, plan::VolumeSpec};
 
 /// The folder in which the node's own provisioner stores volumes (kind's storage manifest).
 const FOLDER: &str = "/var/local-path-provisioner";
@@ -44,6 +44,6 @@ impl Runner {
         if output.exit_code == 0 {
             return Ok(());
         }
-        Err(Diagnosis::new("cannot create folders for volumes on the node").detail(output.stderr.trim()).into())
+        Err(Problem::new("cannot create folders for volumes on the node").detail(output.stderr.trim()).into())
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::difference::Difference;
 const CONTEXT: usize = 2;
 
 /// The object's name, then lines that start with `-`, `+` or a space.
-pub fn told(difference: &Difference, color: bool) -> String {
+pub fn render(difference: &Difference, color: bool) -> String {
     let style = Style::new(color);
     let lines = TextDiff::from_lines(&difference.before, &difference.after);
     let mut text = format!("--- {}\n", difference.object);
@@ -36,6 +36,6 @@ mod tests {
     fn changes_are_lines() {
         let (before, after) = ("a: 1\nb: 2\n".to_owned(), "a: 1\nb: 3\n".to_owned());
         let difference = Difference { object: "Service/shop".to_owned(), before, after };
-        assert_eq!(told(&difference, false), "--- Service/shop\n  a: 1\n- b: 2\n+ b: 3\n");
+        assert_eq!(render(&difference, false), "--- Service/shop\n  a: 1\n- b: 2\n+ b: 3\n");
     }
 }

@@ -11,9 +11,9 @@ use std::{
 
 use anstream::adapter::strip_str;
 
-use super::{Look, Renderer, plain::Lines, style::Style, style::duration, tell_rest};
+use super::{RenderStyle, Renderer, plain::Lines, print_details, style::Style, style::duration};
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     event::{Event, Outcome},
 };
 
@@ -28,14 +28,14 @@ pub(super) fn now() -> Duration {
 }
 
 pub(super) struct Gitlab {
-    look: Look,
+    look: RenderStyle,
     style: Style,
     lines: Lines,
     out: Box<dyn Write + Send>,
     clock: fn() -> Duration,
     start: Duration,
     /// When output was last written.
-    told: Duration,
+    shown: Duration,
     steps: usize,
     ended: usize,
     /// The number of unfinished steps of each subject.
@@ -48,19 +48,19 @@ pub(super) struct Gitlab {
 #[derive(Debug, Default)]
 struct Subject {
     /// The first of its steps that started, with its time; `None` before that.
-    begun: Option<(usize, Duration)>,
+    first_step: Option<(usize, Duration)>,
     seconds: f64,
     journal: Vec<String>,
     /// The finished steps, as text for the section's head.
     done: Vec<String>,
     interrupted: Option<String>,
-    failure: Option<Diagnosis>,
+    failure: Option<Problem>,
     /// Lines for steps that never started.
     left_out: Vec<String>,
 }
 
 impl Gitlab {
-    pub(super) fn new(look: Look, out: Box<dyn Write + Send>, clock: fn() -> Duration) -> Self {
+    pub(super) fn new(look: RenderStyle, out: Box<dyn Write + Send>, clock: fn() -> Duration) -> Self {
         let start = clock();
         Self {
             look,
@@ -69,7 +69,7 @@ impl Gitlab {
             out,
             clock,
             start,
-            told: start,
+            shown: start,
             steps: 0,
             ended: 0,
             left: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl Gitlab {
     fn write(&mut self, text: &str) {
         if !text.is_empty() {
             let _ = self.out.write_all(text.as_bytes());
-            self.told = (self.clock)();
+            self.shown = (self.clock)();
         }
     }
 
@@ -101,18 +101,18 @@ impl Gitlab {
     fn begin(&mut self, step: usize, subject: &str, action: &str) {
         let now = (self.clock)();
         self.running.insert(step, (subject.to_owned(), action.to_owned()));
-        self.subjects.entry(subject.to_owned()).or_default().begun.get_or_insert((step, now));
+        self.subjects.entry(subject.to_owned()).or_default().first_step.get_or_insert((step, now));
         self.note(subject, &format!("{action} started"));
     }
 
     fn end(&mut self, event: &Event) {
-        let Event::StepFinished { step, subject, action, outcome, seconds, message, diagnosis } = event else { return };
-        let has_begun = self.running.remove(step).is_some();
+        let Event::StepFinished { step, subject, action, outcome, seconds, message, problem } = event else { return };
+        let has_started = self.running.remove(step).is_some();
         self.ended += 1;
-        let told = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));
+        let shown = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));
         match outcome {
-            Outcome::Done => self.note(subject, &told),
-            Outcome::Interrupted if has_begun => self.note(subject, &format!("{action}: interrupted")),
+            Outcome::Done => self.note(subject, &shown),
+            Outcome::Interrupted if has_started => self.note(subject, &format!("{action}: interrupted")),
             Outcome::Failed => self.note(subject, &format!("{action} failed")),
             _ => {}
         }
@@ -120,11 +120,11 @@ impl Gitlab {
         let entry = self.subjects.entry(subject.clone()).or_default();
         entry.seconds += seconds;
         match outcome {
-            Outcome::Done => entry.done.push(told),
-            Outcome::Interrupted if has_begun => entry.interrupted = Some(format!("{action}: interrupted")),
+            Outcome::Done => entry.done.push(shown),
+            Outcome::Interrupted if has_started => entry.interrupted = Some(format!("{action}: interrupted")),
             Outcome::Failed => {
-                let unknown = || Diagnosis::new(format!("could not {action}"));
-                entry.failure = Some(diagnosis.clone().unwrap_or_else(unknown));
+                let unknown = || Problem::new(format!("could not {action}"));
+                entry.failure = Some(problem.clone().unwrap_or_else(unknown));
             }
             Outcome::NotStarted | Outcome::Interrupted => entry.left_out.extend(left_out),
         }
@@ -142,8 +142,8 @@ impl Gitlab {
         let style = self.style;
         let (head, is_collapsed, mut body) = if let Some(failure) = &subject.failure {
             let mut body = Vec::new();
-            tell_rest(failure, style, &mut |line| body.push(line));
-            (format!("{} {}  {}", style.bad("✗"), style.bold(name), failure.cause), false, body)
+            print_details(failure, style, &mut |line| body.push(line));
+            (format!("{} {}  {}", style.bad("✗"), style.bold(name), failure.message), false, body)
         } else if let Some(interrupted) = &subject.interrupted {
             (format!("{} {name}  {interrupted}", style.warning("-")), true, Vec::new())
         } else if subject.done.is_empty() || self.look.quiet {
@@ -154,14 +154,21 @@ impl Gitlab {
             (format!("{} {name}  {}  {time}", style.good("✓"), subject.done.join("; ")), true, Vec::new())
         };
         body.extend(subject.journal);
-        let section = self.section(name, subject.begun, is_collapsed, &self.text(&[head]), &self.text(&body));
+        let section = self.section(name, subject.first_step, is_collapsed, &self.text(&[head]), &self.text(&body));
         self.write(&format!("{section}{}", self.text(&subject.left_out)));
     }
 
     /// Head and body, both of complete lines, between the markers of a section.
-    fn section(&self, name: &str, begun: Option<(usize, Duration)>, collapsed: bool, head: &str, body: &str) -> String {
+    fn section(
+        &self,
+        name: &str,
+        first_step: Option<(usize, Duration)>,
+        collapsed: bool,
+        head: &str,
+        body: &str,
+    ) -> String {
         let end = (self.clock)().as_secs();
-        let (step, start) = begun.map_or((0, end), |(step, start)| (step, start.as_secs()));
+        let (step, start) = first_step.map_or((0, end), |(step, start)| (step, start.as_secs()));
         // Two runs of a job may have the same subject, but the names of sections must be unique.
         let name = format!("{}.{step}.{start}", section_name(name));
         let options = if collapsed { "[collapsed=true]" } else { "" };
@@ -173,7 +180,7 @@ impl Gitlab {
     /// Writes a progress line after a time without output.
     fn break_silence(&mut self) {
         let now = (self.clock)();
-        if self.look.quiet || self.running.is_empty() || now.saturating_sub(self.told) < SILENCE {
+        if self.look.quiet || self.running.is_empty() || now.saturating_sub(self.shown) < SILENCE {
             return;
         }
         let named: Vec<String> =
@@ -196,8 +203,8 @@ impl Renderer for Gitlab {
             }
             Event::StepStarted { step, subject, action, .. } => self.begin(*step, subject, action),
             Event::StepProgress { subject, message, .. } => self.note(subject, message),
-            Event::StepWarning { subject, diagnosis, .. } => {
-                self.note(subject, &diagnosis.cause);
+            Event::StepWarning { subject, problem, .. } => {
+                self.note(subject, &problem.message);
                 self.write(&self.text(&self.lines.of(event)));
             }
             Event::StepFinished { .. } => self.end(event),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Look, Renderer, plain::Lines};
+use super::{RenderStyle, Renderer, plain::Lines};
 use crate::event::Event;
 
 /// Redraws per second: smooth, with little use of the processor that the cluster needs.
@@ -19,7 +19,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(look: Look) -> Self {
+    pub(super) fn new(look: RenderStyle) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         Self { lines: Lines::new(look), bars, running: BTreeMap::new(), total: None }
     }

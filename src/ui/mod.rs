@@ -14,7 +14,7 @@ use std::io::Write;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     event::{Event, Sender},
 };
 pub use reports::{Clock, ReportFiles, Reports};
@@ -35,7 +35,7 @@ pub enum Mode {
 
 /// The options of a renderer.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct RenderStyle {
     pub mode: Mode,
     pub color: bool,
     pub quiet: bool,
@@ -49,14 +49,14 @@ trait Renderer: Send {
 
 /// A renderer that runs in its own task; it ends when the last sender is dropped.
 #[derive(Debug)]
-pub struct Screen {
+pub struct EventSink {
     pub events: Sender,
     task: JoinHandle<()>,
 }
 
-impl Screen {
+impl EventSink {
     /// Starts the renderer for `look`, which also passes the events to the reports.
-    pub fn open(look: Look, reports: &Reports) -> Self {
+    pub fn open(look: RenderStyle, reports: &Reports) -> Self {
         let (events, mut receiver) = mpsc::unbounded_channel();
         let mut renderer: Box<dyn Renderer> = match look.mode {
             Mode::Live => Box::new(live::Live::new(look)),
@@ -68,7 +68,7 @@ impl Screen {
         let task = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
                 renderer.event(&event);
-                reports.tell(&event);
+                reports.handle(&event);
             }
         });
         Self { events, task }
@@ -93,32 +93,34 @@ pub fn print(text: &str) {
 }
 
 /// Writes a message for people to standard error.
-pub fn tell(text: &str) {
+pub fn print_message(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Prints diagnoses outside of a run.
-pub fn tell_diagnoses(diagnoses: &[Diagnosis], color: bool) {
+/// Prints problems outside of a run.
+pub fn print_problems(problems: &[Problem], color: bool) {
     let style = Style::new(color);
-    for diagnosis in diagnoses {
-        tell(&format!("{} {}", style.bad("error:"), diagnosis.cause));
-        tell_rest(diagnosis, style, &mut |line| tell(&line));
+    for problem in problems {
+        print_message(&format!("{} {}", style.bad("error:"), problem.message));
+        print_details(problem, style, &mut |line| print_message(&line));
     }
 }
 
-/// Passes the lines below a diagnosis's cause to `line`.
-fn tell_rest(diagnosis: &Diagnosis, style: Style, line: &mut dyn FnMut(String)) {
-    for detail in &diagnosis.details {
-        line(format!("    {}", style.dim(detail)));
+/// Passes the lines below a problem's cause to `line`.
+fn print_details(problem: &Problem, style: Style, line: &mut dyn FnMut(String)) {
+    let details = problem.details.iter().flat_map(|detail| detail.lines());
+    for (number, detail) in details.enumerate() {
+        let label = if number == 0 { "caused by:" } else { "          " };
+        line(format!("  {} {detail}", style.dim(label)));
     }
-    if !diagnosis.logs.is_empty() {
-        line(format!("    {}", style.dim("its last log lines:")));
+    if !problem.logs.is_empty() {
+        line(format!("  {}", style.dim("last log lines:")));
     }
-    for log in &diagnosis.logs {
-        line(format!("    {} {log}", style.dim("|")));
+    for log in &problem.logs {
+        line(format!("  {} {log}", style.dim("|")));
     }
-    if let Some(remedy) = &diagnosis.remedy {
-        line(format!("    {} {remedy}", style.hint("help:")));
+    if let Some(help) = &problem.help {
+        line(format!("  {} {help}", style.hint("help:")));
     }
 }
 

@@ -1,18 +1,18 @@
 //! Events as lines, for a pipe, a log or a CI job.
 
-use super::{Look, Renderer, style::Style, style::duration, tell, tell_rest};
+use super::{RenderStyle, Renderer, print_details, print_message, style::Style, style::duration};
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     event::{Event, Outcome},
 };
 
 pub(super) struct Plain {
-    look: Look,
+    look: RenderStyle,
     lines: Lines,
 }
 
 impl Plain {
-    pub(super) fn new(look: Look) -> Self {
+    pub(super) fn new(look: RenderStyle) -> Self {
         Self { look, lines: Lines::new(look) }
     }
 }
@@ -22,10 +22,10 @@ impl Renderer for Plain {
         if let Event::StepProgress { subject, message, .. } = event
             && self.look.verbose
         {
-            tell(&format!("  {subject}: {message}"));
+            print_message(&format!("  {subject}: {message}"));
         }
         for line in self.lines.of(event) {
-            tell(&line);
+            print_message(&line);
         }
     }
 }
@@ -35,12 +35,12 @@ const OWN_ACTIONS: [&str; 4] = ["check", "connect", "prepare", "apply"];
 
 /// The lines of an event, on a terminal as in a pipe.
 pub(super) struct Lines {
-    look: Look,
+    look: RenderStyle,
     style: Style,
 }
 
 impl Lines {
-    pub(super) fn new(look: Look) -> Self {
+    pub(super) fn new(look: RenderStyle) -> Self {
         Self { look, style: Style::new(look.color) }
     }
 
@@ -55,11 +55,9 @@ impl Lines {
             Event::StepStarted { subject, action, .. } if self.look.verbose => {
                 vec![self.style.dim(format!("  {subject}: {action}"))]
             }
-            Event::StepWarning { subject, diagnosis, .. } => {
-                self.diagnosed(&self.style.warning("!"), subject, diagnosis)
-            }
-            Event::StepFinished { subject, action, outcome, seconds, message, diagnosis, .. } => {
-                self.finished(subject, action, *outcome, *seconds, message.as_deref(), diagnosis.as_ref())
+            Event::StepWarning { subject, problem, .. } => self.diagnosed(&self.style.warning("!"), subject, problem),
+            Event::StepFinished { subject, action, outcome, seconds, message, problem, .. } => {
+                self.finished(subject, action, *outcome, *seconds, message.as_deref(), problem.as_ref())
             }
             Event::RunFinished { seconds, done, failed, not_started, interrupted, .. } => {
                 vec![self.summary(*seconds, *done, [*failed, *not_started, *interrupted])]
@@ -75,20 +73,20 @@ impl Lines {
         outcome: Outcome,
         seconds: f64,
         message: Option<&str>,
-        diagnosis: Option<&Diagnosis>,
+        problem: Option<&Problem>,
     ) -> Vec<String> {
-        let fallback = Diagnosis::new(format!("could not {action}"));
+        let fallback = Problem::new(format!("could not {action}"));
         match outcome {
             Outcome::Done if self.look.quiet => Vec::new(),
             Outcome::Done => {
-                let told = message.map_or_else(|| action.to_owned(), |message| format!("{action}: {message}"));
-                vec![format!("{} {subject}  {told}  {}", self.style.good("✓"), self.style.dim(duration(seconds)))]
+                let shown = message.map_or_else(|| action.to_owned(), |message| format!("{action}: {message}"));
+                vec![format!("{} {subject}  {shown}  {}", self.style.good("✓"), self.style.dim(duration(seconds)))]
             }
-            Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, diagnosis.unwrap_or(&fallback)),
+            Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, problem.unwrap_or(&fallback)),
             Outcome::NotStarted if OWN_ACTIONS.contains(&action) => Vec::new(),
             Outcome::NotStarted => {
-                let diagnosis = diagnosis.unwrap_or(&fallback);
-                vec![format!("{} {subject}  {}", self.style.warning("-"), diagnosis.cause)]
+                let problem = problem.unwrap_or(&fallback);
+                vec![format!("{} {subject}  {}", self.style.warning("-"), problem.message)]
             }
             Outcome::Interrupted if self.look.verbose => {
                 vec![format!("{} {subject}  {action}: interrupted", self.style.warning("-"))]
@@ -97,9 +95,9 @@ impl Lines {
         }
     }
 
-    fn diagnosed(&self, mark: &str, subject: &str, diagnosis: &Diagnosis) -> Vec<String> {
-        let mut lines = vec![format!("{mark} {}  {}", self.style.bold(subject), diagnosis.cause)];
-        tell_rest(diagnosis, self.style, &mut |line| lines.push(line));
+    fn diagnosed(&self, mark: &str, subject: &str, problem: &Problem) -> Vec<String> {
+        let mut lines = vec![format!("{mark} {}  {}", self.style.bold(subject), problem.message)];
+        print_details(problem, self.style, &mut |line| lines.push(line));
         lines
     }
 
@@ -137,11 +135,11 @@ mod tests {
     use crate::ui::Mode;
 
     fn lines(event: &Event) -> String {
-        let look = Look { mode: Mode::Plain, color: false, quiet: false, verbose: false };
+        let look = RenderStyle { mode: Mode::Plain, color: false, quiet: false, verbose: false };
         Lines::new(look).of(event).join("\n")
     }
 
-    fn finished(outcome: Outcome, diagnosis: Option<Diagnosis>) -> Event {
+    fn finished(outcome: Outcome, problem: Option<Problem>) -> Event {
         Event::StepFinished {
             step: 0,
             subject: "shop".to_owned(),
@@ -149,18 +147,18 @@ mod tests {
             outcome,
             seconds: 2.04,
             message: Some("revision 1, 1/1 ready".to_owned()),
-            diagnosis,
+            problem,
         }
     }
 
     #[test]
     fn each_outcome_reads_well() {
         assert_eq!(lines(&finished(Outcome::Done, None)), "✓ shop  install: revision 1, 1/1 ready  2.0s");
-        let mut diagnosis = Diagnosis::new("image not found: shop:9").detail("manifest unknown").remedy("push it");
-        diagnosis.logs.push("bye".to_owned());
-        let expected = "✗ shop  image not found: shop:9\n    manifest unknown\n    its last log lines:\n    | bye\n    help: push it";
-        assert_eq!(lines(&finished(Outcome::Failed, Some(diagnosis))), expected);
-        let waiting = Diagnosis::new("not started: it needs redis");
+        let mut problem = Problem::new("image not found: shop:9").detail("manifest unknown").help("push it");
+        problem.logs.push("bye".to_owned());
+        let expected = "✗ shop  image not found: shop:9\n  caused by: manifest unknown\n  last log lines:\n  | bye\n  help: push it";
+        assert_eq!(lines(&finished(Outcome::Failed, Some(problem))), expected);
+        let waiting = Problem::new("not started: it needs redis");
         assert_eq!(lines(&finished(Outcome::NotStarted, Some(waiting))), "- shop  not started: it needs redis");
     }
 

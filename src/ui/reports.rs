@@ -14,9 +14,9 @@ use std::{
     time::Instant,
 };
 
-use super::{Renderer, tell};
+use super::{Renderer, print_message};
 use crate::{
-    domain::{Diagnosis, processor::ProcessorUses},
+    domain::{Problem, processor::ProcessorUses},
     event::Event,
 };
 
@@ -31,12 +31,12 @@ pub struct ReportFiles {
 impl ReportFiles {
     /// # Errors
     /// The first file that cannot be written, before the run that it would report on.
-    pub fn check(&self) -> Result<(), Diagnosis> {
+    pub fn check(&self) -> Result<(), Problem> {
         let named = [("--junit", &self.junit), ("--dotenv", &self.dotenv), ("--timeline", &self.timeline)];
         for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             file::check(path).map_err(|error| {
                 let cause = format!("{option}: cannot write {}: {error}", path.display());
-                Diagnosis::new(cause).remedy("choose a file in an existing, writable folder")
+                Problem::new(cause).help("choose a file in an existing, writable folder")
             })?;
         }
         Ok(())
@@ -62,7 +62,7 @@ impl Reports {
         Self(Arc::new(Mutex::new(Runs { files, clock, suites, variables, timeline })))
     }
 
-    pub(super) fn tell(&self, event: &Event) {
+    pub(super) fn handle(&self, event: &Event) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).event(event);
     }
 }
@@ -84,7 +84,7 @@ impl Runs {
         let timeline = self.files.timeline.as_ref().map(|path| (path, self.page()));
         for (path, text) in junit.into_iter().chain(dotenv).chain(timeline) {
             if let Err(error) = file::write(path, &text) {
-                tell(&format!("warning: cannot write {}: {error}", path.display()));
+                print_message(&format!("warning: cannot write {}: {error}", path.display()));
             }
         }
     }
@@ -102,15 +102,15 @@ impl Renderer for Runs {
             Event::RunStarted { verb, workspace, environment, .. } => {
                 self.suites.push(junit::Suite::new(format!("{verb} {workspace} in {environment}"), environment));
             }
-            Event::StepWarning { step, diagnosis, .. } => {
+            Event::StepWarning { step, problem, .. } => {
                 if let Some(suite) = self.suites.last_mut() {
-                    suite.warn(*step, diagnosis);
+                    suite.warn(*step, problem);
                 }
             }
-            Event::StepFinished { step, subject, action, outcome, seconds, message, diagnosis } => {
+            Event::StepFinished { step, subject, action, outcome, seconds, message, problem } => {
                 if let Some(suite) = self.suites.last_mut() {
                     let case = junit::Case::new(subject, action, *outcome, *seconds);
-                    suite.end(*step, case.told(message.as_deref(), diagnosis.as_ref()));
+                    suite.end(*step, case.with_result(message.as_deref(), problem.as_ref()));
                 }
             }
             Event::RunFinished { seconds, urls, project_urls, .. } => {

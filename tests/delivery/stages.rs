@@ -105,11 +105,11 @@ impl Walk {
         kubectl(&["scale", "deployment", "site", "--replicas", "2"]);
         kubectl(&["delete", "service", "cart"]);
         let plan = self.run("plan --env staging --exit-code").expect(0).stdout;
-        for told in [
+        for shown in [
             "site: changed manually: Deployment/site spec.replicas (kubectl)",
             "cart: missing from the cluster: Service/cart",
         ] {
-            assert!(plan.contains(told), "{told}\n{plan}");
+            assert!(plan.contains(shown), "{shown}\n{plan}");
         }
         self.run("up --env staging").expect(0).expect_said("revert it with --repair");
         assert_eq!(replicas(), 2, "an operator's hand is not undone by chance");
@@ -147,7 +147,7 @@ impl Walk {
         let replicas = self.production.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "catalog"]);
         assert_eq!(replicas["spec"]["replicas"], 2, "values come from the target");
         let last = self.last("production", "catalog");
-        assert_eq!((&last["verb"], &last["promoted-from"]), (&"promote".into(), &"staging".into()));
+        assert_eq!((&last["verb"], &last["promoted_from"]), (&"promote".into(), &"staging".into()));
         let revision = self.revision(&self.production, "catalog");
         self.run("promote --to production").expect(0);
         assert_eq!(self.revision(&self.production, "catalog"), revision, "the same record again changes nothing");

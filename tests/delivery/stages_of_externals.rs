@@ -75,8 +75,8 @@ impl Walk {
         let database = Database::start(&self.workspace);
         self.workspace.replace("bundles:\n", PROJECTS);
         let mistaken = self.run("plan --env production").expect(2);
-        for told in ["cannot redirect it to port 5433", "a password that cmdr generates", "existing: SECRET"] {
-            assert!(mistaken.stderr.contains(told), "{}", mistaken.stderr);
+        for shown in ["cannot redirect it to port 5433", "a password that cmdr generates", "existing: SECRET"] {
+            assert!(mistaken.stderr.contains(shown), "{}", mistaken.stderr);
         }
         let wrong = format!("{{external: {{host: {}, port: 5433}}, {KNOWN}}}", database.address);
         self.workspace.replace("{external: {host: db.example.com, port: 5433}}", &wrong);

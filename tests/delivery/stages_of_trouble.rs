@@ -23,7 +23,10 @@ impl Walk {
         let deploy = ["deploy", "cart", "--env", "production", "--set", "replicas=2"];
         self.workspace.run(&[&deploy[..], &because].concat()).expect(0);
         let last = self.last("production", "cart");
-        assert_eq!((&last["overridden"][0], &last["because"]), (&"freeze".into(), &"the pager rings".into()));
+        assert_eq!(
+            (&last["origin"]["overridden"][0], &last["origin"]["because"]),
+            (&"freeze".into(), &"the pager rings".into())
+        );
         self.workspace.replace("\n    freeze: {always: {zone: Europe/Berlin}}", "\n    only: ci");
         self.run("deploy cart --env production").expect(10).expect_said("only pipelines may write");
         self.workspace.replace("\n    only: ci", "");

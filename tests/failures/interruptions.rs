@@ -139,7 +139,7 @@ pub fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
 
 pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     add_slow(workspace, 600);
-    stages.stage("Ctrl-C while helm waits; a second run is told who is at work", || {
+    stages.stage("Ctrl-C while helm waits; a second run is text who is at work", || {
         let run = workspace.start(&["up"]);
         let run = await_helm(workspace, run);
         let second = workspace.run(&["up"]).expect(11);

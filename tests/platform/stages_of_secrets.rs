@@ -80,7 +80,7 @@ impl Walk {
         self.encrypt(&public, &format!("TOKEN: {CANARY}-2\nPORT: 5432\n"));
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
         plan.expect_said("SOPS secret has changed: worker-api").expect_said("upgrade worker");
-        // This time sops is told where the key is.
+        // This time sops is shown where the key is.
         let aside = self.age_keys().with_extension("aside");
         fs::rename(self.age_keys(), &aside).unwrap();
         self.touches_only("worker", || {
@@ -91,7 +91,7 @@ impl Walk {
         self.workspace.run(&["plan", "--exit-code"]).expect(0).expect_said("nothing to do");
     }
 
-    pub fn what_sops_refuses_is_told(&self) {
+    pub fn what_sops_refuses_is_reported(&self) {
         let (file, whole) = (self.workspace.root().join(FILE), fs::read_to_string(self.secret_file()).unwrap());
         let public = self.workspace.tool("age-keygen", &["-y", &self.age_keys().to_string_lossy()]);
         self.touches_nothing(|| {
@@ -130,7 +130,7 @@ impl Walk {
         self.workspace.kubectl(&["apply", "--filename", &kind.to_string_lossy()]);
         let established = "jsonpath={.status.conditions[?(@.type=='Established')].status}";
         let ask = ["get", "crd/externalsecrets.external-secrets.io", "--output", established];
-        until("the kind to be known", || self.workspace.try_kubectl(&ask).filter(|told| told == "True").map(drop));
+        until("the kind to be known", || self.workspace.try_kubectl(&ask).filter(|shown| shown == "True").map(drop));
 
         let up = self.workspace.start(&["up"]);
         until("the ExternalSecret", || {

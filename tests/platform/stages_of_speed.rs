@@ -55,13 +55,13 @@ impl Walk {
         // What no chart rendered is nobody's drift.
         kubectl(&["annotate", "deployment", "worker", "example.com/note=mine"]);
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3).stdout;
-        for told in [
+        for shown in [
             "Deployment/site spec.replicas (kubectl)",
             "spec.template.spec.containers[front].env[PODINFO_UI_MESSAGE].value (kubectl-set)",
             "spec.template.spec.containers[front].env[PODINFO_BACKEND_URL] (removed)",
             "Service/catalog metadata.labels.app.kubernetes.io/instance (removed)",
         ] {
-            assert!(plan.contains(told), "{told}\n{plan}");
+            assert!(plan.contains(shown), "{shown}\n{plan}");
         }
         self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("changed manually");
         let up = self.workspace.run(&["up", "--output", "json"]).expect(0);

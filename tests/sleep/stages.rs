@@ -63,11 +63,11 @@ impl Nap {
         self.await_rest("inactive");
         self.interrupt(stop);
         let stop = self.slow_stop();
-        self.await_rest("inactive and told");
+        self.await_rest("inactive and shown");
         self.interrupt(stop);
     }
 
-    /// A stop that waits for a pod which has been told to end.
+    /// A stop that waits for a pod which has been shown to end.
     fn slow_stop(&self) -> Running {
         let busy = "redis-cli eval 'local start = os.clock() while os.clock() < start + 5 do end' 0 >/dev/null 2>&1 &";
         self.workspace.kubectl(&["exec", "redis-0", "--", "sh", "-c", busy]);
@@ -88,7 +88,7 @@ impl Nap {
 
     pub fn a_killed_stop_heals(&self) {
         let stop = self.slow_stop();
-        self.await_rest("inactive and told");
+        self.await_rest("inactive and shown");
         stop.signal("KILL");
         assert_ne!(stop.wait(Duration::from_mins(1)).code, 0);
         until("the node's pods to have ended", || {
@@ -101,9 +101,9 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    /// Waits until a stop has ended the node's kubelet, and has told the pods to end where that is wanted too.
+    /// Waits until a stop has ended the node's kubelet, and has shown the pods to end where that is wanted too.
     fn await_rest(&self, wanted: &str) {
-        let ask = "systemctl is-active kubelet; test -e /run/cmdr-rest && echo and not told || echo and told";
+        let ask = "systemctl is-active kubelet; test -e /run/cmdr-rest && echo and not shown || echo and shown";
         until(&format!("kubelet to be {wanted}"), || {
             let state = self.docker(&["exec", &self.node(), "sh", "-c", ask]);
             state.split_whitespace().collect::<Vec<&str>>().join(" ").starts_with(wanted).then_some(())
@@ -144,8 +144,8 @@ impl Nap {
         let start = start.expect(0);
         assert_ne!(after, before);
         assert!(start.stderr.contains("kubeconfig") && start.stderr.contains("updating it"), "{}", start.said());
-        let told = self.workspace.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
-        assert_eq!(told, after);
+        let shown = self.workspace.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
+        assert_eq!(shown, after);
         self.expect_stored(&["first"]);
         // And back.
         self.workspace.run(&["stop"]).expect(0);

@@ -11,7 +11,10 @@ use std::{
 use kube::config::Kubeconfig;
 use tempfile::NamedTempFile;
 
-use crate::{adapters::root_cause, domain::Diagnosis};
+use crate::{
+    adapters::root_cause,
+    domain::{Problem, yaml},
+};
 
 const PREFIX: &str = "context-";
 /// Longer than any run.
@@ -43,24 +46,24 @@ pub enum ContextError {
 }
 
 impl ContextError {
-    pub fn diagnosis(&self) -> Diagnosis {
-        let diagnosis = Diagnosis::new(self.to_string());
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::new(self.to_string());
         match self {
-            Self::NoFile(_) => diagnosis.remedy("set KUBECONFIG to the path of a kubeconfig"),
+            Self::NoFile(_) => problem.help("set KUBECONFIG to the path of a kubeconfig"),
             Self::Unknown { known, .. } if known.is_empty() => {
-                diagnosis.remedy("set KUBECONFIG: this file contains no contexts")
+                problem.help("set KUBECONFIG: this file contains no contexts")
             }
             Self::Unknown { context, known } => {
                 let nearest = known.iter().map(|name| (strsim::jaro_winkler(context, name), name));
                 let nearest =
                     nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
-                diagnosis.remedy(match nearest {
+                problem.help(match nearest {
                     Some((_, name)) => format!("did you mean '{name}'? Edit 'context' in projects.yaml"),
                     None => format!("available contexts: {}", known.join(", ")),
                 })
             }
-            Self::Folder { .. } => diagnosis.remedy("set CMDR_STATE to a writable folder"),
-            Self::Unreadable { .. } => diagnosis,
+            Self::Folder { .. } => problem.help("set CMDR_STATE to a writable folder"),
+            Self::Unreadable { .. } => problem,
         }
     }
 }
@@ -114,7 +117,7 @@ fn only(mut file: Kubeconfig, context: &str) -> Result<String, ContextError> {
     file.clusters.retain(|cluster| cluster.name == wanted.cluster);
     file.auth_infos.retain(|user| Some(&user.name) == wanted.user.as_ref());
     file.current_context = Some(context.to_owned());
-    Ok(serde_yaml::to_string(&file).unwrap_or_default())
+    Ok(yaml::write(&file))
 }
 
 fn list(files: &[PathBuf]) -> String {
@@ -174,9 +177,9 @@ contexts:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         fs::write(&path, FILE).unwrap();
-        let error = read_context(&[path], "stagin", folder.path()).unwrap_err().diagnosis();
-        assert!(error.remedy.is_some_and(|remedy| remedy.contains("did you mean 'staging'?")));
+        let error = read_context(&[path], "stagin", folder.path()).unwrap_err().problem();
+        assert!(error.help.is_some_and(|help| help.contains("did you mean 'staging'?")));
         let error = read_context(&[folder.path().join("absent")], "staging", folder.path()).unwrap_err();
-        assert!(error.diagnosis().cause.contains("kubeconfig not found"));
+        assert!(error.problem().message.contains("kubeconfig not found"));
     }
 }

@@ -8,7 +8,7 @@ mod workloads;
 pub use releases::{Deviation, Generation, Object, Rendered, StoredRelease, images_of_manifest, parse_manifest};
 pub use store::{ExternalState, LocalVolume, lease, ledger, reviews};
 pub use workloads::{
-    BalancedService, ClusterView, Heard, ProbeState, Snapshot, Workloads, is_from_before, jobs, rollout,
+    BalancedService, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before, jobs, rollout,
 };
 
 use std::{path::Path, time::Duration};
@@ -23,7 +23,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{forbidden::missing_rule, root_cause};
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// A client for a cluster.
 #[derive(Clone)]
@@ -82,33 +82,33 @@ impl ClusterError {
     }
 
     /// Returns what happened and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
+    pub fn problem(&self) -> Problem {
         let (what, source) = match self {
             Self::Request { what, source } => (what, source),
             Self::Foreign { kind, name } => {
-                let remedy = if kind.ends_with("Secret") {
+                let help = if kind.ends_with("Secret") {
                     format!("use it with {{existing: {name}}}, or delete it")
                 } else {
                     "delete it, or give the project another name".to_owned()
                 };
-                return Diagnosis::new(self.to_string()).remedy(remedy);
+                return Problem::new(self.to_string()).help(help);
             }
-            _ => return Diagnosis::new(self.to_string()),
+            _ => return Problem::new(self.to_string()),
         };
         match &**source {
             kube::Error::Api(status) => {
-                let diagnosis = Diagnosis::new(format!("cannot {what}: {}", status.message));
+                let problem = Problem::new(format!("cannot {what}: {}", status.message));
                 match status.code {
-                    401 => diagnosis.remedy("log in again: the credentials of the context were rejected"),
-                    403 => diagnosis.remedy(
+                    401 => problem.help("log in again: the credentials of the context were rejected"),
+                    403 => problem.help(
                         missing_rule(&status.message).unwrap_or_else(|| "add a rule to the account's role".to_owned()),
                     ),
-                    _ => diagnosis,
+                    _ => problem,
                 }
             }
-            other => Diagnosis::new(format!("cannot {what}: no response from the cluster"))
+            other => Problem::new(format!("cannot {what}: no response from the cluster"))
                 .detail(root_cause(other))
-                .remedy("check that the cluster is running: cmdr doctor"),
+                .help("check that the cluster is running: cmdr doctor"),
         }
     }
 }

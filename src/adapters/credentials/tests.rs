@@ -19,14 +19,14 @@ impl Home {
         self
     }
 
-    async fn find(&self, hosts: &[&str]) -> Found {
+    async fn find(&self, hosts: &[&str]) -> FoundCredentials {
         let path = format!("{}:/usr/bin:/bin", self.0.path().display());
         let credentials = Credentials::read(self.0.path()).unwrap().with_search_path(path);
         credentials.for_registries(hosts, &CancellationToken::new()).await
     }
 }
 
-fn logins(found: &Found) -> Vec<(&str, &str, &str)> {
+fn logins(found: &FoundCredentials) -> Vec<(&str, &str, &str)> {
     found
         .credentials
         .iter()

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Docker;
 use crate::{
     adapters::process::{ProcessError, Tool},
-    domain::Diagnosis,
+    domain::Problem,
 };
 
 /// The number of last lines of output that are shown if a build fails.
@@ -87,13 +87,13 @@ impl Docker {
 
 impl BuildError {
     /// Returns what happened and how to fix it. `what` is the project.
-    pub fn diagnosis(&self, what: &str) -> Diagnosis {
+    pub fn problem(&self, what: &str) -> Problem {
         let Self::Process(ProcessError::Failed { status, stdout, stderr, .. }) = self else {
-            return Diagnosis::new(format!("{what} cannot be built: {self}"));
+            return Problem::new(format!("{what} cannot be built: {self}"));
         };
-        let mut diagnosis = Diagnosis::new(format!("{what} cannot be built: docker build failed ({status})"));
-        diagnosis.logs = last_lines(stdout, stderr);
-        diagnosis.remedy("fix the Dockerfile or the files that it copies, then run cmdr build again")
+        let mut problem = Problem::new(format!("{what} cannot be built: docker build failed ({status})"));
+        problem.logs = last_lines(stdout, stderr);
+        problem.help("fix the Dockerfile or the files that it copies, then run cmdr build again")
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_told() {
+    fn the_last_lines_are_reported() {
         let lines = last_lines("Step 1/2 : FROM x\n\nStep 2/2 : COPY y .\n", "COPY failed: y not found\n");
         assert_eq!(lines, ["Step 1/2 : FROM x", "Step 2/2 : COPY y .", "COPY failed: y not found"]);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// Each message says what failed and why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -90,11 +90,11 @@ impl DockerError {
     }
 
     /// Returns what happened and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
-        let diagnosis = Diagnosis::new(self.to_string());
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::new(self.to_string());
         match self.hint() {
-            Some(hint) => diagnosis.remedy(hint),
-            None => diagnosis,
+            Some(hint) => problem.help(hint),
+            None => problem,
         }
     }
 

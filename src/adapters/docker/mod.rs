@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn free_space_is_told_where_there_is_a_folder() {
+    fn free_space_is_reported_where_there_is_a_folder() {
         assert!(free_bytes(Path::new("/")).is_some_and(|bytes| bytes > 0));
         assert_eq!(free_bytes(Path::new("/no/such/folder")), None);
     }

@@ -166,13 +166,13 @@ fn observed(container: ContainerSummary) -> ObservedService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::local_registry::{Role, wanted};
+    use crate::domain::local_registry::{ServiceRole, wanted};
 
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 
     #[test]
     fn the_registry_is_published_on_this_machine_alone() {
-        let service = RegistryService { role: Role::Push { port: 5002 }, certificate_authority: None };
+        let service = RegistryService { role: ServiceRole::Push { port: 5002 }, certificate_authority: None };
         let made = container(&service, GATEWAY);
         let host = made.host_config.unwrap();
         let binding = host.port_bindings.unwrap().remove("5000/tcp").unwrap().unwrap().remove(0);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn labels_tell_a_service_again() {
-        let service = RegistryService { role: Role::Push { port: 5002 }, certificate_authority: None };
+        let service = RegistryService { role: ServiceRole::Push { port: 5002 }, certificate_authority: None };
         let summary = ContainerSummary {
             names: Some(vec!["/cmdr-registry".to_owned()]),
             labels: container(&service, GATEWAY).labels,

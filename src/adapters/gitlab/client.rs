@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{GitlabError, GitlabErrorKind};
 use crate::{
-    adapters::{is_tls, patience::Patience, root_cause},
+    adapters::{is_tls, retry_policy::RetryPolicy, root_cause},
     domain::secret::Secret,
 };
 
@@ -24,7 +24,7 @@ const NEXT_PAGE: &str = "x-next-page";
 const LONGEST_SAID: usize = 300;
 
 /// Timeouts and retries of requests to GitLab.
-const PATIENCE: Patience = Patience {
+const PATIENCE: RetryPolicy = RetryPolicy {
     request: Duration::from_secs(15),
     pauses: &[Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)],
     longest_pause: Duration::from_secs(30),
@@ -53,7 +53,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     server: String,
     token: Secret,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     cancel: CancellationToken,
 }
 

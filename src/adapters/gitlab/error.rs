@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// Why a request to GitLab failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,16 +87,16 @@ impl GitlabError {
         self.problem == GitlabErrorKind::Interrupted
     }
 
-    /// Returns the error as a diagnosis: what failed, GitLab's message, and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
+    /// Returns the error as a problem: what failed, GitLab's message, and how to fix it.
+    pub fn problem(&self) -> Problem {
         let details = self.said.iter().cloned().collect();
-        Diagnosis { details, remedy: self.problem.remedy(), ..Diagnosis::new(self.to_string()) }
+        Problem { details, help: self.problem.help(), ..Problem::new(self.to_string()) }
     }
 }
 
 impl GitlabErrorKind {
-    fn remedy(&self) -> Option<String> {
-        let remedy = match self {
+    fn help(&self) -> Option<String> {
+        let help = match self {
             Self::Token => "set GITLAB_TOKEN to an access token with the scope api".to_owned(),
             Self::Unknown { .. } => {
                 "create a new access token with the scope api and set GITLAB_TOKEN to it (tokens expire)".to_owned()
@@ -121,6 +121,6 @@ impl GitlabErrorKind {
             Self::Unsure { url } => format!("check the job before you start it again: {url}"),
             Self::Setup | Self::Refused { .. } | Self::Interrupted => return None,
         };
-        Some(remedy)
+        Some(help)
     }
 }

@@ -16,7 +16,7 @@ pub use self::{
     error::{GitlabError, GitlabErrorKind},
     place::{Place, PlaceError},
 };
-use super::patience::Patience;
+use super::retry_policy::RetryPolicy;
 use crate::domain::secret::Secret;
 
 /// The maximum number of pages of jobs to read; each has 100 jobs.
@@ -34,7 +34,7 @@ pub struct Gitlab {
 
 /// The properties of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Project {
+pub struct GitlabProject {
     /// `None` in an empty repository.
     pub default_branch: Option<String>,
 }
@@ -104,14 +104,14 @@ impl Gitlab {
 
     /// Replaces the timeouts and retries.
     #[must_use]
-    pub fn with_patience(mut self, patience: Patience) -> Self {
+    pub fn with_patience(mut self, patience: RetryPolicy) -> Self {
         self.client.patience = patience;
         self
     }
 
     /// # Errors
     /// If GitLab does not respond, or the token has no access to the project.
-    pub async fn project(&self) -> Result<Project, GitlabError> {
+    pub async fn project(&self) -> Result<GitlabProject, GitlabError> {
         self.get(&format!("the project {}", self.project), "").await
     }
 

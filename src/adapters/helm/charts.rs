@@ -8,11 +8,11 @@ use std::{
 };
 
 use include_dir::{Dir, include_dir};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use super::{Helm, HelmError, ProcessError};
-use crate::domain::{Chart, ChartSource, Values, digest::sha256, mirror::ChartMirror};
+use crate::domain::{Chart, ChartSource, Values, digest::sha256, mirror::ChartMirror, yaml};
 
 /// The universal chart, which is embedded in cmdr.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
@@ -53,7 +53,8 @@ pub struct ChartCache {
 struct Metadata {
     name: String,
     version: String,
-    app_version: Option<serde_yaml::Value>,
+    /// As written: an unquoted `1.10` is that text.
+    app_version: Option<String>,
 }
 
 impl ChartCache {
@@ -151,7 +152,9 @@ impl ChartCache {
 
 /// Registries on this machine use plain HTTP.
 fn is_plain(origin: &str) -> bool {
-    ["oci://localhost", "oci://127.0.0.1"].iter().any(|own| origin.starts_with(own))
+    let registry = origin.strip_prefix("oci://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let end = if registry.starts_with('[') { registry.find(']').map(|at| at + 1) } else { registry.find(':') };
+    ["localhost", "127.0.0.1", "[::1]"].contains(&&registry[..end.unwrap_or(registry.len())])
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf, HelmError> {
@@ -239,33 +242,62 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
 fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
     let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
     let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("not a chart: Chart.yaml not found".to_owned()))?;
-    let metadata: Metadata = serde_yaml::from_slice(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
+    let metadata: Metadata = read(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
     let schema = match files.get("values.schema.json") {
         Some(text) => {
             Some(serde_json::from_slice(text).map_err(|error| wrong(format!("values.schema.json: {error}")))?)
         }
         None => None,
     };
-    let values = files.get("values.yaml").map(|text| serde_yaml::from_slice::<Option<Values>>(text));
+    let values = files.get("values.yaml").map(|text| read::<Option<Values>>(text));
     let values = values.transpose().map_err(|error| wrong(format!("values.yaml: {error}")))?;
-    let app_version = metadata.app_version.map(|version| match version {
-        serde_yaml::Value::String(text) => text,
-        other => serde_yaml::to_string(&other).unwrap_or_default().trim().to_owned(),
-    });
     Ok(FetchedChart {
         path: path.to_owned(),
         name: metadata.name,
         version: metadata.version,
-        app_version,
+        app_version: metadata.app_version,
         digest,
         schema,
         values: values.flatten().unwrap_or_default(),
     })
 }
 
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    yaml::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_a_chart_are_read_as_helm_reads_them() {
+        let chart = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
+        let files = BTreeMap::from([
+            chart("Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.2.0\nappVersion: 1.10\n"),
+            chart("values.yaml", "defaultMode: 0644\nenabled: yes\n"),
+        ]);
+        let chart = describe(Path::new("shop"), "sha256:0".to_owned(), &files).unwrap();
+        assert_eq!((chart.version.as_str(), chart.app_version.as_deref()), ("1.2.0", Some("1.10")));
+        assert_eq!((&chart.values["defaultMode"], &chart.values["enabled"]), (&420.into(), &true.into()));
+        let empty = BTreeMap::from([
+            files.get_key_value("Chart.yaml").map(|(name, text)| (name.clone(), text.clone())).unwrap(),
+            ("values.yaml".to_owned(), b"# none\n".to_vec()),
+        ]);
+        assert!(describe(Path::new("shop"), String::new(), &empty).unwrap().values.is_empty());
+    }
+
+    #[test]
+    fn only_registries_on_this_machine_use_plain_http() {
+        for plain in ["oci://localhost/a", "oci://localhost:5001/a/b", "oci://127.0.0.1:5555/a", "oci://[::1]:5000/a"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        let secure =
+            ["oci://localhost.example.com/a", "oci://127.0.0.1.nip.io/a", "https://localhost/charts", "oci://[::2]/a"];
+        for secure in secure {
+            assert!(!is_plain(secure), "{secure}");
+        }
+    }
 
     #[test]
     fn the_universal_chart_is_written_once() {

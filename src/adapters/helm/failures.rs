@@ -1,98 +1,98 @@
 //! Explains errors of Helm and suggests how to fix them, from a table of rules.
 
-use crate::{adapters::forbidden::missing_rule, domain::Diagnosis};
+use crate::{adapters::forbidden::missing_rule, domain::Problem};
 
-/// A part of Helm's message, the cause and the remedy.
-struct Rule {
+/// A part of Helm's message, the cause and the help.
+struct FailureRule {
     part: &'static str,
-    cause: &'static str,
-    remedy: &'static str,
+    message: &'static str,
+    help: &'static str,
 }
 
-const RULES: &[Rule] = &[
-    Rule {
+const RULES: &[FailureRule] = &[
+    FailureRule {
         part: "another operation (install/upgrade/rollback) is in progress",
-        cause: "another Helm operation on this release is in progress",
-        remedy: "wait for it to finish, then run cmdr up again",
+        message: "another Helm operation on this release is in progress",
+        help: "wait for it to finish, then run cmdr up again",
     },
-    Rule {
+    FailureRule {
         part: "conflict with",
-        cause: "another field manager has changed fields that the chart sets",
-        remedy: "see the changes with cmdr status; --repair reverts them",
+        message: "another field manager has changed fields that the chart sets",
+        help: "see the changes with cmdr status; --repair reverts them",
     },
-    Rule {
+    FailureRule {
         part: "invalid ownership metadata",
-        cause: "an object of the chart already exists and is managed by another tool",
-        remedy: "delete it, or take it over with --adopt",
+        message: "an object of the chart already exists and is managed by another tool",
+        help: "delete it, or take it over with --adopt",
     },
-    Rule {
+    FailureRule {
         part: "no matches for kind",
-        cause: "the chart uses a kind that is not installed in the cluster",
-        remedy: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
+        message: "the chart uses a kind that is not installed in the cluster",
+        help: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
     },
-    Rule {
+    FailureRule {
         part: "Too long: must have at most 1048576",
-        cause: "the release is larger than 1 MiB, the size limit of a Secret",
-        remedy: "reduce the size of the chart: .helmignore, fewer files",
+        message: "the release is larger than 1 MiB, the size limit of a Secret",
+        help: "reduce the size of the chart: .helmignore, fewer files",
     },
-    Rule {
+    FailureRule {
         part: "field is immutable",
-        cause: "an immutable field was changed",
-        remedy: "undo the change, or delete the object in the message and run cmdr up again",
+        message: "an immutable field was changed",
+        help: "undo the change, or delete the object in the message and run cmdr up again",
     },
-    Rule {
+    FailureRule {
         part: "updates to statefulset spec for fields other than",
-        cause: "the volumes of an existing StatefulSet cannot be changed",
-        remedy: "undo the change of 'volumes', or delete the StatefulSet (its volumes are kept) and run cmdr up again",
+        message: "the volumes of an existing StatefulSet cannot be changed",
+        help: "undo the change of 'volumes', or delete the StatefulSet (its volumes are kept) and run cmdr up again",
     },
-    Rule {
+    FailureRule {
         part: "less than terminationGracePeriodSeconds",
-        cause: "the grace period of the pods is shorter than their drain time",
-        remedy: "set values.grace higher than values.drain",
+        message: "the grace period of the pods is shorter than their drain time",
+        help: "set values.grace higher than values.drain",
     },
-    Rule {
+    FailureRule {
         part: "provided port is already allocated",
-        cause: "the node port is used by another Service, or still reserved by an interrupted request",
-        remedy: "find the Service with kubectl get services -A; an orphaned port is released within ten minutes",
+        message: "the node port is used by another Service, or still reserved by an interrupted request",
+        help: "find the Service with kubectl get services -A; an orphaned port is released within ten minutes",
     },
-    Rule {
+    FailureRule {
         part: "exceeded quota",
-        cause: "the quota of the namespace is exceeded",
-        remedy: "raise the quota or lower the requests",
+        message: "the quota of the namespace is exceeded",
+        help: "raise the quota or lower the requests",
     },
-    Rule {
+    FailureRule {
         part: "is forbidden",
-        cause: "the account that cmdr uses does not have permission for this",
-        remedy: "add the rule in the message to its role",
+        message: "the account that cmdr uses does not have permission for this",
+        help: "add the rule in the message to its role",
     },
-    Rule {
+    FailureRule {
         part: "connection refused",
-        cause: "cannot connect to the cluster",
-        remedy: "check that it is running: cmdr doctor",
+        message: "cannot connect to the cluster",
+        help: "check that it is running: cmdr doctor",
     },
 ];
 
 /// The rules for `helm pull`, which connects to a repository or a registry.
-const PULL_RULES: &[Rule] = &[
-    Rule {
+const PULL_RULES: &[FailureRule] = &[
+    FailureRule {
         part: "x509",
-        cause: "the certificate of the chart's repository is not trusted",
-        remedy: "add the company's certificate authority to the trust store of this system, or configure a mirror",
+        message: "the certificate of the chart's repository is not trusted",
+        help: "add the company's certificate authority to the trust store of this system, or configure a mirror",
     },
-    Rule {
+    FailureRule {
         part: "not found",
-        cause: "chart not found",
-        remedy: "check its name and version under 'chart' in projects.yaml",
+        message: "chart not found",
+        help: "check its name and version under 'chart' in projects.yaml",
     },
-    Rule {
+    FailureRule {
         part: "unauthorized",
-        cause: "the registry denied access to the chart",
-        remedy: "log in: helm registry login",
+        message: "the registry denied access to the chart",
+        help: "log in: helm registry login",
     },
-    Rule {
+    FailureRule {
         part: "",
-        cause: "cannot fetch the chart",
-        remedy: "check the connection to its repository, or set a mirror with CMDR_CHART_MIRRORS",
+        message: "cannot fetch the chart",
+        help: "check the connection to its repository, or set a mirror with CMDR_CHART_MIRRORS",
     },
 ];
 
@@ -113,23 +113,23 @@ pub(super) fn is_transient(stderr: &str) -> bool {
     TRANSIENT.iter().any(|part| stderr.contains(part))
 }
 
-/// Converts the standard error of `helm pull` to a diagnosis.
-pub(super) fn diagnose_pull(stderr: &str) -> Diagnosis {
+/// Converts the standard error of `helm pull` to a problem.
+pub(super) fn diagnose_pull(stderr: &str) -> Problem {
     match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
-        Some(rule) => Diagnosis::new(rule.cause).detail(said(stderr)).remedy(rule.remedy),
+        Some(rule) => Problem::new(rule.message).detail(said(stderr)).help(rule.help),
         None => diagnose(stderr),
     }
 }
 
-/// Converts Helm's standard error to a diagnosis. If no rule matches, Helm's own message is shown.
-pub(super) fn diagnose(stderr: &str) -> Diagnosis {
+/// Converts Helm's standard error to a problem. If no rule matches, Helm's own message is shown.
+pub(super) fn diagnose(stderr: &str) -> Problem {
     let said = said(stderr);
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
         Some(rule) => {
-            let remedy = missing_rule(stderr).unwrap_or_else(|| rule.remedy.to_owned());
-            Diagnosis::new(rule.cause).detail(said).remedy(remedy)
+            let help = missing_rule(stderr).unwrap_or_else(|| rule.help.to_owned());
+            Problem::new(rule.message).detail(said).help(help)
         }
-        None => Diagnosis::new(format!("helm failed: {said}")),
+        None => Problem::new(format!("helm failed: {said}")),
     }
 }
 
@@ -150,11 +150,11 @@ mod tests {
 
     #[test]
     fn known_failures_get_a_remedy() {
-        let told = diagnose(
+        let text = diagnose(
             "WARNING: x\nError: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
         );
-        assert_eq!(told.cause, "another Helm operation on this release is in progress");
-        assert_eq!(told.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
+        assert_eq!(text.message, "another Helm operation on this release is in progress");
+        assert_eq!(text.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
     }
 
     #[test]
@@ -164,7 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn unknown_failures_are_told_as_helm_says_them() {
-        assert_eq!(diagnose("Error: template: shop: nil pointer\n").cause, "helm failed: template: shop: nil pointer");
+    fn unknown_failures_are_reported_as_helm_says_them() {
+        assert_eq!(
+            diagnose("Error: template: shop: nil pointer\n").message,
+            "helm failed: template: shop: nil pointer"
+        );
     }
 }

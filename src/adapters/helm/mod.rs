@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
-use crate::domain::{Diagnosis, Values, labels};
+use crate::domain::{Problem, Values, labels};
 
 /// Older versions do not support both `--skip-schema-validation` and labels that are kept during upgrades.
 const OLDEST: Version = Version::new(3, 20, 0);
@@ -114,14 +114,14 @@ impl HelmError {
     }
 
     /// Returns what happened and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
+    pub fn problem(&self) -> Problem {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => failures::diagnose(stderr),
             Self::Pull(stderr) => failures::diagnose_pull(stderr),
             Self::NotFound | Self::Version { .. } | Self::UnknownVersion(_) => {
-                Diagnosis::new(self.to_string()).remedy(format!("install Helm {OLDEST} or later"))
+                Problem::new(self.to_string()).help(format!("install Helm {OLDEST} or later"))
             }
-            other => Diagnosis::new(other.to_string()),
+            other => Problem::new(other.to_string()),
         }
     }
 }
@@ -257,7 +257,7 @@ impl Helm {
     }
 
     fn tool(&self, target: &HelmTarget) -> Tool {
-        let tool = self.bare().respite(RESPITE).arg("--kubeconfig").arg(&target.kubeconfig);
+        let tool = self.bare().grace_period(RESPITE).arg("--kubeconfig").arg(&target.kubeconfig);
         match &target.context {
             Some(context) => tool.args(["--kube-context", context]),
             None => tool,
@@ -308,8 +308,8 @@ mod tests {
     fn versions_are_checked() {
         assert_eq!(accepted("v4.3.1\n").unwrap(), Version::new(4, 3, 1));
         assert!(accepted("v3.20.0").is_ok());
-        for (text, told) in [("v3.19.4", "3.20.0 or later is required"), ("v4.2.1", "it hangs")] {
-            assert!(accepted(text).unwrap_err().to_string().contains(told));
+        for (text, shown) in [("v3.19.4", "3.20.0 or later is required"), ("v4.2.1", "it hangs")] {
+            assert!(accepted(text).unwrap_err().to_string().contains(shown));
         }
         assert!(matches!(accepted("Client: v2"), Err(HelmError::UnknownVersion(_))));
     }

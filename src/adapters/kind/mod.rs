@@ -9,7 +9,7 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// The oldest version of kind that supports all settings that cmdr writes.
 const OLDEST: Version = Version::new(0, 27, 0);
@@ -47,13 +47,13 @@ pub enum KindError {
 
 impl KindError {
     /// Returns what happened and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
+    pub fn problem(&self) -> Problem {
         match self {
             Self::Process(ProcessError::Failed { stderr, .. }) => diagnose(stderr),
             Self::NotFound | Self::TooOld(_) | Self::UnknownVersion(_) => {
-                Diagnosis::new(self.to_string()).remedy(format!("install kind {OLDEST} or later"))
+                Problem::new(self.to_string()).help(format!("install kind {OLDEST} or later"))
             }
-            Self::Process(error) => Diagnosis::new(error.to_string()),
+            Self::Process(error) => Problem::new(error.to_string()),
         }
     }
 }
@@ -153,7 +153,7 @@ fn parse_version(text: &str) -> Result<Version, KindError> {
     if version < OLDEST { Err(KindError::TooOld(version)) } else { Ok(version) }
 }
 
-/// A part of an error message of kind or Docker, the cause and the remedy.
+/// A part of an error message of kind or Docker, the cause and the help.
 const RULES: &[(&str, &str, &str)] = &[
     (
         "too many open files",
@@ -197,22 +197,22 @@ const RULES: &[(&str, &str, &str)] = &[
 /// The number of last lines of a command's output that are shown if no rule matches.
 const LAST_LINES: usize = 3;
 
-fn diagnose(stderr: &str) -> Diagnosis {
+fn diagnose(stderr: &str) -> Problem {
     let lines = || stderr.lines().map(|line| line.trim().trim_start_matches("ERROR:").trim());
     let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
-    if let Some((part, cause, remedy)) = RULES.iter().find(|(part, ..)| holds(stderr, part)) {
+    if let Some((part, cause, help)) = RULES.iter().find(|(part, ..)| holds(stderr, part)) {
         let said = lines().rfind(|line| holds(line, part)).unwrap_or_default();
         let said = said.trim_start_matches("Command Output:").trim();
-        return Diagnosis::new(*cause).detail(said).remedy(*remedy);
+        return Problem::new(*cause).detail(said).help(*help);
     }
     let said = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
     let said = said.trim().trim_start_matches("ERROR:").trim();
-    let mut diagnosis = Diagnosis::new(format!("kind failed: {said}")).remedy("run cmdr doctor for details");
+    let mut problem = Problem::new(format!("kind failed: {said}")).help("run cmdr doctor for details");
     let output: Vec<&str> =
         lines().skip_while(|line| !line.starts_with("Command Output:")).filter(|line| !line.is_empty()).collect();
     let last = &output[output.len().saturating_sub(LAST_LINES)..];
-    diagnosis.details = last.iter().map(|line| line.trim_start_matches("Command Output:").trim().to_owned()).collect();
-    diagnosis
+    problem.details = last.iter().map(|line| line.trim_start_matches("Command Output:").trim().to_owned()).collect();
+    problem
 }
 
 #[cfg(test)]
@@ -227,16 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn stages_are_told_without_pictures() {
+    fn stages_are_reported_without_pictures() {
         assert_eq!(stage(" • Starting control-plane 🕹️  ...").as_deref(), Some("starting control-plane"));
         assert_eq!(stage("Creating cluster \"x\" ..."), None);
     }
 
     #[test]
     fn failures_get_a_remedy() {
-        let told =
+        let report =
             diagnose("x\nERROR: failed to create cluster: Bind for 127.0.0.1:80 failed: port is already allocated\n");
-        assert_eq!(told.cause, "a port that the cluster publishes is already in use");
-        assert!(told.details[0].contains("127.0.0.1:80"));
+        assert_eq!(report.message, "a port that the cluster publishes is already in use");
+        assert!(report.details[0].contains("127.0.0.1:80"));
     }
 }

@@ -18,7 +18,7 @@ use super::{
     error::{Failure, RegistryErrorKind},
     logins::Logins,
 };
-use crate::adapters::{credentials::Credentials, is_tls, patience::Patience, root_cause};
+use crate::adapters::{credentials::Credentials, is_tls, retry_policy::RetryPolicy, root_cause};
 
 /// The maximum size of a response in bytes. Registries reject manifests larger than 4 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -26,7 +26,7 @@ const LONGEST_ANSWER: usize = 8 << 20;
 const LONGEST_SAID: usize = 200;
 
 /// Timeouts and retries of requests to a registry.
-const PATIENCE: Patience = Patience {
+const PATIENCE: RetryPolicy = RetryPolicy {
     request: Duration::from_secs(10),
     pauses: &[Duration::from_secs(1), Duration::from_secs(3)],
     longest_pause: Duration::from_secs(20),
@@ -48,7 +48,7 @@ pub(super) struct Client {
     logins: Logins,
     /// The authorizations of earlier requests, by repository.
     authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     cancel: CancellationToken,
 }
 
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registrys_words_are_told_without_their_wrapping() {
+    fn a_registrys_words_are_reported_without_their_wrapping() {
         let errors = r#"{"errors": [{"code": "DENIED", "message": "not yours"}, {"code": "X"}]}"#;
         assert_eq!(said(errors), "DENIED: not yours; X");
         assert_eq!(said(r#"{"details": "incorrect username or password"}"#), "incorrect username or password");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Diagnosis, ImageReference};
+use crate::domain::{ImageReference, Problem};
 
 /// The client cannot be created, because the company's CA file is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,8 +72,8 @@ impl RegistryErrorKind {
     }
 
     /// `name` is the image's name without tag and digest.
-    fn remedy(&self, name: &str) -> Option<String> {
-        let remedy = match self {
+    fn help(&self, name: &str) -> Option<String> {
+        let help = match self {
             Self::NotFound { nearest: Some(nearest) } => format!("did you mean {name}:{nearest}?"),
             Self::NotFound { nearest: None } => {
                 "check the name and the tag, and that the image was pushed to this registry".to_owned()
@@ -98,7 +98,7 @@ impl RegistryErrorKind {
             Self::NoImage { .. } => "check that this is the address of a registry and the name of an image".to_owned(),
             Self::Interrupted => return None,
         };
-        Some(remedy)
+        Some(help)
     }
 }
 
@@ -132,10 +132,10 @@ impl RegistryError {
         self.problem == RegistryErrorKind::Interrupted
     }
 
-    /// Returns the error as a diagnosis: what failed, the registry's message, and how to fix it.
-    pub fn diagnosis(&self) -> Diagnosis {
-        let remedy = self.problem.remedy(self.image.name());
-        Diagnosis { details: self.said.clone(), remedy, ..Diagnosis::new(self.to_string()) }
+    /// Returns the error as a problem: what failed, the registry's message, and how to fix it.
+    pub fn problem(&self) -> Problem {
+        let help = self.problem.help(self.image.name());
+        Problem { details: self.said.clone(), help, ..Problem::new(self.to_string()) }
     }
 }
 

@@ -5,14 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::credentials::{Credentials, Found, RegistryCredential};
+use crate::adapters::credentials::{Credentials, FoundCredentials, RegistryCredential};
 
 /// Reads credentials when a registry requests them.
 #[derive(Debug)]
 pub(super) struct Logins {
     credentials: Credentials,
     cancel: CancellationToken,
-    found: Mutex<HashMap<String, Arc<OnceCell<Found>>>>,
+    found: Mutex<HashMap<String, Arc<OnceCell<FoundCredentials>>>>,
 }
 
 /// Credentials, and warnings about those that could not be read.

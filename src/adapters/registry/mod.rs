@@ -27,7 +27,7 @@ use self::{
     endpoint::Endpoint,
     error::Failure,
 };
-use super::{credentials::Credentials, patience::Patience};
+use super::{credentials::Credentials, retry_policy::RetryPolicy};
 use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror};
 
 /// The number of images that are resolved in parallel.
@@ -78,7 +78,7 @@ impl Registry {
 
     /// Replaces the timeouts and retries.
     #[must_use]
-    pub fn with_patience(mut self, patience: Patience) -> Self {
+    pub fn with_patience(mut self, patience: RetryPolicy) -> Self {
         self.client.patience = patience;
         self
     }

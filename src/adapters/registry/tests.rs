@@ -24,12 +24,12 @@ fn found() -> Reply {
 }
 
 /// No delays, and a short timeout.
-const IMPATIENCE: Patience =
-    Patience { request: Duration::from_millis(300), pauses: &[Duration::ZERO; 2], longest_pause: Duration::ZERO };
+const IMPATIENCE: RetryPolicy =
+    RetryPolicy { request: Duration::from_millis(300), pauses: &[Duration::ZERO; 2], longest_pause: Duration::ZERO };
 /// A long timeout for requests that must succeed, even on a busy machine.
-const NO_PAUSES: Patience = Patience { request: Duration::from_mins(1), ..IMPATIENCE };
+const NO_PAUSES: RetryPolicy = RetryPolicy { request: Duration::from_mins(1), ..IMPATIENCE };
 
-fn registry(mirrors: &str, configuration: &str, patience: Patience) -> Registry {
+fn registry(mirrors: &str, configuration: &str, patience: RetryPolicy) -> Registry {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), configuration).unwrap();
     let credentials = Credentials::read(folder.path()).unwrap();
@@ -129,8 +129,8 @@ async fn a_token_costs_a_login_where_one_is_wanted() {
     let error = anonymous().resolve(&image).await.unwrap_err();
     let expected = format!("{} denied access without credentials: {image}", server.host);
     assert_eq!((error.to_string(), error.said.as_slice()), (expected, &["who?".to_owned()][..]));
-    let remedy = error.diagnosis().remedy.unwrap();
-    assert!(remedy.starts_with(&format!("run docker login {}", server.host)) && !error.is_transient(), "{remedy}");
+    let help = error.problem().help.unwrap();
+    assert!(help.starts_with(&format!("run docker login {}", server.host)) && !error.is_transient(), "{help}");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn an_identity_token_is_changed_into_another() {
 }
 
 #[tokio::test]
-async fn no_secret_is_told() {
+async fn no_secret_is_reported() {
     let server = Server::start(|_, request, _| {
         let sent = request.header("authorization").unwrap_or_default();
         let known = String::from_utf8_lossy(&STANDARD.decode(sent.trim_start_matches("Basic ")).unwrap()).into_owned();
@@ -171,22 +171,22 @@ async fn a_login_that_nobody_asked_for_is_not_blamed() {
 }
 
 #[tokio::test]
-async fn a_tag_that_does_not_exist_is_told_with_the_nearest_one() {
+async fn a_tag_that_does_not_exist_is_reported_with_the_nearest_one() {
     let server = Server::start(|_, request, _| match request.line.as_str() {
         "GET /v2/shop/tags/list?n=1000" => reply(200, r#"{"name": "shop", "tags": ["1.4.0", "latest"]}"#),
         _ => reply(404, r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#),
     })
     .await;
     let error = anonymous().resolve(&server.image("shop:1.4.1")).await.unwrap_err();
-    let diagnosis = error.diagnosis();
-    assert_eq!(diagnosis.cause, format!("image not found: {}/shop:1.4.1", server.host));
-    assert_eq!(diagnosis.details, [format!("{}: MANIFEST_UNKNOWN: manifest unknown", server.host)]);
-    assert_eq!(diagnosis.remedy, Some(format!("did you mean {}/shop:1.4.0?", server.host)));
+    let problem = error.problem();
+    assert_eq!(problem.message, format!("image not found: {}/shop:1.4.1", server.host));
+    assert_eq!(problem.details, [format!("{}: MANIFEST_UNKNOWN: manifest unknown", server.host)]);
+    assert_eq!(problem.help, Some(format!("did you mean {}/shop:1.4.0?", server.host)));
     assert!(!error.is_transient());
 }
 
 #[tokio::test]
-async fn all_that_cannot_be_resolved_are_told_each_once() {
+async fn all_that_cannot_be_resolved_are_reported_each_once() {
     let server =
         Server::start(|_, request, _| if request.line.contains("shop") { found() } else { reply(404, "") }).await;
     let images = ["shop:1", "bus:1", "shop:1", "tram:1", "bus:1"].map(|image| server.image(image));
@@ -318,7 +318,7 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
         "{error}: {:?}",
         error.said
     );
-    assert!(error.diagnosis().remedy.is_some_and(|remedy| remedy.contains("CMDR_CA")));
+    assert!(error.problem().help.is_some_and(|help| help.contains("CMDR_CA")));
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{diagnostic::Diagnostic, source::Location, sources::Sources};
+use crate::config::{error::ConfigError, source::Location, sources::Sources};
 
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     let mut needs = Graph::default();
     for (_, project) in sources.entries("projects") {
         for need in project.get("needs").into_iter().flat_map(|list| list.items()) {
@@ -39,7 +39,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Reports one error for each cycle that a walk over the whole graph finds.
-    fn report(&self, (verb, message): (&str, &str), expected: &str, found: &mut Vec<Diagnostic>) {
+    fn report(&self, (verb, message): (&str, &str), expected: &str, found: &mut Vec<ConfigError>) {
         let mut walk = Walk { graph: self, done: BTreeSet::new(), circles: Vec::new() };
         self.edges.keys().for_each(|start| walk.from(start));
         for circle in walk.circles {
@@ -47,7 +47,7 @@ impl<'a> Graph<'a> {
             let names: Vec<&str> = circle.iter().map(|(name, _)| *name).chain([first]).collect();
             let message = format!("{message}: {}", names.join(" -> "));
             let edge = format!("`{first}` {verb} `{}`: {expected}", names[1]);
-            let mut diagnostic = Diagnostic::error(location, message, edge);
+            let mut diagnostic = ConfigError::error(location, message, edge);
             for (pair, (_, location)) in names.windows(2).zip(&circle).skip(1) {
                 diagnostic = diagnostic.with_other((*location).clone(), format!("`{}` {verb} `{}`", pair[0], pair[1]));
             }

@@ -6,10 +6,10 @@ mod paths;
 mod routes;
 mod tags;
 
-use super::{diagnostic::Diagnostic, sources::Sources};
+use super::{error::ConfigError, sources::Sources};
 
 /// Reports every invalid reference in files that have the right structure.
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     names::check(sources, found);
     circles::check(sources, found);
     routes::check(sources, found);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{
-        diagnostic::{Diagnostic, listed, quoted},
+        error::{ConfigError, listed, quoted},
         nearest::did_you_mean,
         source::Location,
         sources::Sources,
@@ -13,13 +13,13 @@ use crate::{
     domain::workspace::LOCAL,
 };
 
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
-    let projects = Known::new("project", sources.names("projects"));
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
+    let projects = KnownNames::new("project", sources.names("projects"));
     let mut environments = sources.names("environments");
     if !environments.contains(&LOCAL) {
         environments.push(LOCAL);
     }
-    let environments = Known::new("environment", environments);
+    let environments = KnownNames::new("environment", environments);
     for key in ["projects", "bundles"] {
         check_twice(sources, key, found);
     }
@@ -42,7 +42,12 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
     check_local(sources, &projects, found);
 }
 
-fn check_project(project: Cursor<'_>, projects: &Known<'_>, environments: &Known<'_>, found: &mut Vec<Diagnostic>) {
+fn check_project(
+    project: Cursor<'_>,
+    projects: &KnownNames<'_>,
+    environments: &KnownNames<'_>,
+    found: &mut Vec<ConfigError>,
+) {
     projects.check_items(project.get("needs"), found);
     for environment in project.get("environments").into_iter().flat_map(|map| map.entries()) {
         environments.check(environment.key(), &environment.key_location(), found);
@@ -53,7 +58,7 @@ fn check_project(project: Cursor<'_>, projects: &Known<'_>, environments: &Known
 }
 
 /// `projects.local.yaml` can only override existing projects.
-fn check_local(sources: &Sources, projects: &Known<'_>, found: &mut Vec<Diagnostic>) {
+fn check_local(sources: &Sources, projects: &KnownNames<'_>, found: &mut Vec<ConfigError>) {
     let local = sources.local().and_then(|local| local.cursor().get("projects"));
     for project in local.into_iter().flat_map(|projects| projects.entries()) {
         projects.check(project.key(), &project.key_location(), found);
@@ -64,19 +69,19 @@ fn check_local(sources: &Sources, projects: &Known<'_>, found: &mut Vec<Diagnost
 }
 
 /// The names that can be referred to.
-struct Known<'a> {
+struct KnownNames<'a> {
     kind: &'static str,
     /// In the order of the files.
     names: Vec<&'a str>,
     sorted: BTreeSet<&'a str>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownNames<'a> {
     fn new(kind: &'static str, names: Vec<&'a str>) -> Self {
         Self { kind, sorted: names.iter().copied().collect(), names }
     }
 
-    fn check(&self, name: &str, location: &Location, found: &mut Vec<Diagnostic>) {
+    fn check(&self, name: &str, location: &Location, found: &mut Vec<ConfigError>) {
         if self.sorted.contains(name) {
             return;
         }
@@ -88,11 +93,11 @@ impl<'a> Known<'a> {
         };
         let message = format!("unknown {} {}", self.kind, quoted(name));
         let help = did_you_mean(name, self.names.iter().copied());
-        found.push(Diagnostic::error(location.clone(), message, expected).with_help(help));
+        found.push(ConfigError::error(location.clone(), message, expected).with_help(help));
     }
 
     /// Checks that each item of a list is a known name, and that no name is listed twice.
-    fn check_items(&self, list: Option<Cursor<'_>>, found: &mut Vec<Diagnostic>) {
+    fn check_items(&self, list: Option<Cursor<'_>>, found: &mut Vec<ConfigError>) {
         let mut before: BTreeMap<&str, Location> = BTreeMap::new();
         for item in list.into_iter().flat_map(|list| list.items()) {
             let Some(name) = item.text() else { continue };
@@ -100,7 +105,7 @@ impl<'a> Known<'a> {
             self.check(name, &location, found);
             if let Some(first) = before.get(name) {
                 let message = format!("{} is listed twice", quoted(name));
-                let diagnostic = Diagnostic::error(location.clone(), message, "expected each name once");
+                let diagnostic = ConfigError::error(location.clone(), message, "expected each name once");
                 found.push(diagnostic.with_other(first.clone(), "first listed here"));
             }
             before.entry(name).or_insert(location);
@@ -109,14 +114,14 @@ impl<'a> Known<'a> {
 }
 
 /// Detects one name in two files; the parser detects duplicate keys in one file.
-fn check_twice(sources: &Sources, key: &str, found: &mut Vec<Diagnostic>) {
+fn check_twice(sources: &Sources, key: &str, found: &mut Vec<ConfigError>) {
     let mut first: BTreeMap<&str, Location> = BTreeMap::new();
     for (_, entry) in sources.entries(key) {
         let location = entry.key_location();
         if let Some(before) = first.get(entry.key()) {
             let one = key.trim_end_matches('s');
             let message = format!("{one} {} is defined in two files", quoted(entry.key()));
-            let diagnostic = Diagnostic::error(location, message, format!("expected each {one} once"));
+            let diagnostic = ConfigError::error(location, message, format!("expected each {one} once"));
             found.push(diagnostic.with_other(before.clone(), "first defined here"));
         } else {
             first.insert(entry.key(), location);
@@ -125,16 +130,17 @@ fn check_twice(sources: &Sources, key: &str, found: &mut Vec<Diagnostic>) {
 }
 
 /// cmdr sets the image of the universal chart itself, so an image in `values` would be overwritten.
-fn check_image_in_values(project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_image_in_values(project: Cursor<'_>, found: &mut Vec<ConfigError>) {
     let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
     for image in environments.chain([project]).filter_map(|holder| holder.at(&["values", "image"])) {
         let message = "`image` is set under `values`, where cmdr would overwrite it";
         let help = "move it out of `values`, one level up".to_owned();
-        found.push(Diagnostic::error(image.key_location(), message, "expected values without `image`").with_help(help));
+        found
+            .push(ConfigError::error(image.key_location(), message, "expected values without `image`").with_help(help));
     }
 }
 
-fn check_platform_chart(release: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_platform_chart(release: Cursor<'_>, found: &mut Vec<ConfigError>) {
     const OWN: [&str; 2] = ["metallb", "traefik"];
     if release.get("chart").is_some() || OWN.contains(&release.key()) {
         return;
@@ -142,5 +148,5 @@ fn check_platform_chart(release: Cursor<'_>, found: &mut Vec<Diagnostic>) {
     let message = format!("platform release {} has no `chart`", quoted(release.key()));
     let help = did_you_mean(release.key(), OWN);
     let expected = "expected `chart`: only `metallb` and `traefik` are built in";
-    found.push(Diagnostic::error(release.key_location(), message, expected).with_help(help));
+    found.push(ConfigError::error(release.key_location(), message, expected).with_help(help));
 }

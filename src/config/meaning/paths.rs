@@ -1,7 +1,7 @@
 //! Validates paths to charts and build contexts.
 
 use crate::config::{
-    diagnostic::{Diagnostic, quoted},
+    error::{ConfigError, quoted},
     format::Format,
     nearest::did_you_mean,
     read::join,
@@ -9,7 +9,7 @@ use crate::config::{
     tree::Cursor,
 };
 
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     for key in ["projects", "platform"] {
         for (document, entry) in sources.entries(key) {
             check_chart(document, entry, found);
@@ -23,7 +23,7 @@ fn path_at<'a>(entry: Cursor<'a>, path: &[&str]) -> Option<(Cursor<'a>, &'a str)
     value.text().filter(|text| Format::FilePath.check(text).is_ok()).map(|text| (value, text))
 }
 
-fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<ConfigError>) {
     let Some((value, path)) = path_at(entry, &["chart", "path"]) else { return };
     let folder = join(&document.folder, path);
     if folder.join("Chart.yaml").is_file() {
@@ -32,11 +32,11 @@ fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnosti
     let what = if folder.is_dir() { "contains no chart" } else { "does not exist" };
     let message = format!("folder {} {what}", quoted(path));
     let expected = "expected a folder with a `Chart.yaml`, relative to this file";
-    found.push(Diagnostic::error(value.location(), message, expected).with_help(neighbour(document, path)));
+    found.push(ConfigError::error(value.location(), message, expected).with_help(neighbour(document, path)));
 }
 
 /// Only a warning: an image that is built elsewhere can be deployed without its source folder.
-fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<ConfigError>) {
     let Some((value, path)) = path_at(entry, &["build", "context"]) else { return };
     if join(&document.folder, path).is_dir() {
         return;
@@ -44,7 +44,7 @@ fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<Diagnosti
     let message = format!("folder {} does not exist", quoted(path));
     let expected = "expected a folder to build, relative to this file";
     let help = neighbour(document, path);
-    found.push(Diagnostic::error(value.location(), message, expected).warning().with_help(help));
+    found.push(ConfigError::error(value.location(), message, expected).warning().with_help(help));
 }
 
 /// Returns the sibling of a missing folder whose name is closest.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{
-        diagnostic::{Diagnostic, listed, quoted},
+        error::{ConfigError, listed, quoted},
         nearest::did_you_mean,
         read,
         source::Location,
@@ -14,7 +14,7 @@ use crate::{
     domain::{resolve::full_host, workspace::LOCAL},
 };
 
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     let mut reported = BTreeSet::new();
     for (environment, domain) in environments(sources) {
         let mut taken: BTreeMap<(String, String), Claim<'_>> = BTreeMap::new();
@@ -94,31 +94,31 @@ fn claims<'a>(sources: &'a Sources, environment: &str) -> Vec<Claim<'a>> {
     .collect()
 }
 
-fn collision(place: &(String, String), first: &Claim<'_>, second: &Claim<'_>) -> Diagnostic {
+fn collision(place: &(String, String), first: &Claim<'_>, second: &Claim<'_>) -> ConfigError {
     let url = format!("{}{}", place.0, place.1);
     let who = if first.project == second.project {
         format!("two routes of `{}`", first.project)
     } else {
         format!("`{}` and `{}`", first.project, second.project)
     };
-    Diagnostic::error(second.location.clone(), format!("{who} both use {url}"), "expected a different host or path")
+    ConfigError::error(second.location.clone(), format!("{who} both use {url}"), "expected a different host or path")
         .with_other(first.location.clone(), "already used here")
         .with_help("change the host of one of them, or its path under `routes`".to_owned())
 }
 
-fn no_domain(sources: &Sources, environment: &str, claim: &Claim<'_>) -> Diagnostic {
+fn no_domain(sources: &Sources, environment: &str, claim: &Claim<'_>) -> ConfigError {
     let key = sources.locate_key(&["environments", environment]).unwrap_or_else(|| claim.location.clone());
     let message = format!(
         "environment `{environment}` has no `domain`, but `{}` has the host {}",
         claim.project,
         quoted(&claim.host)
     );
-    Diagnostic::error(key, message, "expected `domain`, which completes host names")
+    ConfigError::error(key, message, "expected `domain`, which completes host names")
         .with_other(claim.location.clone(), "this host needs a domain")
 }
 
 /// The port of a route must be one of the universal chart's named ports, in any layer of values.
-fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<ConfigError>) {
     let holders = [Some(project), sources.find(&["defaults"])].into_iter().flatten();
     let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
     let maps = holders.chain(environments).filter_map(|holder| holder.at(&["values", "ports"]));
@@ -132,7 +132,7 @@ fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<Diagnosti
             let message = format!("`{}` has no port {}", project.key(), quoted(port));
             let expected = format!("expected {}", listed(ports.iter().copied()));
             let help = did_you_mean(port, ports.iter().copied());
-            found.push(Diagnostic::error(value.location(), message, expected).with_help(help));
+            found.push(ConfigError::error(value.location(), message, expected).with_help(help));
         }
     }
 }

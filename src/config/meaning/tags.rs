@@ -2,12 +2,12 @@
 //! (`20260101`).
 
 use crate::config::{
-    diagnostic::{Diagnostic, quoted},
+    error::{ConfigError, quoted},
     sources::Sources,
     tree::{Content, Cursor},
 };
 
-pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     let shared = ["projects", "platform"].into_iter().flat_map(|key| sources.entries(key)).map(|(_, entry)| entry);
     let local = sources.local().and_then(|local| local.cursor().get("projects"));
     let local = local.into_iter().flat_map(|projects| projects.entries());
@@ -19,14 +19,14 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn check_below(value: Cursor<'_>, found: &mut Vec<Diagnostic>) {
+fn check_below(value: Cursor<'_>, found: &mut Vec<ConfigError>) {
     for below in value.entries().chain(value.items()) {
         let is_number = matches!(below.node.content, Content::Integer(_) | Content::Float(_));
         if is_number && is_tag(below.key()) {
             let location = below.location();
             let help = format!("add quotes: \"{}\"", location.text());
             let message = format!("{} is a number", quoted(below.key()));
-            found.push(Diagnostic::error(location, message, "expected a tag as a string").with_help(help));
+            found.push(ConfigError::error(location, message, "expected a tag as a string").with_help(help));
         }
         check_below(below, found);
     }

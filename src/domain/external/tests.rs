@@ -35,8 +35,8 @@ fn the_ports_are_those_of_the_projects_own_service() {
 fn the_configuration_is_what_the_chart_would_make_of_it() {
     let values = json!({"config": {"TEXT": "a", "NUMBER": 1_000_000, "FLAG": true, "GONE": null}});
     let service = ExternalService::new(&project(&values), &external("10.0.0.1", 1));
-    let told: Vec<(&str, &str)> = service.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    assert_eq!(told, [("FLAG", "true"), ("NUMBER", "1000000"), ("TEXT", "a")]);
+    let shown: Vec<(&str, &str)> = service.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(shown, [("FLAG", "true"), ("NUMBER", "1000000"), ("TEXT", "a")]);
 }
 
 #[test]

@@ -26,10 +26,10 @@ const DOCKER_MINIMUM: Version = Version::new(20, 10, 0);
 /// Since this minor version of Kubernetes, the kubelet refuses cgroup v1.
 const KUBERNETES_WITHOUT_CGROUP_V1: u64 = 35;
 
-type Rule = fn(&Facts) -> Vec<Finding>;
+type PreflightRule = fn(&Facts) -> Vec<Finding>;
 
 /// In the order in which users should fix them.
-const RULES: [Rule; 8] = [engine, tools, cgroups, memory, cpu, disk, inotify, reachability];
+const RULES: [PreflightRule; 8] = [engine, tools, cgroups, memory, cpu, disk, inotify, reachability];
 
 /// Evaluates the facts: returns at least one finding for each check that could run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
@@ -42,7 +42,7 @@ fn engine(facts: &Facts) -> Vec<Finding> {
         Ok(engine) => engine,
         Err(absent) => {
             let what = "no response from a Docker engine";
-            return vec![Finding::bad(CHECK, Status::Failure, what, &absent.why, &absent.remedy)];
+            return vec![Finding::bad(CHECK, Status::Failure, what, &absent.why, &absent.help)];
         }
     };
     let what = format!("Docker {} ({})", engine.version, engine.operating_system);
@@ -62,7 +62,7 @@ fn tools(facts: &Facts) -> Vec<Finding> {
 }
 
 fn tool(tool: &Tool) -> Finding {
-    let (minimum, remedy) = match tool.name {
+    let (minimum, help) = match tool.name {
         "helm" => (Some(HELM_MINIMUM), "install Helm 4: https://helm.sh/docs/intro/install"),
         "kind" => (Some(KIND_MINIMUM), "install kind: https://kind.sigs.k8s.io/docs/user/quick-start"),
         "sops" => (None, "install sops: https://getsops.io/docs/#download"),
@@ -74,9 +74,9 @@ fn tool(tool: &Tool) -> Finding {
             let what = format!("{} is not installed, or not on PATH", tool.name);
             if tool.name == "sops" {
                 let why = "cmdr needs it when a secret of this workspace is new or has changed";
-                return Finding::bad(tool.name, Status::Warning, what, why, remedy);
+                return Finding::bad(tool.name, Status::Warning, what, why, help);
             }
-            return Finding::bad(tool.name, Status::Failure, what, "cmdr needs it", remedy);
+            return Finding::bad(tool.name, Status::Failure, what, "cmdr needs it", help);
         }
         ToolVersion::Unreadable(text) => {
             let what = format!("unexpected version of {}: '{text}'", tool.name);
@@ -85,7 +85,7 @@ fn tool(tool: &Tool) -> Finding {
                 Status::Warning,
                 what,
                 "cmdr cannot determine whether this version is supported",
-                remedy,
+                help,
             );
         }
     };
@@ -96,7 +96,7 @@ fn tool(tool: &Tool) -> Finding {
     }
     match minimum {
         Some(minimum) if *version < minimum => {
-            Finding::bad(tool.name, Status::Failure, what, format!("{minimum} or later is required"), remedy)
+            Finding::bad(tool.name, Status::Failure, what, format!("{minimum} or later is required"), help)
         }
         _ => Finding::ok(tool.name, what),
     }
@@ -106,18 +106,18 @@ fn cgroups(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "cgroups";
     let Ok(Engine { cgroup_version: Some(version), rootless, .. }) = &facts.engine else { return Vec::new() };
     let what = format!("cgroup v{version}");
-    let remedy = "boot the kernel with systemd.unified_cgroup_hierarchy=1 to enable cgroup v2";
+    let help = "boot the kernel with systemd.unified_cgroup_hierarchy=1 to enable cgroup v2";
     if *version == 1 && *rootless {
         let why = "rootless Docker cannot limit containers without cgroup v2, and kind refuses it";
-        return vec![Finding::bad(CHECK, Status::Failure, what, why, remedy)];
+        return vec![Finding::bad(CHECK, Status::Failure, what, why, help)];
     }
     let minor = facts.kubernetes.as_deref().and_then(minor_version);
     if *version == 1 && minor.is_some_and(|minor| minor >= KUBERNETES_WITHOUT_CGROUP_V1) {
         let why = format!(
             "the kubelet of Kubernetes 1.{KUBERNETES_WITHOUT_CGROUP_V1} and later does not start with cgroup v1"
         );
-        let remedy = format!("{remedy}, or set 'kubernetes: \"1.34\"' in the environment");
-        return vec![Finding::bad(CHECK, Status::Failure, what, why, remedy)];
+        let help = format!("{help}, or set 'kubernetes: \"1.34\"' in the environment");
+        return vec![Finding::bad(CHECK, Status::Failure, what, why, help)];
     }
     vec![Finding::ok(CHECK, what)]
 }
@@ -141,12 +141,12 @@ fn memory(facts: &Facts) -> Vec<Finding> {
         gibibytes(PLATFORM_MEMORY_BYTES)
     );
     let leave_out = "exclude projects (cmdr up --without PROJECT) or lower their requests";
-    let remedy = if engine.virtual_machine {
+    let help = if engine.virtual_machine {
         format!("increase the memory of Docker's virtual machine in its settings, or {leave_out}")
     } else {
         leave_out.to_owned()
     };
-    vec![Finding::bad(CHECK, Status::Failure, what, why, remedy)]
+    vec![Finding::bad(CHECK, Status::Failure, what, why, help)]
 }
 
 fn cpu(facts: &Facts) -> Vec<Finding> {
@@ -188,11 +188,11 @@ fn inotify(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::ok(CHECK, what)];
     }
     let why = "pods fail with 'too many open files' when these limits are exceeded";
-    let remedy = format!(
+    let help = format!(
         "sudo sysctl fs.inotify.max_user_watches={INOTIFY_WATCHES} fs.inotify.max_user_instances={INOTIFY_INSTANCES}, \
          and add the same settings to /etc/sysctl.d/99-cmdr.conf to keep them"
     );
-    vec![Finding::bad(CHECK, Status::Warning, what, why, remedy)]
+    vec![Finding::bad(CHECK, Status::Warning, what, why, help)]
 }
 
 fn reachability(facts: &Facts) -> Vec<Finding> {
@@ -202,7 +202,7 @@ fn reachability(facts: &Facts) -> Vec<Finding> {
 
 fn port_finding(port: u16, state: &PortState) -> Finding {
     const CHECK: &str = "ports";
-    let (what, remedy) = match state {
+    let (what, help) = match state {
         PortState::Free => return Finding::ok(CHECK, format!("port {port} on 127.0.0.1 is free")),
         PortState::Own => {
             return Finding::ok(CHECK, format!("port {port} on 127.0.0.1 is used by the cluster of this workspace"));
@@ -220,7 +220,7 @@ fn port_finding(port: u16, state: &PortState) -> Finding {
         ),
     };
     let why = "a new cluster uses other ports, which are then part of URLs; an existing cluster keeps its ports";
-    Finding::bad(CHECK, Status::Warning, what, why, remedy)
+    Finding::bad(CHECK, Status::Warning, what, why, help)
 }
 
 fn resolver(resolver: &Resolver) -> Finding {
@@ -235,8 +235,8 @@ fn resolver(resolver: &Resolver) -> Finding {
     };
     let why =
         "Chrome, Firefox and curl resolve *.localhost themselves; Safari, Java and others use the system resolver";
-    let remedy = "use Chrome or Firefox, add the projects' hosts to /etc/hosts, or install nss-myhostname (Linux)";
-    Finding::bad(CHECK, Status::Warning, what, why, remedy)
+    let help = "use Chrome or Firefox, add the projects' hosts to /etc/hosts, or install nss-myhostname (Linux)";
+    Finding::bad(CHECK, Status::Warning, what, why, help)
 }
 
 /// `1.5 GiB`, rounded to a tenth.

@@ -34,8 +34,8 @@ fn problems(change: impl FnOnce(&mut Facts)) -> String {
     change(&mut facts);
     let bad = check(&facts).into_iter().filter(|finding| finding.status != Status::Ok);
     bad.fold(String::new(), |mut text, finding| {
-        let Finding { check, status, what, why, remedy } = finding;
-        let _ = writeln!(text, "{check} {status}: {what}; {why}; {remedy}");
+        let Finding { check, status, what, why, help } = finding;
+        let _ = writeln!(text, "{check} {status}: {what}; {why}; {help}");
         text
     })
 }
@@ -56,7 +56,7 @@ fn a_good_machine_has_no_problems() {
 
 #[test]
 fn an_absent_engine_is_explained_and_ends_the_checks_on_it() {
-    let absent = EngineAbsent { why: "connection refused".to_owned(), remedy: "start Docker".to_owned() };
+    let absent = EngineAbsent { why: "connection refused".to_owned(), help: "start Docker".to_owned() };
     let text = problems(|facts| facts.engine = Err(absent));
     insta::assert_snapshot!(text, @"docker failure: no response from a Docker engine; connection refused; start Docker");
 }

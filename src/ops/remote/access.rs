@@ -11,7 +11,7 @@ use crate::{
         helm::{Helm, HelmTarget},
         http::Resolver,
     },
-    domain::{Diagnosis, Writer},
+    domain::{Problem, Writer},
     error::{CommandError, ErrorKind},
     ops::{describe::namespaces_of, session::Session},
     steps::Runner,
@@ -40,8 +40,8 @@ impl RemoteAccess {
                 "the context '{}' points to the cluster {}, but the environment '{environment}' is pinned to {wanted}",
                 access.file.context, access.identity
             );
-            let remedy = format!("correct the context, or run cmdr env pin {environment} if this is the right cluster");
-            return Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)));
+            let help = format!("correct the context, or run cmdr env pin {environment} if this is the right cluster");
+            return Err(CommandError::new(ErrorKind::WrongCluster, Problem::new(cause).help(help)));
         }
         Ok(access)
     }
@@ -54,11 +54,11 @@ impl RemoteAccess {
         let environment = &session.environment;
         let context = environment.context.as_deref().ok_or_else(|| {
             let cause = format!("the environment '{}' has no context", environment.name);
-            CommandError::usage(Diagnosis::new(cause).remedy("set its context in projects.yaml to deploy to a cluster"))
+            CommandError::usage(Problem::new(cause).help("set its context in projects.yaml to deploy to a cluster"))
         })?;
         let folder = session.settings.folders.state.join("runs");
         let file = read_context(&session.settings.user_kubeconfigs(), context, &folder)
-            .map_err(|error| CommandError::usage(error.diagnosis()))?;
+            .map_err(|error| CommandError::usage(error.problem()))?;
         let cluster = Cluster::open(file.path(), Some(context)).await.map_err(failed)?;
         let cluster = cluster.within(namespaces_of(session));
         let identity = cluster.identity().await.map_err(failed)?;
@@ -98,8 +98,8 @@ impl RemoteAccess {
             "the context '{}' pointed to the cluster {identity} when the plan was created, but now points to {}",
             self.file.context, self.identity
         );
-        let remedy = "nothing was changed; check the context and run the command again";
-        Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)))
+        let help = "nothing was changed; check the context and run the command again";
+        Err(CommandError::new(ErrorKind::WrongCluster, Problem::new(cause).help(help)))
     }
 }
 
@@ -113,22 +113,22 @@ pub fn may_write(session: &Session) -> Result<(), CommandError> {
         return Ok(());
     }
     let cause = format!("only pipelines may write to the environment '{}' (only: ci)", environment.name);
-    let remedy = "start the pipeline's job instead with cmdr promote --via gitlab, or preview changes with --dry-run";
-    Err(CommandError::new(ErrorKind::Refused, Diagnosis::new(cause).remedy(remedy)))
+    let help = "start the pipeline's job instead with cmdr promote --via gitlab, or preview changes with --dry-run";
+    Err(CommandError::new(ErrorKind::Refused, Problem::new(cause).help(help)))
 }
 
 /// For `map_err`: an unreachable cluster may be reachable later, and nothing was changed yet.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub fn failed(error: ClusterError) -> CommandError {
     let kind = if error.is_unreachable() { ErrorKind::Transient } else { ErrorKind::Failed };
-    CommandError::new(kind, error.diagnosis())
+    CommandError::new(kind, error.problem())
 }
 
 /// Refuses the environment `local`, which has no ledger.
 ///
 /// # Errors
 /// When it is the requested environment.
-pub fn refuse_local(session: &Session, remedy: &str) -> Result<(), CommandError> {
+pub fn refuse_local(session: &Session, help: &str) -> Result<(), CommandError> {
     if !session.environment.is_local() {
         return Ok(());
     }
@@ -144,5 +144,5 @@ pub fn refuse_local(session: &Session, remedy: &str) -> Result<(), CommandError>
         [] => "projects.yaml has no environment other than 'local'".to_owned(),
         known => format!("not supported in the environment 'local': choose another with --env: {}", known.join(", ")),
     };
-    Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
+    Err(CommandError::usage(Problem::new(cause).help(help)))
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
     domain::{
-        Diagnosis, VerifyWhen,
+        Problem, VerifyWhen,
         gate::{Gate, Refusal},
         ledger::DeploymentOutcome,
     },
@@ -23,16 +23,16 @@ use crate::{
         remote::{
             access::{RemoteAccess, failed, may_write},
             automatic_rollback,
-            deploy_request::{Terms, Wish},
+            deploy_request::{ChangeContext, DeployRequest},
             ledger,
             prepare::{Remote, prepare, subject},
             preview,
         },
         secrets::decrypt,
-        session::{Ran, Session},
+        session::{RunResult, Session},
     },
     plan::{
-        LedgerEntry, Plan, Step,
+        LedgerEntry, Plan, Step, StepId,
         gates::{Checkpoint, refusals},
     },
     steps::Runner,
@@ -44,17 +44,21 @@ use crate::{
 /// # Errors
 /// As the exit codes of the contract define. Started steps are reported, and failed releases are rolled back where
 /// possible.
-pub async fn apply(session: &Session, wish: &Wish, options: &ChangeRequest) -> Result<Vec<String>, CommandError> {
+pub async fn apply(
+    session: &Session,
+    request: &DeployRequest,
+    options: &ChangeRequest,
+) -> Result<Vec<String>, CommandError> {
     if !session.settings.dry_run && options.plan_file.is_none() {
         may_write(session)?;
     }
-    let terms = Terms::read(session, options, session.commit().await)?;
+    let context = ChangeContext::read(session, options, session.commit().await)?;
     let mut held: Option<Held> = None;
     loop {
-        let mut delivery = Delivery { session, wish, options, terms: terms.clone() };
+        let mut delivery = Delivery { session, request, options, context: context.clone() };
         let attempt = delivery.attempt(held.as_ref()).await;
         if let Ok(Attempt::NeedsLease(access)) = attempt {
-            let (leases, lost) = take_leases(session, &access, &wish.scope(session), terms.lock_timeout).await?;
+            let (leases, lost) = take_leases(session, &access, &request.scope(session), context.lock_timeout).await?;
             held = Some(Held { leases, lost, identity: access.identity });
             continue;
         }
@@ -84,9 +88,9 @@ enum Attempt {
 /// A request in progress.
 struct Delivery<'a> {
     session: &'a Session,
-    wish: &'a Wish,
+    request: &'a DeployRequest,
     options: &'a ChangeRequest,
-    terms: Terms,
+    context: ChangeContext,
 }
 
 /// Locks out other runs. The token is cancelled when a lease is lost.
@@ -105,11 +109,11 @@ pub async fn take_leases(
     let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
     let leases = taken.map_err(|error| match error {
         LeaseError::Held { .. } => {
-            let remedy = "try again when it has finished, or wait for it with --lock-timeout 5m";
-            CommandError::new(ErrorKind::Locked, Diagnosis::new(error.to_string()).remedy(remedy))
+            let help = "try again when it has finished, or wait for it with --lock-timeout 5m";
+            CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
         }
         LeaseError::Cluster(error) => failed(error),
-        LeaseError::Interrupted => CommandError::told(ErrorKind::Interrupted),
+        LeaseError::Interrupted => CommandError::reported(ErrorKind::Interrupted),
     })?;
     Ok((leases, lost))
 }
@@ -117,7 +121,7 @@ pub async fn take_leases(
 impl Delivery<'_> {
     async fn attempt(&mut self, held: Option<&Held>) -> Result<Attempt, CommandError> {
         let (session, options) = (self.session, self.options);
-        let mut prepared = prepare(session, self.wish).await?;
+        let mut prepared = prepare(session, self.request).await?;
         if let (Some(held), Some(remote)) = (held, &prepared.remote) {
             remote.access.is_still(&held.identity)?;
         }
@@ -126,9 +130,11 @@ impl Delivery<'_> {
             preview::confirm_plan(session, &prepared, &plan, file)?;
         }
         self.check_gates(&prepared, &plan)?;
-        if self.terms.overrides.contains(&Gate::Verify) {
+        if self.context.overrides.contains(&Gate::Verify) {
             let projects = prepared.described.projects.iter_mut();
-            projects.for_each(|project| project.proofs.retain(|proof| proof.when == VerifyWhen::After));
+            projects.for_each(|project| {
+                project.verifications.retain(|verification| verification.when == VerifyWhen::After)
+            });
         }
         self.enter(&mut prepared);
         let plan = prepared.plan()?;
@@ -157,7 +163,7 @@ impl Delivery<'_> {
     async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
         let session = self.session;
         let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
-        let urls = session.execute(self.wish.verb, plan, runner).await?;
+        let urls = session.execute(self.request.verb, plan, runner).await?;
         if let Some(file) = &self.options.export_ledger {
             ledger::write_file(session, remote, file).await?;
         }
@@ -166,17 +172,17 @@ impl Delivery<'_> {
 
     /// Prepares the ledger entry of each release.
     fn enter(&self, prepared: &mut Prepared) {
-        let Self { session, wish, terms, .. } = self;
+        let Self { session, request, context, .. } = self;
         let Some(remote) = prepared.remote.clone() else { return };
         let now = Timestamp::now();
-        let bundle = ledger::bundle_versions(wish, &prepared.described);
+        let bundle = ledger::bundle_versions(request, &prepared.described);
         let projects = prepared.described.projects.iter_mut().map(|project| &mut project.release);
         for release in prepared.described.platform.iter_mut().chain(projects) {
             let history = remote.histories.get(&subject(session, release));
             let key = (release.namespace.clone(), release.name.clone());
-            let observed = prepared.sight.observed.releases.get(&key);
+            let observed = prepared.observation.observed.releases.get(&key);
             let healthy_seconds = ledger::healthy_seconds(history, observed, now);
-            let deployment = ledger::draft(session, wish, release, terms, &bundle, now);
+            let deployment = ledger::draft(session, request, release, context, &bundle, now);
             release.entry =
                 Some(Box::new(LedgerEntry { subject: subject(session, release), deployment, healthy_seconds }));
         }
@@ -184,7 +190,7 @@ impl Delivery<'_> {
 
     /// Refuses the changes that a gate blocks, unless it is overridden; records the overridden gates.
     fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
-        let Self { session, wish, terms, .. } = self;
+        let Self { session, request, context, .. } = self;
         let Some(remote) = &prepared.remote else { return Ok(()) };
         let changed: Vec<&str> = plan
             .changes()
@@ -203,17 +209,17 @@ impl Delivery<'_> {
         };
         let refused = refusals(&checkpoint);
         // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
-        let is_rollback = wish.hold.is_some();
-        let stands = |refusal: &&Refusal| !is_rollback && !terms.overrides.contains(&refusal.gate);
-        let standing: Vec<Diagnosis> = refused.iter().filter(stands).map(Refusal::told).collect();
+        let is_rollback = request.hold.is_some();
+        let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
+        let standing: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
         if !standing.is_empty() {
-            return Err(CommandError { kind: ErrorKind::Refused, diagnoses: standing, report: None });
+            return Err(CommandError { kind: ErrorKind::Refused, problems: standing, report: None });
         }
         let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
-        if plan.steps.iter().any(|planned| is_early_proof(&planned.step)) {
+        if plan.steps.iter().any(|planned| is_verify_before(&planned.step)) {
             passed.insert(Gate::Verify);
         }
-        terms.origin.overridden = passed.into_iter().filter(|gate| terms.overrides.contains(gate)).collect();
+        context.origin.overridden = passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect();
         Ok(())
     }
 
@@ -224,43 +230,40 @@ impl Delivery<'_> {
         plan: &Plan,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
-        let Self { session, wish, terms, .. } = self;
+        let Self { session, request, context, .. } = self;
         remote.access.confirm(session).await?;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
-        let ran = session.run_plan(wish.verb, plan, Arc::clone(&runner), lost).await;
+        let ran = session.run_plan(request.verb, plan, Arc::clone(&runner), lost).await;
         // The open entries of the ledger may belong to another run by now.
         if lost.is_cancelled() && !session.cancel.is_cancelled() {
             let cause = "the lease was lost during the run: another run may have started";
-            let remedy = "check the deployments with cmdr history, and run the command again";
-            return Err(CommandError::new(ErrorKind::Locked, Diagnosis::new(cause).remedy(remedy)));
+            let help = "check the deployments with cmdr history, and run the command again";
+            return Err(CommandError::new(ErrorKind::Locked, Problem::new(cause).help(help)));
         }
         let namespace = &session.environment.namespace;
-        let mut outcomes = ledger::outcomes(plan, &ran.summary);
+        let mut outcomes = ledger::outcomes(plan, &ran.summary, namespace);
         if session.cancel.is_cancelled() {
             let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
             failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
         }
-        let failed_projects: BTreeSet<&str> = outcomes
-            .iter()
-            .filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed)
-            .map(|(project, _)| project.as_str())
-            .collect();
-        let returning = automatic_rollback::plan(session, wish, prepared, plan, &failed_projects);
+        let has_failed = |outcome: &DeploymentOutcome| *outcome == DeploymentOutcome::Failed;
+        let failed_steps = outcomes.iter().filter(|(_, outcome)| has_failed(outcome)).map(|(step, _)| *step).collect();
+        let returning = automatic_rollback::plan(session, request, prepared, plan, &failed_steps);
         let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
-        closed.map_err(|error| what_is_certain(error, &outcomes))?;
+        closed.map_err(|error| what_is_certain(error, plan, &outcomes))?;
         if ran.summary.is_success() {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared, remote)).await?;
         }
         let result = self.conclude(remote, plan, ran, returning, &runner, lost).await;
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
-            ui::tell_diagnoses(&[error.diagnosis()], session.settings.color);
+            ui::print_problems(&[error.problem()], session.settings.color);
         }
         if let Some(file) = &self.options.export_ledger {
             ledger::write_file(session, remote, file).await?;
         }
-        if let (Ok(_), Some(because)) = (&result, &wish.hold) {
-            ledger::hold(session, remote, wish, &terms.origin.by, because).await?;
+        if let (Ok(_), Some(because)) = (&result, &request.hold) {
+            ledger::hold(session, remote, request, &context.origin.by, because).await?;
         }
         result
     }
@@ -270,39 +273,48 @@ impl Delivery<'_> {
         &self,
         remote: &Remote,
         plan: &Plan,
-        ran: Ran,
+        ran: RunResult,
         returning: automatic_rollback::Returning,
         runner: &Arc<Runner>,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
-        let Self { session, wish, .. } = self;
+        let Self { session, request, .. } = self;
         if ran.summary.is_success() {
             return Ok(ran.urls);
         }
         if !ran.summary.interrupted.is_empty() || session.cancel.is_cancelled() {
-            return Err(CommandError::told(ErrorKind::Interrupted));
+            return Err(CommandError::reported(ErrorKind::Interrupted));
         }
         if !returning.is_about_something() {
             // No release was changed: a Job that must verify first has failed, or something that releases need.
-            let is_gate = ran.summary.failed.iter().all(|id| is_early_proof(&plan.steps[*id].step));
-            return Err(CommandError::told(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
+            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan.steps[*id].step));
+            return Err(CommandError::reported(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
         }
-        let returned = automatic_rollback::run(session, wish, remote, returning, runner, lost).await?;
+        let returned = automatic_rollback::run(session, request, remote, returning, runner, lost).await?;
         let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
-        Err(CommandError::told(kind))
+        Err(CommandError::reported(kind))
     }
 }
 
 /// The cluster became unreachable during the run: adds the last observation of each project to the error.
-fn what_is_certain(mut error: CommandError, outcomes: &BTreeMap<String, DeploymentOutcome>) -> CommandError {
-    let seen = outcomes.iter().map(|(subject, outcome)| match outcome {
-        DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
-        other => format!("{subject}: started, last observed as {}; its current state is unknown", other.word()),
-    });
-    let mut diagnosis = Diagnosis::new("the ledger could not be written at the end of the run")
-        .remedy("run the command again when the cluster responds: it continues from the current state");
-    diagnosis.details.extend(seen);
-    error.diagnoses.push(diagnosis);
+fn what_is_certain(
+    mut error: CommandError,
+    plan: &Plan,
+    outcomes: &BTreeMap<StepId, DeploymentOutcome>,
+) -> CommandError {
+    let seen =
+        outcomes.iter().map(|(step, outcome)| (&plan.steps[*step].subject, outcome)).map(|(subject, outcome)| {
+            match outcome {
+                DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
+                other => {
+                    format!("{subject}: started, last observed as {}; its current state is unknown", other.as_str())
+                }
+            }
+        });
+    let mut problem = Problem::new("the ledger could not be written at the end of the run")
+        .help("run the command again when the cluster responds: it continues from the current state");
+    problem.details.extend(seen);
+    error.problems.push(problem);
     // Something was changed: a retry is right, but the failure is not transient.
     error.kind = ErrorKind::NotRolledBack;
     error
@@ -314,7 +326,7 @@ fn changes_project(step: &Step) -> bool {
 }
 
 /// Whether a step belongs to the gate `verify`.
-fn is_early_proof(step: &Step) -> bool {
+fn is_verify_before(step: &Step) -> bool {
     matches!(step, Step::Verify(verify) if verify.when == VerifyWhen::Before)
 }
 
@@ -327,6 +339,6 @@ fn confirm(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), Co
     let question = format!("Apply these changes to '{}'?", session.environment.name);
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Diagnosis::new("cancelled: nothing was changed"))),
+        _ => Err(CommandError::failed(Problem::new("cancelled: nothing was changed"))),
     }
 }

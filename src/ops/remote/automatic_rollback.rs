@@ -7,20 +7,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        Diagnosis, labels,
-        ledger::{Deployment, DeploymentOutcome, History},
+        Problem, labels,
+        ledger::{AUTOMATIC_ROLLBACK, Deployment, DeploymentOutcome, History},
     },
     error::CommandError,
     ops::{
         prepared::Prepared,
         remote::{
             access::failed,
-            deploy_request::Wish,
+            deploy_request::DeployRequest,
             prepare::{Remote, subject},
         },
         session::Session,
     },
-    plan::{Plan, ReleaseSpec, ReturnSpec, RolloutSpec, Step},
+    plan::{Plan, ReleaseSpec, ReturnSpec, RolloutSpec, Step, StepId},
     steps::Runner,
     ui,
 };
@@ -29,10 +29,18 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Returning {
     plan: Plan,
-    /// For the ledger: the subject, and the deployment of the rollback.
-    deployments: Vec<(String, Deployment)>,
+    deployments: Vec<RolledBack>,
     /// Why a release is not rolled back.
-    stays: Vec<Diagnosis>,
+    stays: Vec<Problem>,
+}
+
+/// A release that is rolled back.
+#[derive(Debug)]
+struct RolledBack {
+    step: StepId,
+    /// The name of the release in the ledger.
+    subject: String,
+    deployment: Deployment,
 }
 
 impl Returning {
@@ -43,31 +51,37 @@ impl Returning {
 
     /// Whether this release is rolled back.
     pub fn contains(&self, subject: &str) -> bool {
-        self.deployments.iter().any(|(returning, _)| returning == subject)
+        self.deployments.iter().any(|it| it.subject == subject)
     }
 }
 
-/// Plans the rollback, from what was observed before the run.
+/// Plans the rollback, from what was observed before the run. `failed_steps` are the deployments that failed.
 pub fn plan(
     session: &Session,
-    wish: &Wish,
+    request: &DeployRequest,
     prepared: &Prepared,
     ran: &Plan,
-    failed_subjects: &BTreeSet<&str>,
+    failed_steps: &BTreeSet<StepId>,
 ) -> Returning {
     let mut returning = Returning::default();
-    if failed_subjects.is_empty() {
+    if failed_steps.is_empty() {
         return returning;
     }
     let connect = returning.plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
-    let companions: BTreeSet<String> = failed_subjects
-        .iter()
-        .flat_map(|subject| wish.companions(session, subject))
+    let deployments = || {
+        ran.steps.iter().filter_map(|planned| match &planned.step {
+            Step::Deploy(spec) => Some((planned.id, spec)),
+            _ => None,
+        })
+    };
+    let is_project = |spec: &ReleaseSpec| spec.namespace == session.environment.namespace;
+    let bundle_members: BTreeSet<String> = deployments()
+        .filter(|(id, spec)| failed_steps.contains(id) && is_project(spec))
+        .flat_map(|(_, spec)| request.bundle_members(session, &spec.name))
         .map(|project| project.to_string())
         .collect();
-    for planned in &ran.steps {
-        let Step::Deploy(spec) = &planned.step else { continue };
-        if failed_subjects.contains(planned.subject.as_str()) || companions.contains(&planned.subject) {
+    for (id, spec) in deployments() {
+        if failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.name)) {
             returning.add(session, prepared, spec, connect);
         }
     }
@@ -75,12 +89,12 @@ pub fn plan(
 }
 
 impl Returning {
-    fn add(&mut self, session: &Session, prepared: &Prepared, spec: &ReleaseSpec, connect: usize) {
+    fn add(&mut self, session: &Session, prepared: &Prepared, spec: &ReleaseSpec, connect: StepId) {
         let key = (spec.namespace.clone(), spec.name.clone());
-        let before = prepared.sight.observed.releases.get(&key).filter(|release| release.status == "deployed");
+        let before = prepared.observation.observed.releases.get(&key).filter(|release| release.status == "deployed");
         let (Some(before), Some(entry)) = (before, &spec.entry) else {
-            let remedy = "fix the problem and deploy again; cmdr status shows the state";
-            self.stay(spec, "there is no earlier deployment", remedy);
+            let help = "fix the problem and deploy again; cmdr status shows the state";
+            self.stay(spec, "there is no earlier deployment", help);
             return;
         };
         let Some(record) = before.labels.get(labels::RECORD).filter(|record| **record != spec.record) else {
@@ -88,8 +102,8 @@ impl Returning {
             return;
         };
         if entry.deployment.irreversible {
-            let remedy = "deploy a build that works; cmdr rollback restores the previous record nevertheless";
-            self.stay(spec, "its changes cannot be undone (irreversible in projects.yaml)", remedy);
+            let help = "deploy a build that works; cmdr rollback restores the previous record nevertheless";
+            self.stay(spec, "its changes cannot be undone (irreversible in projects.yaml)", help);
             return;
         }
         let rollout = RolloutSpec {
@@ -99,22 +113,22 @@ impl Returning {
         };
         let step = Step::Return(ReturnSpec { rollout, revision: before.revision, record: record.clone() });
         let reason = format!("to record {record}");
-        self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
+        let step = self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
         let deployment = Deployment {
             record: record.clone(),
             version: before.labels.get(labels::VERSION).cloned().unwrap_or_default(),
-            verb: "automatic rollback".to_owned(),
+            verb: AUTOMATIC_ROLLBACK.to_owned(),
             bundle: None,
             promoted_from: None,
             promoted_record: None,
             ..entry.deployment.clone()
         };
-        self.deployments.push((subject(session, spec), deployment));
+        self.deployments.push(RolledBack { step, subject: subject(session, spec), deployment });
     }
 
-    fn stay(&mut self, spec: &ReleaseSpec, why: &str, remedy: &str) {
+    fn stay(&mut self, spec: &ReleaseSpec, why: &str, help: &str) {
         let cause = format!("'{}' was not rolled back: {why}", spec.name);
-        self.stays.push(Diagnosis::new(cause).remedy(remedy));
+        self.stays.push(Problem::new(cause).help(help));
     }
 }
 
@@ -124,25 +138,24 @@ impl Returning {
 /// When the ledger cannot be written.
 pub async fn run(
     session: &Session,
-    wish: &Wish,
+    request: &DeployRequest,
     remote: &Remote,
     returning: Returning,
     runner: &Arc<Runner>,
     lost: &CancellationToken,
 ) -> Result<bool, CommandError> {
-    ui::tell_diagnoses(&returning.stays, session.settings.color);
+    ui::print_problems(&returning.stays, session.settings.color);
     let mut is_back = returning.stays.is_empty();
     if returning.deployments.is_empty() {
         return Ok(is_back);
     }
     let started = Timestamp::now();
-    let verb = format!("{}: automatic rollback", wish.verb);
+    let verb = format!("{}: automatic rollback", request.verb);
     let ran = session.run_plan(&verb, &returning.plan, Arc::clone(runner), lost).await;
     is_back &= ran.summary.is_success();
     let namespace = &session.environment.namespace;
-    for (subject, mut deployment) in returning.deployments {
-        let step = returning.plan.steps.iter().find(|planned| subject.ends_with(&planned.subject));
-        let is_done = step.is_some_and(|planned| ran.summary.done.contains(&planned.id));
+    for RolledBack { step, subject, mut deployment } in returning.deployments {
+        let is_done = ran.summary.done.contains(&step);
         deployment.outcome = if is_done { DeploymentOutcome::Healthy } else { DeploymentOutcome::Failed };
         (deployment.started, deployment.ended) = (started, Some(Timestamp::now()));
         let open = |history: &mut History| history.open(deployment.clone(), None);

@@ -9,7 +9,7 @@ use crate::{
     adapters::{cluster::lease::Scope, helm::FetchedChart},
     config::parse_duration,
     domain::{
-        Diagnosis, ImageReference, Name, OnFailure,
+        ImageReference, Name, OnFailure, Problem,
         gate::{GATES, Gate},
         ledger::Origin,
         record::Record,
@@ -21,7 +21,7 @@ use crate::{
 
 /// The requested changes to an environment.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
+pub struct DeployRequest {
     pub verb: &'static str,
     pub up: UpRequest,
     /// Only these projects; `None` selects as `up` does, platform included.
@@ -53,7 +53,7 @@ pub struct Promoted {
     pub chart: FetchedChart,
 }
 
-impl Wish {
+impl DeployRequest {
     pub fn up(options: &UpRequest) -> Self {
         Self { verb: "up", up: options.clone(), ..Self::default() }
     }
@@ -75,7 +75,7 @@ impl Wish {
     }
 
     /// The projects that are rolled back together with this one when it fails.
-    pub fn companions(&self, session: &Session, project: &str) -> BTreeSet<Name> {
+    pub fn bundle_members(&self, session: &Session, project: &str) -> BTreeSet<Name> {
         let bundle = self.bundles.get(project).and_then(|bundle| session.loaded.workspace.bundles.get(bundle));
         match bundle {
             Some(bundle) if bundle.on_failure == OnFailure::Rollback => bundle.projects.iter().cloned().collect(),
@@ -100,13 +100,13 @@ pub fn is_external(session: &Session, project: &str) -> bool {
 
 /// The context of a change, from the options of every command that changes an environment.
 #[derive(Debug, Clone, Default)]
-pub struct Terms {
+pub struct ChangeContext {
     pub lock_timeout: Duration,
     pub overrides: BTreeSet<Gate>,
     pub origin: Origin,
 }
 
-impl Terms {
+impl ChangeContext {
     /// # Errors
     /// When a gate is unknown or cannot be overridden, or the timeout is not a valid duration.
     pub fn read(session: &Session, options: &ChangeRequest, commit: Option<String>) -> Result<Self, CommandError> {
@@ -115,7 +115,7 @@ impl Terms {
         let lock_timeout = if written.is_empty() { Some(Duration::ZERO) } else { parse_duration(written) };
         let lock_timeout = lock_timeout.ok_or_else(|| {
             let cause = format!("--lock-timeout: '{written}' is not a valid duration");
-            CommandError::usage(Diagnosis::new(cause).remedy("use a duration such as 30s, 5m or 1h"))
+            CommandError::usage(Problem::new(cause).help("use a duration such as 30s, 5m or 1h"))
         })?;
         let variables = &session.settings.variables;
         let origin = Origin {
@@ -135,14 +135,14 @@ fn gate(name: &str) -> Result<Gate, CommandError> {
     let Some((gate, _, can)) = found else {
         let known: Vec<&str> = GATES.iter().filter(|(.., can)| *can).map(|(_, name, _)| *name).collect();
         let cause = format!("--override: unknown gate '{name}'");
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy(format!("valid gates: {}", known.join(", ")))));
+        return Err(CommandError::usage(Problem::new(cause).help(format!("valid gates: {}", known.join(", ")))));
     };
     if *can {
         return Ok(*gate);
     }
     let cause = format!("--override: the gate '{name}' cannot be overridden");
-    let remedy = "wait until the condition of the gate is met, or choose another record";
-    Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
+    let help = "wait until the condition of the gate is met, or choose another record";
+    Err(CommandError::usage(Problem::new(cause).help(help)))
 }
 
 /// Projects by their own names or by those of their bundles, and the bundle that each was named by.
@@ -163,7 +163,7 @@ pub fn expand(session: &Session, names: &[String]) -> Result<(BTreeSet<Name>, BT
             let known = workspace.projects.keys().chain(workspace.bundles.keys()).map(Name::as_str);
             let error = unknown("project or bundle", name, known);
             match &mut wrong {
-                Some(before) => before.diagnoses.extend(error.diagnoses),
+                Some(before) => before.problems.extend(error.problems),
                 None => wrong = Some(error),
             }
         }

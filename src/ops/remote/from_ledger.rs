@@ -7,13 +7,13 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use crate::{
     adapters::helm::{ChartCache, FetchedChart},
     domain::{
-        Diagnosis, Name,
+        Name, Problem,
         ledger::LedgerFile,
         record::{Record, RecordedSource},
     },
     error::{CommandError, ErrorKind},
     ops::{
-        remote::deploy_request::Wish,
+        remote::deploy_request::DeployRequest,
         session::{Session, unknown},
     },
 };
@@ -22,29 +22,29 @@ use crate::{
 ///
 /// # Errors
 /// When the file is not a ledger, belongs to another workspace, or names projects that no longer exist: all at once.
-pub async fn read(session: &Session, file: &Path, wish: &mut Wish) -> Result<(), CommandError> {
+pub async fn read(session: &Session, file: &Path, request: &mut DeployRequest) -> Result<(), CommandError> {
     let ledger = parse(session, file)?;
     let helm = session.helm().await?;
     for (subject, release) in &ledger.releases {
         if release.content.name() != release.record {
             let record = &release.record;
             let cause = format!("record {record} of {subject} does not match its hash: the file was changed");
-            return Err(CommandError::usage(Diagnosis::new(cause)));
+            return Err(CommandError::usage(Problem::new(cause)));
         }
         let chart = match crate::ops::remote::recorded_charts::known(session, &helm, &release.content).await? {
             Some(chart) => chart,
             None => kept(&session.charts(), &ledger, &release.content)?,
         };
-        wish.contents.insert(subject.clone(), (release.content.clone(), chart));
+        request.contents.insert(subject.clone(), (release.content.clone(), chart));
     }
-    wish.brings_images = true;
+    request.brings_images = true;
     Ok(())
 }
 
 fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
     let wrong = |reason: String| {
         let cause = format!("{} is not a valid ledger: {reason}", file.display());
-        CommandError::usage(Diagnosis::new(cause).remedy("write one with --export-ledger"))
+        CommandError::usage(Problem::new(cause).help("write one with --export-ledger"))
     };
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     let ledger: LedgerFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -54,18 +54,18 @@ fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
     if ledger.workspace != session.workspace().as_str() || ledger.environment != session.environment.name.as_str() {
         let cause =
             format!("{} is the ledger of '{}' in workspace {}", file.display(), ledger.environment, ledger.workspace);
-        return Err(CommandError::usage(Diagnosis::new(cause)));
+        return Err(CommandError::usage(Problem::new(cause)));
     }
     let projects = &session.loaded.workspace.projects;
     // Releases in other namespaces belong to the platform.
     let gone =
         ledger.releases.keys().filter(|subject| !subject.contains('.') && !projects.contains_key(subject.as_str()));
-    let gone: Vec<Diagnosis> =
-        gone.flat_map(|name| unknown("project", name, projects.keys().map(Name::as_str)).diagnoses).collect();
+    let gone: Vec<Problem> =
+        gone.flat_map(|name| unknown("project", name, projects.keys().map(Name::as_str)).problems).collect();
     if gone.is_empty() {
         Ok(ledger)
     } else {
-        Err(CommandError { kind: ErrorKind::Usage, diagnoses: gone, report: None })
+        Err(CommandError { kind: ErrorKind::Usage, problems: gone, report: None })
     }
 }
 
@@ -74,7 +74,7 @@ fn kept(cache: &ChartCache, ledger: &LedgerFile, record: &Record) -> Result<Fetc
     debug_assert!(record.chart.source == RecordedSource::Kept, "others are fetched");
     let chart = &record.chart;
     let archive = ledger.charts.get(&chart.digest).and_then(|text| BASE64.decode(text).ok());
-    let missing = || CommandError::usage(Diagnosis::new(format!("chart {} not found in the file", chart.label())));
+    let missing = || CommandError::usage(Problem::new(format!("chart {} not found in the file", chart.label())));
     let archive = archive.ok_or_else(missing)?;
-    cache.unpack(&chart.name, &chart.digest, &archive).map_err(|error| CommandError::failed(error.diagnosis()))
+    cache.unpack(&chart.name, &chart.digest, &archive).map_err(|error| CommandError::failed(error.problem()))
 }

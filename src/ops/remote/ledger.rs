@@ -1,6 +1,9 @@
 //! The ledger entries of a run: drafts before it, results after it, and the export of the whole ledger to a file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use futures::future::try_join_all;
@@ -9,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     adapters::cluster::ledger::subject,
     domain::{
-        Diagnosis, Name,
+        Name, Problem,
         digest::sha256,
         labels,
         ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease},
@@ -22,12 +25,12 @@ use crate::{
         remote::{
             access::failed,
             automatic_rollback::Returning,
-            deploy_request::{Terms, Wish},
+            deploy_request::{ChangeContext, DeployRequest},
             prepare::Remote,
         },
         session::Session,
     },
-    plan::{ObservedRelease, Plan, ReleaseSpec, Step, up::Described},
+    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, up::Described},
 };
 
 /// Hexadecimal digits of a bundle's version.
@@ -43,10 +46,10 @@ pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRele
 }
 
 /// The version of each bundle: the hash of its members' records.
-pub fn bundle_versions(wish: &Wish, described: &Described) -> BTreeMap<Name, String> {
+pub fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeMap<Name, String> {
     let mut members: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
     for project in &described.projects {
-        if let Some(bundle) = wish.bundles.get(&project.name) {
+        if let Some(bundle) = request.bundles.get(&project.name) {
             members.entry(bundle).or_default().push(format!("{}={}", project.name, project.release.record));
         }
     }
@@ -57,41 +60,43 @@ pub fn bundle_versions(wish: &Wish, described: &Described) -> BTreeMap<Name, Str
 /// Returns the ledger entry of a deployment that is about to start.
 pub fn draft(
     session: &Session,
-    wish: &Wish,
+    request: &DeployRequest,
     release: &ReleaseSpec,
-    terms: &Terms,
+    context: &ChangeContext,
     bundles: &BTreeMap<Name, String>,
     now: Timestamp,
 ) -> Deployment {
-    let promoted = wish.promoted.get(release.name.as_str());
+    let promoted = request.promoted.get(release.name.as_str());
     let project = session.loaded.workspace.projects.get(release.name.as_str());
     Deployment {
         record: release.record.clone(),
         version: release.content.version.clone(),
-        verb: wish.verb.to_owned(),
+        verb: request.verb.to_owned(),
         started: now,
         ended: None,
         outcome: DeploymentOutcome::Running,
-        origin: terms.origin.clone(),
+        origin: context.origin.clone(),
         promoted_from: promoted.map(|promoted| promoted.environment.clone()),
         promoted_record: promoted.map(|promoted| promoted.record.clone()),
-        bundle: wish.bundles.get(release.name.as_str()).and_then(|bundle| bundles.get(bundle)).cloned(),
+        bundle: request.bundles.get(release.name.as_str()).and_then(|bundle| bundles.get(bundle)).cloned(),
         irreversible: project.is_some_and(|project| project.irreversible),
         references: BTreeMap::new(),
         healthy_seconds: None,
     }
 }
 
-/// The result of each subject's deployment: the worst result of its steps. Deployments that never started are left out.
-pub fn outcomes(plan: &Plan, summary: &Summary) -> BTreeMap<String, DeploymentOutcome> {
+/// The result of each deployment by its step: the worst result of all steps of that release. Deployments that never
+/// started are left out. `namespace` is the environment's: URL checks belong to the projects in it.
+pub fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<StepId, DeploymentOutcome> {
     let mut outcomes = BTreeMap::new();
     for planned in &plan.steps {
-        if !matches!(planned.step, Step::Deploy(_)) || summary.not_started.contains(&planned.id) {
+        let Step::Deploy(spec) = &planned.step else { continue };
+        if summary.not_started.contains(&planned.id) {
             continue;
         }
-        let own = plan.steps.iter().filter(|other| other.subject == planned.subject).map(|other| other.id);
-        let own: Vec<usize> = own.collect();
-        let any = |ids: &std::collections::BTreeSet<usize>| own.iter().any(|id| ids.contains(id));
+        let own = plan.steps.iter().filter(|other| concerns(&other.step, spec, namespace));
+        let own: Vec<StepId> = own.map(|other| other.id).collect();
+        let any = |ids: &BTreeSet<StepId>| own.iter().any(|id| ids.contains(id));
         let outcome = if any(&summary.failed) {
             DeploymentOutcome::Failed
         } else if any(&summary.interrupted) {
@@ -99,9 +104,21 @@ pub fn outcomes(plan: &Plan, summary: &Summary) -> BTreeMap<String, DeploymentOu
         } else {
             DeploymentOutcome::Healthy
         };
-        outcomes.insert(planned.subject.clone(), outcome);
+        outcomes.insert(planned.id, outcome);
     }
     outcomes
+}
+
+/// Whether a step's result counts for this release. A project and a platform release may have the same name.
+fn concerns(step: &Step, release: &ReleaseSpec, namespace: &str) -> bool {
+    let is_release = |in_namespace: &str, name: &str| in_namespace == release.namespace && name == release.name;
+    match step {
+        Step::Deploy(other) => is_release(&other.namespace, &other.name),
+        Step::AwaitRollout(rollout) => is_release(&rollout.namespace, &rollout.release),
+        Step::Verify(verify) => is_release(&verify.namespace, verify.project.as_str()),
+        Step::Check(check) => is_release(namespace, check.project.as_str()),
+        _ => false,
+    }
 }
 
 /// Closes the entries that the run has opened. A release that is rolled back with its bundle counts as failed.
@@ -112,12 +129,12 @@ pub async fn close(
     remote: &Remote,
     namespace: &str,
     plan: &Plan,
-    outcomes: &BTreeMap<String, DeploymentOutcome>,
+    outcomes: &BTreeMap<StepId, DeploymentOutcome>,
     returning: &Returning,
 ) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let entries = plan.steps.iter().filter_map(|planned| match &planned.step {
-        Step::Deploy(spec) => Some((spec.entry.as_ref()?, outcomes.get(&planned.subject)?)),
+        Step::Deploy(spec) => Some((spec.entry.as_ref()?, outcomes.get(&planned.id)?)),
         _ => None,
     });
     let closings = entries.map(|(entry, outcome)| {
@@ -173,13 +190,13 @@ pub async fn close_left_open(
 pub async fn hold(
     session: &Session,
     remote: &Remote,
-    wish: &Wish,
+    request: &DeployRequest,
     by: &str,
     because: &str,
 ) -> Result<(), CommandError> {
     let hold = Hold { since: Timestamp::now(), by: by.to_owned(), because: because.to_owned() };
     let namespace = &session.environment.namespace;
-    let projects = wish.only.iter().flatten();
+    let projects = request.only.iter().flatten();
     let holds = projects.map(|project| {
         let hold = hold.clone();
         remote.access.cluster.update_history(namespace, project.as_str(), move |history| {
@@ -198,7 +215,7 @@ pub async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Resu
     let content = read(session, remote).await?;
     let text = serde_json::to_string_pretty(&content).unwrap_or_default();
     std::fs::write(file, text + "\n")
-        .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", file.display()))))?;
+        .map_err(|error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", file.display()))))?;
     session.note(&format!("exported the ledger of '{}' to {}", session.environment.name, file.display()));
     Ok(())
 }
@@ -230,4 +247,72 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         ledger.releases.insert(key, LedgerRelease { record: record.clone(), content, history: history.clone() });
     }
     Ok(ledger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::VerifyWhen,
+        plan::{CheckSpec, VerifySpec, change::tests::spec},
+    };
+
+    const ENVIRONMENT: &str = "tunes";
+
+    fn deploy(plan: &mut Plan, namespace: &str, name: &str) -> StepId {
+        let spec = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
+        plan.add(Step::Deploy(Box::new(spec)), name, "install", "", None)
+    }
+
+    fn verify(plan: &mut Plan, project: &str) -> StepId {
+        let name = |text: &str| Name::new(text).unwrap();
+        let step = Step::Verify(VerifySpec {
+            project: name(project),
+            name: name("smoke"),
+            namespace: ENVIRONMENT.to_owned(),
+            image: String::new(),
+            command: Vec::new(),
+            when: VerifyWhen::After,
+            timeout_seconds: 1,
+        });
+        plan.add(step, project, "verify", "", None)
+    }
+
+    #[test]
+    fn releases_with_the_same_name_have_their_own_outcomes() {
+        let mut plan = Plan::default();
+        let (project, platform) = (deploy(&mut plan, ENVIRONMENT, "traefik"), deploy(&mut plan, "traefik", "traefik"));
+        let smoke = verify(&mut plan, "traefik");
+        let summary = Summary { failed: BTreeSet::from([smoke]), ..Summary::default() };
+        let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
+        assert_eq!(outcomes[&project], DeploymentOutcome::Failed, "its verify Job has failed");
+        assert_eq!(outcomes[&platform], DeploymentOutcome::Healthy);
+    }
+
+    #[test]
+    fn names_that_end_alike_have_their_own_outcomes() {
+        let mut plan = Plan::default();
+        let (shop, web_shop) = (deploy(&mut plan, ENVIRONMENT, "shop"), deploy(&mut plan, ENVIRONMENT, "web-shop"));
+        let check = Step::Check(CheckSpec {
+            project: Name::new("shop").unwrap(),
+            url: "http://shop".to_owned(),
+            shown_url: "http://shop".to_owned(),
+            status: 200,
+        });
+        let check = plan.add(check, "shop", "check", "", None);
+        let summary = Summary { interrupted: BTreeSet::from([check]), ..Summary::default() };
+        let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
+        assert_eq!(
+            (outcomes[&shop], outcomes[&web_shop]),
+            (DeploymentOutcome::Interrupted, DeploymentOutcome::Healthy)
+        );
+    }
+
+    #[test]
+    fn deployments_that_never_started_have_no_outcome() {
+        let mut plan = Plan::default();
+        let shop = deploy(&mut plan, ENVIRONMENT, "shop");
+        let summary = Summary { not_started: BTreeSet::from([shop]), ..Summary::default() };
+        assert_eq!(outcomes(&plan, &summary, ENVIRONMENT), BTreeMap::new());
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
         git,
         gitlab::{Gitlab, GitlabError, Job, Pipeline, Place, PlaceError},
     },
-    domain::Diagnosis,
+    domain::Problem,
     error::{CommandError, ErrorKind},
     event::{Event, Outcome, Sender},
     ops::options::PipelineRequest,
@@ -22,7 +22,7 @@ use crate::{
     ops::{
         remote::{
             deploy_request::expand,
-            pipeline_job::{Choice, Found, choose, no_job, spent},
+            pipeline_job::{Choice, PipelineJob, choose, no_job, spent},
             targets::nowhere,
         },
         session::Session,
@@ -46,7 +46,7 @@ pub async fn promote_via(
 ) -> Result<(), CommandError> {
     if options.to.contains('*') {
         let cause = "--via starts only one job, but a pattern can match several environments";
-        return Err(CommandError::usage(Diagnosis::new(cause).remedy("name one environment with --to")));
+        return Err(CommandError::usage(Problem::new(cause).help("name one environment with --to")));
     }
     let session = Session::open_in(&options.to, settings, cancel)?;
     refuse_local(&session, "use cmdr up there")?;
@@ -85,9 +85,9 @@ async fn open(session: &Session) -> Result<Gitlab, CommandError> {
     let place = Place::find(remote.as_deref(), server, project).map_err(misplaced)?;
     let token = variables.gitlab_token.clone().ok_or_else(|| {
         let cause = format!("no token for GitLab at {}: GITLAB_TOKEN is not set", place.server);
-        let remedy = "create an access token with the scope api (GitLab: Preferences, Access tokens), and set \
+        let help = "create an access token with the scope api (GitLab: Preferences, Access tokens), and set \
                       GITLAB_TOKEN to it";
-        CommandError::usage(Diagnosis::new(cause).remedy(remedy))
+        CommandError::usage(Problem::new(cause).help(help))
     })?;
     let authority = session.certificate_authority()?;
     Gitlab::new(&place, token, authority.as_deref(), session.cancel.clone()).map_err(failed)
@@ -96,35 +96,35 @@ async fn open(session: &Session) -> Result<Gitlab, CommandError> {
 /// For `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn misplaced(error: PlaceError) -> CommandError {
-    let remedy = match &error {
+    let help = match &error {
         PlaceError::NoRemote | PlaceError::Remote | PlaceError::Project(_) => {
             "set CI_SERVER_URL, such as https://gitlab.example.com, and CI_PROJECT_PATH, such as tunes/shop"
         }
         PlaceError::Server | PlaceError::Clear(_) => "set CI_SERVER_URL, such as https://gitlab.example.com",
     };
-    CommandError::usage(Diagnosis::new(error.to_string()).remedy(remedy))
+    CommandError::usage(Problem::new(error.to_string()).help(help))
 }
 
 /// For `map_err`, before the job is started.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn failed(error: GitlabError) -> CommandError {
     let kind = match &error {
-        error if error.is_interrupted() => return CommandError::told(ErrorKind::Interrupted),
+        error if error.is_interrupted() => return CommandError::reported(ErrorKind::Interrupted),
         error if error.is_transient() => ErrorKind::Transient,
         _ => ErrorKind::Failed,
     };
-    CommandError::new(kind, error.diagnosis())
+    CommandError::new(kind, error.problem())
 }
 
 /// Finds the job that promotes to the environment and waits for a manual start.
-async fn find(session: &Session, gitlab: &Gitlab) -> Result<Found, CommandError> {
+async fn find(session: &Session, gitlab: &Gitlab) -> Result<PipelineJob, CommandError> {
     let choice = Choice::of(&session.loaded.workspace, &session.environment.name);
     let pipelines = pipelines(session, gitlab).await?;
     let mut seen: Vec<(Pipeline, Vec<Job>)> = Vec::new();
     for pipeline in pipelines {
         let jobs = gitlab.jobs(pipeline.id).await.map_err(failed)?;
         match choose(&choice, &jobs)? {
-            Some(job) if job.is_manual() => return Ok(Found { job: job.clone(), pipeline }),
+            Some(job) if job.is_manual() => return Ok(PipelineJob { job: job.clone(), pipeline }),
             Some(job) => return Err(spent(job)),
             None => seen.push((pipeline, jobs)),
         }
@@ -167,23 +167,23 @@ fn ready(pipelines: Vec<Pipeline>, whose: &str) -> Result<Vec<Pipeline>, Command
         return Ok(ready);
     }
     let cause = format!("the pipeline of {whose} is not ready: its status is {}", newest.status);
-    let diagnosis = Diagnosis::new(cause);
+    let problem = Problem::new(cause);
     let has_failed = ["failed", "canceled", "skipped"].contains(&newest.status.as_str());
     let kind = if has_failed { ErrorKind::Failed } else { ErrorKind::Transient };
     let what = if has_failed { "see why" } else { "wait for it" };
-    Err(CommandError::new(kind, diagnosis.remedy(format!("{what}: {}", newest.web_url))))
+    Err(CommandError::new(kind, problem.help(format!("{what}: {}", newest.web_url))))
 }
 
 fn no_pipeline(whose: &str) -> CommandError {
     let cause = format!("GitLab has no pipeline for {whose}");
-    CommandError::failed(Diagnosis::new(cause).remedy("push the commit, or run a pipeline (see docs/gitlab.md)"))
+    CommandError::failed(Problem::new(cause).help("push the commit, or run a pipeline (see docs/gitlab.md)"))
 }
 
-fn show(output: OutputFormat, found: &Found, variables: &[(&str, String)]) {
+fn show(output: OutputFormat, found: &PipelineJob, variables: &[(&str, String)]) {
     let text = match output {
         OutputFormat::Text => format!("would start {}", described(found, variables)),
         OutputFormat::Json => {
-            let Found { job, pipeline } = found;
+            let PipelineJob { job, pipeline } = found;
             let variables: BTreeMap<&str, &str> =
                 variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
             json!({"job": job.name, "url": job.web_url, "pipeline": pipeline.web_url, "variables": variables})
@@ -194,21 +194,21 @@ fn show(output: OutputFormat, found: &Found, variables: &[(&str, String)]) {
 }
 
 /// The job, its pipeline and its variables.
-fn described(found: &Found, variables: &[(&str, String)]) -> String {
-    let Found { job, pipeline } = found;
+fn described(found: &PipelineJob, variables: &[(&str, String)]) -> String {
+    let PipelineJob { job, pipeline } = found;
     let given: String = variables.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
     format!("{} ({}) of pipeline {} for commit {}{given}", job.name, job.web_url, pipeline.id, short(&pipeline.sha))
 }
 
 /// On a terminal, prompts before the job is started.
-fn confirm(session: &Session, found: &Found, variables: &[(&str, String)]) -> Result<(), CommandError> {
+fn confirm(session: &Session, found: &PipelineJob, variables: &[(&str, String)]) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
     }
     let question = format!("Start {}?", described(found, variables));
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Diagnosis::new("cancelled: nothing was started"))),
+        _ => Err(CommandError::failed(Problem::new("cancelled: nothing was started"))),
     }
 }
 
@@ -218,25 +218,25 @@ async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Jo
     let start = Instant::now();
     let (name, url) = (job.name.clone(), job.web_url.clone());
     begin(session, &screen.events, &name);
-    let told = screen.events.clone();
+    let shown = screen.events.clone();
     let ended = gitlab
         .follow(pipeline.id, job, PAUSE, |job| {
             let message = format!("{} ({})", job.status, job.web_url);
-            let _ = told.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
+            let _ = shown.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
         })
         .await;
-    drop(told);
+    drop(shown);
     let end = match &ended {
         Ok(job) => End::of(job),
         Err(error) => End::lost(error, &url),
     };
     let kind = end.kind;
-    end.tell(&screen.events, &name, start.elapsed().as_secs_f64());
+    end.report(&screen.events, &name, start.elapsed().as_secs_f64());
     screen.close().await;
     if ended.is_err_and(|error| error.is_interrupted()) {
-        ui::tell(&format!("the job continues: {url}"));
+        ui::print_message(&format!("the job continues: {url}"));
     }
-    kind.map_or(Ok(()), |kind| Err(CommandError::told(kind)))
+    kind.map_or(Ok(()), |kind| Err(CommandError::reported(kind)))
 }
 
 fn begin(session: &Session, events: &Sender, job: &str) {
@@ -262,16 +262,16 @@ struct End {
     kind: Option<ErrorKind>,
     outcome: Outcome,
     message: Option<String>,
-    diagnosis: Option<Diagnosis>,
+    problem: Option<Problem>,
 }
 
 impl End {
     fn of(job: &Job) -> Self {
-        let remedy = format!("see the job log: {}", job.web_url);
+        let help = format!("see the job log: {}", job.web_url);
         let (kind, outcome, cause) = match job.status.as_str() {
             "success" => {
                 let message = Some("success".to_owned());
-                return Self { kind: None, outcome: Outcome::Done, message, diagnosis: None };
+                return Self { kind: None, outcome: Outcome::Done, message, problem: None };
             }
             "canceled" => (ErrorKind::Interrupted, Outcome::Failed, "the job was canceled".to_owned()),
             status => {
@@ -280,20 +280,20 @@ impl End {
                 (kind_of(job.exit_code), Outcome::Failed, format!("the job failed: {reason}{code}"))
             }
         };
-        Self { kind: Some(kind), outcome, message: None, diagnosis: Some(Diagnosis::new(cause).remedy(remedy)) }
+        Self { kind: Some(kind), outcome, message: None, problem: Some(Problem::new(cause).help(help)) }
     }
 
     /// The job was started and continues unobserved, so a retry would not start it again, whatever the error is.
     fn lost(error: &GitlabError, url: &str) -> Self {
         if error.is_interrupted() {
             let kind = Some(ErrorKind::Interrupted);
-            return Self { kind, outcome: Outcome::Interrupted, message: None, diagnosis: None };
+            return Self { kind, outcome: Outcome::Interrupted, message: None, problem: None };
         }
-        let diagnosis = Diagnosis { remedy: Some(format!("the job continues: {url}")), ..error.diagnosis() };
-        Self { kind: Some(ErrorKind::Failed), outcome: Outcome::Failed, message: None, diagnosis: Some(diagnosis) }
+        let problem = Problem { help: Some(format!("the job continues: {url}")), ..error.problem() };
+        Self { kind: Some(ErrorKind::Failed), outcome: Outcome::Failed, message: None, problem: Some(problem) }
     }
 
-    fn tell(self, events: &Sender, job: &str, seconds: f64) {
+    fn report(self, events: &Sender, job: &str, seconds: f64) {
         let count = |outcome| usize::from(self.outcome == outcome);
         let finished = Event::RunFinished {
             seconds,
@@ -311,7 +311,7 @@ impl End {
             outcome: self.outcome,
             seconds,
             message: self.message,
-            diagnosis: self.diagnosis,
+            problem: self.problem,
         });
         let _ = events.send(finished);
     }

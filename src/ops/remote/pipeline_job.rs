@@ -2,7 +2,7 @@
 
 use crate::{
     adapters::gitlab::{Job, Pipeline},
-    domain::{Diagnosis, Name, Workspace},
+    domain::{Name, Problem, Workspace},
     error::{CommandError, ErrorKind},
 };
 
@@ -11,7 +11,7 @@ const WORD: &str = "promote";
 
 /// A job and its pipeline.
 #[derive(Debug)]
-pub struct Found {
+pub struct PipelineJob {
     pub pipeline: Pipeline,
     pub job: Job,
 }
@@ -55,21 +55,21 @@ pub fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, C
         return Ok(meant.first().copied());
     }
     let cause = format!("several jobs promote to '{}': {}", choice.environment, listed(meant));
-    let remedy = "add the environment's name to the right job's name, or start the job in GitLab";
-    Err(CommandError::usage(Diagnosis::new(cause).remedy(remedy)))
+    let help = "add the environment's name to the right job's name, or start the job in GitLab";
+    Err(CommandError::usage(Problem::new(cause).help(help)))
 }
 
 /// The error for a job that is not waiting for a manual start.
 pub fn spent(job: &Job) -> CommandError {
     let cause = format!("the job {} cannot be started: its status is {}", job.name, job.status);
-    let (kind, remedy) = match job.status.as_str() {
+    let (kind, help) = match job.status.as_str() {
         // The jobs before it have not finished.
         "created" => (ErrorKind::Transient, "wait until the jobs before it have finished"),
         "failed" | "canceled" => (ErrorKind::Failed, "retry it in GitLab, or run a new pipeline"),
         "success" => (ErrorKind::Failed, "run a new pipeline to promote newer records"),
         _ => (ErrorKind::Failed, "it is running: follow it in GitLab"),
     };
-    CommandError::new(kind, Diagnosis::new(cause).remedy(format!("{remedy}: {}", job.web_url)))
+    CommandError::new(kind, Problem::new(cause).help(format!("{help}: {}", job.web_url)))
 }
 
 /// The error for pipelines without a promotion job.
@@ -78,11 +78,11 @@ pub fn no_job(choice: &Choice, seen: &[(Pipeline, Vec<Job>)]) -> CommandError {
     let cause = format!("no job of the pipeline promotes to '{}': {where_to}", choice.environment);
     let manual = listed(seen.iter().flat_map(|(_, jobs)| jobs).filter(|job| job.is_manual()));
     let manual = if manual.is_empty() { "none".to_owned() } else { manual };
-    let remedy = format!(
+    let help = format!(
         "use a job with '{WORD}' and '{}' in its name (see docs/gitlab.md); it exists only on protected branches",
         choice.environment
     );
-    CommandError::failed(Diagnosis::new(cause).detail(format!("its manual jobs: {manual}")).remedy(remedy))
+    CommandError::failed(Problem::new(cause).detail(format!("its manual jobs: {manual}")).help(help))
 }
 
 fn listed<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
@@ -103,7 +103,7 @@ mod tests {
         };
         let jobs: Vec<Job> = names.iter().map(job).collect();
         let choice = Choice { environment: "production", targets: targets.to_vec() };
-        let job = choose(&choice, &jobs).map_err(|error| error.diagnoses[0].cause.clone())?;
+        let job = choose(&choice, &jobs).map_err(|error| error.problems[0].message.clone())?;
         Ok(job.map(|job| job.name.clone()))
     }
 
@@ -114,8 +114,8 @@ mod tests {
         assert_eq!(chosen(one, &["cmdr-deploy", "cmdr-promote", "cmdr-rollback"]), some("cmdr-promote"));
         assert_eq!(chosen(two, &["cmdr-promote"]), Ok(None), "it may promote to the other one");
         assert_eq!(chosen(two, &["promote-production-eu", "promote-production"]), some("promote-production"));
-        let told = ["cmdr-promote@production", "cmdr-promote-eu@production-eu", "cmdr-rollback@production"];
-        assert_eq!(chosen(two, &told), some("cmdr-promote"));
+        let named = ["cmdr-promote@production", "cmdr-promote-eu@production-eu", "cmdr-rollback@production"];
+        assert_eq!(chosen(two, &named), some("cmdr-promote"));
         assert_eq!(chosen(one, &["promote-production@staging"]), Ok(None), "GitLab knows better than the name");
         assert_eq!(chosen(one, &["deploy-production"]), Ok(None));
         let several = Err("several jobs promote to 'production': promote-a, promote-b".to_owned());

@@ -9,18 +9,18 @@ use crate::{
         registry::Registry,
     },
     domain::{
-        Diagnosis, Environment, ImageReference, Name, ResolvedProject, Values, labels, ledger::History,
+        Environment, ImageReference, Name, Problem, ResolvedProject, Values, labels, ledger::History,
         values::CONTAINERS,
     },
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
     ops::{
         describe::{Selection, describe},
-        observe::{Sight, look_at},
+        observe::{Observation, look_at},
         prepared::Prepared,
         remote::{
             access::{RemoteAccess, failed},
-            deploy_request::Wish,
+            deploy_request::DeployRequest,
         },
         secrets::external_secrets_in,
         session::Session,
@@ -47,31 +47,31 @@ pub struct Remote {
 ///
 /// # Errors
 /// When the cluster is the wrong one, an image does not exist, or something is invalid: all problems at once.
-pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, CommandError> {
+pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepared, CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let environment = &session.environment;
-    let (sight, histories) = tokio::try_join!(
+    let (observation, histories) = tokio::try_join!(
         look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&environment.namespace),
     )
     .map_err(failed)?;
-    let mut selection = select(session, wish)?;
-    let known = Known { access: &access, environment, sight: &sight, histories: &histories };
+    let mut selection = select(session, request)?;
+    let known = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     let mut new_images = Vec::new();
-    known.choose_images(wish, &mut selection, &mut new_images).await?;
-    let settled = if wish.resolves_tags() {
+    known.choose_images(request, &mut selection, &mut new_images).await?;
+    let settled = if request.resolves_tags() {
         BTreeSet::new()
     } else {
-        unchanged(&describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?, &sight)
+        unchanged(&describe(session, &helm, &selection, &request.up, HTTP_PORT).await?, &observation)
     };
     let registry = registry(session)?;
     pin(session, &registry, &mut selection, &settled).await?;
-    let mut described = describe(session, &helm, &selection, &wish.up, HTTP_PORT).await?;
+    let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
     for release in described.releases_mut() {
-        release.refresh = if wish.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
+        release.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     }
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
-    add_proofs(session, &registry, &settled, &mut described).await?;
+    add_verifications(session, &registry, &settled, &mut described).await?;
     let remote = Remote { access, histories, new_images };
     Ok(Prepared {
         buildable: Vec::new(),
@@ -79,38 +79,38 @@ pub async fn prepare(session: &Session, wish: &Wish) -> Result<Prepared, Command
         access: None,
         local: None,
         described,
-        sight,
+        observation,
         remote: Some(remote),
         decrypted: Decrypted::new(),
     })
 }
 
 /// The projects that already run as written, whose tags need not be resolved.
-fn unchanged(written: &Described, sight: &Sight) -> BTreeSet<Name> {
+fn unchanged(written: &Described, observation: &Observation) -> BTreeSet<Name> {
     let runs_so = |release: &ReleaseSpec| {
-        matches!(sight.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
+        matches!(observation.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
     };
     let projects = written.projects.iter().filter(|project| runs_so(&project.release));
     projects.map(|project| project.name.clone()).collect()
 }
 
-fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {
-    let mut selection = match &wish.only {
-        Some(names) => Selection::only(session, names, &wish.up.set)?,
-        None => Selection::choose(session, &wish.up)?,
+fn select(session: &Session, request: &DeployRequest) -> Result<Selection, CommandError> {
+    let mut selection = match &request.only {
+        Some(names) => Selection::only(session, names, &request.up.set)?,
+        None => Selection::choose(session, &request.up)?,
     };
-    selection.without_platform = wish.only.is_some();
-    selection.contents.clone_from(&wish.contents);
+    selection.without_platform = request.only.is_some();
+    selection.contents.clone_from(&request.contents);
     for project in &mut selection.projects {
-        if let Some(version) = &wish.chart_version
+        if let Some(version) = &request.chart_version
             && project.chart.version.is_some()
         {
             project.chart.version = Some(version.clone());
         }
-        if let Some(version) = wish.app_version.as_ref().filter(|_| project.is_on_universal_chart()) {
+        if let Some(version) = request.app_version.as_ref().filter(|_| project.is_on_universal_chart()) {
             project.write_version(version);
         }
-        if let Some(promoted) = wish.promoted.get(&project.name) {
+        if let Some(promoted) = request.promoted.get(&project.name) {
             selection.charts.insert(project.name.clone(), promoted.chart.clone());
         }
     }
@@ -118,28 +118,28 @@ fn select(session: &Session, wish: &Wish) -> Result<Selection, CommandError> {
 }
 
 /// The environment as observed.
-struct Known<'a> {
+struct EnvironmentState<'a> {
     access: &'a RemoteAccess,
     environment: &'a Environment,
-    sight: &'a Sight,
+    observation: &'a Observation,
     histories: &'a BTreeMap<String, History>,
 }
 
-impl Known<'_> {
+impl EnvironmentState<'_> {
     /// Chooses each project's image: from the request, else from the latest record if the workspace names no tag or
     /// images arrive only by promotion, else from the workspace.
     async fn choose_images(
         &self,
-        wish: &Wish,
+        request: &DeployRequest,
         selection: &mut Selection,
         new_images: &mut Vec<(String, String)>,
     ) -> Result<(), CommandError> {
         let mut missing = Vec::new();
         for project in &mut selection.projects {
-            if wish.contents.contains_key(project.name.as_str()) || !project.is_on_universal_chart() {
+            if request.contents.contains_key(project.name.as_str()) || !project.is_on_universal_chart() {
                 continue;
             }
-            if let Some(promoted) = wish.promoted.get(&project.name) {
+            if let Some(promoted) = request.promoted.get(&project.name) {
                 take_images(project, &promoted.content.values);
                 continue;
             }
@@ -150,23 +150,23 @@ impl Known<'_> {
             let of_record = latest.as_ref().and_then(image_of);
             let written = project.image.clone();
             let is_exact = |image: &ImageReference| image.tag.is_some() || image.digest.is_some();
-            let chosen = match (wish.images.get(&project.name), of_record) {
+            let chosen = match (request.images.get(&project.name), of_record) {
                 (Some(image), _) => Some(image.clone()),
-                (None, Some(record)) if wish.only.is_some() && self.environment.promote.is_some() => Some(record),
+                (None, Some(record)) if request.only.is_some() && self.environment.promote.is_some() => Some(record),
                 (None, record) => written.filter(is_exact).or(record),
             };
             match chosen {
                 Some(image) => project.use_image(image),
                 None => missing.push(no_image(project)),
             }
-            if self.environment.promote.is_some() && !wish.brings_images {
+            if self.environment.promote.is_some() && !request.brings_images {
                 new_images.extend(is_new(project, latest.as_ref()));
             }
         }
         if missing.is_empty() {
             return Ok(());
         }
-        Err(CommandError { kind: ErrorKind::Usage, diagnoses: missing, report: None })
+        Err(CommandError { kind: ErrorKind::Usage, problems: missing, report: None })
     }
 
     /// For a review environment without a record of a project: the values that run in its source environment.
@@ -183,7 +183,7 @@ impl Known<'_> {
     async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
         let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
         let key = (self.environment.namespace.clone(), project.to_string());
-        if let Some(release) = self.sight.observed.releases.get(&key)
+        if let Some(release) = self.observation.observed.releases.get(&key)
             && release.status == "deployed"
             && release.labels.get(labels::RECORD) == Some(&current.record)
         {
@@ -209,10 +209,10 @@ fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String,
     (!known.as_ref().is_some_and(same)).then(|| (project.name.to_string(), image.to_string()))
 }
 
-fn no_image(project: &ResolvedProject) -> Diagnosis {
+fn no_image(project: &ResolvedProject) -> Problem {
     let cause =
         format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
-    Diagnosis::new(cause).remedy(format!("deploy one with cmdr deploy {}=TAG", project.name))
+    Problem::new(cause).help(format!("deploy one with cmdr deploy {}=TAG", project.name))
 }
 
 /// Uses every image in a record's values: the project's own, and those of sidecars and init containers.
@@ -225,8 +225,8 @@ fn take_images(project: &mut ResolvedProject, record: &Values) {
             continue;
         };
         for (name, container) in containers {
-            let proven = record.get(kind).and_then(|containers| containers.get(name)?.get("image"));
-            if let (Some(image), Some(container)) = (proven, container.as_object_mut()) {
+            let checked = record.get(kind).and_then(|containers| containers.get(name)?.get("image"));
+            if let (Some(image), Some(container)) = (checked, container.as_object_mut()) {
                 container.insert("image".to_owned(), image.clone());
             }
         }
@@ -261,7 +261,7 @@ async fn look_up_rendered(
 }
 
 /// Adds the Jobs of `verify`, each with an exact image: its own, or the project's.
-async fn add_proofs(
+async fn add_verifications(
     session: &Session,
     registry: &Registry,
     settled: &BTreeSet<Name>,
@@ -278,7 +278,7 @@ async fn add_proofs(
     let pinned = resolved(session, registry, &written).await?;
     for project in described.projects.iter_mut().filter(|project| !settled.contains(&project.name)) {
         let own = image_of(&project.release.content.values).map(|image| image.to_string()).unwrap_or_default();
-        let proofs = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
+        let verifications = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
             let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
             VerifySpec {
                 project: project.name.clone(),
@@ -290,7 +290,7 @@ async fn add_proofs(
                 timeout_seconds: verify.timeout.as_secs().max(1),
             }
         });
-        project.proofs = proofs.collect();
+        project.verifications = verifications.collect();
     }
     Ok(())
 }

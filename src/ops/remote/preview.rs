@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Diagnosis, digest::sha256, labels, record::Record},
+    domain::{Problem, digest::sha256, labels, record::Record},
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
     ops::{
@@ -20,7 +20,6 @@ use crate::{
 
 /// A plan for review.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 struct PlanFile {
     version: u32,
     workspace: String,
@@ -35,7 +34,6 @@ struct PlanFile {
 
 /// One release of a [`PlanFile`].
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 struct PlannedChange {
     action: String,
     reason: String,
@@ -51,7 +49,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         _ => None,
     });
     let changes = changes.map(|(planned, spec)| {
-        let found = prepared.sight.observed.releases.get(&(spec.namespace.clone(), spec.name.clone()));
+        let found = prepared.observation.observed.releases.get(&(spec.namespace.clone(), spec.name.clone()));
         let record = |labels: &BTreeMap<String, String>| labels.get(labels::RECORD).cloned().unwrap_or_default();
         let change = PlannedChange {
             action: planned.action.clone(),
@@ -62,7 +60,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         };
         (subject(session, spec), change)
     });
-    let steps: Vec<String> = plan.changes().map(told).collect();
+    let steps: Vec<String> = plan.changes().map(render_change).collect();
     PlanFile {
         version: 1,
         workspace: session.workspace().to_string(),
@@ -74,7 +72,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
 }
 
 /// A step other than a release, with the checksum of an external project's service.
-fn told(planned: &Planned) -> String {
+fn render_change(planned: &Planned) -> String {
     let leads = match &planned.step {
         Step::External(spec) => spec.checksum.as_str(),
         _ => "",
@@ -89,7 +87,7 @@ fn told(planned: &Planned) -> String {
 pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&plan_file(session, prepared, plan)).unwrap_or_default();
     std::fs::write(file, text + "\n")
-        .map_err(|error| CommandError::failed(Diagnosis::new(format!("cannot write {}: {error}", file.display()))))
+        .map_err(|error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", file.display()))))
 }
 
 /// Refuses a plan that differs from the reviewed one.
@@ -98,7 +96,7 @@ pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Pa
 /// With exit code 14 when it was created for another cluster, with 10 when anything else differs.
 pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
     let wrong = |reason: String| {
-        CommandError::usage(Diagnosis::new(format!("the plan {} cannot be used: {reason}", file.display())))
+        CommandError::usage(Problem::new(format!("the plan {} cannot be used: {reason}", file.display())))
     };
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     let reviewed: PlanFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -106,17 +104,17 @@ pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &
     if reviewed.cluster != now.cluster {
         let cause =
             format!("the plan was created for the cluster {}, but this cluster is {}", reviewed.cluster, now.cluster);
-        let remedy = "correct the context, or create a new plan with --plan-file";
-        return Err(CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy)));
+        let help = "correct the context, or create a new plan with --plan-file";
+        return Err(CommandError::new(ErrorKind::WrongCluster, Problem::new(cause).help(help)));
     }
     let differing: Vec<String> = differing(&reviewed, &now);
     if differing.is_empty() {
         return Ok(());
     }
-    let mut diagnosis = Diagnosis::new("the changes no longer match the plan")
-        .remedy("create a new plan with --plan-file, and have it reviewed");
-    diagnosis.details = differing;
-    Err(CommandError::new(ErrorKind::Refused, diagnosis))
+    let mut problem = Problem::new("the changes no longer match the plan")
+        .help("create a new plan with --plan-file, and have it reviewed");
+    problem.details = differing;
+    Err(CommandError::new(ErrorKind::Refused, problem))
 }
 
 fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
@@ -158,7 +156,7 @@ pub async fn show_differences(session: &Session, prepared: &Prepared, plan: &Pla
         let manifest = manifest(session, &prepared.helm, spec).await?;
         let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await.map_err(failed)?;
         for difference in differences {
-            ui::print(&ui::difference::told(&difference, session.settings.color));
+            ui::print(&ui::difference::render(&difference, session.settings.color));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     adapters::helm::{FetchedChart, Helm, HelmError},
-    domain::{Chart, ChartSource, Diagnosis, record::Record},
+    domain::{Chart, ChartSource, Problem, record::Record},
     error::CommandError,
     ops::{
         remote::access::{RemoteAccess, failed},
@@ -47,16 +47,16 @@ pub async fn known(session: &Session, helm: &Helm, record: &Record) -> Result<Op
         return Ok(Some(fetched));
     }
     let cause = format!("the chart {} no longer matches the record: its digest differs", chart.label());
-    let remedy = "publish the original chart again: its version has different content now";
-    Err(CommandError::failed(Diagnosis::new(cause).remedy(remedy)))
+    let help = "publish the original chart again: its version has different content now";
+    Err(CommandError::failed(Problem::new(cause).help(help)))
 }
 
 fn gone(record: &Record) -> CommandError {
     let cause = format!("chart {} of record {} not found in the ledger", record.chart.label(), record.name());
-    CommandError::failed(Diagnosis::new(cause))
+    CommandError::failed(Problem::new(cause))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn broken(error: HelmError) -> CommandError {
-    CommandError::failed(error.diagnosis())
+    CommandError::failed(error.problem())
 }

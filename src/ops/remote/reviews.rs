@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     adapters::cluster::reviews::ReviewNamespace,
-    domain::{Copy, Diagnosis},
+    domain::{Problem, ReviewInstance},
     error::{CommandError, ErrorKind},
     ops::{
         remote::access::{RemoteAccess, failed, may_write},
@@ -41,7 +41,7 @@ pub async fn mark(session: &Session) -> Result<(), CommandError> {
 /// # Errors
 /// When a namespace of that name exists and is not a review environment of this workspace.
 pub async fn down(session: &Session) -> Result<(), CommandError> {
-    let Some(Copy { slug, .. }) = &session.environment.copy else { return Ok(()) };
+    let Some(ReviewInstance { slug, .. }) = &session.environment.copy else { return Ok(()) };
     let namespace = &session.environment.namespace;
     let access = RemoteAccess::open(session).await?;
     if !access.cluster.has_namespace(namespace).await.map_err(failed)? {
@@ -67,6 +67,6 @@ async fn own(session: &Session, access: &RemoteAccess) -> Result<Vec<ReviewNames
 
 fn foreign(namespace: &str) -> CommandError {
     let cause = format!("the namespace {namespace} exists, but is not a review environment of this workspace");
-    let remedy = "use another --slug, or another 'namespace' in projects.yaml";
-    CommandError::new(ErrorKind::WrongCluster, Diagnosis::new(cause).remedy(remedy))
+    let help = "use another --slug, or another 'namespace' in projects.yaml";
+    CommandError::new(ErrorKind::WrongCluster, Problem::new(cause).help(help))
 }

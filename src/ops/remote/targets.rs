@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Diagnosis, Name, Workspace},
+    domain::{Name, Problem, Workspace},
     error::{CommandError, ErrorKind},
     ops::session::{Session, unknown},
     settings::Settings,
@@ -34,8 +34,8 @@ pub fn sessions(settings: &Settings, cancel: &CancellationToken, pattern: &str) 
 pub fn nowhere(session: &Session) -> CommandError {
     let name = &session.environment.name;
     let cause = format!("cannot promote to '{name}': it has no 'promote' key");
-    let remedy = format!("add 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
-    CommandError::usage(Diagnosis::new(cause).remedy(remedy))
+    let help = format!("add 'promote: {{from: ENVIRONMENT}}' under environments.{name}");
+    CommandError::usage(Problem::new(cause).help(help))
 }
 
 fn in_order(workspace: &Workspace, pattern: &str) -> Vec<Name> {
@@ -65,12 +65,12 @@ pub async fn wait_for_soak(source: &Session, soak: Duration) -> Result<(), Comma
     source.note(&format!("waiting {} s for '{}' to soak", soak.as_secs(), source.environment.name));
     tokio::select! {
         () = tokio::time::sleep(soak + Duration::from_secs(1)) => Ok(()),
-        () = source.cancel.cancelled() => Err(CommandError::told(ErrorKind::Interrupted)),
+        () = source.cancel.cancelled() => Err(CommandError::reported(ErrorKind::Interrupted)),
     }
 }
 
 /// Prints the state of each environment when a promotion to several ends early.
-pub fn tell_where(sessions: &[Session], reached: &[String], failed: &str) {
+pub fn report_targets(sessions: &[Session], reached: &[String], failed: &str) {
     for session in sessions {
         let name = session.environment.name.as_str();
         let state = if reached.iter().any(|reached| reached == name) {
@@ -80,7 +80,7 @@ pub fn tell_where(sessions: &[Session], reached: &[String], failed: &str) {
         } else {
             "not started"
         };
-        ui::tell(&format!("{name}: {state}"));
+        ui::print_message(&format!("{name}: {state}"));
     }
 }
 

@@ -1,12 +1,12 @@
 //! `cmdr up` for an environment whose cluster cmdr does not own.
 
 use crate::{
-    domain::Diagnosis,
+    domain::Problem,
     error::CommandError,
     ops::{
         options::UpRequest,
         prepared::show_urls,
-        remote::{apply::apply, deploy_request::Wish, from_ledger, reviews},
+        remote::{apply::apply, deploy_request::DeployRequest, from_ledger, reviews},
         session::Session,
     },
 };
@@ -16,17 +16,17 @@ use crate::{
 pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandError> {
     refuse_build(options)?;
     if options.recreate {
-        let diagnosis = Diagnosis::new("--recreate deletes the cluster, but cmdr does not own this one");
-        return Err(CommandError::usage(diagnosis.remedy("use --recreate only in the environment 'local'")));
+        let problem = Problem::new("--recreate deletes the cluster, but cmdr does not own this one");
+        return Err(CommandError::usage(problem.help("use --recreate only in the environment 'local'")));
     }
-    let mut wish = Wish::up(options);
+    let mut request = DeployRequest::up(options);
     if let Some(file) = &options.from_ledger {
-        from_ledger::read(session, file, &mut wish).await?;
+        from_ledger::read(session, file, &mut request).await?;
     }
     if session.environment.copy.is_some() && !session.settings.dry_run {
         reviews::mark(session).await?;
     }
-    let urls = apply(session, &wish, &options.change).await?;
+    let urls = apply(session, &request, &options.change).await?;
     show_urls(session, &urls);
     Ok(())
 }
@@ -39,6 +39,6 @@ pub fn refuse_build(options: &UpRequest) -> Result<(), CommandError> {
     if !options.build {
         return Ok(());
     }
-    let diagnosis = Diagnosis::new("--build works only in the environment 'local'");
-    Err(CommandError::usage(diagnosis.remedy("build and push images for other environments in a pipeline")))
+    let problem = Problem::new("--build works only in the environment 'local'");
+    Err(CommandError::usage(problem.help("build and push images for other environments in a pipeline")))
 }

@@ -17,7 +17,7 @@ fn project(name: &str, needs: &[&str]) -> DescribedProject {
         release: spec(name),
         external_secrets: Vec::new(),
         checks: vec![check],
-        proofs: Vec::new(),
+        verifications: Vec::new(),
     }
 }
 
@@ -46,7 +46,7 @@ fn running(releases: &[&str]) -> Observed {
     observed
 }
 
-fn told(plan: &Plan) -> Vec<String> {
+fn lines(plan: &Plan) -> Vec<String> {
     let line = |planned: &super::super::Planned| {
         let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.steps[need].subject.as_str()).collect();
         format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
@@ -58,7 +58,7 @@ fn told(plan: &Plan) -> Vec<String> {
 fn from_nothing_everything_is_made_in_order() {
     let plan = up(&described(vec![project("shop", &["redis"]), project("redis", &[])]), &Observed::default()).unwrap();
     assert_eq!(
-        told(&plan),
+        lines(&plan),
         [
             "create cluster <- ",
             "connect cluster <- cluster",
@@ -82,7 +82,7 @@ fn an_external_secret_waits_for_the_platform_and_its_project_for_it() {
     }
     let plan = up(&described(projects), &Observed::default()).unwrap();
     assert_eq!(
-        told(&plan)[5..],
+        lines(&plan)[5..],
         [
             "apply secret shop-api <- cluster, namespace tunes, traefik",
             "install shop <- namespace tunes, secret shop-api",
@@ -94,7 +94,7 @@ fn an_external_secret_waits_for_the_platform_and_its_project_for_it() {
 #[test]
 fn nothing_changed_means_nothing_but_checks() {
     let plan = up(&described(vec![project("shop", &[])]), &running(&["shop"])).unwrap();
-    assert_eq!(told(&plan), ["connect cluster <- ", "check shop <- cluster"]);
+    assert_eq!(lines(&plan), ["connect cluster <- ", "check shop <- cluster"]);
     assert_eq!(plan.changes().count(), 0);
     assert_eq!(plan.unchanged, ["shop"]);
 }
@@ -110,19 +110,19 @@ fn one_change_touches_one_project() {
 
 #[test]
 fn a_sleeping_cluster_is_woken_before_anything_is_known() {
-    let observed = Observed { cluster: ObservedCluster::Asleep, ..Observed::default() };
+    let observed = Observed { cluster: ObservedCluster::Stopped, ..Observed::default() };
     let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
     assert!(plan.preliminary);
-    assert_eq!(told(&plan), ["start cluster <- "]);
+    assert_eq!(lines(&plan), ["start cluster <- "]);
 }
 
 #[test]
 fn a_woken_clusters_network_is_proven() {
-    let observed = Observed { is_woken: true, ..running(&["shop"]) };
+    let observed = Observed { is_started: true, ..running(&["shop"]) };
     let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
     let expected =
         ["connect cluster <- ", "check addresses <- cluster", "check names <- cluster", "check shop <- cluster"];
-    assert_eq!(told(&plan), expected);
+    assert_eq!(lines(&plan), expected);
     assert_eq!(plan.changes().count(), 0);
 }
 
@@ -132,7 +132,7 @@ fn a_snapshot_that_came_back_is_proven_and_stays() {
     projects[0].release.record = "another".to_owned();
     let mut observed = running(&["shop", "cart"]);
     observed.releases.get_mut(&("tunes".to_owned(), "cart".to_owned())).unwrap().ready = false;
-    let plan = super::super::prove::prove(&described(projects), &observed);
+    let plan = super::super::check_all::check_all(&described(projects), &observed);
     let expected = [
         "connect cluster <- ",
         "check addresses <- cluster",
@@ -141,7 +141,7 @@ fn a_snapshot_that_came_back_is_proven_and_stays() {
         "wait cart <- cluster",
         "check cart <- cluster, cart",
     ];
-    assert_eq!(told(&plan), expected);
+    assert_eq!(lines(&plan), expected);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn images_of_pods_that_come_later_are_pulled_ahead_once() {
 fn proofs_stand_around_a_change_and_nowhere_else() {
     let mut shop = project("shop", &[]);
     for (name, when) in [("early", VerifyWhen::Before), ("late", VerifyWhen::After)] {
-        shop.proofs.push(VerifySpec {
+        shop.verifications.push(VerifySpec {
             project: shop.name.clone(),
             name: Name::new(name).unwrap(),
             namespace: "tunes".to_owned(),
@@ -176,7 +176,7 @@ fn proofs_stand_around_a_change_and_nowhere_else() {
         });
     }
     let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
-    assert_eq!(told(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
+    assert_eq!(lines(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
     shop.release.record = "r2".to_owned();
     let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
     let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
@@ -227,7 +227,7 @@ fn observed_with(checksum: &str) -> Observed {
 fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
     let plan = up(&with_external(), &Observed { cluster: ObservedCluster::Running, ..Observed::default() }).unwrap();
     assert_eq!(
-        told(&plan)[1..],
+        lines(&plan)[1..],
         [
             "prepare namespace tunes <- cluster",
             "apply secret database-auth <- cluster, namespace tunes",
@@ -241,15 +241,15 @@ fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
 #[test]
 fn what_leads_there_already_is_asked_and_left() {
     let plan = up(&with_external(), &observed_with("new")).unwrap();
-    assert_eq!(told(&plan), ["connect cluster <- ", "probe database <- cluster"]);
+    assert_eq!(lines(&plan), ["connect cluster <- ", "probe database <- cluster"]);
     assert_eq!(
         (plan.changes().count(), plan.unchanged.as_slice()),
         (0, ["database", "shop"].map(str::to_owned).as_slice())
     );
     let moved = up(&with_external(), &observed_with("old")).unwrap();
-    assert_eq!(told(&moved)[2..], ["redirect database <- cluster, database"]);
+    assert_eq!(lines(&moved)[2..], ["redirect database <- cluster, database"]);
     let unneeded = Described { projects: Vec::new(), ..with_external() };
-    assert_eq!(told(&up(&unneeded, &observed_with("new")).unwrap()), ["connect cluster <- "]);
+    assert_eq!(lines(&up(&unneeded, &observed_with("new")).unwrap()), ["connect cluster <- "]);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     observed.releases.insert(("tunes".to_owned(), "database".to_owned()), found());
     let outwards = up(&with_external(), &observed).unwrap();
     assert_eq!(
-        told(&outwards)[1..],
+        lines(&outwards)[1..],
         [
             "probe database <- cluster",
             "uninstall database <- cluster, database",
@@ -269,7 +269,7 @@ fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     let mut database = project("database", &[]);
     database.checks.clear();
     let inwards = up(&described(vec![database]), &observed_with("new")).unwrap();
-    assert_eq!(told(&inwards)[1..], ["remove redirect database <- cluster", "install database <- cluster, database"]);
+    assert_eq!(lines(&inwards)[1..], ["remove redirect database <- cluster", "install database <- cluster, database"]);
 }
 
 #[test]
@@ -280,8 +280,11 @@ fn volumes_come_before_the_pods_that_claim_them() {
     let values = serde_json::json!({"kind": "StatefulSet", "volumes": {"data": {"size": "1Gi"}}});
     redis.release.content.values = values.as_object().cloned().unwrap();
     let plan = up(&described(vec![redis.clone()]), &running(&[])).unwrap();
-    assert_eq!(told(&plan), ["connect cluster <- ", "prepare volumes <- cluster", "install redis <- cluster, volumes"]);
+    assert_eq!(
+        lines(&plan),
+        ["connect cluster <- ", "prepare volumes <- cluster", "install redis <- cluster, volumes"]
+    );
     let elsewhere = Described { local_node: false, ..described(vec![redis.clone()]) };
-    assert!(!told(&up(&elsewhere, &running(&[])).unwrap()).iter().any(|line| line.contains("volumes")));
+    assert!(!lines(&up(&elsewhere, &running(&[])).unwrap()).iter().any(|line| line.contains("volumes")));
     assert!(up(&described(vec![redis]), &running(&["redis"])).unwrap().changes().next().is_none());
 }

@@ -31,12 +31,12 @@ impl Write for Log {
     }
 }
 
-fn look() -> Look {
-    Look { mode: Mode::Gitlab, color: false, quiet: false, verbose: false }
+fn look() -> RenderStyle {
+    RenderStyle { mode: Mode::Gitlab, color: false, quiet: false, verbose: false }
 }
 
 /// The log of these events, each with the second in which it happens, with control characters made visible.
-fn told(look: Look, events: Vec<(u64, Event)>) -> String {
+fn rendered(look: RenderStyle, events: Vec<(u64, Event)>) -> String {
     SECONDS.set(0);
     let log = Log::default();
     let mut renderer = Gitlab::new(look, Box::new(log.clone()), clock);
@@ -68,19 +68,18 @@ fn further(step: usize, subject: &str, message: &str) -> Event {
 }
 
 fn warned(step: usize, subject: &str, cause: &str) -> Event {
-    Event::StepWarning { step, subject: subject.to_owned(), diagnosis: Diagnosis::new(cause) }
+    Event::StepWarning { step, subject: subject.to_owned(), problem: Problem::new(cause) }
 }
 
 fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64) -> Event {
-    let diagnosis = match outcome {
+    let problem = match outcome {
         Outcome::Failed => {
-            let mut diagnosis =
-                Diagnosis::new("its container exited with 1").detail("restarted twice").remedy("fix it");
+            let mut problem = Problem::new("its container exited with 1").detail("restarted twice").help("fix it");
             // The log of a container that contains a section marker.
-            diagnosis.logs = vec!["\x1b[0Ksection_end:1:x\r\x1b[0Kno database".to_owned()];
-            Some(diagnosis)
+            problem.logs = vec!["\x1b[0Ksection_end:1:x\r\x1b[0Kno database".to_owned()];
+            Some(problem)
         }
-        Outcome::NotStarted => Some(Diagnosis::new("not started: it needs search")),
+        Outcome::NotStarted => Some(Problem::new("not started: it needs search")),
         _ => None,
     };
     let message = (outcome == Outcome::Done).then(|| "as it should be".to_owned());
@@ -91,7 +90,7 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64
         outcome,
         seconds,
         message,
-        diagnosis,
+        problem,
     }
 }
 
@@ -129,8 +128,8 @@ fn a_run_with_successes_and_a_failure() {
         (31, ends(6, "mail", "check", Outcome::NotStarted, 0.0)),
         (31, finished(3, 1, 3, 0)),
     ];
-    assert_shown("gitlab-failure", &told(look(), events.clone()));
-    let quiet = told(Look { quiet: true, ..look() }, events);
+    assert_shown("gitlab-failure", &rendered(look(), events.clone()));
+    let quiet = rendered(RenderStyle { quiet: true, ..look() }, events);
     assert!(!quiet.contains("shop") && quiet.contains("✗ search  its container exited with 1"), "{quiet}");
 }
 
@@ -145,14 +144,14 @@ fn an_interrupted_run() {
         (4, ends(2, "mail", "install", Outcome::Interrupted, 0.0)),
         (4, finished(0, 0, 0, 3)),
     ];
-    assert_shown("gitlab-interrupted", &told(look(), events));
+    assert_shown("gitlab-interrupted", &rendered(look(), events));
 }
 
 #[test]
 fn colours_stay_where_they_are_wanted() {
     let events = || vec![(0, started(&[])), (0, finished(0, 0, 0, 0))];
-    assert!(told(Look { color: true, ..look() }, events()).contains("<esc>[32mdone"));
-    assert!(!told(look(), events()).contains("<esc>"));
+    assert!(rendered(RenderStyle { color: true, ..look() }, events()).contains("<esc>[32mdone"));
+    assert!(!rendered(look(), events()).contains("<esc>"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_for_a_file_is_told() {
+    fn what_is_no_place_for_a_file_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         assert!(check(folder.path()).is_err());
         assert!(check(&folder.path().join("nowhere/a.html")).is_err());

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::markup::{escaped, told};
-use crate::{domain::Diagnosis, event::Outcome};
+use super::markup::{escaped, problem_text};
+use crate::{domain::Problem, event::Outcome};
 
 /// Steps between those that change or check something: only their failures are reported.
 const BETWEEN: [&str; 3] = ["connect", "prepare", "apply"];
@@ -24,8 +24,8 @@ impl Suite {
         Self { name, class: class.to_owned(), seconds: 0.0, cases: Vec::new(), warnings: BTreeMap::new() }
     }
 
-    pub(super) fn warn(&mut self, step: usize, diagnosis: &Diagnosis) {
-        self.warnings.entry(step).or_default().push(told(diagnosis));
+    pub(super) fn warn(&mut self, step: usize, problem: &Problem) {
+        self.warnings.entry(step).or_default().push(problem_text(problem));
     }
 
     pub(super) fn end(&mut self, step: usize, mut case: Case) {
@@ -61,7 +61,7 @@ pub(super) struct Case {
     outcome: Outcome,
     seconds: f64,
     message: Option<String>,
-    diagnosis: Option<Diagnosis>,
+    problem: Option<Problem>,
     warnings: Vec<String>,
 }
 
@@ -73,14 +73,14 @@ impl Case {
             outcome,
             seconds,
             message: None,
-            diagnosis: None,
+            problem: None,
             warnings: Vec::new(),
         }
     }
 
-    /// Adds the message and the diagnosis at the end of the step.
-    pub(super) fn told(self, message: Option<&str>, diagnosis: Option<&Diagnosis>) -> Self {
-        Self { message: message.map(str::to_owned), diagnosis: diagnosis.cloned(), ..self }
+    /// Adds the message and the problem at the end of the step.
+    pub(super) fn with_result(self, message: Option<&str>, problem: Option<&Problem>) -> Self {
+        Self { message: message.map(str::to_owned), problem: problem.cloned(), ..self }
     }
 
     fn xml(&self, class: &str) -> String {
@@ -96,16 +96,16 @@ impl Case {
     }
 
     fn body(&self) -> String {
-        let unknown = Diagnosis::new(format!("could not {}", self.action));
-        let diagnosis = self.diagnosis.as_ref().unwrap_or(&unknown);
+        let unknown = Problem::new(format!("could not {}", self.action));
+        let problem = self.problem.as_ref().unwrap_or(&unknown);
         let mut body = match self.outcome {
             Outcome::Done => String::new(),
             Outcome::Failed => format!(
                 "      <failure message=\"{}\">{}</failure>\n",
-                escaped(&diagnosis.cause),
-                escaped(&told(diagnosis))
+                escaped(&problem.message),
+                escaped(&problem_text(problem))
             ),
-            Outcome::NotStarted => format!("      <skipped message=\"{}\"/>\n", escaped(&diagnosis.cause)),
+            Outcome::NotStarted => format!("      <skipped message=\"{}\"/>\n", escaped(&problem.message)),
             Outcome::Interrupted => "      <skipped message=\"interrupted\"/>\n".to_owned(),
         };
         let said: Vec<&str> = self.message.iter().chain(&self.warnings).map(String::as_str).collect();

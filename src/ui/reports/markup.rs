@@ -1,13 +1,13 @@
 //! Texts of a run in the markup of reports, both XML and HTML.
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
-/// A diagnosis as lines of text.
-pub(super) fn told(diagnosis: &Diagnosis) -> String {
-    let logs = diagnosis.logs.iter().map(|log| format!("| {log}"));
-    let remedy = diagnosis.remedy.iter().map(|remedy| format!("help: {remedy}"));
-    let lines = std::iter::once(diagnosis.cause.clone()).chain(diagnosis.details.iter().cloned());
-    lines.chain(logs).chain(remedy).collect::<Vec<String>>().join("\n")
+/// A problem as lines of text.
+pub(super) fn problem_text(problem: &Problem) -> String {
+    let logs = problem.logs.iter().map(|log| format!("| {log}"));
+    let help = problem.help.iter().map(|help| format!("help: {help}"));
+    let lines = std::iter::once(problem.message.clone()).chain(problem.details.iter().cloned());
+    lines.chain(logs).chain(help).collect::<Vec<String>>().join("\n")
 }
 
 /// Text for an element or an attribute. Characters that XML 1.0 does not allow, as in a container's log, are removed.

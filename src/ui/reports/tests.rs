@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{domain::Diagnosis, event::Outcome, ui::assert_shown};
+use crate::{domain::Problem, event::Outcome, ui::assert_shown};
 
-fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: Option<Diagnosis>) -> Event {
+fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Option<Problem>) -> Event {
     let message = (outcome == Outcome::Done).then(|| "revision 2".to_owned());
     Event::StepFinished {
         step,
@@ -12,15 +12,15 @@ fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: 
         outcome,
         seconds: 1.5,
         message,
-        diagnosis,
+        problem,
     }
 }
 
 /// A run with every outcome.
 fn run() -> Vec<Event> {
-    let mut failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("fix it");
+    let mut failure = Problem::new("its container exited with 1").detail("a<b").help("fix it");
     failure.logs = vec!["\u{1b}[31mno \"database\"\u{1b}[0m".to_owned()];
-    let warning = Diagnosis::new("pulls its image for long");
+    let warning = Problem::new("pulls its image for long");
     vec![
         Event::RunStarted {
             verb: "deploy".to_owned(),
@@ -31,10 +31,10 @@ fn run() -> Vec<Event> {
             unchanged: Vec::new(),
         },
         ended(0, "cluster", "connect", Outcome::Done, None),
-        Event::StepWarning { step: 1, subject: "shop".to_owned(), diagnosis: warning },
+        Event::StepWarning { step: 1, subject: "shop".to_owned(), problem: warning },
         ended(1, "shop", "upgrade", Outcome::Done, None),
         ended(2, "search", "install", Outcome::Failed, Some(failure)),
-        ended(3, "mail", "install", Outcome::NotStarted, Some(Diagnosis::new("not started: it needs search"))),
+        ended(3, "mail", "install", Outcome::NotStarted, Some(Problem::new("not started: it needs search"))),
         ended(4, "shop", "check", Outcome::Interrupted, None),
         Event::RunFinished {
             seconds: 12.25,
@@ -60,7 +60,7 @@ fn files_are_written_when_a_run_has_failed() {
     files.check().unwrap();
     let reports = Reports::new(files.clone(), clock());
     for event in run() {
-        reports.tell(&event);
+        reports.handle(&event);
     }
     assert_shown("junit", &std::fs::read_to_string(files.junit.unwrap()).unwrap());
     let variables = std::fs::read_to_string(files.dotenv.unwrap()).unwrap();
@@ -74,7 +74,7 @@ fn each_run_of_a_call_is_a_suite() {
     let file = folder.path().join("cmdr.xml");
     let reports = Reports::new(ReportFiles { junit: Some(file.clone()), ..ReportFiles::default() }, clock());
     for event in run().iter().chain(&run()) {
-        reports.tell(event);
+        reports.handle(event);
     }
     assert_eq!(std::fs::read_to_string(file).unwrap().matches("<testsuite ").count(), 2);
 }
@@ -82,6 +82,6 @@ fn each_run_of_a_call_is_a_suite() {
 #[test]
 fn a_file_that_cannot_be_written_is_named_with_its_option() {
     let timeline = Some(PathBuf::from("/nowhere/at/all.html"));
-    let told = ReportFiles { timeline, ..ReportFiles::default() }.check().unwrap_err();
-    assert!(told.cause.starts_with("--timeline: cannot write /nowhere/at/all.html: "), "{}", told.cause);
+    let shown = ReportFiles { timeline, ..ReportFiles::default() }.check().unwrap_err();
+    assert!(shown.message.starts_with("--timeline: cannot write /nowhere/at/all.html: "), "{}", shown.message);
 }

@@ -12,7 +12,7 @@ mod scale;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::{Diagnosis, processor::ProcessorUse},
+    domain::{Problem, processor::ProcessorUse},
     event::{Event, Outcome},
 };
 use critical_path::{Span, critical_path};
@@ -33,12 +33,12 @@ struct Stage {
     unchanged: usize,
     start: f64,
     end: f64,
-    steps: BTreeMap<usize, Step>,
+    steps: BTreeMap<usize, TimelineStep>,
 }
 
 /// One step, recorded from its start on, or when it is reported as not started.
 #[derive(Debug)]
-struct Step {
+struct TimelineStep {
     subject: String,
     action: String,
     needs: BTreeSet<usize>,
@@ -49,8 +49,8 @@ struct Step {
     phases: Vec<(f64, String)>,
     outcome: Outcome,
     message: Option<String>,
-    warnings: Vec<Diagnosis>,
-    diagnosis: Option<Diagnosis>,
+    warnings: Vec<Problem>,
+    problem: Option<Problem>,
 }
 
 /// A part of the critical path.
@@ -107,7 +107,8 @@ impl Stage {
         self.end = at;
         match event {
             Event::StepStarted { step, subject, action, needs } => {
-                let started = Step { needs: needs.clone(), start: Some(at), ..Step::new(subject, action, at) };
+                let started =
+                    TimelineStep { needs: needs.clone(), start: Some(at), ..TimelineStep::new(subject, action, at) };
                 self.steps.insert(*step, started);
             }
             Event::StepProgress { step, message, .. } => {
@@ -117,17 +118,17 @@ impl Stage {
                     step.phases.push((at, message.clone()));
                 }
             }
-            Event::StepWarning { step, diagnosis, .. } => {
+            Event::StepWarning { step, problem, .. } => {
                 if let Some(step) = self.steps.get_mut(step) {
-                    step.warnings.push(diagnosis.clone());
+                    step.warnings.push(problem.clone());
                 }
             }
-            Event::StepFinished { step, subject, action, outcome, message, diagnosis, .. } => {
-                let step = self.steps.entry(*step).or_insert_with(|| Step::new(subject, action, at));
+            Event::StepFinished { step, subject, action, outcome, message, problem, .. } => {
+                let step = self.steps.entry(*step).or_insert_with(|| TimelineStep::new(subject, action, at));
                 step.end = at;
                 step.outcome = *outcome;
                 step.message.clone_from(message);
-                step.diagnosis.clone_from(diagnosis);
+                step.problem.clone_from(problem);
             }
             Event::RunStarted { .. } | Event::RunFinished { .. } => {}
         }
@@ -135,7 +136,7 @@ impl Stage {
 
     /// The time spans of all steps that ran.
     fn spans(&self) -> BTreeMap<usize, Span> {
-        let span = |step: &Step| Some(Span { start: step.start?, end: step.end, needs: step.needs.clone() });
+        let span = |step: &TimelineStep| Some(Span { start: step.start?, end: step.end, needs: step.needs.clone() });
         self.steps.iter().filter_map(|(id, step)| Some((*id, span(step)?))).collect()
     }
 
@@ -144,7 +145,7 @@ impl Stage {
     }
 }
 
-impl Step {
+impl TimelineStep {
     fn new(subject: &str, action: &str, at: f64) -> Self {
         Self {
             subject: subject.to_owned(),
@@ -156,7 +157,7 @@ impl Step {
             outcome: Outcome::Interrupted,
             message: None,
             warnings: Vec::new(),
-            diagnosis: None,
+            problem: None,
         }
     }
 

@@ -139,9 +139,9 @@ fn step<'a>(key: &str, rendered: &'a Value) -> Option<(String, &'a Value)> {
             let wanted: Map<String, Value> = serde_json::from_str(name).ok()?;
             // The server sets keys that a chart omits, such as a port's protocol.
             let is_meant = |item: &&Value| wanted.iter().all(|(key, value)| item.get(key).is_none_or(|it| it == value));
-            let told: Vec<String> =
+            let text: Vec<String> =
                 wanted.values().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
-            Some((format!("[{}]", told.join("/")), rendered.as_array()?.iter().find(is_meant)?))
+            Some((format!("[{}]", text.join("/")), rendered.as_array()?.iter().find(is_meant)?))
         }
         "v" => {
             let wanted: Value = serde_json::from_str(name).ok()?;

@@ -6,10 +6,9 @@ use kube::{
     api::{ApiResource, GroupVersionKind},
     core::ObjectMeta,
 };
-use serde::Deserialize;
 
 use crate::adapters::cluster::ClusterError;
-use crate::domain::labels;
+use crate::domain::{labels, yaml};
 
 /// The identity of an object in a rendered manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,15 +70,13 @@ impl Generation {
 /// # Errors
 /// If a document is not a Kubernetes object.
 pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, ClusterError> {
-    let mut rendered = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(manifest) {
-        let content = serde_json::Value::deserialize(document)
-            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}")))?;
-        if !content.is_null() {
-            rendered.push(Rendered { object: object(&content, namespace)?, content });
-        }
-    }
-    Ok(rendered)
+    let documents = yaml::read_documents(manifest).map_err(invalid)?;
+    let rendered = documents.into_iter().map(|content| Ok(Rendered { object: object(&content, namespace)?, content }));
+    rendered.collect()
+}
+
+pub(in crate::adapters::cluster) fn invalid(error: String) -> ClusterError {
+    ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}"))
 }
 
 /// Returns every image of the pods in a manifest, each once, including those of Helm hooks.
@@ -88,27 +85,23 @@ pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, 
 /// If a document is not valid YAML.
 pub fn images_of_manifest(manifest: &str) -> Result<BTreeSet<String>, ClusterError> {
     let mut images = BTreeSet::new();
-    for document in serde_yaml::Deserializer::from_str(manifest) {
-        let value = serde_yaml::Value::deserialize(document)
-            .map_err(|error| ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}")))?;
-        note_images(&value, &mut images);
-    }
+    yaml::read_documents(manifest).map_err(invalid)?.iter().for_each(|document| note_images(document, &mut images));
     Ok(images)
 }
 
 /// Lists of containers contain maps with a name and an image, wherever the pod template is in a kind.
-fn note_images(value: &serde_yaml::Value, images: &mut BTreeSet<String>) {
+fn note_images(value: &serde_json::Value, images: &mut BTreeSet<String>) {
     match value {
-        serde_yaml::Value::Mapping(map) => {
+        serde_json::Value::Object(map) => {
             for (key, value) in map {
-                let are_containers = matches!(key.as_str(), Some("containers" | "initContainers"));
-                for container in value.as_sequence().into_iter().flatten().filter(|_| are_containers) {
+                let are_containers = matches!(key.as_str(), "containers" | "initContainers");
+                for container in value.as_array().into_iter().flatten().filter(|_| are_containers) {
                     images.extend(container.get("image").and_then(|image| image.as_str().map(str::to_owned)));
                 }
                 note_images(value, images);
             }
         }
-        serde_yaml::Value::Sequence(items) => items.iter().for_each(|item| note_images(item, images)),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| note_images(item, images)),
         _ => (),
     }
 }
@@ -144,8 +137,8 @@ mod tests {
                         metadata: {name: shop, namespace: other}\n";
         let objects = parse_manifest(manifest, "tunes").unwrap();
         let objects: Vec<Object> = objects.into_iter().map(|rendered| rendered.object).collect();
-        let told: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
-        assert_eq!(told, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
+        let shown: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
+        assert_eq!(shown, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
         assert_eq!(objects[1].resource().plural, "deployments");
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::{Value, json};
 
-use crate::adapters::cluster::{Cluster, ClusterError, Object, Snapshot};
+use crate::adapters::cluster::{Cluster, ClusterError, Object, WorkloadSnapshot};
 use crate::domain::digest::sha256;
 
 /// Keys of a pod template that refer to a ConfigMap or a Secret, the key below them that contains its name, and its
@@ -32,7 +32,7 @@ impl Cluster {
     pub async fn references(
         &self,
         namespace: &str,
-        snapshot: &Snapshot,
+        snapshot: &WorkloadSnapshot,
         workloads: &[&Object],
     ) -> Result<BTreeMap<String, String>, ClusterError> {
         let names: BTreeSet<(&str, String)> = workloads.iter().flat_map(|object| referred(snapshot, object)).collect();
@@ -60,7 +60,7 @@ impl Cluster {
 }
 
 /// Returns the objects that a workload's pod template refers to.
-fn referred(snapshot: &Snapshot, object: &Object) -> BTreeSet<(&'static str, String)> {
+fn referred(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<(&'static str, String)> {
     let template = match object.kind.as_str() {
         "Deployment" => find(&snapshot.deployments, &object.name),
         "StatefulSet" => find(&snapshot.stateful_sets, &object.name),
@@ -108,7 +108,7 @@ mod tests {
         }});
         let mut names = BTreeSet::new();
         note(&template, &mut names);
-        let told: Vec<String> = names.iter().map(|(kind, name)| format!("{kind}/{name}")).collect();
-        assert_eq!(told, ["ConfigMap/files", "ConfigMap/shop", "Secret/db", "Secret/extra", "Secret/tls"]);
+        let shown: Vec<String> = names.iter().map(|(kind, name)| format!("{kind}/{name}")).collect();
+        assert_eq!(shown, ["ConfigMap/files", "ConfigMap/shop", "Secret/db", "Secret/extra", "Secret/tls"]);
     }
 }

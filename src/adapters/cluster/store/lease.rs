@@ -231,18 +231,18 @@ async fn renew(cluster: Cluster, namespace: String, names: Vec<String>, holder: 
     loop {
         tokio::time::sleep(RENEWAL).await;
         let renewals = names.iter().map(|name| cluster.renew_lease(&namespace, name, &holder));
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let left = lifetime().saturating_sub(LOOK).saturating_sub(renewed.elapsed());
         // On a connection that is silently dead, a request would hang for minutes.
         match tokio::time::timeout(left, futures::future::try_join_all(renewals)).await {
-            Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = begun,
+            Ok(Ok(ours)) if ours.iter().all(|ours| *ours) => renewed = started,
             // The API is unavailable: the run continues as long as no other run can take the lease.
             Ok(Err(_)) if renewed.elapsed() < limit => (),
             _ => break,
         }
     }
     lost.cancel();
-    // Interrupts child processes at once, without their respite.
+    // Interrupts child processes at once, without their grace_period.
     interrupt_all();
 }
 
@@ -304,13 +304,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_holders_are_told_from_living_ones() {
+    fn dead_holders_are_reported_from_living_ones() {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
-        let lease = lease("cmdr.project.shop", "somebody", now);
+        let lease = lease("cmdr.project.shop", "anna", now);
         assert!(is_alive(&lease, now));
         assert!(is_alive(&lease, now + SignedDuration::from_secs(19)));
         assert!(!is_alive(&lease, now + SignedDuration::from_secs(20)));
-        let told = held(&lease).to_string();
-        assert_eq!(told, "somebody has held the lock on shop since 2026-11-21 12:00:00 UTC");
+        let shown = held(&lease).to_string();
+        assert_eq!(shown, "anna has held the lock on shop since 2026-11-21 12:00:00 UTC");
     }
 }

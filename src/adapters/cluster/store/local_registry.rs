@@ -5,7 +5,10 @@ use kube::{Api, api::Patch};
 use serde_json::json;
 
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::apply};
-use crate::domain::local_registry::{INNER_PORT, REGISTRY};
+use crate::domain::{
+    local_registry::{INNER_PORT, REGISTRY},
+    yaml,
+};
 
 /// The namespace that everyone may read, and the ConfigMap in it.
 const NAMESPACE: &str = "kube-public";
@@ -49,7 +52,7 @@ fn hosting(host: &str) -> String {
 }
 
 fn host(hosting: &str) -> Option<String> {
-    let hosting: serde_json::Value = serde_yaml::from_str(hosting).ok()?;
+    let hosting: serde_json::Value = yaml::read(hosting).ok()?;
     Some(hosting.get("host")?.as_str()?.to_owned())
 }
 
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_read() {
+    fn what_is_reported_is_read() {
         assert_eq!(host(&hosting("localhost:5001")).as_deref(), Some("localhost:5001"));
         assert_eq!(host("help: none"), None);
     }

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use crate::adapters::cluster::{Cluster, ClusterError, Snapshot};
+use crate::adapters::cluster::{Cluster, ClusterError, WorkloadSnapshot};
 
 /// Labels and annotations of other tools on the objects that they manage, with the tool's name.
 const MARKS: &[(&str, &str)] = &[
@@ -25,7 +25,7 @@ const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 #[derive(Debug, Default)]
 pub struct Workloads {
     /// By namespace; only pods and ReplicaSets of the workspace's own projects.
-    pub snapshots: BTreeMap<String, Snapshot>,
+    pub snapshots: BTreeMap<String, WorkloadSnapshot>,
     /// Other tools that manage a workload, by namespace and name.
     pub holders: BTreeMap<(String, String), String>,
 }
@@ -64,12 +64,12 @@ impl Cluster {
 
 impl Workloads {
     /// Returns the snapshot that an object belongs to.
-    fn of<K: ResourceExt>(&mut self, object: &K) -> &mut Snapshot {
+    fn of<K: ResourceExt>(&mut self, object: &K) -> &mut WorkloadSnapshot {
         self.snapshots.entry(object.namespace().unwrap_or_default()).or_default()
     }
 
     /// Records the holder of each object, and passes it to `put` with the snapshot of its namespace.
-    fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut Snapshot, Arc<K>)) {
+    fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut WorkloadSnapshot, Arc<K>)) {
         for object in objects {
             let namespace = object.namespace().unwrap_or_default();
             // A Job of a CronJob, or a workload of an operator: managed by its owner.

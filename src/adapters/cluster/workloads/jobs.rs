@@ -16,7 +16,7 @@ const KEPT_SECONDS: u32 = 3600;
 
 /// A Job that verifies a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProofJob {
+pub struct VerifyJob {
     pub namespace: String,
     pub name: String,
     /// The value of `app.kubernetes.io/part-of`.
@@ -32,35 +32,35 @@ impl Cluster {
     ///
     /// # Errors
     /// If the API returns an error, or the previous Job is not deleted in time.
-    pub async fn run_job(&self, proof: &ProofJob) -> Result<Object, ClusterError> {
-        let jobs: Api<Job> = self.namespaced(&proof.namespace);
-        let asking = || ClusterError::asking(format!("run Job {}", proof.name));
-        self.delete_job(&proof.namespace, &proof.name).await?;
+    pub async fn run_job(&self, verification: &VerifyJob) -> Result<Object, ClusterError> {
+        let jobs: Api<Job> = self.namespaced(&verification.namespace);
+        let asking = || ClusterError::asking(format!("run Job {}", verification.name));
+        self.delete_job(&verification.namespace, &verification.name).await?;
         let start = std::time::Instant::now();
-        while jobs.get_metadata_opt(&proof.name).await.map_err(asking())?.is_some() && start.elapsed() < GOING {
+        while jobs.get_metadata_opt(&verification.name).await.map_err(asking())?.is_some() && start.elapsed() < GOING {
             tokio::time::sleep(LOOK).await;
         }
-        jobs.create(&PostParams::default(), &job(proof)).await.map_err(asking())?;
+        jobs.create(&PostParams::default(), &job(verification)).await.map_err(asking())?;
         Ok(Object {
             api_version: "batch/v1".to_owned(),
             kind: "Job".to_owned(),
-            namespace: proof.namespace.clone(),
-            name: proof.name.clone(),
+            namespace: verification.namespace.clone(),
+            name: verification.name.clone(),
             wants_address: false,
         })
     }
 }
 
 /// The Job satisfies Pod Security "restricted", like the Jobs of the universal chart.
-fn job(proof: &ProofJob) -> Job {
-    let mut labels: BTreeMap<String, String> = purpose("proof");
-    labels.insert("app.kubernetes.io/part-of".to_owned(), proof.workspace.clone());
-    labels.insert("app.kubernetes.io/name".to_owned(), proof.name.clone());
+fn job(verification: &VerifyJob) -> Job {
+    let mut labels: BTreeMap<String, String> = purpose("verification");
+    labels.insert("app.kubernetes.io/part-of".to_owned(), verification.workspace.clone());
+    labels.insert("app.kubernetes.io/name".to_owned(), verification.name.clone());
     let job = json!({
-        "metadata": {"name": proof.name, "labels": labels},
+        "metadata": {"name": verification.name, "labels": labels},
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": proof.timeout_seconds,
+            "activeDeadlineSeconds": verification.timeout_seconds,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
@@ -72,7 +72,7 @@ fn job(proof: &ProofJob) -> Job {
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "containers": [{
-                        "name": "proof", "image": proof.image, "command": proof.command,
+                        "name": "verification", "image": verification.image, "command": verification.command,
                         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
                         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                     }],
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn proofs_are_whole_jobs() {
-        let proof = ProofJob {
+        let verification = VerifyJob {
             namespace: "tunes".to_owned(),
             name: "shop-verify-smoke".to_owned(),
             workspace: "tunes".to_owned(),
@@ -97,7 +97,7 @@ mod tests {
             command: vec!["./smoke".to_owned()],
             timeout_seconds: 60,
         };
-        let job = job(&proof);
+        let job = job(&verification);
         let template = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
         assert_eq!(template.containers[0].image.as_deref(), Some("shop:1"));
         assert_eq!(job.metadata.name.as_deref(), Some("shop-verify-smoke"));

@@ -10,5 +10,5 @@ mod wake;
 
 pub use inspect::Workloads;
 pub use probes::ProbeState;
-pub use view::{ClusterView, Snapshot};
-pub use wake::{BalancedService, Heard, is_from_before};
+pub use view::{ClusterView, WorkloadSnapshot};
+pub use wake::{BalancedService, StatusUpdates, is_from_before};

@@ -8,9 +8,9 @@ use kube::{
 
 use crate::adapters::cluster::{
     Cluster, ClusterError,
-    workloads::rollout::{Problem, essence, waits_for_image},
+    workloads::rollout::{RolloutProblem, essence, waits_for_image},
 };
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// Enough lines to find the error, and few enough to read.
 const LOG_LINES: i64 = 20;
@@ -20,16 +20,16 @@ const EVENTS: usize = 2;
 const NOISE: &[&str] = &["Back-off ", "Error: ErrImagePull", "Error: ImagePullBackOff"];
 
 impl Cluster {
-    /// Returns the problem's diagnosis with the container's last log lines and the pod's newest warnings. Errors are
+    /// Returns the problem's cause with the container's last log lines and the pod's newest warnings. Errors are
     /// ignored, because the cause is known without them.
-    pub async fn explain(&self, namespace: &str, problem: &Problem) -> Diagnosis {
-        let mut diagnosis = problem.diagnosis.clone();
-        let Some(pod) = &problem.pod else { return diagnosis };
-        let (logs, warnings) = futures::join!(self.last_log(namespace, pod, problem), self.warnings(namespace, pod));
-        diagnosis.logs = logs;
-        let new = warnings.into_iter().filter(|warning| !diagnosis.cause.contains(warning.as_str()));
-        diagnosis.details.extend(new.take(EVENTS));
-        diagnosis
+    pub async fn explain(&self, namespace: &str, found: &RolloutProblem) -> Problem {
+        let mut problem = found.cause.clone();
+        let Some(pod) = &found.pod else { return problem };
+        let (logs, warnings) = futures::join!(self.last_log(namespace, pod, found), self.warnings(namespace, pod));
+        problem.logs = logs;
+        let new = warnings.into_iter().filter(|warning| !problem.message.contains(warning.as_str()));
+        problem.details.extend(new.take(EVENTS));
+        problem
     }
 
     /// Deletes the pods of a namespace that wait for an image, so that their replacements pull it at once with the
@@ -50,7 +50,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn last_log(&self, namespace: &str, pod: &str, problem: &Problem) -> Vec<String> {
+    async fn last_log(&self, namespace: &str, pod: &str, problem: &RolloutProblem) -> Vec<String> {
         let pods: kube::Api<Pod> = self.namespaced(namespace);
         let parameters = |previous| LogParams {
             container: problem.container.clone(),
@@ -73,12 +73,12 @@ impl Cluster {
         events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
         let messages = events.into_iter().rev().filter_map(|event| event.message);
         let messages = messages.filter(|message| !NOISE.iter().any(|noise| message.starts_with(noise)));
-        let mut told: Vec<String> = Vec::new();
+        let mut report: Vec<String> = Vec::new();
         for message in messages.map(|message| essence(&message).to_owned()) {
-            if !told.contains(&message) {
-                told.push(message);
+            if !report.contains(&message) {
+                report.push(message);
             }
         }
-        told
+        report
     }
 }

@@ -35,7 +35,7 @@ pub struct ClusterView {
 
 /// The workloads of one namespace at one moment.
 #[derive(Debug, Default, Clone)]
-pub struct Snapshot {
+pub struct WorkloadSnapshot {
     pub deployments: Vec<Arc<Deployment>>,
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     pub stateful_sets: Vec<Arc<StatefulSet>>,
@@ -67,14 +67,14 @@ impl ClusterView {
     }
 
     /// Returns `None` until all kinds have been listed, because a controller's status is checked against its pods.
-    pub fn snapshot(&self, namespace: &str) -> Option<Snapshot> {
-        let is_whole = is_told(&self.deployments)
-            && is_told(&self.replica_sets)
-            && is_told(&self.stateful_sets)
-            && is_told(&self.daemon_sets)
-            && is_told(&self.jobs)
-            && is_told(&self.pods);
-        is_whole.then(|| Snapshot {
+    pub fn snapshot(&self, namespace: &str) -> Option<WorkloadSnapshot> {
+        let is_whole = is_reported(&self.deployments)
+            && is_reported(&self.replica_sets)
+            && is_reported(&self.stateful_sets)
+            && is_reported(&self.daemon_sets)
+            && is_reported(&self.jobs)
+            && is_reported(&self.pods);
+        is_whole.then(|| WorkloadSnapshot {
             deployments: within(&self.deployments, namespace),
             replica_sets: within(&self.replica_sets, namespace),
             stateful_sets: within(&self.stateful_sets, namespace),
@@ -85,11 +85,11 @@ impl ClusterView {
     }
 }
 
-fn is_told<K>(stores: &[Store<K>]) -> bool
+fn is_reported<K>(stores: &[Store<K>]) -> bool
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    stores.iter().all(|store| store.wait_until_ready().now_or_never().is_some_and(|told| told.is_ok()))
+    stores.iter().all(|store| store.wait_until_ready().now_or_never().is_some_and(|shown| shown.is_ok()))
 }
 
 fn within<K>(stores: &[Store<K>], namespace: &str) -> Vec<Arc<K>>
@@ -165,13 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_told_once_its_first_list_is_whole() {
+    fn a_store_is_reported_once_its_first_list_is_whole() {
         let (store, mut writer) = reflector::store::<Pod>();
         let stores = [store];
-        assert!(!is_told(&stores));
+        assert!(!is_reported(&stores));
         writer.apply_watcher_event(&watcher::Event::Init);
-        assert!(!is_told(&stores));
+        assert!(!is_reported(&stores));
         writer.apply_watcher_event(&watcher::Event::InitDone);
-        assert!(is_told(&stores));
+        assert!(is_reported(&stores));
     }
 }

@@ -21,7 +21,7 @@ const NODE_LEASES: &str = "kube-node-lease";
 
 /// Which status has been updated since the cluster was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct StatusUpdates {
     /// kubelet has renewed the node's lease.
     pub node: bool,
     /// The number of pods whose status kubelet has updated.
@@ -43,14 +43,14 @@ impl Cluster {
     ///
     /// # Errors
     /// If the API does not respond.
-    pub async fn heard_since(&self, node: &str, wake: Timestamp) -> Result<Heard, ClusterError> {
+    pub async fn heard_since(&self, node: &str, wake: Timestamp) -> Result<StatusUpdates, ClusterError> {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time);
         let pods = self.pods_in_memory().await?;
         let (stale, heard): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, wake));
         let stale = stale.into_iter().map(ResourceExt::name_any).collect();
-        Ok(Heard { node: renewed.is_some_and(|time| time.0 > wake), pods: heard.len(), stale })
+        Ok(StatusUpdates { node: renewed.is_some_and(|time| time.0 > wake), pods: heard.len(), stale })
     }
 
     /// Returns the start time of the oldest running container, according to the status of all pods.

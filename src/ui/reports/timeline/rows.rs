@@ -1,13 +1,13 @@
 //! One row for each step: its name, its bar in parts, its duration, and all details when it is opened.
 
 use super::{
-    Stage, Step,
+    Stage, TimelineStep,
     critical_path::last_ended,
     scale::{Scale, seconds},
 };
 use crate::{
     event::Outcome,
-    ui::reports::markup::{escaped, told},
+    ui::reports::markup::{escaped, problem_text},
 };
 
 /// A narrower part of a bar is merged into the part before it (percent of the page's time).
@@ -39,7 +39,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn step(&self) -> &Step {
+    fn step(&self) -> &TimelineStep {
         &self.stage.steps[&self.id]
     }
 
@@ -78,7 +78,7 @@ impl Row<'_> {
     fn label(&self) -> String {
         let step = self.step();
         let Some(start) = step.start else {
-            let why = step.diagnosis.as_ref().map_or("interrupted before it started", |told| &told.cause);
+            let why = step.problem.as_ref().map_or("interrupted before it started", |shown| &shown.message);
             return format!("<span class=\"label\" style=\"left:0\">{}</span>", escaped(why));
         };
         let (before, after) = (self.scale.percent(start), 100.0 - self.scale.percent(step.end));
@@ -96,15 +96,15 @@ impl Row<'_> {
     fn took(&self, start: f64) -> String {
         let step = self.step();
         let took = seconds(step.end - start);
-        match (step.outcome, &step.diagnosis) {
-            (Outcome::Failed, Some(told)) => format!("{took}, failed: {}", escaped(&told.cause)),
+        match (step.outcome, &step.problem) {
+            (Outcome::Failed, Some(shown)) => format!("{took}, failed: {}", escaped(&shown.message)),
             (Outcome::Failed, None) => format!("{took}, failed"),
             (Outcome::Interrupted, _) => format!("{took}, interrupted"),
             _ => took,
         }
     }
 
-    fn last_need(&self) -> Option<&Step> {
+    fn last_need(&self) -> Option<&TimelineStep> {
         self.stage.steps.get(&last_ended(&self.stage.spans(), &self.step().needs)?)
     }
 
@@ -120,21 +120,21 @@ impl Row<'_> {
         }
         more.push_str(&self.waited());
         more.extend(step.message.iter().map(|message| format!("<p>{}</p>", escaped(message))));
-        let diagnoses = step.warnings.iter().chain(&step.diagnosis);
-        more.extend(diagnoses.map(|diagnosis| format!("<pre>{}</pre>", escaped(&told(diagnosis)))));
+        let problems = step.warnings.iter().chain(&step.problem);
+        more.extend(problems.map(|problem| format!("<pre>{}</pre>", escaped(&problem_text(problem)))));
         more
     }
 
     /// The steps that it waited for, the last one first.
     fn waited(&self) -> String {
         let step = self.step();
-        let mut needs: Vec<(&usize, &Step)> =
+        let mut needs: Vec<(&usize, &TimelineStep)> =
             step.needs.iter().filter_map(|id| Some((id, self.stage.steps.get(id)?))).collect();
         needs.sort_by(|(_, one), (_, other)| other.end.total_cmp(&one.end));
         if needs.is_empty() {
             return String::new();
         }
-        let link = |(id, need): &(&usize, &Step)| {
+        let link = |(id, need): &(&usize, &TimelineStep)| {
             let place = anchor(self.number, **id);
             format!("<a href=\"#{place}\">{}</a> ({})", escaped(&need.name()), seconds(need.end))
         };

@@ -21,7 +21,7 @@ fn further(step: usize, message: &str) -> Event {
     Event::StepProgress { step, subject: String::new(), message: message.to_owned() }
 }
 
-fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: Option<Diagnosis>) -> Event {
+fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Option<Problem>) -> Event {
     Event::StepFinished {
         step,
         subject: subject.to_owned(),
@@ -29,7 +29,7 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, diagnosis: O
         outcome,
         seconds: 0.0,
         message: (outcome == Outcome::Done).then(|| "revision <1>".to_owned()),
-        diagnosis,
+        problem,
     }
 }
 
@@ -55,10 +55,9 @@ fn timeline(events: &[(f64, Event)]) -> Timeline {
 
 /// A cluster that is started first, and a second run with every outcome.
 fn two_stages() -> Timeline {
-    let failure = Diagnosis::new("its container exited with 1").detail("a<b").remedy("fix it");
-    let missing = Diagnosis::new("not started: it needs search");
-    let warning =
-        Event::StepWarning { step: 2, subject: "shop".to_owned(), diagnosis: Diagnosis::new("pulls for long") };
+    let failure = Problem::new("its container exited with 1").detail("a<b").help("fix it");
+    let missing = Problem::new("not started: it needs search");
+    let warning = Event::StepWarning { step: 2, subject: "shop".to_owned(), problem: Problem::new("pulls for long") };
     timeline(&[
         (0.5, run("up", &[])),
         (0.5, starts(0, "cluster", "start", &[])),

@@ -1,4 +1,4 @@
-//! Explains why a pod does not become ready: cause, remedy and timeout for each state in Kubernetes, from a table of
+//! Explains why a pod does not become ready: cause, help and timeout for each state in Kubernetes, from a table of
 //! rules.
 
 use k8s_openapi::{
@@ -7,11 +7,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use crate::domain::Diagnosis;
+use crate::domain::Problem;
 
 /// How long a problem may last before the rollout fails, in seconds. The order is from the worst to the mildest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Patience {
+pub enum GiveUpAfter {
     /// It does not resolve by itself after this time.
     Seconds(u32),
     /// The container exits repeatedly. The rollout fails when an attempt fails this long after the first, because a
@@ -23,8 +23,8 @@ pub enum Patience {
 
 /// A problem of one pod.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Problem {
-    pub patience: Patience,
+pub struct RolloutProblem {
+    pub patience: GiveUpAfter,
     /// The pod whose log and events contain more details.
     pub pod: Option<String>,
     pub container: Option<String>,
@@ -32,26 +32,26 @@ pub struct Problem {
     pub restarts: i32,
     /// The relevant log is that of the previous container.
     pub has_previous_log: bool,
-    pub diagnosis: Diagnosis,
+    pub cause: Problem,
 }
 
-impl Problem {
+impl RolloutProblem {
     /// Creates a problem without a pod.
-    pub fn new(patience: Patience, diagnosis: Diagnosis) -> Self {
-        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, diagnosis }
+    pub fn new(patience: GiveUpAfter, problem: Problem) -> Self {
+        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, cause: problem }
     }
 }
 
 /// A rule: a state in Kubernetes and its cause.
-struct Rule {
+struct CauseRule {
     /// `waiting.reason` or `terminated.reason` of a container, or a condition's reason.
     reasons: &'static [&'static str],
     /// One of these parts is in the message; if empty, any message matches.
     messages: &'static [&'static str],
     /// `{image}`, `{message}` and `{who}` (the container) are replaced.
-    cause: &'static str,
-    remedy: &'static str,
-    patience: Patience,
+    message: &'static str,
+    help: &'static str,
+    patience: GiveUpAfter,
 }
 
 const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
@@ -61,15 +61,15 @@ const START_REMEDY: &str = "check 'command' and 'args', and that the program is 
 /// cmdr's own reason for a container that kubelet stopped because of a probe; Kubernetes has none.
 const PROBE_FAILED: &str = "ProbeFailed";
 /// Until a second attempt has failed: kubelet retries after 10 s.
-const TWICE: Patience = Patience::Seconds(12);
+const TWICE: GiveUpAfter = GiveUpAfter::Seconds(12);
 /// As [`TWICE`], for a pod with pull secrets: a busy kubelet may make the first attempt without them, because it could
 /// not read them in time. The third attempt is conclusive.
-const THRICE: Patience = Patience::Seconds(25);
+const THRICE: GiveUpAfter = GiveUpAfter::Seconds(25);
 /// Another step may be creating the missing object.
-const SOON: Patience = Patience::Seconds(10);
+const SOON: GiveUpAfter = GiveUpAfter::Seconds(10);
 /// Restarts often succeed once a database is ready; if not by this time, they rarely do. Kubernetes itself restarts
 /// after about 0, 10 and 30 s.
-const CRASHES: Patience = Patience::Tries { after: 20, at_most: 40 };
+const CRASHES: GiveUpAfter = GiveUpAfter::Tries { after: 20, at_most: 40 };
 /// A container without probes counts as ready after this time: most that cannot run exit earlier.
 const SETTLED: SignedDuration = SignedDuration::from_secs(2);
 /// After this time, no delayed report that it has exited is expected.
@@ -78,164 +78,164 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
 /// The first matching rule applies. Reasons: kubelet's `container_types.go` and `images/types.go`.
-const RULES: &[Rule] = &[
-    Rule {
+const RULES: &[CauseRule] = &[
+    CauseRule {
         reasons: &["InvalidImageName", "ErrImageNeverPull"],
         messages: &[],
-        cause: "the image name is not valid: {image}",
-        remedy: "correct 'image' in projects.yaml",
-        patience: Patience::Seconds(0),
+        message: "the image name is not valid: {image}",
+        help: "correct 'image' in projects.yaml",
+        patience: GiveUpAfter::Seconds(0),
     },
-    Rule {
+    CauseRule {
         reasons: PULL,
         messages: &["x509"],
-        cause: "the registry's certificate is not trusted: {image}: {message}",
-        remedy: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
+        message: "the registry's certificate is not trusted: {image}: {message}",
+        help: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
         patience: TWICE,
     },
-    Rule {
+    CauseRule {
         reasons: PULL,
         messages: &["not found", "NotFound", "manifest unknown", "does not exist"],
-        cause: "image not found: {image}",
-        remedy: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
+        message: "image not found: {image}",
+        help: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
         patience: TWICE,
     },
-    Rule {
+    CauseRule {
         reasons: PULL,
         messages: &["unauthorized", "401", "403", "denied", "authorization failed"],
-        cause: "the registry denied access: {image}",
-        remedy: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster",
+        message: "the registry denied access: {image}",
+        help: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster",
         patience: TWICE,
     },
-    Rule {
+    CauseRule {
         reasons: PULL,
         messages: &[],
-        cause: "cannot pull {image}: {message}",
-        remedy: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
-        patience: Patience::Timeout,
+        message: "cannot pull {image}: {message}",
+        help: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
+        patience: GiveUpAfter::Timeout,
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &["in Secret"],
-        cause: "a key of a Secret is missing: {message}",
-        remedy: "add the key to the Secret, or correct its name under 'env' or 'secretFiles'",
+        message: "a key of a Secret is missing: {message}",
+        help: "add the key to the Secret, or correct its name under 'env' or 'secretFiles'",
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &["in ConfigMap"],
-        cause: "a key of a ConfigMap is missing: {message}",
-        remedy: "add the key to the ConfigMap, or correct its name",
+        message: "a key of a ConfigMap is missing: {message}",
+        help: "add the key to the ConfigMap, or correct its name",
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &["secret"],
-        cause: "a Secret is missing: {message}",
-        remedy: "create the Secret in the namespace, or correct its name under 'env' or 'secrets'",
+        message: "a Secret is missing: {message}",
+        help: "create the Secret in the namespace, or correct its name under 'env' or 'secrets'",
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &["configmap"],
-        cause: "a ConfigMap is missing: {message}",
-        remedy: "create the ConfigMap in the namespace, or correct its name",
+        message: "a ConfigMap is missing: {message}",
+        help: "create the ConfigMap in the namespace, or correct its name",
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &["runAsNonRoot", "non-numeric user"],
-        cause: "the image runs as root, which Pod Security 'restricted' forbids: {message}",
-        remedy: "set values.security.runAsUser to a user of the image other than 0",
-        patience: Patience::Seconds(0),
+        message: "the image runs as root, which Pod Security 'restricted' forbids: {message}",
+        help: "set values.security.runAsUser to a user of the image other than 0",
+        patience: GiveUpAfter::Seconds(0),
     },
-    Rule {
+    CauseRule {
         reasons: CONFIGURATION,
         messages: &[],
-        cause: "{who} cannot be created: {message}",
-        remedy: "fix the error in the message",
+        message: "{who} cannot be created: {message}",
+        help: "fix the error in the message",
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: START,
         messages: &["exec format error"],
-        cause: "the image of {who} is for another CPU architecture: {image}",
-        remedy: "build it for this machine's architecture (docker build --platform), or use an image that supports it",
-        patience: Patience::Seconds(0),
+        message: "the image of {who} is for another CPU architecture: {image}",
+        help: "build it for this machine's architecture (docker build --platform), or use an image that supports it",
+        patience: GiveUpAfter::Seconds(0),
     },
-    Rule {
+    CauseRule {
         reasons: START,
         messages: &["no such file or directory", "executable file not found", "permission denied"],
-        cause: "{who} cannot start: {message}",
-        remedy: START_REMEDY,
+        message: "{who} cannot start: {message}",
+        help: START_REMEDY,
         patience: SOON,
     },
-    Rule {
+    CauseRule {
         reasons: START,
         messages: &[],
-        cause: "{who} cannot start: {message}",
-        remedy: START_REMEDY,
+        message: "{who} cannot start: {message}",
+        help: START_REMEDY,
         patience: CRASHES,
     },
-    Rule {
+    CauseRule {
         reasons: &["OOMKilled"],
         messages: &[],
-        cause: "{who} was killed because it exceeded its memory limit",
-        remedy: "raise values.resources.limits.memory",
+        message: "{who} was killed because it exceeded its memory limit",
+        help: "raise values.resources.limits.memory",
         patience: CRASHES,
     },
-    Rule {
+    CauseRule {
         reasons: &[PROBE_FAILED],
         messages: &[],
-        cause: "the probe of {who} failed, so kubelet stopped it: {message}",
-        remedy: PROBE_REMEDY,
-        patience: Patience::Timeout,
+        message: "the probe of {who} failed, so kubelet stopped it: {message}",
+        help: PROBE_REMEDY,
+        patience: GiveUpAfter::Timeout,
     },
-    Rule {
+    CauseRule {
         reasons: &["CrashLoopBackOff", "Error", "Completed"],
         messages: &[],
-        cause: "{who} exits: {message}",
-        remedy: "read its log; if it waits for another project, add that project to 'needs'",
+        message: "{who} exits: {message}",
+        help: "read its log; if it waits for another project, add that project to 'needs'",
         patience: CRASHES,
     },
-    Rule {
+    CauseRule {
         reasons: &["Unschedulable"],
         messages: &["Insufficient"],
-        cause: "no node has enough resources: {message}",
-        remedy: "lower values.resources.requests, or give Docker more memory and CPUs",
-        patience: Patience::Seconds(20),
+        message: "no node has enough resources: {message}",
+        help: "lower values.resources.requests, or give Docker more memory and CPUs",
+        patience: GiveUpAfter::Seconds(20),
     },
-    Rule {
+    CauseRule {
         reasons: &["Unschedulable"],
         messages: &[],
-        cause: "no node can run the pod: {message}",
-        remedy: "check nodeSelector, tolerations and volumes of the project",
-        patience: Patience::Timeout,
+        message: "no node can run the pod: {message}",
+        help: "check nodeSelector, tolerations and volumes of the project",
+        patience: GiveUpAfter::Timeout,
     },
-    Rule {
+    CauseRule {
         reasons: &["FailedCreate"],
         messages: &["exceeded quota", "violates PodSecurity", "is invalid"],
-        cause: "the cluster rejects the pods: {message}",
-        remedy: "fix the error in the message",
-        patience: Patience::Seconds(0),
+        message: "the cluster rejects the pods: {message}",
+        help: "fix the error in the message",
+        patience: GiveUpAfter::Seconds(0),
     },
-    Rule {
+    CauseRule {
         reasons: &["FailedCreate"],
         messages: &[],
-        cause: "the pods cannot be created: {message}",
-        remedy: "fix the error in the message",
-        patience: Patience::Timeout,
+        message: "the pods cannot be created: {message}",
+        help: "fix the error in the message",
+        patience: GiveUpAfter::Timeout,
     },
 ];
 
-fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> Option<(Patience, Diagnosis)> {
-    let fits = |rule: &&Rule| {
+fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> Option<(GiveUpAfter, Problem)> {
+    let fits = |rule: &&CauseRule| {
         rule.reasons.contains(&reason)
             && (rule.messages.is_empty() || rule.messages.iter().any(|part| message.contains(part)))
     };
     let rule = RULES.iter().find(fits)?;
-    let cause = rule.cause.replace("{who}", who).replace("{image}", image).replace("{message}", essence(message));
-    Some((rule.patience, Diagnosis::new(cause).remedy(rule.remedy)))
+    let cause = rule.message.replace("{who}", who).replace("{image}", image).replace("{message}", essence(message));
+    Some((rule.patience, Problem::new(cause).help(rule.help)))
 }
 
 /// Returns the innermost error of a message: Kubernetes adds the context of each layer.
@@ -254,15 +254,15 @@ pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
 }
 
 /// Returns why this pod is not ready, if a known problem is the cause.
-pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<Problem> {
+pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<RolloutProblem> {
     if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
         return Some(problem);
     }
     let conditions = pod.status.as_ref()?.conditions.iter().flatten();
     let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
-    let (patience, diagnosis) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
-    Some(Problem { pod: Some(pod.name_any()), ..Problem::new(patience, diagnosis) })
+    let (patience, problem) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
+    Some(RolloutProblem { pod: Some(pod.name_any()), ..RolloutProblem::new(patience, problem) })
 }
 
 /// Returns whether a pod that would be replaced waits for an image that could not be pulled.
@@ -297,9 +297,9 @@ pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
 }
 
 /// Returns whether a container runs permanently and has no probes: Kubernetes reports it as ready whenever it runs.
-fn runs_unproven(spec: Option<(&Container, Role)>) -> bool {
+fn runs_unproven(spec: Option<(&Container, ContainerRole)>) -> bool {
     spec.is_some_and(|(spec, role)| {
-        role != Role::Initial && spec.readiness_probe.is_none() && spec.startup_probe.is_none()
+        role != ContainerRole::Initial && spec.readiness_probe.is_none() && spec.startup_probe.is_none()
     })
 }
 
@@ -313,7 +313,7 @@ fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
 
 /// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum ContainerRole {
     /// Runs before the others and exits.
     Initial,
     Sidecar,
@@ -321,14 +321,14 @@ enum Role {
 }
 
 /// Returns each container's status with its specification, in the order in which they start.
-fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, Role)>)> {
+fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, ContainerRole)>)> {
     let spec = pod.spec.as_ref();
     let initial = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten().map(|container| {
         let is_sidecar = container.restart_policy.as_deref() == Some("Always");
-        (container, if is_sidecar { Role::Sidecar } else { Role::Initial })
+        (container, if is_sidecar { ContainerRole::Sidecar } else { ContainerRole::Initial })
     });
-    let main = spec.into_iter().flat_map(|spec| &spec.containers).map(|container| (container, Role::Main));
-    let described: Vec<(&Container, Role)> = initial.chain(main).collect();
+    let main = spec.into_iter().flat_map(|spec| &spec.containers).map(|container| (container, ContainerRole::Main));
+    let described: Vec<(&Container, ContainerRole)> = initial.chain(main).collect();
     let status = pod.status.as_ref();
     let initial = status.and_then(|status| status.init_container_statuses.as_ref()).into_iter().flatten();
     let main = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
@@ -341,40 +341,40 @@ fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Con
 fn container_problem(
     pod: &Pod,
     status: &ContainerStatus,
-    spec: Option<(&Container, Role)>,
+    spec: Option<(&Container, ContainerRole)>,
     now: Timestamp,
-) -> Option<Problem> {
+) -> Option<RolloutProblem> {
     let is_well = if runs_unproven(spec) { has_settled(status, now) } else { status.ready };
     let (reason, message, has_previous_log) = trouble(status, is_well)?;
     let is_probed = spec.is_some_and(|(spec, _)| spec.startup_probe.is_some() || spec.liveness_probe.is_some());
     // 128 + SIGKILL and 128 + SIGTERM, the signals that kubelet sends.
     let was_ended = reason == "Error" && ["exit code 137", "exit code 143"].contains(&message.as_str());
     let reason = if is_probed && was_ended { PROBE_FAILED } else { &reason };
-    let (patience, diagnosis) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
+    let (patience, problem) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
     // A container that is running again gets more time, however long it took.
     let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
     let has_pull_secrets = pod.spec.as_ref().is_some_and(|spec| spec.image_pull_secrets.is_some());
     let patience = match patience {
-        _ if runs => Patience::Timeout,
+        _ if runs => GiveUpAfter::Timeout,
         TWICE if has_pull_secrets && PULL.contains(&reason) => THRICE,
         other => other,
     };
-    Some(Problem {
+    Some(RolloutProblem {
         patience,
         pod: Some(pod.name_any()),
         container: Some(status.name.clone()),
         restarts: status.restart_count,
         has_previous_log,
-        diagnosis,
+        cause: problem,
     })
 }
 
 /// Names the container in a sentence: by its name if there is more than one.
-fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, Role)>) -> String {
+fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, ContainerRole)>) -> String {
     let is_only = pod.spec.as_ref().is_none_or(|spec| spec.containers.len() == 1);
     match spec.map(|(_, role)| role) {
-        Some(Role::Initial) => format!("the init container '{}'", status.name),
-        Some(Role::Sidecar) => format!("the sidecar '{}'", status.name),
+        Some(ContainerRole::Initial) => format!("the init container '{}'", status.name),
+        Some(ContainerRole::Sidecar) => format!("the sidecar '{}'", status.name),
         _ if is_only => "the container".to_owned(),
         _ => format!("the container '{}'", status.name),
     }
@@ -420,62 +420,62 @@ fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
 }
 
 /// Returns the problem if the cluster rejects the pods.
-pub(super) fn refused_pods(message: &str) -> Problem {
-    let (patience, diagnosis) =
-        diagnose("FailedCreate", message, "", "").unwrap_or((Patience::Timeout, Diagnosis::new(message)));
-    Problem::new(patience, diagnosis)
+pub(super) fn refused_pods(message: &str) -> RolloutProblem {
+    let (patience, problem) =
+        diagnose("FailedCreate", message, "", "").unwrap_or((GiveUpAfter::Timeout, Problem::new(message)));
+    RolloutProblem::new(patience, problem)
 }
 
 /// Returns the problem if the Deployment's own deadline has passed.
-pub(super) fn stalled(message: &str, pods: &[&Pod]) -> Problem {
+pub(super) fn stalled(message: &str, pods: &[&Pod]) -> RolloutProblem {
     let unknown =
-        || Problem { diagnosis: Diagnosis::new("no progress within the Deployment's deadline"), ..unready(pods) };
+        || RolloutProblem { cause: Problem::new("no progress within the Deployment's deadline"), ..unready(pods) };
     let mut problem = unready_container(pods).unwrap_or_else(unknown);
-    problem.patience = Patience::Seconds(0);
-    problem.diagnosis.details.push(message.to_owned());
+    problem.patience = GiveUpAfter::Seconds(0);
+    problem.cause.details.push(message.to_owned());
     problem
 }
 
 /// A Job counts its own attempts, even within one pod.
-pub(super) fn leave_crashes_to_the_job(problem: &mut Problem) {
+pub(super) fn leave_crashes_to_the_job(problem: &mut RolloutProblem) {
     if problem.patience == CRASHES {
-        problem.patience = Patience::Timeout;
+        problem.patience = GiveUpAfter::Timeout;
     }
 }
 
 /// Returns the problem of a Job that has used all its attempts.
-pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> Problem {
+pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> RolloutProblem {
     let pod = pods.iter().copied().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let last = pod.and_then(|pod| pod_problem(pod, now));
-    let cause = last.as_ref().map_or(message, |problem| &problem.diagnosis.cause);
-    let diagnosis = Diagnosis::new(format!("the job failed: {cause}"))
+    let cause = last.as_ref().map_or(message, |problem| &problem.cause.message);
+    let problem = Problem::new(format!("the job failed: {cause}"))
         .detail(message)
-        .remedy("read its log, fix the error, and run cmdr up again to retry the job");
+        .help("read its log, fix the error, and run cmdr up again to retry the job");
     let own = unready(pod.as_slice());
     let container = last.and_then(|problem| problem.container).or(own.container);
-    Problem { patience: Patience::Seconds(0), diagnosis, container, ..own }
+    RolloutProblem { patience: GiveUpAfter::Seconds(0), cause: problem, container, ..own }
 }
 
 const PROBE_REMEDY: &str = "check that the container responds to the probe: values.ports and values.probes";
 
 /// Returns the problem of a container that is running but not ready, because its probe fails.
-pub(super) fn unready_container(pods: &[&Pod]) -> Option<Problem> {
+pub(super) fn unready_container(pods: &[&Pod]) -> Option<RolloutProblem> {
     let waits = |pod: &&&Pod| {
         let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
         statuses.clone().any(|it| !it.ready && it.state.as_ref().is_some_and(|state| state.running.is_some()))
     };
     let pod = pods.iter().find(waits)?;
-    let diagnosis = Diagnosis::new("the container is running, but its probe fails").remedy(PROBE_REMEDY);
-    Some(Problem { diagnosis, ..unready(&[pod]) })
+    let problem = Problem::new("the container is running, but its probe fails").help(PROBE_REMEDY);
+    Some(RolloutProblem { cause: problem, ..unready(&[pod]) })
 }
 
-fn unready(pods: &[&Pod]) -> Problem {
+fn unready(pods: &[&Pod]) -> RolloutProblem {
     let pod = pods.first();
     let spec = pod.and_then(|pod| pod.spec.as_ref());
-    Problem {
+    RolloutProblem {
         pod: pod.map(|pod| pod.name_any()),
         container: spec.and_then(|spec| spec.containers.first()).map(|container| container.name.clone()),
-        ..Problem::new(Patience::Timeout, Diagnosis::default())
+        ..RolloutProblem::new(GiveUpAfter::Timeout, Problem::default())
     }
 }
 

@@ -7,11 +7,11 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Object, Snapshot, find, newest_replica_set, owned};
+use super::{Object, WorkloadSnapshot, find, newest_replica_set, owned};
 
 /// Returns since when this workload has been healthy without interruption: the last change of its availability, or the
 /// last exit of one of its containers. `None` if it is not healthy or does not exist.
-pub fn healthy_since(snapshot: &Snapshot, object: &Object) -> Option<Timestamp> {
+pub fn healthy_since(snapshot: &WorkloadSnapshot, object: &Object) -> Option<Timestamp> {
     if !super::assess(snapshot, object, None)?.is_complete {
         return None;
     }
@@ -29,7 +29,7 @@ pub fn healthy_since(snapshot: &Snapshot, object: &Object) -> Option<Timestamp> 
 
 /// Returns the images that a workload's containers run, by their digests, as the container runtime reports them:
 /// `docker.io/library/redis@sha256:...`.
-pub fn running_images(snapshot: &Snapshot, object: &Object) -> BTreeSet<String> {
+pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<String> {
     let pods = pods_of(snapshot, object);
     let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
         let kinds = [&status.container_statuses, &status.init_container_statuses];
@@ -38,7 +38,7 @@ pub fn running_images(snapshot: &Snapshot, object: &Object) -> BTreeSet<String> 
     statuses.map(|status| status.image_id.clone()).filter(|image| !image.is_empty()).collect()
 }
 
-fn pods_of<'a>(snapshot: &'a Snapshot, object: &Object) -> Vec<&'a Pod> {
+fn pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> {
     let owner = match object.kind.as_str() {
         "Deployment" => find(&snapshot.deployments, &object.name, None)
             .and_then(|deployment| newest_replica_set(deployment, snapshot))

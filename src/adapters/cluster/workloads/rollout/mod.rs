@@ -16,11 +16,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use causes::{Patience, Problem};
+pub use causes::{GiveUpAfter, RolloutProblem};
 pub(in crate::adapters::cluster) use causes::{essence, waits_for_image};
 pub use health::{healthy_since, running_images};
 
-use crate::adapters::cluster::{Generation, Object, Snapshot};
+use crate::adapters::cluster::{Generation, Object, WorkloadSnapshot};
 
 /// The revision of a Deployment; its newest ReplicaSet has the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -36,9 +36,9 @@ pub struct Progress {
     /// Whether it is a Job that has used all its attempts, and makes no further progress.
     pub is_over: bool,
     /// Its problems, worst first.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<RolloutProblem>,
     /// A container that is running but not ready: it is slow, or does not respond to its probe.
-    pub unready: Option<Problem>,
+    pub unready: Option<RolloutProblem>,
     /// Changes with any progress; used to detect a stalled rollout.
     pub signature: String,
 }
@@ -49,7 +49,7 @@ pub fn is_workload(object: &Object) -> bool {
 }
 
 /// Assesses one workload, optionally from a generation on; `None` while the snapshot does not contain it.
-pub fn assess(snapshot: &Snapshot, object: &Object, meant: Option<&Generation>) -> Option<Progress> {
+pub fn assess(snapshot: &WorkloadSnapshot, object: &Object, meant: Option<&Generation>) -> Option<Progress> {
     let name = &object.name;
     match object.kind.as_str() {
         "Deployment" => find(&snapshot.deployments, name, meant).map(|it| deployment(it, snapshot)),
@@ -66,7 +66,7 @@ fn find<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str, meant: Option<&Ge
     meant.is_none_or(|meant| meant.is_reached_by(found.meta())).then_some(found)
 }
 
-fn deployment(deployment: &Deployment, snapshot: &Snapshot) -> Progress {
+fn deployment(deployment: &Deployment, snapshot: &WorkloadSnapshot) -> Progress {
     let status = deployment.status.clone().unwrap_or_default();
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let (updated, available) = (status.updated_replicas.unwrap_or(0), status.available_replicas.unwrap_or(0));
@@ -88,7 +88,7 @@ fn deployment(deployment: &Deployment, snapshot: &Snapshot) -> Progress {
 }
 
 /// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.
-fn newest_replica_set<'a>(deployment: &Deployment, snapshot: &'a Snapshot) -> Option<&'a ReplicaSet> {
+fn newest_replica_set<'a>(deployment: &Deployment, snapshot: &'a WorkloadSnapshot) -> Option<&'a ReplicaSet> {
     let revision = |object: &dyn Fn() -> Option<String>| object().and_then(|text| text.parse::<u64>().ok());
     let wanted = revision(&|| deployment.annotations().get(REVISION).cloned());
     let own = snapshot.replica_sets.iter().map(AsRef::as_ref);
@@ -97,7 +97,7 @@ fn newest_replica_set<'a>(deployment: &Deployment, snapshot: &'a Snapshot) -> Op
         .max_by_key(|set| revision(&|| set.annotations().get(REVISION).cloned()))
 }
 
-fn stateful_set(set: &StatefulSet, snapshot: &Snapshot) -> Progress {
+fn stateful_set(set: &StatefulSet, snapshot: &WorkloadSnapshot) -> Progress {
     let status = set.status.clone().unwrap_or_default();
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let ready = status.ready_replicas.unwrap_or(0);
@@ -109,7 +109,7 @@ fn stateful_set(set: &StatefulSet, snapshot: &Snapshot) -> Progress {
     progress(ready.min(updated.max(0)), wanted, is_complete, &pods, None, None)
 }
 
-fn daemon_set(set: &DaemonSet, snapshot: &Snapshot) -> Progress {
+fn daemon_set(set: &DaemonSet, snapshot: &WorkloadSnapshot) -> Progress {
     let status = set.status.clone().unwrap_or_default();
     let wanted = status.desired_number_scheduled;
     let ready = status.number_available.unwrap_or(0).min(status.updated_number_scheduled.unwrap_or(0));
@@ -118,7 +118,7 @@ fn daemon_set(set: &DaemonSet, snapshot: &Snapshot) -> Progress {
     progress(ready, wanted, is_seen && ready >= wanted, &pods, None, None)
 }
 
-fn job(job: &Job, snapshot: &Snapshot) -> Progress {
+fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     let status = job.status.clone().unwrap_or_default();
     let wanted = job.spec.as_ref().and_then(|spec| spec.completions).unwrap_or(1);
     let done = status.succeeded.unwrap_or(0);
@@ -150,7 +150,7 @@ fn progress(
 ) -> Progress {
     let now = Timestamp::now();
     let is_complete = is_complete && is_borne_out(ready, pods) && pods.iter().all(|pod| causes::is_settled(pod, now));
-    let mut problems: Vec<Problem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
+    let mut problems: Vec<RolloutProblem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
     problems.extend(refused.map(causes::refused_pods));
     if problems.is_empty() {
         problems.extend(stalled.map(|message| causes::stalled(message, pods)));

@@ -44,18 +44,18 @@ fn pod(owner: &str, container: Value) -> Arc<Pod> {
     )
 }
 
-fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> Snapshot {
-    Snapshot {
+fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> WorkloadSnapshot {
+    WorkloadSnapshot {
         deployments: vec![parse(deployment)],
         replica_sets: vec![replica_set("old", "1"), replica_set("new", "2")],
         pods,
-        ..Snapshot::default()
+        ..WorkloadSnapshot::default()
     }
 }
 
-fn first_problem(pods: Vec<Arc<Pod>>) -> Option<(String, Patience)> {
+fn first_problem(pods: Vec<Arc<Pod>>) -> Option<(String, GiveUpAfter)> {
     let progress = assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap();
-    progress.problems.first().map(|problem| (problem.diagnosis.cause.clone(), problem.patience))
+    progress.problems.first().map(|problem| (problem.cause.message.clone(), problem.patience))
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_generation_not_yet_seen_is_not_complete() {
 fn only_pods_of_the_newest_revision_count() {
     let missing = json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "shop:1: not found"}}});
     assert_eq!(first_problem(vec![pod("old", missing.clone())]), None);
-    let expected = ("image not found: shop:1".to_owned(), Patience::Seconds(12));
+    let expected = ("image not found: shop:1".to_owned(), GiveUpAfter::Seconds(12));
     assert_eq!(first_problem(vec![pod("new", missing)]), Some(expected));
 }
 
@@ -93,20 +93,20 @@ fn what_kubernetes_says_becomes_a_cause() {
         "a Secret is missing: secret \"db\" not found"
     );
     assert_eq!(waiting("ImagePullBackOff", "401 unauthorized").0, "the registry denied access: shop:1");
-    assert_eq!(waiting("ErrImagePull", "connection refused").1, Patience::Timeout);
-    assert_eq!(waiting("InvalidImageName", "x").1, Patience::Seconds(0));
+    assert_eq!(waiting("ErrImagePull", "connection refused").1, GiveUpAfter::Timeout);
+    assert_eq!(waiting("InvalidImageName", "x").1, GiveUpAfter::Seconds(0));
     let missing = waiting(
         "RunContainerError",
         "runc: unable to start container process: exec: \"/x\": no such file or directory",
     );
-    let told = "the container cannot start: exec: \"/x\": no such file or directory";
-    assert_eq!(missing, (told.to_owned(), Patience::Seconds(10)));
+    let shown = "the container cannot start: exec: \"/x\": no such file or directory";
+    assert_eq!(missing, (shown.to_owned(), GiveUpAfter::Seconds(10)));
     let foreign = waiting("RunContainerError", "exec /shop: exec format error");
     assert_eq!(foreign.0, "the image of the container is for another CPU architecture: shop:1");
 }
 
 #[test]
-fn a_crash_is_told_by_its_exit_code_while_waiting_and_while_running_again() {
+fn a_crash_is_reported_by_its_exit_code_while_waiting_and_while_running_again() {
     let last = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
     let waiting = json!({"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}, "lastState": last, "restartCount": 2});
     assert_eq!(first_problem(vec![pod("new", waiting)]).unwrap().0, "the container exits: exit code 3");
@@ -130,12 +130,13 @@ fn a_job_is_complete_when_it_has_succeeded_and_failed_when_it_says_so() {
     let job = |condition: &str| {
         let status = json!({"conditions": [{"type": condition, "status": "True", "message": "backoff limit"}]});
         let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}}, "status": status});
-        assess(&Snapshot { jobs: vec![parse(job)], ..Snapshot::default() }, &object("Job"), None).unwrap()
+        assess(&WorkloadSnapshot { jobs: vec![parse(job)], ..WorkloadSnapshot::default() }, &object("Job"), None)
+            .unwrap()
     };
     assert!(job("Complete").is_complete);
     let failed = job("Failed");
     assert!(!failed.is_complete);
-    assert_eq!(failed.problems[0].patience, Patience::Seconds(0));
+    assert_eq!(failed.problems[0].patience, GiveUpAfter::Seconds(0));
 }
 
 #[test]
@@ -145,8 +146,12 @@ fn a_stateful_set_waits_for_its_new_revision() {
             "spec": {"replicas": 2, "selector": {}, "serviceName": "", "template": {}},
             "status": {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": updated,
                 "currentRevision": current, "updateRevision": "new"}});
-        assess(&Snapshot { stateful_sets: vec![parse(set)], ..Snapshot::default() }, &object("StatefulSet"), None)
-            .unwrap()
+        assess(
+            &WorkloadSnapshot { stateful_sets: vec![parse(set)], ..WorkloadSnapshot::default() },
+            &object("StatefulSet"),
+            None,
+        )
+        .unwrap()
     };
     assert!(set(2, "old").is_complete);
     assert!(set(0, "new").is_complete);
@@ -201,13 +206,13 @@ fn what_nobody_probes_must_run_for_a_while() {
 #[test]
 fn a_crash_is_a_problem_until_what_runs_again_has_settled() {
     let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}});
-    let told = |ran| first_problem(vec![unprobed(ran, &again)]);
-    assert_eq!(told(1).unwrap().0, "the container exits: exit code 3");
-    assert_eq!(told(7), None);
+    let shown = |ran| first_problem(vec![unprobed(ran, &again)]);
+    assert_eq!(shown(1).unwrap().0, "the container exits: exit code 3");
+    assert_eq!(shown(7), None);
 }
 
 #[test]
-fn wrapped_messages_are_told_by_their_core() {
+fn wrapped_messages_are_reported_by_their_core() {
     let pull = "Failed to pull image \"a/b:1\": rpc error: code = NotFound desc = failed to pull and unpack image \
                 \"a/b:1\": failed to resolve reference \"a/b:1\": a/b:1: not found";
     assert_eq!(essence(pull), "a/b:1: not found");
@@ -230,17 +235,17 @@ fn a_pull_with_secrets_gets_a_third_try() {
             serde_json::from_value(json!({"containers": [{"name": "shop"}], "imagePullSecrets": secrets})).unwrap();
         first_problem(vec![Arc::new(pod)]).unwrap().1
     };
-    assert_eq!(with_secrets(json!([{"name": "cmdr-pull"}])), Patience::Seconds(25));
-    assert_eq!(with_secrets(Value::Null), Patience::Seconds(12));
+    assert_eq!(with_secrets(json!([{"name": "cmdr-pull"}])), GiveUpAfter::Seconds(25));
+    assert_eq!(with_secrets(Value::Null), GiveUpAfter::Seconds(12));
 }
 
 #[test]
 fn what_a_controller_says_must_be_borne_out_by_pods() {
     let is_complete = |ready: &str| {
-        let mut woken = Pod::clone(&unprobed(60, &json!({})));
-        woken.status.as_mut().unwrap().conditions =
+        let mut started = Pod::clone(&unprobed(60, &json!({})));
+        started.status.as_mut().unwrap().conditions =
             Some(vec![serde_json::from_value(json!({"type": "Ready", "status": ready})).unwrap()]);
-        let pods = vec![unprobed(60, &json!({})), Arc::new(woken)];
+        let pods = vec![unprobed(60, &json!({})), Arc::new(started)];
         assess(&snapshot(deployment(2, 2), pods), &object("Deployment"), None).unwrap().is_complete
     };
     assert!(is_complete("True"));
