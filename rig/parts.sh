@@ -51,10 +51,15 @@ in_lanes() {
   exit 1
 }
 
+# end_lanes PID...: ends these lanes with everything that they have started, compilers too
 end_lanes() {
-  local lane
+  local lane tries=50
   for lane; do kill -TERM -- "-$lane" 2>/dev/null || true; done
   wait "$@" 2>/dev/null || true
+  for lane; do
+    while kill -0 -- "-$lane" 2>/dev/null && (( tries-- > 0 )); do sleep 0.1; done
+    kill -KILL -- "-$lane" 2>/dev/null || true
+  done
 }
 
 watch_lanes() {

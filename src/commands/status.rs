@@ -9,7 +9,13 @@ use crate::{
     commands::registry,
     domain::labels,
     error::{CommandError, ErrorKind},
-    ops::{guarded::run_guarded, options::UpRequest, prepare, prepared::Prepared, session::Session},
+    ops::{
+        guarded::run_guarded,
+        observe_environment,
+        options::UpRequest,
+        prepared::{Prepared, Target},
+        session::Session,
+    },
     plan::{
         Change, Plan, ReleaseSpec, Step,
         externals::{DescribedExternal, ExternalChange, external_change},
@@ -42,8 +48,7 @@ struct Row {
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
-    let mut prepared = prepare(session, &UpRequest::default(), false).await?;
-    prepared.look(session, false).await?;
+    let prepared = observe_environment(session, &UpRequest::default()).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {
         let state = match prepared.observation.observed.cluster {
             ObservedCluster::Stopped => "is stopped: start it with cmdr start",
@@ -54,8 +59,8 @@ pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), Co
     }
     let rows = rows(&prepared);
     let orphans = orphans(&prepared, session);
-    if let Some(access) = &prepared.access {
-        registry::note_registry(session, &access.docker).await?;
+    if let Target::Local(local) = &prepared.target {
+        registry::note_registry(session, &local.access.docker).await?;
     }
     show(session, &rows, &orphans);
     if options.prune {
@@ -65,7 +70,7 @@ pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), Co
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
-fn rows(prepared: &Prepared) -> Vec<Row> {
+fn rows(prepared: &Prepared<Target>) -> Vec<Row> {
     let platform = prepared.described.platform.iter().map(|release| row(prepared, release, Vec::new()));
     let projects = prepared.described.projects.iter().map(|project| {
         let urls = project.checks.iter().map(|check| check.shown_url.clone()).collect();
@@ -76,7 +81,7 @@ fn rows(prepared: &Prepared) -> Vec<Row> {
 }
 
 /// The row of an external project: its desired version is its address.
-fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
+fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Row {
     let observed = &prepared.observation.observed;
     let key = (external.spec.namespace.clone(), external.name.to_string());
     let (found, release) = (observed.externals.get(&key), observed.releases.get(&key));
@@ -102,7 +107,7 @@ fn external_row(prepared: &Prepared, external: &DescribedExternal) -> Row {
     }
 }
 
-fn row(prepared: &Prepared, release: &ReleaseSpec, urls: Vec<String>) -> Row {
+fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) -> Row {
     let observed = &prepared.observation.observed;
     let key = (release.namespace.clone(), release.name.clone());
     let found = observed.releases.get(&key);
@@ -137,7 +142,7 @@ fn state(change: &Change) -> String {
 }
 
 /// Releases and external services of this workspace whose projects are no longer in projects.yaml.
-fn orphans(prepared: &Prepared, session: &Session) -> Vec<(String, String)> {
+fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<(String, String)> {
     let Described { platform, projects, externals, .. } = &prepared.described;
     let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
     let releases = releases.map(|release| (release.namespace.as_str(), release.name.as_str()));
@@ -186,7 +191,11 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     }
 }
 
-async fn prune(session: &Session, prepared: &Prepared, orphans: &[(String, String)]) -> Result<(), CommandError> {
+async fn prune(
+    session: &Session,
+    prepared: &Prepared<Target>,
+    orphans: &[(String, String)],
+) -> Result<(), CommandError> {
     if orphans.is_empty() {
         return Ok(());
     }

@@ -4,10 +4,9 @@ use crate::{
     cli::{PlanOptions, UpOptions},
     error::{CommandError, ErrorKind},
     ops::{
-        builds::BuildScope,
         local::{Purpose, bring},
+        observe_environment,
         options::UpRequest,
-        prepare,
         prepared::show_plan,
         remote,
         session::Session,
@@ -29,11 +28,9 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 /// As `up`, or with exit code 3 when `--exit-code` is set and there is anything to do.
 pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(&options.up);
-    let mut prepared = prepare(session, &request, request.recreate).await?;
-    prepared.look(session, request.recreate).await?;
-    prepared.settle(session, BuildScope::of(&request)).await?;
+    let prepared = observe_environment(session, &request).await?;
     let plan = prepared.plan()?;
-    show_plan(session, &prepared, &plan);
+    show_plan(session, &prepared.described, &plan);
     let differs = plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }

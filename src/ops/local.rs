@@ -11,13 +11,13 @@ use crate::{
         describe::{Selection, describe},
         observe::{Observation, local_cluster},
         options::UpRequest,
-        prepared::{Prepared, show_plan, show_urls},
+        prepared::{LocalTarget, Prepared, show_plan, show_urls},
         secrets::decrypt,
         session::{LocalAccess, Session, docker_error},
         tags::{pin, registry},
     },
     plan::{check_all, up::ObservedCluster},
-    steps::{Decrypted, LocalCluster, Runner},
+    steps::{LocalCluster, Runner},
 };
 
 /// Bytes that a cluster with its images needs on the engine's disk.
@@ -59,17 +59,15 @@ pub(crate) async fn bring(
     let mut due = BuildScope::of(options);
     loop {
         let mut prepared = prepare(session, options, recreate).await?;
-        if let Some(access) = &prepared.access
-            && held.is_none()
-            && !session.settings.dry_run
-        {
+        if held.is_none() && !session.settings.dry_run {
+            let access = &prepared.target.access;
             held = Some(session.lock(access).await?);
             // The previous holder may have created or deleted the cluster.
             if session.node(&access.docker).await? != access.node {
                 continue;
             }
         }
-        prepared.look(session, recreate).await?;
+        prepared.observe(session, recreate).await?;
         if !matches!(purpose, Purpose::Check(_)) {
             prepared.settle(session, due).await?;
         }
@@ -79,15 +77,14 @@ pub(crate) async fn bring(
             Purpose::Up | Purpose::Start => prepared.plan()?,
         };
         if session.settings.dry_run {
-            show_plan(session, &prepared, &plan);
+            show_plan(session, &prepared.described, &plan);
             return Ok(());
         }
         recreate = false;
         is_started |= plan.preliminary;
         due = BuildScope::Missing;
         let decrypted = decrypt(session, &plan).await?;
-        let (helm, Some(local)) = (prepared.helm, prepared.local) else { return Ok(()) };
-        let runner = Runner { decrypted, ..session.runner(helm, local).await? };
+        let runner = Runner { decrypted, ..session.runner(prepared.helm, prepared.target.cluster).await? };
         let urls = session.execute(purpose.verb(), &plan, Arc::new(runner)).await?;
         if !plan.preliminary {
             show_urls(session, &urls);
@@ -97,7 +94,11 @@ pub(crate) async fn bring(
 }
 
 /// Reads and checks everything that can be known without observing the cluster; changes nothing.
-pub(crate) async fn prepare(session: &Session, options: &UpRequest, recreate: bool) -> Result<Prepared, CommandError> {
+pub(crate) async fn prepare(
+    session: &Session,
+    options: &UpRequest,
+    recreate: bool,
+) -> Result<Prepared<LocalTarget>, CommandError> {
     refuse_foreign_options(options)?;
     let mut selection = Selection::choose(session, options)?;
     if options.refresh {
@@ -108,19 +109,10 @@ pub(crate) async fn prepare(session: &Session, options: &UpRequest, recreate: bo
         pin(session, &registry(session)?, &mut selection, &built).await?;
     }
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
-    let local = local_of(session, &access, recreate).await?;
-    let described = describe(session, &helm, &selection, options, local.http_port).await?;
-    let (access, local, buildable) = (Some(access), Some(local), selection.buildable);
-    Ok(Prepared {
-        helm,
-        access,
-        local,
-        described,
-        buildable,
-        observation: Observation::default(),
-        remote: None,
-        decrypted: Decrypted::new(),
-    })
+    let cluster = local_of(session, &access, recreate).await?;
+    let described = describe(session, &helm, &selection, options, cluster.http_port).await?;
+    let target = LocalTarget { access, cluster, buildable: selection.buildable };
+    Ok(Prepared { helm, described, observation: Observation::default(), target })
 }
 
 /// Refuses options for environments with a ledger, instead of ignoring them in `local`.

@@ -16,19 +16,23 @@ pub mod session;
 pub mod tags;
 
 use crate::error::CommandError;
+use builds::BuildScope;
 use options::UpRequest;
-use prepared::Prepared;
+use prepared::{Prepared, Target};
 use session::Session;
 
-/// Reads and checks everything that can be known of an environment without changing it.
+/// Reads, checks and observes an environment without changing it.
 ///
 /// # Errors
-/// When `projects.yaml` or an option does not fit, or the cluster of a remote environment cannot be read.
-pub async fn prepare(session: &Session, request: &UpRequest, recreate: bool) -> Result<Prepared, CommandError> {
-    if session.environment.is_local() {
-        local::prepare(session, request, recreate).await
-    } else {
+/// When `projects.yaml` or an option is invalid, or the cluster does not respond.
+pub async fn observe_environment(session: &Session, request: &UpRequest) -> Result<Prepared<Target>, CommandError> {
+    if !session.environment.is_local() {
         remote::up::refuse_build(request)?;
-        remote::prepare::prepare(session, &remote::deploy_request::DeployRequest::up(request)).await
+        let request = remote::deploy_request::DeployRequest::up(request);
+        return Ok(remote::prepare::prepare(session, &request).await?.into());
     }
+    let mut prepared = local::prepare(session, request, request.recreate).await?;
+    prepared.observe(session, request.recreate).await?;
+    prepared.settle(session, BuildScope::of(request)).await?;
+    Ok(prepared.into())
 }

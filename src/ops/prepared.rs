@@ -18,42 +18,78 @@ use crate::{
         up::{Described, ObservedCluster, up as plan_up},
     },
     settings::OutputFormat,
-    steps::{Decrypted, LocalCluster},
+    steps::LocalCluster,
     ui,
 };
 
-/// An environment with its description and its observation.
+/// An environment with its description and its observation. The target is a [`LocalTarget`], a [`Remote`], or, for
+/// commands that only read, either of them.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Prepared<T> {
     pub helm: Helm,
-    pub access: Option<LocalAccess>,
-    pub local: Option<LocalCluster>,
     pub described: Described,
-    /// The projects that are built here.
-    pub buildable: Vec<Buildable>,
     /// Empty before the first observation.
     pub observation: Observation,
-    /// The environment's cluster, if cmdr does not own it.
-    pub remote: Option<Remote>,
-    /// The contents of files that sops decrypts, for the plan's steps; empty before the plan is known.
-    pub decrypted: Decrypted,
+    pub target: T,
 }
 
-impl Prepared {
+/// The local cluster.
+#[derive(Debug)]
+pub struct LocalTarget {
+    pub access: LocalAccess,
+    /// The cluster as it is, or as it will be created.
+    pub cluster: LocalCluster,
+    /// The projects that are built here.
+    pub buildable: Vec<Buildable>,
+}
+
+/// Where an environment runs.
+#[derive(Debug)]
+pub enum Target {
+    Local(Box<LocalTarget>),
+    Remote(Box<Remote>),
+}
+
+impl From<Prepared<LocalTarget>> for Prepared<Target> {
+    fn from(prepared: Prepared<LocalTarget>) -> Self {
+        let Prepared { helm, described, observation, target } = prepared;
+        Self { helm, described, observation, target: Target::Local(Box::new(target)) }
+    }
+}
+
+impl From<Prepared<Remote>> for Prepared<Target> {
+    fn from(prepared: Prepared<Remote>) -> Self {
+        let Prepared { helm, described, observation, target } = prepared;
+        Self { helm, described, observation, target: Target::Remote(Box::new(target)) }
+    }
+}
+
+impl<T> Prepared<T> {
+    /// Returns the plan that brings the environment to its desired state.
+    ///
+    /// # Errors
+    /// All releases that another tool manages.
+    pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
+        plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
+            kind: ErrorKind::Failed,
+            problems,
+            report: None,
+        })
+    }
+}
+
+impl Prepared<LocalTarget> {
     /// Observes the current state of the cluster.
     ///
     /// # Errors
     /// When it is running but does not respond.
-    pub(crate) async fn look(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
-        if self.remote.is_some() {
-            return Ok(());
-        }
-        let state = self.access.as_ref().map_or(ObservedCluster::Running, |access| local_cluster(access, recreate));
+    pub(crate) async fn observe(&mut self, session: &Session, recreate: bool) -> Result<(), CommandError> {
+        let access = &self.target.access;
+        let state = local_cluster(access, recreate);
         if state != ObservedCluster::Running {
             self.observation.observed.cluster = state;
             return Ok(());
         }
-        let Some(access) = &self.access else { return Ok(()) };
         let kubeconfig = kubeconfig(session, access).await?;
         match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
             // An earlier start did not wait for its pods: their status is from before the stop.
@@ -81,25 +117,11 @@ impl Prepared {
     /// # Errors
     /// As [`settle`].
     pub(crate) async fn settle(&mut self, session: &Session, due: BuildScope<'_>) -> Result<(), CommandError> {
-        let Some(access) = &self.access else { return Ok(()) };
-        let registry = settle(session, &access.docker, &mut self.described, &self.buildable, due).await?;
+        let LocalTarget { access, cluster, buildable } = &mut self.target;
+        let registry = settle(session, &access.docker, &mut self.described, buildable, due).await?;
         self.observation.observed.registry = registry.found;
-        if let Some(local) = &mut self.local {
-            local.registry = registry.wanted;
-        }
+        cluster.registry = registry.wanted;
         Ok(())
-    }
-
-    /// Returns the plan that brings the environment to its desired state.
-    ///
-    /// # Errors
-    /// All releases that another tool manages.
-    pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
-        plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
-            kind: ErrorKind::Failed,
-            problems,
-            report: None,
-        })
     }
 }
 
@@ -132,9 +154,9 @@ pub(crate) fn show_urls(session: &Session, urls: &[String]) {
     ui::print(&lines);
 }
 
-pub(crate) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
+pub(crate) fn show_plan(session: &Session, described: &Described, plan: &Plan) {
     match session.settings.output {
-        OutputFormat::Json => ui::print(&format!("{}\n", as_json(prepared, plan))),
+        OutputFormat::Json => ui::print(&format!("{}\n", as_json(described, plan))),
         OutputFormat::Text => ui::print(&render_plan(plan)),
     }
 }
@@ -164,17 +186,14 @@ fn render_plan(plan: &Plan) -> String {
 }
 
 /// The plan as JSON, with every described release.
-fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
+fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
     let steps: Vec<serde_json::Value> = plan
         .changes()
         .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
         .collect();
-    let platform = prepared.described.platform.iter().map(|release| release_json(release, &[], &[]));
-    let projects = prepared
-        .described
-        .projects
-        .iter()
-        .map(|project| release_json(&project.release, &project.needs, &project.checks));
+    let platform = described.platform.iter().map(|release| release_json(release, &[], &[]));
+    let projects =
+        described.projects.iter().map(|project| release_json(&project.release, &project.needs, &project.checks));
     let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
     json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "preliminary": plan.preliminary, "releases": releases})
 }

@@ -35,7 +35,7 @@ use crate::{
         LedgerEntry, Plan, Step, StepId,
         gates::{Checkpoint, refusals},
     },
-    steps::Runner,
+    steps::{Decrypted, Runner},
     ui,
 };
 
@@ -56,19 +56,20 @@ pub async fn apply(
     let mut held: Option<Held> = None;
     loop {
         let mut delivery = Delivery { session, request, options, context: context.clone() };
-        let attempt = delivery.attempt(held.as_ref()).await;
-        if let Ok(Attempt::NeedsLease(access)) = attempt {
-            let (leases, lost) = take_leases(session, &access, &request.scope(session), context.lock_timeout).await?;
-            held = Some(Held { leases, lost, identity: access.identity });
-            continue;
-        }
+        let result = match delivery.attempt(held.as_ref()).await {
+            Ok(Attempt::NeedsLease(access)) => {
+                let scope = request.scope(session);
+                let (leases, lost) = take_leases(session, &access, &scope, context.lock_timeout).await?;
+                held = Some(Held { leases, lost, identity: access.identity });
+                continue;
+            }
+            Ok(Attempt::Done(urls)) => Ok(urls),
+            Err(error) => Err(error),
+        };
         if let Some(held) = held {
             held.leases.give_back().await;
         }
-        return match attempt? {
-            Attempt::Done(urls) => Ok(urls),
-            Attempt::NeedsLease(_) => Ok(Vec::new()),
-        };
+        return result;
     }
 }
 
@@ -122,8 +123,8 @@ impl Delivery<'_> {
     async fn attempt(&mut self, held: Option<&Held>) -> Result<Attempt, CommandError> {
         let (session, options) = (self.session, self.options);
         let mut prepared = prepare(session, self.request).await?;
-        if let (Some(held), Some(remote)) = (held, &prepared.remote) {
-            remote.access.is_still(&held.identity)?;
+        if let Some(held) = held {
+            prepared.target.access.is_still(&held.identity)?;
         }
         let plan = prepared.plan()?;
         if let Some(file) = &options.use_plan {
@@ -142,26 +143,25 @@ impl Delivery<'_> {
             preview::write_plan(session, &prepared, &plan, file)?;
         }
         if session.settings.dry_run || options.plan_file.is_some() {
-            show_plan(session, &prepared, &plan);
+            show_plan(session, &prepared.described, &plan);
             preview::show_differences(session, &prepared, &plan).await?;
             return Ok(Attempt::Done(Vec::new()));
         }
-        let Some(remote) = prepared.remote.clone() else { return Ok(Attempt::Done(Vec::new())) };
-        let left_open = ledger::left_open(session, &prepared, &remote);
+        let left_open = ledger::left_open(session, &prepared);
         if plan.changes().next().is_none() && (left_open.is_empty() || held.is_some()) {
-            ledger::close_left_open(session, &remote, &left_open).await?;
-            return self.unchanged(&prepared, &remote, &plan).await;
+            ledger::close_left_open(session, &prepared.target, &left_open).await?;
+            return self.unchanged(&prepared, &plan).await;
         }
         // Before the lease, so that a failed decryption changes nothing.
-        prepared.decrypted = decrypt(session, &plan).await?;
-        let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(remote.access))) };
+        let decrypted = decrypt(session, &plan).await?;
+        let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(prepared.target.access))) };
         confirm(session, &prepared, &plan)?;
-        self.run(&prepared, &remote, &plan, lost).await.map(Attempt::Done)
+        self.run(&prepared, &plan, decrypted, lost).await.map(Attempt::Done)
     }
 
     /// Nothing changes, but the URLs are still checked.
-    async fn unchanged(&self, prepared: &Prepared, remote: &Remote, plan: &Plan) -> Result<Attempt, CommandError> {
-        let session = self.session;
+    async fn unchanged(&self, prepared: &Prepared<Remote>, plan: &Plan) -> Result<Attempt, CommandError> {
+        let (session, remote) = (self.session, &prepared.target);
         let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
         let urls = session.execute(self.request.verb, plan, runner).await?;
         if let Some(file) = &self.options.export_ledger {
@@ -171,16 +171,16 @@ impl Delivery<'_> {
     }
 
     /// Prepares the ledger entry of each release.
-    fn enter(&self, prepared: &mut Prepared) {
+    fn enter(&self, prepared: &mut Prepared<Remote>) {
         let Self { session, request, context, .. } = self;
-        let Some(remote) = prepared.remote.clone() else { return };
         let now = Timestamp::now();
-        let bundle = ledger::bundle_versions(request, &prepared.described);
-        let projects = prepared.described.projects.iter_mut().map(|project| &mut project.release);
-        for release in prepared.described.platform.iter_mut().chain(projects) {
-            let history = remote.histories.get(&subject(session, release));
+        let Prepared { described, observation, target, .. } = prepared;
+        let bundle = ledger::bundle_versions(request, described);
+        let projects = described.projects.iter_mut().map(|project| &mut project.release);
+        for release in described.platform.iter_mut().chain(projects) {
+            let history = target.histories.get(&subject(session, release));
             let key = (release.namespace.clone(), release.name.clone());
-            let observed = prepared.observation.observed.releases.get(&key);
+            let observed = observation.observed.releases.get(&key);
             let healthy_seconds = ledger::healthy_seconds(history, observed, now);
             let deployment = ledger::draft(session, request, release, context, &bundle, now);
             release.entry =
@@ -189,9 +189,9 @@ impl Delivery<'_> {
     }
 
     /// Refuses the changes that a gate blocks, unless it is overridden; records the overridden gates.
-    fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+    fn check_gates(&mut self, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
         let Self { session, request, context, .. } = self;
-        let Some(remote) = &prepared.remote else { return Ok(()) };
+        let remote = &prepared.target;
         let changed: Vec<&str> = plan
             .changes()
             .filter(|planned| changes_project(&planned.step))
@@ -225,15 +225,16 @@ impl Delivery<'_> {
 
     async fn run(
         &self,
-        prepared: &Prepared,
-        remote: &Remote,
+        prepared: &Prepared<Remote>,
         plan: &Plan,
+        decrypted: Decrypted,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
         let Self { session, request, context, .. } = self;
+        let remote = &prepared.target;
         remote.access.confirm(session).await?;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
-        let runner = Arc::new(Runner { decrypted: prepared.decrypted.clone(), ..runner });
+        let runner = Arc::new(Runner { decrypted, ..runner });
         let ran = session.run_plan(request.verb, plan, Arc::clone(&runner), lost).await;
         // The open entries of the ledger may belong to another run by now.
         if lost.is_cancelled() && !session.cancel.is_cancelled() {
@@ -253,7 +254,7 @@ impl Delivery<'_> {
         let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
         closed.map_err(|error| what_is_certain(error, plan, &outcomes))?;
         if ran.summary.is_success() {
-            ledger::close_left_open(session, remote, &ledger::left_open(session, prepared, remote)).await?;
+            ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         }
         let result = self.conclude(remote, plan, ran, returning, &runner, lost).await;
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
@@ -331,11 +332,11 @@ fn is_verify_before(step: &Step) -> bool {
 }
 
 /// On a terminal, prompts before anything is changed.
-fn confirm(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+fn confirm(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
     if !session.settings.may_ask() {
         return Ok(());
     }
-    show_plan(session, prepared, plan);
+    show_plan(session, &prepared.described, plan);
     let question = format!("Apply these changes to '{}'?", session.environment.name);
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
         Ok(true) => Ok(()),

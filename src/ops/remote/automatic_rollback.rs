@@ -59,7 +59,7 @@ impl Returning {
 pub fn plan(
     session: &Session,
     request: &DeployRequest,
-    prepared: &Prepared,
+    prepared: &Prepared<Remote>,
     ran: &Plan,
     failed_steps: &BTreeSet<StepId>,
 ) -> Returning {
@@ -89,7 +89,7 @@ pub fn plan(
 }
 
 impl Returning {
-    fn add(&mut self, session: &Session, prepared: &Prepared, spec: &ReleaseSpec, connect: StepId) {
+    fn add(&mut self, session: &Session, prepared: &Prepared<Remote>, spec: &ReleaseSpec, connect: StepId) {
         let key = (spec.namespace.clone(), spec.name.clone());
         let before = prepared.observation.observed.releases.get(&key).filter(|release| release.status == "deployed");
         let (Some(before), Some(entry)) = (before, &spec.entry) else {

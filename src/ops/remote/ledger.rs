@@ -150,12 +150,12 @@ pub async fn close(
 
 /// The described releases whose last deployment was started by an earlier run and never observed as healthy. The value
 /// is the record if it is the described one, which is running.
-pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, Option<String>> {
+pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<String, Option<String>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
         let subject = crate::ops::remote::prepare::subject(session, release);
-        let last = remote.histories.get(&subject)?.deployments.last()?;
+        let last = prepared.target.histories.get(&subject)?.deployments.last()?;
         let is_open = last.outcome == DeploymentOutcome::Running;
         let came_up = last.record == release.record && last.outcome != DeploymentOutcome::Healthy;
         (is_open || came_up).then(|| (subject, came_up.then(|| release.record.clone())))

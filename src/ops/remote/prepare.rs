@@ -27,7 +27,6 @@ use crate::{
         tags::{pin, registry, resolved},
     },
     plan::{Change, Refresh, ReleaseSpec, VerifySpec, up::Described},
-    steps::Decrypted,
 };
 
 /// The port of the URLs of a remote environment.
@@ -47,7 +46,7 @@ pub struct Remote {
 ///
 /// # Errors
 /// When the cluster is the wrong one, an image does not exist, or something is invalid: all problems at once.
-pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepared, CommandError> {
+pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepared<Remote>, CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let environment = &session.environment;
     let (observation, histories) = tokio::try_join!(
@@ -72,17 +71,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     }
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
     add_verifications(session, &registry, &settled, &mut described).await?;
-    let remote = Remote { access, histories, new_images };
-    Ok(Prepared {
-        buildable: Vec::new(),
-        helm,
-        access: None,
-        local: None,
-        described,
-        observation,
-        remote: Some(remote),
-        decrypted: Decrypted::new(),
-    })
+    Ok(Prepared { helm, described, observation, target: Remote { access, histories, new_images } })
 }
 
 /// The projects that already run as written, whose tags need not be resolved.

@@ -10,7 +10,10 @@ use crate::{
     ops::manifest::manifest,
     ops::{
         prepared::Prepared,
-        remote::{access::failed, prepare::subject},
+        remote::{
+            access::failed,
+            prepare::{Remote, subject},
+        },
         session::Session,
     },
     plan::{Plan, Planned, Step},
@@ -43,7 +46,7 @@ struct PlannedChange {
     content: Record,
 }
 
-fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
+fn plan_file(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> PlanFile {
     let changes = plan.steps.iter().filter_map(|planned| match &planned.step {
         Step::Deploy(spec) => Some((planned, spec)),
         _ => None,
@@ -65,7 +68,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         version: 1,
         workspace: session.workspace().to_string(),
         environment: session.environment.name.to_string(),
-        cluster: prepared.remote.as_ref().map(|remote| remote.access.identity.clone()).unwrap_or_default(),
+        cluster: prepared.target.access.identity.clone(),
         changes: changes.collect(),
         steps: sha256(steps.join("\n").as_bytes()),
     }
@@ -84,7 +87,12 @@ fn render_change(planned: &Planned) -> String {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
+pub fn write_plan(
+    session: &Session,
+    prepared: &Prepared<Remote>,
+    plan: &Plan,
+    file: &Path,
+) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&plan_file(session, prepared, plan)).unwrap_or_default();
     std::fs::write(file, text + "\n")
         .map_err(|error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", file.display()))))
@@ -94,7 +102,12 @@ pub fn write_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Pa
 ///
 /// # Errors
 /// With exit code 14 when it was created for another cluster, with 10 when anything else differs.
-pub fn confirm_plan(session: &Session, prepared: &Prepared, plan: &Plan, file: &Path) -> Result<(), CommandError> {
+pub fn confirm_plan(
+    session: &Session,
+    prepared: &Prepared<Remote>,
+    plan: &Plan,
+    file: &Path,
+) -> Result<(), CommandError> {
     let wrong = |reason: String| {
         CommandError::usage(Problem::new(format!("the plan {} cannot be used: {reason}", file.display())))
     };
@@ -146,11 +159,11 @@ fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
 ///
 /// # Errors
 /// When a chart does not render or the API returns an error.
-pub async fn show_differences(session: &Session, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
+pub async fn show_differences(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
     if session.settings.output == OutputFormat::Json {
         return Ok(());
     }
-    let Some(remote) = &prepared.remote else { return Ok(()) };
+    let remote = &prepared.target;
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
         let manifest = manifest(session, &prepared.helm, spec).await?;
