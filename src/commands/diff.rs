@@ -12,10 +12,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
-        remote::{
-            access::{RemoteAccess, failed},
-            deploy_request::is_external,
-        },
+        remote::{access::RemoteAccess, deploy_request::is_external},
         session::Session,
         tags::registry,
     },
@@ -74,7 +71,7 @@ pub async fn diff(settings: Settings, cancel: CancellationToken, options: &DiffO
 
 async fn running(session: &Session) -> Result<BTreeMap<String, Running>, CommandError> {
     let access = RemoteAccess::open(session).await?;
-    let releases = access.cluster.releases().await.map_err(failed)?;
+    let releases = access.cluster.releases().await?;
     let own = releases.into_iter().filter(|release| {
         release.namespace == session.environment.namespace
             && release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == session.workspace().as_str())

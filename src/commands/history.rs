@@ -8,10 +8,7 @@ use crate::{
     error::CommandError,
     ops::remote::access::refuse_local,
     ops::{
-        remote::{
-            access::{RemoteAccess, failed},
-            deploy_request::expand,
-        },
+        remote::{access::RemoteAccess, deploy_request::expand},
         session::Session,
     },
     settings::OutputFormat,
@@ -26,7 +23,7 @@ pub async fn history(session: &Session, options: &HistoryOptions) -> Result<(), 
     refuse_local(session, "use git log for its history")?;
     let (projects, _) = expand(session, &options.projects)?;
     let access = RemoteAccess::open(session).await?;
-    let mut histories = access.cluster.histories(&session.environment.namespace).await.map_err(failed)?;
+    let mut histories = access.cluster.histories(&session.environment.namespace).await?;
     histories.retain(|subject, _| projects.is_empty() || projects.contains(subject.as_str()));
     match session.settings.output {
         OutputFormat::Json => ui::print(&format!("{}\n", serde_json::to_string(&histories).unwrap_or_default())),

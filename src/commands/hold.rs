@@ -10,7 +10,7 @@ use crate::{
     ops::remote::access::refuse_local,
     ops::{
         remote::{
-            access::{RemoteAccess, failed, may_write},
+            access::{RemoteAccess, may_write},
             deploy_request::expand,
         },
         session::Session,
@@ -44,14 +44,14 @@ async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<
     }
     may_write(session)?;
     let access = RemoteAccess::open(session).await?;
-    access.cluster.ensure_namespace(&environment.namespace).await.map_err(failed)?;
+    access.cluster.ensure_namespace(&environment.namespace).await?;
     let holds = projects.iter().map(|project| {
         let hold = hold.clone();
         access.cluster.update_history(&environment.namespace, project.as_str(), move |history| {
             history.hold.clone_from(&hold);
         })
     });
-    try_join_all(holds).await.map_err(failed)?;
+    try_join_all(holds).await?;
     session.note(&format!("{what} in '{}': {shown}", environment.name));
     Ok(())
 }

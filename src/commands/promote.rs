@@ -21,7 +21,7 @@ use crate::{
         options::{ChangeRequest, PipelineRequest},
         prepared::show_urls,
         remote::{
-            access::{RemoteAccess, failed},
+            access::RemoteAccess,
             apply::apply,
             deploy_request::{ChangeContext, DeployRequest, Promoted, expand, is_external},
             pipeline::promote_via,
@@ -92,7 +92,7 @@ async fn one(
     let helm = session.helm().await?;
     for (project, name) in eligible {
         let namespace = &source.environment.namespace;
-        let content = found.access.cluster.record(namespace, &name).await.map_err(failed)?;
+        let content = found.access.cluster.record(namespace, &name).await?;
         let content = content.ok_or_else(|| lost(&source, &project, &name))?;
         let chart = chart_of(&source, &helm, &found.access, namespace, &content).await?;
         let environment = source.environment.name.to_string();
@@ -143,8 +143,7 @@ impl PromotionSource {
             look_at(&access.cluster, source.workspace().as_str(), None),
             access.cluster.histories(&namespace),
             access.cluster.held_scopes(&namespace),
-        )
-        .map_err(failed)?;
+        )?;
         let environment = source.environment.name.to_string();
         Ok(Self { environment, access, observation, histories, in_work, namespace, promotion: promotion.clone() })
     }

@@ -18,7 +18,7 @@ use crate::{
     ops::{
         builds::remembered,
         own_cluster::{confirm, existing},
-        session::{LocalAccess, Session, docker_error},
+        session::{LocalAccess, Session},
     },
     plan::{Plan, Step},
     steps::LocalImages,
@@ -60,7 +60,7 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
 
 /// Other clusters of cmdr whose nodes are configured to use the registry or its caches.
 async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
-    let nodes = docker.node_containers().await.map_err(docker_error)?;
+    let nodes = docker.node_containers().await?;
     let is_own = |mount: &Mount| pool_of_mark(&mount.destination).is_some();
     let others = nodes.into_iter().filter(|node| node.cluster != session.workspace().as_str());
     let mut users = Vec::new();
@@ -80,7 +80,7 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
 /// # Errors
 /// When the engine returns an error.
 pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
-    if !docker.registry_services().await.map_err(docker_error)?.is_empty() {
+    if !docker.registry_services().await?.is_empty() {
         session.note(
             "the local registry, its caches and the cluster's images are kept for the next cluster; \
              cmdr down --registry removes them",
@@ -94,7 +94,7 @@ pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(
 /// # Errors
 /// When the engine returns an error.
 pub async fn note_registry(session: &Session, docker: &Docker) -> Result<(), CommandError> {
-    let services = docker.registry_services().await.map_err(docker_error)?;
+    let services = docker.registry_services().await?;
     let running = services.iter().filter(|service| service.is_running);
     let (push, caches): (Vec<_>, Vec<_>) = running.partition(|service| service.is_push());
     let Some(port) = push.first().and_then(|service| service.port) else { return Ok(()) };

@@ -12,7 +12,7 @@ use crate::{
         options::{ChangeRequest, UpRequest},
         prepared::show_urls,
         remote::{
-            access::{RemoteAccess, failed},
+            access::RemoteAccess,
             apply::apply,
             deploy_request::{DeployRequest, expand},
             recorded_charts::chart_of,
@@ -28,7 +28,7 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     let (projects, bundles) = expand(session, &options.projects)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let namespace = &session.environment.namespace;
-    let histories = access.cluster.histories(namespace).await.map_err(failed)?;
+    let histories = access.cluster.histories(namespace).await?;
     let because = options.change.because.clone();
     let mut request = DeployRequest {
         verb: ROLLBACK,
@@ -50,7 +50,7 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
                 continue;
             }
         };
-        let Some(record) = access.cluster.record(namespace, &target).await.map_err(failed)? else {
+        let Some(record) = access.cluster.record(namespace, &target).await? else {
             wrong.push(Problem::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };

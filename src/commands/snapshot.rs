@@ -42,9 +42,9 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     let lock = session.lock(&access).await?;
-    access.docker.sweep_snapshots(workspace).await.map_err(docker_error)?;
+    access.docker.sweep_snapshots(workspace).await?;
     let local = existing(session, &access)?;
-    let measured = local.measure(&node).await.map_err(docker_error)?;
+    let measured = local.measure(&node).await?;
     refuse_full_disk(measured.bytes, measured.free)?;
     let mut plan = Plan::default();
     let is_awake = node.state == State::Running;
@@ -86,7 +86,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
         confirm(session, &snapshot)?;
     }
     let lock = session.lock(&access).await?;
-    access.docker.sweep_snapshots(session.workspace().as_str()).await.map_err(docker_error)?;
+    access.docker.sweep_snapshots(session.workspace().as_str()).await?;
     let mut plan = Plan::default();
     plan.add(Step::RestoreSnapshot(Box::new(snapshot)), "snapshot", "restore", "cmdr snapshot restore", None);
     let helm = session.helm().await?;
@@ -102,7 +102,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
 pub async fn list(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     if let Ok(_lock) = session.lock(&access).await {
-        access.docker.sweep_snapshots(session.workspace().as_str()).await.map_err(docker_error)?;
+        access.docker.sweep_snapshots(session.workspace().as_str()).await?;
     }
     let found = snapshots(session, &access).await?;
     if session.settings.output == OutputFormat::Json {
@@ -134,7 +134,7 @@ pub async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
         return Ok(());
     }
     let _lock = session.lock(&access).await?;
-    access.docker.delete_snapshot(&snapshot).await.map_err(docker_error)?;
+    access.docker.delete_snapshot(&snapshot).await?;
     session.note(&format!("deleted the snapshot '{name}'"));
     Ok(())
 }
@@ -167,14 +167,14 @@ async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Sna
 
 /// Refuses a snapshot with missing volumes, or without free disk space for its copy.
 async fn refuse_broken(access: &LocalAccess, snapshot: &Snapshot) -> Result<(), CommandError> {
-    let volumes = access.docker.volumes(None).await.map_err(docker_error)?;
+    let volumes = access.docker.volumes(None).await?;
     let missing = snapshot.volumes.iter().find(|kept| !volumes.iter().any(|volume| volume.name == kept.volume));
     if let Some(kept) = missing {
         let cause = format!("the snapshot '{}' is incomplete: its volume {} is missing", snapshot.name, kept.volume);
         let help = format!("delete the rest of it: cmdr snapshot delete {}", snapshot.name);
         return Err(CommandError::failed(Problem::new(cause).help(help)));
     }
-    let engine = access.docker.info().await.map_err(docker_error)?;
+    let engine = access.docker.info().await?;
     match access.docker.free_disk_bytes(&engine) {
         Some(free) => refuse_full_disk(snapshot.bytes, free),
         None => Ok(()),
@@ -195,7 +195,7 @@ fn refuse_full_disk(bytes: u64, free: u64) -> Result<(), CommandError> {
 
 /// Refuses taken ports: the ports in the URLs cannot change.
 async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Result<(), CommandError> {
-    let holders = access.docker.port_holders().await.map_err(docker_error)?;
+    let holders = access.docker.port_holders().await?;
     let own = access.node.as_ref().map(|node| format!("container {}", node.name));
     let published = snapshot.host_ports();
     for port in [NODE_PORTS.0, NODE_PORTS.1].iter().filter_map(|port| published.get(port)) {

@@ -14,7 +14,7 @@ use crate::{
     },
     error::{CommandError, ErrorKind},
     ops::options::UpRequest,
-    ops::session::{Session, docker_error, unknown},
+    ops::session::{Session, unknown},
     plan::{BuildSpec, up::Described},
 };
 
@@ -145,7 +145,7 @@ impl LocalRegistry {
     /// # Errors
     /// When the engine returns an error, or the user's certificates or Docker's configuration cannot be read.
     pub async fn find(session: &Session, docker: &Docker, hosts: &BTreeSet<String>) -> Result<Self, CommandError> {
-        let found = docker.registry_services().await.map_err(docker_error)?;
+        let found = docker.registry_services().await?;
         let port = match found.iter().find(|service| service.is_push()).and_then(|service| service.port) {
             Some(port) => port,
             None => free_port(docker).await?,
@@ -172,7 +172,7 @@ impl LocalRegistry {
 
 /// The first free port for the registry.
 async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
-    let holders = docker.port_holders().await.map_err(docker_error)?;
+    let holders = docker.port_holders().await?;
     let is_free = |port: &u16| !holders.contains_key(port) && host::port_state(*port, false) == PortState::Free;
     let mut ports = local_registry::PORTS;
     // If none is free, the registry fails to start, and that error is reported.

@@ -13,7 +13,7 @@ use crate::{
         options::UpRequest,
         prepared::{LocalTarget, Prepared, show_plan, show_urls},
         secrets::decrypt,
-        session::{LocalAccess, Session, docker_error},
+        session::{LocalAccess, Session},
         tags::{pin, registry},
     },
     plan::{check_all, up::ObservedCluster},
@@ -195,7 +195,7 @@ fn note_differences(session: &Session, access: &LocalAccess, image: &ImageRefere
 }
 
 async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) -> Result<(u16, u16), CommandError> {
-    let engine = access.docker.info().await.map_err(docker_error)?;
+    let engine = access.docker.info().await?;
     if let Some(free) = access.docker.free_disk_bytes(&engine)
         && free < LEAST_DISK
     {
@@ -208,7 +208,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
             Problem::new(cause).help("free some space: docker builder prune, docker image prune"),
         ));
     }
-    let holders = access.docker.port_holders().await.map_err(docker_error)?;
+    let holders = access.docker.port_holders().await?;
     // The ports of a cluster that is deleted first are free again when they are needed.
     let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
     let state = |port| match own {

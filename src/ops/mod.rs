@@ -2,6 +2,7 @@
 
 pub mod builds;
 pub mod describe;
+mod errors;
 mod externals;
 pub mod guarded;
 pub mod local;

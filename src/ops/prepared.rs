@@ -11,7 +11,7 @@ use crate::{
         observe::{Observation, local_cluster, look},
         remote::prepare::Remote,
         secrets::external_secrets_in,
-        session::{LocalAccess, Session, docker_error},
+        session::{LocalAccess, Session},
     },
     plan::{
         CheckSpec, Plan, ReleaseSpec, Step,
@@ -142,7 +142,7 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
 /// Whether the API's status of a local cluster's pods is from before its node was started.
 async fn is_from_before_wake(access: &LocalAccess, observation: &Observation) -> Result<bool, CommandError> {
     let (Some(node), Some(since)) = (&access.node, observation.running_since) else { return Ok(false) };
-    let wake = access.docker.started_at(&node.name).await.map_err(docker_error)?;
+    let wake = access.docker.started_at(&node.name).await?;
     Ok(wake.is_some_and(|wake| is_from_before(since, wake)))
 }
 

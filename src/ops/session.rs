@@ -135,7 +135,7 @@ impl Session {
 
     async fn find_helm(&self) -> Result<Helm, CommandError> {
         let failed = |error: HelmError| CommandError::failed(error.problem());
-        let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await.map_err(failed)?;
+        let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await?;
         match self.certificate_authority()? {
             Some(authority) => helm.trusting(&authority).map_err(failed),
             None => Ok(helm),
@@ -147,7 +147,7 @@ impl Session {
     /// # Errors
     /// When the engine or kind is not available, or cmdr does not own the cluster of the same name.
     pub async fn local(&self) -> Result<LocalAccess, CommandError> {
-        let docker = Docker::connect(&docker_lookup(&self.settings)).await.map_err(docker_error)?;
+        let docker = Docker::connect(&docker_lookup(&self.settings)).await?;
         let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
             .await
             .map_err(|error| CommandError::failed(error.problem()))?;
@@ -166,7 +166,7 @@ impl Session {
     /// # Errors
     /// When the engine returns an error.
     pub async fn node(&self, docker: &Docker) -> Result<Option<NodeContainer>, CommandError> {
-        let nodes = docker.node_containers().await.map_err(docker_error)?;
+        let nodes = docker.node_containers().await?;
         Ok(nodes.into_iter().find(|node| node.cluster == self.workspace().as_str()))
     }
 
@@ -209,7 +209,7 @@ impl Session {
     ) -> Result<Runner, CommandError> {
         let commit = self.commit().await;
         let processors = match &local {
-            Some(local) => Some(local.docker.info().await.map_err(docker_error)?.cpus),
+            Some(local) => Some(local.docker.info().await?.cpus),
             None => None,
         };
         let failed = |text: String| CommandError::failed(Problem::new(text));

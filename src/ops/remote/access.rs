@@ -59,9 +59,9 @@ impl RemoteAccess {
         let folder = session.settings.folders.state.join("runs");
         let file = read_context(&session.settings.user_kubeconfigs(), context, &folder)
             .map_err(|error| CommandError::usage(error.problem()))?;
-        let cluster = Cluster::open(file.path(), Some(context)).await.map_err(failed)?;
+        let cluster = Cluster::open(file.path(), Some(context)).await?;
         let cluster = cluster.within(namespaces_of(session));
-        let identity = cluster.identity().await.map_err(failed)?;
+        let identity = cluster.identity().await?;
         Ok(Self { file: Arc::new(file), cluster, identity })
     }
 

@@ -105,7 +105,7 @@ pub async fn take_leases(
     patience: Duration,
 ) -> Result<(HeldLeases, CancellationToken), CommandError> {
     let namespace = &session.environment.namespace;
-    access.cluster.ensure_namespace(namespace).await.map_err(failed)?;
+    access.cluster.ensure_namespace(namespace).await?;
     let lost = session.cancel.child_token();
     let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
     let leases = taken.map_err(|error| match error {

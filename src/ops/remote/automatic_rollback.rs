@@ -14,7 +14,6 @@ use crate::{
     ops::{
         prepared::Prepared,
         remote::{
-            access::failed,
             deploy_request::DeployRequest,
             prepare::{Remote, subject},
         },
@@ -159,7 +158,7 @@ pub async fn run(
         deployment.outcome = if is_done { DeploymentOutcome::Healthy } else { DeploymentOutcome::Failed };
         (deployment.started, deployment.ended) = (started, Some(Timestamp::now()));
         let open = |history: &mut History| history.open(deployment.clone(), None);
-        remote.access.cluster.update_history(namespace, &subject, open).await.map_err(failed)?;
+        remote.access.cluster.update_history(namespace, &subject, open).await?;
     }
     Ok(is_back)
 }

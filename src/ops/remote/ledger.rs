@@ -23,7 +23,6 @@ use crate::{
     ops::{
         prepared::Prepared,
         remote::{
-            access::failed,
             automatic_rollback::Returning,
             deploy_request::{ChangeContext, DeployRequest},
             prepare::Remote,
@@ -144,7 +143,7 @@ pub async fn close(
             history.close(outcome, now);
         })
     });
-    try_join_all(closings).await.map_err(failed)?;
+    try_join_all(closings).await?;
     Ok(())
 }
 
@@ -179,7 +178,7 @@ pub async fn close_left_open(
             None => drop(history.close_interrupted(now)),
         })
     });
-    try_join_all(closings).await.map_err(failed)?;
+    try_join_all(closings).await?;
     Ok(())
 }
 
@@ -203,7 +202,7 @@ pub async fn hold(
             history.hold = Some(hold.clone());
         })
     });
-    try_join_all(holds).await.map_err(failed)?;
+    try_join_all(holds).await?;
     Ok(())
 }
 
@@ -223,7 +222,7 @@ pub async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Resu
 /// The environment's ledger.
 async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandError> {
     let (cluster, namespace) = (&remote.access.cluster, &session.environment.namespace);
-    let (histories, releases) = tokio::try_join!(cluster.histories(namespace), cluster.releases()).map_err(failed)?;
+    let (histories, releases) = tokio::try_join!(cluster.histories(namespace), cluster.releases())?;
     let mut ledger = LedgerFile {
         version: 1,
         workspace: session.workspace().to_string(),
@@ -236,11 +235,11 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
     for release in &releases {
         let key = subject(namespace, &release.namespace, &release.name);
         let (Some(history), Some(record)) = (histories.get(&key), release.labels.get(labels::RECORD)) else { continue };
-        let Some(content) = cluster.record(namespace, record).await.map_err(failed)? else { continue };
+        let Some(content) = cluster.record(namespace, record).await? else { continue };
         let digest = &content.chart.digest;
         if content.chart.source == RecordedSource::Kept
             && !ledger.charts.contains_key(digest)
-            && let Some(archive) = cluster.chart(namespace, digest).await.map_err(failed)?
+            && let Some(archive) = cluster.chart(namespace, digest).await?
         {
             ledger.charts.insert(digest.clone(), BASE64.encode(archive));
         }

@@ -18,10 +18,7 @@ use crate::{
         describe::{Selection, describe},
         observe::{Observation, look_at},
         prepared::Prepared,
-        remote::{
-            access::{RemoteAccess, failed},
-            deploy_request::DeployRequest,
-        },
+        remote::{access::RemoteAccess, deploy_request::DeployRequest},
         secrets::external_secrets_in,
         session::Session,
         tags::{pin, registry, resolved},
@@ -52,8 +49,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let (observation, histories) = tokio::try_join!(
         look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&environment.namespace),
-    )
-    .map_err(failed)?;
+    )?;
     let mut selection = select(session, request)?;
     let known = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     let mut new_images = Vec::new();
@@ -162,9 +158,9 @@ impl EnvironmentState<'_> {
     async fn values_of_source(&self, project: &Name) -> Result<Option<Values>, CommandError> {
         let Some(copy) = &self.environment.copy else { return Ok(None) };
         let cluster = &self.access.cluster;
-        let histories = cluster.histories(&copy.namespace).await.map_err(failed)?;
+        let histories = cluster.histories(&copy.namespace).await?;
         let Some(current) = histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
-        let record = cluster.record(&copy.namespace, &current.record).await.map_err(failed)?;
+        let record = cluster.record(&copy.namespace, &current.record).await?;
         Ok(record.map(|record| record.values))
     }
 
@@ -179,7 +175,7 @@ impl EnvironmentState<'_> {
             return Ok(Some(release.values.clone()));
         }
         let record = self.access.cluster.record(&self.environment.namespace, &current.record).await;
-        Ok(record.map_err(failed)?.map(|record| record.values))
+        Ok(record?.map(|record| record.values))
     }
 }
 
@@ -290,7 +286,7 @@ async fn rendered_images(
     release: &ReleaseSpec,
 ) -> Result<Vec<ImageReference>, CommandError> {
     let manifest = manifest(session, helm, release).await?;
-    let images = images_of_manifest(&manifest).map_err(failed)?;
+    let images = images_of_manifest(&manifest)?;
     Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
 }
 

@@ -10,10 +10,7 @@ use crate::{
     ops::manifest::manifest,
     ops::{
         prepared::Prepared,
-        remote::{
-            access::failed,
-            prepare::{Remote, subject},
-        },
+        remote::prepare::{Remote, subject},
         session::Session,
     },
     plan::{Plan, Planned, Step},
@@ -167,7 +164,7 @@ pub async fn show_differences(session: &Session, prepared: &Prepared<Remote>, pl
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
         let manifest = manifest(session, &prepared.helm, spec).await?;
-        let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await.map_err(failed)?;
+        let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await?;
         for difference in differences {
             ui::print(&ui::difference::render(&difference, session.settings.color));
         }

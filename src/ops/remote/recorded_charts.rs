@@ -4,10 +4,7 @@ use crate::{
     adapters::helm::{FetchedChart, Helm, HelmError},
     domain::{Chart, ChartSource, Problem, record::Record},
     error::CommandError,
-    ops::{
-        remote::access::{RemoteAccess, failed},
-        session::Session,
-    },
+    ops::{remote::access::RemoteAccess, session::Session},
 };
 
 /// The chart of a record, from this machine, from the environment's ledger, or from its registry.
@@ -25,7 +22,7 @@ pub async fn chart_of(
     if let Some(known) = known(session, helm, record).await? {
         return Ok(known);
     }
-    let archive = access.cluster.chart(namespace, &chart.digest).await.map_err(failed)?;
+    let archive = access.cluster.chart(namespace, &chart.digest).await?;
     let archive = archive.ok_or_else(|| gone(record))?;
     session.charts().unpack(&chart.name, &chart.digest, &archive).map_err(broken)
 }

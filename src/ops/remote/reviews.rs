@@ -22,15 +22,15 @@ pub async fn mark(session: &Session) -> Result<(), CommandError> {
     let access = RemoteAccess::open(session).await?;
     let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
     let own = own(session, &access).await?;
-    if access.cluster.has_namespace(namespace).await.map_err(failed)? && !own.iter().any(|it| it.name == *namespace) {
+    if access.cluster.has_namespace(namespace).await? && !own.iter().any(|it| it.name == *namespace) {
         return Err(foreign(namespace));
     }
     let lifetime = SignedDuration::try_from(review.expires).unwrap_or(SignedDuration::MAX);
     let expires = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     let wanted = ReviewNamespace { name: namespace.clone(), slug: copy.slug.clone(), expires };
-    access.cluster.mark_review(session.workspace().as_str(), &wanted).await.map_err(failed)?;
+    access.cluster.mark_review(session.workspace().as_str(), &wanted).await?;
     for over in own.iter().filter(|it| it.expires < now && it.name != *namespace) {
-        access.cluster.delete_namespace(&over.name).await.map_err(failed)?;
+        access.cluster.delete_namespace(&over.name).await?;
         session.note(&format!("deleted the expired review environment '{}'", over.slug));
     }
     Ok(())
@@ -44,7 +44,7 @@ pub async fn down(session: &Session) -> Result<(), CommandError> {
     let Some(ReviewInstance { slug, .. }) = &session.environment.copy else { return Ok(()) };
     let namespace = &session.environment.namespace;
     let access = RemoteAccess::open(session).await?;
-    if !access.cluster.has_namespace(namespace).await.map_err(failed)? {
+    if !access.cluster.has_namespace(namespace).await? {
         session.note(&format!("review environment '{slug}' not found: nothing to delete"));
         return Ok(());
     }
@@ -56,7 +56,7 @@ pub async fn down(session: &Session) -> Result<(), CommandError> {
         return Ok(());
     }
     may_write(session)?;
-    access.cluster.delete_namespace(namespace).await.map_err(failed)?;
+    access.cluster.delete_namespace(namespace).await?;
     session.note(&format!("deleted the review environment '{slug}'"));
     Ok(())
 }

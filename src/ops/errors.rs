@@ -1,0 +1,26 @@
+//! What an adapter's error means for a command: its exit code. The problem with its cause comes from the adapter.
+
+use crate::{
+    adapters::{cluster::ClusterError, docker::DockerError, helm::HelmError},
+    error::{CommandError, ErrorKind},
+};
+
+impl From<ClusterError> for CommandError {
+    /// An unreachable cluster may be reachable later.
+    fn from(error: ClusterError) -> Self {
+        let kind = if error.is_unreachable() { ErrorKind::Transient } else { ErrorKind::Failed };
+        Self::new(kind, error.problem())
+    }
+}
+
+impl From<DockerError> for CommandError {
+    fn from(error: DockerError) -> Self {
+        Self::failed(error.problem())
+    }
+}
+
+impl From<HelmError> for CommandError {
+    fn from(error: HelmError) -> Self {
+        Self::failed(error.problem())
+    }
+}
