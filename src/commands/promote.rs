@@ -9,7 +9,7 @@ use crate::{
     adapters::cluster::lease::Scope,
     cli::{PromoteOptions, Via},
     domain::{
-        ImageReference, Name, Problem, Promotion,
+        ImageReference, Name, Problem, Promotion, ReleaseKey,
         gate::{Gate, Refusal},
         ledger::History,
         record::Record,
@@ -176,7 +176,7 @@ impl PromotionSource {
     ) -> Result<BTreeMap<Name, String>, CommandError> {
         let (mut eligible, mut refused) = (BTreeMap::new(), Vec::new());
         for project in projects {
-            let live = self.observation.observed.releases.get(&(self.namespace.clone(), project.to_string()));
+            let live = self.observation.observed.releases.get(&ReleaseKey::new(&self.namespace, project.as_str()));
             let is_meant = |scope: &Scope| match scope {
                 Scope::Environment => true,
                 Scope::Projects(names) => names.contains(project.as_str()),

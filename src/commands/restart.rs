@@ -2,7 +2,7 @@
 
 use crate::{
     cli::RestartOptions,
-    domain::Name,
+    domain::{Name, ReleaseKey},
     error::CommandError,
     ops::{
         describe::timeout_seconds,
@@ -30,8 +30,7 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
     for name in &options.projects {
         let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
         let rollout = RolloutSpec {
-            namespace: session.environment.namespace.clone(),
-            release: name.clone(),
+            release: ReleaseKey::new(&session.environment.namespace, name),
             timeout_seconds: timeout_seconds(timeout),
         };
         plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);

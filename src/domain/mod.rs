@@ -22,6 +22,7 @@ pub mod processor;
 pub mod project_secret;
 pub mod quantity;
 pub mod record;
+pub mod release_key;
 pub mod resolve;
 pub mod secret;
 pub mod snapshot;
@@ -33,6 +34,7 @@ pub mod yaml;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
 pub use problem::Problem;
+pub use release_key::ReleaseKey;
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;
 pub use workspace::{

@@ -63,7 +63,7 @@ impl Prepared {
             Ok(observation) => {
                 let releases = &observation.observed.releases;
                 for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
-                    if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
+                    if let Some(found) = releases.get(&release.key()) {
                         release.keep_digests(found);
                     }
                 }

@@ -1,7 +1,7 @@
 //! The plan that checks an environment without changing it: used after a snapshot was restored.
 
 use super::{
-    Plan, ReleaseSpec, RolloutSpec, Step, StepId,
+    Plan, ReleaseSpec, Step, StepId,
     up::{Described, INGRESS, Observed, ObservedCluster},
 };
 
@@ -48,13 +48,16 @@ enum ReleaseState {
 }
 
 fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cluster: StepId) -> ReleaseState {
-    let key = (release.namespace.clone(), release.name.clone());
-    let Some(found) = observed.releases.get(&key) else { return ReleaseState::Nothing };
+    let Some(found) = observed.releases.get(&release.key()) else { return ReleaseState::Nothing };
     if found.ready {
         plan.unchanged.push(release.name.clone());
         return ReleaseState::Ready;
     }
-    let (namespace, name) = key;
-    let step = Step::AwaitRollout(RolloutSpec { namespace, release: name, timeout_seconds: release.timeout_seconds });
-    ReleaseState::Awaited(plan.add(step, release.name.clone(), "wait", "its rollout has not finished", [cluster]))
+    ReleaseState::Awaited(plan.add(
+        Step::AwaitRollout(release.rollout()),
+        release.name.clone(),
+        "wait",
+        "its rollout has not finished",
+        [cluster],
+    ))
 }

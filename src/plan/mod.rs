@@ -21,7 +21,9 @@ pub use volumes::VolumeSpec;
 
 use std::path::PathBuf;
 
-use crate::domain::{ImageReference, Name, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot};
+use crate::domain::{
+    ImageReference, Name, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot,
+};
 
 /// One operation of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,17 +75,11 @@ pub enum Step {
     /// Requests a URL, as a browser would.
     Check(CheckSpec),
     /// Uninstalls a release whose project was removed; volumes are kept.
-    Remove {
-        namespace: String,
-        release: String,
-    },
+    Remove(ReleaseKey),
     /// Creates the Service that points to an external project.
     External(Box<ExternalSpec>),
     /// Removes the objects of an external project: it has a release again, or was removed.
-    RemoveExternal {
-        namespace: String,
-        name: String,
-    },
+    RemoveExternal(ReleaseKey),
     /// Checks that an external project accepts connections.
     Answer(AnswerSpec),
     /// Restarts the pods with the same content.
@@ -97,8 +93,7 @@ pub enum Step {
 /// A release whose rollout is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutSpec {
-    pub namespace: String,
-    pub release: String,
+    pub release: ReleaseKey,
     /// How long the rollout may make no progress before it fails.
     pub timeout_seconds: u64,
 }
@@ -176,6 +171,16 @@ pub struct ReleaseSpec {
     pub retry_jobs: Vec<String>,
     /// The entry for the ledger, if the environment has one.
     pub entry: Option<Box<LedgerEntry>>,
+}
+
+impl ReleaseSpec {
+    pub fn key(&self) -> ReleaseKey {
+        ReleaseKey::new(&self.namespace, &self.name)
+    }
+
+    pub fn rollout(&self) -> RolloutSpec {
+        RolloutSpec { release: self.key(), timeout_seconds: self.timeout_seconds }
+    }
 }
 
 /// The ledger entry that is written before a Helm operation.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
-    StepId, VerifySpec, VolumeSpec,
+    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, Step, StepId, VerifySpec,
+    VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::images_of_later,
     observe_change,
@@ -13,7 +13,7 @@ use super::{
     volumes::volumes_of,
 };
 use crate::domain::{
-    Name, Problem, VerifyWhen,
+    Name, Problem, ReleaseKey, VerifyWhen,
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 
@@ -70,16 +70,15 @@ pub struct DescribedProject {
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub cluster: ObservedCluster,
-    /// By namespace and name.
-    pub releases: BTreeMap<(String, String), ObservedRelease>,
-    /// The other tools that manage objects, by namespace and name.
-    pub holders: BTreeMap<(String, String), String>,
+    pub releases: BTreeMap<ReleaseKey, ObservedRelease>,
+    /// The other tools that manage workloads, by the release that would have the workload's name.
+    pub holders: BTreeMap<ReleaseKey, String>,
     /// Namespaces with the Secrets that cmdr created in them.
     pub namespaces: BTreeMap<String, OwnSecrets>,
-    /// By namespace and name, if any are described.
+    /// By namespace and name of the Secret, if any are described.
     pub external_secrets: BTreeMap<(String, String), ObservedExternalSecret>,
-    /// The objects of external projects, by namespace and name.
-    pub externals: BTreeMap<(String, String), ObservedExternal>,
+    /// The objects of external projects.
+    pub externals: BTreeMap<ReleaseKey, ObservedExternal>,
     pub has_address_pool: bool,
     /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
     pub is_started: bool,
@@ -92,7 +91,7 @@ pub struct Observed {
 impl Observed {
     /// Returns the change that a release needs.
     pub fn change(&self, release: &ReleaseSpec, workspace: &str) -> Change {
-        let key = (release.namespace.clone(), release.name.clone());
+        let key = release.key();
         let holder = self.holders.get(&key).map(String::as_str);
         observe_change(release, self.releases.get(&key), holder, workspace)
     }
@@ -298,7 +297,7 @@ impl Planner<'_> {
     /// Adds the steps of an external project: it must accept connections before its name points there.
     fn external(&mut self, external: &DescribedExternal, namespace: StepId) -> Vec<StepId> {
         let DescribedExternal { name, spec, .. } = external;
-        let key = (spec.namespace.clone(), name.to_string());
+        let key = spec.key();
         let (found, release) = (self.observed.externals.get(&key), self.observed.releases.get(&key));
         let change = external_change(spec, found, release, &self.described.workspace);
         let is_needed = self.described.projects.iter().any(|project| project.needs.contains(name));
@@ -318,7 +317,7 @@ impl Planner<'_> {
             }
             ExternalChange::Point(reason) => reason,
             ExternalChange::Replace => {
-                let step = Step::Remove { namespace: spec.namespace.clone(), release: name.to_string() };
+                let step = Step::Remove(key);
                 let reason = "it is external here now";
                 steps.push(self.plan.add(step, name.to_string(), "uninstall", reason, steps.clone()));
                 format!("to {}: replaces its release", spec.service.place())
@@ -377,10 +376,15 @@ impl Planner<'_> {
 
     /// Removes the objects of a project that is no longer external: Helm does not overwrite objects of other tools.
     fn remove_redirect(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
-        let (namespace, name) = (release.namespace.clone(), release.name.clone());
-        self.observed.externals.get(&(namespace.clone(), name.clone()))?;
-        let step = Step::RemoveExternal { namespace, name: name.clone() };
-        Some(self.plan.add(step, name, "remove redirect", "it is no longer external", needs.iter().copied()))
+        let key = release.key();
+        self.observed.externals.get(&key)?;
+        Some(self.plan.add(
+            Step::RemoveExternal(key),
+            release.name.clone(),
+            "remove redirect",
+            "it is no longer external",
+            needs.iter().copied(),
+        ))
     }
 
     fn verifications(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
@@ -439,9 +443,7 @@ impl Planner<'_> {
                 return None;
             }
             Change::Await => {
-                let (namespace, release) = (spec.namespace, spec.name.clone());
-                let rollout = RolloutSpec { namespace, release, timeout_seconds: spec.timeout_seconds };
-                let step = Step::AwaitRollout(rollout);
+                let step = Step::AwaitRollout(spec.rollout());
                 return Some(self.plan.add(step, spec.name, "wait", "its rollout has not finished", needs));
             }
             Change::Install => ("install", "not installed yet".to_owned()),

@@ -10,7 +10,7 @@ use crate::{
         cluster::{Cluster, ClusterError, ProbeState},
         tcp,
     },
-    domain::Problem,
+    domain::{Problem, ReleaseKey},
     engine::{Reporter, StepFailure},
     plan::{AnswerSpec, ExternalSpec},
 };
@@ -28,8 +28,8 @@ impl Runner {
         Ok(Some(format!("points to {}", spec.service.place())))
     }
 
-    pub(super) async fn remove_redirect(&self, namespace: &str, name: &str) -> Result<Option<String>, StepFailure> {
-        self.connected()?.cluster.remove_external(namespace, name).await?;
+    pub(super) async fn remove_redirect(&self, external: &ReleaseKey) -> Result<Option<String>, StepFailure> {
+        self.connected()?.cluster.remove_external(&external.namespace, &external.name).await?;
         Ok(None)
     }
 

@@ -179,8 +179,7 @@ impl Delivery<'_> {
         let projects = prepared.described.projects.iter_mut().map(|project| &mut project.release);
         for release in prepared.described.platform.iter_mut().chain(projects) {
             let history = remote.histories.get(&subject(session, release));
-            let key = (release.namespace.clone(), release.name.clone());
-            let observed = prepared.observation.observed.releases.get(&key);
+            let observed = prepared.observation.observed.releases.get(&release.key());
             let healthy_seconds = ledger::healthy_seconds(history, observed, now);
             let deployment = ledger::draft(session, request, release, context, &bundle, now);
             release.entry =

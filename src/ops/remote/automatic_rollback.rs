@@ -20,7 +20,7 @@ use crate::{
         },
         session::Session,
     },
-    plan::{Plan, ReleaseSpec, ReturnSpec, RolloutSpec, Step, StepId},
+    plan::{Plan, ReleaseSpec, ReturnSpec, Step, StepId},
     steps::Runner,
     ui,
 };
@@ -90,8 +90,8 @@ pub fn plan(
 
 impl Returning {
     fn add(&mut self, session: &Session, prepared: &Prepared, spec: &ReleaseSpec, connect: StepId) {
-        let key = (spec.namespace.clone(), spec.name.clone());
-        let before = prepared.observation.observed.releases.get(&key).filter(|release| release.status == "deployed");
+        let before =
+            prepared.observation.observed.releases.get(&spec.key()).filter(|release| release.status == "deployed");
         let (Some(before), Some(entry)) = (before, &spec.entry) else {
             let help = "fix the problem and deploy again; cmdr status shows the state";
             self.stay(spec, "there is no earlier deployment", help);
@@ -106,12 +106,8 @@ impl Returning {
             self.stay(spec, "its changes cannot be undone (irreversible in projects.yaml)", help);
             return;
         }
-        let rollout = RolloutSpec {
-            namespace: spec.namespace.clone(),
-            release: spec.name.clone(),
-            timeout_seconds: spec.timeout_seconds,
-        };
-        let step = Step::Return(ReturnSpec { rollout, revision: before.revision, record: record.clone() });
+        let step =
+            Step::Return(ReturnSpec { rollout: spec.rollout(), revision: before.revision, record: record.clone() });
         let reason = format!("to record {record}");
         let step = self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
         let deployment = Deployment {

@@ -113,8 +113,8 @@ pub fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<Ste
 fn concerns(step: &Step, release: &ReleaseSpec, namespace: &str) -> bool {
     let is_release = |in_namespace: &str, name: &str| in_namespace == release.namespace && name == release.name;
     match step {
-        Step::Deploy(other) => is_release(&other.namespace, &other.name),
-        Step::AwaitRollout(rollout) => is_release(&rollout.namespace, &rollout.release),
+        Step::Deploy(other) => other.key() == release.key(),
+        Step::AwaitRollout(rollout) => rollout.release == release.key(),
         Step::Verify(verify) => is_release(&verify.namespace, verify.project.as_str()),
         Step::Check(check) => is_release(namespace, check.project.as_str()),
         _ => false,
@@ -234,7 +234,7 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         charts: BTreeMap::new(),
     };
     for release in &releases {
-        let key = subject(namespace, &release.namespace, &release.name);
+        let key = subject(namespace, &release.key.namespace, &release.key.name);
         let (Some(history), Some(record)) = (histories.get(&key), release.labels.get(labels::RECORD)) else { continue };
         let Some(content) = cluster.record(namespace, record).await.map_err(failed)? else { continue };
         let digest = &content.chart.digest;

@@ -49,7 +49,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
         _ => None,
     });
     let changes = changes.map(|(planned, spec)| {
-        let found = prepared.observation.observed.releases.get(&(spec.namespace.clone(), spec.name.clone()));
+        let found = prepared.observation.observed.releases.get(&spec.key());
         let record = |labels: &BTreeMap<String, String>| labels.get(labels::RECORD).cloned().unwrap_or_default();
         let change = PlannedChange {
             action: planned.action.clone(),

@@ -39,9 +39,9 @@ fn described(projects: Vec<DescribedProject>) -> Described {
 fn running(releases: &[&str]) -> Observed {
     let mut observed = Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
     observed.namespaces.insert("tunes".to_owned(), OwnSecrets::new());
-    observed.releases.insert((INGRESS.to_owned(), INGRESS.to_owned()), found());
+    observed.releases.insert(ReleaseKey::new(INGRESS, INGRESS), found());
     for name in releases {
-        observed.releases.insert(("tunes".to_owned(), (*name).to_owned()), found());
+        observed.releases.insert(ReleaseKey::new("tunes", *name), found());
     }
     observed
 }
@@ -131,7 +131,7 @@ fn a_snapshot_that_came_back_is_proven_and_stays() {
     let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
     projects[0].release.record = "another".to_owned();
     let mut observed = running(&["shop", "cart"]);
-    observed.releases.get_mut(&("tunes".to_owned(), "cart".to_owned())).unwrap().ready = false;
+    observed.releases.get_mut(&ReleaseKey::new("tunes", "cart")).unwrap().ready = false;
     let plan = super::super::check_all::check_all(&described(projects), &observed);
     let expected = [
         "connect cluster <- ",
@@ -196,7 +196,7 @@ fn those_that_many_wait_for_come_first() {
 fn everything_foreign_is_refused_at_once() {
     let mut observed = running(&[]);
     for name in ["shop", "redis"] {
-        observed.holders.insert(("tunes".to_owned(), name.to_owned()), "Flux".to_owned());
+        observed.holders.insert(ReleaseKey::new("tunes", name), "Flux".to_owned());
     }
     let refused = up(&described(vec![project("shop", &[]), project("redis", &[])]), &observed).unwrap_err();
     assert_eq!(refused.len(), 2);
@@ -216,10 +216,9 @@ fn with_external() -> Described {
 
 fn observed_with(checksum: &str) -> Observed {
     let mut observed = running(&["shop"]);
-    let key = |name: &str| ("tunes".to_owned(), name.to_owned());
-    observed.externals.insert(key("database"), externals::tests::found(checksum));
+    observed.externals.insert(ReleaseKey::new("tunes", "database"), externals::tests::found(checksum));
     let ready = ObservedExternalSecret { checksum: Some("new".to_owned()), is_ready: true };
-    observed.external_secrets.insert(key("database-auth"), ready);
+    observed.external_secrets.insert(("tunes".to_owned(), "database-auth".to_owned()), ready);
     observed
 }
 
@@ -256,7 +255,7 @@ fn what_leads_there_already_is_asked_and_left() {
 fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     let mut observed = observed_with("new");
     observed.externals.clear();
-    observed.releases.insert(("tunes".to_owned(), "database".to_owned()), found());
+    observed.releases.insert(ReleaseKey::new("tunes", "database"), found());
     let outwards = up(&with_external(), &observed).unwrap();
     assert_eq!(
         lines(&outwards)[1..],
