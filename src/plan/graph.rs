@@ -1,11 +1,19 @@
 //! A plan: a graph of steps and their dependencies.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Index};
 
 use super::Step;
 
-/// The index of a step in its plan.
-pub type StepId = usize;
+/// Identifies a step in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(usize);
+
+impl StepId {
+    /// The position of the step in its plan, which is its number in events.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// A step with its reason and dependencies.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +51,7 @@ impl Plan {
         reason: impl Into<String>,
         needs: impl IntoIterator<Item = StepId>,
     ) -> StepId {
-        let id = self.steps.len();
+        let id = StepId(self.steps.len());
         let needs: BTreeSet<StepId> = needs.into_iter().collect();
         debug_assert!(needs.iter().all(|&need| need < id), "a step can only need earlier steps");
         self.steps.push(Planned {
@@ -55,6 +63,11 @@ impl Plan {
             needs,
         });
         id
+    }
+
+    /// Returns the IDs of all steps, in the order in which they were added.
+    pub fn ids(&self) -> impl Iterator<Item = StepId> + use<> {
+        (0..self.steps.len()).map(StepId)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,5 +92,13 @@ impl Plan {
             )
         };
         self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
+    }
+}
+
+impl Index<StepId> for Plan {
+    type Output = Planned;
+
+    fn index(&self, id: StepId) -> &Planned {
+        &self.steps[id.0]
     }
 }

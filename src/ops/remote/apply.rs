@@ -286,7 +286,7 @@ impl Delivery<'_> {
         }
         if !returning.is_about_something() {
             // No release was changed: a Job that must verify first has failed, or something that releases need.
-            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan.steps[*id].step));
+            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step));
             return Err(CommandError::reported(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
         }
         let returned = automatic_rollback::run(session, request, remote, returning, runner, lost).await?;
@@ -302,14 +302,14 @@ fn what_is_certain(
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
 ) -> CommandError {
     let seen =
-        outcomes.iter().map(|(step, outcome)| (&plan.steps[*step].subject, outcome)).map(|(subject, outcome)| {
-            match outcome {
+        outcomes.iter().map(|(step, outcome)| (&plan[*step].subject, outcome)).map(
+            |(subject, outcome)| match outcome {
                 DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
                 other => {
                     format!("{subject}: started, last observed as {}; its current state is unknown", other.as_str())
                 }
-            }
-        });
+            },
+        );
     let mut problem = Problem::new("the ledger could not be written at the end of the run")
         .help("run the command again when the cluster responds: it continues from the current state");
     problem.details.extend(seen);

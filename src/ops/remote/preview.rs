@@ -1,6 +1,9 @@
 //! Previews of a change: differences from the live objects, and plan files for review.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +80,8 @@ fn render_change(planned: &Planned) -> String {
         Step::External(spec) => spec.checksum.as_str(),
         _ => "",
     };
-    format!("{} {} {:?}{leads}", planned.action, planned.subject, planned.needs)
+    let needs: BTreeSet<usize> = planned.needs.iter().map(|need| need.index()).collect();
+    format!("{} {} {needs:?}{leads}", planned.action, planned.subject)
 }
 
 /// Writes a plan for review.
@@ -122,7 +126,7 @@ fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
     if (&reviewed.workspace, &reviewed.environment) != (&now.workspace, &now.environment) {
         differences.push(format!("it was created for {} of {}", reviewed.environment, reviewed.workspace));
     }
-    let names: std::collections::BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
+    let names: BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
     for name in names {
         match (reviewed.changes.get(name), now.changes.get(name)) {
             (Some(_), None) => differences.push(format!("{name} would no longer change")),

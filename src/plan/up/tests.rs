@@ -48,7 +48,7 @@ fn running(releases: &[&str]) -> Observed {
 
 fn lines(plan: &Plan) -> Vec<String> {
     let line = |planned: &super::super::Planned| {
-        let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.steps[need].subject.as_str()).collect();
+        let needs: Vec<&str> = planned.needs.iter().map(|&need| plan[need].subject.as_str()).collect();
         format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
     };
     plan.steps.iter().map(line).collect()
@@ -181,7 +181,7 @@ fn proofs_stand_around_a_change_and_nowhere_else() {
     let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
     let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
     assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
-    assert!(plan.steps[2].needs.contains(&1) && plan.steps[3].needs.contains(&2));
+    assert!(plan.steps[2].needs.contains(&plan.steps[1].id) && plan.steps[3].needs.contains(&plan.steps[2].id));
 }
 
 #[test]
