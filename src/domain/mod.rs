@@ -34,6 +34,7 @@ pub mod yaml;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
 pub use problem::Problem;
+pub use record::RecordId;
 pub use release_key::ReleaseKey;
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use values::Values;

@@ -22,7 +22,7 @@ pub use volumes::VolumeSpec;
 use std::path::PathBuf;
 
 use crate::domain::{
-    ImageReference, Name, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot,
+    ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record, snapshot::Snapshot,
 };
 
 /// One operation of a plan.
@@ -119,7 +119,7 @@ pub struct ReturnSpec {
     /// The number of the previous Helm revision.
     pub revision: u32,
     /// The record ID of that revision.
-    pub record: String,
+    pub record: RecordId,
 }
 
 /// A namespace and what it must contain before releases are installed.
@@ -154,7 +154,7 @@ pub struct ReleaseSpec {
     pub chart: PathBuf,
     pub content: Record,
     /// The record ID of the content.
-    pub record: String,
+    pub record: RecordId,
     /// The hash of the content as written, before tags are resolved.
     pub fingerprint: String,
     pub refresh: Refresh,

@@ -77,7 +77,7 @@ impl ReleaseContext {
             (labels::WORKSPACE.to_owned(), self.workspace.clone()),
             (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
             (labels::PROJECT.to_owned(), spec.name.clone()),
-            (labels::RECORD.to_owned(), spec.record.clone()),
+            (labels::RECORD.to_owned(), spec.record.to_string()),
             (labels::FINGERPRINT.to_owned(), spec.fingerprint.clone()),
             (labels::VERSION.to_owned(), spec.content.version.clone()),
             (labels::CHART.to_owned(), spec.content.chart.label()),

@@ -97,7 +97,7 @@ impl Returning {
             self.stay(spec, "there is no earlier deployment", help);
             return;
         };
-        let Some(record) = before.labels.get(labels::RECORD).filter(|record| **record != spec.record) else {
+        let Some(record) = before.record().filter(|record| *record != spec.record) else {
             self.stay(spec, "the previous record is the same", "find the cause with cmdr status");
             return;
         };
@@ -111,7 +111,7 @@ impl Returning {
         let reason = format!("to record {record}");
         let step = self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
         let deployment = Deployment {
-            record: record.clone(),
+            record,
             version: before.labels.get(labels::VERSION).cloned().unwrap_or_default(),
             verb: AUTOMATIC_ROLLBACK.to_owned(),
             bundle: None,

@@ -16,7 +16,7 @@ use crate::{
         digest::sha256,
         labels,
         ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease},
-        record::RecordedSource,
+        record::{RecordId, RecordedSource},
     },
     engine::Summary,
     error::CommandError,
@@ -40,7 +40,7 @@ const BUNDLE_VERSION: usize = 12;
 /// healthy, whichever is later.
 pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRelease>, now: Timestamp) -> Option<u64> {
     let current = history?.deployments.last().filter(|last| last.outcome == DeploymentOutcome::Healthy)?;
-    let observed = observed.filter(|release| release.labels.get(labels::RECORD) == Some(&current.record))?;
+    let observed = observed.filter(|release| release.record().as_ref() == Some(&current.record))?;
     let since = observed.healthy_since?.max(current.ended?);
     u64::try_from(now.duration_since(since).as_secs()).ok()
 }
@@ -150,7 +150,7 @@ pub async fn close(
 
 /// The described releases whose last deployment was started by an earlier run and never observed as healthy. The value
 /// is the record if it is the described one, which is running.
-pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, Option<String>> {
+pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTreeMap<String, Option<RecordId>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
@@ -170,7 +170,7 @@ pub fn left_open(session: &Session, prepared: &Prepared, remote: &Remote) -> BTr
 pub async fn close_left_open(
     session: &Session,
     remote: &Remote,
-    open: &BTreeMap<String, Option<String>>,
+    open: &BTreeMap<String, Option<RecordId>>,
 ) -> Result<(), CommandError> {
     let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
     let closings = open.iter().map(|(subject, record)| {
@@ -235,8 +235,9 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
     };
     for release in &releases {
         let key = subject(namespace, &release.key.namespace, &release.key.name);
-        let (Some(history), Some(record)) = (histories.get(&key), release.labels.get(labels::RECORD)) else { continue };
-        let Some(content) = cluster.record(namespace, record).await.map_err(failed)? else { continue };
+        let record = release.labels.get(labels::RECORD).map(|record| RecordId::from(record.as_str()));
+        let (Some(history), Some(record)) = (histories.get(&key), record) else { continue };
+        let Some(content) = cluster.record(namespace, &record).await.map_err(failed)? else { continue };
         let digest = &content.chart.digest;
         if content.chart.source == RecordedSource::Kept
             && !ledger.charts.contains_key(digest)
@@ -244,7 +245,7 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         {
             ledger.charts.insert(digest.clone(), BASE64.encode(archive));
         }
-        ledger.releases.insert(key, LedgerRelease { record: record.clone(), content, history: history.clone() });
+        ledger.releases.insert(key, LedgerRelease { record, content, history: history.clone() });
     }
     Ok(ledger)
 }

@@ -9,7 +9,7 @@ use crate::{
         registry::Registry,
     },
     domain::{
-        Environment, ImageReference, Name, Problem, ReleaseKey, ResolvedProject, Values, labels, ledger::History,
+        Environment, ImageReference, Name, Problem, ReleaseKey, ResolvedProject, Values, ledger::History,
         values::CONTAINERS,
     },
     error::{CommandError, ErrorKind},
@@ -185,7 +185,7 @@ impl EnvironmentState<'_> {
         let key = ReleaseKey::new(&self.environment.namespace, project.as_str());
         if let Some(release) = self.observation.observed.releases.get(&key)
             && release.status == "deployed"
-            && release.labels.get(labels::RECORD) == Some(&current.record)
+            && release.record().as_ref() == Some(&current.record)
         {
             return Ok(Some(release.values.clone()));
         }
@@ -255,7 +255,7 @@ async fn look_up_rendered(
         let digest =
             |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
         project.release.content.images = written.iter().filter_map(digest).collect();
-        project.release.record = project.release.content.name();
+        project.release.record = project.release.content.id();
     }
     Ok(())
 }

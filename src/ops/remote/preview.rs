@@ -8,7 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Problem, digest::sha256, labels, record::Record},
+    domain::{
+        Problem,
+        digest::sha256,
+        record::{Record, RecordId},
+    },
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
     ops::{
@@ -41,8 +45,8 @@ struct PlannedChange {
     action: String,
     reason: String,
     /// The observed record and its revision; `None` if there was none.
-    found: Option<(String, u32)>,
-    record: String,
+    found: Option<(RecordId, u32)>,
+    record: RecordId,
     content: Record,
 }
 
@@ -53,11 +57,10 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
     });
     let changes = changes.map(|(planned, spec)| {
         let found = prepared.observation.observed.releases.get(&spec.key());
-        let record = |labels: &BTreeMap<String, String>| labels.get(labels::RECORD).cloned().unwrap_or_default();
         let change = PlannedChange {
             action: planned.action.clone(),
             reason: planned.reason.clone(),
-            found: found.map(|release| (record(&release.labels), release.revision)),
+            found: found.map(|release| (release.record().unwrap_or_default(), release.revision)),
             record: spec.record.clone(),
             content: spec.content.clone(),
         };

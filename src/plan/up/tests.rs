@@ -102,7 +102,7 @@ fn nothing_changed_means_nothing_but_checks() {
 #[test]
 fn one_change_touches_one_project() {
     let mut wanted = vec![project("shop", &["redis"]), project("redis", &[])];
-    wanted[0].release.record = "r2".to_owned();
+    wanted[0].release.record = "r2".into();
     let plan = up(&described(wanted), &running(&["shop", "redis"])).unwrap();
     let changes: Vec<&str> = plan.changes().map(|planned| planned.subject.as_str()).collect();
     assert_eq!(changes, ["shop"]);
@@ -129,7 +129,7 @@ fn a_woken_clusters_network_is_proven() {
 #[test]
 fn a_snapshot_that_came_back_is_proven_and_stays() {
     let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
-    projects[0].release.record = "another".to_owned();
+    projects[0].release.record = "another".into();
     let mut observed = running(&["shop", "cart"]);
     observed.releases.get_mut(&ReleaseKey::new("tunes", "cart")).unwrap().ready = false;
     let plan = super::super::check_all::check_all(&described(projects), &observed);
@@ -177,7 +177,7 @@ fn proofs_stand_around_a_change_and_nowhere_else() {
     }
     let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
     assert_eq!(lines(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
-    shop.release.record = "r2".to_owned();
+    shop.release.record = "r2".into();
     let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
     let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
     assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
