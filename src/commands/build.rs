@@ -45,7 +45,7 @@ pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), Comm
     let mut plan = Plan::default();
     let made = to_make(&registry.wanted, &registry.found).map(|(services, reason)| {
         let spec = RegistrySpec { services, is_required: true };
-        plan.add(Step::LocalRegistry(spec), "registry", "prepare", reason, None)
+        plan.add(Step::LocalRegistry(spec), reason, None)
     });
     let reasoned: Vec<_> = specs.into_iter().map(|spec| (spec, "cmdr build".to_owned())).collect();
     add_builds(&mut plan, &reasoned, made);

@@ -32,7 +32,7 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
         return Ok(());
     }
     let mut plan = Plan::default();
-    plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down", None);
+    plan.add(Step::DeleteCluster, "cmdr down", None);
     if session.settings.dry_run {
         session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));
         return Ok(());
@@ -58,8 +58,7 @@ pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), Comman
     }
     let _lock = session.lock(&access).await?;
     let mut plan = Plan::default();
-    let action = if options.pause { "pause" } else { "stop" };
-    plan.add(Step::StopCluster { warm: options.pause }, "cluster", action, "cmdr stop", None);
+    plan.add(Step::StopCluster { warm: options.pause }, "cmdr stop", None);
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("stop", &plan, Arc::new(runner)).await?;

@@ -36,9 +36,8 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
         return Err(CommandError::new(ErrorKind::Refused, Problem::new(cause).help(help)));
     }
     let mut plan = Plan::default();
-    let deleted =
-        access.node.as_ref().map(|_| plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down --registry", None));
-    plan.add(Step::RemoveRegistry, "registry", "remove", "cmdr down --registry", deleted);
+    let deleted = access.node.as_ref().map(|_| plan.add(Step::DeleteCluster, "cmdr down --registry", None));
+    plan.add(Step::RemoveRegistry, "cmdr down --registry", deleted);
     if session.settings.dry_run {
         session.note("would delete the cluster and the registry with its caches, and every image in them");
         return Ok(());

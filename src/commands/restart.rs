@@ -26,14 +26,14 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
         return Ok(());
     }
     let mut plan = Plan::default();
-    let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
+    let connected = plan.add(Step::ConnectCluster, "required by all other steps", None);
     for name in &options.projects {
         let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
         let rollout = RolloutSpec {
             release: ReleaseKey::new(&session.environment.namespace, name),
             timeout_seconds: timeout_seconds(timeout),
         };
-        plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);
+        plan.add(Step::Restart(rollout), "cmdr restart", [connected]);
     }
     run_guarded(session, "restart", &plan, options.projects.iter().cloned().collect()).await
 }

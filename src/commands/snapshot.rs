@@ -50,8 +50,8 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let is_awake = node.state == State::Running;
     let away = Instant::now();
     let stopped = matches!(node.state, State::Running | State::Paused)
-        .then(|| plan.add(Step::StopCluster { warm: false }, "cluster", "stop", "required by the snapshot", None));
-    plan.add(Step::SaveSnapshot(name.clone()), "snapshot", "save", "cmdr snapshot save", stopped);
+        .then(|| plan.add(Step::StopCluster { warm: false }, "required by the snapshot", None));
+    plan.add(Step::SaveSnapshot(name.clone()), "cmdr snapshot save", stopped);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
@@ -88,7 +88,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     let lock = session.lock(&access).await?;
     access.docker.sweep_snapshots(session.workspace().as_str()).await.map_err(docker_error)?;
     let mut plan = Plan::default();
-    plan.add(Step::RestoreSnapshot(Box::new(snapshot)), "snapshot", "restore", "cmdr snapshot restore", None);
+    plan.add(Step::RestoreSnapshot(Box::new(snapshot)), "cmdr snapshot restore", None);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local.clone()).await?;
     session.execute("snapshot restore", &plan, Arc::new(runner)).await?;

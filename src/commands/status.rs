@@ -11,7 +11,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{guarded::run_guarded, options::UpRequest, prepare, prepared::Prepared, session::Session},
     plan::{
-        Change, Plan, ReleaseSpec, Step,
+        Change, Plan, ReleaseSpec, Removal, Step,
         externals::{DescribedExternal, ExternalChange, external_change},
         up::{Described, ObservedCluster},
     },
@@ -191,12 +191,13 @@ async fn prune(session: &Session, prepared: &Prepared, orphans: &[ReleaseKey]) -
     }
     let mut plan = Plan::default();
     for orphan in orphans {
+        let removal = Removal { release: orphan.clone(), is_orphan: true };
         let step = if prepared.observation.observed.externals.contains_key(orphan) {
-            Step::RemoveExternal(orphan.clone())
+            Step::RemoveExternal(removal)
         } else {
-            Step::Remove(orphan.clone())
+            Step::Remove(removal)
         };
-        plan.add(step, &orphan.name, "remove", "no longer in projects.yaml", None);
+        plan.add(step, "no longer in projects.yaml", None);
     }
     run_guarded(session, "status --prune", &plan, orphans.iter().map(|orphan| orphan.name.clone()).collect()).await
 }

@@ -26,6 +26,7 @@ pub mod release_key;
 pub mod resolve;
 pub mod secret;
 pub mod snapshot;
+pub mod step_kind;
 pub mod user_configuration;
 pub mod values;
 pub mod workspace;
@@ -37,6 +38,7 @@ pub use problem::Problem;
 pub use record::RecordId;
 pub use release_key::ReleaseKey;
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
+pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,

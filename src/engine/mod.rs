@@ -140,11 +140,11 @@ impl<R: StepRunner> Execution<'_, R> {
     fn start(&mut self, planned: &Planned) {
         self.send(Event::StepStarted {
             step: planned.id.index(),
-            subject: planned.subject.clone(),
-            action: planned.action.clone(),
+            subject: planned.step.subject(),
+            action: planned.step.action().to_owned(),
             needs: planned.needs.iter().map(|need| need.index()).collect(),
         });
-        let reporter = Reporter { step: planned.id, subject: planned.subject.clone(), events: self.events.clone() };
+        let reporter = Reporter { step: planned.id, subject: planned.step.subject(), events: self.events.clone() };
         let (runner, planned, cancel) = (Arc::clone(&self.runner), planned.clone(), self.cancel.clone());
         self.running.spawn(async move {
             let start = Instant::now();
@@ -166,7 +166,7 @@ impl<R: StepRunner> Execution<'_, R> {
     fn leave_out(&mut self, id: StepId) {
         match self.failed_need(id) {
             Some(need) => {
-                let subject = &self.plan[need].subject;
+                let subject = self.plan[need].step.subject();
                 let problem = Problem::new(format!("not started: it needs {subject}"));
                 self.record(id, Outcome::NotStarted, 0.0, None, Some(problem));
             }
@@ -199,8 +199,8 @@ impl<R: StepRunner> Execution<'_, R> {
         let planned = &self.plan[id];
         self.send(Event::StepFinished {
             step: id.index(),
-            subject: planned.subject.clone(),
-            action: planned.action.clone(),
+            subject: planned.step.subject(),
+            action: planned.step.action().to_owned(),
             outcome,
             seconds,
             message,

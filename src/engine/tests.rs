@@ -1,7 +1,10 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::plan::Step;
+use crate::{
+    domain::ReleaseKey,
+    plan::{RolloutSpec, Step},
+};
 
 /// Runs steps by their subject: `bad` fails, `slow` waits for the cancel.
 #[derive(Default)]
@@ -16,8 +19,9 @@ impl StepRunner for Script {
         _reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        self.order.lock().unwrap().push(planned.subject.clone());
-        match planned.subject.as_str() {
+        let subject = planned.step.subject();
+        self.order.lock().unwrap().push(subject.clone());
+        match subject.as_str() {
             "bad" => Err(Problem::new("broken").into()),
             "slow" => {
                 cancel.cancelled().await;
@@ -37,7 +41,8 @@ fn plan(steps: &[(&str, &[usize])]) -> Plan {
     let mut plan = Plan::default();
     for (subject, needs) in steps {
         let needs: Vec<StepId> = needs.iter().map(|&need| plan.steps[need].id).collect();
-        plan.add(Step::ConnectCluster, *subject, "do", "test", needs);
+        let rollout = RolloutSpec { release: ReleaseKey::new("tunes", *subject), timeout_seconds: 1 };
+        plan.add(Step::Restart(rollout), "test", needs);
     }
     plan
 }

@@ -31,7 +31,7 @@ use crate::{
         session::{Session, unknown},
     },
     plan::{
-        CheckSpec, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
+        CheckSpec, NamespaceSpec, Operation, Refresh, ReleaseSpec, SecretSpec,
         up::{Described, DescribedProject, LOAD_BALANCER},
     },
 };
@@ -416,8 +416,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         timeout_seconds: TIMEOUT_SECONDS,
         adopt: false,
         repair: false,
-        failed_revision: None,
-        retry_jobs: Vec::new(),
+        operation: Operation::default(),
         entry: None,
     }
 }

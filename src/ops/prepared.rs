@@ -143,7 +143,7 @@ pub(crate) fn show_plan(session: &Session, prepared: &Prepared, plan: &Plan) {
 fn render_plan(plan: &Plan) -> String {
     let rows: Vec<Vec<String>> = plan
         .changes()
-        .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])
+        .map(|planned| vec![format!("{} {}", planned.step.action(), planned.step.subject()), planned.reason.clone()])
         .collect();
     let mut text = ui::table::table(&rows);
     if rows.is_empty() {
@@ -167,7 +167,7 @@ fn render_plan(plan: &Plan) -> String {
 fn as_json(prepared: &Prepared, plan: &Plan) -> serde_json::Value {
     let steps: Vec<serde_json::Value> = plan
         .changes()
-        .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
+        .map(|planned| json!({"subject": planned.step.subject(), "action": planned.step.action(), "reason": planned.reason}))
         .collect();
     let platform = prepared.described.platform.iter().map(|release| release_json(release, &[], &[]));
     let projects = prepared

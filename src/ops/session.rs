@@ -285,7 +285,7 @@ impl Session {
             environment: self.environment.name.to_string(),
             steps: plan.steps.len(),
             subjects: plan.steps.iter().fold(BTreeMap::new(), |mut subjects, planned| {
-                *subjects.entry(planned.subject.clone()).or_default() += 1;
+                *subjects.entry(planned.step.subject()).or_default() += 1;
                 subjects
             }),
             unchanged: plan.unchanged.clone(),

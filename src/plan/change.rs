@@ -206,6 +206,7 @@ pub mod tests {
 
     use super::*;
     use crate::domain::record::tests::record;
+    use crate::plan::Operation;
 
     pub fn spec(name: &str) -> ReleaseSpec {
         ReleaseSpec {
@@ -220,8 +221,7 @@ pub mod tests {
             timeout_seconds: 120,
             adopt: false,
             repair: true,
-            failed_revision: None,
-            retry_jobs: Vec::new(),
+            operation: Operation::default(),
             entry: None,
         }
     }

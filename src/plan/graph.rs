@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, ops::Index};
 
 use super::Step;
+use crate::domain::StepKind;
 
 /// Identifies a step in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,10 +21,6 @@ impl StepId {
 pub struct Planned {
     pub id: StepId,
     pub step: Step,
-    /// The project or platform component that the step is for.
-    pub subject: String,
-    /// The action, as an imperative: `create`, `install`.
-    pub action: String,
     /// The reason: `does not exist yet`, `values differ`.
     pub reason: String,
     pub needs: BTreeSet<StepId>,
@@ -43,25 +40,11 @@ pub struct Plan {
 
 impl Plan {
     /// Adds a step after those that it needs, and returns its ID.
-    pub fn add(
-        &mut self,
-        step: Step,
-        subject: impl Into<String>,
-        action: impl Into<String>,
-        reason: impl Into<String>,
-        needs: impl IntoIterator<Item = StepId>,
-    ) -> StepId {
+    pub fn add(&mut self, step: Step, reason: impl Into<String>, needs: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
         let needs: BTreeSet<StepId> = needs.into_iter().collect();
         debug_assert!(needs.iter().all(|&need| need < id), "a step can only need earlier steps");
-        self.steps.push(Planned {
-            id,
-            step,
-            subject: subject.into(),
-            action: action.into(),
-            reason: reason.into(),
-            needs,
-        });
+        self.steps.push(Planned { id, step, reason: reason.into(), needs });
         id
     }
 
@@ -76,22 +59,7 @@ impl Plan {
 
     /// Returns the steps that change something; the others only check or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        let only_prepares = |step: &Step| {
-            matches!(
-                step,
-                Step::Check(_)
-                    | Step::CheckAddresses
-                    | Step::CheckNames
-                    | Step::Answer(_)
-                    | Step::ConnectCluster
-                    | Step::PullImages(_)
-                    | Step::ProvideVolumes(_)
-                    | Step::Verify(_)
-                    | Step::LocalRegistry(_)
-                    | Step::AnnounceRegistry { .. }
-            )
-        };
-        self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
+        self.steps.iter().filter(|planned| planned.step.kind() == StepKind::Change)
     }
 }
 

@@ -50,7 +50,7 @@ fn reason(service: &RegistryService, found: &[ObservedService]) -> Option<String
 /// Adds the build steps, each after the step that creates the registry, if there is one.
 pub fn add_builds(plan: &mut Plan, builds: &[(BuildSpec, String)], registry: Option<StepId>) {
     for (build, reason) in builds {
-        plan.add(Step::Build(build.clone()), build.project.to_string(), "build", reason, registry);
+        plan.add(Step::Build(build.clone()), reason, registry);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     domain::{Problem, ReleaseKey},
     engine::{Reporter, StepFailure},
-    plan::{AnswerSpec, ExternalSpec},
+    plan::{AnswerSpec, ExternalSpec, Removal},
 };
 
 /// The timeout for a connection: a component in between may have been restarted.
@@ -28,8 +28,9 @@ impl Runner {
         Ok(Some(format!("points to {}", spec.service.place())))
     }
 
-    pub(super) async fn remove_redirect(&self, external: &ReleaseKey) -> Result<Option<String>, StepFailure> {
-        self.connected()?.cluster.remove_external(&external.namespace, &external.name).await?;
+    pub(super) async fn remove_redirect(&self, removal: &Removal) -> Result<Option<String>, StepFailure> {
+        let ReleaseKey { namespace, name } = &removal.release;
+        self.connected()?.cluster.remove_external(namespace, name).await?;
         Ok(None)
     }
 

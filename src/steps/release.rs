@@ -17,7 +17,7 @@ use crate::{
     },
     domain::{ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
-    plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
+    plan::{ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
 
 /// The number of releases that roll out at once on a local node, per CPU. The pods of hundreds of releases would slow
@@ -97,11 +97,11 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        if let Some(revision) = spec.failed_revision {
+        if let Some(revision) = spec.operation.failed_revision() {
             reporter.progress(format!("marking revision {revision} as failed"));
             cluster.mark_release_failed(&spec.namespace, &spec.name, revision).await?;
         }
-        for job in &spec.retry_jobs {
+        for job in spec.operation.retry_jobs() {
             cluster.delete_job(&spec.namespace, job).await?;
         }
         self.open_entry(spec).await?;
@@ -296,10 +296,10 @@ impl Runner {
 
     pub(super) async fn remove(
         &self,
-        release: &ReleaseKey,
+        removal: &Removal,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let ReleaseKey { namespace, name } = release;
+        let ReleaseKey { namespace, name } = &removal.release;
         self.release.helm.uninstall(&self.release.target, namespace, name, cancel).await?;
         Ok(Some("volumes are kept".to_owned()))
     }

@@ -191,12 +191,12 @@ impl Delivery<'_> {
     fn check_gates(&mut self, prepared: &Prepared, plan: &Plan) -> Result<(), CommandError> {
         let Self { session, request, context, .. } = self;
         let Some(remote) = &prepared.remote else { return Ok(()) };
-        let changed: Vec<&str> = plan
+        let changed: Vec<String> = plan
             .changes()
             .filter(|planned| changes_project(&planned.step))
-            .map(|planned| planned.subject.as_str())
+            .map(|planned| planned.step.subject())
             .collect();
-        let is_changed = |project: &str| changed.contains(&project);
+        let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
         let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
         let checkpoint = Checkpoint {
             environment: &session.environment,
@@ -204,7 +204,7 @@ impl Delivery<'_> {
             deploy_freeze: session.settings.variables.deploy_freeze,
             histories: &remote.histories,
             new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
-            changed: changed.clone(),
+            changed: changed.iter().map(String::as_str).collect(),
         };
         let refused = refusals(&checkpoint);
         // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
@@ -302,14 +302,14 @@ fn what_is_certain(
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
 ) -> CommandError {
     let seen =
-        outcomes.iter().map(|(step, outcome)| (&plan[*step].subject, outcome)).map(
-            |(subject, outcome)| match outcome {
+        outcomes.iter().map(|(step, outcome)| (plan[*step].step.subject(), outcome)).map(|(subject, outcome)| {
+            match outcome {
                 DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
                 other => {
                     format!("{subject}: started, last observed as {}; its current state is unknown", other.as_str())
                 }
-            },
-        );
+            }
+        });
     let mut problem = Problem::new("the ledger could not be written at the end of the run")
         .help("run the command again when the cluster responds: it continues from the current state");
     problem.details.extend(seen);

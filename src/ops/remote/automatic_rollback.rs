@@ -67,7 +67,7 @@ pub fn plan(
     if failed_steps.is_empty() {
         return returning;
     }
-    let connect = returning.plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
+    let connect = returning.plan.add(Step::ConnectCluster, "required by all other steps", None);
     let deployments = || {
         ran.steps.iter().filter_map(|planned| match &planned.step {
             Step::Deploy(spec) => Some((planned.id, spec)),
@@ -109,7 +109,7 @@ impl Returning {
         let step =
             Step::Return(ReturnSpec { rollout: spec.rollout(), revision: before.revision, record: record.clone() });
         let reason = format!("to record {record}");
-        let step = self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
+        let step = self.plan.add(step, reason, [connect]);
         let deployment = Deployment {
             record,
             version: before.labels.get(labels::VERSION).cloned().unwrap_or_default(),

@@ -262,7 +262,7 @@ mod tests {
 
     fn deploy(plan: &mut Plan, namespace: &str, name: &str) -> StepId {
         let spec = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
-        plan.add(Step::Deploy(Box::new(spec)), name, "install", "", None)
+        plan.add(Step::Deploy(Box::new(spec)), "", None)
     }
 
     fn verify(plan: &mut Plan, project: &str) -> StepId {
@@ -276,7 +276,7 @@ mod tests {
             when: VerifyWhen::After,
             timeout_seconds: 1,
         });
-        plan.add(step, project, "verify", "", None)
+        plan.add(step, "", None)
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             shown_url: "http://shop".to_owned(),
             status: 200,
         });
-        let check = plan.add(check, "shop", "check", "", None);
+        let check = plan.add(check, "", None);
         let summary = Summary { interrupted: BTreeSet::from([check]), ..Summary::default() };
         let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
         assert_eq!(

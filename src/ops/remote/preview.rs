@@ -58,7 +58,7 @@ fn plan_file(session: &Session, prepared: &Prepared, plan: &Plan) -> PlanFile {
     let changes = changes.map(|(planned, spec)| {
         let found = prepared.observation.observed.releases.get(&spec.key());
         let change = PlannedChange {
-            action: planned.action.clone(),
+            action: planned.step.action().to_owned(),
             reason: planned.reason.clone(),
             found: found.map(|release| (release.record().unwrap_or_default(), release.revision)),
             record: spec.record.clone(),
@@ -84,7 +84,7 @@ fn render_change(planned: &Planned) -> String {
         _ => "",
     };
     let needs: BTreeSet<usize> = planned.needs.iter().map(|need| need.index()).collect();
-    format!("{} {} {needs:?}{leads}", planned.action, planned.subject)
+    format!("{} {} {needs:?}{leads}", planned.step.action(), planned.step.subject())
 }
 
 /// Writes a plan for review.

@@ -48,8 +48,8 @@ fn running(releases: &[&str]) -> Observed {
 
 fn lines(plan: &Plan) -> Vec<String> {
     let line = |planned: &super::super::Planned| {
-        let needs: Vec<&str> = planned.needs.iter().map(|&need| plan[need].subject.as_str()).collect();
-        format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
+        let needs: Vec<String> = planned.needs.iter().map(|&need| plan[need].step.subject()).collect();
+        format!("{} {} <- {}", planned.step.action(), planned.step.subject(), needs.join(", "))
     };
     plan.steps.iter().map(line).collect()
 }
@@ -104,7 +104,7 @@ fn one_change_touches_one_project() {
     let mut wanted = vec![project("shop", &["redis"]), project("redis", &[])];
     wanted[0].release.record = "r2".into();
     let plan = up(&described(wanted), &running(&["shop", "redis"])).unwrap();
-    let changes: Vec<&str> = plan.changes().map(|planned| planned.subject.as_str()).collect();
+    let changes: Vec<String> = plan.changes().map(|planned| planned.step.subject()).collect();
     assert_eq!(changes, ["shop"]);
 }
 
@@ -179,7 +179,7 @@ fn proofs_stand_around_a_change_and_nowhere_else() {
     assert_eq!(lines(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
     shop.release.record = "r2".into();
     let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
-    let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
+    let order: Vec<&str> = plan.steps.iter().map(|planned| planned.step.action()).collect();
     assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
     assert!(plan.steps[2].needs.contains(&plan.steps[1].id) && plan.steps[3].needs.contains(&plan.steps[2].id));
 }
