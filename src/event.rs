@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::Problem;
+use crate::domain::{Problem, StepKind};
 
 /// An event of a run. Events are sent in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub enum Event {
         subject: String,
         /// The action of the step: `create`, `install`, `upgrade`, `check`.
         action: String,
+        /// What the step is for: a change, a check, or the preparation of other steps.
+        kind: StepKind,
         /// The numbers of the steps that it waited for.
         needs: BTreeSet<usize>,
     },
@@ -63,6 +65,8 @@ pub enum Event {
         subject: String,
         /// The action of the step.
         action: String,
+        /// What the step is for: a change, a check, or the preparation of other steps.
+        kind: StepKind,
         /// The result of the step.
         outcome: Outcome,
         /// The duration of the step in seconds; 0 for a step that never started.

@@ -16,6 +16,7 @@ const LENGTH: usize = 20;
 /// Identifies a record: a hash of its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct RecordId(String);
 
 impl RecordId {

@@ -6,6 +6,7 @@ use serde::Serialize;
 /// What a step is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "kind")]
 pub enum StepKind {
     /// It changes the environment.
     Change,

@@ -142,6 +142,7 @@ impl<R: StepRunner> Execution<'_, R> {
             step: planned.id.index(),
             subject: planned.step.subject(),
             action: planned.step.action().to_owned(),
+            kind: planned.step.kind(),
             needs: planned.needs.iter().map(|need| need.index()).collect(),
         });
         let reporter = Reporter { step: planned.id, subject: planned.step.subject(), events: self.events.clone() };
@@ -201,6 +202,7 @@ impl<R: StepRunner> Execution<'_, R> {
             step: id.index(),
             subject: planned.step.subject(),
             action: planned.step.action().to_owned(),
+            kind: planned.step.kind(),
             outcome,
             seconds,
             message,

@@ -106,7 +106,9 @@ impl Gitlab {
     }
 
     fn end(&mut self, event: &Event) {
-        let Event::StepFinished { step, subject, action, outcome, seconds, message, problem } = event else { return };
+        let Event::StepFinished { step, subject, action, outcome, seconds, message, problem, .. } = event else {
+            return;
+        };
         let has_started = self.running.remove(step).is_some();
         self.ended += 1;
         let shown = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));

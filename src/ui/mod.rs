@@ -124,6 +124,16 @@ fn print_details(problem: &Problem, style: Style, line: &mut dyn FnMut(String)) 
     }
 }
 
+/// The kind of a step with this action, in tests.
+#[cfg(test)]
+fn kind_of(action: &str) -> crate::domain::StepKind {
+    match action {
+        "check" => crate::domain::StepKind::Check,
+        "connect" => crate::domain::StepKind::Prepare,
+        _ => crate::domain::StepKind::Change,
+    }
+}
+
 /// Compares the output with the snapshot of this name.
 #[cfg(test)]
 fn assert_shown(name: &str, text: &str) {

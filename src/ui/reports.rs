@@ -107,9 +107,9 @@ impl Renderer for Runs {
                     suite.warn(*step, problem);
                 }
             }
-            Event::StepFinished { step, subject, action, outcome, seconds, message, problem } => {
+            Event::StepFinished { step, subject, action, kind, outcome, seconds, message, problem } => {
                 if let Some(suite) = self.suites.last_mut() {
-                    let case = junit::Case::new(subject, action, *outcome, *seconds);
+                    let case = junit::Case::new(subject, action, *kind, *outcome, *seconds);
                     suite.end(*step, case.with_result(message.as_deref(), problem.as_ref()));
                 }
             }

@@ -14,7 +14,7 @@ use crate::{
         git,
         gitlab::{Gitlab, GitlabError, Job, Pipeline, Place, PlaceError},
     },
-    domain::Problem,
+    domain::{Problem, StepKind},
     error::{CommandError, ErrorKind},
     event::{Event, Outcome, Sender},
     ops::options::PipelineRequest,
@@ -252,6 +252,7 @@ fn begin(session: &Session, events: &Sender, job: &str) {
         step: STEP,
         subject: job.to_owned(),
         action: ACTION.to_owned(),
+        kind: StepKind::Change,
         needs: BTreeSet::new(),
     });
 }
@@ -308,6 +309,7 @@ impl End {
             step: STEP,
             subject: job.to_owned(),
             action: ACTION.to_owned(),
+            kind: StepKind::Change,
             outcome: self.outcome,
             seconds,
             message: self.message,

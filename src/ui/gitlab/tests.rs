@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::*;
-use crate::ui::{Mode, assert_shown};
+use crate::ui::{Mode, assert_shown, kind_of};
 
 thread_local! {
     /// Seconds since the run's start.
@@ -60,7 +60,13 @@ fn started(subjects: &[(&str, usize)]) -> Event {
 }
 
 fn begins(step: usize, subject: &str, action: &str) -> Event {
-    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned(), needs: BTreeSet::new() }
+    Event::StepStarted {
+        step,
+        subject: subject.to_owned(),
+        action: action.to_owned(),
+        kind: kind_of(action),
+        needs: BTreeSet::new(),
+    }
 }
 
 fn further(step: usize, subject: &str, message: &str) -> Event {
@@ -87,6 +93,7 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64
         step,
         subject: subject.to_owned(),
         action: action.to_owned(),
+        kind: kind_of(action),
         outcome,
         seconds,
         message,

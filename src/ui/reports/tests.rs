@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{domain::Problem, event::Outcome, ui::assert_shown};
+use crate::{
+    domain::Problem,
+    event::Outcome,
+    ui::{assert_shown, kind_of},
+};
 
 fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Option<Problem>) -> Event {
     let message = (outcome == Outcome::Done).then(|| "revision 2".to_owned());
@@ -9,6 +13,7 @@ fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Op
         step,
         subject: subject.to_owned(),
         action: action.to_owned(),
+        kind: kind_of(action),
         outcome,
         seconds: 1.5,
         message,
