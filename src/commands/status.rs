@@ -11,7 +11,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{guarded::run_guarded, options::UpRequest, prepare, prepared::Prepared, session::Session},
     plan::{
-        Change, Plan, ReleaseSpec, Removal, Step,
+        self, Change, ReleaseSpec,
         externals::{DescribedExternal, ExternalChange, external_change},
         up::{Described, ObservedCluster},
     },
@@ -189,15 +189,6 @@ async fn prune(session: &Session, prepared: &Prepared, orphans: &[ReleaseKey]) -
         session.note(&format!("would remove: {}", names.join(", ")));
         return Ok(());
     }
-    let mut plan = Plan::default();
-    for orphan in orphans {
-        let removal = Removal { release: orphan.clone(), is_orphan: true };
-        let step = if prepared.observation.observed.externals.contains_key(orphan) {
-            Step::RemoveExternal(removal)
-        } else {
-            Step::Remove(removal)
-        };
-        plan.add(step, "no longer in projects.yaml", None);
-    }
+    let plan = plan::prune::prune(orphans, &prepared.observation.observed.externals);
     run_guarded(session, "status --prune", &plan, orphans.iter().map(|orphan| orphan.name.clone()).collect()).await
 }

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::{
     domain::ReleaseKey,
-    plan::{RolloutSpec, Step},
+    plan::{RolloutSpec, Step, graph},
 };
 
 /// Runs steps by their subject: `bad` fails, `slow` waits for the cancel.
@@ -38,13 +38,10 @@ impl StepRunner for Script {
 
 /// Steps by their subjects, each with the positions of the steps that it needs.
 fn plan(steps: &[(&str, &[usize])]) -> Plan {
-    let mut plan = Plan::default();
-    for (subject, needs) in steps {
-        let needs: Vec<StepId> = needs.iter().map(|&need| plan.steps[need].id).collect();
+    graph::tests::plan(steps.iter().map(|(subject, needs)| {
         let rollout = RolloutSpec { release: ReleaseKey::new("tunes", *subject), timeout_seconds: 1 };
-        plan.add(Step::Restart(rollout), "test", needs);
-    }
-    plan
+        (Step::Restart(rollout), needs.to_vec())
+    }))
 }
 
 fn numbers(ids: &BTreeSet<StepId>) -> BTreeSet<usize> {

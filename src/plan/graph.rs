@@ -70,3 +70,27 @@ impl Index<StepId> for Plan {
         &self.steps[id.0]
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Adds these steps, each with the positions of the steps that it needs.
+    pub fn plan(steps: impl IntoIterator<Item = (Step, Vec<usize>)>) -> Plan {
+        let mut plan = Plan::default();
+        for (step, needs) in steps {
+            let needs: Vec<StepId> = needs.into_iter().map(StepId).collect();
+            plan.add(step, "test", needs);
+        }
+        plan
+    }
+
+    /// One line per step, with the subjects of the steps that it needs.
+    pub fn lines(plan: &Plan) -> Vec<String> {
+        let line = |planned: &Planned| {
+            let needs: Vec<String> = planned.needs.iter().map(|&need| plan[need].step.subject()).collect();
+            format!("{} {} <- {}", planned.step.action(), planned.step.subject(), needs.join(", "))
+        };
+        plan.steps.iter().map(line).collect()
+    }
+}

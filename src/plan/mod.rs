@@ -2,13 +2,18 @@
 
 pub mod change;
 pub mod check_all;
+pub mod cluster;
 pub mod eligible;
 pub mod externals;
 pub mod gates;
 pub mod graph;
 pub mod images;
+pub mod prune;
 pub mod registry;
+pub mod restart;
+pub mod rollback;
 pub mod secrets;
+pub mod snapshot;
 pub mod step;
 pub mod up;
 pub mod volumes;

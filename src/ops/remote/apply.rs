@@ -34,6 +34,7 @@ use crate::{
     plan::{
         LedgerEntry, Plan, Step, StepId,
         gates::{Checkpoint, refusals},
+        rollback::Rollback,
     },
     steps::Runner,
     ui,
@@ -273,7 +274,7 @@ impl Delivery<'_> {
         remote: &Remote,
         plan: &Plan,
         ran: RunResult,
-        returning: automatic_rollback::Returning,
+        returning: Rollback,
         runner: &Arc<Runner>,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {

@@ -24,13 +24,12 @@ use crate::{
         prepared::Prepared,
         remote::{
             access::failed,
-            automatic_rollback::Returning,
             deploy_request::{ChangeContext, DeployRequest},
             prepare::Remote,
         },
         session::Session,
     },
-    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, up::Described},
+    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, rollback::Rollback, up::Described},
 };
 
 /// Hexadecimal digits of a bundle's version.
@@ -130,7 +129,7 @@ pub async fn close(
     namespace: &str,
     plan: &Plan,
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
-    returning: &Returning,
+    returning: &Rollback,
 ) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let entries = plan.steps.iter().filter_map(|planned| match &planned.step {
@@ -255,19 +254,19 @@ mod tests {
     use super::*;
     use crate::{
         domain::VerifyWhen,
-        plan::{CheckSpec, VerifySpec, change::tests::spec},
+        plan::{CheckSpec, VerifySpec, change::tests::spec, graph::tests::plan},
     };
 
     const ENVIRONMENT: &str = "tunes";
 
-    fn deploy(plan: &mut Plan, namespace: &str, name: &str) -> StepId {
+    fn deploy(namespace: &str, name: &str) -> Step {
         let spec = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
-        plan.add(Step::Deploy(Box::new(spec)), "", None)
+        Step::Deploy(Box::new(spec))
     }
 
-    fn verify(plan: &mut Plan, project: &str) -> StepId {
+    fn verify(project: &str) -> Step {
         let name = |text: &str| Name::new(text).unwrap();
-        let step = Step::Verify(VerifySpec {
+        Step::Verify(VerifySpec {
             project: name(project),
             name: name("smoke"),
             namespace: ENVIRONMENT.to_owned(),
@@ -275,15 +274,20 @@ mod tests {
             command: Vec::new(),
             when: VerifyWhen::After,
             timeout_seconds: 1,
-        });
-        plan.add(step, "", None)
+        })
+    }
+
+    /// A plan of independent steps, with their IDs.
+    fn plan_of<const N: usize>(steps: [Step; N]) -> (Plan, [StepId; N]) {
+        let plan = plan(steps.map(|step| (step, Vec::new())));
+        let ids = std::array::from_fn(|index| plan.steps[index].id);
+        (plan, ids)
     }
 
     #[test]
     fn releases_with_the_same_name_have_their_own_outcomes() {
-        let mut plan = Plan::default();
-        let (project, platform) = (deploy(&mut plan, ENVIRONMENT, "traefik"), deploy(&mut plan, "traefik", "traefik"));
-        let smoke = verify(&mut plan, "traefik");
+        let steps = [deploy(ENVIRONMENT, "traefik"), deploy("traefik", "traefik"), verify("traefik")];
+        let (plan, [project, platform, smoke]) = plan_of(steps);
         let summary = Summary { failed: BTreeSet::from([smoke]), ..Summary::default() };
         let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
         assert_eq!(outcomes[&project], DeploymentOutcome::Failed, "its verify Job has failed");
@@ -292,15 +296,14 @@ mod tests {
 
     #[test]
     fn names_that_end_alike_have_their_own_outcomes() {
-        let mut plan = Plan::default();
-        let (shop, web_shop) = (deploy(&mut plan, ENVIRONMENT, "shop"), deploy(&mut plan, ENVIRONMENT, "web-shop"));
         let check = Step::Check(CheckSpec {
             project: Name::new("shop").unwrap(),
             url: "http://shop".to_owned(),
             shown_url: "http://shop".to_owned(),
             status: 200,
         });
-        let check = plan.add(check, "", None);
+        let steps = [deploy(ENVIRONMENT, "shop"), deploy(ENVIRONMENT, "web-shop"), check];
+        let (plan, [shop, web_shop, check]) = plan_of(steps);
         let summary = Summary { interrupted: BTreeSet::from([check]), ..Summary::default() };
         let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
         assert_eq!(
@@ -311,8 +314,7 @@ mod tests {
 
     #[test]
     fn deployments_that_never_started_have_no_outcome() {
-        let mut plan = Plan::default();
-        let shop = deploy(&mut plan, ENVIRONMENT, "shop");
+        let (plan, [shop]) = plan_of([deploy(ENVIRONMENT, "shop")]);
         let summary = Summary { not_started: BTreeSet::from([shop]), ..Summary::default() };
         assert_eq!(outcomes(&plan, &summary, ENVIRONMENT), BTreeMap::new());
     }

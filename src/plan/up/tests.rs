@@ -5,6 +5,7 @@ use crate::domain::ImageReference;
 use crate::plan::{
     change::tests::{found, spec},
     externals::{self, DescribedExternal},
+    graph::tests::lines,
     secrets::tests::external_secret,
 };
 
@@ -44,14 +45,6 @@ fn running(releases: &[&str]) -> Observed {
         observed.releases.insert(ReleaseKey::new("tunes", *name), found());
     }
     observed
-}
-
-fn lines(plan: &Plan) -> Vec<String> {
-    let line = |planned: &super::super::Planned| {
-        let needs: Vec<String> = planned.needs.iter().map(|&need| plan[need].step.subject()).collect();
-        format!("{} {} <- {}", planned.step.action(), planned.step.subject(), needs.join(", "))
-    };
-    plan.steps.iter().map(line).collect()
 }
 
 #[test]
