@@ -66,8 +66,7 @@ impl Reporter {
     }
 
     fn send(&self, event: Event) {
-        // If the renderer has ended, events are dropped.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 }
 
@@ -211,7 +210,7 @@ impl<R: StepRunner> Execution<'_, R> {
     }
 
     fn send(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 }
 

@@ -49,13 +49,13 @@ fn numbers(ids: &BTreeSet<StepId>) -> BTreeSet<usize> {
 }
 
 async fn execute(steps: &[(&str, &[usize])]) -> (Summary, Vec<String>, Vec<Event>) {
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = crate::event::channel(|| jiff::Timestamp::UNIX_EPOCH);
     let script = Arc::new(Script::default());
     let summary = run(&plan(steps), Arc::clone(&script), &sender, &CancellationToken::new()).await;
     drop(sender);
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
-        events.push(event);
+        events.push(event.event);
     }
     let order = script.order.lock().unwrap().clone();
     (summary, order, events)

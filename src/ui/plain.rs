@@ -3,7 +3,7 @@
 use super::{RenderStyle, Renderer, print_details, print_message, style::Style, style::duration};
 use crate::{
     domain::{Problem, StepKind},
-    event::{Event, Outcome},
+    event::{Event, Outcome, TimedEvent},
 };
 
 pub(super) struct Plain {
@@ -18,7 +18,8 @@ impl Plain {
 }
 
 impl Renderer for Plain {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, timed: &TimedEvent) {
+        let event = &timed.event;
         if let Event::StepProgress { subject, message, .. } = event
             && self.look.verbose
         {

@@ -42,7 +42,7 @@ fn rendered(look: RenderStyle, events: Vec<(u64, Event)>) -> String {
     let mut renderer = Gitlab::new(look, Box::new(log.clone()), clock);
     for (seconds, event) in events {
         SECONDS.set(seconds);
-        renderer.event(&event);
+        renderer.event(&TimedEvent { timestamp: jiff::Timestamp::UNIX_EPOCH, event });
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     text.replace('\x1b', "<esc>").replace('\r', "<return>")
