@@ -2,12 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
-use crate::domain::Problem;
+use crate::domain::{Problem, StepKind};
 
-/// An event of a run. Events are sent in the order in which they happen.
+/// An event of a run with its time. Events are sent in the order in which they happen.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct TimedEvent {
+    /// When the event happened, in RFC 3339.
+    pub timestamp: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -34,6 +46,8 @@ pub enum Event {
         subject: String,
         /// The action of the step: `create`, `install`, `upgrade`, `check`.
         action: String,
+        /// What the step is for: a change, a check, or the preparation of other steps.
+        kind: StepKind,
         /// The numbers of the steps that it waited for.
         needs: BTreeSet<usize>,
     },
@@ -63,6 +77,8 @@ pub enum Event {
         subject: String,
         /// The action of the step.
         action: String,
+        /// What the step is for: a change, a check, or the preparation of other steps.
+        kind: StepKind,
         /// The result of the step.
         outcome: Outcome,
         /// The duration of the step in seconds; 0 for a step that never started.
@@ -105,5 +121,24 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// The channel of events: engine and steps send them, a renderer receives them.
-pub type Sender = tokio::sync::mpsc::UnboundedSender<Event>;
+/// Sends events to a renderer, each with the time at which it is sent.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    events: mpsc::UnboundedSender<TimedEvent>,
+    clock: fn() -> Timestamp,
+}
+
+pub type Receiver = mpsc::UnboundedReceiver<TimedEvent>;
+
+/// Opens a channel: engine and steps send events, a renderer receives them.
+pub fn channel(clock: fn() -> Timestamp) -> (Sender, Receiver) {
+    let (events, receiver) = mpsc::unbounded_channel();
+    (Sender { events, clock }, receiver)
+}
+
+impl Sender {
+    /// Sends an event. If the renderer has ended, it is dropped.
+    pub fn send(&self, event: Event) {
+        let _ = self.events.send(TimedEvent { timestamp: (self.clock)(), event });
+    }
+}

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write,
     fs,
@@ -18,7 +18,7 @@ use cmdr::{
     cli::Cli,
     config,
     domain::{ledger::LedgerFile, yaml},
-    event::Event,
+    event::TimedEvent,
     settings::VARIABLES,
 };
 use serde_json::Value;
@@ -162,7 +162,7 @@ fn the_ledger_is_documented() {
 
 #[test]
 fn the_events_are_documented() {
-    let schema = serde_json::to_value(schemars::schema_for!(Event)).unwrap();
+    let schema = serde_json::to_value(schemars::schema_for!(TimedEvent)).unwrap();
     assert_generated("docs/events.schema.json", &format!("{schema:#}\n"));
     let page = "docs/events.md";
     assert_generated(page, &filled(&read(page), "events", &event_tables(&schema)));
@@ -170,12 +170,15 @@ fn the_events_are_documented() {
 
 fn event_tables(schema: &Value) -> String {
     let mut text = String::new();
+    let of_all = schema["properties"].as_object().unwrap();
     for event in schema["oneOf"].as_array().unwrap() {
         let name = event["properties"]["event"]["const"].as_str().unwrap();
-        let required: BTreeSet<&str> = event["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let required = [&schema["required"], &event["required"]].map(|keys| keys.as_array().unwrap());
+        let required: BTreeSet<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();
+        let keys: BTreeMap<&String, &Value> = event["properties"].as_object().unwrap().iter().chain(of_all).collect();
         write!(text, "### {name}\n\n{}\n\n", event["description"].as_str().unwrap()).unwrap();
         text.push_str("| key | type | meaning |\n|---|---|---|\n");
-        for (key, of) in event["properties"].as_object().unwrap().iter().filter(|(key, _)| *key != "event") {
+        for (key, of) in keys.into_iter().filter(|(key, _)| *key != "event") {
             let meaning = of["description"].as_str().unwrap_or_else(|| panic!("{name}.{key} is not documented"));
             let maybe = if required.contains(key.as_str()) { "" } else { ", may be missing" };
             writeln!(text, "| `{key}` | {}{maybe} | {meaning} |", type_name(of)).unwrap();
@@ -199,7 +202,8 @@ fn type_name(of: &Value) -> String {
 
 #[test]
 fn events_are_as_their_schema_says() {
-    let validator = jsonschema::validator_for(&serde_json::to_value(schemars::schema_for!(Event)).unwrap()).unwrap();
+    let validator =
+        jsonschema::validator_for(&serde_json::to_value(schemars::schema_for!(TimedEvent)).unwrap()).unwrap();
     for block in blocks("docs/events.md", "json") {
         for line in block.lines() {
             let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));

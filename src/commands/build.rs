@@ -10,10 +10,7 @@ use crate::{
         builds::{LocalRegistry, named, remembered, specs},
         session::Session,
     },
-    plan::{
-        Plan, RegistrySpec, Step,
-        registry::{add_builds, to_make},
-    },
+    plan,
     settings::OutputFormat,
     steps::LocalImages,
     ui,
@@ -42,13 +39,7 @@ pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), Comm
     let access = session.local().await?;
     let registry = LocalRegistry::find(session, &access.docker, &BTreeSet::new()).await?;
     let specs = specs(session, &builds, &registry.wanted)?;
-    let mut plan = Plan::default();
-    let made = to_make(&registry.wanted, &registry.found).map(|(services, reason)| {
-        let spec = RegistrySpec { services, is_required: true };
-        plan.add(Step::LocalRegistry(spec), "registry", "prepare", reason, None)
-    });
-    let reasoned: Vec<_> = specs.into_iter().map(|spec| (spec, "cmdr build".to_owned())).collect();
-    add_builds(&mut plan, &reasoned, made);
+    let plan = plan::registry::build(specs, &registry.wanted, &registry.found);
     if session.settings.dry_run {
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
         session.note(&format!("would build {}", names.join(", ")));

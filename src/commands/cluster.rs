@@ -14,7 +14,7 @@ use crate::{
         remote::reviews,
         session::Session,
     },
-    plan::{Plan, Step, up::ObservedCluster},
+    plan::{self, up::ObservedCluster},
 };
 
 /// # Errors
@@ -31,8 +31,6 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
         session.note(&format!("cluster '{}' not found: nothing to delete", session.workspace()));
         return Ok(());
     }
-    let mut plan = Plan::default();
-    plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down", None);
     if session.settings.dry_run {
         session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));
         return Ok(());
@@ -41,7 +39,7 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
     let _lock = session.lock(&access).await?;
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
-    session.execute("down", &plan, Arc::new(runner)).await?;
+    session.execute("down", &plan::cluster::delete(), Arc::new(runner)).await?;
     tell_registry_stays(session, &access.docker).await
 }
 
@@ -57,12 +55,9 @@ pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), Comman
         return Ok(());
     }
     let _lock = session.lock(&access).await?;
-    let mut plan = Plan::default();
-    let action = if options.pause { "pause" } else { "stop" };
-    plan.add(Step::StopCluster { warm: options.pause }, "cluster", action, "cmdr stop", None);
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
-    session.execute("stop", &plan, Arc::new(runner)).await?;
+    session.execute("stop", &plan::cluster::stop(options.pause), Arc::new(runner)).await?;
     session.note(&format!("the cluster '{}' is stopped; start it with cmdr start", session.workspace()));
     Ok(())
 }

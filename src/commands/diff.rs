@@ -73,14 +73,14 @@ async fn running(session: &Session) -> Result<BTreeMap<String, Running>, Command
     let access = RemoteAccess::open(session).await?;
     let releases = access.cluster.releases().await?;
     let own = releases.into_iter().filter(|release| {
-        release.namespace == session.environment.namespace
+        release.key.namespace == session.environment.namespace
             && release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == session.workspace().as_str())
     });
     let running = own.map(|release| {
         let label = |key: &str| release.labels.get(key).cloned().unwrap_or_default();
         let image = release.values.get("image").and_then(|image| image.as_str().map(str::to_owned));
         let (version, record, chart) = (label(labels::VERSION), label(labels::RECORD), label(labels::CHART));
-        (release.name, Running { version, record, image, chart })
+        (release.key.name, Running { version, record, image, chart })
     });
     Ok(running.collect())
 }

@@ -67,7 +67,7 @@ fn row(subject: &str, deployment: &Deployment) -> Vec<String> {
         deployment.started.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         deployment.verb.clone(),
         deployment.version.clone(),
-        deployment.record.chars().take(12).collect(),
+        deployment.record.as_str().chars().take(12).collect(),
         deployment.outcome.as_str().to_owned(),
         origin.by.clone(),
         from.join(", "),

@@ -9,7 +9,7 @@ use crate::{
     adapters::cluster::lease::Scope,
     cli::{PromoteOptions, Via},
     domain::{
-        ImageReference, Name, Problem, Promotion,
+        ImageReference, Name, Problem, Promotion, RecordId, ReleaseKey,
         gate::{Gate, Refusal},
         ledger::History,
         record::Record,
@@ -104,7 +104,7 @@ async fn one(
     Ok(())
 }
 
-fn lost(source: &Session, project: &Name, record: &str) -> CommandError {
+fn lost(source: &Session, project: &Name, record: &RecordId) -> CommandError {
     let cause = format!("record {record} of '{project}' not found in the ledger of '{}'", source.environment.name);
     CommandError::failed(Problem::new(cause))
 }
@@ -149,8 +149,8 @@ impl PromotionSource {
     }
 
     /// Reports a newer record that is not promoted, and why.
-    fn note_younger_records(&self, session: &Session, source: &Source<'_>, chosen: &str) {
-        let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != chosen) else {
+    fn note_younger_records(&self, session: &Session, source: &Source<'_>, chosen: &RecordId) {
+        let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != *chosen) else {
             return;
         };
         session.note(&format!(
@@ -172,10 +172,10 @@ impl PromotionSource {
         projects: &BTreeSet<Name>,
         record: Option<&str>,
         context: &ChangeContext,
-    ) -> Result<BTreeMap<Name, String>, CommandError> {
+    ) -> Result<BTreeMap<Name, RecordId>, CommandError> {
         let (mut eligible, mut refused) = (BTreeMap::new(), Vec::new());
         for project in projects {
-            let live = self.observation.observed.releases.get(&(self.namespace.clone(), project.to_string()));
+            let live = self.observation.observed.releases.get(&ReleaseKey::new(&self.namespace, project.as_str()));
             let is_meant = |scope: &Scope| match scope {
                 Scope::Environment => true,
                 Scope::Projects(names) => names.contains(project.as_str()),

@@ -20,7 +20,7 @@ use crate::{
         own_cluster::{confirm, existing},
         session::{LocalAccess, Session},
     },
-    plan::{Plan, Step},
+    plan::cluster::delete_with_registry,
     steps::LocalImages,
 };
 
@@ -35,10 +35,7 @@ pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Resu
         let help = "delete them first, each with cmdr down in its workspace, or omit --registry";
         return Err(CommandError::new(ErrorKind::Refused, Problem::new(cause).help(help)));
     }
-    let mut plan = Plan::default();
-    let deleted =
-        access.node.as_ref().map(|_| plan.add(Step::DeleteCluster, "cluster", "delete", "cmdr down --registry", None));
-    plan.add(Step::RemoveRegistry, "registry", "remove", "cmdr down --registry", deleted);
+    let plan = delete_with_registry(access.node.is_some());
     if session.settings.dry_run {
         session.note("would delete the cluster and the registry with its caches, and every image in them");
         return Ok(());

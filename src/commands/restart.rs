@@ -2,14 +2,14 @@
 
 use crate::{
     cli::RestartOptions,
-    domain::Name,
+    domain::{Name, ReleaseKey},
     error::CommandError,
     ops::{
         describe::timeout_seconds,
         guarded::run_guarded,
         session::{Session, unknown},
     },
-    plan::{Plan, RolloutSpec, Step},
+    plan::{self, RolloutSpec},
 };
 
 /// # Errors
@@ -25,16 +25,10 @@ pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), 
         session.note(&format!("would restart {}", options.projects.join(", ")));
         return Ok(());
     }
-    let mut plan = Plan::default();
-    let connected = plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
-    for name in &options.projects {
-        let timeout = projects.get(name.as_str()).and_then(|project| project.timeout);
-        let rollout = RolloutSpec {
-            namespace: session.environment.namespace.clone(),
-            release: name.clone(),
-            timeout_seconds: timeout_seconds(timeout),
-        };
-        plan.add(Step::Restart(rollout), name, "restart", "cmdr restart", [connected]);
-    }
+    let rollouts = options.projects.iter().map(|name| RolloutSpec {
+        release: ReleaseKey::new(&session.environment.namespace, name),
+        timeout_seconds: timeout_seconds(projects.get(name.as_str()).and_then(|project| project.timeout)),
+    });
+    let plan = plan::restart::restart(rollouts);
     run_guarded(session, "restart", &plan, options.projects.iter().cloned().collect()).await
 }

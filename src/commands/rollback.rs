@@ -3,7 +3,7 @@
 use crate::{
     cli::RollbackOptions,
     domain::{
-        Name, Problem,
+        Name, Problem, RecordId,
         ledger::{DeploymentOutcome, History, ROLLBACK},
     },
     error::{CommandError, ErrorKind},
@@ -71,7 +71,7 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
 }
 
 /// The record to roll back to: the one with the given prefix, or the one before the current record.
-fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<String, Problem> {
+fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<RecordId, Problem> {
     let nothing = || Problem::new(format!("'{project}' was never deployed here"));
     let history = history.ok_or_else(nothing)?;
     let Some(wanted) = wanted else {

@@ -12,7 +12,7 @@ use crate::{
         own_cluster::{absent, access, existing},
         session::{LocalAccess, Session, docker_error},
     },
-    plan::{Plan, Step},
+    plan,
     settings::OutputFormat,
     steps::LocalCluster,
     ui,
@@ -46,12 +46,10 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let local = existing(session, &access)?;
     let measured = local.measure(&node).await?;
     refuse_full_disk(measured.bytes, measured.free)?;
-    let mut plan = Plan::default();
     let is_awake = node.state == State::Running;
     let away = Instant::now();
-    let stopped = matches!(node.state, State::Running | State::Paused)
-        .then(|| plan.add(Step::StopCluster { warm: false }, "cluster", "stop", "required by the snapshot", None));
-    plan.add(Step::SaveSnapshot(name.clone()), "snapshot", "save", "cmdr snapshot save", stopped);
+    let is_stopped = !matches!(node.state, State::Running | State::Paused);
+    let plan = plan::snapshot::save(name.clone(), is_stopped);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
@@ -87,8 +85,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
     }
     let lock = session.lock(&access).await?;
     access.docker.sweep_snapshots(session.workspace().as_str()).await?;
-    let mut plan = Plan::default();
-    plan.add(Step::RestoreSnapshot(Box::new(snapshot)), "snapshot", "restore", "cmdr snapshot restore", None);
+    let plan = plan::snapshot::restore(snapshot);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local.clone()).await?;
     session.execute("snapshot restore", &plan, Arc::new(runner)).await?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     cli::StatusOptions,
     commands::registry,
-    domain::labels,
+    domain::{ReleaseKey, labels},
     error::{CommandError, ErrorKind},
     ops::{
         guarded::run_guarded,
@@ -17,7 +17,7 @@ use crate::{
         session::Session,
     },
     plan::{
-        Change, Plan, ReleaseSpec, Step,
+        self, Change, ReleaseSpec,
         externals::{DescribedExternal, ExternalChange, external_change},
         up::{Described, ObservedCluster},
     },
@@ -83,7 +83,7 @@ fn rows(prepared: &Prepared<Target>) -> Vec<Row> {
 /// The row of an external project: its desired version is its address.
 fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Row {
     let observed = &prepared.observation.observed;
-    let key = (external.spec.namespace.clone(), external.name.to_string());
+    let key = external.spec.key();
     let (found, release) = (observed.externals.get(&key), observed.releases.get(&key));
     let change = external_change(&external.spec, found, release, &prepared.described.workspace);
     let state = match &change {
@@ -109,7 +109,7 @@ fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Ro
 
 fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) -> Row {
     let observed = &prepared.observation.observed;
-    let key = (release.namespace.clone(), release.name.clone());
+    let key = release.key();
     let found = observed.releases.get(&key);
     let change = observed.change(release, &prepared.described.workspace);
     let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
@@ -142,28 +142,23 @@ fn state(change: &Change) -> String {
 }
 
 /// Releases and external services of this workspace whose projects are no longer in projects.yaml.
-fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<(String, String)> {
+fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<ReleaseKey> {
     let Described { platform, projects, externals, .. } = &prepared.described;
     let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
-    let releases = releases.map(|release| (release.namespace.as_str(), release.name.as_str()));
-    let externals = externals.iter().map(|it| (it.spec.namespace.as_str(), it.name.as_str()));
-    let described: BTreeSet<(&str, &str)> = releases.chain(externals).collect();
+    let externals = externals.iter().map(|external| external.spec.key());
+    let described: BTreeSet<ReleaseKey> = releases.map(ReleaseSpec::key).chain(externals).collect();
     let own = prepared.observation.observed.releases.iter().filter(|(_, release)| {
         let environment = release.labels.get(labels::ENVIRONMENT);
         release.belongs_to(session.workspace().as_str())
             && environment.is_some_and(|name| name == session.environment.name.as_str())
     });
     let leading = prepared.observation.observed.externals.keys();
-    let leading = leading.filter(|(namespace, _)| *namespace == session.environment.namespace);
-    own.map(|(key, _)| key)
-        .chain(leading)
-        .filter(|(namespace, name)| !described.contains(&(namespace.as_str(), name.as_str())))
-        .cloned()
-        .collect()
+    let leading = leading.filter(|key| key.namespace == session.environment.namespace);
+    own.map(|(key, _)| key).chain(leading).filter(|key| !described.contains(key)).cloned().collect()
 }
 
-fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
-    let names: Vec<&String> = orphans.iter().map(|(_, name)| name).collect();
+fn show(session: &Session, rows: &[Row], orphans: &[ReleaseKey]) {
+    let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
     if session.settings.output == OutputFormat::Json {
         let json = serde_json::json!({"releases": rows, "orphans": names});
         ui::print(&format!("{json}\n"));
@@ -183,7 +178,6 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     });
     ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
     if !orphans.is_empty() {
-        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
         ui::print_message(&format!(
             "no longer in projects.yaml: {}; cmdr status --prune removes them",
             names.join(", ")
@@ -191,26 +185,15 @@ fn show(session: &Session, rows: &[Row], orphans: &[(String, String)]) {
     }
 }
 
-async fn prune(
-    session: &Session,
-    prepared: &Prepared<Target>,
-    orphans: &[(String, String)],
-) -> Result<(), CommandError> {
+async fn prune(session: &Session, prepared: &Prepared<Target>, orphans: &[ReleaseKey]) -> Result<(), CommandError> {
     if orphans.is_empty() {
         return Ok(());
     }
     if session.settings.dry_run {
-        let names: Vec<&str> = orphans.iter().map(|(_, name)| name.as_str()).collect();
+        let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
         session.note(&format!("would remove: {}", names.join(", ")));
         return Ok(());
     }
-    let mut plan = Plan::default();
-    for (namespace, name) in orphans {
-        let step = match prepared.observation.observed.externals.get(&(namespace.clone(), name.clone())) {
-            Some(_) => Step::RemoveExternal { namespace: namespace.clone(), name: name.clone() },
-            None => Step::Remove { namespace: namespace.clone(), release: name.clone() },
-        };
-        plan.add(step, name, "remove", "no longer in projects.yaml", None);
-    }
-    run_guarded(session, "status --prune", &plan, orphans.iter().map(|(_, name)| name.clone()).collect()).await
+    let plan = plan::prune::prune(orphans, &prepared.observation.observed.externals);
+    run_guarded(session, "status --prune", &plan, orphans.iter().map(|orphan| orphan.name.clone()).collect()).await
 }

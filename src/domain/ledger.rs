@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{gate::Gate, record::Record};
+use super::{
+    gate::Gate,
+    record::{Record, RecordId},
+};
 
 /// The maximum number of deployments in a history.
 pub const KEPT: usize = 50;
@@ -37,7 +40,7 @@ pub struct Hold {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployment {
     /// The ID of the record that was deployed.
-    pub record: String,
+    pub record: RecordId,
     /// The version to show: the image tag, or the chart's app version.
     pub version: String,
     /// What started it: `up`, `deploy`, `promote`, `rollback`, or `automatic rollback` after a failure.
@@ -52,7 +55,7 @@ pub struct Deployment {
     pub promoted_from: Option<String>,
     /// The record of that environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promoted_record: Option<String>,
+    pub promoted_record: Option<RecordId>,
     /// The bundle that it was deployed with, and the version of the bundle: the hash of its members' records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
@@ -167,8 +170,8 @@ impl History {
 
     /// Marks the last deployment, if it is of this record, as healthy: a later run observed the rollout that an
     /// interrupted or failed run had started.
-    pub fn settle(&mut self, record: &str, now: Timestamp) {
-        let last = self.deployments.last_mut().filter(|it| it.record == record);
+    pub fn settle(&mut self, record: &RecordId, now: Timestamp) {
+        let last = self.deployments.last_mut().filter(|it| it.record == *record);
         if let Some(last) = last.filter(|it| it.outcome != DeploymentOutcome::Healthy) {
             (last.outcome, last.ended) = (DeploymentOutcome::Healthy, Some(now));
         }
@@ -205,7 +208,7 @@ pub struct LedgerFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerRelease {
     /// The ID of the record that runs.
-    pub record: String,
+    pub record: RecordId,
     pub content: Record,
     pub history: History,
 }
@@ -216,7 +219,7 @@ pub mod tests {
 
     pub fn deployment(record: &str, started: &str, outcome: DeploymentOutcome) -> Deployment {
         Deployment {
-            record: record.to_owned(),
+            record: record.into(),
             version: record.to_owned(),
             verb: "deploy".to_owned(),
             started: started.parse().unwrap(),
@@ -256,7 +259,7 @@ pub mod tests {
             let healthy = deployment(record, NOON, DeploymentOutcome::Healthy);
             history.deployments.push(Deployment { verb: verb.to_owned(), ..healthy });
         };
-        let previous = |history: &History| history.previous().map(|it| it.record.clone());
+        let previous = |history: &History| history.previous().map(|it| it.record.to_string());
         for record in ["a", "b", "c"] {
             add(&mut history, record, "deploy");
         }
@@ -290,9 +293,9 @@ pub mod tests {
     fn what_was_seen_to_run_later_has_come_up() {
         let mut history =
             History { hold: None, deployments: vec![deployment("a", NOON, DeploymentOutcome::Interrupted)] };
-        history.settle("b", NOON.parse().unwrap());
+        history.settle(&"b".into(), NOON.parse().unwrap());
         assert_eq!(history.current(), None);
-        history.settle("a", NOON.parse().unwrap());
+        history.settle(&"a".into(), NOON.parse().unwrap());
         assert_eq!(history.current().map(|it| it.record.as_str()), Some("a"));
     }
 

@@ -22,9 +22,11 @@ pub mod processor;
 pub mod project_secret;
 pub mod quantity;
 pub mod record;
+pub mod release_key;
 pub mod resolve;
 pub mod secret;
 pub mod snapshot;
+pub mod step_kind;
 pub mod user_configuration;
 pub mod values;
 pub mod workspace;
@@ -33,7 +35,10 @@ pub mod yaml;
 pub use image::ImageReference;
 pub use name::{InvalidName, Name};
 pub use problem::Problem;
+pub use record::RecordId;
+pub use release_key::ReleaseKey;
 pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
+pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,

@@ -1,6 +1,6 @@
 //! Records: the content of a release, identified by a hash.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,35 @@ use super::{Chart, ChartSource, Values, digest::sha256};
 const RENDERING: u32 = 2;
 /// The number of hexadecimal digits of a record ID: 80 bits fit in a label and are enough to avoid collisions.
 const LENGTH: usize = 20;
+
+/// Identifies a record: a hash of its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct RecordId(String);
+
+impl RecordId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the record that a user means by `prefix`.
+    pub fn starts_with(&self, prefix: &str) -> bool {
+        self.0.starts_with(prefix)
+    }
+}
+
+impl From<&str> for RecordId {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
 
 /// The content of a release, without its time, environment and user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +82,7 @@ pub enum RecordedSource {
 
 impl Record {
     /// Returns the record ID: equal content has an equal ID, independent of commit and environment.
-    pub fn name(&self) -> String {
+    pub fn id(&self) -> RecordId {
         let Self { chart, version, images, values } = self;
         let content = json!({
             "rendering": RENDERING,
@@ -65,7 +94,7 @@ impl Record {
         });
         let mut digest = sha256(content.to_string().as_bytes());
         digest.truncate(LENGTH);
-        digest
+        RecordId(digest)
     }
 }
 
@@ -119,18 +148,18 @@ pub mod tests {
     #[test]
     fn content_alone_decides() {
         let one = record(r#"{"a": 1, "b": 2}"#);
-        assert_eq!(one.name(), record(r#"{"b": 2, "a": 1}"#).name());
-        assert_ne!(one.name(), record(r#"{"a": 1, "b": 3}"#).name());
-        assert_eq!(one.name().len(), LENGTH);
+        assert_eq!(one.id(), record(r#"{"b": 2, "a": 1}"#).id());
+        assert_ne!(one.id(), record(r#"{"a": 1, "b": 3}"#).id());
+        assert_eq!(one.id().as_str().len(), LENGTH);
         let mut other_chart = one.clone();
         other_chart.chart.digest = "e".to_owned();
-        assert_ne!(one.name(), other_chart.name());
+        assert_ne!(one.id(), other_chart.id());
         let mut resolved = one.clone();
         resolved.images.insert("shop:1".to_owned(), "sha256:1".to_owned());
-        assert_ne!(one.name(), resolved.name());
+        assert_ne!(one.id(), resolved.id());
         let mut elsewhere = one.clone();
         elsewhere.chart.source = RecordedSource::Oci { reference: "ghcr.io/org/service".to_owned() };
-        assert_eq!(one.name(), elsewhere.name());
+        assert_eq!(one.id(), elsewhere.id());
     }
 
     #[test]

@@ -54,16 +54,19 @@ pub struct Reporter {
 
 impl Reporter {
     pub fn progress(&self, message: impl Into<String>) {
-        self.send(Event::StepProgress { step: self.step, subject: self.subject.clone(), message: message.into() });
+        self.send(Event::StepProgress {
+            step: self.step.index(),
+            subject: self.subject.clone(),
+            message: message.into(),
+        });
     }
 
     pub fn warn(&self, problem: Problem) {
-        self.send(Event::StepWarning { step: self.step, subject: self.subject.clone(), problem });
+        self.send(Event::StepWarning { step: self.step.index(), subject: self.subject.clone(), problem });
     }
 
     fn send(&self, event: Event) {
-        // If the renderer has ended, events are dropped.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 }
 
@@ -86,7 +89,7 @@ impl Summary {
 pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, cancel: &CancellationToken) -> Summary {
     let mut execution =
         Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
-    let mut waiting: BTreeSet<StepId> = (0..plan.steps.len()).collect();
+    let mut waiting: BTreeSet<StepId> = plan.ids().collect();
     loop {
         execution.start_ready(&mut waiting);
         match execution.running.join_next().await {
@@ -125,22 +128,23 @@ impl<R: StepRunner> Execution<'_, R> {
         let ready: Vec<StepId> = waiting
             .iter()
             .copied()
-            .filter(|&id| self.plan.steps[id].needs.iter().all(|need| self.summary.done.contains(need)))
+            .filter(|&id| self.plan[id].needs.iter().all(|need| self.summary.done.contains(need)))
             .collect();
         for id in ready {
             waiting.remove(&id);
-            self.start(&self.plan.steps[id]);
+            self.start(&self.plan[id]);
         }
     }
 
     fn start(&mut self, planned: &Planned) {
         self.send(Event::StepStarted {
-            step: planned.id,
-            subject: planned.subject.clone(),
-            action: planned.action.clone(),
-            needs: planned.needs.clone(),
+            step: planned.id.index(),
+            subject: planned.step.subject(),
+            action: planned.step.action().to_owned(),
+            kind: planned.step.kind(),
+            needs: planned.needs.iter().map(|need| need.index()).collect(),
         });
-        let reporter = Reporter { step: planned.id, subject: planned.subject.clone(), events: self.events.clone() };
+        let reporter = Reporter { step: planned.id, subject: planned.step.subject(), events: self.events.clone() };
         let (runner, planned, cancel) = (Arc::clone(&self.runner), planned.clone(), self.cancel.clone());
         self.running.spawn(async move {
             let start = Instant::now();
@@ -162,7 +166,7 @@ impl<R: StepRunner> Execution<'_, R> {
     fn leave_out(&mut self, id: StepId) {
         match self.failed_need(id) {
             Some(need) => {
-                let subject = &self.plan.steps[need].subject;
+                let subject = self.plan[need].step.subject();
                 let problem = Problem::new(format!("not started: it needs {subject}"));
                 self.record(id, Outcome::NotStarted, 0.0, None, Some(problem));
             }
@@ -172,7 +176,7 @@ impl<R: StepRunner> Execution<'_, R> {
 
     /// Returns a failed step that this one needs, directly or indirectly.
     fn failed_need(&self, id: StepId) -> Option<StepId> {
-        let needs = &self.plan.steps[id].needs;
+        let needs = &self.plan[id].needs;
         let failed = needs.iter().copied().find(|need| self.summary.failed.contains(need));
         failed.or_else(|| needs.iter().find_map(|&need| self.failed_need(need)))
     }
@@ -192,11 +196,12 @@ impl<R: StepRunner> Execution<'_, R> {
             Outcome::Interrupted => &mut self.summary.interrupted,
         };
         ended.insert(id);
-        let planned = &self.plan.steps[id];
+        let planned = &self.plan[id];
         self.send(Event::StepFinished {
-            step: id,
-            subject: planned.subject.clone(),
-            action: planned.action.clone(),
+            step: id.index(),
+            subject: planned.step.subject(),
+            action: planned.step.action().to_owned(),
+            kind: planned.step.kind(),
             outcome,
             seconds,
             message,
@@ -205,7 +210,7 @@ impl<R: StepRunner> Execution<'_, R> {
     }
 
     fn send(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 }
 

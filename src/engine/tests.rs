@@ -1,7 +1,10 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::plan::Step;
+use crate::{
+    domain::ReleaseKey,
+    plan::{RolloutSpec, Step, graph},
+};
 
 /// Runs steps by their subject: `bad` fails, `slow` waits for the cancel.
 #[derive(Default)]
@@ -16,8 +19,9 @@ impl StepRunner for Script {
         _reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        self.order.lock().unwrap().push(planned.subject.clone());
-        match planned.subject.as_str() {
+        let subject = planned.step.subject();
+        self.order.lock().unwrap().push(subject.clone());
+        match subject.as_str() {
             "bad" => Err(Problem::new("broken").into()),
             "slow" => {
                 cancel.cancelled().await;
@@ -32,22 +36,26 @@ impl StepRunner for Script {
     }
 }
 
-fn plan(steps: &[(&str, &[StepId])]) -> Plan {
-    let mut plan = Plan::default();
-    for (subject, needs) in steps {
-        plan.add(Step::ConnectCluster, *subject, "do", "test", needs.iter().copied());
-    }
-    plan
+/// Steps by their subjects, each with the positions of the steps that it needs.
+fn plan(steps: &[(&str, &[usize])]) -> Plan {
+    graph::tests::plan(steps.iter().map(|(subject, needs)| {
+        let rollout = RolloutSpec { release: ReleaseKey::new("tunes", *subject), timeout_seconds: 1 };
+        (Step::Restart(rollout), needs.to_vec())
+    }))
 }
 
-async fn execute(steps: &[(&str, &[StepId])]) -> (Summary, Vec<String>, Vec<Event>) {
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+fn numbers(ids: &BTreeSet<StepId>) -> BTreeSet<usize> {
+    ids.iter().map(|id| id.index()).collect()
+}
+
+async fn execute(steps: &[(&str, &[usize])]) -> (Summary, Vec<String>, Vec<Event>) {
+    let (sender, mut receiver) = crate::event::channel(|| jiff::Timestamp::UNIX_EPOCH);
     let script = Arc::new(Script::default());
     let summary = run(&plan(steps), Arc::clone(&script), &sender, &CancellationToken::new()).await;
     drop(sender);
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
-        events.push(event);
+        events.push(event.event);
     }
     let order = script.order.lock().unwrap().clone();
     (summary, order, events)
@@ -64,9 +72,9 @@ async fn steps_start_after_what_they_need() {
 async fn a_failure_stops_only_those_that_need_it() {
     let (summary, order, events) =
         execute(&[("bad", &[]), ("child", &[0]), ("grandchild", &[1]), ("other", &[])]).await;
-    assert_eq!(summary.failed, BTreeSet::from([0]));
-    assert_eq!(summary.not_started, BTreeSet::from([1, 2]));
-    assert_eq!(summary.done, BTreeSet::from([3]));
+    assert_eq!(numbers(&summary.failed), BTreeSet::from([0]));
+    assert_eq!(numbers(&summary.not_started), BTreeSet::from([1, 2]));
+    assert_eq!(numbers(&summary.done), BTreeSet::from([3]));
     assert_eq!(order, ["bad", "other"]);
     let shown = events.iter().any(|event| {
         matches!(event, Event::StepFinished { subject, problem: Some(problem), .. }
@@ -78,7 +86,7 @@ async fn a_failure_stops_only_those_that_need_it() {
 #[tokio::test]
 async fn a_cancel_ends_running_steps_and_starts_no_more() {
     let (summary, order, _) = execute(&[("slow", &[]), ("stopper", &[]), ("late", &[1])]).await;
-    assert_eq!(summary.interrupted, BTreeSet::from([0, 2]));
-    assert_eq!(summary.done, BTreeSet::from([1]));
+    assert_eq!(numbers(&summary.interrupted), BTreeSet::from([0, 2]));
+    assert_eq!(numbers(&summary.done), BTreeSet::from([1]));
     assert_eq!(order, ["slow", "stopper"]);
 }

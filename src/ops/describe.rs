@@ -31,7 +31,7 @@ use crate::{
         session::{Session, unknown},
     },
     plan::{
-        CheckSpec, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
+        CheckSpec, NamespaceSpec, Operation, Refresh, ReleaseSpec, SecretSpec,
         up::{Described, DescribedProject, LOAD_BALANCER},
     },
 };
@@ -361,7 +361,7 @@ fn describe_project(
         let version = written.image.as_ref().map(ImageReference::version);
         let mut content = content_of(&project.chart, chart, version, &written.values);
         content.images = digests_of(written);
-        release.fingerprint = content.name();
+        release.fingerprint = content.id().to_string();
     }
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
@@ -408,16 +408,15 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
-        record: content.name(),
-        fingerprint: content.name(),
+        record: content.id(),
+        fingerprint: content.id().to_string(),
         refresh: Refresh::No,
         content,
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
         adopt: false,
         repair: false,
-        failed_revision: None,
-        retry_jobs: Vec::new(),
+        operation: Operation::default(),
         entry: None,
     }
 }

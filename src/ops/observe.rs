@@ -15,7 +15,7 @@ use crate::{
         },
         docker::State,
     },
-    domain::labels,
+    domain::{ReleaseKey, labels},
     ops::session::LocalAccess,
     plan::{
         ObservedRelease,
@@ -28,8 +28,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Observation {
     pub observed: Observed,
-    /// Ready and desired pods, by namespace and release.
-    pub pods: BTreeMap<(String, String), (i32, i32)>,
+    /// Ready and desired pods.
+    pub pods: BTreeMap<ReleaseKey, (i32, i32)>,
     /// The start time of the oldest container in a local cluster, according to the API.
     pub running_since: Option<Timestamp>,
 }
@@ -88,7 +88,6 @@ pub async fn look_at(
     let deviations = cluster.deviations(&rendered).await?;
     let mut observation = Observation::default();
     for release in releases {
-        let key = (release.namespace.clone(), release.name.clone());
         let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
         let (ready, counted) = readiness(&objects, &workloads);
         let failed_jobs = failed_jobs(&objects, &workloads);
@@ -105,8 +104,8 @@ pub async fn look_at(
             ready,
             healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
         };
-        observation.pods.insert(key.clone(), counted);
-        observation.observed.releases.insert(key, observed);
+        observation.pods.insert(release.key.clone(), counted);
+        observation.observed.releases.insert(release.key, observed);
     }
     observation.observed.cluster = ObservedCluster::Running;
     observation.observed.holders = workloads.holders;

@@ -99,7 +99,7 @@ impl Prepared<LocalTarget> {
             Ok(observation) => {
                 let releases = &observation.observed.releases;
                 for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
-                    if let Some(found) = releases.get(&(release.namespace.clone(), release.name.clone())) {
+                    if let Some(found) = releases.get(&release.key()) {
                         release.keep_digests(found);
                     }
                 }
@@ -165,7 +165,7 @@ pub(crate) fn show_plan(session: &Session, described: &Described, plan: &Plan) {
 fn render_plan(plan: &Plan) -> String {
     let rows: Vec<Vec<String>> = plan
         .changes()
-        .map(|planned| vec![format!("{} {}", planned.action, planned.subject), planned.reason.clone()])
+        .map(|planned| vec![format!("{} {}", planned.step.action(), planned.step.subject()), planned.reason.clone()])
         .collect();
     let mut text = ui::table::table(&rows);
     if rows.is_empty() {
@@ -189,7 +189,7 @@ fn render_plan(plan: &Plan) -> String {
 fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
     let steps: Vec<serde_json::Value> = plan
         .changes()
-        .map(|planned| json!({"subject": planned.subject, "action": planned.action, "reason": planned.reason}))
+        .map(|planned| json!({"subject": planned.step.subject(), "action": planned.step.action(), "reason": planned.reason}))
         .collect();
     let platform = described.platform.iter().map(|release| release_json(release, &[], &[]));
     let projects =

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -279,20 +280,20 @@ impl Session {
         }
         let screen = self.screen();
         let start = Instant::now();
-        let _ = screen.events.send(Event::RunStarted {
+        screen.events.send(Event::RunStarted {
             verb: verb.to_owned(),
             workspace: self.workspace().to_string(),
             environment: self.environment.name.to_string(),
             steps: plan.steps.len(),
             subjects: plan.steps.iter().fold(BTreeMap::new(), |mut subjects, planned| {
-                *subjects.entry(planned.subject.clone()).or_default() += 1;
+                *subjects.entry(planned.step.subject()).or_default() += 1;
                 subjects
             }),
             unchanged: plan.unchanged.clone(),
         });
         let summary = engine::run(plan, runner, &screen.events, cancel).await;
         let (urls, project_urls) = answered(plan, &summary);
-        let _ = screen.events.send(Event::RunFinished {
+        screen.events.send(Event::RunFinished {
             seconds: start.elapsed().as_secs_f64(),
             done: summary.done.len(),
             failed: summary.failed.len(),
@@ -352,8 +353,8 @@ impl LocalAccess {
 /// The report files, and a measurement of the processors if one of them shows it.
 fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), CommandError> {
     let ReportPaths { junit, dotenv, timeline } = paths.clone();
-    let began = Instant::now();
-    let watch = timeline.as_ref().and_then(|_| ProcessorWatch::begin(began));
+    let began = Timestamp::now();
+    let watch = timeline.as_ref().and_then(|_| ProcessorWatch::begin(Instant::now()));
     let files = ReportFiles { junit, dotenv, timeline };
     files.check().map_err(CommandError::usage)?;
     let clock = Clock { began, processor: watch.as_ref().map(ProcessorWatch::uses) };

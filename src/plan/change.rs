@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Refresh, ReleaseSpec};
 use crate::domain::{
-    ImageReference, Problem, Values,
+    ImageReference, Problem, RecordId, Values,
     image::digests_by_name,
     labels,
     record::Record,
@@ -46,6 +46,11 @@ impl ObservedRelease {
         self.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == workspace)
     }
 
+    /// Returns the record that it was deployed from.
+    pub fn record(&self) -> Option<RecordId> {
+        self.labels.get(labels::RECORD).map(|record| record.as_str().into())
+    }
+
     /// Whether its pods run every image of this content.
     fn runs(&self, content: &Record) -> bool {
         !content.images.is_empty() && content.images.values().all(|digest| self.digests.contains(digest))
@@ -81,7 +86,7 @@ impl ReleaseSpec {
             return;
         }
         self.content.images.extend(digests_by_name(images));
-        self.record = self.content.name();
+        self.record = self.content.id();
     }
 }
 
@@ -146,7 +151,7 @@ pub fn observe_change(
             Refresh::ByRecord => false,
             Refresh::ByPods => release.runs(&spec.content),
         };
-    if !is_as_written && release.labels.get(labels::RECORD) != Some(&spec.record) {
+    if !is_as_written && release.record().as_ref() != Some(&spec.record) {
         return Change::Upgrade(difference(spec, release));
     }
     if let Some(drift) = drift(release) {
@@ -201,6 +206,7 @@ pub mod tests {
 
     use super::*;
     use crate::domain::record::tests::record;
+    use crate::plan::Operation;
 
     pub fn spec(name: &str) -> ReleaseSpec {
         ReleaseSpec {
@@ -208,15 +214,14 @@ pub mod tests {
             namespace: "tunes".to_owned(),
             chart: "/charts/service".into(),
             content: record("{}"),
-            record: "r1".to_owned(),
+            record: "r1".into(),
             fingerprint: "w1".to_owned(),
             refresh: Refresh::No,
             image: None,
             timeout_seconds: 120,
             adopt: false,
             repair: true,
-            failed_revision: None,
-            retry_jobs: Vec::new(),
+            operation: Operation::default(),
             entry: None,
         }
     }
@@ -256,7 +261,7 @@ pub mod tests {
     #[test]
     fn a_difference_is_named() {
         let wanted = |chart: &str, version: &str| {
-            let mut wanted = ReleaseSpec { record: "r2".to_owned(), ..spec("shop") };
+            let mut wanted = ReleaseSpec { record: "r2".into(), ..spec("shop") };
             (wanted.content.chart.version, wanted.content.version) = (chart.to_owned(), version.to_owned());
             wanted
         };
@@ -279,7 +284,7 @@ pub mod tests {
 
     #[test]
     fn what_tags_stand_for_counts_when_it_was_looked_up() {
-        let moved = ReleaseSpec { record: "r2".to_owned(), ..spec("shop") };
+        let moved = ReleaseSpec { record: "r2".into(), ..spec("shop") };
         let mut observed = found();
         observed.labels.insert(labels::FINGERPRINT.to_owned(), "w1".to_owned());
         assert_eq!(change(&moved, &observed), Change::Unchanged);
@@ -321,7 +326,7 @@ pub mod tests {
         assert_eq!(same.content.values["image"], pinned.as_str());
         assert_eq!(same.content.values, refreshed.values, "the sidecar's too");
         assert_eq!(same.content.images["docker.io/library/redis:7"], digest);
-        assert_eq!((&same.record, same.fingerprint.as_str()), (&same.content.name(), "w1"));
+        assert_eq!((&same.record, same.fingerprint.as_str()), (&same.content.id(), "w1"));
         for other in [refreshed.clone(), found()] {
             let mut changed = with("docker.io/library/redis:8");
             changed.keep_digests(&other);
@@ -352,7 +357,7 @@ pub mod tests {
         assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(shown.to_owned()));
         let careful = ReleaseSpec { repair: false, ..spec("shop") };
         assert_eq!(change(&careful, &by_hand), Change::Drifted(shown.to_owned()));
-        let wanted = ReleaseSpec { record: "r2".to_owned(), ..careful };
+        let wanted = ReleaseSpec { record: "r2".into(), ..careful };
         assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "chart files differ"));
     }
 

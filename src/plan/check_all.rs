@@ -1,7 +1,7 @@
 //! The plan that checks an environment without changing it: used after a snapshot was restored.
 
 use super::{
-    Plan, ReleaseSpec, RolloutSpec, Step, StepId,
+    Plan, ReleaseSpec, Step, StepId,
     up::{Described, INGRESS, Observed, ObservedCluster},
 };
 
@@ -9,14 +9,14 @@ use super::{
 pub fn check_all(described: &Described, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     let is_stopped = observed.cluster == ObservedCluster::Stopped;
-    let started = is_stopped.then(|| plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None));
-    let cluster = plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", started);
+    let started = is_stopped.then(|| plan.add(Step::StartCluster, "it is stopped or paused", None));
+    let cluster = plan.add(Step::ConnectCluster, "connect to the cluster", started);
     if is_stopped {
         plan.preliminary = true;
         return plan;
     }
-    plan.add(Step::CheckAddresses, "addresses", "check", "addresses must belong to Docker's network", [cluster]);
-    plan.add(Step::CheckNames, "names", "check", "cluster names must resolve", [cluster]);
+    plan.add(Step::CheckAddresses, "addresses must belong to Docker's network", [cluster]);
+    plan.add(Step::CheckNames, "cluster names must resolve", [cluster]);
     let mut ingress = None;
     for release in &described.platform {
         if let ReleaseState::Awaited(step) = await_release(&mut plan, observed, release, cluster)
@@ -33,7 +33,7 @@ pub fn check_all(described: &Described, observed: &Observed) -> Plan {
         };
         for check in &project.checks {
             let needs = own.into_iter().chain(ingress).chain([cluster]);
-            plan.add(Step::Check(check.clone()), project.name.to_string(), "check", check.url.clone(), needs);
+            plan.add(Step::Check(check.clone()), check.url.clone(), needs);
         }
     }
     plan
@@ -48,13 +48,10 @@ enum ReleaseState {
 }
 
 fn await_release(plan: &mut Plan, observed: &Observed, release: &ReleaseSpec, cluster: StepId) -> ReleaseState {
-    let key = (release.namespace.clone(), release.name.clone());
-    let Some(found) = observed.releases.get(&key) else { return ReleaseState::Nothing };
+    let Some(found) = observed.releases.get(&release.key()) else { return ReleaseState::Nothing };
     if found.ready {
         plan.unchanged.push(release.name.clone());
         return ReleaseState::Ready;
     }
-    let (namespace, name) = key;
-    let step = Step::AwaitRollout(RolloutSpec { namespace, release: name, timeout_seconds: release.timeout_seconds });
-    ReleaseState::Awaited(plan.add(step, release.name.clone(), "wait", "its rollout has not finished", [cluster]))
+    ReleaseState::Awaited(plan.add(Step::AwaitRollout(release.rollout()), "its rollout has not finished", [cluster]))
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Problem,
+    Problem, RecordId,
     gate::{Gate, Refusal},
-    labels,
     ledger::{Deployment, DeploymentOutcome, History},
 };
 
@@ -34,7 +33,7 @@ impl Source<'_> {
     ///
     /// # Errors
     /// Returns the gate that blocks the promotion.
-    pub fn eligible(&self, named: Option<&str>, pass_soak: bool) -> Result<String, Box<Refusal>> {
+    pub fn eligible(&self, named: Option<&str>, pass_soak: bool) -> Result<RecordId, Box<Refusal>> {
         if self.in_work && self.history.is_some_and(|history| history.in_flight().is_some()) {
             let cause = format!("a deployment in '{}' has not finished", self.environment);
             return Err(self.refusal(Gate::Flight, Problem::new(cause).help("wait until it has finished")).into());
@@ -77,9 +76,7 @@ impl Source<'_> {
         }
         let is_last =
             self.history.and_then(|history| history.deployments.last()).is_some_and(|last| last == deployment);
-        let live = self
-            .live
-            .filter(|live| is_last && live.ready && live.labels.get(labels::RECORD) == Some(&deployment.record));
+        let live = self.live.filter(|live| is_last && live.ready && live.record().as_ref() == Some(&deployment.record));
         let since = live.and_then(|live| live.healthy_since).max(deployment.ended.filter(|_| live.is_some()));
         let has_start = live.is_some_and(|live| live.healthy_since.is_some());
         let since = since.filter(|_| has_start);
@@ -106,7 +103,10 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::ledger::tests::deployment, plan::change::tests::found};
+    use crate::{
+        domain::{labels, ledger::tests::deployment},
+        plan::change::tests::found,
+    };
 
     const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -149,9 +149,9 @@ mod tests {
             healthy("d", "2026-11-21T11:50:00Z", None),
         ]);
         let live = live("d", "2026-11-21T11:45:00Z");
-        assert_eq!(source(&history, &live).eligible(None, false), Ok("b".to_owned()));
-        assert_eq!(source(&history, &live).eligible(None, true), Ok("d".to_owned()));
-        assert_eq!(source(&history, &live).eligible(Some("a"), false), Ok("a".to_owned()));
+        assert_eq!(source(&history, &live).eligible(None, false), Ok("b".into()));
+        assert_eq!(source(&history, &live).eligible(None, true), Ok("d".into()));
+        assert_eq!(source(&history, &live).eligible(Some("a"), false), Ok("a".into()));
         let young = source(&history, &live).eligible(Some("d"), false).unwrap_err();
         assert_eq!(young.gate, Gate::Soak);
         assert!(young.problem.message.contains("the longest is d with 600 s"), "{}", young.problem.message);
@@ -161,7 +161,7 @@ mod tests {
     fn a_break_starts_the_soak_again() {
         let history = history(vec![healthy("a", "2026-11-21T09:00:00Z", None)]);
         let steady = live("a", "2026-11-21T08:59:00Z");
-        assert_eq!(source(&history, &steady).eligible(None, false), Ok("a".to_owned()));
+        assert_eq!(source(&history, &steady).eligible(None, false), Ok("a".into()));
         let restarted = live("a", "2026-11-21T11:55:00Z");
         assert_eq!(source(&history, &restarted).eligible(None, false).unwrap_err().gate, Gate::Soak);
         let gone = ObservedRelease { ready: false, ..steady };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ExternalSecretSpec, ObservedRelease};
-use crate::domain::{Name, Problem, external::ExternalService, labels};
+use crate::domain::{Name, Problem, ReleaseKey, external::ExternalService, labels};
 
 /// The desired state of an external project.
 #[derive(Debug, Clone)]
@@ -37,6 +37,11 @@ pub struct AnswerSpec {
 pub type ObservedExternal = BTreeMap<String, Option<String>>;
 
 impl ExternalSpec {
+    /// The release that the external project replaces.
+    pub fn key(&self) -> ReleaseKey {
+        ReleaseKey::new(&self.namespace, &self.service.name)
+    }
+
     /// The kinds of objects that replace the project.
     fn kinds(&self) -> Vec<&'static str> {
         let slice = self.service.address().map(|_| "EndpointSlice");

@@ -1,21 +1,26 @@
 //! A plan: a graph of steps and their dependencies.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Index};
 
 use super::Step;
+use crate::domain::StepKind;
 
-/// The index of a step in its plan.
-pub type StepId = usize;
+/// Identifies a step in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(usize);
+
+impl StepId {
+    /// The position of the step in its plan, which is its number in events.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// A step with its reason and dependencies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
     pub id: StepId,
     pub step: Step,
-    /// The project or platform component that the step is for.
-    pub subject: String,
-    /// The action, as an imperative: `create`, `install`.
-    pub action: String,
     /// The reason: `does not exist yet`, `values differ`.
     pub reason: String,
     pub needs: BTreeSet<StepId>,
@@ -35,26 +40,17 @@ pub struct Plan {
 
 impl Plan {
     /// Adds a step after those that it needs, and returns its ID.
-    pub fn add(
-        &mut self,
-        step: Step,
-        subject: impl Into<String>,
-        action: impl Into<String>,
-        reason: impl Into<String>,
-        needs: impl IntoIterator<Item = StepId>,
-    ) -> StepId {
-        let id = self.steps.len();
+    pub fn add(&mut self, step: Step, reason: impl Into<String>, needs: impl IntoIterator<Item = StepId>) -> StepId {
+        let id = StepId(self.steps.len());
         let needs: BTreeSet<StepId> = needs.into_iter().collect();
         debug_assert!(needs.iter().all(|&need| need < id), "a step can only need earlier steps");
-        self.steps.push(Planned {
-            id,
-            step,
-            subject: subject.into(),
-            action: action.into(),
-            reason: reason.into(),
-            needs,
-        });
+        self.steps.push(Planned { id, step, reason: reason.into(), needs });
         id
+    }
+
+    /// Returns the IDs of all steps, in the order in which they were added.
+    pub fn ids(&self) -> impl Iterator<Item = StepId> + use<> {
+        (0..self.steps.len()).map(StepId)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -63,21 +59,38 @@ impl Plan {
 
     /// Returns the steps that change something; the others only check or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        let only_prepares = |step: &Step| {
-            matches!(
-                step,
-                Step::Check(_)
-                    | Step::CheckAddresses
-                    | Step::CheckNames
-                    | Step::Answer(_)
-                    | Step::ConnectCluster
-                    | Step::PullImages(_)
-                    | Step::ProvideVolumes(_)
-                    | Step::Verify(_)
-                    | Step::LocalRegistry(_)
-                    | Step::AnnounceRegistry { .. }
-            )
+        self.steps.iter().filter(|planned| planned.step.kind() == StepKind::Change)
+    }
+}
+
+impl Index<StepId> for Plan {
+    type Output = Planned;
+
+    fn index(&self, id: StepId) -> &Planned {
+        &self.steps[id.0]
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Adds these steps, each with the positions of the steps that it needs.
+    pub fn plan(steps: impl IntoIterator<Item = (Step, Vec<usize>)>) -> Plan {
+        let mut plan = Plan::default();
+        for (step, needs) in steps {
+            let needs: Vec<StepId> = needs.into_iter().map(StepId).collect();
+            plan.add(step, "test", needs);
+        }
+        plan
+    }
+
+    /// One line per step, with the subjects of the steps that it needs.
+    pub fn lines(plan: &Plan) -> Vec<String> {
+        let line = |planned: &Planned| {
+            let needs: Vec<String> = planned.needs.iter().map(|&need| plan[need].step.subject()).collect();
+            format!("{} {} <- {}", planned.step.action(), planned.step.subject(), needs.join(", "))
         };
-        self.steps.iter().filter(move |planned| !only_prepares(&planned.step))
+        plan.steps.iter().map(line).collect()
     }
 }

@@ -50,14 +50,26 @@ fn reason(service: &RegistryService, found: &[ObservedService]) -> Option<String
 /// Adds the build steps, each after the step that creates the registry, if there is one.
 pub fn add_builds(plan: &mut Plan, builds: &[(BuildSpec, String)], registry: Option<StepId>) {
     for (build, reason) in builds {
-        plan.add(Step::Build(build.clone()), build.project.to_string(), "build", reason, registry);
+        plan.add(Step::Build(build.clone()), reason, registry);
     }
+}
+
+/// The plan of `cmdr build`: creates what is missing of the registry, then builds.
+pub fn build(builds: Vec<BuildSpec>, wanted: &[RegistryService], found: &[ObservedService]) -> Plan {
+    let mut plan = Plan::default();
+    let made = to_make(wanted, found).map(|(services, reason)| {
+        let spec = RegistrySpec { services, is_required: true };
+        plan.add(Step::LocalRegistry(spec), reason, None)
+    });
+    let builds: Vec<_> = builds.into_iter().map(|build| (build, "cmdr build".to_owned())).collect();
+    add_builds(&mut plan, &builds, made);
+    plan
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::local_registry::wanted;
+    use crate::{domain::local_registry::wanted, plan::graph::tests::lines};
 
     fn as_made(service: &RegistryService) -> ObservedService {
         ObservedService {
@@ -84,6 +96,21 @@ mod tests {
             "cmdr-cache-docker-io is not running, cmdr-cache-ghcr-io is not connected to the node network"
         );
         assert_eq!(to_make(&wanted, &[]).unwrap().0, wanted);
+    }
+
+    #[test]
+    fn builds_wait_for_the_registry_that_they_push_to() {
+        let spec = BuildSpec {
+            project: Name::new("shop").unwrap(),
+            context: "/shop".into(),
+            dockerfile: None,
+            repository: "localhost:5001/tunes/shop".to_owned(),
+        };
+        let wanted = wanted(&["docker.io".to_owned()].into(), &[], |_| false, None, 5001);
+        let plan = build(vec![spec.clone()], &wanted, &[]);
+        assert_eq!(lines(&plan), ["prepare registry <- ", "build shop <- registry"]);
+        let found: Vec<ObservedService> = wanted.iter().map(as_made).collect();
+        assert_eq!(lines(&build(vec![spec], &wanted, &found)), ["build shop <- "]);
     }
 
     #[test]

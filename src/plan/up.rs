@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Plan, ReleaseSpec, RolloutSpec, Step,
+    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Operation, Plan, ReleaseSpec, Removal, Step,
     StepId, VerifySpec, VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::images_of_later,
@@ -13,7 +13,7 @@ use super::{
     volumes::volumes_of,
 };
 use crate::domain::{
-    Name, Problem, VerifyWhen,
+    Name, Problem, ReleaseKey, VerifyWhen,
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 
@@ -70,16 +70,15 @@ pub struct DescribedProject {
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub cluster: ObservedCluster,
-    /// By namespace and name.
-    pub releases: BTreeMap<(String, String), ObservedRelease>,
-    /// The other tools that manage objects, by namespace and name.
-    pub holders: BTreeMap<(String, String), String>,
+    pub releases: BTreeMap<ReleaseKey, ObservedRelease>,
+    /// The other tools that manage workloads, by the release that would have the workload's name.
+    pub holders: BTreeMap<ReleaseKey, String>,
     /// Namespaces with the Secrets that cmdr created in them.
     pub namespaces: BTreeMap<String, OwnSecrets>,
-    /// By namespace and name, if any are described.
+    /// By namespace and name of the Secret, if any are described.
     pub external_secrets: BTreeMap<(String, String), ObservedExternalSecret>,
-    /// The objects of external projects, by namespace and name.
-    pub externals: BTreeMap<(String, String), ObservedExternal>,
+    /// The objects of external projects.
+    pub externals: BTreeMap<ReleaseKey, ObservedExternal>,
     pub has_address_pool: bool,
     /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
     pub is_started: bool,
@@ -92,7 +91,7 @@ pub struct Observed {
 impl Observed {
     /// Returns the change that a release needs.
     pub fn change(&self, release: &ReleaseSpec, workspace: &str) -> Change {
-        let key = (release.namespace.clone(), release.name.clone());
+        let key = release.key();
         let holder = self.holders.get(&key).map(String::as_str);
         observe_change(release, self.releases.get(&key), holder, workspace)
     }
@@ -151,7 +150,7 @@ impl Planner<'_> {
             ObservedCluster::Absent => Some(self.create("does not exist yet", None)),
             // The remaining steps are planned after it has started.
             ObservedCluster::Stopped => {
-                return self.plan.add(Step::StartCluster, "cluster", "start", "it is stopped or paused", None);
+                return self.plan.add(Step::StartCluster, "it is stopped or paused", None);
             }
             ObservedCluster::Unfinished => {
                 let reason = "a previous run was interrupted while creating the cluster";
@@ -159,7 +158,7 @@ impl Planner<'_> {
             }
             ObservedCluster::GivenUp => Some(self.recreate("--recreate")),
         };
-        self.plan.add(Step::ConnectCluster, "cluster", "connect", "connect to the cluster", made)
+        self.plan.add(Step::ConnectCluster, "connect to the cluster", made)
     }
 
     /// Adds the step that creates missing containers of the registry and its caches, parallel to all others, and the
@@ -169,7 +168,7 @@ impl Planner<'_> {
         let missing = to_make(&described.registry, &self.observed.registry);
         let made = missing.map(|(services, reason)| {
             let spec = RegistrySpec { services, is_required: !described.builds.is_empty() };
-            self.plan.add(Step::LocalRegistry(spec), "registry", "prepare", reason, None)
+            self.plan.add(Step::LocalRegistry(spec), reason, None)
         });
         add_builds(&mut self.plan, &described.builds, made);
         self.plan.preliminary |= !described.builds.is_empty();
@@ -184,17 +183,17 @@ impl Planner<'_> {
         {
             let reason = format!("{host}, for tools that need its address");
             let needs = registry.into_iter().chain([cluster]);
-            self.plan.add(Step::AnnounceRegistry { host }, "registry", "announce", reason, needs);
+            self.plan.add(Step::AnnounceRegistry { host }, reason, needs);
         }
     }
 
     fn recreate(&mut self, reason: &str) -> StepId {
-        let deleted = self.plan.add(Step::DeleteCluster, "cluster", "delete", reason, None);
+        let deleted = self.plan.add(Step::DeleteCluster, reason, None);
         self.create(reason, Some(deleted))
     }
 
     fn create(&mut self, reason: &str, needs: Option<StepId>) -> StepId {
-        self.plan.add(Step::CreateCluster, "cluster", "create", reason, needs)
+        self.plan.add(Step::CreateCluster, reason, needs)
     }
 
     fn namespaces(&mut self, cluster: StepId) -> BTreeMap<String, StepId> {
@@ -202,9 +201,8 @@ impl Planner<'_> {
         let mut steps = BTreeMap::new();
         for namespace in &described.namespaces {
             let Some((spec, reason)) = self.namespace(namespace) else { continue };
-            let subject = format!("namespace {}", namespace.name);
             let step = Step::PrepareNamespace(spec);
-            steps.insert(namespace.name.clone(), self.plan.add(step, subject, "prepare", reason, Some(cluster)));
+            steps.insert(namespace.name.clone(), self.plan.add(step, reason, Some(cluster)));
         }
         steps
     }
@@ -240,7 +238,7 @@ impl Planner<'_> {
             }
         }
         if described.address_pool && (!self.observed.has_address_pool || steps.contains_key(LOAD_BALANCER)) {
-            self.plan.add(Step::AddressPool, "address pool", "apply", "addresses for LoadBalancer services", [cluster]);
+            self.plan.add(Step::AddressPool, "addresses for LoadBalancer services", [cluster]);
         }
         steps
     }
@@ -249,8 +247,8 @@ impl Planner<'_> {
     fn network(&mut self, cluster: StepId, platform: &BTreeMap<String, StepId>) {
         let balancer = platform.get(LOAD_BALANCER).copied();
         let needs = balancer.into_iter().chain([cluster]);
-        self.plan.add(Step::CheckAddresses, "addresses", "check", "Docker's network may have changed", needs);
-        self.plan.add(Step::CheckNames, "names", "check", "cluster names must resolve", [cluster]);
+        self.plan.add(Step::CheckAddresses, "Docker's network may have changed", needs);
+        self.plan.add(Step::CheckNames, "cluster names must resolve", [cluster]);
     }
 
     /// Adds the steps of external secrets, by project. They run after the platform, which may install External Secrets.
@@ -271,7 +269,7 @@ impl Planner<'_> {
             let namespace = namespaces.get(&spec.namespace).copied();
             let needs: Vec<StepId> = namespace.into_iter().chain(platform.values().copied()).chain([cluster]).collect();
             let step = Step::ExternalSecret(spec.clone());
-            let step = self.plan.add(step, format!("secret {}", spec.name), "apply", reason, needs);
+            let step = self.plan.add(step, reason, needs);
             steps.entry(project.clone()).or_default().push(step);
         }
         steps
@@ -298,14 +296,14 @@ impl Planner<'_> {
     /// Adds the steps of an external project: it must accept connections before its name points there.
     fn external(&mut self, external: &DescribedExternal, namespace: StepId) -> Vec<StepId> {
         let DescribedExternal { name, spec, .. } = external;
-        let key = (spec.namespace.clone(), name.to_string());
+        let key = spec.key();
         let (found, release) = (self.observed.externals.get(&key), self.observed.releases.get(&key));
         let change = external_change(spec, found, release, &self.described.workspace);
         let is_needed = self.described.projects.iter().any(|project| project.needs.contains(name));
         let mut steps = vec![namespace];
         if let Some(answer) = spec.answer().filter(|_| is_needed || change == ExternalChange::Replace) {
             let reason = format!("{} must accept connections", spec.service.place());
-            steps.push(self.plan.add(Step::Answer(answer), name.to_string(), "probe", reason, [namespace]));
+            steps.push(self.plan.add(Step::Answer(answer), reason, [namespace]));
         }
         let reason = match change {
             ExternalChange::Unchanged => {
@@ -318,14 +316,14 @@ impl Planner<'_> {
             }
             ExternalChange::Point(reason) => reason,
             ExternalChange::Replace => {
-                let step = Step::Remove { namespace: spec.namespace.clone(), release: name.to_string() };
+                let step = Step::Remove(Removal { release: key, is_orphan: false });
                 let reason = "it is external here now";
-                steps.push(self.plan.add(step, name.to_string(), "uninstall", reason, steps.clone()));
+                steps.push(self.plan.add(step, reason, steps.clone()));
                 format!("to {}: replaces its release", spec.service.place())
             }
         };
         let step = Step::External(Box::new(spec.clone()));
-        steps.push(self.plan.add(step, name.to_string(), "redirect", reason, steps.clone()));
+        steps.push(self.plan.add(step, reason, steps.clone()));
         steps
     }
 
@@ -370,17 +368,17 @@ impl Planner<'_> {
             for check in &project.checks {
                 let needs: Vec<StepId> = step.into_iter().chain(ingress).chain([cluster]).collect();
                 let url = check.url.clone();
-                self.plan.add(Step::Check(check.clone()), project.name.to_string(), "check", url, needs);
+                self.plan.add(Step::Check(check.clone()), url, needs);
             }
         }
     }
 
     /// Removes the objects of a project that is no longer external: Helm does not overwrite objects of other tools.
     fn remove_redirect(&mut self, release: &ReleaseSpec, needs: &[StepId]) -> Option<StepId> {
-        let (namespace, name) = (release.namespace.clone(), release.name.clone());
-        self.observed.externals.get(&(namespace.clone(), name.clone()))?;
-        let step = Step::RemoveExternal { namespace, name: name.clone() };
-        Some(self.plan.add(step, name, "remove redirect", "it is no longer external", needs.iter().copied()))
+        let key = release.key();
+        self.observed.externals.get(&key)?;
+        let step = Step::RemoveExternal(Removal { release: key, is_orphan: false });
+        Some(self.plan.add(step, "it is no longer external", needs.iter().copied()))
     }
 
     fn verifications(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
@@ -388,7 +386,7 @@ impl Planner<'_> {
         let add = |verification: &VerifySpec| {
             let reason = format!("{} must succeed", verification.name);
             let step = Step::Verify(verification.clone());
-            self.plan.add(step, project.name.to_string(), "verify", reason, needs.iter().copied())
+            self.plan.add(step, reason, needs.iter().copied())
         };
         verifications.map(add).collect()
     }
@@ -398,7 +396,7 @@ impl Planner<'_> {
         let installs = self.installs(projects);
         let images = images_of_later(installs.iter().map(|project| (&project.release, !project.needs.is_empty())));
         if self.described.local_node && !images.is_empty() {
-            self.plan.add(Step::PullImages(images), "images", "pull", "before their pods start", [cluster]);
+            self.plan.add(Step::PullImages(images), "before their pods start", [cluster]);
         }
     }
 
@@ -412,7 +410,7 @@ impl Planner<'_> {
         let volumes: Vec<VolumeSpec> = installs.iter().flat_map(|project| volumes_of(&project.release)).collect();
         let step = Step::ProvideVolumes(volumes.clone());
         (self.described.local_node && !volumes.is_empty())
-            .then(|| self.plan.add(step, "volumes", "prepare", "for pods with volume claims", [cluster]))
+            .then(|| self.plan.add(step, "for pods with volume claims", [cluster]))
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {
@@ -428,7 +426,7 @@ impl Planner<'_> {
     /// Adds the step that a release needs, if it needs one.
     fn release(&mut self, release: &ReleaseSpec, needs: impl IntoIterator<Item = StepId>) -> Option<StepId> {
         let mut spec = release.clone();
-        let (action, reason) = match self.change(release) {
+        let (operation, reason) = match self.change(release) {
             Change::Unchanged => return None,
             Change::Drifted(drift) => {
                 self.plan.drifted.push(format!("{}: {drift}", spec.name));
@@ -439,26 +437,22 @@ impl Planner<'_> {
                 return None;
             }
             Change::Await => {
-                let (namespace, release) = (spec.namespace, spec.name.clone());
-                let rollout = RolloutSpec { namespace, release, timeout_seconds: spec.timeout_seconds };
-                let step = Step::AwaitRollout(rollout);
-                return Some(self.plan.add(step, spec.name, "wait", "its rollout has not finished", needs));
+                let step = Step::AwaitRollout(spec.rollout());
+                return Some(self.plan.add(step, "its rollout has not finished", needs));
             }
-            Change::Install => ("install", "not installed yet".to_owned()),
-            Change::Upgrade(reason) => ("upgrade", reason),
+            Change::Install => (Operation::Install, "not installed yet".to_owned()),
+            Change::Upgrade(reason) => (Operation::Upgrade, reason),
             Change::Retry(revision, jobs) => {
                 // If the run is killed after it has deleted the Jobs, the release would look healthy.
-                spec.failed_revision = Some(revision);
-                spec.retry_jobs = jobs;
-                ("retry", "its Job failed".to_owned())
+                (Operation::Retry { revision, jobs }, "its Job failed".to_owned())
             }
             Change::Heal(revision) => {
-                spec.failed_revision = Some(revision);
-                ("recover", format!("a previous run was interrupted during revision {revision}"))
+                let reason = format!("a previous run was interrupted during revision {revision}");
+                (Operation::Recover { revision }, reason)
             }
         };
-        let subject = spec.name.clone();
-        Some(self.plan.add(Step::Deploy(Box::new(spec)), subject, action, reason, needs))
+        spec.operation = operation;
+        Some(self.plan.add(Step::Deploy(Box::new(spec)), reason, needs))
     }
 }
 

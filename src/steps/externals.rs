@@ -10,9 +10,9 @@ use crate::{
         cluster::{Cluster, ClusterError, ProbeState},
         tcp,
     },
-    domain::Problem,
+    domain::{Problem, ReleaseKey},
     engine::{Reporter, StepFailure},
-    plan::{AnswerSpec, ExternalSpec},
+    plan::{AnswerSpec, ExternalSpec, Removal},
 };
 
 /// The timeout for a connection: a component in between may have been restarted.
@@ -28,7 +28,8 @@ impl Runner {
         Ok(Some(format!("points to {}", spec.service.place())))
     }
 
-    pub(super) async fn remove_redirect(&self, namespace: &str, name: &str) -> Result<Option<String>, StepFailure> {
+    pub(super) async fn remove_redirect(&self, removal: &Removal) -> Result<Option<String>, StepFailure> {
+        let ReleaseKey { namespace, name } = &removal.release;
         self.connected()?.cluster.remove_external(namespace, name).await?;
         Ok(None)
     }

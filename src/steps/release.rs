@@ -15,9 +15,9 @@ use crate::{
         cluster::{ClusterError, Object, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Upgrade, pack},
     },
-    domain::{ImageReference, Problem, labels, ledger::History, record::RecordedSource},
+    domain::{ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
-    plan::{ReleaseSpec, ReturnSpec, RolloutSpec},
+    plan::{ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
 
 /// The number of releases that roll out at once on a local node, per CPU. The pods of hundreds of releases would slow
@@ -77,7 +77,7 @@ impl ReleaseContext {
             (labels::WORKSPACE.to_owned(), self.workspace.clone()),
             (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
             (labels::PROJECT.to_owned(), spec.name.clone()),
-            (labels::RECORD.to_owned(), spec.record.clone()),
+            (labels::RECORD.to_owned(), spec.record.to_string()),
             (labels::FINGERPRINT.to_owned(), spec.fingerprint.clone()),
             (labels::VERSION.to_owned(), spec.content.version.clone()),
             (labels::CHART.to_owned(), spec.content.chart.label()),
@@ -97,11 +97,11 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        if let Some(revision) = spec.failed_revision {
+        if let Some(revision) = spec.operation.failed_revision() {
             reporter.progress(format!("marking revision {revision} as failed"));
             cluster.mark_release_failed(&spec.namespace, &spec.name, revision).await?;
         }
-        for job in &spec.retry_jobs {
+        for job in spec.operation.retry_jobs() {
             cluster.delete_job(&spec.namespace, job).await?;
         }
         self.open_entry(spec).await?;
@@ -186,13 +186,13 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let RolloutSpec { namespace, release, timeout_seconds } = &back.rollout;
+        let RolloutSpec { release, timeout_seconds } = &back.rollout;
         reporter.progress(format!("helm: rolling back to revision {}", back.revision));
         let target = &self.release.target;
-        self.release.helm.rollback(target, namespace, release, back.revision, cancel).await?;
+        self.release.helm.rollback(target, &release.namespace, &release.name, back.revision, cancel).await?;
         let cluster = &self.connected()?.cluster;
         let mut targets = Vec::new();
-        for object in self.objects_of(namespace, release).await? {
+        for object in self.objects_of(release).await? {
             let meant = if rollout::is_workload(&object) { Some(cluster.generation(&object).await?) } else { None };
             targets.push(Target { object, meant });
         }
@@ -254,7 +254,7 @@ impl Runner {
     async fn free_release(&self, spec: &ReleaseSpec) -> Result<(), ClusterError> {
         let Some(Connection { cluster, .. }) = self.connection.get() else { return Ok(()) };
         let releases = cluster.releases().await?;
-        let own = releases.iter().find(|found| found.namespace == spec.namespace && found.name == spec.name);
+        let own = releases.iter().find(|found| found.key == spec.key());
         match own.filter(|found| found.status.starts_with("pending-")) {
             Some(found) => cluster.mark_release_failed(&spec.namespace, &spec.name, found.revision).await,
             None => Ok(()),
@@ -267,10 +267,10 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let objects = self.objects_of(&rollout.namespace, &rollout.release).await?;
+        let objects = self.objects_of(&rollout.release).await?;
         // In other clusters the account may not have permission to delete pods.
         if self.local.is_some() {
-            self.connected()?.cluster.retry_pulls(&rollout.namespace).await?;
+            self.connected()?.cluster.retry_pulls(&rollout.release.namespace).await?;
         }
         let targets: Vec<Target> = objects.into_iter().map(|object| Target { object, meant: None }).collect();
         Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
@@ -284,7 +284,7 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
         let mut targets = Vec::new();
-        for object in self.objects_of(&rollout.namespace, &rollout.release).await?.into_iter().filter(is_restartable) {
+        for object in self.objects_of(&rollout.release).await?.into_iter().filter(is_restartable) {
             let meant = Some(self.connected()?.cluster.restart(&object, &now).await?);
             targets.push(Target { object, meant });
         }
@@ -296,18 +296,18 @@ impl Runner {
 
     pub(super) async fn remove(
         &self,
-        namespace: &str,
-        release: &str,
+        removal: &Removal,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        self.release.helm.uninstall(&self.release.target, namespace, release, cancel).await?;
+        let ReleaseKey { namespace, name } = &removal.release;
+        self.release.helm.uninstall(&self.release.target, namespace, name, cancel).await?;
         Ok(Some("volumes are kept".to_owned()))
     }
 
-    async fn objects_of(&self, namespace: &str, release: &str) -> Result<Vec<Object>, StepFailure> {
+    async fn objects_of(&self, release: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
-        let found = releases.into_iter().find(|found| found.namespace == namespace && found.name == release);
-        let absent = || Problem::new(format!("'{release}' is not deployed")).help("run cmdr up to deploy it");
+        let found = releases.into_iter().find(|found| found.key == *release);
+        let absent = || Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it");
         let found = found.ok_or_else(absent)?;
         Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
     }

@@ -14,7 +14,7 @@ use anstream::adapter::strip_str;
 use super::{RenderStyle, Renderer, plain::Lines, print_details, style::Style, style::duration};
 use crate::{
     domain::Problem,
-    event::{Event, Outcome},
+    event::{Event, Outcome, TimedEvent},
 };
 
 /// The longest time without output: after it, a progress line shows that the run is alive.
@@ -106,7 +106,9 @@ impl Gitlab {
     }
 
     fn end(&mut self, event: &Event) {
-        let Event::StepFinished { step, subject, action, outcome, seconds, message, problem } = event else { return };
+        let Event::StepFinished { step, subject, action, outcome, seconds, message, problem, .. } = event else {
+            return;
+        };
         let has_started = self.running.remove(step).is_some();
         self.ended += 1;
         let shown = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));
@@ -195,7 +197,8 @@ impl Gitlab {
 }
 
 impl Renderer for Gitlab {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, timed: &TimedEvent) {
+        let event = &timed.event;
         match event {
             Event::RunStarted { steps, subjects, .. } => {
                 (self.steps, self.left) = (*steps, subjects.clone());

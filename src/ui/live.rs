@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{RenderStyle, Renderer, plain::Lines};
-use crate::event::Event;
+use crate::event::{Event, TimedEvent};
 
 /// Redraws per second: smooth, with little use of the processor that the cluster needs.
 const REDRAWS: u8 = 8;
@@ -48,7 +48,8 @@ impl Live {
 }
 
 impl Renderer for Live {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, timed: &TimedEvent) {
+        let event = &timed.event;
         match event {
             Event::RunStarted { steps, .. } => {
                 let length = u64::try_from(*steps).unwrap_or_default();

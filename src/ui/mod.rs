@@ -11,11 +11,12 @@ pub mod table;
 
 use std::io::Write;
 
-use tokio::{sync::mpsc, task::JoinHandle};
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
 
 use crate::{
     domain::Problem,
-    event::{Event, Sender},
+    event::{self, Sender, TimedEvent},
 };
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
@@ -44,7 +45,7 @@ pub struct RenderStyle {
 
 /// Shows events in one output mode.
 trait Renderer: Send {
-    fn event(&mut self, event: &Event);
+    fn event(&mut self, timed: &TimedEvent);
 }
 
 /// A renderer that runs in its own task; it ends when the last sender is dropped.
@@ -57,7 +58,7 @@ pub struct EventSink {
 impl EventSink {
     /// Starts the renderer for `look`, which also passes the events to the reports.
     pub fn open(look: RenderStyle, reports: &Reports) -> Self {
-        let (events, mut receiver) = mpsc::unbounded_channel();
+        let (events, mut receiver) = event::channel(Timestamp::now);
         let mut renderer: Box<dyn Renderer> = match look.mode {
             Mode::Live => Box::new(live::Live::new(look)),
             Mode::Plain => Box::new(plain::Plain::new(look)),
@@ -121,6 +122,16 @@ fn print_details(problem: &Problem, style: Style, line: &mut dyn FnMut(String)) 
     }
     if let Some(help) = &problem.help {
         line(format!("  {} {help}", style.hint("help:")));
+    }
+}
+
+/// The kind of a step with this action, in tests.
+#[cfg(test)]
+fn kind_of(action: &str) -> crate::domain::StepKind {
+    match action {
+        "check" => crate::domain::StepKind::Check,
+        "connect" => crate::domain::StepKind::Prepare,
+        _ => crate::domain::StepKind::Change,
     }
 }
 

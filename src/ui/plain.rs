@@ -2,8 +2,8 @@
 
 use super::{RenderStyle, Renderer, print_details, print_message, style::Style, style::duration};
 use crate::{
-    domain::Problem,
-    event::{Event, Outcome},
+    domain::{Problem, StepKind},
+    event::{Event, Outcome, TimedEvent},
 };
 
 pub(super) struct Plain {
@@ -18,7 +18,8 @@ impl Plain {
 }
 
 impl Renderer for Plain {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, timed: &TimedEvent) {
+        let event = &timed.event;
         if let Event::StepProgress { subject, message, .. } = event
             && self.look.verbose
         {
@@ -29,9 +30,6 @@ impl Renderer for Plain {
         }
     }
 }
-
-/// cmdr's own steps between the described ones: it is not useful to report that they were not started.
-const OWN_ACTIONS: [&str; 4] = ["check", "connect", "prepare", "apply"];
 
 /// The lines of an event, on a terminal as in a pipe.
 pub(super) struct Lines {
@@ -56,9 +54,7 @@ impl Lines {
                 vec![self.style.dim(format!("  {subject}: {action}"))]
             }
             Event::StepWarning { subject, problem, .. } => self.diagnosed(&self.style.warning("!"), subject, problem),
-            Event::StepFinished { subject, action, outcome, seconds, message, problem, .. } => {
-                self.finished(subject, action, *outcome, *seconds, message.as_deref(), problem.as_ref())
-            }
+            Event::StepFinished { .. } => self.finished(event),
             Event::RunFinished { seconds, done, failed, not_started, interrupted, .. } => {
                 vec![self.summary(*seconds, *done, [*failed, *not_started, *interrupted])]
             }
@@ -66,26 +62,22 @@ impl Lines {
         }
     }
 
-    fn finished(
-        &self,
-        subject: &str,
-        action: &str,
-        outcome: Outcome,
-        seconds: f64,
-        message: Option<&str>,
-        problem: Option<&Problem>,
-    ) -> Vec<String> {
+    fn finished(&self, event: &Event) -> Vec<String> {
+        let Event::StepFinished { subject, action, kind, outcome, seconds, message, problem, .. } = event else {
+            return Vec::new();
+        };
         let fallback = Problem::new(format!("could not {action}"));
+        let problem = problem.as_ref().unwrap_or(&fallback);
         match outcome {
             Outcome::Done if self.look.quiet => Vec::new(),
             Outcome::Done => {
-                let shown = message.map_or_else(|| action.to_owned(), |message| format!("{action}: {message}"));
-                vec![format!("{} {subject}  {shown}  {}", self.style.good("✓"), self.style.dim(duration(seconds)))]
+                let shown = message.as_ref().map_or_else(|| action.clone(), |message| format!("{action}: {message}"));
+                vec![format!("{} {subject}  {shown}  {}", self.style.good("✓"), self.style.dim(duration(*seconds)))]
             }
-            Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, problem.unwrap_or(&fallback)),
-            Outcome::NotStarted if OWN_ACTIONS.contains(&action) => Vec::new(),
+            Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, problem),
+            // Only the changes that are missing now are useful to know.
+            Outcome::NotStarted if *kind != StepKind::Change => Vec::new(),
             Outcome::NotStarted => {
-                let problem = problem.unwrap_or(&fallback);
                 vec![format!("{} {subject}  {}", self.style.warning("-"), problem.message)]
             }
             Outcome::Interrupted if self.look.verbose => {
@@ -144,6 +136,7 @@ mod tests {
             step: 0,
             subject: "shop".to_owned(),
             action: "install".to_owned(),
+            kind: StepKind::Change,
             outcome,
             seconds: 2.04,
             message: Some("revision 1, 1/1 ready".to_owned()),
@@ -160,6 +153,17 @@ mod tests {
         assert_eq!(lines(&finished(Outcome::Failed, Some(problem))), expected);
         let waiting = Problem::new("not started: it needs redis");
         assert_eq!(lines(&finished(Outcome::NotStarted, Some(waiting))), "- shop  not started: it needs redis");
+    }
+
+    #[test]
+    fn only_changes_are_reported_as_not_started() {
+        for (kind, is_shown) in [(StepKind::Change, true), (StepKind::Check, false), (StepKind::Prepare, false)] {
+            let mut event = finished(Outcome::NotStarted, Some(Problem::new("not started: it needs redis")));
+            if let Event::StepFinished { kind: of, .. } = &mut event {
+                *of = kind;
+            }
+            assert_eq!(!lines(&event).is_empty(), is_shown, "{kind:?}");
+        }
     }
 
     #[test]

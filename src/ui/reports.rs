@@ -11,13 +11,14 @@ mod timeline;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
+
+use jiff::Timestamp;
 
 use super::{Renderer, print_message};
 use crate::{
     domain::{Problem, processor::ProcessorUses},
-    event::Event,
+    event::{Event, TimedEvent},
 };
 
 /// The requested files.
@@ -47,7 +48,7 @@ impl ReportFiles {
 #[derive(Debug, Clone)]
 pub struct Clock {
     /// When cmdr started.
-    pub began: Instant,
+    pub began: Timestamp,
     /// The processor usage since then; `None` if the system does not provide it.
     pub processor: Option<ProcessorUses>,
 }
@@ -62,7 +63,7 @@ impl Reports {
         Self(Arc::new(Mutex::new(Runs { files, clock, suites, variables, timeline })))
     }
 
-    pub(super) fn handle(&self, event: &Event) {
+    pub(super) fn handle(&self, event: &TimedEvent) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).event(event);
     }
 }
@@ -96,8 +97,9 @@ impl Runs {
 }
 
 impl Renderer for Runs {
-    fn event(&mut self, event: &Event) {
-        self.timeline.event(event, self.clock.began.elapsed().as_secs_f64());
+    fn event(&mut self, timed: &TimedEvent) {
+        let event = &timed.event;
+        self.timeline.event(event, timed.timestamp.duration_since(self.clock.began).as_secs_f64());
         match event {
             Event::RunStarted { verb, workspace, environment, .. } => {
                 self.suites.push(junit::Suite::new(format!("{verb} {workspace} in {environment}"), environment));
@@ -107,9 +109,9 @@ impl Renderer for Runs {
                     suite.warn(*step, problem);
                 }
             }
-            Event::StepFinished { step, subject, action, outcome, seconds, message, problem } => {
+            Event::StepFinished { step, subject, action, kind, outcome, seconds, message, problem } => {
                 if let Some(suite) = self.suites.last_mut() {
-                    let case = junit::Case::new(subject, action, *outcome, *seconds);
+                    let case = junit::Case::new(subject, action, *kind, *outcome, *seconds);
                     suite.end(*step, case.with_result(message.as_deref(), problem.as_ref()));
                 }
             }

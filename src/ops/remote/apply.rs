@@ -34,6 +34,7 @@ use crate::{
     plan::{
         LedgerEntry, Plan, Step, StepId,
         gates::{Checkpoint, refusals},
+        rollback::Rollback,
     },
     steps::{Decrypted, Runner},
     ui,
@@ -179,8 +180,7 @@ impl Delivery<'_> {
         let projects = described.projects.iter_mut().map(|project| &mut project.release);
         for release in described.platform.iter_mut().chain(projects) {
             let history = target.histories.get(&subject(session, release));
-            let key = (release.namespace.clone(), release.name.clone());
-            let observed = observation.observed.releases.get(&key);
+            let observed = observation.observed.releases.get(&release.key());
             let healthy_seconds = ledger::healthy_seconds(history, observed, now);
             let deployment = ledger::draft(session, request, release, context, &bundle, now);
             release.entry =
@@ -192,12 +192,12 @@ impl Delivery<'_> {
     fn check_gates(&mut self, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
         let Self { session, request, context, .. } = self;
         let remote = &prepared.target;
-        let changed: Vec<&str> = plan
+        let changed: Vec<String> = plan
             .changes()
             .filter(|planned| changes_project(&planned.step))
-            .map(|planned| planned.subject.as_str())
+            .map(|planned| planned.step.subject())
             .collect();
-        let is_changed = |project: &str| changed.contains(&project);
+        let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
         let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
         let checkpoint = Checkpoint {
             environment: &session.environment,
@@ -205,7 +205,7 @@ impl Delivery<'_> {
             deploy_freeze: session.settings.variables.deploy_freeze,
             histories: &remote.histories,
             new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
-            changed: changed.clone(),
+            changed: changed.iter().map(String::as_str).collect(),
         };
         let refused = refusals(&checkpoint);
         // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
@@ -275,7 +275,7 @@ impl Delivery<'_> {
         remote: &Remote,
         plan: &Plan,
         ran: RunResult,
-        returning: automatic_rollback::Returning,
+        returning: Rollback,
         runner: &Arc<Runner>,
         lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
@@ -288,7 +288,7 @@ impl Delivery<'_> {
         }
         if !returning.is_about_something() {
             // No release was changed: a Job that must verify first has failed, or something that releases need.
-            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan.steps[*id].step));
+            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step));
             return Err(CommandError::reported(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
         }
         let returned = automatic_rollback::run(session, request, remote, returning, runner, lost).await?;
@@ -304,7 +304,7 @@ fn what_is_certain(
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
 ) -> CommandError {
     let seen =
-        outcomes.iter().map(|(step, outcome)| (&plan.steps[*step].subject, outcome)).map(|(subject, outcome)| {
+        outcomes.iter().map(|(step, outcome)| (plan[*step].step.subject(), outcome)).map(|(subject, outcome)| {
             match outcome {
                 DeploymentOutcome::Healthy => format!("{subject}: healthy when last observed"),
                 other => {

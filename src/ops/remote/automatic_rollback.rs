@@ -6,53 +6,20 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{
-        Problem, labels,
-        ledger::{AUTOMATIC_ROLLBACK, Deployment, DeploymentOutcome, History},
-    },
+    domain::ledger::{DeploymentOutcome, History},
     error::CommandError,
     ops::{
         prepared::Prepared,
-        remote::{
-            deploy_request::DeployRequest,
-            prepare::{Remote, subject},
-        },
+        remote::{deploy_request::DeployRequest, prepare::Remote},
         session::Session,
     },
-    plan::{Plan, ReleaseSpec, ReturnSpec, RolloutSpec, Step, StepId},
+    plan::{
+        Plan, ReleaseSpec, Step, StepId,
+        rollback::{Rollback, RolledBack, rollback},
+    },
     steps::Runner,
     ui,
 };
-
-/// What is rolled back, and what cannot be.
-#[derive(Debug, Default)]
-pub struct Returning {
-    plan: Plan,
-    deployments: Vec<RolledBack>,
-    /// Why a release is not rolled back.
-    stays: Vec<Problem>,
-}
-
-/// A release that is rolled back.
-#[derive(Debug)]
-struct RolledBack {
-    step: StepId,
-    /// The name of the release in the ledger.
-    subject: String,
-    deployment: Deployment,
-}
-
-impl Returning {
-    /// Whether a release has failed, whether or not it can be rolled back.
-    pub fn is_about_something(&self) -> bool {
-        !self.deployments.is_empty() || !self.stays.is_empty()
-    }
-
-    /// Whether this release is rolled back.
-    pub fn contains(&self, subject: &str) -> bool {
-        self.deployments.iter().any(|it| it.subject == subject)
-    }
-}
 
 /// Plans the rollback, from what was observed before the run. `failed_steps` are the deployments that failed.
 pub fn plan(
@@ -61,12 +28,10 @@ pub fn plan(
     prepared: &Prepared<Remote>,
     ran: &Plan,
     failed_steps: &BTreeSet<StepId>,
-) -> Returning {
-    let mut returning = Returning::default();
+) -> Rollback {
     if failed_steps.is_empty() {
-        return returning;
+        return Rollback::default();
     }
-    let connect = returning.plan.add(Step::ConnectCluster, "cluster", "connect", "required by all other steps", None);
     let deployments = || {
         ran.steps.iter().filter_map(|planned| match &planned.step {
             Step::Deploy(spec) => Some((planned.id, spec)),
@@ -79,56 +44,11 @@ pub fn plan(
         .flat_map(|(_, spec)| request.bundle_members(session, &spec.name))
         .map(|project| project.to_string())
         .collect();
-    for (id, spec) in deployments() {
-        if failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.name)) {
-            returning.add(session, prepared, spec, connect);
-        }
-    }
-    returning
-}
-
-impl Returning {
-    fn add(&mut self, session: &Session, prepared: &Prepared<Remote>, spec: &ReleaseSpec, connect: StepId) {
-        let key = (spec.namespace.clone(), spec.name.clone());
-        let before = prepared.observation.observed.releases.get(&key).filter(|release| release.status == "deployed");
-        let (Some(before), Some(entry)) = (before, &spec.entry) else {
-            let help = "fix the problem and deploy again; cmdr status shows the state";
-            self.stay(spec, "there is no earlier deployment", help);
-            return;
-        };
-        let Some(record) = before.labels.get(labels::RECORD).filter(|record| **record != spec.record) else {
-            self.stay(spec, "the previous record is the same", "find the cause with cmdr status");
-            return;
-        };
-        if entry.deployment.irreversible {
-            let help = "deploy a build that works; cmdr rollback restores the previous record nevertheless";
-            self.stay(spec, "its changes cannot be undone (irreversible in projects.yaml)", help);
-            return;
-        }
-        let rollout = RolloutSpec {
-            namespace: spec.namespace.clone(),
-            release: spec.name.clone(),
-            timeout_seconds: spec.timeout_seconds,
-        };
-        let step = Step::Return(ReturnSpec { rollout, revision: before.revision, record: record.clone() });
-        let reason = format!("to record {record}");
-        let step = self.plan.add(step, spec.name.clone(), "roll back", reason, [connect]);
-        let deployment = Deployment {
-            record: record.clone(),
-            version: before.labels.get(labels::VERSION).cloned().unwrap_or_default(),
-            verb: AUTOMATIC_ROLLBACK.to_owned(),
-            bundle: None,
-            promoted_from: None,
-            promoted_record: None,
-            ..entry.deployment.clone()
-        };
-        self.deployments.push(RolledBack { step, subject: subject(session, spec), deployment });
-    }
-
-    fn stay(&mut self, spec: &ReleaseSpec, why: &str, help: &str) {
-        let cause = format!("'{}' was not rolled back: {why}", spec.name);
-        self.stays.push(Problem::new(cause).help(help));
-    }
+    let is_affected = |id: StepId, spec: &ReleaseSpec| {
+        failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.name))
+    };
+    let affected = deployments().filter(|(id, spec)| is_affected(*id, spec)).map(|(_, spec)| spec.as_ref());
+    rollback(affected, &prepared.observation.observed.releases)
 }
 
 /// Performs the rollback. Returns whether everything that failed is in its previous state again.
@@ -139,21 +59,21 @@ pub async fn run(
     session: &Session,
     request: &DeployRequest,
     remote: &Remote,
-    returning: Returning,
+    rollback: Rollback,
     runner: &Arc<Runner>,
     lost: &CancellationToken,
 ) -> Result<bool, CommandError> {
-    ui::print_problems(&returning.stays, session.settings.color);
-    let mut is_back = returning.stays.is_empty();
-    if returning.deployments.is_empty() {
+    ui::print_problems(&rollback.refused, session.settings.color);
+    let mut is_back = rollback.refused.is_empty();
+    if rollback.releases.is_empty() {
         return Ok(is_back);
     }
     let started = Timestamp::now();
     let verb = format!("{}: automatic rollback", request.verb);
-    let ran = session.run_plan(&verb, &returning.plan, Arc::clone(runner), lost).await;
+    let ran = session.run_plan(&verb, &rollback.plan, Arc::clone(runner), lost).await;
     is_back &= ran.summary.is_success();
     let namespace = &session.environment.namespace;
-    for RolledBack { step, subject, mut deployment } in returning.deployments {
+    for RolledBack { step, subject, mut deployment } in rollback.releases {
         let is_done = ran.summary.done.contains(&step);
         deployment.outcome = if is_done { DeploymentOutcome::Healthy } else { DeploymentOutcome::Failed };
         (deployment.started, deployment.ended) = (started, Some(Timestamp::now()));

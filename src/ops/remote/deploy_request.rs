@@ -12,7 +12,7 @@ use crate::{
         ImageReference, Name, OnFailure, Problem,
         gate::{GATES, Gate},
         ledger::Origin,
-        record::Record,
+        record::{Record, RecordId},
     },
     error::CommandError,
     ops::options::{ChangeRequest, UpRequest},
@@ -48,7 +48,7 @@ pub struct DeployRequest {
 #[derive(Debug, Clone)]
 pub struct Promoted {
     pub environment: String,
-    pub record: String,
+    pub record: RecordId,
     pub content: Record,
     pub chart: FetchedChart,
 }

@@ -26,7 +26,7 @@ pub async fn read(session: &Session, file: &Path, request: &mut DeployRequest) -
     let ledger = parse(session, file)?;
     let helm = session.helm().await?;
     for (subject, release) in &ledger.releases {
-        if release.content.name() != release.record {
+        if release.content.id() != release.record {
             let record = &release.record;
             let cause = format!("record {record} of {subject} does not match its hash: the file was changed");
             return Err(CommandError::usage(Problem::new(cause)));

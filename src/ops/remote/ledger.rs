@@ -16,20 +16,19 @@ use crate::{
         digest::sha256,
         labels,
         ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease},
-        record::RecordedSource,
+        record::{RecordId, RecordedSource},
     },
     engine::Summary,
     error::CommandError,
     ops::{
         prepared::Prepared,
         remote::{
-            automatic_rollback::Returning,
             deploy_request::{ChangeContext, DeployRequest},
             prepare::Remote,
         },
         session::Session,
     },
-    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, up::Described},
+    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, rollback::Rollback, up::Described},
 };
 
 /// Hexadecimal digits of a bundle's version.
@@ -39,7 +38,7 @@ const BUNDLE_VERSION: usize = 12;
 /// healthy, whichever is later.
 pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRelease>, now: Timestamp) -> Option<u64> {
     let current = history?.deployments.last().filter(|last| last.outcome == DeploymentOutcome::Healthy)?;
-    let observed = observed.filter(|release| release.labels.get(labels::RECORD) == Some(&current.record))?;
+    let observed = observed.filter(|release| release.record().as_ref() == Some(&current.record))?;
     let since = observed.healthy_since?.max(current.ended?);
     u64::try_from(now.duration_since(since).as_secs()).ok()
 }
@@ -112,8 +111,8 @@ pub fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<Ste
 fn concerns(step: &Step, release: &ReleaseSpec, namespace: &str) -> bool {
     let is_release = |in_namespace: &str, name: &str| in_namespace == release.namespace && name == release.name;
     match step {
-        Step::Deploy(other) => is_release(&other.namespace, &other.name),
-        Step::AwaitRollout(rollout) => is_release(&rollout.namespace, &rollout.release),
+        Step::Deploy(other) => other.key() == release.key(),
+        Step::AwaitRollout(rollout) => rollout.release == release.key(),
         Step::Verify(verify) => is_release(&verify.namespace, verify.project.as_str()),
         Step::Check(check) => is_release(namespace, check.project.as_str()),
         _ => false,
@@ -129,7 +128,7 @@ pub async fn close(
     namespace: &str,
     plan: &Plan,
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
-    returning: &Returning,
+    returning: &Rollback,
 ) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let entries = plan.steps.iter().filter_map(|planned| match &planned.step {
@@ -149,7 +148,7 @@ pub async fn close(
 
 /// The described releases whose last deployment was started by an earlier run and never observed as healthy. The value
 /// is the record if it is the described one, which is running.
-pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<String, Option<String>> {
+pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<String, Option<RecordId>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
@@ -169,7 +168,7 @@ pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<Str
 pub async fn close_left_open(
     session: &Session,
     remote: &Remote,
-    open: &BTreeMap<String, Option<String>>,
+    open: &BTreeMap<String, Option<RecordId>>,
 ) -> Result<(), CommandError> {
     let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
     let closings = open.iter().map(|(subject, record)| {
@@ -233,9 +232,10 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         charts: BTreeMap::new(),
     };
     for release in &releases {
-        let key = subject(namespace, &release.namespace, &release.name);
-        let (Some(history), Some(record)) = (histories.get(&key), release.labels.get(labels::RECORD)) else { continue };
-        let Some(content) = cluster.record(namespace, record).await? else { continue };
+        let key = subject(namespace, &release.key.namespace, &release.key.name);
+        let record = release.labels.get(labels::RECORD).map(|record| RecordId::from(record.as_str()));
+        let (Some(history), Some(record)) = (histories.get(&key), record) else { continue };
+        let Some(content) = cluster.record(namespace, &record).await? else { continue };
         let digest = &content.chart.digest;
         if content.chart.source == RecordedSource::Kept
             && !ledger.charts.contains_key(digest)
@@ -243,7 +243,7 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         {
             ledger.charts.insert(digest.clone(), BASE64.encode(archive));
         }
-        ledger.releases.insert(key, LedgerRelease { record: record.clone(), content, history: history.clone() });
+        ledger.releases.insert(key, LedgerRelease { record, content, history: history.clone() });
     }
     Ok(ledger)
 }
@@ -253,19 +253,19 @@ mod tests {
     use super::*;
     use crate::{
         domain::VerifyWhen,
-        plan::{CheckSpec, VerifySpec, change::tests::spec},
+        plan::{CheckSpec, VerifySpec, change::tests::spec, graph::tests::plan},
     };
 
     const ENVIRONMENT: &str = "tunes";
 
-    fn deploy(plan: &mut Plan, namespace: &str, name: &str) -> StepId {
+    fn deploy(namespace: &str, name: &str) -> Step {
         let spec = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
-        plan.add(Step::Deploy(Box::new(spec)), name, "install", "", None)
+        Step::Deploy(Box::new(spec))
     }
 
-    fn verify(plan: &mut Plan, project: &str) -> StepId {
+    fn verify(project: &str) -> Step {
         let name = |text: &str| Name::new(text).unwrap();
-        let step = Step::Verify(VerifySpec {
+        Step::Verify(VerifySpec {
             project: name(project),
             name: name("smoke"),
             namespace: ENVIRONMENT.to_owned(),
@@ -273,15 +273,20 @@ mod tests {
             command: Vec::new(),
             when: VerifyWhen::After,
             timeout_seconds: 1,
-        });
-        plan.add(step, project, "verify", "", None)
+        })
+    }
+
+    /// A plan of independent steps, with their IDs.
+    fn plan_of<const N: usize>(steps: [Step; N]) -> (Plan, [StepId; N]) {
+        let plan = plan(steps.map(|step| (step, Vec::new())));
+        let ids = std::array::from_fn(|index| plan.steps[index].id);
+        (plan, ids)
     }
 
     #[test]
     fn releases_with_the_same_name_have_their_own_outcomes() {
-        let mut plan = Plan::default();
-        let (project, platform) = (deploy(&mut plan, ENVIRONMENT, "traefik"), deploy(&mut plan, "traefik", "traefik"));
-        let smoke = verify(&mut plan, "traefik");
+        let steps = [deploy(ENVIRONMENT, "traefik"), deploy("traefik", "traefik"), verify("traefik")];
+        let (plan, [project, platform, smoke]) = plan_of(steps);
         let summary = Summary { failed: BTreeSet::from([smoke]), ..Summary::default() };
         let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
         assert_eq!(outcomes[&project], DeploymentOutcome::Failed, "its verify Job has failed");
@@ -290,15 +295,14 @@ mod tests {
 
     #[test]
     fn names_that_end_alike_have_their_own_outcomes() {
-        let mut plan = Plan::default();
-        let (shop, web_shop) = (deploy(&mut plan, ENVIRONMENT, "shop"), deploy(&mut plan, ENVIRONMENT, "web-shop"));
         let check = Step::Check(CheckSpec {
             project: Name::new("shop").unwrap(),
             url: "http://shop".to_owned(),
             shown_url: "http://shop".to_owned(),
             status: 200,
         });
-        let check = plan.add(check, "shop", "check", "", None);
+        let steps = [deploy(ENVIRONMENT, "shop"), deploy(ENVIRONMENT, "web-shop"), check];
+        let (plan, [shop, web_shop, check]) = plan_of(steps);
         let summary = Summary { interrupted: BTreeSet::from([check]), ..Summary::default() };
         let outcomes = outcomes(&plan, &summary, ENVIRONMENT);
         assert_eq!(
@@ -309,8 +313,7 @@ mod tests {
 
     #[test]
     fn deployments_that_never_started_have_no_outcome() {
-        let mut plan = Plan::default();
-        let shop = deploy(&mut plan, ENVIRONMENT, "shop");
+        let (plan, [shop]) = plan_of([deploy(ENVIRONMENT, "shop")]);
         let summary = Summary { not_started: BTreeSet::from([shop]), ..Summary::default() };
         assert_eq!(outcomes(&plan, &summary, ENVIRONMENT), BTreeMap::new());
     }

@@ -14,7 +14,7 @@ use crate::{
         git,
         gitlab::{Gitlab, GitlabError, Job, Pipeline, Place, PlaceError},
     },
-    domain::Problem,
+    domain::{Problem, StepKind},
     error::{CommandError, ErrorKind},
     event::{Event, Outcome, Sender},
     ops::options::PipelineRequest,
@@ -222,7 +222,7 @@ async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Jo
     let ended = gitlab
         .follow(pipeline.id, job, PAUSE, |job| {
             let message = format!("{} ({})", job.status, job.web_url);
-            let _ = shown.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
+            shown.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
         })
         .await;
     drop(shown);
@@ -240,7 +240,7 @@ async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Jo
 }
 
 fn begin(session: &Session, events: &Sender, job: &str) {
-    let _ = events.send(Event::RunStarted {
+    events.send(Event::RunStarted {
         verb: "promote".to_owned(),
         workspace: session.workspace().to_string(),
         environment: session.environment.name.to_string(),
@@ -248,10 +248,11 @@ fn begin(session: &Session, events: &Sender, job: &str) {
         subjects: BTreeMap::from([(job.to_owned(), 1)]),
         unchanged: Vec::new(),
     });
-    let _ = events.send(Event::StepStarted {
+    events.send(Event::StepStarted {
         step: STEP,
         subject: job.to_owned(),
         action: ACTION.to_owned(),
+        kind: StepKind::Change,
         needs: BTreeSet::new(),
     });
 }
@@ -304,16 +305,17 @@ impl End {
             urls: Vec::new(),
             project_urls: BTreeMap::new(),
         };
-        let _ = events.send(Event::StepFinished {
+        events.send(Event::StepFinished {
             step: STEP,
             subject: job.to_owned(),
             action: ACTION.to_owned(),
+            kind: StepKind::Change,
             outcome: self.outcome,
             seconds,
             message: self.message,
             problem: self.problem,
         });
-        let _ = events.send(finished);
+        events.send(finished);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         registry::Registry,
     },
     domain::{
-        Environment, ImageReference, Name, Problem, ResolvedProject, Values, labels, ledger::History,
+        Environment, ImageReference, Name, Problem, ReleaseKey, ResolvedProject, Values, ledger::History,
         values::CONTAINERS,
     },
     error::{CommandError, ErrorKind},
@@ -167,10 +167,10 @@ impl EnvironmentState<'_> {
     /// The values of the latest record of a project that was observed to be healthy.
     async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
         let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
-        let key = (self.environment.namespace.clone(), project.to_string());
+        let key = ReleaseKey::new(&self.environment.namespace, project.as_str());
         if let Some(release) = self.observation.observed.releases.get(&key)
             && release.status == "deployed"
-            && release.labels.get(labels::RECORD) == Some(&current.record)
+            && release.record().as_ref() == Some(&current.record)
         {
             return Ok(Some(release.values.clone()));
         }
@@ -240,7 +240,7 @@ async fn look_up_rendered(
         let digest =
             |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
         project.release.content.images = written.iter().filter_map(digest).collect();
-        project.release.record = project.release.content.name();
+        project.release.record = project.release.content.id();
     }
     Ok(())
 }

@@ -1,11 +1,18 @@
 //! Previews of a change: differences from the live objects, and plan files for review.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Problem, digest::sha256, labels, record::Record},
+    domain::{
+        Problem,
+        digest::sha256,
+        record::{Record, RecordId},
+    },
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
     ops::{
@@ -38,8 +45,8 @@ struct PlannedChange {
     action: String,
     reason: String,
     /// The observed record and its revision; `None` if there was none.
-    found: Option<(String, u32)>,
-    record: String,
+    found: Option<(RecordId, u32)>,
+    record: RecordId,
     content: Record,
 }
 
@@ -49,12 +56,11 @@ fn plan_file(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Pla
         _ => None,
     });
     let changes = changes.map(|(planned, spec)| {
-        let found = prepared.observation.observed.releases.get(&(spec.namespace.clone(), spec.name.clone()));
-        let record = |labels: &BTreeMap<String, String>| labels.get(labels::RECORD).cloned().unwrap_or_default();
+        let found = prepared.observation.observed.releases.get(&spec.key());
         let change = PlannedChange {
-            action: planned.action.clone(),
+            action: planned.step.action().to_owned(),
             reason: planned.reason.clone(),
-            found: found.map(|release| (record(&release.labels), release.revision)),
+            found: found.map(|release| (release.record().unwrap_or_default(), release.revision)),
             record: spec.record.clone(),
             content: spec.content.clone(),
         };
@@ -77,7 +83,8 @@ fn render_change(planned: &Planned) -> String {
         Step::External(spec) => spec.checksum.as_str(),
         _ => "",
     };
-    format!("{} {} {:?}{leads}", planned.action, planned.subject, planned.needs)
+    let needs: BTreeSet<usize> = planned.needs.iter().map(|need| need.index()).collect();
+    format!("{} {} {needs:?}{leads}", planned.step.action(), planned.step.subject())
 }
 
 /// Writes a plan for review.
@@ -132,7 +139,7 @@ fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
     if (&reviewed.workspace, &reviewed.environment) != (&now.workspace, &now.environment) {
         differences.push(format!("it was created for {} of {}", reviewed.environment, reviewed.workspace));
     }
-    let names: std::collections::BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
+    let names: BTreeSet<&String> = reviewed.changes.keys().chain(now.changes.keys()).collect();
     for name in names {
         match (reviewed.changes.get(name), now.changes.get(name)) {
             (Some(_), None) => differences.push(format!("{name} would no longer change")),

@@ -49,7 +49,7 @@ pub async fn known(session: &Session, helm: &Helm, record: &Record) -> Result<Op
 }
 
 fn gone(record: &Record) -> CommandError {
-    let cause = format!("chart {} of record {} not found in the ledger", record.chart.label(), record.name());
+    let cause = format!("chart {} of record {} not found in the ledger", record.chart.label(), record.id());
     CommandError::failed(Problem::new(cause))
 }
 

@@ -5,6 +5,7 @@ use crate::domain::ImageReference;
 use crate::plan::{
     change::tests::{found, spec},
     externals::{self, DescribedExternal},
+    graph::tests::lines,
     secrets::tests::external_secret,
 };
 
@@ -39,19 +40,11 @@ fn described(projects: Vec<DescribedProject>) -> Described {
 fn running(releases: &[&str]) -> Observed {
     let mut observed = Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
     observed.namespaces.insert("tunes".to_owned(), OwnSecrets::new());
-    observed.releases.insert((INGRESS.to_owned(), INGRESS.to_owned()), found());
+    observed.releases.insert(ReleaseKey::new(INGRESS, INGRESS), found());
     for name in releases {
-        observed.releases.insert(("tunes".to_owned(), (*name).to_owned()), found());
+        observed.releases.insert(ReleaseKey::new("tunes", *name), found());
     }
     observed
-}
-
-fn lines(plan: &Plan) -> Vec<String> {
-    let line = |planned: &super::super::Planned| {
-        let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.steps[need].subject.as_str()).collect();
-        format!("{} {} <- {}", planned.action, planned.subject, needs.join(", "))
-    };
-    plan.steps.iter().map(line).collect()
 }
 
 #[test]
@@ -102,9 +95,9 @@ fn nothing_changed_means_nothing_but_checks() {
 #[test]
 fn one_change_touches_one_project() {
     let mut wanted = vec![project("shop", &["redis"]), project("redis", &[])];
-    wanted[0].release.record = "r2".to_owned();
+    wanted[0].release.record = "r2".into();
     let plan = up(&described(wanted), &running(&["shop", "redis"])).unwrap();
-    let changes: Vec<&str> = plan.changes().map(|planned| planned.subject.as_str()).collect();
+    let changes: Vec<String> = plan.changes().map(|planned| planned.step.subject()).collect();
     assert_eq!(changes, ["shop"]);
 }
 
@@ -129,9 +122,9 @@ fn a_woken_clusters_network_is_proven() {
 #[test]
 fn a_snapshot_that_came_back_is_proven_and_stays() {
     let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
-    projects[0].release.record = "another".to_owned();
+    projects[0].release.record = "another".into();
     let mut observed = running(&["shop", "cart"]);
-    observed.releases.get_mut(&("tunes".to_owned(), "cart".to_owned())).unwrap().ready = false;
+    observed.releases.get_mut(&ReleaseKey::new("tunes", "cart")).unwrap().ready = false;
     let plan = super::super::check_all::check_all(&described(projects), &observed);
     let expected = [
         "connect cluster <- ",
@@ -177,11 +170,11 @@ fn proofs_stand_around_a_change_and_nowhere_else() {
     }
     let unchanged = up(&described(vec![shop.clone()]), &running(&["shop"])).unwrap();
     assert_eq!(lines(&unchanged), ["connect cluster <- ", "check shop <- cluster"]);
-    shop.release.record = "r2".to_owned();
+    shop.release.record = "r2".into();
     let plan = up(&described(vec![shop]), &running(&["shop"])).unwrap();
-    let order: Vec<&str> = plan.steps.iter().map(|planned| planned.action.as_str()).collect();
+    let order: Vec<&str> = plan.steps.iter().map(|planned| planned.step.action()).collect();
     assert_eq!(order, ["connect", "verify", "upgrade", "verify", "check"]);
-    assert!(plan.steps[2].needs.contains(&1) && plan.steps[3].needs.contains(&2));
+    assert!(plan.steps[2].needs.contains(&plan.steps[1].id) && plan.steps[3].needs.contains(&plan.steps[2].id));
 }
 
 #[test]
@@ -196,7 +189,7 @@ fn those_that_many_wait_for_come_first() {
 fn everything_foreign_is_refused_at_once() {
     let mut observed = running(&[]);
     for name in ["shop", "redis"] {
-        observed.holders.insert(("tunes".to_owned(), name.to_owned()), "Flux".to_owned());
+        observed.holders.insert(ReleaseKey::new("tunes", name), "Flux".to_owned());
     }
     let refused = up(&described(vec![project("shop", &[]), project("redis", &[])]), &observed).unwrap_err();
     assert_eq!(refused.len(), 2);
@@ -216,10 +209,9 @@ fn with_external() -> Described {
 
 fn observed_with(checksum: &str) -> Observed {
     let mut observed = running(&["shop"]);
-    let key = |name: &str| ("tunes".to_owned(), name.to_owned());
-    observed.externals.insert(key("database"), externals::tests::found(checksum));
+    observed.externals.insert(ReleaseKey::new("tunes", "database"), externals::tests::found(checksum));
     let ready = ObservedExternalSecret { checksum: Some("new".to_owned()), is_ready: true };
-    observed.external_secrets.insert(key("database-auth"), ready);
+    observed.external_secrets.insert(("tunes".to_owned(), "database-auth".to_owned()), ready);
     observed
 }
 
@@ -256,7 +248,7 @@ fn what_leads_there_already_is_asked_and_left() {
 fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
     let mut observed = observed_with("new");
     observed.externals.clear();
-    observed.releases.insert(("tunes".to_owned(), "database".to_owned()), found());
+    observed.releases.insert(ReleaseKey::new("tunes", "database"), found());
     let outwards = up(&with_external(), &observed).unwrap();
     assert_eq!(
         lines(&outwards)[1..],

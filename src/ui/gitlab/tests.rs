@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::*;
-use crate::ui::{Mode, assert_shown};
+use crate::ui::{Mode, assert_shown, kind_of};
 
 thread_local! {
     /// Seconds since the run's start.
@@ -42,7 +42,7 @@ fn rendered(look: RenderStyle, events: Vec<(u64, Event)>) -> String {
     let mut renderer = Gitlab::new(look, Box::new(log.clone()), clock);
     for (seconds, event) in events {
         SECONDS.set(seconds);
-        renderer.event(&event);
+        renderer.event(&TimedEvent { timestamp: jiff::Timestamp::UNIX_EPOCH, event });
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     text.replace('\x1b', "<esc>").replace('\r', "<return>")
@@ -60,7 +60,13 @@ fn started(subjects: &[(&str, usize)]) -> Event {
 }
 
 fn begins(step: usize, subject: &str, action: &str) -> Event {
-    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned(), needs: BTreeSet::new() }
+    Event::StepStarted {
+        step,
+        subject: subject.to_owned(),
+        action: action.to_owned(),
+        kind: kind_of(action),
+        needs: BTreeSet::new(),
+    }
 }
 
 fn further(step: usize, subject: &str, message: &str) -> Event {
@@ -87,6 +93,7 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, seconds: f64
         step,
         subject: subject.to_owned(),
         action: action.to_owned(),
+        kind: kind_of(action),
         outcome,
         seconds,
         message,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::markup::{escaped, problem_text};
-use crate::{domain::Problem, event::Outcome};
-
-/// Steps between those that change or check something: only their failures are reported.
-const BETWEEN: [&str; 3] = ["connect", "prepare", "apply"];
+use crate::{
+    domain::{Problem, StepKind},
+    event::Outcome,
+};
 
 /// One run.
 #[derive(Debug)]
@@ -28,9 +28,10 @@ impl Suite {
         self.warnings.entry(step).or_default().push(problem_text(problem));
     }
 
+    /// Adds a finished step. Of the steps that only prepare others, failures are reported.
     pub(super) fn end(&mut self, step: usize, mut case: Case) {
         case.warnings = self.warnings.remove(&step).unwrap_or_default();
-        if case.outcome == Outcome::Failed || !BETWEEN.contains(&case.action.as_str()) {
+        if case.outcome == Outcome::Failed || case.kind != StepKind::Prepare {
             self.cases.push(case);
         }
     }
@@ -58,6 +59,7 @@ impl Suite {
 pub(super) struct Case {
     subject: String,
     action: String,
+    kind: StepKind,
     outcome: Outcome,
     seconds: f64,
     message: Option<String>,
@@ -66,10 +68,11 @@ pub(super) struct Case {
 }
 
 impl Case {
-    pub(super) fn new(subject: &str, action: &str, outcome: Outcome, seconds: f64) -> Self {
+    pub(super) fn new(subject: &str, action: &str, kind: StepKind, outcome: Outcome, seconds: f64) -> Self {
         Self {
             subject: subject.to_owned(),
             action: action.to_owned(),
+            kind,
             outcome,
             seconds,
             message: None,

@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{domain::Problem, event::Outcome, ui::assert_shown};
+use crate::{
+    domain::Problem,
+    event::Outcome,
+    ui::{assert_shown, kind_of},
+};
 
 fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Option<Problem>) -> Event {
     let message = (outcome == Outcome::Done).then(|| "revision 2".to_owned());
@@ -9,6 +13,7 @@ fn ended(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Op
         step,
         subject: subject.to_owned(),
         action: action.to_owned(),
+        kind: kind_of(action),
         outcome,
         seconds: 1.5,
         message,
@@ -48,8 +53,14 @@ fn run() -> Vec<Event> {
     ]
 }
 
+/// One event per second, the first at the start of cmdr.
+fn timed(events: impl IntoIterator<Item = Event>) -> Vec<TimedEvent> {
+    let second = |number: usize| Timestamp::from_second(number.try_into().unwrap()).unwrap();
+    events.into_iter().enumerate().map(|(number, event)| TimedEvent { timestamp: second(number), event }).collect()
+}
+
 fn clock() -> Clock {
-    Clock { began: Instant::now(), processor: None }
+    Clock { began: Timestamp::UNIX_EPOCH, processor: None }
 }
 
 #[test]
@@ -59,7 +70,7 @@ fn files_are_written_when_a_run_has_failed() {
     let files = ReportFiles { junit: file("cmdr.xml"), dotenv: file("cmdr.env"), timeline: file("cmdr.html") };
     files.check().unwrap();
     let reports = Reports::new(files.clone(), clock());
-    for event in run() {
+    for event in timed(run()) {
         reports.handle(&event);
     }
     assert_shown("junit", &std::fs::read_to_string(files.junit.unwrap()).unwrap());
@@ -73,10 +84,24 @@ fn each_run_of_a_call_is_a_suite() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cmdr.xml");
     let reports = Reports::new(ReportFiles { junit: Some(file.clone()), ..ReportFiles::default() }, clock());
-    for event in run().iter().chain(&run()) {
-        reports.handle(event);
+    for event in timed(run().into_iter().chain(run())) {
+        reports.handle(&event);
     }
     assert_eq!(std::fs::read_to_string(file).unwrap().matches("<testsuite ").count(), 2);
+}
+
+#[test]
+fn a_timeline_has_the_times_of_the_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cmdr.html");
+    let reports = Reports::new(ReportFiles { timeline: Some(file.clone()), ..ReportFiles::default() }, clock());
+    let events = timed(run());
+    let seconds = events.len() - 1;
+    for event in events {
+        reports.handle(&event);
+    }
+    let page = std::fs::read_to_string(file).unwrap();
+    assert!(page.contains(&format!("<b>{seconds}.0 s</b> in total")), "{page}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Stage {
     fn event(&mut self, event: &Event, at: f64) {
         self.end = at;
         match event {
-            Event::StepStarted { step, subject, action, needs } => {
+            Event::StepStarted { step, subject, action, needs, .. } => {
                 let started =
                     TimelineStep { needs: needs.clone(), start: Some(at), ..TimelineStep::new(subject, action, at) };
                 self.steps.insert(*step, started);

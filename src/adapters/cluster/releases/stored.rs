@@ -16,13 +16,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::adapters::cluster::{Cluster, ClusterError, Rendered, parse_manifest};
-use crate::domain::Values;
+use crate::domain::{ReleaseKey, Values};
 
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
 pub struct StoredRelease {
-    pub name: String,
-    pub namespace: String,
+    pub key: ReleaseKey,
     pub revision: u32,
     /// Helm's status: `deployed`, `failed`, `pending-install`, ...
     pub status: String,
@@ -44,18 +43,17 @@ impl Cluster {
         let what = "Helm releases (secrets)";
         let (all, deployed) =
             futures::try_join!(self.list_metadata::<Secret>(&all, what), self.list::<Secret>(&deployed, what))?;
-        let mut newest: BTreeMap<(String, String), StoredRelease> = BTreeMap::new();
+        let mut newest: BTreeMap<ReleaseKey, StoredRelease> = BTreeMap::new();
         for secret in all {
             let Some(release) = from_labels(secret.metadata) else { continue };
-            let key = (release.namespace.clone(), release.name.clone());
-            if newest.get(&key).is_none_or(|known| known.revision < release.revision) {
-                newest.insert(key, release);
+            if newest.get(&release.key).is_none_or(|known| known.revision < release.revision) {
+                newest.insert(release.key.clone(), release);
             }
         }
         for secret in &deployed {
             let labels = secret.metadata.labels.clone().unwrap_or_default();
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
-            let key = (namespace.clone(), labels.get("name").cloned().unwrap_or_default());
+            let key = ReleaseKey::new(&namespace, labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
                 let payload: Payload = payload(secret)?;
                 release.rendered = parse_manifest(&payload.manifest, &namespace)?;
@@ -91,8 +89,7 @@ impl Cluster {
 fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
     let labels = metadata.labels?;
     Some(StoredRelease {
-        name: labels.get("name")?.clone(),
-        namespace: metadata.namespace?,
+        key: ReleaseKey::new(metadata.namespace?, labels.get("name")?),
         revision: labels.get("version")?.parse().ok()?,
         status: labels.get("status")?.clone(),
         labels,

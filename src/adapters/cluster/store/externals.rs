@@ -24,7 +24,7 @@ use crate::adapters::cluster::{
     store::apply::{apply, purpose},
     store::secrets::refuse_foreign,
 };
-use crate::domain::{external::ExternalService, labels};
+use crate::domain::{ReleaseKey, external::ExternalService, labels};
 
 const PURPOSE: &str = "external";
 
@@ -78,12 +78,12 @@ impl Cluster {
         delete(&self.namespaced::<Service>(namespace), "Service", name).await
     }
 
-    /// Returns the objects of a workspace's external projects, by namespace and name. Kinds other than Services are
+    /// Returns the objects of a workspace's external projects. Kinds other than Services are
     /// listed only if such Services exist, because not every account may list them.
     ///
     /// # Errors
     /// If the API does not respond.
-    pub async fn externals(&self, workspace: &str) -> Result<BTreeMap<(String, String), Kinds>, ClusterError> {
+    pub async fn externals(&self, workspace: &str) -> Result<BTreeMap<ReleaseKey, Kinds>, ClusterError> {
         let own = format!("{}={PURPOSE},{}={}", labels::PURPOSE, labels::WORKSPACE, labels::value(workspace));
         let own = ListParams::default().labels(&own);
         let mut found = BTreeMap::new();
@@ -96,11 +96,12 @@ impl Cluster {
     }
 }
 
-fn note<K>(kind: &str, objects: Vec<PartialObjectMeta<K>>, found: &mut BTreeMap<(String, String), Kinds>) {
+fn note<K>(kind: &str, objects: Vec<PartialObjectMeta<K>>, found: &mut BTreeMap<ReleaseKey, Kinds>) {
     for object in objects {
         let made_from = checksum(&object.metadata);
-        let place = (object.metadata.namespace.unwrap_or_default(), object.metadata.name.unwrap_or_default());
-        found.entry(place).or_default().insert(kind.to_owned(), made_from);
+        let (namespace, name) =
+            (object.metadata.namespace.unwrap_or_default(), object.metadata.name.unwrap_or_default());
+        found.entry(ReleaseKey::new(namespace, name)).or_default().insert(kind.to_owned(), made_from);
     }
 }
 

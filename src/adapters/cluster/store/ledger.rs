@@ -21,7 +21,7 @@ use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::domain::{
     labels,
     ledger::History,
-    record::{Record, RecordedSource},
+    record::{Record, RecordId, RecordedSource},
 };
 
 /// The kinds of Secrets in a ledger: the values of their label, and the prefixes of their names.
@@ -93,12 +93,12 @@ impl Cluster {
         }
     }
 
-    /// Stores a record under its name, unless it exists.
+    /// Stores a record under its ID, unless it exists.
     ///
     /// # Errors
     /// If the API returns an error.
     pub async fn keep_record(&self, namespace: &str, record: &Record) -> Result<(), ClusterError> {
-        self.keep(namespace, secret(RECORD, &record.name(), encode(record))).await
+        self.keep(namespace, secret(RECORD, record.id().as_str(), encode(record))).await
     }
 
     /// Stores a chart's archive under its digest.
@@ -109,12 +109,12 @@ impl Cluster {
         self.keep(namespace, secret(CHART, &short(digest), archive.to_vec())).await
     }
 
-    /// Returns a record by its name, if the ledger contains it.
+    /// Returns a record by its ID, if the ledger contains it.
     ///
     /// # Errors
     /// If the API does not respond, or the entry is not valid.
-    pub async fn record(&self, namespace: &str, name: &str) -> Result<Option<Record>, ClusterError> {
-        self.kept(namespace, RECORD, name).await?.as_ref().map(content).transpose()
+    pub async fn record(&self, namespace: &str, id: &RecordId) -> Result<Option<Record>, ClusterError> {
+        self.kept(namespace, RECORD, id.as_str()).await?.as_ref().map(content).transpose()
     }
 
     /// Returns a chart's archive by its digest, if the ledger contains it.

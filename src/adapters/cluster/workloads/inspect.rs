@@ -9,7 +9,10 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use crate::adapters::cluster::{Cluster, ClusterError, WorkloadSnapshot};
+use crate::{
+    adapters::cluster::{Cluster, ClusterError, WorkloadSnapshot},
+    domain::ReleaseKey,
+};
 
 /// Labels and annotations of other tools on the objects that they manage, with the tool's name.
 const MARKS: &[(&str, &str)] = &[
@@ -26,8 +29,8 @@ const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 pub struct Workloads {
     /// By namespace; only pods and ReplicaSets of the workspace's own projects.
     pub snapshots: BTreeMap<String, WorkloadSnapshot>,
-    /// Other tools that manage a workload, by namespace and name.
-    pub holders: BTreeMap<(String, String), String>,
+    /// Other tools that manage a workload, by the release that would have its name.
+    pub holders: BTreeMap<ReleaseKey, String>,
 }
 
 impl Cluster {
@@ -76,7 +79,7 @@ impl Workloads {
             if object.owner_references().is_empty()
                 && let Some(holder) = holder(&object)
             {
-                self.holders.insert((namespace.clone(), object.name_any()), holder.to_owned());
+                self.holders.insert(ReleaseKey::new(&namespace, object.name_any()), holder.to_owned());
             }
             put(self.snapshots.entry(namespace).or_default(), Arc::new(object));
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ui::assert_shown;
+use crate::ui::{assert_shown, kind_of};
 
 fn run(verb: &str, unchanged: &[&str]) -> Event {
     Event::RunStarted {
@@ -14,7 +14,7 @@ fn run(verb: &str, unchanged: &[&str]) -> Event {
 
 fn starts(step: usize, subject: &str, action: &str, needs: &[usize]) -> Event {
     let needs = needs.iter().copied().collect();
-    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned(), needs }
+    Event::StepStarted { step, subject: subject.to_owned(), action: action.to_owned(), kind: kind_of(action), needs }
 }
 
 fn further(step: usize, message: &str) -> Event {
@@ -26,6 +26,7 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Opt
         step,
         subject: subject.to_owned(),
         action: action.to_owned(),
+        kind: kind_of(action),
         outcome,
         seconds: 0.0,
         message: (outcome == Outcome::Done).then(|| "revision <1>".to_owned()),
