@@ -9,6 +9,7 @@ use crate::{
         docker::{Docker, DockerError},
         host,
     },
+    cli::DoctorOptions,
     domain::{
         ports::PortState,
         preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
@@ -26,7 +27,11 @@ use crate::{
 
 /// # Errors
 /// With exit code 1 when something must be fixed before `up` can work.
-pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(), CommandError> {
+pub async fn doctor(
+    settings: Settings,
+    cancel: CancellationToken,
+    _options: &DoctorOptions,
+) -> Result<(), CommandError> {
     let (color, output) = (settings.color, settings.output);
     let facts = gather(settings, cancel).await;
     let findings = check(&facts);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::Problem;
+use crate::domain::{Problem, redact::masked_urls};
 
 /// Each message says what failed and why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,9 @@ impl DockerError {
                 bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
                 _ => None,
             };
-            Self::Request { action, why: reason(&error), status }
+            let why = reason(&error);
+            tracing::debug!(target: "cmdr::adapters::docker", status, "could not {action}: {}", masked_urls(&why));
+            Self::Request { action, why, status }
         }
     }
 
