@@ -157,12 +157,16 @@ fn what_is_missing_on_the_machine() {
 
 /// A helm that shows its input and its variables only to cmdr.
 const FAKE_HELM: &str =
-    "#!/bin/sh\ncase \"$*\" in\n*version*) echo v4.0.0;;\n*) /bin/cat; echo $CANARY >&2; exit 7;;\nesac\n";
+    "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.0.0;;\n*) /bin/cat; echo $CANARY >&2; exit 7;;\nesac\n";
 
 /// A workspace with a secret in its values, and a helm that fails to render it.
 fn failing() -> Place {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::with_workspace(&LEAST.replace("{http: 9898}", "{http: 9898}, env: {PASSWORD: canary}"));
+    let chart = "platform: {metallb: {chart: {path: chart}}, traefik: {chart: {path: chart}}}\nprojects:";
+    let text = LEAST.replace("{http: 9898}", "{http: 9898}, env: {PASSWORD: canary}").replace("projects:", chart);
+    let place = Place::with_workspace(&text);
+    fs::create_dir(place.path().join("chart")).unwrap();
+    fs::write(place.path().join("chart/Chart.yaml"), "apiVersion: v2\nname: chart\nversion: 1.0.0\n").unwrap();
     let helm = place.path().join("helm");
     fs::write(&helm, FAKE_HELM).unwrap();
     fs::set_permissions(&helm, fs::Permissions::from_mode(0o755)).unwrap();
@@ -217,10 +221,12 @@ fn the_log_is_printed_where_it_is_asked_for() {
     };
     assert!(!printed(&["-v"], &[]).contains("DEBUG"));
     let verbose = printed(&["-vv"], &[]);
-    assert!(verbose.contains("DEBUG cmdr::adapters::process: helm template catalog"), "{verbose}");
+    assert!(verbose.contains("DEBUG cmdr::adapters::helm: helm template catalog"), "{verbose}");
     assert!(!verbose.contains("canary"), "{verbose}");
-    assert!(printed(&["-vv", "--output", "json"], &[]).contains("DEBUG cmdr::adapters::process"));
-    assert!(printed(&[], &[("CMDR_LOG", "cmdr::adapters=trace")]).contains("TRACE cmdr::adapters::process: started"));
+    assert!(printed(&["-vv", "--output", "json"], &[]).contains("DEBUG cmdr::adapters::helm"));
+    assert!(
+        printed(&[], &[("CMDR_LOG", "cmdr::adapters::helm=trace")]).contains("TRACE cmdr::adapters::helm: started")
+    );
     assert!(!printed(&["-vv"], &[("CMDR_LOG", "off")]).contains("DEBUG"));
     let output = place.run_with(&["render", "catalog"], &[("CMDR_LOG", "loud")]);
     assert_eq!(output.status.code(), Some(2));

@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::seconds;
+use super::{
+    call::{Caller, log},
+    seconds,
+};
 use crate::domain::{
     redact::masked_urls,
     secret::{MASK, Secret},
@@ -160,9 +163,10 @@ impl Tool {
         on_line: impl FnMut(&str) + Send,
     ) -> Result<Output, ProcessError> {
         let (shown, start) = (self.shown.clone(), Instant::now());
-        tracing::trace!("started: {shown}");
+        let caller = Caller::of(&self.program);
+        log!(caller, trace, "started: {shown}");
         let result = self.run_to_end(cancel, on_line).await;
-        log_end(&shown, start.elapsed(), &result);
+        log_end(caller, &shown, start.elapsed(), &result);
         result
     }
 
@@ -225,7 +229,7 @@ impl Tool {
 }
 
 /// Logs how a command ended, without its output, which may contain secrets.
-fn log_end(shown: &str, duration: Duration, result: &Result<Output, ProcessError>) {
+fn log_end(caller: Caller, shown: &str, duration: Duration, result: &Result<Output, ProcessError>) {
     let exit = match result {
         Ok(_) => "0".to_owned(),
         Err(ProcessError::Failed { status, .. }) => {
@@ -235,7 +239,8 @@ fn log_end(shown: &str, duration: Duration, result: &Result<Output, ProcessError
         Err(ProcessError::Start { source, .. }) => source.to_string(),
         Err(ProcessError::Interrupted { .. }) => "interrupted".to_owned(),
     };
-    tracing::debug!(%exit, seconds = %seconds(duration), "{shown}");
+    let seconds = seconds(duration);
+    log!(caller, debug, %exit, %seconds, "{shown}");
 }
 
 /// An argument as a shell would need it.
@@ -371,7 +376,10 @@ mod tests {
         assert!(tool.run(&CancellationToken::new()).await.is_err());
         let shown = log.text();
         assert!(!shown.replace("canary >&2", "").contains("canary"), "{shown}");
-        assert!(shown.contains(r"*** --repo https://***@charts.example.com/x 'it'\''s' exit=3 seconds=0."), "{shown}");
+        assert!(
+            shown.contains(r"*** --repo 'https://***@charts.example.com/x' 'it'\''s' exit=3 seconds=0."),
+            "{shown}"
+        );
     }
 
     #[tokio::test]

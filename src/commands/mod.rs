@@ -43,8 +43,9 @@ pub async fn run(cli: Cli, cancel: CancellationToken, log: &RunLog) -> Result<()
     let settings = Settings::resolve(&cli.global).map_err(usage)?;
     log.start(&settings, cli.verb()).map_err(usage)?;
     let result = run_command(cli.command, settings, cancel).await;
+    // A run that started no command and sent no request has no log, and needs none.
     if let Err(error) = &result
-        && names_log(error.kind)
+        && log.path().is_some()
     {
         let problems = error.problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ");
         tracing::debug!(exit = error.kind as i32, "failed: {}", masked_urls(&problems));

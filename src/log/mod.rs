@@ -29,7 +29,7 @@ use file::{LogFile, one_line};
 /// What `-vv` prints: each external command and each request.
 const VERY_VERBOSE: &str = "cmdr::adapters=debug";
 /// What a file contains: also the start of each command and request, in case the run never ends.
-const IN_FILES: &str = "cmdr=debug,cmdr::adapters::process=trace,cmdr::adapters::http=trace";
+const IN_FILES: &str = "cmdr=debug,cmdr::adapters=trace";
 
 /// The log of this run. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -83,9 +83,10 @@ fn printed(settings: &LogSettings) -> Result<Option<EnvFilter>, String> {
 fn filter(text: &str) -> Result<EnvFilter, String> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let invalid = |why: String| format!("CMDR_LOG: '{text}' is not a valid filter: {why}");
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (target, level) = part.rsplit_once('=').map_or((None, part), |(target, level)| (Some(target), level));
-        if !is_level(level) && (target.is_some() || !is_own(part)) {
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &parts {
+        let (target, level) = part.rsplit_once('=').map_or((None, *part), |(target, level)| (Some(target), level));
+        if !is_level(level) && (target.is_some() || !is_own(level)) {
             let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
             let levels = levels.map(|level| level.as_str().to_lowercase()).join(", ");
             return Err(invalid(format!("'{level}' is not a level (off, {levels})")));
@@ -94,7 +95,7 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
             return Err(invalid(format!("'{target}' is not a module of cmdr, such as cmdr::adapters")));
         }
     }
-    EnvFilter::builder().parse(text).map_err(|error| invalid(error.to_string()))
+    EnvFilter::builder().parse(parts.join(",")).map_err(|error| invalid(error.to_string()))
 }
 
 fn is_own(target: &str) -> bool {

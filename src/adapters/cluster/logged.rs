@@ -11,7 +11,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use tower::{Layer, Service};
 
-use crate::adapters::call::HttpCall;
+use crate::adapters::call::{Caller, HttpCall};
 
 /// Adds the log to a client.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = HttpCall::start(request.method(), request.uri());
+        let call = HttpCall::start(Caller::Cluster, request.method(), request.uri());
         let response = self.0.call(request);
         Box::pin(async move {
             let result = response.await;
