@@ -26,7 +26,6 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
     /// Search for projects.yaml in this folder and its parents

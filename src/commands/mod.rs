@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Cli, Command, EnvCommand, SnapshotCommand},
-    domain::{Problem, redact::masked_urls},
+    domain::Problem,
     error::{CommandError, ErrorKind},
     log::RunLog,
     ops::session::Session,
@@ -47,8 +47,8 @@ pub async fn run(cli: Cli, cancel: CancellationToken, log: &RunLog) -> Result<()
     if let Err(error) = &result
         && log.path().is_some()
     {
-        let problems = error.problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ");
-        tracing::debug!(exit = error.kind as i32, "failed: {}", masked_urls(&problems));
+        // Without its text, which may quote the output of a tool.
+        tracing::debug!(exit = error.kind as i32, "failed: {:?}", error.kind);
     }
     result
 }

@@ -75,7 +75,7 @@ pub async fn write(
 ) -> Result<Vec<String>, CommandError> {
     let mut entries = vec![
         ("versions.txt".to_owned(), versions(diagnosis.tools, cancel).await.into_bytes()),
-        ("findings.json".to_owned(), pretty(&json!({ "findings": diagnosis.findings }))),
+        ("findings.json".to_owned(), pretty(&redacted(&json!({ "findings": diagnosis.findings })))),
         ("cluster.json".to_owned(), pretty(&cluster(diagnosis.session).await)),
     ];
     entries.extend(workspace(&settings.directory));
@@ -95,7 +95,7 @@ async fn versions(tools: &[Tool], cancel: &CancellationToken) -> String {
         text.push_str(&format!("{} {}\n", tool.name, tool.version));
     }
     text.push_str(&format!("kubectl {}\n", host::kubectl(cancel).await));
-    text
+    masked_urls(&text)
 }
 
 /// The state of the environment's cluster, or why it is unknown.
@@ -107,7 +107,7 @@ async fn cluster(session: Option<&Session>) -> Value {
     };
     match tokio::time::timeout(PATIENCE, read).await {
         Ok(Ok(overview)) => json!({"environment": session.environment.name.as_str(), "state": overview}),
-        Ok(Err(why)) => json!({"unknown": masked_urls(&why)}),
+        Ok(Err(why)) => json!({"unknown": why}),
         Err(_) => json!({"unknown": format!("timed out after {} s", PATIENCE.as_secs())}),
     }
 }
@@ -115,18 +115,16 @@ async fn cluster(session: Option<&Session>) -> Value {
 async fn open(session: &Session) -> Result<Cluster, String> {
     if !session.environment.is_local() {
         let access = RemoteAccess::follow(session).await;
-        return access.map(|access| access.cluster).map_err(|error| messages(&error));
+        // Without the cause: the error of a credential plugin contains its output.
+        let failed = |error: CommandError| format!("the cluster cannot be read: {:?}", error.kind);
+        return access.map(|access| access.cluster).map_err(failed);
     }
     let folder = ClusterFolder(session.settings.cluster_folder(session.workspace().as_str()));
     let kubeconfig = folder.kubeconfig();
     if !kubeconfig.is_file() {
         return Err("there is no local cluster".to_owned());
     }
-    Cluster::open(&kubeconfig, None).await.map_err(|error| error.to_string())
-}
-
-fn messages(error: &CommandError) -> String {
-    error.problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
+    Cluster::open(&kubeconfig, None).await.map_err(|_| "the kubeconfig cannot be read".to_owned())
 }
 
 /// The files of the workspace without secrets; none if there is no workspace.

@@ -1,33 +1,47 @@
-//! Writes the events of a run to its log. The last log lines of pods are left out: they may contain secrets.
+//! Writes the events of a run to its log. Messages and problems are left out: they quote tools, builds and pods, whose
+//! output may contain secrets.
 
-use crate::{
-    domain::{Problem, redact::masked_urls},
-    event::Event,
-};
+use crate::event::Event;
 
 pub(super) fn record(event: &Event) {
-    match event {
-        Event::RunStarted { verb, workspace, environment, steps, unchanged, .. } => {
-            tracing::info!(steps, unchanged = unchanged.len(), "{verb} {workspace} in {environment}");
-        }
-        Event::StepStarted { step, subject, action, .. } => tracing::info!(step, "{subject}: {action} started"),
-        Event::StepProgress { step, subject, message } => {
-            tracing::debug!(step, "{subject}: {}", masked_urls(message));
-        }
-        Event::StepWarning { step, subject, problem } => tracing::warn!(step, "{subject}: {}", shown(problem)),
-        Event::StepFinished { step, subject, action, outcome, seconds, message, problem } => {
-            let message = masked_urls(message.as_deref().unwrap_or_default());
-            let problem = problem.as_ref().map(shown).unwrap_or_default();
-            let seconds = format!("{seconds:.3}");
-            tracing::info!(step, %seconds, "{subject}: {action} {outcome:?} {message}{problem}");
-        }
-        Event::RunFinished { done, failed, not_started, interrupted, .. } => {
-            tracing::info!(done, failed, not_started, interrupted, "finished");
-        }
+    if let Some(line) = line(event) {
+        tracing::info!("{line}");
     }
 }
 
-fn shown(problem: &Problem) -> String {
-    let lines: Vec<&str> = std::iter::once(&problem.message).chain(&problem.details).map(|line| line.trim()).collect();
-    masked_urls(&lines.join("; "))
+fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RunStarted { verb, workspace, environment, steps, unchanged, .. } => {
+            format!("{verb} {workspace} in {environment}: {steps} steps, {} unchanged", unchanged.len())
+        }
+        Event::StepStarted { step, subject, action, .. } => format!("step {step}: {subject} {action} started"),
+        Event::StepProgress { .. } => return None,
+        Event::StepWarning { step, subject, .. } => format!("step {step}: {subject} has a warning"),
+        Event::StepFinished { step, subject, action, outcome, seconds, .. } => {
+            format!("step {step}: {subject} {action} ended: {outcome:?} after {seconds:.3} s")
+        }
+        Event::RunFinished { done, failed, not_started, interrupted, .. } => {
+            format!("ended: {done} done, {failed} failed, {not_started} not started, {interrupted} interrupted")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Problem, event::Outcome};
+
+    #[test]
+    fn what_tools_and_pods_print_stays_out() {
+        let (subject, problem) = ("shop".to_owned(), Problem::new("canary").detail("canary").help("canary"));
+        let progress =
+            Event::StepProgress { step: 1, subject: subject.clone(), message: "RUN TOKEN=canary make".to_owned() };
+        assert_eq!(line(&progress), None);
+        let warning = Event::StepWarning { step: 1, subject: subject.clone(), problem: problem.clone() };
+        assert_eq!(line(&warning).unwrap(), "step 1: shop has a warning");
+        let (action, message) = ("install".to_owned(), Some("canary".to_owned()));
+        let (outcome, seconds, problem) = (Outcome::Failed, 2.0, Some(problem));
+        let finished = Event::StepFinished { step: 1, subject, action, outcome, seconds, message, problem };
+        assert_eq!(line(&finished).unwrap(), "step 1: shop install ended: Failed after 2.000 s");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::{Problem, redact::masked_urls};
+use crate::domain::Problem;
 
 /// Each message says what failed and why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,8 @@ impl DockerError {
                 _ => None,
             };
             let why = reason(&error);
-            tracing::debug!(target: "cmdr::adapters::docker", status, "could not {action}: {}", masked_urls(&why));
+            // Without the engine's message, which may quote the request.
+            tracing::debug!(target: "cmdr::adapters::docker", status, "could not {action}");
             Self::Request { action, why, status }
         }
     }

@@ -92,8 +92,9 @@ impl Cluster {
 }
 
 impl Overview {
+    /// Without the underlying error: that of a credential plugin contains its output.
     fn note(&mut self, error: &ClusterError) {
-        self.errors.push(masked_urls(&error.to_string()));
+        self.errors.push(masked_urls(&error.problem().message));
     }
 }
 
