@@ -14,6 +14,7 @@
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
 //! | [`ui`] | live, plain, GitLab and JSON renderers of events; diagnostics | `event`, `domain` |
 //! | [`settings`] | flags, variables and the user's file -> settings; the only reader of variables | `cli`, `domain` |
+//! | [`log`] | the log file of each run, and what `-vv` and `CMDR_LOG` print | `settings`, `ui` |
 //! | [`cli`] | the command line | - |
 //! | [`error`] | the error that a command returns: kind, cause, help, exit code | `domain` |
 //! | [`ops`] | what commands share: session, description, observation, running a plan | all but `cli`, `commands` |
@@ -27,6 +28,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod log;
 pub mod ops;
 pub mod plan;
 pub mod settings;
@@ -52,19 +54,20 @@ pub fn run() -> ExitCode {
             return error::ErrorKind::Failed.into();
         }
     };
+    let log = log::RunLog::default();
     let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
         if let Some(left) = settings::time_left() {
             tokio::spawn(cancel_when_over(tokio::time::sleep(left), cancel.clone()));
         }
-        commands::run(cli, cancel).await
+        commands::run(cli, cancel, &log).await
     });
     // Requests that still wait for a response must not delay the exit.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => commands::print_error(&error, color).into(),
+        Err(error) => commands::print_error(&error, color, log.path().as_deref()).into(),
     }
 }
 

@@ -23,7 +23,11 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("CMDR_CA", "a file with a company's certificate authority, which nodes trust too"),
     ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's default"),
     ("CMDR_CONFIG", "the user's configuration file"),
-    ("CMDR_STATE", "the folder for kubeconfig files and locks of local clusters"),
+    ("CMDR_STATE", "the folder for logs, and for kubeconfig files and locks of local clusters"),
+    (
+        "CMDR_LOG",
+        "the log to print on stderr: a level (debug), or levels of modules (cmdr::adapters::helm=trace), comma-separated",
+    ),
     ("CMDR_CACHE", "the folder for charts"),
     ("DOCKER_HOST", "the Docker engine, as the docker command reads it"),
     ("DOCKER_CONTEXT", "the Docker context, as the docker command reads it"),
@@ -62,6 +66,7 @@ pub struct Settings {
     pub yes: bool,
     pub quiet: bool,
     pub verbose: bool,
+    pub log: LogSettings,
     pub color: bool,
     /// Whether standard error is an interactive terminal.
     pub is_live: bool,
@@ -73,6 +78,22 @@ pub struct Settings {
     pub reports: ReportPaths,
     pub folders: Folders,
     pub variables: Variables,
+}
+
+/// What is printed of the log.
+#[derive(Debug, Clone, Default)]
+pub struct LogSettings {
+    /// How many times `-v` was set.
+    pub verbosity: u8,
+    /// `CMDR_LOG`, as written.
+    pub filter: Option<String>,
+}
+
+impl LogSettings {
+    /// Whether the log is printed, so that a live display would be disturbed.
+    pub fn prints(&self) -> bool {
+        self.verbosity > 1 || self.filter.is_some()
+    }
 }
 
 /// The folders that cmdr owns.
@@ -164,7 +185,11 @@ impl Settings {
             dry_run: options.dry_run,
             yes: options.yes,
             quiet: options.quiet,
-            verbose: options.verbose,
+            verbose: options.verbose > 0,
+            log: LogSettings {
+                verbosity: options.verbose,
+                filter: variable("CMDR_LOG").map(|filter| filter.to_string_lossy().into_owned()),
+            },
             color,
             is_live: text && terminal && variable("CI").is_none() && !options.quiet,
             home: base.home_dir().to_owned(),

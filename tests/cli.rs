@@ -55,7 +55,7 @@ impl Place {
     /// What a person sees: the exit code and both streams.
     fn shown(&self, words: &[&str]) -> String {
         let output = self.run(words);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.path().display().to_string(), "HOME");
+        let text = |bytes: &[u8]| text(bytes).replace(&self.path().display().to_string(), "HOME");
         format!(
             "$ cmdr {}\nexit code: {}\n--- stdout\n{}--- stderr\n{}",
             words.join(" "),
@@ -71,6 +71,7 @@ fn assert_reported(name: &str, shown: &str) {
     settings.set_snapshot_path(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
+    settings.add_filter(r"\d{8}T\d{6}\.\d{3}Z-(\w+)-\d+\.log", "TIME-$1-PROCESS.log");
     settings.bind(|| insta::assert_snapshot!(name.to_owned(), shown));
 }
 
@@ -152,6 +153,108 @@ fn a_workspace_with_mistakes() {
 #[test]
 fn what_is_missing_on_the_machine() {
     assert_reported("no-helm", &Place::with_workspace(LEAST).shown(&["up"]));
+}
+
+/// A helm that shows its input and its variables only to cmdr.
+const FAKE_HELM: &str =
+    "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.0.0;;\n*) /bin/cat; echo $CANARY >&2; exit 7;;\nesac\n";
+
+/// A workspace with a secret in its values, and a helm that fails to render it.
+fn failing() -> Place {
+    use std::os::unix::fs::PermissionsExt;
+    let chart = "platform: {metallb: {chart: {path: chart}}, traefik: {chart: {path: chart}}}\nprojects:";
+    let text = LEAST.replace("{http: 9898}", "{http: 9898}, env: {PASSWORD: canary}").replace("projects:", chart);
+    let place = Place::with_workspace(&text);
+    fs::create_dir(place.path().join("chart")).unwrap();
+    fs::write(place.path().join("chart/Chart.yaml"), "apiVersion: v2\nname: chart\nversion: 1.0.0\n").unwrap();
+    let helm = place.path().join("helm");
+    fs::write(&helm, FAKE_HELM).unwrap();
+    fs::set_permissions(&helm, fs::Permissions::from_mode(0o755)).unwrap();
+    place
+}
+
+fn logs(place: &Place) -> Vec<PathBuf> {
+    let folder = place.path().join(".local/state/cmdr/logs");
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_run_that_fails_names_its_log() {
+    let place = failing();
+    let output = place.run_with(&["render", "catalog"], &[("CANARY", "canary")]);
+    let [log] = logs(&place).try_into().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr).lines().last().unwrap(), format!("log: {}", log.display()));
+    let written = fs::read_to_string(&log).unwrap();
+    assert!(written.contains("helm version --template '{{.Version}}' exit=0 seconds="), "{written}");
+    assert!(written.contains("helm template catalog") && written.contains("exit=7 seconds="), "{written}");
+    assert!(!written.contains("canary") && !written.contains('\u{1b}'), "{written}");
+    let is_dated = |line: &str| line.starts_with("20") && line.contains("Z ");
+    assert!(written.lines().all(is_dated), "{written}");
+}
+
+#[test]
+fn twenty_logs_are_kept_and_their_folder_is_optional() {
+    let place = failing();
+    for _ in 0..22 {
+        place.run(&["render", "catalog"]);
+    }
+    assert_eq!(logs(&place).len(), 20);
+    fs::write(place.path().join("state"), "").unwrap();
+    let state = place.path().join("state").display().to_string();
+    let output = place.run_with(&["render", "catalog"], &[("CMDR_STATE", &state)]);
+    assert_eq!((output.status.code(), text(&output.stderr).contains("log: ")), (Some(1), false));
+}
+
+#[test]
+fn the_log_is_printed_where_it_is_asked_for() {
+    let place = failing();
+    let printed = |words: &[&str], variables: &[(&str, &str)]| {
+        let output = place.run_with(&[&["render", "catalog"], words].concat(), variables);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+        text(&output.stderr)
+    };
+    assert!(!printed(&["-v"], &[]).contains("DEBUG"));
+    let verbose = printed(&["-vv"], &[]);
+    assert!(verbose.contains("DEBUG cmdr::adapters::helm: helm template catalog"), "{verbose}");
+    assert!(!verbose.contains("canary"), "{verbose}");
+    assert!(printed(&["-vv", "--output", "json"], &[]).contains("DEBUG cmdr::adapters::helm"));
+    assert!(
+        printed(&[], &[("CMDR_LOG", "cmdr::adapters::helm=trace")]).contains("TRACE cmdr::adapters::helm: started")
+    );
+    assert!(!printed(&["-vv"], &[("CMDR_LOG", "off")]).contains("DEBUG"));
+    let output = place.run_with(&["render", "catalog"], &[("CMDR_LOG", "loud")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("CMDR_LOG: 'loud' is not a valid filter"));
+}
+
+#[test]
+fn a_report_for_a_bug_report_has_no_secrets() {
+    let place = failing();
+    place.run(&["render", "catalog"]);
+    let output = place.run(&["doctor", "--report", "report.tar.gz"]);
+    let printed = text(&output.stdout);
+    assert!(printed.contains("wrote the report report.tar.gz"), "{printed}");
+    let packed = fs::File::open(place.path().join("report.tar.gz")).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed));
+    let mut names = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().strip_prefix("cmdr-report").unwrap().display().to_string();
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut content).unwrap();
+        assert!(!content.contains("canary"), "{name}: {content}");
+        assert!(printed.contains(&format!("  {name}\n")), "{name}: {printed}");
+        names.push(name);
+    }
+    assert_eq!(names[..4], ["versions.txt", "findings.json", "cluster.json", "workspace/projects.yaml"]);
+    assert!(names[4].starts_with("logs/") && names[4].contains("-doctor-") && names[5].contains("-render-"));
+    assert_reported("report-exists", &place.shown(&["doctor", "--report", "report.tar.gz"]));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::root_cause;
+use super::{
+    call::{self, Caller},
+    root_cause,
+};
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +51,8 @@ impl HttpClient {
     /// # Errors
     /// If there is no response.
     pub async fn status(&self, url: &str) -> Result<u16, HttpError> {
-        let response = self.client.get(url).send().await.map_err(|error| failure(&error))?;
+        let response =
+            call::send(Caller::Http, &self.client, self.client.get(url)).await.map_err(|error| failure(&error))?;
         Ok(response.status().as_u16())
     }
 }

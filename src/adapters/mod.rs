@@ -1,6 +1,9 @@
 //! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
 pub mod builds;
+mod call;
+#[cfg(test)]
+mod captured_log;
 pub mod cluster;
 pub mod credentials;
 pub mod docker;
@@ -43,4 +46,9 @@ fn is_tls(error: &reqwest::Error) -> bool {
         };
     }
     false
+}
+
+/// The length of a call, for the log.
+fn seconds(duration: std::time::Duration) -> String {
+    format!("{:.3}", duration.as_secs_f64())
 }

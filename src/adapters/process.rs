@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Mutex,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,6 +17,15 @@ use tokio::{
     process::{Child, Command},
 };
 use tokio_util::sync::CancellationToken;
+
+use super::{
+    call::{Caller, log},
+    seconds,
+};
+use crate::domain::{
+    redact::masked_urls,
+    secret::{MASK, Secret},
+};
 
 /// The process groups of the running children, for [`interrupt_all`], which a signal handler calls.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -28,6 +37,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Tool {
     command: Command,
     program: String,
+    /// The command line for the log, with secrets masked. Input and variables are never logged.
+    shown: String,
     input: Option<Vec<u8>>,
     /// Whether `on_line` also receives the lines of standard output.
     follows_output: bool,
@@ -60,19 +71,37 @@ impl Tool {
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let program = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { command, program, input: None, follows_output: false, grace_period: Duration::ZERO }
+        Self {
+            command,
+            shown: program.clone(),
+            program,
+            input: None,
+            follows_output: false,
+            grace_period: Duration::ZERO,
+        }
     }
 
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        let shown = masked_urls(&argument.as_ref().to_string_lossy());
+        self.shown.push(' ');
+        self.shown.push_str(&quoted(&shown));
         self.command.arg(argument);
         self
     }
 
+    /// An argument that the log shows as `***`. Prefer [`Tool::input`]: other users can see command lines.
     #[must_use]
-    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.command.args(arguments);
+    pub fn secret_arg(mut self, argument: &Secret) -> Self {
+        self.shown.push(' ');
+        self.shown.push_str(MASK);
+        self.command.arg(argument.expose());
         self
+    }
+
+    #[must_use]
+    pub fn args(self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        arguments.into_iter().fold(self, Self::arg)
     }
 
     #[must_use]
@@ -129,6 +158,19 @@ impl Tool {
     /// # Errors
     /// As [`Tool::run`].
     pub async fn run_with_lines(
+        self,
+        cancel: &CancellationToken,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<Output, ProcessError> {
+        let (shown, start) = (self.shown.clone(), Instant::now());
+        let caller = Caller::of(&self.program);
+        log!(caller, trace, "started: {shown}");
+        let result = self.run_to_end(cancel, on_line).await;
+        log_end(caller, &shown, start.elapsed(), &result);
+        result
+    }
+
+    async fn run_to_end(
         mut self,
         cancel: &CancellationToken,
         on_line: impl FnMut(&str) + Send,
@@ -184,6 +226,30 @@ impl Tool {
             }
         })
     }
+}
+
+/// Logs how a command ended, without its output, which may contain secrets.
+fn log_end(caller: Caller, shown: &str, duration: Duration, result: &Result<Output, ProcessError>) {
+    let exit = match result {
+        Ok(_) => "0".to_owned(),
+        Err(ProcessError::Failed { status, .. }) => {
+            status.code().map_or_else(|| status.to_string(), |code| code.to_string())
+        }
+        Err(ProcessError::NotFound { .. }) => "not found".to_owned(),
+        Err(ProcessError::Start { source, .. }) => source.to_string(),
+        Err(ProcessError::Interrupted { .. }) => "interrupted".to_owned(),
+    };
+    let seconds = seconds(duration);
+    log!(caller, debug, %exit, %seconds, "{shown}");
+}
+
+/// An argument as a shell would need it.
+fn quoted(argument: &str) -> String {
+    let is_plain = |letter: char| !letter.is_whitespace() && !"'\"\\$&|;<>()*?#`".contains(letter);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 async fn whole(mut pipe: impl AsyncRead + Unpin) -> String {
@@ -297,6 +363,23 @@ mod tests {
     async fn gives_both_streams_and_feeds_input() {
         let output = shell("cat; echo oops >&2").input("hello").run(&CancellationToken::new()).await.unwrap();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("hello", "oops\n"));
+    }
+
+    #[tokio::test]
+    async fn the_log_has_the_command_without_secrets() {
+        let log = crate::adapters::captured_log::CapturedLog::start();
+        let tool = shell("cat; echo $TOKEN canary >&2; exit 3")
+            .env("TOKEN", "canary")
+            .secret_arg(&Secret::new("canary"))
+            .args(["--repo", "https://me:canary@charts.example.com/x", "it's"])
+            .input("canary");
+        assert!(tool.run(&CancellationToken::new()).await.is_err());
+        let shown = log.text();
+        assert!(!shown.replace("canary >&2", "").contains("canary"), "{shown}");
+        assert!(
+            shown.contains(r"*** --repo 'https://***@charts.example.com/x' 'it'\''s' exit=3 seconds=0."),
+            "{shown}"
+        );
     }
 
     #[tokio::test]

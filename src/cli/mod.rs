@@ -9,7 +9,7 @@ pub use delivery::{
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Run a whole platform on a laptop, and deploy the same manifests to staging and production.
 #[derive(Debug, Parser)]
@@ -26,7 +26,6 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
     /// Search for projects.yaml in this folder and its parents
@@ -50,9 +49,9 @@ pub struct GlobalOptions {
     /// Print only errors and results
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Show each step and what it is waiting for
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
+    /// Show each step and what it is waiting for; -vv also shows each external command and request
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
     /// Color output: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: Color,
@@ -135,12 +134,41 @@ pub enum Command {
     /// Create a workspace: a working projects.yaml, and its schema for editors
     Init(InitOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
-    Doctor,
+    Doctor(DoctorOptions),
     /// Generate shell completions
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Cli {
+    /// The name of the command, without the subcommand.
+    pub fn verb(&self) -> &'static str {
+        match self.command {
+            Command::Up(_) => "up",
+            Command::Build(_) => "build",
+            Command::Down(_) => "down",
+            Command::Stop(_) => "stop",
+            Command::Start => "start",
+            Command::Snapshot(_) => "snapshot",
+            Command::Status(_) => "status",
+            Command::Plan(_) => "plan",
+            Command::Render(_) => "render",
+            Command::Restart(_) => "restart",
+            Command::Deploy(_) => "deploy",
+            Command::Promote(_) => "promote",
+            Command::Rollback(_) => "rollback",
+            Command::History(_) => "history",
+            Command::Diff(_) => "diff",
+            Command::Hold(_) => "hold",
+            Command::Unhold(_) => "unhold",
+            Command::Env(_) => "env",
+            Command::Init(_) => "init",
+            Command::Doctor(_) => "doctor",
+            Command::Completions { .. } => "completions",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -268,6 +296,13 @@ pub struct InitOptions {
     /// The name of the workspace; by default the name of the folder
     #[arg(long)]
     pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DoctorOptions {
+    /// Write a report for a bug report to this file (.tar.gz): logs, versions, findings, workspace, state of the cluster
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `cmdr doctor`: checks this machine, and shows each finding with its fix.
 
-use std::{collections::BTreeMap, ffi::OsStr};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,12 +9,14 @@ use crate::{
         docker::{Docker, DockerError},
         host,
     },
+    cli::DoctorOptions,
     domain::{
         ports::PortState,
         preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
     },
     error::{CommandError, ErrorKind},
     ops::{
+        bug_report::{self, Diagnosis},
         describe::Selection,
         options::UpRequest,
         secrets::uses_sops,
@@ -26,21 +28,53 @@ use crate::{
 
 /// # Errors
 /// With exit code 1 when something must be fixed before `up` can work.
-pub async fn doctor(settings: Settings, cancel: CancellationToken) -> Result<(), CommandError> {
-    let (color, output) = (settings.color, settings.output);
-    let facts = gather(settings, cancel).await;
+pub async fn doctor(
+    settings: Settings,
+    cancel: CancellationToken,
+    options: &DoctorOptions,
+) -> Result<(), CommandError> {
+    if let Some(path) = &options.report {
+        bug_report::check_path(path)?;
+    }
+    let (facts, session) = gather(settings.clone(), cancel.clone()).await;
     let findings = check(&facts);
-    match output {
-        OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!({"findings": findings}))),
+    let diagnosis = Diagnosis { findings: &findings, tools: &facts.tools, session: session.as_ref() };
+    let report = match &options.report {
+        Some(path) => Some((path.as_path(), bug_report::write(path, &settings, diagnosis, &cancel).await?)),
+        None => None,
+    };
+    match settings.output {
+        OutputFormat::Json => ui::print(&format!("{}\n", as_json(&findings, report.as_ref()))),
         OutputFormat::Text => {
-            ui::print(&findings.iter().map(|finding| render_finding(finding, Style::new(color))).collect::<String>());
+            let style = Style::new(settings.color);
+            ui::print(&findings.iter().map(|finding| render_finding(finding, style)).collect::<String>());
+            if let Some((path, content)) = &report {
+                ui::print(&render_report(path, content));
+            }
         }
     }
     let failed = findings.iter().any(|finding| finding.status == Status::Failure);
     if failed { Err(CommandError::reported(ErrorKind::Failed)) } else { Ok(()) }
 }
 
-async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
+fn as_json(findings: &[Finding], report: Option<&(&Path, Vec<String>)>) -> serde_json::Value {
+    match report {
+        Some((file, content)) => {
+            serde_json::json!({"findings": findings, "report": {"file": file, "content": content}})
+        }
+        None => serde_json::json!({"findings": findings}),
+    }
+}
+
+fn render_report(path: &Path, content: &[String]) -> String {
+    let mut text = format!("\nwrote the report {}; review it before you share it:\n", path.display());
+    for name in content {
+        text.push_str(&format!("  {name}\n"));
+    }
+    text
+}
+
+async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option<Session>) {
     let docker = Docker::connect(&docker_lookup(&settings)).await;
     let engine = match &docker {
         Ok(docker) => docker.info().await,
@@ -61,7 +95,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
     };
     let tools = host::tools(programs, &cancel).await;
     let held = Held::by(&docker, session.as_ref()).await;
-    Facts {
+    let facts = Facts {
         engine: match (&docker, engine) {
             (Err(error), _) => Err(absent(error)),
             (Ok(_), Err(error)) => Err(absent(&error)),
@@ -73,9 +107,10 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> Facts {
         ports: ports_to_probe().map(|port| (port, held.state(port, rootless))).to_vec(),
         resolver: host::resolver().await,
         tools,
-        kubernetes: session.and_then(|session| session.environment.kubernetes),
+        kubernetes: session.as_ref().and_then(|session| session.environment.kubernetes.clone()),
         operating_system: std::env::consts::OS.to_owned(),
-    }
+    };
+    (facts, session)
 }
 
 /// Ports that containers publish.

@@ -19,6 +19,8 @@ mod snapshot;
 mod status;
 mod up;
 
+use std::path::Path;
+
 use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,7 @@ use crate::{
     cli::{Cli, Command, EnvCommand, SnapshotCommand},
     domain::Problem,
     error::{CommandError, ErrorKind},
+    log::RunLog,
     ops::session::Session,
     settings::Settings,
     ui,
@@ -35,10 +38,29 @@ use crate::{
 ///
 /// # Errors
 /// When the command fails; the error's kind is the exit code.
-pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError> {
-    let settings = Settings::resolve(&cli.global).map_err(|text| CommandError::usage(Problem::new(text)))?;
+pub async fn run(cli: Cli, cancel: CancellationToken, log: &RunLog) -> Result<(), CommandError> {
+    let usage = |text| CommandError::usage(Problem::new(text));
+    let settings = Settings::resolve(&cli.global).map_err(usage)?;
+    log.start(&settings, cli.verb()).map_err(usage)?;
+    let result = run_command(cli.command, settings, cancel).await;
+    // A run that started no command and sent no request has no log, and needs none.
+    if let Err(error) = &result
+        && log.path().is_some()
+    {
+        // Without its text, which may quote the output of a tool.
+        tracing::debug!(exit = error.kind as i32, "failed: {:?}", error.kind);
+    }
+    result
+}
+
+/// Whether the log of a run that ends so is useful: not for a mistake on the command line or an expected difference.
+fn names_log(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Usage | ErrorKind::Differs)
+}
+
+async fn run_command(command: Command, settings: Settings, cancel: CancellationToken) -> Result<(), CommandError> {
     let open = |settings| Session::open(settings, cancel.clone());
-    match cli.command {
+    match command {
         Command::Up(options) => up::up(&open(settings)?, &options).await,
         Command::Plan(options) => up::plan(&open(settings)?, &options).await,
         Command::Build(options) => build::build(&open(settings)?, &options).await,
@@ -61,7 +83,7 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
-        Command::Doctor => doctor::doctor(settings, cancel).await,
+        Command::Doctor(options) => doctor::doctor(settings, cancel, &options).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cmdr", &mut script);
@@ -71,11 +93,14 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
     }
 }
 
-/// Prints what went wrong, and returns the exit code.
-pub fn print_error(error: &CommandError, color: bool) -> ErrorKind {
+/// Prints what went wrong and where the log is, and returns the exit code.
+pub fn print_error(error: &CommandError, color: bool, log: Option<&Path>) -> ErrorKind {
     if let Some(report) = &error.report {
         ui::print_message(report);
     }
     ui::print_problems(&error.problems, color);
+    if let Some(log) = log.filter(|_| names_log(error.kind)) {
+        ui::print_message(&format!("log: {}", log.display()));
+    }
     error.kind
 }

@@ -91,6 +91,19 @@ pub fn load(start: &Path) -> Result<Loaded, LoadError> {
     }
 }
 
+/// Returns the files of the workspace that contains the folder `start`, even if they are invalid.
+///
+/// # Errors
+/// Fails if there is no workspace, or if a file cannot be read.
+pub fn read_files(start: &Path) -> Result<Vec<Arc<SourceFile>>, LoadError> {
+    let start =
+        std::path::absolute(start).map_err(|source| LoadError::Unreadable { path: start.to_owned(), source })?;
+    let folder = find_root(&start).ok_or(LoadError::NotFound { looked_in: start })?;
+    let mut loader = Loader { folder, documents: Vec::new(), found: Vec::new(), complete: true };
+    loader.read_all()?;
+    Ok(loader.documents.into_iter().map(|document| document.file).collect())
+}
+
 /// Returns the nearest folder whose `projects.yaml` defines a workspace and is not an included file.
 fn find_root(start: &Path) -> Option<PathBuf> {
     let mut candidates = start.ancestors().filter(|folder| folder.join(FILE).is_file());

@@ -26,7 +26,7 @@ mod values;
 pub use edit::with_environment_key;
 pub use error::{ConfigError, Label, Severity, render};
 pub use format::duration as parse_duration;
-pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load};
+pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load, read_files};
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
 pub use values::{ValuesSchema, check_values, misplaced_value};

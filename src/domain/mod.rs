@@ -22,6 +22,7 @@ pub mod processor;
 pub mod project_secret;
 pub mod quantity;
 pub mod record;
+pub mod redact;
 pub mod release_key;
 pub mod resolve;
 pub mod secret;

@@ -128,6 +128,16 @@ pub enum ToolVersion {
     Missing,
 }
 
+impl fmt::Display for ToolVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found(version) => version.fmt(formatter),
+            Self::Unreadable(output) => write!(formatter, "unknown: {output}"),
+            Self::Missing => formatter.write_str("not installed"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {

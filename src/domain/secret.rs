@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+/// What is shown instead of a secret.
+pub const MASK: &str = "***";
+
 /// A string that is never shown in output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -20,6 +23,12 @@ impl Secret {
     }
 }
 
+impl fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(MASK)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(***)")
@@ -34,5 +43,6 @@ mod tests {
     fn what_a_panic_would_print_does_not_show_it() {
         let data = SecretData::from([("PASSWORD".to_owned(), Secret::new("canary"))]);
         assert_eq!(format!("{data:?}"), r#"{"PASSWORD": Secret(***)}"#);
+        assert_eq!(Secret::new("canary").to_string(), "***");
     }
 }

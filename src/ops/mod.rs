@@ -1,5 +1,6 @@
 //! What verbs share: the session, what is described and observed, and how a plan is run on either kind of environment.
 
+pub mod bug_report;
 pub mod builds;
 pub mod describe;
 mod errors;

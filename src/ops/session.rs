@@ -321,7 +321,7 @@ impl Session {
         let mode = match settings.output {
             OutputFormat::Json => Mode::Json,
             OutputFormat::Text if settings.variables.gitlab => Mode::Gitlab,
-            OutputFormat::Text if settings.is_live => Mode::Live,
+            OutputFormat::Text if settings.is_live && !settings.log.prints() => Mode::Live,
             OutputFormat::Text => Mode::Plain,
         };
         RenderStyle { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }

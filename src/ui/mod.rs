@@ -5,6 +5,7 @@ mod gitlab;
 mod json;
 mod live;
 mod plain;
+mod record;
 mod reports;
 pub mod style;
 pub mod table;
@@ -68,6 +69,7 @@ impl EventSink {
         let reports = reports.clone();
         let task = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
+                record::record(&event);
                 renderer.event(&event);
                 reports.handle(&event);
             }

@@ -1,6 +1,7 @@
 //! The Kubernetes API: reads and watches objects, and applies those that cmdr manages itself.
 
 pub mod context;
+mod logged;
 mod releases;
 mod store;
 mod workloads;
@@ -17,13 +18,15 @@ use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{
     Api, Client, Config,
     api::ListParams,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
     core::PartialObjectMeta,
 };
 use serde::de::DeserializeOwned;
 
+use self::logged::LogLayer;
 use super::{forbidden::missing_rule, root_cause};
-use crate::domain::Problem;
+use crate::domain::{Problem, redact::masked_url};
 
 /// A client for a cluster.
 #[derive(Clone)]
@@ -125,7 +128,8 @@ impl Cluster {
         let mut config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))?;
         // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
-        let client = Client::try_from(config).map_err(|error| wrong(&error))?;
+        tracing::debug!(server = %masked_url(&config.cluster_url.to_string()), context, "read {}", kubeconfig.display());
+        let client = ClientBuilder::try_from(config).map_err(|error| wrong(&error))?.with_layer(&LogLayer).build();
         Ok(Self { client, reach: None })
     }
 

@@ -6,6 +6,7 @@ use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{DockerError, Endpoint, error::reason};
+use crate::domain::redact::masked_url;
 
 /// The timeout of a request in seconds; it allows for stopping a node and for pulls.
 const REQUEST_SECONDS: u64 = 120;
@@ -53,7 +54,13 @@ fn speak(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker
         }
         (Way::Network(address), None) => bollard::Docker::connect_with_http(address, REQUEST_SECONDS, version),
     };
-    client.map_err(|error| unreachable(endpoint, reason(&error)))
+    let client = client.map_err(|error| unreachable(endpoint, reason(&error)))?;
+    Ok(client.with_request_modifier(|request| {
+        // Bodies and headers can contain secrets and credentials. Failures are logged where errors are converted.
+        let place = request.uri().path_and_query().map_or("", |place| place.as_str());
+        tracing::debug!(target: "cmdr::adapters::docker", "{} {}", request.method(), masked_url(place));
+        request
+    }))
 }
 
 /// Uses the newest version that both support. An engine older than this client rejects the first request and names its

@@ -47,7 +47,10 @@ impl DockerError {
                 bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
                 _ => None,
             };
-            Self::Request { action, why: reason(&error), status }
+            let why = reason(&error);
+            // Without the engine's message, which may quote the request.
+            tracing::debug!(target: "cmdr::adapters::docker", status, "could not {action}");
+            Self::Request { action, why, status }
         }
     }
 

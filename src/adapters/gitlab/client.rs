@@ -12,7 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{GitlabError, GitlabErrorKind};
 use crate::{
-    adapters::{is_tls, retry_policy::RetryPolicy, root_cause},
+    adapters::{
+        call::{self, Caller},
+        is_tls,
+        retry_policy::RetryPolicy,
+        root_cause,
+    },
     domain::secret::Secret,
 };
 
@@ -117,7 +122,8 @@ impl Client {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let response = request.send().await.map_err(|error| self.unanswered(&error))?;
+        let response =
+            call::send(Caller::Gitlab, &self.http, request).await.map_err(|error| self.unanswered(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
         if !status.is_success() {

@@ -92,6 +92,11 @@ pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<To
     tools.into_iter().filter_map(|(name, version)| Some(ToolFact { name, version: version? })).collect()
 }
 
+/// Returns the version of kubectl, which cmdr itself does not run.
+pub async fn kubectl(cancel: &CancellationToken) -> ToolVersion {
+    version(OsStr::new("kubectl"), &["version", "--client"], cancel).await
+}
+
 async fn version(program: &OsStr, args: &[&str], cancel: &CancellationToken) -> ToolVersion {
     match tokio::time::timeout(PATIENCE, Tool::new(program).args(args).run(cancel)).await {
         Ok(Ok(output)) => {

@@ -18,7 +18,13 @@ use super::{
     error::{Failure, RegistryErrorKind},
     logins::Logins,
 };
-use crate::adapters::{credentials::Credentials, is_tls, retry_policy::RetryPolicy, root_cause};
+use crate::adapters::{
+    call::{self, Caller},
+    credentials::Credentials,
+    is_tls,
+    retry_policy::RetryPolicy,
+    root_cause,
+};
 
 /// The maximum size of a response in bytes. Registries reject manifests larger than 4 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -179,8 +185,9 @@ impl Client {
     }
 
     async fn once(&self, name: &str, request: RequestBuilder) -> Result<Answer, Failure> {
+        let request = request.timeout(self.patience.request);
         let answer =
-            self.cancellable(async { read(request.timeout(self.patience.request).send().await?).await }).await?;
+            self.cancellable(async { read(call::send(Caller::Registry, &self.http, request).await?).await }).await?;
         let answer = answer.map_err(|error| self.failure(name, &error))?;
         if answer.body.len() > LONGEST_ANSWER {
             let problem = RegistryErrorKind::NoImage { registry: name.to_owned() };

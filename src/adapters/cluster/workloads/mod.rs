@@ -2,6 +2,7 @@
 
 mod inspect;
 pub mod jobs;
+mod overview;
 mod pods;
 mod probes;
 pub mod rollout;
