@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
-    domain::{ImageReference, Name, Problem, snapshot::Snapshot},
+    domain::{ImageReference, Name, Problem, nearest::nearest, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
@@ -155,10 +155,8 @@ async fn snapshots(session: &Session, access: &LocalAccess) -> Result<Vec<Snapsh
 
 async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Snapshot, CommandError> {
     let found = snapshots(session, access).await?;
-    let nearest = found.iter().map(|snapshot| (strsim::jaro_winkler(name, &snapshot.name), &snapshot.name));
-    let nearest = nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
-    let help = match nearest {
-        Some((_, nearest)) => format!("did you mean '{nearest}'?"),
+    let help = match nearest(name, found.iter().map(|snapshot| snapshot.name.as_str())) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
         None => "list the snapshots with cmdr snapshot list".to_owned(),
     };
     let unknown = Problem::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).help(help);
