@@ -225,10 +225,10 @@ fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
         session.workspace(),
         snapshot.name
     );
-    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Ok(()),
-        _ => nothing("save the current cluster first with cmdr snapshot save NAME"),
+    if ui::confirm(&question) {
+        return Ok(());
     }
+    nothing("save the current cluster first with cmdr snapshot save NAME")
 }
 
 /// The cluster as described by the snapshot.

@@ -1,5 +1,6 @@
 //! The output of a run, for people and for programs: renderers consume events and never call back.
 
+mod confirm;
 pub mod difference;
 mod gitlab;
 mod json;
@@ -17,6 +18,7 @@ use crate::{
     domain::Problem,
     event::{Event, Sender},
 };
+pub use confirm::confirm;
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
 
