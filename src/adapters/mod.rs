@@ -18,6 +18,7 @@ pub mod retry_policy;
 pub mod sops;
 pub mod tcp;
 pub mod user_configuration;
+pub mod wait;
 
 /// Returns the message of the innermost error, which is the network error itself.
 fn root_cause(error: &dyn std::error::Error) -> String {
