@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::root_cause;
+use super::{root_cause, web};
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,10 +28,7 @@ impl HttpClient {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub fn new(resolver: Resolver) -> Result<Self, HttpError> {
-        // One crypto provider for the whole process; it fails harmlessly if one is installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder =
-            reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let builder = web::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
         let builder = builder.dns_resolver(Arc::new(resolver.clone()));
         builder.build().map(|client| Self { client, resolver }).map_err(|error| failure(&error))
     }

@@ -79,7 +79,7 @@ impl Registry {
     /// Replaces the timeouts and retries.
     #[must_use]
     pub fn with_patience(mut self, patience: RetryPolicy) -> Self {
-        self.client.patience = patience;
+        self.client.web.patience = patience;
         self
     }
 
