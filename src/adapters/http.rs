@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     call::{self, Caller},
-    root_cause,
+    root_cause, web,
 };
 
 /// The timeout of one request.
@@ -31,10 +31,7 @@ impl HttpClient {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub fn new(resolver: Resolver) -> Result<Self, HttpError> {
-        // One crypto provider for the whole process; it fails harmlessly if one is installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder =
-            reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let builder = web::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
         let builder = builder.dns_resolver(Arc::new(resolver.clone()));
         builder.build().map(|client| Self { client, resolver }).map_err(|error| failure(&error))
     }

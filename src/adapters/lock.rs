@@ -5,12 +5,17 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{Read, Seek, Write},
+    io::{Seek, Write},
     path::Path,
     time::Duration,
 };
 
 use rustix::io::FdFlags;
+
+use super::wait::{Wait, every};
+
+/// The interval at which a lock of another run is checked.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -38,15 +43,11 @@ impl Lock {
         }
         let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
         let mut file = open.map_err(wrong)?;
-        let start = std::time::Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(wrong(error)),
-                Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
-                    return Err(LockError::Held(holder(&mut file)));
-                }
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
+        let mut wait = Wait::new(every(LOOK), patience);
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(wrong(error)),
+                TryLockError::WouldBlock => wait.sleep_or(LockError::Held(holder(path))).await?,
             }
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(wrong)?;
@@ -56,10 +57,8 @@ impl Lock {
     }
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let _ = file.read_to_string(&mut text);
-    match text.trim() {
+fn holder(path: &Path) -> String {
+    match fs::read_to_string(path).unwrap_or_default().trim() {
         "" => "another cmdr run holds the lock on this cluster".to_owned(),
         process => {
             format!("another cmdr run holds the lock on this cluster (process {process}, or its helm or kind process)")

@@ -21,6 +21,8 @@ pub mod retry_policy;
 pub mod sops;
 pub mod tcp;
 pub mod user_configuration;
+pub mod wait;
+mod web;
 
 /// Returns the message of the innermost error, which is the network error itself.
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -29,23 +31,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// Returns whether the connection failed at TLS; such a request is not retried.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // `source()` of an IO error skips the error that it wraps.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
 }
 
 /// The length of a call, for the log.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
-    domain::{ImageReference, Name, Problem, snapshot::Snapshot},
+    domain::{ImageReference, Name, Problem, nearest::nearest, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
@@ -152,10 +152,8 @@ async fn snapshots(session: &Session, access: &LocalAccess) -> Result<Vec<Snapsh
 
 async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Snapshot, CommandError> {
     let found = snapshots(session, access).await?;
-    let nearest = found.iter().map(|snapshot| (strsim::jaro_winkler(name, &snapshot.name), &snapshot.name));
-    let nearest = nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
-    let help = match nearest {
-        Some((_, nearest)) => format!("did you mean '{nearest}'?"),
+    let help = match nearest(name, found.iter().map(|snapshot| snapshot.name.as_str())) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
         None => "list the snapshots with cmdr snapshot list".to_owned(),
     };
     let unknown = Problem::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).help(help);
@@ -224,10 +222,10 @@ fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
         session.workspace(),
         snapshot.name
     );
-    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Ok(()),
-        _ => nothing("save the current cluster first with cmdr snapshot save NAME"),
+    if ui::confirm(&question) {
+        return Ok(());
     }
+    nothing("save the current cluster first with cmdr snapshot save NAME")
 }
 
 /// The cluster as described by the snapshot.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
 use super::source::{Location, SourceFile};
+use crate::domain::nearest::nearest_key;
 
 /// Whether the workspace can still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,11 @@ fn annotation<'a>(kind: AnnotationKind, location: &'a Location, text: &'a str) -
 /// Replaces control characters in text that may contain user input, so that it cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns a help text that suggests the closest name.
+pub(super) fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest_key(wrong, candidates).map(|name| format!("did you mean `{name}`?"))
 }
 
 /// Quotes user input for a message, and truncates long text.

@@ -10,7 +10,6 @@ pub mod fields;
 pub mod format;
 mod load;
 mod meaning;
-mod nearest;
 mod parse;
 mod read;
 pub mod reference;

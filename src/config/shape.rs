@@ -1,12 +1,12 @@
 //! Validates a tree against the tables: keys, types and formats. [`super::meaning`] validates references.
 
 use super::{
-    error::{ConfigError, listed, quoted},
+    error::{ConfigError, did_you_mean, listed, quoted},
     fields::{Shape, Table},
     format::Format,
-    nearest::{did_you_mean, nearest},
     tree::{Content, Cursor},
 };
+use crate::domain::nearest::nearest_key;
 
 /// Reports everything in `value` that does not match `shape`.
 pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigError>) {
@@ -128,7 +128,7 @@ fn check_table(value: Cursor<'_>, table: &'static Table, found: &mut Vec<ConfigE
         if let Some(field) = table.field(entry.key()) {
             check(entry, &field.shape, found);
         } else {
-            meant.extend(nearest(entry.key(), table.keys()));
+            meant.extend(nearest_key(entry.key(), table.keys()));
             found.push(unknown_key(entry, table));
         }
     }

@@ -7,12 +7,11 @@ use jsonschema::{
 use serde_json::Value;
 
 use super::{
-    error::{ConfigError, listed, quoted},
-    nearest::{did_you_mean, nearest},
+    error::{ConfigError, did_you_mean, listed, quoted},
     sources::Sources,
     tree::Cursor,
 };
-use crate::domain::{Environment, Name, Values};
+use crate::domain::{Environment, Name, Values, nearest::nearest_key};
 
 /// A chart's `values.schema.json`, compiled once for all projects of that chart.
 #[derive(Debug)]
@@ -117,7 +116,7 @@ impl Reader<'_> {
         let mut meant: Vec<(&str, &str)> = Vec::new();
         for error in errors {
             if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
-                let near = unexpected.iter().filter_map(|key| nearest(key, self.known_beside(error)));
+                let near = unexpected.iter().filter_map(|key| nearest_key(key, self.known_beside(error)));
                 meant.extend(near.map(|key| (error.instance_path().as_str(), key)));
             }
         }

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod local_registry;
 pub mod mirror;
 pub mod name;
+pub mod nearest;
 pub mod node_files;
 pub mod platform;
 pub mod pool;

@@ -5,6 +5,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::session::{LocalAccess, Session},
     steps::LocalCluster,
+    ui,
 };
 
 pub(crate) async fn access(session: &Session) -> Result<LocalAccess, CommandError> {
@@ -47,9 +48,8 @@ pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
         return Ok(());
     }
     let question = format!("Delete the cluster '{}' and everything in it, databases included?", session.workspace());
-    let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
-    match answer {
-        Ok(true) => Ok(()),
-        _ => Err(CommandError::new(ErrorKind::Failed, Problem::new("cancelled: nothing was deleted"))),
+    if ui::confirm(&question) {
+        return Ok(());
     }
+    Err(CommandError::new(ErrorKind::Failed, Problem::new("cancelled: nothing was deleted")))
 }

@@ -30,6 +30,7 @@ use crate::{
     domain::{
         Environment, Name, Problem, Review,
         mirror::{ChartMirror, ImageMirror, Mirrors},
+        nearest::nearest,
         user_configuration::UserConfiguration,
     },
     engine::{self, StepRunner, Summary},
@@ -434,11 +435,7 @@ fn copied(
 /// The error for an unknown name, with the closest valid name.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> CommandError {
     let known: Vec<&str> = known.collect();
-    let nearest = known
-        .iter()
-        .copied()
-        .max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
-    let help = match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.7) {
+    let help = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
         None => format!("valid names: {}", known.join(", ")),
     };

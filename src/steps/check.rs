@@ -1,11 +1,13 @@
 //! URL checks: a real request to each URL.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use backon::BackoffBuilder;
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, pause};
+use super::Runner;
 use crate::{
+    adapters::wait::{Wait, growing},
     domain::Problem,
     engine::{Reporter, StepFailure},
     plan::{CheckSpec, up::INGRESS},
@@ -30,10 +32,9 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let start = Instant::now();
-        let mut wait = FIRST_PAUSE;
         reporter.progress(check.url.clone());
         self.find_balancer().await?;
+        let mut wait = Wait::new(growing(FIRST_PAUSE, LONGEST_PAUSE).build(), NO_RESPONSE);
         loop {
             let answer = self.http.status(&check.url).await;
             let (said, patience) = match answer {
@@ -44,11 +45,8 @@ impl Runner {
                 }
                 Err(error) => (format!("no response: {error}"), NO_RESPONSE),
             };
-            if start.elapsed() >= patience {
-                return Err(unproven(check, said));
-            }
-            pause(wait, cancel).await?;
-            wait = (wait * 2).min(LONGEST_PAUSE);
+            wait.limit = patience;
+            wait.pause_or(unproven(check, said), cancel).await?;
         }
     }
 }

@@ -1,14 +1,15 @@
 //! External projects: points their Services to the external host, and tests whether it accepts connections.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, pause};
+use super::Runner;
 use crate::{
     adapters::{
         cluster::{Cluster, ClusterError, ProbeState},
         tcp,
+        wait::{Wait, every},
     },
     domain::{Problem, ReleaseKey},
     engine::{Reporter, StepFailure},
@@ -42,26 +43,22 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let start = Instant::now();
         let AnswerSpec { host, port, .. } = spec;
         reporter.progress(format!("connecting to {host}:{port}"));
-        let Err(mut said_here) = tcp::connect(host, *port, CONNECT).await else {
+        if tcp::connect(host, *port, CONNECT).await.is_ok() {
             return Ok(Some(format!("{host}:{port} accepts connections")));
-        };
+        }
         let mut probe = Probe::start(&self.connected()?.cluster, spec).await;
+        let mut wait = Wait::new(every(LOOK), PATIENCE);
         let outcome = loop {
             if probe.has_answered().await {
                 break Ok(Some(format!("{host}:{port} accepts connections from the cluster")));
             }
-            if start.elapsed() >= PATIENCE {
-                break Err(silent(spec, &said_here, &probe.said).into());
-            }
-            match tcp::connect(host, *port, CONNECT).await {
-                Ok(()) => break Ok(Some(format!("{host}:{port} accepts connections"))),
-                Err(said) => said_here = said,
-            }
-            if let Err(interrupted) = pause(LOOK, cancel).await {
-                break Err(interrupted);
+            let Err(said_here) = tcp::connect(host, *port, CONNECT).await else {
+                break Ok(Some(format!("{host}:{port} accepts connections")));
+            };
+            if let Err(failure) = wait.pause_or(silent(spec, &said_here, &probe.said), cancel).await {
+                break Err(failure.into());
             }
         };
         probe.end().await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, pause};
+use super::LOOK;
 use crate::{
     adapters::{
         builds::{Builds, BuildsError},
@@ -13,6 +13,7 @@ use crate::{
         http::{HttpClient, Resolver},
         process::ProcessError,
         registry::{Registry, RegistryError},
+        wait::{Wait, every},
     },
     domain::{
         ImageReference, Problem,
@@ -125,13 +126,10 @@ impl LocalImages {
         let client = HttpClient::new(Resolver::Fixed((Ipv4Addr::LOCALHOST, port).into()));
         let client = client.map_err(|error| Problem::new(error.to_string()))?;
         let url = format!("http://{}/v2/", pushed_to(port));
-        let deadline = tokio::time::Instant::now() + START;
+        let mut wait = Wait::new(every(LOOK), START);
         while !client.status(&url).await.is_ok_and(|status| status == 200) {
-            if tokio::time::Instant::now() > deadline {
-                let cause = format!("no response from the registry at localhost:{port}");
-                return Err(Problem::new(cause).help("check its log: docker logs cmdr-registry").into());
-            }
-            pause(LOOK, cancel).await?;
+            let silent = Problem::new(format!("no response from the registry at localhost:{port}"));
+            wait.pause_or(silent.help("check its log: docker logs cmdr-registry"), cancel).await?;
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ use crate::{
         helm::HelmError,
         http::HttpClient,
         process::ProcessError,
+        wait::{Interrupted, Wait, WaitError, every},
     },
     domain::Problem,
     engine::{Reporter, StepFailure, StepRunner},
@@ -180,27 +181,30 @@ impl Runner {
 
     async fn apply_pool(&self, range: &str, cancel: &CancellationToken) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
-        let start = std::time::Instant::now();
-        loop {
-            match cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, range).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    let patience = if error.is_status(404) { POOL_KINDS } else { POOL_WEBHOOK };
-                    if start.elapsed() > patience {
-                        return Err(error.into());
-                    }
-                    pause(LOOK, cancel).await?;
-                }
-            }
+        let mut wait = Wait::new(every(LOOK), POOL_KINDS);
+        while let Err(error) = cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, range).await {
+            wait.limit = if error.is_status(404) { POOL_KINDS } else { POOL_WEBHOOK };
+            wait.pause_or(error, cancel).await?;
+        }
+        Ok(())
+    }
+}
+
+impl<E> From<WaitError<E>> for StepFailure
+where
+    Self: From<E>,
+{
+    fn from(error: WaitError<E>) -> Self {
+        match error {
+            WaitError::Limit(error) => error.into(),
+            WaitError::Interrupted => Self::Interrupted,
         }
     }
 }
 
-/// Waits, unless the run is interrupted.
-async fn pause(duration: Duration, cancel: &CancellationToken) -> Result<(), StepFailure> {
-    tokio::select! {
-        () = tokio::time::sleep(duration) => Ok(()),
-        () = cancel.cancelled() => Err(StepFailure::Interrupted),
+impl From<Interrupted> for StepFailure {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
     }
 }
 

@@ -3,17 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connection, Runner, pause, rollout::Target};
+use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{ClusterError, Object, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Upgrade, pack},
+        wait::{Wait, every, pause},
     },
     domain::{ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
@@ -241,11 +242,11 @@ impl Runner {
 
     /// Waits until the API server responds, and marks the release as failed if an interrupted request left it pending.
     async fn await_free_release(&self, spec: &ReleaseSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
-        let start = Instant::now();
+        let mut wait = Wait::new(every(AGAIN), AWAY);
+        pause(AGAIN, cancel).await?;
         loop {
-            pause(AGAIN, cancel).await?;
             match self.free_release(spec).await {
-                Err(error) if error.is_unreachable() && start.elapsed() < AWAY => (),
+                Err(error) if error.is_unreachable() => wait.pause_or(error, cancel).await?,
                 freed => return Ok(freed?),
             }
         }

@@ -10,9 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LOOK, Runner};
 use crate::{
-    adapters::cluster::{
-        Generation, Object,
-        rollout::{self, GiveUpAfter, Progress, RolloutProblem},
+    adapters::{
+        cluster::{
+            Generation, Object,
+            rollout::{self, GiveUpAfter, Progress, RolloutProblem},
+        },
+        wait::{Wait, every, pause},
     },
     domain::Problem,
     engine::{Reporter, StepFailure},
@@ -120,7 +123,7 @@ impl Runner {
             }
             tokio::select! {
                 // A change ends the wait at once; timeouts are checked at intervals.
-                changed = changes.changed() => if changed.is_err() { super::pause(LOOK, cancel).await?; },
+                changed = changes.changed() => if changed.is_err() { pause(LOOK, cancel).await?; },
                 () = tokio::time::sleep(LOOK_AGAIN) => (),
                 () = cancel.cancelled() => return Err(StepFailure::Interrupted),
             }
@@ -135,16 +138,12 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
-        let start = Instant::now();
+        let mut wait = Wait::new(every(LOOK), Duration::from_secs(timeout_seconds));
         reporter.progress("waiting for an address");
         while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
-            if start.elapsed().as_secs() >= timeout_seconds {
-                let cause = format!("no load balancer assigned an address to service {}", service.name);
-                return Err(Problem::new(cause)
-                    .help("check MetalLB's pods: kubectl -n metallb-system get pods")
-                    .into());
-            }
-            super::pause(LOOK, cancel).await?;
+            let cause = format!("no load balancer assigned an address to service {}", service.name);
+            let help = "check MetalLB's pods: kubectl -n metallb-system get pods";
+            wait.pause_or(Problem::new(cause).help(help), cancel).await?;
         }
         Ok(())
     }

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, pause};
+use super::Runner;
 use crate::{
-    adapters::cluster::{Cluster, ClusterError, ExternalState},
+    adapters::{
+        cluster::{Cluster, ClusterError, ExternalState},
+        wait::{Wait, every},
+    },
     domain::{Problem, secret::SecretData},
     engine::{Reporter, StepFailure},
     plan::{ExternalSecretSpec, SecretContent, SecretSpec},
@@ -55,13 +57,13 @@ impl Runner {
 }
 
 async fn ask_for(cluster: &Cluster, spec: &ExternalSecretSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
-    let deadline = Instant::now() + WEBHOOK_PATIENCE;
+    let mut wait = Wait::new(every(LOOK), WEBHOOK_PATIENCE);
     loop {
         let asked = cluster.apply_external_secret(&spec.namespace, &spec.name, &spec.checksum, &spec.content).await;
         match asked {
             Ok(()) => return Ok(()),
             Err(error) if error.is_status(404) => return Err(unknown_kind(&error).into()),
-            Err(error) if error.is_status(500) && Instant::now() < deadline => pause(LOOK, cancel).await?,
+            Err(error) if error.is_status(500) => wait.pause_or(error, cancel).await?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -81,24 +83,24 @@ async fn await_ready(
     spec: &ExternalSecretSpec,
     cancel: &CancellationToken,
 ) -> Result<(), StepFailure> {
-    let start = Instant::now();
-    let mut refused_since = None;
+    let mut wait = Wait::new(every(LOOK), SILENCE_PATIENCE);
+    let mut refused: Option<Wait<_>> = None;
     loop {
         match cluster.external_state(&spec.namespace, &spec.name).await? {
             ExternalState::Ready => return Ok(()),
             ExternalState::Refused(said) => {
-                if refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSAL_PATIENCE {
-                    return Err(refused(spec, &said).into());
-                }
+                let wait = refused.get_or_insert_with(|| Wait::new(every(LOOK), REFUSAL_PATIENCE));
+                wait.pause_or(refusal(spec, &said), cancel).await?;
             }
-            ExternalState::Waiting if start.elapsed() > SILENCE_PATIENCE => return Err(silent(spec).into()),
-            ExternalState::Waiting => refused_since = None,
+            ExternalState::Waiting => {
+                refused = None;
+                wait.pause_or(silent(spec), cancel).await?;
+            }
         }
-        pause(LOOK, cancel).await?;
     }
 }
 
-fn refused(spec: &ExternalSecretSpec, said: &str) -> Problem {
+fn refusal(spec: &ExternalSecretSpec, said: &str) -> Problem {
     let store = format!("{} '{}'", spec.content.store_kind, spec.content.store);
     Problem::new(format!("External Secrets cannot create secret {}: {said}", spec.name))
         .help(format!("check that the {store} is ready and contains the requested keys"))

@@ -1,21 +1,18 @@
 //! Stops, pauses and starts the local cluster, and repairs what a restart of Docker or a changed network broke.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClusterFolder, LOOK, LocalCluster, Runner, pause};
+use super::{ClusterFolder, LOOK, LocalCluster, Runner};
 use crate::{
     adapters::{
         cluster::{BalancedService, Cluster, ClusterError},
         docker::{NodeContainer, State, UploadFile},
         kind::configuration::API_PORT,
         kind::sleep::{ASK_DNS, REST, RISE, Rested, is_dns_answer, wake_files},
+        wait::{Wait, every, pause},
     },
     domain::{Problem, pool::Pool},
     engine::{Reporter, StepFailure},
@@ -215,7 +212,7 @@ impl LocalCluster {
 }
 
 async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Cluster, StepFailure> {
-    let start = Instant::now();
+    let mut wait = Wait::new(every(LOOK), WAKE);
     loop {
         let answers = match Cluster::open(kubeconfig, None).await {
             Ok(cluster) => cluster.has_node().await.map(|there| (cluster, there)),
@@ -223,8 +220,9 @@ async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Clus
         };
         match answers {
             Ok((cluster, true)) => return Ok(cluster),
-            Err(error) if start.elapsed() >= WAKE => return Err(error.into()),
-            _ => pause(LOOK, cancel).await?,
+            // The API responds: its node registers itself.
+            Ok((_, false)) => pause(LOOK, cancel).await?,
+            Err(error) => wait.pause_or(error, cancel).await?,
         }
     }
 }
@@ -237,24 +235,23 @@ async fn await_word(
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<usize, StepFailure> {
-    let start = Instant::now();
+    let mut wait = Wait::new(every(LISTEN), HEARD);
     let mut shown = String::new();
     loop {
-        let message = match cluster.heard_since(node, wake).await {
+        let (message, failure) = match cluster.heard_since(node, wake).await {
             Ok(heard) if heard.node && heard.stale.is_empty() => return Ok(heard.pods),
-            Ok(heard) if start.elapsed() >= HEARD => return Err(unheard(node, &heard.stale)),
-            Ok(heard) if !heard.node => "waiting for kubelet".to_owned(),
+            Ok(heard) if !heard.node => ("waiting for kubelet".to_owned(), unheard(node, &heard.stale)),
             Ok(heard) => {
-                format!("{} of {} pods have reported their status", heard.pods, heard.pods + heard.stale.len())
+                let all = heard.pods + heard.stale.len();
+                (format!("{} of {all} pods have reported their status", heard.pods), unheard(node, &heard.stale))
             }
-            Err(error) if start.elapsed() >= HEARD => return Err(error.into()),
-            Err(_) => "waiting for the Kubernetes API".to_owned(),
+            Err(error) => ("waiting for the Kubernetes API".to_owned(), error.into()),
         };
         if message != shown {
             reporter.progress(message.clone());
             shown = message;
         }
-        pause(LISTEN, cancel).await?;
+        wait.pause_or(failure, cancel).await?;
     }
 }
 
@@ -287,30 +284,27 @@ impl Runner {
             reporter.progress(range.clone());
             self.apply_pool(&range, cancel).await?;
         }
-        let start = Instant::now();
+        let mut wait = Wait::new(every(LOOK), ADDRESS);
         let mut mended = false;
         loop {
             let services = match cluster.balanced_services().await {
                 Ok(services) => services,
                 // A node that was just started sometimes drops a connection.
-                Err(error) if error.is_unreachable() && start.elapsed() < ADDRESS => {
-                    pause(LOOK, cancel).await?;
+                Err(error) if error.is_unreachable() => {
+                    wait.pause_or(error, cancel).await?;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
             let Some(first) = wrong.first() else { return Ok(Some(render_addresses(&services))) };
-            if start.elapsed() >= ADDRESS {
-                let cause = format!("service {} has no address in {range}", first.name);
-                let help = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
-                return Err(Problem::new(cause).help(help).into());
-            }
             if !mended {
                 self.mend_addresses(&wrong, reporter).await?;
                 mended = true;
             }
-            pause(LOOK, cancel).await?;
+            let cause = format!("service {} has no address in {range}", first.name);
+            let help = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
+            wait.pause_or(Problem::new(cause).help(help), cancel).await?;
         }
     }
 
@@ -334,22 +328,21 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let start = Instant::now();
+        let mut wait = Wait::new(every(ASK), NAMES);
         reporter.progress("querying CoreDNS");
         loop {
-            let is_over = start.elapsed() >= NAMES;
             match self.connected()?.cluster.name_server().await {
                 Ok(None) => return Ok(Some("this cluster has no CoreDNS".to_owned())),
                 Ok(Some(server)) if self.local()?.answers_names(&server).await => {
                     return Ok(Some(format!("{server} responds")));
                 }
-                Ok(Some(server)) if is_over => {
+                Ok(Some(server)) => {
                     let cause = format!("no response from the cluster's DNS server {server}");
                     let help = "check its log: kubectl --namespace kube-system logs deployment/coredns";
-                    return Err(Problem::new(cause).help(help).into());
+                    wait.pause_or(Problem::new(cause).help(help), cancel).await?;
                 }
-                Err(error) if is_over || !error.is_unreachable() => return Err(error.into()),
-                Ok(Some(_)) | Err(_) => pause(ASK, cancel).await?,
+                Err(error) if error.is_unreachable() => wait.pause_or(error, cancel).await?,
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The output of a run, for people and for programs: renderers consume events and never call back.
 
+mod confirm;
 pub mod difference;
 mod gitlab;
 mod json;
@@ -19,6 +20,7 @@ use crate::{
     domain::Problem,
     event::{self, Sender, TimedEvent},
 };
+pub use confirm::confirm;
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
 
@@ -69,7 +71,7 @@ impl EventSink {
         let reports = reports.clone();
         let task = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
-                record::record(&event);
+                record::record(&event.event);
                 renderer.event(&event);
                 reports.handle(&event);
             }

@@ -41,7 +41,16 @@ mod tests {
         assert_eq!(line(&warning).unwrap(), "step 1: shop has a warning");
         let (action, message) = ("install".to_owned(), Some("canary".to_owned()));
         let (outcome, seconds, problem) = (Outcome::Failed, 2.0, Some(problem));
-        let finished = Event::StepFinished { step: 1, subject, action, outcome, seconds, message, problem };
+        let finished = Event::StepFinished {
+            step: 1,
+            kind: crate::domain::StepKind::Change,
+            subject,
+            action,
+            outcome,
+            seconds,
+            message,
+            problem,
+        };
         assert_eq!(line(&finished).unwrap(), "step 1: shop install ended: Failed after 2.000 s");
     }
 }

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::{
     adapters::root_cause,
-    domain::{Problem, yaml},
+    domain::{Problem, nearest::nearest, yaml},
 };
 
 const PREFIX: &str = "context-";
@@ -54,11 +54,8 @@ impl ContextError {
                 problem.help("set KUBECONFIG: this file contains no contexts")
             }
             Self::Unknown { context, known } => {
-                let nearest = known.iter().map(|name| (strsim::jaro_winkler(context, name), name));
-                let nearest =
-                    nearest.filter(|(likeness, _)| *likeness > 0.7).max_by(|one, other| one.0.total_cmp(&other.0));
-                problem.help(match nearest {
-                    Some((_, name)) => format!("did you mean '{name}'? Edit 'context' in projects.yaml"),
+                problem.help(match nearest(context, known.iter().map(String::as_str)) {
+                    Some(name) => format!("did you mean '{name}'? Edit 'context' in projects.yaml"),
                     None => format!("available contexts: {}", known.join(", ")),
                 })
             }

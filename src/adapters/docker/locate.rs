@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::DockerError;
-use crate::domain::digest::sha256;
+use crate::domain::{digest::sha256, nearest::nearest};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The context that means no context.
@@ -135,7 +135,8 @@ fn context(lookup: &DockerLookup, name: &str, named_by: String) -> Result<Endpoi
     let text = match std::fs::read_to_string(contexts.join("meta").join(&id).join("meta.json")) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let nearest = nearest(name, &names(&contexts.join("meta")));
+            let names = names(&contexts.join("meta"));
+            let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
             return Err(DockerError::ContextNotFound { name: name.to_owned(), named_by, nearest });
         }
         Err(error) => return Err(DockerError::Context { name: name.to_owned(), why: error.to_string() }),
@@ -160,15 +161,6 @@ fn names(meta: &Path) -> Vec<String> {
     let texts = folders.filter_map(|folder| std::fs::read_to_string(folder.path().join("meta.json")).ok());
     let names = texts.filter_map(|text| serde_json::from_str::<Meta>(&text).ok()).map(|meta| meta.name);
     names.chain([DEFAULT_CONTEXT.to_owned()]).collect()
-}
-
-/// Returns the name most similar to `wanted`, if one is similar enough.
-fn nearest(wanted: &str, names: &[String]) -> Option<String> {
-    /// Below this similarity, a suggestion confuses more than it helps.
-    const LEAST: f64 = 0.7;
-    let scored = names.iter().map(|name| (strsim::jaro_winkler(wanted, name), name));
-    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (best.0 >= LEAST).then(|| best.1.clone())
 }
 
 /// Returns the default socket, else the first well-known one that exists.

@@ -13,7 +13,10 @@ use bollard::{
 use futures::future::try_join_all;
 
 use super::{Docker, DockerError, NETWORK, UploadFile};
-use crate::domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService};
+use crate::{
+    adapters::wait::{Wait, every},
+    domain::local_registry::{IMAGE, INNER_PORT, ObservedService, RegistryService},
+};
 
 /// Label of containers and volumes: the role of the service.
 const LABEL: &str = "cmdr/registry";
@@ -86,7 +89,7 @@ impl Docker {
     /// to cmdr.
     async fn await_own(&self, name: &str) -> Result<(), DockerError> {
         let action = format!("create container {name}");
-        let deadline = tokio::time::Instant::now() + MADE;
+        let mut wait = Wait::new(every(LOOK), MADE);
         loop {
             // The engine reserves the name some time before it reports the container.
             match self.client.inspect_container(name, None::<InspectContainerOptions>).await {
@@ -98,10 +101,7 @@ impl Docker {
                     let why = "a container with this name was not created by cmdr".to_owned();
                     return Err(DockerError::Request { action, why, status: None });
                 }
-                Err(error) if tokio::time::Instant::now() > deadline => {
-                    return Err(DockerError::request(action)(error));
-                }
-                Err(_) => tokio::time::sleep(LOOK).await,
+                Err(error) => wait.sleep_or(DockerError::request(action.as_str())(error)).await?,
             }
         }
     }

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::{GitlabError, GitlabErrorKind};
 use crate::{
     adapters::{
-        call::{self, Caller},
-        is_tls,
+        call::Caller,
         retry_policy::RetryPolicy,
-        root_cause,
+        root_cause, wait,
+        web::{self, Response, Unanswered, WebClient},
     },
     domain::secret::Secret,
 };
@@ -55,11 +55,9 @@ impl From<GitlabError> for Failure {
 
 /// A client of one GitLab server.
 pub(super) struct Client {
-    http: reqwest::Client,
+    pub(super) web: WebClient,
     server: String,
     token: Secret,
-    pub(super) patience: RetryPolicy,
-    cancel: CancellationToken,
 }
 
 impl fmt::Debug for Client {
@@ -75,36 +73,32 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, GitlabError> {
-        // One crypto provider for the whole process; it fails harmlessly if one is installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |error: reqwest::Error| GitlabError::new(GitlabErrorKind::Setup).said(root_cause(&error));
+        let failed = |said: String| GitlabError::new(GitlabErrorKind::Setup).said(said);
         let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(GitlabErrorKind::Token))?;
         header.set_sensitive(true);
-        let pem = certificate_authority.unwrap_or_default().as_bytes();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
+        let mut builder = web::builder_trusting(certificate_authority)
+            .map_err(failed)?
             .default_headers(HeaderMap::from_iter([(TOKEN, header)]))
             // A redirect would send the token to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?);
+            .redirect(reqwest::redirect::Policy::none());
         if server.starts_with("http://") {
             // Plain HTTP is allowed only to this machine, so no proxy must be used.
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(failed)?;
-        Ok(Self { http, server: server.to_owned(), token, patience: PATIENCE, cancel })
+        let http = builder.build().map_err(|error| failed(root_cause(&error)))?;
+        let web = WebClient { caller: Caller::Gitlab, http, patience: PATIENCE, cancel };
+        Ok(Self { web, server: server.to_owned(), token })
     }
 
     /// Sends a GET request, and retries it after temporary errors. `what` names the object in messages.
     pub(super) async fn get<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<Answer<T>, GitlabError> {
-        let mut pauses = self.patience.pauses.iter();
+        let mut retries = self.web.retries();
         loop {
-            let failure = match self.cancellable(self.once(what, Method::GET, url, None)).await? {
+            match self.web.cancellable(self.once(what, Method::GET, url, None)).await.map_err(GitlabError::from)? {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            let pause = pauses.next().filter(|_| failure.error.is_transient()).ok_or(failure.error)?;
-            self.wait(failure.pause.unwrap_or(*pause)).await?;
+                Err(Failure { error, pause }) if error.is_transient() => retries.pause_or(error, pause).await?,
+                Err(failure) => return Err(failure.error),
+            }
         }
     }
 
@@ -118,17 +112,14 @@ impl Client {
     ) -> Result<Answer<T>, Failure> {
         let unreachable = || GitlabError::new(GitlabErrorKind::Unreachable { server: self.server.clone() });
         let url = Url::parse(url).map_err(|error| unreachable().said(error.to_string()))?;
-        let mut request = self.http.request(method, url).timeout(self.patience.request);
+        let mut request = self.web.http.request(method, url);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let response =
-            call::send(Caller::Gitlab, &self.http, request).await.map_err(|error| self.unanswered(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| self.unanswered(&error))?;
+        let Response { status, headers, body } = self.web.send(request).await.map_err(|why| self.unanswered(why))?;
         if !status.is_success() {
             let error = GitlabError::new(self.problem(what, status)).said(self.said(&body));
-            let pause = self.patience.asked_pause(&headers);
+            let pause = self.web.patience.asked_pause(&headers);
             return Err(Failure { error, pause });
         }
         let content = serde_json::from_slice(&body).map_err(|_| {
@@ -140,15 +131,7 @@ impl Client {
 
     /// Waits, unless the run is interrupted.
     pub(super) async fn wait(&self, pause: Duration) -> Result<(), GitlabError> {
-        self.cancellable(tokio::time::sleep(pause)).await
-    }
-
-    async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, GitlabError> {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(GitlabError::new(GitlabErrorKind::Interrupted)),
-            output = waited_for => Ok(output),
-        }
+        Ok(wait::pause(pause, &self.web.cancel).await?)
     }
 
     fn problem(&self, what: &str, status: StatusCode) -> GitlabErrorKind {
@@ -164,14 +147,15 @@ impl Client {
         }
     }
 
-    fn unanswered(&self, error: &reqwest::Error) -> GitlabError {
+    fn unanswered(&self, why: Unanswered) -> GitlabError {
         let server = self.server.clone();
-        if error.is_timeout() {
-            return GitlabError::new(GitlabErrorKind::Silent { server, patience: self.patience.request });
+        match why {
+            Unanswered::Timeout => {
+                GitlabError::new(GitlabErrorKind::Silent { server, patience: self.web.patience.request })
+            }
+            Unanswered::Tls(said) => GitlabError::new(GitlabErrorKind::Unsafe { server }).said(said),
+            Unanswered::Network(said) => GitlabError::new(GitlabErrorKind::Unreachable { server }).said(said),
         }
-        let problem =
-            if is_tls(error) { GitlabErrorKind::Unsafe { server } } else { GitlabErrorKind::Unreachable { server } };
-        GitlabError::new(problem).said(root_cause(error))
     }
 
     /// Returns GitLab's own message. If it repeats the token, the token is masked.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::Problem;
+use crate::{
+    adapters::wait::{Interrupted, WaitError},
+    domain::Problem,
+};
 
 /// Why a request to GitLab failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +52,21 @@ pub enum GitlabErrorKind {
     Unsure { url: String },
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<WaitError<Self>> for GitlabError {
+    fn from(error: WaitError<Self>) -> Self {
+        match error {
+            WaitError::Limit(error) => error,
+            WaitError::Interrupted => Interrupted.into(),
+        }
+    }
+}
+
+impl From<Interrupted> for GitlabError {
+    fn from(_: Interrupted) -> Self {
+        Self::new(GitlabErrorKind::Interrupted)
+    }
 }
 
 impl GitlabError {

@@ -105,7 +105,7 @@ impl Gitlab {
     /// Replaces the timeouts and retries.
     #[must_use]
     pub fn with_patience(mut self, patience: RetryPolicy) -> Self {
-        self.client.patience = patience;
+        self.client.web.patience = patience;
         self
     }
 
@@ -182,7 +182,7 @@ impl Gitlab {
         let body = if attributes.is_empty() { json!({}) } else { json!({"job_variables_attributes": attributes}) };
         let url = format!("{}/jobs/{}/play", self.api, job.id);
         let what = format!("starting the job {}", job.name);
-        let mut pauses = self.client.patience.pauses.iter();
+        let mut retries = self.client.web.retries();
         loop {
             let failure = match self.client.once(&what, Method::POST, &url, Some(&body)).await {
                 Ok(answer) => return Ok(answer.content),
@@ -198,8 +198,7 @@ impl Gitlab {
             if !now.is_manual() {
                 return Ok(now);
             }
-            let pause = pauses.next().ok_or(failure.error)?;
-            self.client.wait(failure.pause.unwrap_or(*pause)).await?;
+            retries.pause_or(failure.error, failure.pause).await?;
         }
     }
 

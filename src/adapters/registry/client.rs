@@ -19,15 +19,14 @@ use super::{
     logins::Logins,
 };
 use crate::adapters::{
-    call::{self, Caller},
+    call::Caller,
     credentials::Credentials,
-    is_tls,
     retry_policy::RetryPolicy,
     root_cause,
+    wait::Interrupted,
+    web::{self, LONGEST_ANSWER, Response, Unanswered, WebClient},
 };
 
-/// The maximum size of a response in bytes. Registries reject manifests larger than 4 MiB.
-const LONGEST_ANSWER: usize = 8 << 20;
 /// The longest part of an error response that is shown, in characters.
 const LONGEST_SAID: usize = 200;
 
@@ -50,17 +49,15 @@ pub(super) struct Answer {
 
 /// A client for registries.
 pub(super) struct Client {
-    http: reqwest::Client,
+    pub(super) web: WebClient,
     logins: Logins,
     /// The authorizations of earlier requests, by repository.
     authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
-    pub(super) patience: RetryPolicy,
-    cancel: CancellationToken,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("patience", &self.patience).finish_non_exhaustive()
+        formatter.debug_struct("Client").field("patience", &self.web.patience).finish_non_exhaustive()
     }
 }
 
@@ -70,21 +67,11 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        // One crypto provider for the whole process; it fails harmlessly if one is installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |error: reqwest::Error| RegistrySetupError(root_cause(&error));
-        let pem = certificate_authority.unwrap_or_default().as_bytes();
-        let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
-        if certificate_authority.is_some() && authorities.is_empty() {
-            return Err(RegistrySetupError("the company's CA file contains no certificates".to_owned()));
-        }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("cmdr/", env!("CARGO_PKG_VERSION")))
-            .tls_certs_merge(authorities)
-            .build()
-            .map_err(failed)?;
+        let builder = web::builder_trusting(certificate_authority).map_err(RegistrySetupError)?;
+        let http = builder.build().map_err(|error| RegistrySetupError(root_cause(&error)))?;
         let logins = Logins::new(credentials, cancel.clone());
-        Ok(Self { http, logins, authorizations: Mutex::default(), patience: PATIENCE, cancel })
+        let web = WebClient { caller: Caller::Registry, http, patience: PATIENCE, cancel };
+        Ok(Self { web, logins, authorizations: Mutex::default() })
     }
 
     /// Sends a request about a repository to `endpoint`. If authentication is required, repeats it with credentials.
@@ -98,7 +85,7 @@ impl Client {
         method: Method,
         url: &Url,
     ) -> Result<Answer, Failure> {
-        let request = || self.http.request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
+        let request = || self.web.http.request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
         let key = (endpoint.clone(), repository.to_owned());
         let known = self.authorizations.lock().await.get(&key).cloned();
         let first = self.ask_with(known.as_ref(), endpoint, request).await?;
@@ -143,7 +130,8 @@ impl Client {
             return Err(Failure::new(unsafe_realm).said(said));
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
-        let request = || Authorization::token_request(&self.http, &realm, service.as_deref(), &scope, login.as_ref());
+        let request =
+            || Authorization::token_request(&self.web.http, &realm, service.as_deref(), &scope, login.as_ref());
         let answer = self.persist(endpoint, &host, request).await?;
         if !answer.status.is_success() {
             return Err(self.refused(endpoint, &Answer { with_login: login.is_some(), ..answer }).await);
@@ -174,46 +162,35 @@ impl Client {
         name: &str,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Answer, Failure> {
-        let mut pauses = self.patience.pauses.iter();
+        let mut retries = self.web.retries();
         loop {
             let answer = self.once(name, request()).await?;
             let Some(problem) = passing(endpoint, name, answer.status) else { return Ok(answer) };
-            let Some(pause) = pauses.next() else { return Err(Failure::new(problem).said(answer.said())) };
-            let pause = self.patience.asked_pause(&answer.headers).unwrap_or(*pause);
-            self.cancellable(tokio::time::sleep(pause)).await?;
+            let asked = self.web.patience.asked_pause(&answer.headers);
+            retries.pause_or(Failure::new(problem).said(answer.said()), asked).await?;
         }
     }
 
     async fn once(&self, name: &str, request: RequestBuilder) -> Result<Answer, Failure> {
-        let request = request.timeout(self.patience.request);
-        let answer =
-            self.cancellable(async { read(call::send(Caller::Registry, &self.http, request).await?).await }).await?;
-        let answer = answer.map_err(|error| self.failure(name, &error))?;
-        if answer.body.len() > LONGEST_ANSWER {
+        let interrupted = |Interrupted| Failure::new(RegistryErrorKind::Interrupted);
+        let answer = self.web.cancellable(self.web.send(request)).await.map_err(interrupted)?;
+        let Response { status, headers, body } = answer.map_err(|why| self.failure(name, why))?;
+        if body.len() > LONGEST_ANSWER {
             let problem = RegistryErrorKind::NoImage { registry: name.to_owned() };
             return Err(Failure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20)));
         }
-        Ok(answer)
+        Ok(Answer { status, headers, body, with_login: false })
     }
 
-    async fn cancellable<T>(&self, waited_for: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::select! {
-            output = waited_for => Ok(output),
-            () = self.cancel.cancelled() => Err(Failure::new(RegistryErrorKind::Interrupted)),
-        }
-    }
-
-    fn failure(&self, name: &str, error: &reqwest::Error) -> Failure {
+    fn failure(&self, name: &str, why: Unanswered) -> Failure {
         let registry = name.to_owned();
-        if error.is_timeout() {
-            return Failure::new(RegistryErrorKind::Silent { registry, patience: self.patience.request });
+        match why {
+            Unanswered::Timeout => {
+                Failure::new(RegistryErrorKind::Silent { registry, patience: self.web.patience.request })
+            }
+            Unanswered::Tls(said) => Failure::new(RegistryErrorKind::Unsafe { registry }).said(said),
+            Unanswered::Network(said) => Failure::new(RegistryErrorKind::Unreachable { registry }).said(said),
         }
-        let problem = if is_tls(error) {
-            RegistryErrorKind::Unsafe { registry }
-        } else {
-            RegistryErrorKind::Unreachable { registry }
-        };
-        Failure::new(problem).said(root_cause(error))
     }
 }
 
@@ -232,19 +209,6 @@ fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<Regist
 /// Without an `Accept` header for manifests, some registries return old formats that do not support indexes.
 fn accepted(url: &Url) -> String {
     if url.path().contains("/manifests/") { MANIFEST_TYPES.join(", ") } else { "*/*".to_owned() }
-}
-
-/// Reads the response, and stops when it exceeds the maximum size.
-async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LONGEST_ANSWER {
-            break;
-        }
-    }
-    Ok(Answer { status, headers, body, with_login: false })
 }
 
 impl Answer {

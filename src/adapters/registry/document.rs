@@ -15,8 +15,6 @@ pub(super) const MANIFEST_TYPES: [&str; 4] = [
 const REVISION: &str = "org.opencontainers.image.revision";
 /// The annotation that BuildKit sets on attestations and other manifests that are not images.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
-/// The minimum similarity of a suggested tag: `7.0` is suggested for `7.1`, but not one commit for another.
-const ALIKE: f64 = 0.7;
 
 /// A manifest, or an image index.
 #[derive(Debug, Deserialize)]
@@ -100,13 +98,6 @@ pub(super) fn revision(configuration: &[u8]) -> Option<String> {
     configuration.config?.labels?.remove(REVISION).filter(|revision| !revision.is_empty())
 }
 
-/// Returns the most similar tag to one that does not exist.
-pub(super) fn nearest_tag(wrong: &str, tags: Vec<String>) -> Option<String> {
-    let scored = tags.into_iter().map(|tag| (strsim::jaro_winkler(wrong, &tag), tag));
-    let best = scored.filter(|(score, _)| *score > ALIKE).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.map(|(_, tag)| tag)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,15 +131,5 @@ mod tests {
         for without in [r#"{"config": {"Labels": null}}"#, r#"{"config": null}"#, "{}", "no JSON"] {
             assert_eq!(revision(without.as_bytes()), None);
         }
-    }
-
-    #[test]
-    fn the_nearest_tag_is_much_like_the_wrong_one() {
-        let nearest =
-            |wrong: &str, tags: &[&str]| nearest_tag(wrong, tags.iter().map(|tag| (*tag).to_owned()).collect());
-        assert_eq!(nearest("7.1", &["latest", "7.0", "6.2"]).as_deref(), Some("7.0"));
-        assert_eq!(nearest("v1.2.3", &["1.2.3", "1.2.4"]).as_deref(), Some("1.2.3"));
-        assert_eq!(nearest("lates", &["latest", "7.0"]).as_deref(), Some("latest"));
-        assert_eq!(nearest("main", &["7.0"]), None);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{ImageReference, Problem};
+use crate::{
+    adapters::wait::WaitError,
+    domain::{ImageReference, Problem},
+};
 
 /// The client cannot be created, because the company's CA file is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +147,15 @@ impl RegistryError {
 pub(super) struct Failure {
     pub(super) problem: RegistryErrorKind,
     pub(super) said: Vec<String>,
+}
+
+impl From<WaitError<Self>> for Failure {
+    fn from(error: WaitError<Self>) -> Self {
+        match error {
+            WaitError::Limit(failure) => failure,
+            WaitError::Interrupted => Self::new(RegistryErrorKind::Interrupted),
+        }
+    }
 }
 
 impl Failure {

@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::{RegistryError, RegistryErrorKind, RegistrySetupError};
 use self::{
     client::{Answer, Client},
-    document::{MANIFEST_TYPES, Manifest, Tags, nearest_tag},
+    document::{MANIFEST_TYPES, Manifest, Tags},
     endpoint::Endpoint,
     error::Failure,
 };
 use super::{credentials::Credentials, retry_policy::RetryPolicy};
-use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror};
+use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror, nearest::nearest};
 
 /// The number of images that are resolved in parallel.
 const SIDE_BY_SIDE: usize = 8;
@@ -79,7 +79,7 @@ impl Registry {
     /// Replaces the timeouts and retries.
     #[must_use]
     pub fn with_patience(mut self, patience: RetryPolicy) -> Self {
-        self.client.patience = patience;
+        self.client.web.patience = patience;
         self
     }
 
@@ -245,7 +245,8 @@ impl Registry {
         let url = endpoint.url(&image.repository, "tags/list", &[("n", "1000")]).ok()?;
         let answer = self.get(endpoint, &image.repository, &url).await.ok()?;
         let tags: Tags = serde_json::from_slice(&answer.body).ok()?;
-        nearest_tag(reference(image), tags.tags.unwrap_or_default())
+        let tags = tags.tags.unwrap_or_default();
+        nearest(reference(image), tags.iter().map(String::as_str)).map(str::to_owned)
     }
 
     /// Returns whether an artifact refers to `digest`, by the referrers API. If a registry does not support it, uses

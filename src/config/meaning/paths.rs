@@ -1,9 +1,8 @@
 //! Validates paths to charts and build contexts.
 
 use crate::config::{
-    error::{ConfigError, quoted},
+    error::{ConfigError, did_you_mean, quoted},
     format::Format,
-    nearest::did_you_mean,
     read::join,
     sources::{Document, Sources},
     tree::Cursor,

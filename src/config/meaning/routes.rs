@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{
-        error::{ConfigError, listed, quoted},
-        nearest::did_you_mean,
+        error::{ConfigError, did_you_mean, listed, quoted},
         read,
         source::Location,
         sources::Sources,

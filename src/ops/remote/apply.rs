@@ -338,8 +338,8 @@ fn confirm(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Resul
     }
     show_plan(session, &prepared.described, plan);
     let question = format!("Apply these changes to '{}'?", session.environment.name);
-    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Problem::new("cancelled: nothing was changed"))),
+    if ui::confirm(&question) {
+        return Ok(());
     }
+    Err(CommandError::failed(Problem::new("cancelled: nothing was changed")))
 }

@@ -206,10 +206,10 @@ fn confirm(session: &Session, found: &PipelineJob, variables: &[(&str, String)])
         return Ok(());
     }
     let question = format!("Start {}?", described(found, variables));
-    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Ok(()),
-        _ => Err(CommandError::failed(Problem::new("cancelled: nothing was started"))),
+    if ui::confirm(&question) {
+        return Ok(());
     }
+    Err(CommandError::failed(Problem::new("cancelled: nothing was started")))
 }
 
 /// Follows the job to its end, and reports it as a run of one step.

@@ -1,8 +1,10 @@
 //! A run as a test suite in JUnit XML, which GitLab shows in merge requests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::markup::{escaped, problem_text};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::markup::problem_text;
 use crate::{
     domain::{Problem, StepKind},
     event::Outcome,
@@ -11,17 +13,16 @@ use crate::{
 /// One run.
 #[derive(Debug)]
 pub(super) struct Suite {
-    name: String,
+    suite: TestSuite,
     class: String,
     pub(super) seconds: f64,
-    cases: Vec<Case>,
     /// Warnings of unfinished steps.
     warnings: BTreeMap<usize, Vec<String>>,
 }
 
 impl Suite {
     pub(super) fn new(name: String, class: &str) -> Self {
-        Self { name, class: class.to_owned(), seconds: 0.0, cases: Vec::new(), warnings: BTreeMap::new() }
+        Self { suite: TestSuite::new(name), class: class.to_owned(), seconds: 0.0, warnings: BTreeMap::new() }
     }
 
     pub(super) fn warn(&mut self, step: usize, problem: &Problem) {
@@ -29,98 +30,90 @@ impl Suite {
     }
 
     /// Adds a finished step. Of the steps that only prepare others, failures are reported.
-    pub(super) fn end(&mut self, step: usize, mut case: Case) {
-        case.warnings = self.warnings.remove(&step).unwrap_or_default();
-        if case.outcome == Outcome::Failed || case.kind != StepKind::Prepare {
-            self.cases.push(case);
+    pub(super) fn end(&mut self, step: usize, case: Case<'_>) {
+        let warnings = self.warnings.remove(&step).unwrap_or_default();
+        if case.outcome != Outcome::Failed && case.kind == StepKind::Prepare {
+            return;
         }
-    }
-
-    fn count(&self, is_counted: impl Fn(&Case) -> bool) -> usize {
-        self.cases.iter().filter(|case| is_counted(case)).count()
-    }
-
-    fn xml(&self) -> String {
-        let failures = self.count(|case| case.outcome == Outcome::Failed);
-        let skipped = self.count(|case| matches!(case.outcome, Outcome::NotStarted | Outcome::Interrupted));
-        let cases: String = self.cases.iter().map(|case| case.xml(&self.class)).collect();
-        format!(
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" \
-             time=\"{:.3}\">\n{cases}  </testsuite>\n",
-            escaped(&self.name),
-            self.cases.len(),
-            self.seconds
-        )
+        let mut test = TestCase::new(format!("{} {}", case.subject, case.action), case.status());
+        test.set_classname(self.class.as_str()).set_time(time(case.seconds));
+        let said: Vec<&str> = case.message.into_iter().chain(warnings.iter().map(String::as_str)).collect();
+        if !said.is_empty() {
+            test.set_system_out(said.join("\n"));
+        }
+        self.suite.add_test_case(test);
     }
 }
 
 /// One step.
 #[derive(Debug)]
-pub(super) struct Case {
-    subject: String,
-    action: String,
+pub(super) struct Case<'a> {
+    subject: &'a str,
+    action: &'a str,
     kind: StepKind,
     outcome: Outcome,
     seconds: f64,
-    message: Option<String>,
-    problem: Option<Problem>,
-    warnings: Vec<String>,
+    message: Option<&'a str>,
+    problem: Option<&'a Problem>,
 }
 
-impl Case {
-    pub(super) fn new(subject: &str, action: &str, kind: StepKind, outcome: Outcome, seconds: f64) -> Self {
-        Self {
-            subject: subject.to_owned(),
-            action: action.to_owned(),
-            kind,
-            outcome,
-            seconds,
-            message: None,
-            problem: None,
-            warnings: Vec::new(),
-        }
+impl<'a> Case<'a> {
+    pub(super) fn new(subject: &'a str, action: &'a str, kind: StepKind, outcome: Outcome, seconds: f64) -> Self {
+        Self { subject, action, kind, outcome, seconds, message: None, problem: None }
     }
 
     /// Adds the message and the problem at the end of the step.
-    pub(super) fn with_result(self, message: Option<&str>, problem: Option<&Problem>) -> Self {
-        Self { message: message.map(str::to_owned), problem: problem.cloned(), ..self }
+    pub(super) fn with_result(self, message: Option<&'a str>, problem: Option<&'a Problem>) -> Self {
+        Self { message, problem, ..self }
     }
 
-    fn xml(&self, class: &str) -> String {
-        let head = format!(
-            "    <testcase classname=\"{}\" name=\"{} {}\" time=\"{:.3}\"",
-            escaped(class),
-            escaped(&self.subject),
-            escaped(&self.action),
-            self.seconds
-        );
-        let body = self.body();
-        if body.is_empty() { format!("{head}/>\n") } else { format!("{head}>\n{body}    </testcase>\n") }
-    }
-
-    fn body(&self) -> String {
+    fn status(&self) -> TestCaseStatus {
         let unknown = Problem::new(format!("could not {}", self.action));
-        let problem = self.problem.as_ref().unwrap_or(&unknown);
-        let mut body = match self.outcome {
-            Outcome::Done => String::new(),
-            Outcome::Failed => format!(
-                "      <failure message=\"{}\">{}</failure>\n",
-                escaped(&problem.message),
-                escaped(&problem_text(problem))
-            ),
-            Outcome::NotStarted => format!("      <skipped message=\"{}\"/>\n", escaped(&problem.message)),
-            Outcome::Interrupted => "      <skipped message=\"interrupted\"/>\n".to_owned(),
+        let problem = self.problem.unwrap_or(&unknown);
+        let (mut status, message) = match self.outcome {
+            Outcome::Done => return TestCaseStatus::success(),
+            Outcome::Failed => (TestCaseStatus::non_success(NonSuccessKind::Failure), problem.message.as_str()),
+            Outcome::NotStarted => (TestCaseStatus::skipped(), problem.message.as_str()),
+            Outcome::Interrupted => (TestCaseStatus::skipped(), "interrupted"),
         };
-        let said: Vec<&str> = self.message.iter().chain(&self.warnings).map(String::as_str).collect();
-        if !said.is_empty() {
-            body.push_str(&format!("      <system-out>{}</system-out>\n", escaped(&said.join("\n"))));
+        status.set_message(message);
+        if self.outcome == Outcome::Failed {
+            status.set_description(problem_text(problem));
         }
-        body
+        status
     }
 }
 
-/// All runs as one document.
+fn time(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// All runs as one document. Characters that XML does not allow, as in a container's log, are removed.
 pub(super) fn document(suites: &[Suite]) -> String {
-    let suites: String = suites.iter().map(Suite::xml).collect();
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
+    let mut report = Report::unnamed();
+    for Suite { suite, seconds, .. } in suites {
+        let mut suite = suite.clone();
+        suite.set_time(time(*seconds));
+        report.add_test_suite(suite);
+    }
+    // Writing to memory does not fail.
+    report.to_string().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_breaks_the_document() {
+        let problem = Problem::new("a<b & \"c\"\n\u{1}\u{1b}[31mred\u{1b}[0m]]>");
+        let mut suite = Suite::new("up".to_owned(), "local");
+        suite.end(
+            0,
+            Case::new("shop", "install", StepKind::Change, Outcome::Failed, 1.0).with_result(None, Some(&problem)),
+        );
+        let document = document(&[suite]);
+        assert!(document.contains("a&lt;b &amp; &quot;c&quot;\nred]]&gt;"), "{document}");
+        assert!(!document.contains(['\u{1}', '\u{1b}']), "{document}");
+    }
 }

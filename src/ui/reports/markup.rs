@@ -1,4 +1,4 @@
-//! Texts of a run in the markup of reports, both XML and HTML.
+//! Texts of a run in reports, and their escaping in HTML.
 
 use crate::domain::Problem;
 
@@ -10,7 +10,7 @@ pub(super) fn problem_text(problem: &Problem) -> String {
     lines.chain(logs).chain(help).collect::<Vec<String>>().join("\n")
 }
 
-/// Text for an element or an attribute. Characters that XML 1.0 does not allow, as in a container's log, are removed.
+/// Text for an element or an attribute. Control characters, as in a container's log, are removed.
 pub(super) fn escaped(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     let mut escaped = String::with_capacity(text.len());

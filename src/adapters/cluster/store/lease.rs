@@ -20,8 +20,14 @@ use kube::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
-use crate::{adapters::process::interrupt_all, domain::labels};
+use crate::{
+    adapters::{
+        cluster::{Cluster, ClusterError, store::apply::purpose},
+        process::interrupt_all,
+        wait::{Wait, WaitError, every},
+    },
+    domain::labels,
+};
 
 /// A lease that was not renewed for this time is expired, in seconds.
 const DURATION_SECONDS: i32 = 20;
@@ -50,6 +56,15 @@ pub enum LeaseError {
     Cluster(#[from] ClusterError),
     #[error("interrupted while waiting for the lock")]
     Interrupted,
+}
+
+impl From<WaitError<Self>> for LeaseError {
+    fn from(error: WaitError<Self>) -> Self {
+        match error {
+            WaitError::Limit(error) => error,
+            WaitError::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 /// Leases that are renewed until they are released. If they are dropped instead, they expire.
@@ -91,17 +106,11 @@ impl Cluster {
         lost: &CancellationToken,
     ) -> Result<HeldLeases, LeaseError> {
         let names = names_of(scope);
-        let start = std::time::Instant::now();
-        loop {
-            match self.try_leases(namespace, scope, &names, holder).await {
-                Ok(()) => break,
-                Err(LeaseError::Held { .. }) if start.elapsed() < patience => {
-                    tokio::select! {
-                        () = tokio::time::sleep(LOOK) => (),
-                        () = lost.cancelled() => return Err(LeaseError::Interrupted),
-                    }
-                }
-                Err(error) => return Err(error),
+        let mut wait = Wait::new(every(LOOK), patience);
+        while let Err(error) = self.try_leases(namespace, scope, &names, holder).await {
+            match error {
+                LeaseError::Held { .. } => wait.pause_or(error, lost).await?,
+                error => return Err(error),
             }
         }
         let renewal =

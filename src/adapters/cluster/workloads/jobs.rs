@@ -6,7 +6,10 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, api::PostParams};
 use serde_json::json;
 
-use crate::adapters::cluster::{Cluster, ClusterError, Object, store::apply::purpose};
+use crate::adapters::{
+    cluster::{Cluster, ClusterError, Object, store::apply::purpose},
+    wait::{Wait, every},
+};
 
 /// How long the deletion of a previous Job may take.
 const GOING: Duration = Duration::from_mins(1);
@@ -36,9 +39,12 @@ impl Cluster {
         let jobs: Api<Job> = self.namespaced(&verification.namespace);
         let asking = || ClusterError::asking(format!("run Job {}", verification.name));
         self.delete_job(&verification.namespace, &verification.name).await?;
-        let start = std::time::Instant::now();
-        while jobs.get_metadata_opt(&verification.name).await.map_err(asking())?.is_some() && start.elapsed() < GOING {
-            tokio::time::sleep(LOOK).await;
+        let mut wait = Wait::new(every(LOOK), GOING);
+        while jobs.get_metadata_opt(&verification.name).await.map_err(asking())?.is_some() {
+            // If it still exists at the limit, the API rejects the new one.
+            if wait.sleep_or(()).await.is_err() {
+                break;
+            }
         }
         jobs.create(&PostParams::default(), &job(verification)).await.map_err(asking())?;
         Ok(Object {

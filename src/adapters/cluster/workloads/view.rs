@@ -18,7 +18,11 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::adapters::cluster::Cluster;
+use crate::adapters::{cluster::Cluster, wait::growing};
+
+/// The delay before a broken watch is started again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The current workloads of a cluster. The watches end when this is dropped.
 #[derive(Debug)]
@@ -124,7 +128,8 @@ where
     let stream = watcher(api, watcher::Config::default())
         // `managedFields` is most of an object's size, and is not used here.
         .modify(|object| object.meta_mut().managed_fields = None)
-        .backoff(Retry::default())
+        // A local API server is soon available again.
+        .backoff(watcher::ExponentialBackoff::from(growing(FIRST_PAUSE, LONGEST_PAUSE)))
         .reflect(writer);
     watches.spawn(async move {
         let mut stream = std::pin::pin!(stream);
@@ -135,29 +140,6 @@ where
         }
     });
     store
-}
-
-/// Retries a broken watch after 100 ms, then doubles the delay up to 2 s, because a local API server is soon available
-/// again.
-#[derive(Debug, Clone, Default)]
-struct Retry {
-    failures: u32,
-}
-
-impl Iterator for Retry {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = 100 * 2u64.pow(self.failures.min(5));
-        self.failures += 1;
-        Some(Duration::from_millis(wait.min(2000)))
-    }
-}
-
-impl kube::runtime::utils::Backoff for Retry {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
 }
 
 #[cfg(test)]

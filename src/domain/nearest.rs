@@ -1,0 +1,71 @@
+//! Finds the closest valid name for an invalid one.
+
+/// The minimum similarity of a suggested key.
+const ALIKE_KEY: f64 = 0.75;
+/// The minimum similarity of a suggested name: `7.0` is suggested for `7.1`, but not one commit for another.
+const ALIKE_NAME: f64 = 0.7;
+
+/// Returns the closest of `candidates`, if it is similar enough. For names that people chose, such as tags and
+/// contexts: a common start counts most, so that `prod` finds `production`.
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    most_alike(candidates, ALIKE_NAME, |candidate| strsim::jaro_winkler(wrong, candidate))
+}
+
+/// Returns the closest of `candidates`, if it is similar enough. For the keys and references of a file: there are many
+/// of them, so the whole name counts, but not its spelling style.
+pub fn nearest_key<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wrong = normalized(wrong);
+    most_alike(candidates, ALIKE_KEY, |candidate| {
+        // Edit distance works for short names, a common start for long ones.
+        let candidate = normalized(candidate);
+        let edits = strsim::normalized_damerau_levenshtein(&wrong, &candidate);
+        f64::midpoint(edits, strsim::jaro_winkler(&wrong, &candidate))
+    })
+}
+
+fn most_alike<'a>(
+    candidates: impl IntoIterator<Item = &'a str>,
+    least: f64,
+    likeness: impl Fn(&str) -> f64,
+) -> Option<&'a str> {
+    let scored = candidates.into_iter().map(|candidate| (likeness(candidate), candidate));
+    let alike = scored.filter(|(score, _)| *score >= least);
+    alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, candidate)| candidate)
+}
+
+/// Normalizes spelling styles: `onFailure` and `on_failure` equal `on-failure`.
+fn normalized(name: &str) -> String {
+    let letters = name.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
+    letters.take(80).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let keys = ["image", "build", "chart", "needs", "environments", "on-failure"];
+        for (wrong, meant) in [("imge", "image"), ("need", "needs"), ("enviroments", "environments")] {
+            assert_eq!(nearest_key(wrong, keys), Some(meant));
+        }
+        assert_eq!(nearest_key("onFailure", keys), Some("on-failure"));
+        assert_eq!(nearest("prod", ["staging", "production"]), Some("production"));
+    }
+
+    #[test]
+    fn is_silent_when_nothing_is_near() {
+        assert_eq!(nearest_key("replicas", ["image", "build"]), None);
+        assert_eq!(nearest_key("x", []), None);
+        assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn the_nearest_tag_is_much_like_the_wrong_one() {
+        let nearest = |wrong: &str, tags: &[&'static str]| nearest(wrong, tags.iter().copied());
+        assert_eq!(nearest("7.1", &["latest", "7.0", "6.2"]), Some("7.0"));
+        assert_eq!(nearest("v1.2.3", &["1.2.3", "1.2.4"]), Some("1.2.3"));
+        assert_eq!(nearest("lates", &["latest", "7.0"]), Some("latest"));
+        assert_eq!(nearest("main", &["7.0"]), None);
+    }
+}
