@@ -191,7 +191,7 @@ fn a_run_that_fails_names_its_log() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr).lines().last().unwrap(), format!("log: {}", log.display()));
     let written = fs::read_to_string(&log).unwrap();
-    assert!(written.contains("helm version --template '{{.Version}}' exit=0 seconds="), "{written}");
+    assert!(written.contains("helm version --template {{.Version}} exit=0 seconds="), "{written}");
     assert!(written.contains("helm template catalog") && written.contains("exit=7 seconds="), "{written}");
     assert!(!written.contains("canary") && !written.contains('\u{1b}'), "{written}");
     let is_dated = |line: &str| line.starts_with("20") && line.contains("Z ");
