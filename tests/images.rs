@@ -345,7 +345,8 @@ fn write_service(folder: &Path, dockerfile: &str, greeting: &str) {
     let text = format!("FROM {}\nCOPY constant /constant\nCOPY greeting /greeting\n", base());
     fs::write(folder.join(dockerfile), text).unwrap();
     fs::write(folder.join("constant"), "the same in each build\n").unwrap();
-    fs::write(folder.join("greeting"), format!("{greeting}\n")).unwrap();
+    // A registry that an earlier run has left must not have this layer.
+    fs::write(folder.join("greeting"), format!("{greeting} of {}\n", std::process::id())).unwrap();
 }
 
 /// Actions and subjects of the steps that a run began.
