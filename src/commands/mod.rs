@@ -2,6 +2,7 @@
 
 mod build;
 mod cluster;
+pub mod completions;
 mod deploy;
 mod diff;
 mod doctor;
@@ -9,6 +10,7 @@ mod env_pin;
 mod history;
 mod hold;
 mod init;
+mod man;
 mod options;
 mod promote;
 mod registry;
@@ -19,7 +21,6 @@ mod snapshot;
 mod status;
 mod up;
 
-use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -63,11 +64,10 @@ pub async fn run(cli: Cli, cancel: CancellationToken) -> Result<(), CommandError
         Command::Init(options) => init::init(&settings, &options),
         Command::Doctor => doctor::doctor(settings, cancel).await,
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "cmdr", &mut script);
-            ui::print(&String::from_utf8_lossy(&script));
+            completions::print_script(shell);
             Ok(())
         }
+        Command::Man { folder } => man::man(&settings, &folder),
     }
 }
 
