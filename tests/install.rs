@@ -1,5 +1,6 @@
 //! `install.sh` of a release, against a web server with a release of a shell script.
 
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -17,8 +18,7 @@ use tempfile::TempDir;
 
 const NAME: &str = "cmdr-1.2.3-x86_64-unknown-linux-musl";
 /// The programs that install.sh may use, in addition to one that downloads.
-const PROGRAMS: [&str; 14] =
-    ["sh", "cat", "chmod", "cp", "cut", "grep", "gzip", "mkdir", "mktemp", "mv", "rm", "sha256sum", "tar", "sed"];
+const PROGRAMS: [&str; 11] = ["chmod", "cp", "grep", "gzip", "mkdir", "mktemp", "mv", "rm", "sh", "sha256sum", "tar"];
 
 /// A release on a web server, and a machine to install it on: its own home, and a PATH with few programs.
 struct Release {
@@ -28,13 +28,17 @@ struct Release {
 
 impl Release {
     fn new() -> Self {
+        Self::with_binary("echo cmdr 1.2.3")
+    }
+
+    fn with_binary(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = folder.path().join("release");
         let packed = folder.path().join(NAME);
         for folder in [&files, &packed, &folder.path().join("bin"), &folder.path().join("tmp")] {
             fs::create_dir(folder).unwrap();
         }
-        write_program(&packed.join("cmdr"), "echo cmdr 1.2.3");
+        write_program(&packed.join("cmdr"), script);
         let archive = files.join(format!("{NAME}.tar.gz"));
         let tar = Command::new("tar").arg("-C").arg(folder.path()).arg("-czf").arg(&archive).arg(NAME).status();
         assert!(tar.unwrap().success());
@@ -162,6 +166,18 @@ fn a_missing_archive_is_reported() {
     release.refused(&format!("download failed: {}/{NAME}.tar.gz", release.url));
     fs::write(release.path("release/SHA256SUMS"), "").unwrap();
     release.refused(&format!("{NAME}.tar.gz is not part of this release"));
+}
+
+#[test]
+fn a_binary_that_does_not_run_replaces_nothing() {
+    let release = Release::with_binary("exit 1");
+    release.link("curl");
+    fs::create_dir(release.path("programs")).unwrap();
+    fs::write(release.path("programs/cmdr"), "the former one").unwrap();
+    let output = release.install();
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: cmdr does not run on this machine\n"));
+    assert_eq!(fs::read_to_string(release.path("programs/cmdr")).unwrap(), "the former one");
+    assert_eq!(fs::read_dir(release.path("programs")).unwrap().count(), 1);
 }
 
 #[test]
