@@ -3,12 +3,15 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-full check bench install clean
+.PHONY: help up down test test-full check bench dist install clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The profile of the tests: soonest there, and built once for both. It waits for the cluster as a released one does.
 CMDR := $(TARGET)/debug/cmdr
 BUILD := cargo build --locked --bin cmdr
+# Tests that need clusters, Docker or Helm. A new file counts as one that needs none, until it is listed here.
+CLUSTER_TESTS := charts delivery docker failures images platform refusals registry sample sleep
+OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 
 help: ## list what can be done
@@ -35,12 +38,15 @@ check: ## formatting, lints, dependencies, unit tests; no cluster
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	tools/deny
-	cargo test --locked --lib --test architecture --test cli --test config --test documents --test gitlab --test via
+	cargo test --locked --lib $(addprefix --test ,$(OTHER_TESTS))
 
 bench: ## measure cmdr beside kind with helmfile
 	@tools/needs cargo cc python3
 	@cargo build --locked --release --bin cmdr
 	@CMDR=$$(realpath $(TARGET)/release/cmdr) tools/with-cluster --peers benches/run
+
+dist: ## build the files of a release into target/dist: archives, checksums, SBOM, installer
+	@tools/dist $(URL)
 
 install: ## build cmdr as it is released, and put it into cargo's folder of programs
 	@tools/needs cargo cc

@@ -42,6 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Reads the command line, runs the command, and returns the exit code.
 pub fn run() -> ExitCode {
+    if let Some(words) = settings::words_to_complete() {
+        commands::completions::complete(&words);
+    }
     let cli = cli::Cli::parse();
     let color = settings::error_color(cli.global.color);
     if let Some(color) = settings::forced_color(cli.global.color) {

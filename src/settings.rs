@@ -16,6 +16,9 @@ use crate::{
     domain::{deadline::working_time, secret::Secret},
 };
 
+/// The variable with which a completion script requests completions. Its name is clap's convention.
+pub const COMPLETE: &str = "COMPLETE";
+
 /// The variables that cmdr reads, with their meaning. `tests/documents.rs` writes them to the documentation.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("CMDR_IMAGE_MIRRORS", "registry mirrors for nodes: HOST=URL, comma-separated; * matches every host"),
@@ -49,6 +52,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("CI_JOB_STARTED_AT", "when the job started; by default CI_JOB_TIMEOUT counts from the start of cmdr"),
     ("NO_COLOR", "disable colors"),
     ("CI", "disable live output and prompts"),
+    (COMPLETE, "the shell that requests completions; the script of `cmdr completions` sets it"),
     ("XDG_RUNTIME_DIR", "the folder of the socket of a rootless Docker"),
 ];
 
@@ -283,6 +287,12 @@ impl Variables {
 fn variable(name: &str) -> Option<OsString> {
     debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not declared");
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The command line that a shell requests completions for; `None` in any other run.
+pub fn words_to_complete() -> Option<Vec<OsString>> {
+    variable(COMPLETE).filter(|shell| shell != "0")?;
+    Some(env::args_os().skip_while(|word| word != "--").skip(1).collect())
 }
 
 /// Whether messages are colored.

@@ -281,9 +281,3 @@ fn a_workspace_is_begun_once_and_works() {
     assert_reported("init-dry", &place.shown(&["init", "dry", "--dry-run"]));
     assert!(!place.path().join("dry").exists());
 }
-
-#[test]
-fn completions_are_for_a_shell() {
-    let output = Place::new().run(&["completions", "bash"]);
-    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("_cmdr()"));
-}

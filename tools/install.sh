@@ -33,18 +33,21 @@ download() {
 
 name=cmdr-$version-$target
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+new=$directory/.cmdr.new
+trap 'rm -rf "$work" "$new"' EXIT
+trap 'exit 130' INT TERM
 download "$url/SHA256SUMS" "$work/SHA256SUMS"
 grep " $name.tar.gz\$" "$work/SHA256SUMS" >"$work/expected" || fail "$name.tar.gz is not part of this release"
 download "$url/$name.tar.gz" "$work/$name.tar.gz"
 (cd "$work" && sha256sum -c expected >/dev/null 2>&1) || fail "checksum of $name.tar.gz does not match" "download again; if it fails again, do not use the file"
 tar -xzf "$work/$name.tar.gz" -C "$work"
 mkdir -p "$directory"
-# Renamed into place, so that a running cmdr is never half-written.
-cp "$work/$name/cmdr" "$directory/.cmdr.new"
-chmod 755 "$directory/.cmdr.new"
-mv -f "$directory/.cmdr.new" "$directory/cmdr"
-printf 'installed %s as %s\n' "$("$directory/cmdr" --version)" "$directory/cmdr"
+# Renamed into place: an interrupted copy never replaces a working cmdr.
+cp "$work/$name/cmdr" "$new"
+chmod 755 "$new"
+installed=$("$new" --version) || fail "cmdr does not run on this machine" "build from source: cargo install --locked --path ."
+mv -f "$new" "$directory/cmdr"
+printf 'installed %s as %s\n' "$installed" "$directory/cmdr"
 case :$PATH: in
   *:"$directory":*) ;;
   *) printf '  help: add %s to PATH\n' "$directory" ;;

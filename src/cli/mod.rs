@@ -9,7 +9,7 @@ pub use delivery::{
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Run a whole platform on a laptop, and deploy the same manifests to staging and production.
 #[derive(Debug, Parser)]
@@ -29,7 +29,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
     /// Search for projects.yaml in this folder and its parents
-    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
     /// The environment, as named in projects.yaml
     #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
@@ -135,10 +135,16 @@ pub enum Command {
     Init(InitOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
     Doctor(DoctorOptions),
-    /// Generate shell completions
+    /// Print the script that completes commands and the names of the workspace in a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages, one per command, to a folder
+    Man {
+        /// The folder; it is created if it does not exist
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
     },
 }
 
@@ -167,6 +173,7 @@ impl Cli {
             Command::Init(_) => "init",
             Command::Doctor(_) => "doctor",
             Command::Completions { .. } => "completions",
+            Command::Man { .. } => "man",
         }
     }
 }
@@ -291,7 +298,7 @@ pub struct RestartOptions {
 #[derive(Debug, Clone, Args)]
 pub struct InitOptions {
     /// The folder to create the workspace in; by default the current folder
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub folder: Option<PathBuf>,
     /// The name of the workspace; by default the name of the folder
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod build;
 mod cluster;
+pub mod completions;
 mod deploy;
 mod diff;
 mod doctor;
@@ -9,6 +10,7 @@ mod env_pin;
 mod history;
 mod hold;
 mod init;
+mod man;
 mod options;
 mod promote;
 mod registry;
@@ -21,7 +23,6 @@ mod up;
 
 use std::path::Path;
 
-use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -85,11 +86,10 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Init(options) => init::init(&settings, &options),
         Command::Doctor(options) => doctor::doctor(settings, cancel, &options).await,
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "cmdr", &mut script);
-            ui::print(&String::from_utf8_lossy(&script));
+            completions::print_script(shell);
             Ok(())
         }
+        Command::Man { folder } => man::man(&settings, &folder),
     }
 }
 
