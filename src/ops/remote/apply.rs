@@ -133,7 +133,7 @@ impl Delivery<'_> {
         if self.context.overrides.contains(&Gate::Verify) {
             let projects = prepared.described.projects.iter_mut();
             projects.for_each(|project| {
-                project.verifications.retain(|verification| verification.when == VerifyWhen::After)
+                project.verifications.retain(|verification| verification.when == VerifyWhen::After);
             });
         }
         self.enter(&mut prepared);

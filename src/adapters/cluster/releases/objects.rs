@@ -75,6 +75,7 @@ pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, 
     rendered.collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub(in crate::adapters::cluster) fn invalid(error: String) -> ClusterError {
     ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}"))
 }
