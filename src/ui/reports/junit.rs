@@ -13,7 +13,7 @@ use crate::{
 /// One run.
 #[derive(Debug)]
 pub(super) struct Suite {
-    suite: TestSuite,
+    report: TestSuite,
     class: String,
     pub(super) seconds: f64,
     /// Warnings of unfinished steps.
@@ -22,7 +22,7 @@ pub(super) struct Suite {
 
 impl Suite {
     pub(super) fn new(name: String, class: &str) -> Self {
-        Self { suite: TestSuite::new(name), class: class.to_owned(), seconds: 0.0, warnings: BTreeMap::new() }
+        Self { report: TestSuite::new(name), class: class.to_owned(), seconds: 0.0, warnings: BTreeMap::new() }
     }
 
     pub(super) fn warn(&mut self, step: usize, problem: &Problem) {
@@ -41,12 +41,12 @@ impl Suite {
         if !said.is_empty() {
             test.set_system_out(said.join("\n"));
         }
-        self.suite.add_test_case(test);
+        self.report.add_test_case(test);
     }
 }
 
 /// One step.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Case<'a> {
     subject: &'a str,
     action: &'a str,
@@ -91,10 +91,10 @@ fn time(seconds: f64) -> Duration {
 /// All runs as one document. Characters that XML does not allow, as in a container's log, are removed.
 pub(super) fn document(suites: &[Suite]) -> String {
     let mut report = Report::unnamed();
-    for Suite { suite, seconds, .. } in suites {
-        let mut suite = suite.clone();
-        suite.set_time(time(*seconds));
-        report.add_test_suite(suite);
+    for suite in suites {
+        let mut timed = suite.report.clone();
+        timed.set_time(time(suite.seconds));
+        report.add_test_suite(timed);
     }
     // Writing to memory does not fail.
     report.to_string().unwrap_or_default()
