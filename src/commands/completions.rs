@@ -1,6 +1,6 @@
 //! Completions: `cmdr completions` prints a shell's script, and the script requests candidates from cmdr.
 //!
-//! A completer runs while somebody types. It prints nothing and never fails: what it cannot find out in time, it does
+//! A completer runs while a user types. It prints nothing and never fails: what it cannot find out in time, it does
 //! not propose.
 
 use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
