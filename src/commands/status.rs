@@ -51,7 +51,7 @@ pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), Co
     let prepared = observe_environment(session, &UpRequest::default()).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {
         let state = match prepared.observation.observed.cluster {
-            ObservedCluster::Stopped => "is stopped: start it with cmdr start",
+            ObservedCluster::Stopped => "is stopped or paused: start it with cmdr start",
             _ => "does not exist: create it with cmdr up",
         };
         session.note(&format!("the cluster '{}' {state}", session.workspace()));

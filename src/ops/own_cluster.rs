@@ -42,10 +42,17 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
     })
 }
 
-/// On a terminal, prompts before databases are deleted.
+/// Asks before databases are deleted. Without a terminal, `--yes` is required.
+///
+/// # Errors
+/// If the answer is no, or there is none.
 pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
-    if !session.settings.may_ask() {
+    if session.settings.yes {
         return Ok(());
+    }
+    if !session.settings.may_ask() {
+        let cause = format!("cluster '{}' and its data would be deleted: nothing was changed", session.workspace());
+        return Err(CommandError::failed(Problem::new(cause).help("confirm with --yes")));
     }
     let question = format!("Delete the cluster '{}' and everything in it, databases included?", session.workspace());
     if ui::confirm(&question) {

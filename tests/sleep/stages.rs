@@ -191,6 +191,7 @@ impl Nap {
     }
 
     pub fn down_leaves_nothing(&self) {
+        self.workspace.run(&["down"]).expect(1).expect_said("confirm with --yes");
         self.workspace.run(&["down", "--yes"]).expect(0);
         for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["images"]] {
             let left = self.docker(list);
