@@ -81,7 +81,6 @@ impl Step {
             Self::StopCluster { warm: true } => "pause",
             Self::StopCluster { warm: false } => "stop",
             Self::LocalRegistry(_) | Self::PrepareNamespace(_) | Self::ProvideVolumes(_) => "prepare",
-            Self::RemoveRegistry => "remove",
             Self::AnnounceRegistry { .. } => "announce",
             Self::Build(_) => "build",
             Self::ConnectCluster => "connect",
@@ -92,9 +91,9 @@ impl Step {
             Self::SaveSnapshot(_) => "save",
             Self::RestoreSnapshot(_) => "restore",
             Self::CheckAddresses | Self::CheckNames | Self::Check(_) => "check",
-            Self::Remove(Removal { is_orphan: true, .. }) | Self::RemoveExternal(Removal { is_orphan: true, .. }) => {
-                "remove"
-            }
+            Self::RemoveRegistry
+            | Self::Remove(Removal { is_orphan: true, .. })
+            | Self::RemoveExternal(Removal { is_orphan: true, .. }) => "remove",
             Self::Remove(_) => "uninstall",
             Self::External(_) => "redirect",
             Self::RemoveExternal(_) => "remove redirect",
