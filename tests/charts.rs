@@ -124,45 +124,48 @@ fn passes_helm_lint() {
     }
 }
 
+/// Values that the chart rejects, each with a word that the error must contain.
+const WRONG_VALUES: &[(&str, &str)] = &[
+    ("replicas: 1", "image"),
+    ("image: 7", "image"),
+    ("image: a/b:1\nreplica: 2", "replica"),
+    ("image: a/b:1\nreplicas: two", "replicas"),
+    ("image: a/b:1\nkind: Pod", "kind"),
+    ("image: a/b:1\nkind: CronJob", "schedule"),
+    ("image: a/b:1\nports: [80]", "ports"),
+    ("image: a/b:1\nports: {http: 70000}", "http"),
+    ("image: a/b:1\nports: {a-name-that-is-too-long: 80}", "a-name-that-is-too-long"),
+    ("image: a/b:1\nports: {http: {service: 80}}", "port"),
+    ("image: a/b:1\nenv: {A: [1]}", "A"),
+    ("image: a/b:1\nenv: {A: {secret: x}}", "key"),
+    ("image: a/b:1\nenv: {A: {key: x}}", "A"),
+    ("image: a/b:1\nenv: {A: {secret: x, key: y, config: z}}", "A"),
+    ("image: a/b:1\nsecrets: {db: {generate: a, existing: b}}", "db"),
+    ("image: a/b:1\nsecrets: {db: {}}", "db"),
+    ("image: a/b:1\nsecrets: {db: {sops: a.yaml, generate: b}}", "db"),
+    ("image: a/b:1\nsecrets: {db: {sops: /a.yaml}}", "sops"),
+    ("image: a/b:1\nsecrets: {db: {external: {store: vault}}}", "data"),
+    ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, kind: Store}}}", "kind"),
+    ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, refresh: 1 hour}}}", "refresh"),
+    ("image: a/b:1\nvolumes: {data: {path: /data}}", "data"),
+    ("image: a/b:1\nvolumes: {data: {path: data, size: 1Gi}}", "path"),
+    ("image: a/b:1\nfiles: {relative: x}", "relative"),
+    ("image: a/b:1\nprobes: {readiness: {url: /x}}", "url"),
+    ("image: a/b:1\nroutes: {web: {path: /}}", "host"),
+    ("image: a/b:1\nautoscaling: {min: 1}", "max"),
+    ("image: a/b:1\nkind: Job\nautoscaling: {max: 3}", "kind"),
+    ("image: a/b:1\nprobes: {readiness: {path: /readyz}}", "port"),
+    ("image: a/b:1\nroutes: {web: {host: a.example}}", "ports"),
+    ("image: a/b:1\nsecurity: {privileged: true}", "privileged"),
+    ("image: a/b:1\nsidecars: {x: {volume: y}}", "volume"),
+    ("image: a/b:1\nresources: {request: {cpu: 1}}", "request"),
+    ("image: a/b:1\nextraObjects: {x: {kind: ConfigMap}}", "apiVersion"),
+];
+
 #[test]
 fn refuses_wrong_values_and_names_them() {
     let image = "image: a/b:1\n";
-    for (values, named) in [
-        ("replicas: 1", "image"),
-        ("image: 7", "image"),
-        ("image: a/b:1\nreplica: 2", "replica"),
-        ("image: a/b:1\nreplicas: two", "replicas"),
-        ("image: a/b:1\nkind: Pod", "kind"),
-        ("image: a/b:1\nkind: CronJob", "schedule"),
-        ("image: a/b:1\nports: [80]", "ports"),
-        ("image: a/b:1\nports: {http: 70000}", "http"),
-        ("image: a/b:1\nports: {a-name-that-is-too-long: 80}", "a-name-that-is-too-long"),
-        ("image: a/b:1\nports: {http: {service: 80}}", "port"),
-        ("image: a/b:1\nenv: {A: [1]}", "A"),
-        ("image: a/b:1\nenv: {A: {secret: x}}", "key"),
-        ("image: a/b:1\nenv: {A: {key: x}}", "A"),
-        ("image: a/b:1\nenv: {A: {secret: x, key: y, config: z}}", "A"),
-        ("image: a/b:1\nsecrets: {db: {generate: a, existing: b}}", "db"),
-        ("image: a/b:1\nsecrets: {db: {}}", "db"),
-        ("image: a/b:1\nsecrets: {db: {sops: a.yaml, generate: b}}", "db"),
-        ("image: a/b:1\nsecrets: {db: {sops: /a.yaml}}", "sops"),
-        ("image: a/b:1\nsecrets: {db: {external: {store: vault}}}", "data"),
-        ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, kind: Store}}}", "kind"),
-        ("image: a/b:1\nsecrets: {db: {external: {store: vault, data: {a: b}, refresh: 1 hour}}}", "refresh"),
-        ("image: a/b:1\nvolumes: {data: {path: /data}}", "data"),
-        ("image: a/b:1\nvolumes: {data: {path: data, size: 1Gi}}", "path"),
-        ("image: a/b:1\nfiles: {relative: x}", "relative"),
-        ("image: a/b:1\nprobes: {readiness: {url: /x}}", "url"),
-        ("image: a/b:1\nroutes: {web: {path: /}}", "host"),
-        ("image: a/b:1\nautoscaling: {min: 1}", "max"),
-        ("image: a/b:1\nkind: Job\nautoscaling: {max: 3}", "kind"),
-        ("image: a/b:1\nprobes: {readiness: {path: /readyz}}", "port"),
-        ("image: a/b:1\nroutes: {web: {host: a.example}}", "ports"),
-        ("image: a/b:1\nsecurity: {privileged: true}", "privileged"),
-        ("image: a/b:1\nsidecars: {x: {volume: y}}", "volume"),
-        ("image: a/b:1\nresources: {request: {cpu: 1}}", "request"),
-        ("image: a/b:1\nextraObjects: {x: {kind: ConfigMap}}", "apiVersion"),
-    ] {
+    for (values, named) in WRONG_VALUES {
         let error = render("bad", values).expect_err(values);
         assert!(error.contains(named), "{values:?} was refused without {named:?}: {error}");
     }

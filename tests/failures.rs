@@ -142,6 +142,7 @@ fn failures_on_a_cluster() {
     stages.finish();
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of stages, each on the cluster that the one before left")]
 fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
     stages.stage("broken projects are shown by their causes, and hold up nobody else", || {
         let (code, shown) = timed_up(workspace);

@@ -67,6 +67,7 @@ fn without(workspace: &TestWorkspace, program: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of independent stages, each a few lines")]
 fn what_cannot_work_is_reported_before_anything_is_changed() {
     let workspace = TestWorkspace::new("refused", SMALL);
     let stages = Stages::default();
@@ -171,6 +172,7 @@ fn pass_on(mut from: impl std::io::Read, mut to: impl std::io::Write, old: &str,
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of independent stages, each a few lines")]
 fn a_wrong_description_is_reported_before_anything_is_changed() {
     let workspace = TestWorkspace::new("described", SMALL);
     let stages = Stages::default();

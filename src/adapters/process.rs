@@ -204,17 +204,9 @@ impl Tool {
                 None => String::new(),
             }
         };
-        let program = self.program.clone();
         let ended = wait(&mut child, &group, cancel, self.grace_period);
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
-        let (status, interrupted) = ended.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-        if interrupted {
-            return Err(ProcessError::Interrupted { program });
-        }
-        if !status.success() {
-            return Err(ProcessError::Failed { program, status, stdout, stderr });
-        }
-        Ok(Output { stdout, stderr })
+        result_of(self.program, ended, Output { stdout, stderr })
     }
 
     fn start(&mut self) -> Result<Child, ProcessError> {
@@ -225,6 +217,23 @@ impl Tool {
                 _ => ProcessError::Start { program, source },
             }
         })
+    }
+}
+
+/// Returns the output of a child that succeeded, or why it did not.
+fn result_of(
+    program: String,
+    ended: std::io::Result<(ExitStatus, bool)>,
+    output: Output,
+) -> Result<Output, ProcessError> {
+    match ended {
+        Err(source) => Err(ProcessError::Start { program, source }),
+        Ok((_, true)) => Err(ProcessError::Interrupted { program }),
+        Ok((status, false)) if status.success() => Ok(output),
+        Ok((status, false)) => {
+            let Output { stdout, stderr } = output;
+            Err(ProcessError::Failed { program, status, stdout, stderr })
+        }
     }
 }
 

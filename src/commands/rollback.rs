@@ -1,10 +1,14 @@
 //! `cmdr rollback`: deploys an earlier record, and holds it so that the next pipeline does not undo the rollback.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
+    adapters::helm::{FetchedChart, Helm},
     cli::RollbackOptions,
     domain::{
         Name, Problem, RecordId,
         ledger::{DeploymentOutcome, History, ROLLBACK},
+        record::Record,
     },
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
@@ -27,23 +31,45 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
     refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
     let (projects, bundles) = expand(session, &options.projects)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
-    let namespace = &session.environment.namespace;
-    let histories = access.cluster.histories(namespace).await?;
+    let contents = contents(session, &helm, &access, &projects, options.record.as_deref()).await?;
     let because = options.change.because.clone();
-    let mut request = DeployRequest {
+    let request = DeployRequest {
         verb: ROLLBACK,
         // Manual changes must not block the rollback.
         up: UpRequest { repair: true, ..UpRequest::default() },
         only: Some(projects.clone()),
         bundles,
+        contents,
         brings_images: true,
         hold: Some(because.unwrap_or_else(|| "rolled back".to_owned())),
         ..DeployRequest::default()
     };
-    let mut wrong = Vec::new();
-    for project in &projects {
-        let history = histories.get(project.as_str());
-        let target = match target(project, history, options.record.as_deref()) {
+    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
+    show_urls(session, &urls);
+    if !session.settings.dry_run {
+        let held: Vec<&str> = projects.iter().map(Name::as_str).collect();
+        let held = held.join(" ");
+        session.note(&format!("deployments are blocked until cmdr unhold {held} --env {}", session.environment.name));
+    }
+    Ok(())
+}
+
+/// The content to roll back to, by project: the record and its chart.
+///
+/// # Errors
+/// When a project has no such record, with all of these problems at once.
+async fn contents(
+    session: &Session,
+    helm: &Helm,
+    access: &RemoteAccess,
+    projects: &BTreeSet<Name>,
+    wanted: Option<&str>,
+) -> Result<BTreeMap<String, (Record, FetchedChart)>, CommandError> {
+    let namespace = &session.environment.namespace;
+    let histories = access.cluster.histories(namespace).await?;
+    let (mut contents, mut wrong) = (BTreeMap::new(), Vec::new());
+    for project in projects {
+        let target = match target(project, histories.get(project.as_str()), wanted) {
             Ok(target) => target,
             Err(problem) => {
                 wrong.push(problem);
@@ -54,20 +80,13 @@ pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<()
             wrong.push(Problem::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };
-        let chart = chart_of(session, &helm, &access, namespace, &record).await?;
-        request.contents.insert(project.to_string(), (record, chart));
+        let chart = chart_of(session, helm, access, namespace, &record).await?;
+        contents.insert(project.to_string(), (record, chart));
     }
-    if !wrong.is_empty() {
-        return Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None });
+    if wrong.is_empty() {
+        return Ok(contents);
     }
-    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
-    show_urls(session, &urls);
-    if !session.settings.dry_run {
-        let held: Vec<&str> = projects.iter().map(Name::as_str).collect();
-        let held = held.join(" ");
-        session.note(&format!("deployments are blocked until cmdr unhold {held} --env {}", session.environment.name));
-    }
-    Ok(())
+    Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None })
 }
 
 /// The record to roll back to: the one with the given prefix, or the one before the current record.

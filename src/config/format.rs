@@ -107,23 +107,11 @@ impl Format {
                 .map(drop)
                 .map_err(|wrong| Misfit { why: format!("is not a valid image reference: {wrong}"), instead: None }),
             Self::Label => fits(is_label(text), "is not a valid name", || label_like(text)),
-            Self::PortName => {
-                let good =
-                    is_label(text) && text.len() <= 15 && text.starts_with(|first: char| first.is_ascii_lowercase());
-                fits(good, "is not a valid port name", || None)
-            }
+            Self::PortName => fits(is_port_name(text), "is not a valid port name", || None),
             Self::Duration => fits(duration(text).is_some(), "is not a valid duration", || None),
-            Self::UrlPath => {
-                let good = text.starts_with('/') && !text.contains(['?', '#', ' ']);
-                fits(good, "is not a valid URL path", || {
-                    Some(format!("/{text}")).filter(|path| !path.contains(['?', '#', ' ', ':']))
-                })
-            }
+            Self::UrlPath => fits(is_url_path(text), "is not a valid URL path", || url_path_like(text)),
             Self::FilePath => fits(!Path::new(text).is_absolute(), "is an absolute path", || None),
-            Self::Pattern => {
-                let good = !Path::new(text).is_absolute() && !text.split('/').any(|part| part == "..");
-                fits(good, "points outside the workspace", || None)
-            }
+            Self::Pattern => fits(is_inside_workspace(text), "points outside the workspace", || None),
             Self::Domain | Self::Host => {
                 fits(text.split('.').all(is_label), "is not a valid domain", || domain_like(text))
             }
@@ -140,12 +128,7 @@ impl Format {
             }),
             Self::Moment => fits(text.parse::<Moment>().is_ok(), "is not a valid time or date", || None),
             Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is not a valid time zone", || None),
-            Self::Slug => {
-                let good = text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", "a"));
-                fits(good, "is not a valid namespace with `{slug}`", || {
-                    label_like(text).map(|name| format!("{name}-{{slug}}"))
-                })
-            }
+            Self::Slug => fits(is_slug(text), "is not a valid namespace with `{slug}`", || slug_like(text)),
         }
     }
 }
@@ -172,6 +155,30 @@ fn is_label(text: &str) -> bool {
 fn label_like(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     Some(lower.trim_matches('-').to_owned()).filter(|label| is_label(label))
+}
+
+fn is_port_name(text: &str) -> bool {
+    is_label(text) && text.len() <= 15 && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+fn is_url_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains(['?', '#', ' '])
+}
+
+fn url_path_like(text: &str) -> Option<String> {
+    Some(format!("/{text}")).filter(|path| !path.contains(['?', '#', ' ', ':']))
+}
+
+fn is_inside_workspace(text: &str) -> bool {
+    !Path::new(text).is_absolute() && !text.split('/').any(|part| part == "..")
+}
+
+fn is_slug(text: &str) -> bool {
+    text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", "a"))
+}
+
+fn slug_like(text: &str) -> Option<String> {
+    label_like(text).map(|name| format!("{name}-{{slug}}"))
 }
 
 /// Suggests a domain, also from a URL, which is a common mistake.

@@ -28,4 +28,4 @@ pub use format::duration as parse_duration;
 pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load, read_files};
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
-pub use values::{ValuesSchema, check_values, misplaced_value};
+pub use values::{ProjectKey, ValuesSchema, check_values, misplaced_value};

@@ -53,17 +53,24 @@ pub fn check_values(
     reader.all(&errors)
 }
 
+/// A key of a project.
+#[derive(Debug, Clone, Copy)]
+pub struct ProjectKey<'a> {
+    pub project: &'a Name,
+    /// Its keys from the project on.
+    pub path: &'a [&'a str],
+}
+
 /// An error in a project's value that is only detected outside of `projects.yaml`, such as a missing file. `None` if
 /// the project is not defined in any file.
 pub fn misplaced_value(
     sources: &Sources,
     environment: &Environment,
-    project: &Name,
-    path: &[&str],
+    key: ProjectKey<'_>,
     message: impl Into<String>,
     expected: &str,
 ) -> Option<ConfigError> {
-    let place = ValueLocations::new(sources, environment, project)?.nearest(path);
+    let place = ValueLocations::new(sources, environment, key.project)?.nearest(key.path);
     Some(ConfigError::error(place.location(), message, expected))
 }
 

@@ -120,6 +120,21 @@ struct Ended {
     duration: Duration,
 }
 
+/// The result of a step, as the summary and the event report it.
+struct StepResult {
+    outcome: Outcome,
+    seconds: f64,
+    message: Option<String>,
+    problem: Option<Problem>,
+}
+
+impl StepResult {
+    /// The result of a step that did not start.
+    fn without_run(outcome: Outcome) -> Self {
+        Self { outcome, seconds: 0.0, message: None, problem: None }
+    }
+}
+
 impl<R: StepRunner> Execution<'_, R> {
     fn start_ready(&mut self, waiting: &mut BTreeSet<StepId>) {
         if self.cancel.is_cancelled() {
@@ -159,7 +174,7 @@ impl<R: StepRunner> Execution<'_, R> {
             Err(StepFailure::Failed(problem)) => (Outcome::Failed, None, Some(*problem)),
             Err(StepFailure::Interrupted) => (Outcome::Interrupted, None, None),
         };
-        self.record(ended.step, outcome, ended.duration.as_secs_f64(), message, problem);
+        self.record(ended.step, StepResult { outcome, seconds: ended.duration.as_secs_f64(), message, problem });
     }
 
     /// Records a step that was not started, because a step that it needs failed or the run was interrupted.
@@ -168,9 +183,9 @@ impl<R: StepRunner> Execution<'_, R> {
             Some(need) => {
                 let subject = self.plan[need].step.subject();
                 let problem = Problem::new(format!("not started: it needs {subject}"));
-                self.record(id, Outcome::NotStarted, 0.0, None, Some(problem));
+                self.record(id, StepResult { problem: Some(problem), ..StepResult::without_run(Outcome::NotStarted) });
             }
-            None => self.record(id, Outcome::Interrupted, 0.0, None, None),
+            None => self.record(id, StepResult::without_run(Outcome::Interrupted)),
         }
     }
 
@@ -181,14 +196,8 @@ impl<R: StepRunner> Execution<'_, R> {
         failed.or_else(|| needs.iter().find_map(|&need| self.failed_need(need)))
     }
 
-    fn record(
-        &mut self,
-        id: StepId,
-        outcome: Outcome,
-        seconds: f64,
-        message: Option<String>,
-        problem: Option<Problem>,
-    ) {
+    fn record(&mut self, id: StepId, result: StepResult) {
+        let StepResult { outcome, seconds, message, problem } = result;
         let ended = match outcome {
             Outcome::Done => &mut self.summary.done,
             Outcome::Failed => &mut self.summary.failed,

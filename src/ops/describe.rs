@@ -193,12 +193,18 @@ pub async fn describe(
     };
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
+    apply_options(&mut described, options);
+    Ok(described)
+}
+
+/// Sets how all releases are deployed. In the local environment, manual changes are always reverted.
+fn apply_options(described: &mut Described, options: &UpRequest) {
+    let repair = options.repair || described.local_node;
     for release in described.releases_mut() {
         release.adopt = options.adopt;
-        release.repair = options.repair || session.environment.is_local();
+        release.repair = repair;
         release.refresh = if options.refresh { Refresh::ByPods } else { Refresh::No };
     }
-    Ok(described)
 }
 
 /// The registries of all images that are known before the run: those in the values merged over the chart's defaults.

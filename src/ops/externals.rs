@@ -1,7 +1,7 @@
 //! External projects: their desired state, and the keys that they cannot have.
 
 use crate::{
-    config::{ConfigError, misplaced_value},
+    config::{ConfigError, ProjectKey, misplaced_value},
     domain::{
         External, ResolvedProject,
         external::{ExternalService, mistakes},
@@ -31,8 +31,9 @@ pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<
         let mistakes = mistakes(project, external, environment.overrides().as_str());
         mistakes.into_iter().filter_map(|mistake| {
             let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
+            let key = ProjectKey { project: &project.name, path: &path };
             let sources = &session.loaded.sources;
-            misplaced_value(sources, environment, &project.name, &path, mistake.message, &mistake.expected)
+            misplaced_value(sources, environment, key, mistake.message, &mistake.expected)
         })
     });
     found.collect()

@@ -1,6 +1,11 @@
 //! What Helm renders.
 
-use crate::{adapters::helm::Helm, error::CommandError, ops::session::Session, plan::ReleaseSpec};
+use crate::{
+    adapters::helm::{Helm, Template},
+    error::CommandError,
+    ops::session::Session,
+    plan::ReleaseSpec,
+};
 
 /// Returns a release's manifest, as Helm renders it.
 ///
@@ -8,6 +13,7 @@ use crate::{adapters::helm::Helm, error::CommandError, ops::session::Session, pl
 /// When the chart rejects the values.
 pub async fn manifest(session: &Session, helm: &Helm, release: &ReleaseSpec) -> Result<String, CommandError> {
     let ReleaseSpec { name, namespace, chart, content, .. } = release;
-    let rendered = helm.template(name, namespace, chart, &content.values, &session.cancel).await;
+    let template = Template { name, namespace, chart, values: &content.values };
+    let rendered = helm.template(&template, &session.cancel).await;
     rendered.map_err(|error| CommandError::failed(error.problem()))
 }

@@ -88,24 +88,10 @@ pub async fn look_at(
     let deviations = cluster.deviations(&rendered).await?;
     let mut observation = Observation::default();
     for release in releases {
-        let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
-        let (ready, counted) = readiness(&objects, &workloads);
-        let failed_jobs = failed_jobs(&objects, &workloads);
-        let (missing, drifted) = deviating(&objects, &deviations);
-        let observed = ObservedRelease {
-            revision: release.revision,
-            status: release.status,
-            labels: release.labels,
-            values: release.values,
-            missing,
-            drifted,
-            failed_jobs,
-            digests: digests(&objects, &workloads),
-            ready,
-            healthy_since: healthy_since(&objects, &workloads).filter(|_| ready),
-        };
-        observation.pods.insert(release.key.clone(), counted);
-        observation.observed.releases.insert(release.key, observed);
+        let key = release.key.clone();
+        let (observed, pods) = observe_release(release, &workloads, &deviations);
+        observation.pods.insert(key.clone(), pods);
+        observation.observed.releases.insert(key, observed);
     }
     observation.observed.cluster = ObservedCluster::Running;
     observation.observed.holders = workloads.holders;
@@ -114,6 +100,30 @@ pub async fn look_at(
     observation.observed.externals = externals;
     observation.observed.has_address_pool = !pools.is_empty();
     Ok(observation)
+}
+
+/// The state of one release, and how many of its pods are ready of how many.
+fn observe_release(
+    release: StoredRelease,
+    workloads: &Workloads,
+    deviations: &BTreeMap<Object, Deviation>,
+) -> (ObservedRelease, (i32, i32)) {
+    let objects: Vec<&Object> = release.rendered.iter().map(|rendered| &rendered.object).collect();
+    let (ready, pods) = readiness(&objects, workloads);
+    let (missing, drifted) = deviating(&objects, deviations);
+    let observed = ObservedRelease {
+        revision: release.revision,
+        status: release.status,
+        labels: release.labels,
+        values: release.values,
+        missing,
+        drifted,
+        failed_jobs: failed_jobs(&objects, workloads),
+        digests: digests(&objects, workloads),
+        ready,
+        healthy_since: healthy_since(&objects, workloads).filter(|_| ready),
+    };
+    (observed, pods)
 }
 
 async fn external_secrets(

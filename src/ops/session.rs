@@ -38,7 +38,7 @@ use crate::{
     event::Event,
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
-    steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, Runner},
+    steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, ReleaseOrigin, Runner},
     ui::{self, Clock, EventSink, Mode, RenderStyle, ReportFiles, Reports},
 };
 
@@ -209,27 +209,23 @@ impl Session {
         resolver: Resolver,
         local: Option<LocalCluster>,
     ) -> Result<Runner, CommandError> {
-        let commit = self.commit().await;
+        let origin = ReleaseOrigin {
+            workspace: self.workspace().to_string(),
+            environment: self.environment.name.to_string(),
+            commit: self.commit().await,
+        };
         let processors = match &local {
             Some(local) => Some(local.docker.info().await?.cpus),
             None => None,
         };
         let failed = |text: String| CommandError::failed(Problem::new(text));
-        let workspace = self.workspace().as_str();
         Ok(Runner {
             local,
             kubeconfig: target.kubeconfig.clone(),
             context: target.context.clone(),
             reach: None,
             ledger: None,
-            release: ReleaseContext::new(
-                helm,
-                target,
-                (workspace, self.environment.name.as_str()),
-                commit,
-                self.settings.concurrency,
-                processors,
-            ),
+            release: ReleaseContext::new(helm, target, origin, self.settings.concurrency, processors),
             credentials: Credentials::read(&self.settings.docker_config_folder())
                 .map_err(|error| failed(error.to_string()))?
                 .with_search_path(self.settings.variables.path.clone()),

@@ -1,5 +1,7 @@
 //! The plan of `up`: cluster, platform, projects, checks.
 
+mod prerequisites;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -16,6 +18,7 @@ use crate::domain::{
     Name, Problem, ReleaseKey, VerifyWhen,
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
+use prerequisites::Prerequisites;
 
 /// The release that routes requests; URLs are checked when it is ready.
 pub const INGRESS: &str = "traefik";
@@ -131,7 +134,8 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
     }
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);
     let externals = planner.externals(cluster, &namespaces, &secrets);
-    planner.projects(cluster, &namespaces, &secrets, &externals, platform.get(INGRESS).copied());
+    let ingress = platform.get(INGRESS).copied();
+    planner.projects(&Prerequisites { cluster, namespaces, secrets, externals, ingress });
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }
 
@@ -327,21 +331,15 @@ impl Planner<'_> {
         steps
     }
 
-    fn projects(
-        &mut self,
-        cluster: StepId,
-        namespaces: &BTreeMap<String, StepId>,
-        secrets: &BTreeMap<Name, Vec<StepId>>,
-        externals: &BTreeMap<Name, Vec<StepId>>,
-        ingress: Option<StepId>,
-    ) {
+    fn projects(&mut self, prerequisites: &Prerequisites) {
+        let Prerequisites { cluster, secrets, externals, ingress, .. } = prerequisites;
         let described = self.described;
         let ordered = in_order_of_need(&described.projects);
-        self.pull_images(&ordered, cluster);
-        let volumes = self.provide_volumes(&ordered, cluster);
+        self.pull_images(&ordered, *cluster);
+        let volumes = self.provide_volumes(&ordered, *cluster);
         let mut steps: BTreeMap<&Name, StepId> = BTreeMap::new();
         for project in ordered {
-            let namespace = namespaces.get(&project.release.namespace).copied().unwrap_or(cluster);
+            let namespace = prerequisites.namespace(&project.release.namespace);
             let needs = project
                 .needs
                 .iter()
@@ -366,7 +364,7 @@ impl Planner<'_> {
                 None => self.plan.unchanged.push(project.name.to_string()),
             }
             for check in &project.checks {
-                let needs: Vec<StepId> = step.into_iter().chain(ingress).chain([cluster]).collect();
+                let needs: Vec<StepId> = step.into_iter().chain(*ingress).chain([*cluster]).collect();
                 let url = check.url.clone();
                 self.plan.add(Step::Check(check.clone()), url, needs);
             }

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 impl Runner {
     pub(super) async fn point(&self, spec: &ExternalSpec) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        cluster.apply_external(&spec.namespace, &self.release.workspace, &spec.service, &spec.checksum).await?;
+        cluster.apply_external(&spec.namespace, &self.release.origin.workspace, &spec.service, &spec.checksum).await?;
         Ok(Some(format!("points to {}", spec.service.place())))
     }
 

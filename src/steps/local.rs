@@ -15,7 +15,7 @@ use crate::{
         builds::Builds,
         docker::{Docker, DockerError, IMAGE_STORE, NETWORK, Network, UploadFile},
         kind::{
-            Kind, KindError,
+            Kind, KindError, NewCluster,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
         },
         process::ProcessError,
@@ -127,7 +127,8 @@ impl LocalCluster {
         };
         let shown = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
-        if let Err(error) = self.kind.create(&self.name, &configuration, &kubeconfig, cancel, shown).await {
+        let cluster = NewCluster { name: &self.name, configuration: &configuration, kubeconfig: &kubeconfig };
+        if let Err(error) = self.kind.create(&cluster, cancel, shown).await {
             // An incomplete cluster contains no data. If it cannot be deleted now, the file `unfinished` stays, and the
             // next run deletes it.
             if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {

@@ -15,7 +15,7 @@ mod volumes;
 
 pub use local::{ClusterFolder, LocalCluster};
 pub use local_images::LocalImages;
-pub use release::ReleaseContext;
+pub use release::{ReleaseContext, ReleaseOrigin};
 pub use secrets::Decrypted;
 
 use std::{path::PathBuf, time::Duration};

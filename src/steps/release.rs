@@ -36,15 +36,21 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// A laptop that resumes from sleep, or a control plane that is being moved, is available within this time.
 const AWAY: Duration = Duration::from_secs(30);
 
+/// Where the releases of a run come from; their labels record it.
+#[derive(Debug)]
+pub struct ReleaseOrigin {
+    pub workspace: String,
+    pub environment: String,
+    /// The commit of the workspace; `None` outside a repository.
+    pub commit: Option<String>,
+}
+
 /// The settings and limits that all releases of a run share.
 #[derive(Debug)]
 pub struct ReleaseContext {
     pub helm: Helm,
     pub target: HelmTarget,
-    pub workspace: String,
-    pub environment: String,
-    /// The commit of the workspace; `None` outside a repository.
-    pub commit: Option<String>,
+    pub origin: ReleaseOrigin,
     processes: Semaphore,
     rollouts: Semaphore,
 }
@@ -55,35 +61,26 @@ impl ReleaseContext {
     pub fn new(
         helm: Helm,
         target: HelmTarget,
-        (workspace, environment): (&str, &str),
-        commit: Option<String>,
+        origin: ReleaseOrigin,
         concurrency: u16,
         processors: Option<u32>,
     ) -> Self {
         let rollouts = processors.map_or(ROLLOUTS_ELSEWHERE, |count| count.max(1) as usize * ROLLOUTS_PER_PROCESSOR);
-        Self {
-            helm,
-            target,
-            workspace: workspace.to_owned(),
-            environment: environment.to_owned(),
-            commit,
-            processes: Semaphore::new(concurrency.into()),
-            rollouts: Semaphore::new(rollouts),
-        }
+        Self { helm, target, origin, processes: Semaphore::new(concurrency.into()), rollouts: Semaphore::new(rollouts) }
     }
 
     /// Returns the labels of a release, which are also annotations of its workloads: they record its origin.
     fn labels(&self, spec: &ReleaseSpec) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
-            (labels::WORKSPACE.to_owned(), self.workspace.clone()),
-            (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
+            (labels::WORKSPACE.to_owned(), self.origin.workspace.clone()),
+            (labels::ENVIRONMENT.to_owned(), self.origin.environment.clone()),
             (labels::PROJECT.to_owned(), spec.name.clone()),
             (labels::RECORD.to_owned(), spec.record.to_string()),
             (labels::FINGERPRINT.to_owned(), spec.fingerprint.clone()),
             (labels::VERSION.to_owned(), spec.content.version.clone()),
             (labels::CHART.to_owned(), spec.content.chart.label()),
         ]);
-        if let Some(commit) = &self.commit {
+        if let Some(commit) = &self.origin.commit {
             labels.insert(labels::COMMIT.to_owned(), commit.clone());
         }
         labels
@@ -190,7 +187,7 @@ impl Runner {
         let RolloutSpec { release, timeout_seconds } = &back.rollout;
         reporter.progress(format!("helm: rolling back to revision {}", back.revision));
         let target = &self.release.target;
-        self.release.helm.rollback(target, &release.namespace, &release.name, back.revision, cancel).await?;
+        self.release.helm.rollback(target, release, back.revision, cancel).await?;
         let cluster = &self.connected()?.cluster;
         let mut targets = Vec::new();
         for object in self.objects_of(release).await? {
@@ -300,8 +297,7 @@ impl Runner {
         removal: &Removal,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let ReleaseKey { namespace, name } = &removal.release;
-        self.release.helm.uninstall(&self.release.target, namespace, name, cancel).await?;
+        self.release.helm.uninstall(&self.release.target, &removal.release, cancel).await?;
         Ok(Some("volumes are kept".to_owned()))
     }
 

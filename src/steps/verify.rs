@@ -19,7 +19,7 @@ impl Runner {
         let verification = VerifyJob {
             namespace: verify.namespace.clone(),
             name: format!("{}-verify-{}", verify.project, verify.name),
-            workspace: self.release.workspace.clone(),
+            workspace: self.release.origin.workspace.clone(),
             image: verify.image.clone(),
             command: verify.command.clone(),
             timeout_seconds: verify.timeout_seconds,

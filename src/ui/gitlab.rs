@@ -59,6 +59,32 @@ struct Subject {
     left_out: Vec<String>,
 }
 
+/// A section of the job's log.
+#[derive(Debug)]
+struct Section<'a> {
+    name: &'a str,
+    first_step: Option<(usize, Duration)>,
+    is_collapsed: bool,
+    /// Of complete lines, like the body.
+    head: String,
+    body: String,
+}
+
+impl Section<'_> {
+    /// Returns head and body between the markers of a section that ends now.
+    fn text(&self, now: Duration) -> String {
+        let Self { head, body, .. } = self;
+        let end = now.as_secs();
+        let (step, start) = self.first_step.map_or((0, end), |(step, start)| (step, start.as_secs()));
+        // Two runs of a job may have the same subject, but the names of sections must be unique.
+        let name = format!("{}.{step}.{start}", section_name(self.name));
+        let options = if self.is_collapsed { "[collapsed=true]" } else { "" };
+        format!(
+            "\x1b[0Ksection_start:{start}:{name}{options}\r\x1b[0K{head}{body}\x1b[0Ksection_end:{end}:{name}\r\x1b[0K\n"
+        )
+    }
+}
+
 impl Gitlab {
     pub(super) fn new(look: RenderStyle, out: Box<dyn Write + Send>, clock: fn() -> Duration) -> Self {
         let start = clock();
@@ -156,27 +182,9 @@ impl Gitlab {
             (format!("{} {name}  {}  {time}", style.good("✓"), subject.done.join("; ")), true, Vec::new())
         };
         body.extend(subject.journal);
-        let section = self.section(name, subject.first_step, is_collapsed, &self.text(&[head]), &self.text(&body));
-        self.write(&format!("{section}{}", self.text(&subject.left_out)));
-    }
-
-    /// Head and body, both of complete lines, between the markers of a section.
-    fn section(
-        &self,
-        name: &str,
-        first_step: Option<(usize, Duration)>,
-        collapsed: bool,
-        head: &str,
-        body: &str,
-    ) -> String {
-        let end = (self.clock)().as_secs();
-        let (step, start) = first_step.map_or((0, end), |(step, start)| (step, start.as_secs()));
-        // Two runs of a job may have the same subject, but the names of sections must be unique.
-        let name = format!("{}.{step}.{start}", section_name(name));
-        let options = if collapsed { "[collapsed=true]" } else { "" };
-        format!(
-            "\x1b[0Ksection_start:{start}:{name}{options}\r\x1b[0K{head}{body}\x1b[0Ksection_end:{end}:{name}\r\x1b[0K\n"
-        )
+        let (head, body) = (self.text(&[head]), self.text(&body));
+        let section = Section { name, first_step: subject.first_step, is_collapsed, head, body };
+        self.write(&format!("{}{}", section.text((self.clock)()), self.text(&subject.left_out)));
     }
 
     /// Writes a progress line after a time without output.

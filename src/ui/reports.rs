@@ -112,7 +112,7 @@ impl Renderer for Runs {
             Event::StepFinished { step, subject, action, kind, outcome, seconds, message, problem } => {
                 if let Some(suite) = self.suites.last_mut() {
                     let case = junit::Case::new(subject, action, *kind, *outcome, *seconds);
-                    suite.end(*step, case.with_result(message.as_deref(), problem.as_ref()));
+                    suite.end(*step, &case.with_result(message.as_deref(), problem.as_ref()));
                 }
             }
             Event::RunFinished { seconds, urls, project_urls, .. } => {

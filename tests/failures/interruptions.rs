@@ -137,6 +137,7 @@ pub fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
     });
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of stages, each on the cluster that the one before left")]
 pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     add_slow(workspace, 600);
     stages.stage("Ctrl-C while helm waits; a second run is text who is at work", || {

@@ -10,6 +10,10 @@ use super::{
 };
 
 impl Walk {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one release passes from owner to owner, and each state needs the one before"
+    )]
     pub fn foreign_releases_are_refused(&self) {
         let workspace = &self.workspace;
         let restore = Restore::of(workspace);

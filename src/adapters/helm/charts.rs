@@ -57,6 +57,25 @@ struct Metadata {
     app_version: Option<String>,
 }
 
+/// A chart in a registry or a chart repository.
+#[derive(Debug)]
+struct RemoteChart<'a> {
+    /// An `oci://` reference, or the URL of the repository.
+    origin: &'a str,
+    name: &'a str,
+    /// Empty if the workspace sets none.
+    version: &'a str,
+}
+
+impl RemoteChart<'_> {
+    /// Returns the name of its archive in the cache, which is different for each origin.
+    fn file_name(&self) -> String {
+        let Self { origin, name, version } = self;
+        let key = &digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]))[..16];
+        format!("{name}-{version}-{key}.tgz")
+    }
+}
+
 impl ChartCache {
     /// Returns the chart from the cache, or fetches it with `helm pull`.
     ///
@@ -68,15 +87,17 @@ impl ChartCache {
         chart: &Chart,
         cancel: &CancellationToken,
     ) -> Result<FetchedChart, HelmError> {
+        let version = chart.version.as_deref().unwrap_or_default();
         match &chart.source {
             ChartSource::Universal => self.universal(),
             ChartSource::Path(path) => inspect_folder(path),
             ChartSource::Oci(reference) => {
                 let name = reference.rsplit('/').next().unwrap_or(reference);
-                self.pulled(helm, &format!("oci://{reference}"), name, chart.version.as_deref(), cancel).await
+                let origin = &format!("oci://{reference}");
+                self.pulled(helm, &RemoteChart { origin, name, version }, cancel).await
             }
-            ChartSource::Repository { url, name } => {
-                self.pulled(helm, url, name, chart.version.as_deref(), cancel).await
+            ChartSource::Repository { url: origin, name } => {
+                self.pulled(helm, &RemoteChart { origin, name, version }, cancel).await
             }
         }
     }
@@ -101,16 +122,12 @@ impl ChartCache {
     async fn pulled(
         &self,
         helm: &Helm,
-        origin: &str,
-        name: &str,
-        version: Option<&str>,
+        chart: &RemoteChart<'_>,
         cancel: &CancellationToken,
     ) -> Result<FetchedChart, HelmError> {
-        let version = version.unwrap_or_default();
-        let key = &digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]))[..16];
-        let target = self.folder.join(format!("{name}-{version}-{key}.tgz"));
+        let target = self.folder.join(chart.file_name());
         if !target.is_file() {
-            self.pull(helm, origin, name, version, &target, cancel).await?;
+            self.pull(helm, chart, &target, cancel).await?;
         }
         inspect_archive(&target)
     }
@@ -118,15 +135,14 @@ impl ChartCache {
     async fn pull(
         &self,
         helm: &Helm,
-        origin: &str,
-        name: &str,
-        version: &str,
+        chart: &RemoteChart<'_>,
         target: &Path,
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
         let fresh = target.with_extension(format!("new-{}", std::process::id()));
         fs::create_dir_all(&fresh).map_err(|error| cannot("create", &fresh, &error))?;
-        let origin = self.mirrored(origin);
+        let RemoteChart { name, version, .. } = *chart;
+        let origin = self.mirrored(chart.origin);
         let mut tool = helm.bare().args(["pull", "--version", version, "--destination"]).arg(&fresh);
         tool = if origin.starts_with("oci://") { tool.arg(&origin) } else { tool.args([name, "--repo", &origin]) };
         if is_plain(&origin) {

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
-use crate::domain::{Problem, Values, labels};
+use crate::domain::{Problem, ReleaseKey, Values, labels};
 
 /// Older versions do not support both `--skip-schema-validation` and labels that are kept during upgrades.
 const OLDEST: Version = Version::new(3, 20, 0);
@@ -79,6 +79,15 @@ pub struct Upgrade<'a> {
     pub adopt: bool,
     /// Overwrites fields that another manager has changed.
     pub repair: bool,
+}
+
+/// A chart to render.
+#[derive(Debug)]
+pub struct Template<'a> {
+    pub name: &'a str,
+    pub namespace: &'a str,
+    pub chart: &'a Path,
+    pub values: &'a Values,
 }
 
 /// The result of an upgrade.
@@ -204,14 +213,8 @@ impl Helm {
     ///
     /// # Errors
     /// If the chart rejects the values.
-    pub async fn template(
-        &self,
-        name: &str,
-        namespace: &str,
-        chart: &Path,
-        values: &Values,
-        cancel: &CancellationToken,
-    ) -> Result<String, HelmError> {
+    pub async fn template(&self, template: &Template<'_>, cancel: &CancellationToken) -> Result<String, HelmError> {
+        let Template { name, namespace, chart, values } = *template;
         let output = self
             .bare()
             .args(["template", name])
@@ -230,11 +233,11 @@ impl Helm {
     pub async fn rollback(
         &self,
         target: &HelmTarget,
-        namespace: &str,
-        name: &str,
+        release: &ReleaseKey,
         revision: u32,
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
+        let ReleaseKey { namespace, name } = release;
         let revision = revision.to_string();
         let tool = self.tool(target).args(["rollback", name, &revision, "--namespace", namespace]);
         tool.args(["--history-max", HISTORY]).run(cancel).await?;
@@ -248,10 +251,10 @@ impl Helm {
     pub async fn uninstall(
         &self,
         target: &HelmTarget,
-        namespace: &str,
-        name: &str,
+        release: &ReleaseKey,
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
+        let ReleaseKey { namespace, name } = release;
         self.tool(target).args(["uninstall", name, "--namespace", namespace, "--ignore-not-found"]).run(cancel).await?;
         Ok(())
     }

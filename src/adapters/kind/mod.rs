@@ -33,6 +33,16 @@ pub struct Kind {
     version: Version,
 }
 
+/// A cluster to create.
+#[derive(Debug)]
+pub struct NewCluster<'a> {
+    pub name: &'a str,
+    /// kind's configuration, as YAML.
+    pub configuration: &'a str,
+    /// The file that kind writes.
+    pub kubeconfig: &'a Path,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum KindError {
     #[error("kind is not installed, or not on PATH")]
@@ -89,12 +99,11 @@ impl Kind {
     /// If kind fails or the run is cancelled; kind then leaves containers behind.
     pub async fn create(
         &self,
-        name: &str,
-        configuration: &str,
-        kubeconfig: &Path,
+        cluster: &NewCluster<'_>,
         cancel: &CancellationToken,
         mut on_stage: impl FnMut(&str) + Send,
     ) -> Result<(), KindError> {
+        let NewCluster { name, configuration, kubeconfig } = *cluster;
         let tool = self.tool().args(["create", "cluster", "--config", "-", "--name", name, "--kubeconfig"]);
         let tool = tool.arg(kubeconfig).input(configuration);
         tool.run_with_lines(cancel, |line| {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapters::cluster::lease::{HeldLeases, LeaseError, Scope},
+    adapters::cluster::lease::{HeldLeases, LeaseError, LeaseRequest, Scope},
     domain::{
         Problem, VerifyWhen,
         gate::{Gate, Refusal},
@@ -22,9 +22,9 @@ use crate::{
         prepared::{Prepared, show_plan},
         remote::{
             access::{RemoteAccess, failed, may_write},
-            automatic_rollback,
+            automatic_rollback::{self, RemoteRun},
             deploy_request::{ChangeContext, DeployRequest},
-            ledger,
+            ledger::{self, EntryTemplate},
             prepare::{Remote, prepare, subject},
             preview,
         },
@@ -108,7 +108,8 @@ pub async fn take_leases(
     let namespace = &session.environment.namespace;
     access.cluster.ensure_namespace(namespace).await?;
     let lost = session.cancel.child_token();
-    let taken = access.cluster.take_leases(namespace, scope, &session.settings.holder(), patience, &lost).await;
+    let request = LeaseRequest { namespace, scope, holder: &session.settings.holder() };
+    let taken = access.cluster.take_leases(request, patience, &lost).await;
     let leases = taken.map_err(|error| match error {
         LeaseError::Held { .. } => {
             let help = "try again when it has finished, or wait for it with --lock-timeout 5m";
@@ -176,13 +177,14 @@ impl Delivery<'_> {
         let Self { session, request, context, .. } = self;
         let now = Timestamp::now();
         let Prepared { described, observation, target, .. } = prepared;
-        let bundle = ledger::bundle_versions(request, described);
+        let bundles = &ledger::bundle_versions(request, described);
+        let entry = EntryTemplate { session, request, context, bundles, now };
         let projects = described.projects.iter_mut().map(|project| &mut project.release);
         for release in described.platform.iter_mut().chain(projects) {
             let history = target.histories.get(&subject(session, release));
             let observed = observation.observed.releases.get(&release.key());
             let healthy_seconds = ledger::healthy_seconds(history, observed, now);
-            let deployment = ledger::draft(session, request, release, context, &bundle, now);
+            let deployment = entry.draft(release);
             release.entry =
                 Some(Box::new(LedgerEntry { subject: subject(session, release), deployment, healthy_seconds }));
         }
@@ -256,7 +258,8 @@ impl Delivery<'_> {
         if ran.summary.is_success() {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         }
-        let result = self.conclude(remote, plan, ran, returning, &runner, lost).await;
+        let remote_run = RemoteRun { remote, runner: &runner, lost };
+        let result = self.conclude(remote_run, plan, ran, returning).await;
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
             ui::print_problems(&[error.problem()], session.settings.color);
         }
@@ -272,12 +275,10 @@ impl Delivery<'_> {
     /// Rolls back the releases that failed, and returns the result of the run.
     async fn conclude(
         &self,
-        remote: &Remote,
+        remote_run: RemoteRun<'_>,
         plan: &Plan,
         ran: RunResult,
         returning: Rollback,
-        runner: &Arc<Runner>,
-        lost: &CancellationToken,
     ) -> Result<Vec<String>, CommandError> {
         let Self { session, request, .. } = self;
         if ran.summary.is_success() {
@@ -291,7 +292,7 @@ impl Delivery<'_> {
             let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step));
             return Err(CommandError::reported(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
         }
-        let returned = automatic_rollback::run(session, request, remote, returning, runner, lost).await?;
+        let returned = automatic_rollback::run(session, request, remote_run, returning).await?;
         let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
         Err(CommandError::reported(kind))
     }

@@ -21,6 +21,15 @@ use crate::{
     ui,
 };
 
+/// What a run on a remote environment and its rollback share.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoteRun<'a> {
+    pub remote: &'a Remote,
+    pub runner: &'a Arc<Runner>,
+    /// Cancelled when the lease is lost.
+    pub lost: &'a CancellationToken,
+}
+
 /// Plans the rollback, from what was observed before the run. `failed_steps` are the deployments that failed.
 pub fn plan(
     session: &Session,
@@ -58,11 +67,10 @@ pub fn plan(
 pub async fn run(
     session: &Session,
     request: &DeployRequest,
-    remote: &Remote,
+    remote_run: RemoteRun<'_>,
     rollback: Rollback,
-    runner: &Arc<Runner>,
-    lost: &CancellationToken,
 ) -> Result<bool, CommandError> {
+    let RemoteRun { remote, runner, lost } = remote_run;
     ui::print_problems(&rollback.refused, session.settings.color);
     let mut is_back = rollback.refused.is_empty();
     if rollback.releases.is_empty() {

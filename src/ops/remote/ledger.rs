@@ -55,31 +55,39 @@ pub fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeM
     members.into_iter().map(|(bundle, records)| (bundle.clone(), format!("{bundle}@{}", version(&records)))).collect()
 }
 
-/// Returns the ledger entry of a deployment that is about to start.
-pub fn draft(
-    session: &Session,
-    request: &DeployRequest,
-    release: &ReleaseSpec,
-    context: &ChangeContext,
-    bundles: &BTreeMap<Name, String>,
-    now: Timestamp,
-) -> Deployment {
-    let promoted = request.promoted.get(release.name.as_str());
-    let project = session.loaded.workspace.projects.get(release.name.as_str());
-    Deployment {
-        record: release.record.clone(),
-        version: release.content.version.clone(),
-        verb: request.verb.to_owned(),
-        started: now,
-        ended: None,
-        outcome: DeploymentOutcome::Running,
-        origin: context.origin.clone(),
-        promoted_from: promoted.map(|promoted| promoted.environment.clone()),
-        promoted_record: promoted.map(|promoted| promoted.record.clone()),
-        bundle: request.bundles.get(release.name.as_str()).and_then(|bundle| bundles.get(bundle)).cloned(),
-        irreversible: project.is_some_and(|project| project.irreversible),
-        references: BTreeMap::new(),
-        healthy_seconds: None,
+/// What the ledger entries of a run have in common.
+#[derive(Debug)]
+pub struct EntryTemplate<'a> {
+    pub session: &'a Session,
+    pub request: &'a DeployRequest,
+    pub context: &'a ChangeContext,
+    /// The version of each bundle.
+    pub bundles: &'a BTreeMap<Name, String>,
+    /// When the deployments start.
+    pub now: Timestamp,
+}
+
+impl EntryTemplate<'_> {
+    /// Returns the ledger entry of a deployment that is about to start.
+    pub fn draft(&self, release: &ReleaseSpec) -> Deployment {
+        let Self { session, request, context, bundles, now } = *self;
+        let promoted = request.promoted.get(release.name.as_str());
+        let project = session.loaded.workspace.projects.get(release.name.as_str());
+        Deployment {
+            record: release.record.clone(),
+            version: release.content.version.clone(),
+            verb: request.verb.to_owned(),
+            started: now,
+            ended: None,
+            outcome: DeploymentOutcome::Running,
+            origin: context.origin.clone(),
+            promoted_from: promoted.map(|promoted| promoted.environment.clone()),
+            promoted_record: promoted.map(|promoted| promoted.record.clone()),
+            bundle: request.bundles.get(release.name.as_str()).and_then(|bundle| bundles.get(bundle)).cloned(),
+            irreversible: project.is_some_and(|project| project.irreversible),
+            references: BTreeMap::new(),
+            healthy_seconds: None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// One run.
 #[derive(Debug)]
 pub(super) struct Suite {
-    report: TestSuite,
+    tests: TestSuite,
     class: String,
     pub(super) seconds: f64,
     /// Warnings of unfinished steps.
@@ -22,7 +22,7 @@ pub(super) struct Suite {
 
 impl Suite {
     pub(super) fn new(name: String, class: &str) -> Self {
-        Self { report: TestSuite::new(name), class: class.to_owned(), seconds: 0.0, warnings: BTreeMap::new() }
+        Self { tests: TestSuite::new(name), class: class.to_owned(), seconds: 0.0, warnings: BTreeMap::new() }
     }
 
     pub(super) fn warn(&mut self, step: usize, problem: &Problem) {
@@ -30,7 +30,7 @@ impl Suite {
     }
 
     /// Adds a finished step. Of the steps that only prepare others, failures are reported.
-    pub(super) fn end(&mut self, step: usize, case: Case<'_>) {
+    pub(super) fn end(&mut self, step: usize, case: &Case<'_>) {
         let warnings = self.warnings.remove(&step).unwrap_or_default();
         if case.outcome != Outcome::Failed && case.kind == StepKind::Prepare {
             return;
@@ -41,7 +41,7 @@ impl Suite {
         if !said.is_empty() {
             test.set_system_out(said.join("\n"));
         }
-        self.report.add_test_case(test);
+        self.tests.add_test_case(test);
     }
 }
 
@@ -91,10 +91,10 @@ fn time(seconds: f64) -> Duration {
 /// All runs as one document. Characters that XML does not allow, as in a container's log, are removed.
 pub(super) fn document(suites: &[Suite]) -> String {
     let mut report = Report::unnamed();
-    for suite in suites {
-        let mut timed = suite.report.clone();
-        timed.set_time(time(suite.seconds));
-        report.add_test_suite(timed);
+    for Suite { tests, seconds, .. } in suites {
+        let mut tests = tests.clone();
+        tests.set_time(time(*seconds));
+        report.add_test_suite(tests);
     }
     // Writing to memory does not fail.
     report.to_string().unwrap_or_default()
@@ -110,7 +110,7 @@ mod tests {
         let mut suite = Suite::new("up".to_owned(), "local");
         suite.end(
             0,
-            Case::new("shop", "install", StepKind::Change, Outcome::Failed, 1.0).with_result(None, Some(&problem)),
+            &Case::new("shop", "install", StepKind::Change, Outcome::Failed, 1.0).with_result(None, Some(&problem)),
         );
         let document = document(&[suite]);
         assert!(document.contains("a&lt;b &amp; &quot;c&quot;\nred]]&gt;"), "{document}");

@@ -47,6 +47,15 @@ pub enum Scope {
     Projects(BTreeSet<String>),
 }
 
+/// The leases that a run requests.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseRequest<'a> {
+    pub namespace: &'a str,
+    pub scope: &'a Scope,
+    /// The run, as other runs report it.
+    pub holder: &'a str,
+}
+
 /// Why leases could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -92,40 +101,32 @@ impl HeldLeases {
 }
 
 impl Cluster {
-    /// Takes the leases of `scope` in a namespace, and waits up to `patience` for their holders. `lost` is cancelled if
-    /// a renewal is too late: the run must then stop, because another run may have started.
+    /// Takes the requested leases, and waits up to `patience` for their holders. `lost` is cancelled if a renewal is
+    /// too late: the run must then stop, because another run may have started.
     ///
     /// # Errors
     /// If another run holds a lease, or the API returns an error.
     pub async fn take_leases(
         &self,
-        namespace: &str,
-        scope: &Scope,
-        holder: &str,
+        request: LeaseRequest<'_>,
         patience: Duration,
         lost: &CancellationToken,
     ) -> Result<HeldLeases, LeaseError> {
-        let names = names_of(scope);
+        let names = names_of(request.scope);
         let mut wait = Wait::new(every(LOOK), patience);
-        while let Err(error) = self.try_leases(namespace, scope, &names, holder).await {
+        while let Err(error) = self.try_leases(request, &names).await {
             match error {
                 LeaseError::Held { .. } => wait.pause_or(error, lost).await?,
                 error => return Err(error),
             }
         }
-        let renewal =
-            tokio::spawn(renew(self.clone(), namespace.to_owned(), names.clone(), holder.to_owned(), lost.clone()));
-        let (namespace, holder) = (namespace.to_owned(), holder.to_owned());
+        let (namespace, holder) = (request.namespace.to_owned(), request.holder.to_owned());
+        let renewal = tokio::spawn(renew(self.clone(), namespace.clone(), names.clone(), holder.clone(), lost.clone()));
         Ok(HeldLeases { cluster: self.clone(), namespace, holder, names, renewal })
     }
 
-    async fn try_leases(
-        &self,
-        namespace: &str,
-        scope: &Scope,
-        names: &[String],
-        holder: &str,
-    ) -> Result<(), LeaseError> {
+    async fn try_leases(&self, request: LeaseRequest<'_>, names: &[String]) -> Result<(), LeaseError> {
+        let LeaseRequest { namespace, scope, holder } = request;
         for (index, name) in names.iter().enumerate() {
             if let Err(error) = self.take_lease(namespace, name, holder).await {
                 self.release_leases(namespace, &names[..index], holder).await;

@@ -84,7 +84,7 @@ fn deployment(deployment: &Deployment, snapshot: &WorkloadSnapshot) -> Progress 
         .and_then(|(_, _, message)| message);
     let stalled = conditions.iter().find(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
     let stalled = stalled.filter(|_| is_seen).and_then(|it| it.message.as_deref());
-    progress(available.min(updated), wanted, is_complete, &pods, refused, stalled)
+    ControllerStatus { ready: available.min(updated), wanted, is_complete, refused, stalled }.progress(&pods)
 }
 
 /// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.
@@ -106,7 +106,7 @@ fn stateful_set(set: &StatefulSet, snapshot: &WorkloadSnapshot) -> Progress {
     let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
     let is_complete =
         is_seen && ready >= wanted && (updated >= wanted || status.current_revision == status.update_revision);
-    progress(ready.min(updated.max(0)), wanted, is_complete, &pods, None, None)
+    ControllerStatus { ready: ready.min(updated.max(0)), wanted, is_complete, ..Default::default() }.progress(&pods)
 }
 
 fn daemon_set(set: &DaemonSet, snapshot: &WorkloadSnapshot) -> Progress {
@@ -115,7 +115,8 @@ fn daemon_set(set: &DaemonSet, snapshot: &WorkloadSnapshot) -> Progress {
     let ready = status.number_available.unwrap_or(0).min(status.updated_number_scheduled.unwrap_or(0));
     let is_seen = status.observed_generation >= set.metadata.generation;
     let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
-    progress(ready, wanted, is_seen && ready >= wanted, &pods, None, None)
+    let is_complete = is_seen && ready >= wanted;
+    ControllerStatus { ready, wanted, is_complete, ..Default::default() }.progress(&pods)
 }
 
 fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
@@ -130,7 +131,8 @@ fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     // A failed attempt is not a problem while another one follows: the Job itself reports when it has failed.
     let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
     let trying: Vec<&Pod> = pods.iter().filter(|pod| !has_failed(pod)).copied().collect();
-    let mut progress = progress(done, wanted, is_complete, &trying, None, None);
+    let status = ControllerStatus { ready: done, wanted, is_complete, ..Default::default() };
+    let mut progress = status.progress(&trying);
     (progress.is_complete, progress.is_young) = (is_complete, false);
     progress.problems.iter_mut().for_each(causes::leave_crashes_to_the_job);
     if let Some(message) = failed {
@@ -140,27 +142,37 @@ fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     progress
 }
 
-fn progress(
+/// What a controller reports about its workload.
+#[derive(Debug, Default)]
+struct ControllerStatus<'a> {
     ready: i32,
     wanted: i32,
     is_complete: bool,
-    pods: &[&Pod],
-    refused: Option<&str>,
-    stalled: Option<&str>,
-) -> Progress {
-    let now = Timestamp::now();
-    let is_complete = is_complete && is_borne_out(ready, pods) && pods.iter().all(|pod| causes::is_settled(pod, now));
-    let mut problems: Vec<RolloutProblem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
-    problems.extend(refused.map(causes::refused_pods));
-    if problems.is_empty() {
-        problems.extend(stalled.map(|message| causes::stalled(message, pods)));
+    /// Why the API server rejects its pods.
+    refused: Option<&'a str>,
+    /// Why it no longer expects progress.
+    stalled: Option<&'a str>,
+}
+
+impl ControllerStatus<'_> {
+    /// Returns the progress, with what the pods themselves show.
+    fn progress(self, pods: &[&Pod]) -> Progress {
+        let Self { ready, wanted, is_complete, refused, stalled } = self;
+        let now = Timestamp::now();
+        let is_complete =
+            is_complete && is_borne_out(ready, pods) && pods.iter().all(|pod| causes::is_settled(pod, now));
+        let mut problems: Vec<RolloutProblem> = pods.iter().filter_map(|pod| causes::pod_problem(pod, now)).collect();
+        problems.extend(refused.map(causes::refused_pods));
+        if problems.is_empty() {
+            problems.extend(stalled.map(|message| causes::stalled(message, pods)));
+        }
+        problems.sort_by_key(|problem| problem.patience);
+        let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
+        let signature = format!("{ready}/{wanted} {signature}");
+        let unready = causes::unready_container(pods);
+        let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
+        Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
     }
-    problems.sort_by_key(|problem| problem.patience);
-    let signature = pods.iter().map(|pod| causes::pod_signature(pod)).collect::<Vec<_>>().join(",");
-    let signature = format!("{ready}/{wanted} {signature}");
-    let unready = causes::unready_container(pods);
-    let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
-    Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
 }
 
 /// Returns whether the pods confirm their controller's status, which is stale after a start of the node.
