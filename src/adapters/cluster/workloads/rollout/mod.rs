@@ -155,7 +155,7 @@ struct ControllerStatus<'a> {
 }
 
 impl ControllerStatus<'_> {
-    /// Returns the progress, with what the pods themselves show.
+    /// Returns the progress, from this status and the pods.
     fn progress(self, pods: &[&Pod]) -> Progress {
         let Self { ready, wanted, is_complete, refused, stalled } = self;
         let now = Timestamp::now();
