@@ -8,6 +8,8 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The profile of the tests: soonest there, and built once for both. It waits for the cluster as a released one does.
 CMDR := $(TARGET)/debug/cmdr
+# A script in the background ignores SIGINT, and so does all that it starts; some tests are about that signal.
+INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. A new file counts as one that needs none, until it is listed here.
 CLUSTER_TESTS := charts delivery docker failures images platform refusals registry sample sleep
@@ -38,7 +40,7 @@ check: ## formatting, lints, dependencies, unit tests; no cluster
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	tools/deny
-	cargo test --locked --lib $(addprefix --test ,$(OTHER_TESTS))
+	$(INTERRUPTIBLE) cargo test --locked --lib $(addprefix --test ,$(OTHER_TESTS))
 
 bench: ## measure cmdr beside kind with helmfile
 	@tools/needs cargo cc python3
