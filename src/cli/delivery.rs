@@ -28,20 +28,6 @@ pub struct ChangeOptions {
     pub use_plan: Option<PathBuf>,
 }
 
-impl ChangeOptions {
-    /// The options that are set but not supported in the environment `local`.
-    pub fn given(&self) -> Vec<&'static str> {
-        let given = [
-            (!self.overrides.is_empty(), "--override"),
-            (self.because.is_some(), "--because"),
-            (self.export_ledger.is_some(), "--export-ledger"),
-            (self.plan_file.is_some(), "--plan-file"),
-            (self.use_plan.is_some(), "--use-plan"),
-        ];
-        given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| name).collect()
-    }
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct DeployOptions {
     /// The projects or bundles, optionally with a tag: shop=1.4.2
