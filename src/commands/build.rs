@@ -18,7 +18,7 @@ use crate::{
 
 /// # Errors
 /// When a project is unknown or has no build, its folder does not exist, or the build or the push fails.
-pub async fn build(session: &Session, options: &BuildOptions) -> Result<(), CommandError> {
+pub(super) async fn build(session: &Session, options: &BuildOptions) -> Result<(), CommandError> {
     if !session.environment.is_local() {
         let cause = format!("cmdr build works only in the local environment, not in '{}'", session.environment.name);
         let help = "build and push images for other environments in a pipeline";

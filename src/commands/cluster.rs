@@ -19,7 +19,7 @@ use crate::{
 
 /// # Errors
 /// When cmdr does not own the environment's cluster, or it cannot be deleted.
-pub async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
+pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
     if session.environment.copy.is_some() {
         return reviews::down(session).await;
     }
@@ -45,7 +45,7 @@ pub async fn down(session: &Session, options: &DownOptions) -> Result<(), Comman
 
 /// # Errors
 /// When there is no cluster, or Docker fails.
-pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
+pub(super) async fn stop(session: &Session, options: &StopOptions) -> Result<(), CommandError> {
     let access = access(session).await?;
     if access.node.is_none() {
         return Err(absent(session));
@@ -66,7 +66,7 @@ pub async fn stop(session: &Session, options: &StopOptions) -> Result<(), Comman
 ///
 /// # Errors
 /// When there is no cluster, or it does not start.
-pub async fn start(session: &Session) -> Result<(), CommandError> {
+pub(super) async fn start(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     match local_cluster(&access, false) {
         ObservedCluster::Absent | ObservedCluster::Unfinished => Err(absent(session)),

@@ -20,7 +20,7 @@ use crate::{
 
 /// # Errors
 /// When a project or tag is invalid, a gate refuses, or a step fails; the error's kind is the exit code.
-pub async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
+pub(super) async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
     refuse_local(session, "use cmdr up there: it deploys the images in projects.yaml")?;
     let request = request(session, options)?;
     let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;

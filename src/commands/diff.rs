@@ -46,7 +46,11 @@ struct Running {
 
 /// # Errors
 /// When an environment is unknown or unreachable, or with exit code 3 when `--exit-code` is set and something differs.
-pub async fn diff(settings: Settings, cancel: CancellationToken, options: &DiffOptions) -> Result<(), CommandError> {
+pub(super) async fn diff(
+    settings: Settings,
+    cancel: CancellationToken,
+    options: &DiffOptions,
+) -> Result<(), CommandError> {
     let open = |name: &str| {
         let session = Session::open_in(name, &settings, &cancel)?;
         refuse_local(&session, "use cmdr status to compare it with projects.yaml")?;

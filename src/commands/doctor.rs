@@ -28,7 +28,7 @@ use crate::{
 
 /// # Errors
 /// With exit code 1 when something must be fixed before `up` can work.
-pub async fn doctor(
+pub(super) async fn doctor(
     settings: Settings,
     cancel: CancellationToken,
     options: &DoctorOptions,

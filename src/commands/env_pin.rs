@@ -15,7 +15,7 @@ use crate::{
 
 /// # Errors
 /// When the environment is unknown, its cluster does not respond, or the file cannot be written.
-pub async fn pin(settings: Settings, cancel: CancellationToken, environment: &str) -> Result<(), CommandError> {
+pub(super) async fn pin(settings: Settings, cancel: CancellationToken, environment: &str) -> Result<(), CommandError> {
     let session = Session::open_in(environment, &settings, &cancel)?;
     refuse_local(&session, "the local cluster is identified by its name, since it can be re-created")?;
     let access = RemoteAccess::follow(&session).await?;

@@ -19,7 +19,7 @@ const HEAD: [&str; 8] = ["PROJECT", "STARTED", "VERB", "VERSION", "RECORD", "OUT
 
 /// # Errors
 /// When a project is unknown, or the cluster does not respond.
-pub async fn history(session: &Session, options: &HistoryOptions) -> Result<(), CommandError> {
+pub(super) async fn history(session: &Session, options: &HistoryOptions) -> Result<(), CommandError> {
     refuse_local(session, "use git log for its history")?;
     let (projects, _) = expand(session, &options.projects)?;
     let access = RemoteAccess::open(session).await?;

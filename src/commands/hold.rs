@@ -21,14 +21,14 @@ const LOCAL: &str = "holds are not needed there: nothing else deploys to it";
 
 /// # Errors
 /// When a project is unknown, or the ledger cannot be written.
-pub async fn hold(session: &Session, options: &HoldOptions) -> Result<(), CommandError> {
+pub(super) async fn hold(session: &Session, options: &HoldOptions) -> Result<(), CommandError> {
     let hold = Hold { since: Timestamp::now(), by: session.settings.person(), because: options.because.clone() };
     set(session, &options.projects, Some(hold)).await
 }
 
 /// # Errors
 /// When a project is unknown, or the ledger cannot be written.
-pub async fn unhold(session: &Session, options: &UnholdOptions) -> Result<(), CommandError> {
+pub(super) async fn unhold(session: &Session, options: &UnholdOptions) -> Result<(), CommandError> {
     set(session, &options.projects, None).await
 }
 

@@ -23,7 +23,7 @@ const SCHEMA_FILE: &str = "projects.schema.json";
 
 /// # Errors
 /// When a workspace already exists, the folder's name is not a valid workspace name, or a file cannot be written.
-pub fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandError> {
+pub(super) fn init(settings: &Settings, options: &InitOptions) -> Result<(), CommandError> {
     let folder = match &options.folder {
         Some(folder) => settings.directory.join(folder),
         None => settings.directory.clone(),

@@ -14,7 +14,7 @@ use crate::{
 
 /// # Errors
 /// When a file cannot be written.
-pub fn man(settings: &Settings, folder: &Path) -> Result<(), CommandError> {
+pub(super) fn man(settings: &Settings, folder: &Path) -> Result<(), CommandError> {
     let folder = settings.directory.join(folder);
     let shown = display_path(&folder, &settings.home);
     if settings.dry_run {

@@ -37,7 +37,7 @@ use crate::{
 
 /// # Errors
 /// When a gate refuses or a step fails; the error's kind is the exit code.
-pub async fn promote(
+pub(super) async fn promote(
     settings: Settings,
     cancel: CancellationToken,
     options: &PromoteOptions,

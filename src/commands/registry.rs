@@ -28,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// When other clusters of cmdr pull from the registry, or something cannot be removed.
-pub async fn down_with_registry(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
+pub(super) async fn down_with_registry(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
     let users = other_users(session, &access.docker).await?;
     if !users.is_empty() {
         let cause = format!("the registry serves other clusters: {}", users.join(", "));
@@ -76,7 +76,7 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
 ///
 /// # Errors
 /// When the engine returns an error.
-pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+pub(super) async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     if !docker.registry_services().await?.is_empty() {
         session.note(
             "the local registry, its caches and the cluster's images are kept for the next cluster; \
@@ -90,7 +90,7 @@ pub async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(
 ///
 /// # Errors
 /// When the engine returns an error.
-pub async fn note_registry(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+pub(super) async fn note_registry(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     let services = docker.registry_services().await?;
     let running = services.iter().filter(|service| service.is_running);
     let (push, caches): (Vec<_>, Vec<_>) = running.partition(|service| service.is_push());

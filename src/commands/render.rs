@@ -16,7 +16,7 @@ use crate::{
 
 /// # Errors
 /// When the project is unknown, its values are invalid or its chart does not render.
-pub async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
+pub(super) async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
     let project = session.loaded.workspace.projects.get(options.project.as_str());
     let projects = project.map(|project| project.name.to_string()).into_iter().collect();
     let up = UpRequest { projects, set: options.set.clone(), ..UpRequest::default() };

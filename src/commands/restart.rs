@@ -14,7 +14,7 @@ use crate::{
 
 /// # Errors
 /// When a project is unknown or not deployed, or its new pods do not become ready.
-pub async fn restart(session: &Session, options: &RestartOptions) -> Result<(), CommandError> {
+pub(super) async fn restart(session: &Session, options: &RestartOptions) -> Result<(), CommandError> {
     let projects = &session.loaded.workspace.projects;
     for name in &options.projects {
         if !projects.contains_key(name.as_str()) {

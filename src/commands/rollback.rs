@@ -27,7 +27,7 @@ use crate::{
 
 /// # Errors
 /// When there is no earlier record, or the rollback fails; the error's kind is the exit code.
-pub async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
+pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
     refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
     let (projects, bundles) = expand(session, &options.projects)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;

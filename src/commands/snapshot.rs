@@ -26,7 +26,7 @@ const MEGABYTE: u64 = 1_000_000;
 ///
 /// # Errors
 /// When there is no cluster, the name is taken, the disk is too small, or Docker fails.
-pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
+pub(super) async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let name = valid(name)?;
     let access = access(session).await?;
     let workspace = session.workspace().as_str();
@@ -70,7 +70,7 @@ pub async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
 ///
 /// # Errors
 /// When the snapshot does not exist or is incomplete, its ports are taken, or Docker fails.
-pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
+pub(super) async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
     refuse_broken(&access, &snapshot).await?;
@@ -96,7 +96,7 @@ pub async fn restore(session: &Session, name: &str) -> Result<(), CommandError> 
 
 /// # Errors
 /// When Docker fails.
-pub async fn list(session: &Session) -> Result<(), CommandError> {
+pub(super) async fn list(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
     if let Ok(_lock) = session.lock(&access).await {
         access.docker.sweep_snapshots(session.workspace().as_str()).await?;
@@ -123,7 +123,7 @@ pub async fn list(session: &Session) -> Result<(), CommandError> {
 
 /// # Errors
 /// When the snapshot does not exist, or Docker fails.
-pub async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
+pub(super) async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
     if session.settings.dry_run {

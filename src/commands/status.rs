@@ -47,7 +47,7 @@ struct Row {
 
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
-pub async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
+pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
     let prepared = observe_environment(session, &UpRequest::default()).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {
         let state = match prepared.observation.observed.cluster {

@@ -15,7 +15,7 @@ use crate::{
 
 /// # Errors
 /// When the environment cannot be brought to the described state; the error's kind is the exit code.
-pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
+pub(super) async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(options);
     if session.environment.is_local() {
         bring(session, &request, Purpose::Up, None).await
@@ -26,7 +26,7 @@ pub async fn up(session: &Session, options: &UpOptions) -> Result<(), CommandErr
 
 /// # Errors
 /// As `up`, or with exit code 3 when `--exit-code` is set and there is anything to do.
-pub async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
+pub(super) async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(&options.up);
     let prepared = observe_environment(session, &request).await?;
     let plan = prepared.plan()?;

@@ -8,7 +8,7 @@ use super::{PATIENCE, Running, TestWorkspace, rig, tell};
 
 /// A plain kind cluster. It goes when this is dropped.
 #[derive(Debug)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     pub name: String,
     kubeconfig: PathBuf,
     path: String,
@@ -17,7 +17,7 @@ pub struct Cloud {
 
 impl Cloud {
     /// Makes clusters side by side, each with its context `kind-NAME` in the workspace's own kubeconfig.
-    pub fn start(workspace: &TestWorkspace, names: &[&str]) -> Vec<Self> {
+    pub(crate) fn start(workspace: &TestWorkspace, names: &[&str]) -> Vec<Self> {
         let clouds: Vec<Self> = names.iter().map(|name| Self::new(workspace, name)).collect();
         tell(&format!("making the clusters {}", names.join(" and ")));
         let begun: Vec<Running> = clouds.iter().map(|cloud| cloud.begin(workspace)).collect();
@@ -36,12 +36,12 @@ impl Cloud {
         }
     }
 
-    pub fn context(&self) -> String {
+    pub(crate) fn context(&self) -> String {
         format!("kind-{}", self.name)
     }
 
     /// Makes the cluster.
-    pub fn create(&self, workspace: &TestWorkspace) {
+    pub(crate) fn create(&self, workspace: &TestWorkspace) {
         self.begin(workspace).wait(PATIENCE).expect(0);
     }
 
@@ -79,7 +79,7 @@ impl Cloud {
 
     /// kubectl on this cluster.
     #[track_caller]
-    pub fn kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
         let context = self.context();
         workspace.tool("kubectl", &[&["--kubeconfig", &kubeconfig, "--context", &context], args].concat())
@@ -87,21 +87,21 @@ impl Cloud {
 
     /// kubectl, with its answer as JSON.
     #[track_caller]
-    pub fn objects(&self, workspace: &TestWorkspace, args: &[&str]) -> serde_json::Value {
+    pub(crate) fn objects(&self, workspace: &TestWorkspace, args: &[&str]) -> serde_json::Value {
         let answer = self.kubectl(workspace, &[args, &["--output", "json"]].concat());
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")))
     }
 
     /// helm on this cluster.
     #[track_caller]
-    pub fn helm(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
+    pub(crate) fn helm(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
         let context = self.context();
         workspace.tool("helm", &[args, &["--kubeconfig", &kubeconfig, "--kube-context", &context]].concat())
     }
 
     /// Deletes the cluster, as a disaster would.
-    pub fn delete(&self) {
+    pub(crate) fn delete(&self) {
         let mut delete = std::process::Command::new("kind");
         delete.env("PATH", &self.path).env("DOCKER_HOST", &self.docker_host);
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();

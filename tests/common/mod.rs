@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
 
-pub mod cloud;
+pub(crate) mod cloud;
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,7 +27,7 @@ const PASSED_ON: [&str; 6] =
     ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
 
 /// A variable that `make test` sets.
-pub fn rig(name: &str) -> String {
+pub(crate) fn rig(name: &str) -> String {
     variable(name).unwrap_or_else(|| panic!("this test needs {name}, which 'make test' sets: run it with 'make test'"))
 }
 
@@ -37,7 +37,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// How a command ended, and what it said.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub(crate) struct Output {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -49,19 +49,19 @@ pub struct Output {
 impl Output {
     /// Fails the test, with all that was said, unless the exit code is this one.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Everything that was said.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
     /// Fails the test unless this was said.
     #[track_caller]
-    pub fn expect_said(self, text: &str) -> Self {
+    pub(crate) fn expect_said(self, text: &str) -> Self {
         assert!(
             self.said().contains(text),
             "'{text}' was not said\n--- stdout\n{}\n--- stderr\n{}",
@@ -73,13 +73,13 @@ impl Output {
 
     /// Standard output as one JSON value.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.said()))
     }
 
     /// Standard output as one JSON value a line, as `--output json` prints events.
     #[track_caller]
-    pub fn events(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.stdout.lines().map(parse).collect()
     }
@@ -87,7 +87,7 @@ impl Output {
 
 /// A command that runs, with what it says collected meanwhile.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     command: String,
     start: Instant,
@@ -96,7 +96,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -106,23 +106,23 @@ impl Running {
         Self { child, command: format!("{program} {}", words.join(" ")), start: Instant::now(), stdout, stderr }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
     /// Sends a signal, as `INT` or `KILL`, to this process alone.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot signal '{}'", self.command);
     }
 
     /// Waits for the end; the test fails when that takes longer than `patience`.
     #[track_caller]
-    pub fn wait(mut self, patience: Duration) -> Output {
+    pub(crate) fn wait(mut self, patience: Duration) -> Output {
         let mut peak_kb = 0;
         let status = loop {
             peak_kb = peak_memory(self.child.id()).unwrap_or(peak_kb).max(peak_kb);
@@ -168,7 +168,7 @@ fn peak_memory(process: u32) -> Option<u64> {
 
 /// A workspace in a temporary folder, with a name and a cluster of its own. The cluster goes when this is dropped.
 #[derive(Debug)]
-pub struct TestWorkspace {
+pub(crate) struct TestWorkspace {
     pub name: String,
     folder: TempDir,
     cmdr: PathBuf,
@@ -179,7 +179,7 @@ pub struct TestWorkspace {
 
 impl TestWorkspace {
     /// `projects` is the text of projects.yaml without `version` and `name`.
-    pub fn new(name: &str, projects: &str) -> Self {
+    pub(crate) fn new(name: &str, projects: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         for part in ["home", "docker", "workspace"] {
             fs::create_dir(folder.path().join(part)).expect("a folder can be made");
@@ -196,61 +196,61 @@ impl TestWorkspace {
     }
 
     /// The folder with projects.yaml.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("workspace")
     }
 
     /// The folder of Docker's configuration, empty at first.
-    pub fn docker_config(&self) -> PathBuf {
+    pub(crate) fn docker_config(&self) -> PathBuf {
         self.folder.path().join("docker")
     }
 
     /// Writes projects.yaml: `projects` is all but `version` and `name`.
-    pub fn write_projects(&self, projects: &str) {
+    pub(crate) fn write_projects(&self, projects: &str) {
         let text = format!("version: 1\nname: {}\n{projects}", self.name);
         fs::write(self.root().join("projects.yaml"), text).expect("projects.yaml can be written");
     }
 
     /// Replaces a part of projects.yaml, which must be in there.
     #[track_caller]
-    pub fn replace(&self, old: &str, new: &str) {
+    pub(crate) fn replace(&self, old: &str, new: &str) {
         let file = self.root().join("projects.yaml");
         let text = fs::read_to_string(&file).expect("projects.yaml can be read");
         assert!(text.contains(old), "'{old}' is not in projects.yaml:\n{text}");
         fs::write(file, text.replacen(old, new, 1)).expect("projects.yaml can be written");
     }
 
-    pub fn set_variable(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
-    pub fn variable(&self, name: &str) -> &str {
+    pub(crate) fn variable(&self, name: &str) -> &str {
         self.environment.get(name).map_or("", String::as_str)
     }
 
     /// A program in the environment that cmdr gets here, in the workspace's folder.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(&self.environment).current_dir(self.root());
         command
     }
 
     /// cmdr, not yet started.
-    pub fn cmdr(&self, args: &[&str]) -> Command {
+    pub(crate) fn cmdr(&self, args: &[&str]) -> Command {
         let mut command = self.command(&self.cmdr);
         command.args(args);
         command
     }
 
     /// Starts cmdr.
-    pub fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         tell(&format!("cmdr {}", args.join(" ")));
         Running::start(&mut self.cmdr(args))
     }
 
     /// Runs cmdr to its end.
     #[track_caller]
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let output = self.start(args).wait(PATIENCE);
         tell(&format!("  exit code {} after {:.1} s", output.code, output.seconds));
         self.transcript.borrow_mut().push(output.said());
@@ -259,49 +259,49 @@ impl TestWorkspace {
     }
 
     /// All that cmdr has said here so far, run by run.
-    pub fn transcript(&self) -> Vec<String> {
+    pub(crate) fn transcript(&self) -> Vec<String> {
         self.transcript.borrow().clone()
     }
 
     /// The most memory that any run of cmdr took here, in kB.
-    pub fn peak_kb(&self) -> u64 {
+    pub(crate) fn peak_kb(&self) -> u64 {
         self.peak_kb.get()
     }
 
     /// Runs another program to its end, which must be a good one, and gives what it printed.
     #[track_caller]
-    pub fn tool(&self, program: &str, args: &[&str]) -> String {
+    pub(crate) fn tool(&self, program: &str, args: &[&str]) -> String {
         let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
         assert_eq!(output.code, 0, "{program} {}\n{}", args.join(" "), output.said());
         output.stdout.trim_end().to_owned()
     }
 
     /// As [`TestWorkspace::tool`], where a refusal is an answer too.
-    pub fn try_tool(&self, program: &str, args: &[&str]) -> Option<String> {
+    pub(crate) fn try_tool(&self, program: &str, args: &[&str]) -> Option<String> {
         let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
         (output.code == 0).then(|| output.stdout.trim_end().to_owned())
     }
 
     /// The user's own kubeconfig, for clusters that cmdr does not own.
-    pub fn user_kubeconfig(&self) -> PathBuf {
+    pub(crate) fn user_kubeconfig(&self) -> PathBuf {
         self.folder.path().join("home/.kube/config")
     }
 
     /// The kubeconfig file that cmdr keeps for this cluster.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         Path::new(self.variable("CMDR_STATE")).join("clusters").join(&self.name).join("kubeconfig")
     }
 
     /// kubectl in the namespace of the projects.
     #[track_caller]
-    pub fn kubectl(&self, args: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig();
         let target = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--namespace", &self.name];
         self.tool("kubectl", &[&target, args].concat())
     }
 
     /// kubectl, where a refusal is an answer too.
-    pub fn try_kubectl(&self, args: &[&str]) -> Option<String> {
+    pub(crate) fn try_kubectl(&self, args: &[&str]) -> Option<String> {
         let kubeconfig = self.kubeconfig();
         let target = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--namespace", &self.name];
         self.try_tool("kubectl", &[&target, args].concat())
@@ -309,13 +309,13 @@ impl TestWorkspace {
 
     /// kubectl, with its answer as JSON.
     #[track_caller]
-    pub fn objects(&self, args: &[&str]) -> serde_json::Value {
+    pub(crate) fn objects(&self, args: &[&str]) -> serde_json::Value {
         let answer = self.kubectl(&[args, &["--output", "json"]].concat());
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")))
     }
 
     #[track_caller]
-    pub fn helm(&self, args: &[&str]) -> String {
+    pub(crate) fn helm(&self, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig();
         let target = ["--kubeconfig", &kubeconfig.to_string_lossy()];
         self.tool("helm", &[args, &target].concat())
@@ -323,7 +323,7 @@ impl TestWorkspace {
 
     /// The port on 127.0.0.1 that the cluster answers HTTP on.
     #[track_caller]
-    pub fn http_port(&self) -> u16 {
+    pub(crate) fn http_port(&self) -> u16 {
         let node = format!("{}-control-plane", self.name);
         let published = self.tool("docker", &["port", &node, "30080/tcp"]);
         let port = published.lines().next().and_then(|line| line.rsplit(':').next()?.parse().ok());
@@ -331,11 +331,11 @@ impl TestWorkspace {
     }
 
     /// Asks a project by the host of its route (`shop`), through the published port.
-    pub fn ask(&self, host: &str, path: &str) -> Result<Answer, String> {
+    pub(crate) fn ask(&self, host: &str, path: &str) -> Result<Answer, String> {
         self.request("GET", host, path, "")
     }
 
-    pub fn request(&self, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
+    pub(crate) fn request(&self, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
         request(self.http_port(), method, &format!("{host}.{}.localhost", self.name), path, body)
     }
 }
@@ -389,14 +389,14 @@ fn engine() -> String {
 
 /// An answer over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: String,
 }
 
 impl Answer {
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
@@ -405,7 +405,7 @@ impl Answer {
 ///
 /// # Errors
 /// When no whole answer comes.
-pub fn request(port: u16, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
+pub(crate) fn request(port: u16, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = |error: std::io::Error| format!("http://{host}:{port}{path}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(text)?;
@@ -424,7 +424,7 @@ pub fn request(port: u16, method: &str, host: &str, path: &str, body: &str) -> R
 
 /// Waits until `look` gives something; the test fails when that takes longer than two minutes.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     tell(&format!("waiting for {what}"));
     let start = Instant::now();
     loop {
@@ -437,19 +437,19 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Tells what goes on, at once: written past the test harness, which would keep it until the test has ended.
-pub fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "    {text}");
 }
 
 /// A walk through named stages on one cluster: one that fails does not hide what the others find.
 #[derive(Debug, Default)]
-pub struct Stages {
+pub(crate) struct Stages {
     failed: RefCell<Vec<String>>,
 }
 
 impl Stages {
     /// Runs a stage and notes whether it failed.
-    pub fn stage(&self, name: &str, stage: impl FnOnce()) {
+    pub(crate) fn stage(&self, name: &str, stage: impl FnOnce()) {
         tell(&format!("=== {name}"));
         let start = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(stage)).is_ok();
@@ -463,7 +463,7 @@ impl Stages {
     }
 
     /// Fails the test when a stage has failed.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         let failed = self.failed.into_inner();
         assert!(failed.is_empty(), "these stages failed: {}", failed.join("; "));
     }

@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Walk {
-    pub fn environments_differ_in_values_alone(&self) {
+    pub(crate) fn environments_differ_in_values_alone(&self) {
         let render = |environment: &str| {
             let manifest = |project| self.workspace.run(&["render", project, "--env", environment]).expect(0).stdout;
             let manifests = ["catalog", "cart", "search"].map(manifest);
@@ -27,7 +27,7 @@ impl Walk {
         assert!(own(&production.0, &staging.0).iter().any(|line| line.contains("replicas: 2")));
     }
 
-    pub fn an_empty_cluster_comes_up(&self) {
+    pub(crate) fn an_empty_cluster_comes_up(&self) {
         let refused = self.run("up --env staging").expect(2);
         assert!(refused.stderr.contains("'catalog' has no image here"), "{}", refused.stderr);
         self.workspace.replace(
@@ -50,7 +50,7 @@ impl Walk {
         self.run("status --env staging --exit-code").expect(0);
     }
 
-    pub fn deploy_pins_a_digest(&self) {
+    pub(crate) fn deploy_pins_a_digest(&self) {
         let before = self.revision(&self.staging, "catalog");
         let refused = self.run("deploy catalog=7.7.7 cart=7.7.8 --env staging").expect(1);
         assert!(
@@ -75,7 +75,7 @@ impl Walk {
         assert!(wrong.stderr.contains("did you mean 'catalog'"), "{}", wrong.stderr);
     }
 
-    pub fn a_tag_that_moved_waits_for_refresh(&self) {
+    pub(crate) fn a_tag_that_moved_waits_for_refresh(&self) {
         let written = |tag: &str| format!("image: {}/catalog:{tag}\n    values", repository());
         self.push_build("moving", "first", None);
         self.workspace.replace(&written("1.0.0"), &written("moving"));
@@ -96,7 +96,7 @@ impl Walk {
         self.run("up cart --env staging").expect(0);
     }
 
-    pub fn drift_stays_until_it_is_repaired(&self) {
+    pub(crate) fn drift_stays_until_it_is_repaired(&self) {
         let kubectl = |words: &[&str]| self.staging.kubectl(&self.workspace, &[&["-n", "tunes"], words].concat());
         let replicas = || {
             let site = self.staging.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "site"]);
@@ -119,7 +119,7 @@ impl Walk {
         self.run("status --env staging --exit-code").expect(0);
     }
 
-    pub fn what_fails_returns(&self) {
+    pub(crate) fn what_fails_returns(&self) {
         let image = self.image(&self.staging, "catalog");
         let failed = self.run("deploy catalog=9.9.9 --env staging").expect(12);
         assert!(failed.stderr.contains("rolled back to record"), "{}", failed.stderr);
@@ -130,7 +130,7 @@ impl Walk {
         self.run("status --env staging --exit-code").expect(0);
     }
 
-    pub fn promote_brings_what_soaked(&self) {
+    pub(crate) fn promote_brings_what_soaked(&self) {
         let new = self.run("deploy cart=1.2.0 --env production").expect(10);
         assert!(new.stderr.contains("gate 'promotion'"), "{}", new.stderr);
         self.run("deploy cart=1.2.0 --env staging").expect(0);
@@ -154,7 +154,7 @@ impl Walk {
         self.run("diff staging production --exit-code").expect(0);
     }
 
-    pub fn a_busy_staging_promotes(&self) {
+    pub(crate) fn a_busy_staging_promotes(&self) {
         let soaked = self.image(&self.production, "catalog");
         // What is young stays so while diff and promote look.
         self.workspace.replace("soak: 4s}", "soak: 15s}");
@@ -171,7 +171,7 @@ impl Walk {
         });
     }
 
-    pub fn values_are_rolled_back(&self) {
+    pub(crate) fn values_are_rolled_back(&self) {
         let (before, after) = ("values: {ports: {redis: 6379}}", "values: {ports: {redis: 6379}, env: {WAY: forth}}");
         let has_changed = || {
             let deployment = self.staging.objects(&self.workspace, &["-n", "tunes", "get", "deployment", "postgres"]);
@@ -187,7 +187,7 @@ impl Walk {
         self.run("up --env staging").expect(0);
     }
 
-    pub fn rollback_holds(&self) {
+    pub(crate) fn rollback_holds(&self) {
         let (new, before) = (self.image(&self.production, "catalog"), self.history("production", "catalog"));
         self.run("rollback catalog --env production").expect(0);
         assert!(self.image(&self.production, "catalog").contains(":1.1.0@"));

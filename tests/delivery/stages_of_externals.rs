@@ -71,7 +71,7 @@ impl Drop for Database {
 }
 
 impl Walk {
-    pub fn externals_keep_their_names(&self) {
+    pub(crate) fn externals_keep_their_names(&self) {
         let database = Database::start(&self.workspace);
         self.workspace.replace("bundles:\n", PROJECTS);
         let mistaken = self.run("plan --env production").expect(2);

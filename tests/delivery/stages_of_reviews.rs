@@ -3,7 +3,7 @@
 use super::{common::until, walk::Walk};
 
 impl Walk {
-    pub fn reviews_come_and_go(&self) {
+    pub(crate) fn reviews_come_and_go(&self) {
         self.run("up --env review").expect(2).expect_said("--slug");
         self.run("up --env review --slug Fix_1").expect(2).expect_said("cannot be part of a host");
         self.kubectl("create namespace review-foreign");

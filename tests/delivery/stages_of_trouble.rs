@@ -11,7 +11,7 @@ use super::{
 const PATIENCE: Duration = Duration::from_mins(3);
 
 impl Walk {
-    pub fn gates_refuse(&self) {
+    pub(crate) fn gates_refuse(&self) {
         self.workspace.replace("soak: 4s}", "soak: 4s}\n    freeze: {always: {zone: Europe/Berlin}}");
         self.run("deploy cart --env production --set replicas=2").expect(10).expect_said("gate 'freeze'");
         self.run("deploy cart --env production --set replicas=2 --override soak").expect(2);
@@ -33,7 +33,7 @@ impl Walk {
         self.run("deploy cart --env production").expect(0);
     }
 
-    pub fn proofs_decide(&self) {
+    pub(crate) fn proofs_decide(&self) {
         let file = fs::read_to_string(self.workspace.root().join("projects.yaml")).unwrap();
         let deploy = |proof: &str, value: &str| {
             fs::write(self.workspace.root().join("projects.yaml"), &file).unwrap();
@@ -55,7 +55,7 @@ impl Walk {
         self.run("deploy cart --env staging").expect(0);
     }
 
-    pub fn plans_are_exact(&self) {
+    pub(crate) fn plans_are_exact(&self) {
         let file = self.workspace.root().join("plan.json");
         let file = file.to_string_lossy();
         self.run(&format!("deploy cart --env staging --set env.A=1 --plan-file {file}")).expect(0).expect_said("+ ");
@@ -75,7 +75,7 @@ impl Walk {
         );
     }
 
-    pub fn one_of_two_wins(&self) {
+    pub(crate) fn one_of_two_wins(&self) {
         let start = |value: &str, more: &[&str]| {
             let set = format!("env.RACE={value}");
             self.workspace.start(&[&["deploy", "cart", "--env", "staging", "--set", &set], more].concat())
@@ -98,7 +98,7 @@ impl Walk {
         }
     }
 
-    pub fn a_killed_run_is_healed(&self) {
+    pub(crate) fn a_killed_run_is_healed(&self) {
         let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.KILLED=yes"]);
         until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
         run.signal("KILL");
@@ -111,7 +111,7 @@ impl Walk {
         self.run("up --env staging").expect(0);
     }
 
-    pub fn a_cluster_goes_away(&self) {
+    pub(crate) fn a_cluster_goes_away(&self) {
         let node = format!("{}-control-plane", self.staging.name);
         let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.AWAY=yes"]);
         until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
@@ -123,7 +123,7 @@ impl Walk {
         assert_eq!(self.last("staging", "cart")["outcome"], "healthy");
     }
 
-    pub fn a_bundle_goes_back_as_one(&self) {
+    pub(crate) fn a_bundle_goes_back_as_one(&self) {
         let images = ["cart", "search"].map(|project| self.revision(&self.staging, project));
         let cart = self.image(&self.staging, "cart");
         let failed = self.run("deploy shop catalog=9.9.9 cart=1.3.0 --set env.BUNDLE=yes --env staging").code;
@@ -134,7 +134,7 @@ impl Walk {
         assert_eq!((&last["verb"], &last["outcome"]), (&"automatic rollback".into(), &"healthy".into()));
     }
 
-    pub fn another_cluster_is_refused(&self) {
+    pub(crate) fn another_cluster_is_refused(&self) {
         let projects = self.workspace.root().join("projects.yaml");
         let written = fs::read_to_string(&projects).unwrap();
         self.run("env pin staging").expect(0);
@@ -203,7 +203,7 @@ impl Walk {
         self.workspace.tool("kubectl", &set);
     }
 
-    pub fn missing_rights_are_named(&self) {
+    pub(crate) fn missing_rights_are_named(&self) {
         let make = |words: &str| {
             let words: Vec<&str> = words.split_whitespace().collect();
             self.production.kubectl(&self.workspace, &words)
@@ -238,7 +238,7 @@ impl Walk {
         output
     }
 
-    pub fn a_lost_cluster_is_rebuilt(&self) {
+    pub(crate) fn a_lost_cluster_is_rebuilt(&self) {
         let file = self.workspace.root().join("ledger.json");
         let file = file.to_string_lossy().into_owned();
         self.run(&format!("up --env staging --export-ledger {file}")).expect(0);

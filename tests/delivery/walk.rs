@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The workspace with its clusters.
-pub struct Walk {
+pub(crate) struct Walk {
     pub workspace: TestWorkspace,
     pub staging: Cloud,
     pub production: Cloud,
@@ -21,7 +21,7 @@ const BUILDS: [(&str, Option<&str>); 5] =
     [("1.0.0", None), ("1.1.0", None), ("1.2.0", None), ("1.3.0", None), ("9.9.9", Some(r#"ENTRYPOINT ["/missing"]"#))];
 
 impl Walk {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workspace = TestWorkspace::new("delivery", "projects: {}\n");
         let mut clouds = Cloud::start(&workspace, &["staging", "production"]);
         let (production, staging) = (clouds.pop().unwrap(), clouds.pop().unwrap());
@@ -37,7 +37,7 @@ impl Walk {
     }
 
     /// A new, empty cluster under the old context.
-    pub fn restart_staging(&self) {
+    pub(crate) fn restart_staging(&self) {
         self.staging.create(&self.workspace);
         self.install_balancer();
     }
@@ -51,7 +51,7 @@ impl Walk {
     }
 
     /// Builds one image that says `message`, and pushes it as `tag`.
-    pub fn push_build(&self, tag: &str, message: &str, fault: Option<&str>) {
+    pub(crate) fn push_build(&self, tag: &str, message: &str, fault: Option<&str>) {
         let registry = rig("RIG_REGISTRY");
         let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
         let file = format!(
@@ -104,19 +104,19 @@ impl Walk {
         fs::remove_file(file).unwrap();
     }
 
-    pub fn run(&self, words: &str) -> Output {
+    pub(crate) fn run(&self, words: &str) -> Output {
         let words: Vec<&str> = words.split_whitespace().collect();
         self.workspace.run(&words)
     }
 
     /// The image that a project's pod template names.
-    pub fn image(&self, cloud: &Cloud, project: &str) -> String {
+    pub(crate) fn image(&self, cloud: &Cloud, project: &str) -> String {
         let deployment = cloud.objects(&self.workspace, &["-n", "tunes", "get", "deployment", project]);
         deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
     }
 
     /// The newest revision of a release.
-    pub fn revision(&self, cloud: &Cloud, release: &str) -> u64 {
+    pub(crate) fn revision(&self, cloud: &Cloud, release: &str) -> u64 {
         let list =
             cloud.helm(&self.workspace, &["ls", "-n", "tunes", "--filter", &format!("^{release}$"), "-o", "json"]);
         let list: Value = serde_json::from_str(&list).unwrap();
@@ -124,18 +124,18 @@ impl Walk {
     }
 
     /// The deployments of a project, the oldest first.
-    pub fn history(&self, environment: &str, project: &str) -> Vec<Value> {
+    pub(crate) fn history(&self, environment: &str, project: &str) -> Vec<Value> {
         let histories = self.workspace.run(&["history", "--env", environment, "--output", "json"]).expect(0).json();
         histories[project]["deployments"].as_array().cloned().unwrap_or_default()
     }
 
     /// The newest deployment of a project.
-    pub fn last(&self, environment: &str, project: &str) -> Value {
+    pub(crate) fn last(&self, environment: &str, project: &str) -> Value {
         self.history(environment, project).pop().unwrap_or_default()
     }
 }
 
 /// Where the test's own images are: a host that only the mirror knows.
-pub fn repository() -> String {
+pub(crate) fn repository() -> String {
     format!("registry.example/delivery-{}", std::process::id())
 }

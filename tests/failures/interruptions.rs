@@ -29,7 +29,7 @@ spec:
     ),
 ];
 
-pub fn write_chart(workspace: &TestWorkspace) {
+pub(crate) fn write_chart(workspace: &TestWorkspace) {
     for (name, content) in SLOW_CHART {
         let file = workspace.root().join("charts/slow").join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -115,7 +115,7 @@ fn interrupted(workspace: &TestWorkspace, run: Running) -> Output {
     output
 }
 
-pub fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
+pub(crate) fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
     let folder = workspace.kubeconfig().parent().unwrap().to_owned();
     stages.stage("Ctrl-C while kind makes the cluster", || {
         let run = workspace.start(&["up"]);
@@ -138,7 +138,7 @@ pub fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
 }
 
 #[expect(clippy::too_many_lines, reason = "a list of stages, each on the cluster that the one before left")]
-pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
+pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     add_slow(workspace, 600);
     stages.stage("Ctrl-C while helm waits; a second run is text who is at work", || {
         let run = workspace.start(&["up"]);
@@ -205,7 +205,7 @@ pub fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     });
 }
 
-pub fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
+pub(crate) fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
     stages.stage("kill -9 while helm is at work: refused while helm lives, healed when it is dead", || {
         end_what_is_left(workspace);
         workspace.replace("seconds: 601", "seconds: 602");
@@ -238,7 +238,7 @@ pub fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
 }
 
 /// A node that stands still for some seconds, as a laptop that sleeps.
-pub fn paused_node(workspace: &TestWorkspace) {
+pub(crate) fn paused_node(workspace: &TestWorkspace) {
     end_what_is_left(workspace);
     let node = format!("{}-control-plane", workspace.name);
     workspace.replace("needs: [exits]", "needs: [exits]\n    values: {env: {PASS: '2'}}");

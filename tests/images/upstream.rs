@@ -11,14 +11,14 @@ use std::{
 };
 
 /// Whatever is asked of it goes on to another registry, until the test ends.
-pub struct Upstream {
+pub(crate) struct Upstream {
     port: u16,
     blobs: Arc<AtomicUsize>,
 }
 
 impl Upstream {
     /// Listens where containers reach it. `registry`: `127.0.0.1:5555`.
-    pub fn before(registry: &str) -> Self {
+    pub(crate) fn before(registry: &str) -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let blobs = Arc::new(AtomicUsize::new(0));
@@ -32,12 +32,12 @@ impl Upstream {
         Self { port, blobs }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://localhost:{}", self.port)
     }
 
     /// How many blobs it was asked for since the last time this was read.
-    pub fn blobs(&self) -> usize {
+    pub(crate) fn blobs(&self) -> usize {
         self.blobs.swap(0, Ordering::SeqCst)
     }
 }

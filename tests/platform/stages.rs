@@ -12,7 +12,7 @@ use super::{
 };
 
 impl Walk {
-    pub fn nothing_is_touched(&self) {
+    pub(crate) fn nothing_is_touched(&self) {
         self.workspace
             .run(&["plan", "--exit-code"])
             .expect(3)
@@ -25,7 +25,7 @@ impl Walk {
         assert_eq!(self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &name]), "");
     }
 
-    pub fn one_project_from_nothing(&self) {
+    pub(crate) fn one_project_from_nothing(&self) {
         let wrong = self.workspace.run(&["up", "frnt"]).expect(2);
         assert!(wrong.stderr.contains("did you mean 'front'?"), "{}", wrong.stderr);
         let up = self.workspace.run(&["up", "front", "--set", "env.PODINFO_UI_MESSAGE=by-hand"]).expect(0);
@@ -40,7 +40,7 @@ impl Walk {
         assert_eq!(page["message"], "by-hand");
     }
 
-    pub fn all_projects(&self) {
+    pub(crate) fn all_projects(&self) {
         self.workspace.run(&["up", "--without", "search"]).expect(0);
         assert!(!self.revisions().contains_key(&format!("{}/search", self.workspace.name)));
         let page = self.workspace.ask("front", "/api/info").unwrap().json();
@@ -49,7 +49,7 @@ impl Walk {
         assert_eq!(changes(&up), ["install search"]);
     }
 
-    pub fn every_url_answers(&self) {
+    pub(crate) fn every_url_answers(&self) {
         let up = self.up();
         assert_eq!(up.stdout.lines().count(), 3, "{}", up.stdout);
         for url in up.stdout.lines() {
@@ -59,7 +59,7 @@ impl Walk {
         assert_eq!(time.status, 200, "the sidecar wrote the page: {}", time.body);
     }
 
-    pub fn the_clients_address_arrives(&self) {
+    pub(crate) fn the_clients_address_arrives(&self) {
         let network = self.workspace.tool("docker", &["network", "inspect", "kind"]);
         let network: Value = serde_json::from_str(&network).unwrap();
         let addresses = network[0]["IPAM"]["Config"].as_array().unwrap();
@@ -82,7 +82,7 @@ impl Walk {
         assert!(said.contains(&format!("\"{own}\"")), "X-Forwarded-For is {own}: {said}");
     }
 
-    pub fn a_request_crosses_backends(&self) {
+    pub(crate) fn a_request_crosses_backends(&self) {
         // The node learns the way to a pod up to a second after it is ready.
         until("an answer of both backends", || {
             let answer = self.workspace.request("POST", "front", "/echo", "tunes").ok()?;
@@ -91,7 +91,7 @@ impl Walk {
         });
     }
 
-    pub fn needs_come_first(&self) {
+    pub(crate) fn needs_come_first(&self) {
         for (project, need) in [("migrate", "postgres"), ("front", "catalog")] {
             let pod = |project: &str| {
                 let selector = format!("app.kubernetes.io/name={project}");
@@ -106,7 +106,7 @@ impl Walk {
         assert_eq!(self.sql("select count(*) from orders"), "0", "the migration ran");
     }
 
-    pub fn status_and_render(&self) {
+    pub(crate) fn status_and_render(&self) {
         let table = self.workspace.run(&["status"]).expect(0).stdout;
         let status = self.workspace.run(&["status", "--output", "json", "--exit-code"]).expect(0).json();
         let releases = status["releases"].as_array().unwrap();
@@ -125,7 +125,7 @@ impl Walk {
         self.workspace.run(&["render", "fron"]).expect(2).expect_said("did you mean 'front'?");
     }
 
-    pub fn nothing_to_do(&self) {
+    pub(crate) fn nothing_to_do(&self) {
         self.touches_nothing(|| {
             self.workspace.run(&["plan", "--exit-code"]).expect(0).expect_said("nothing to do");
             self.workspace.run(&["status", "--exit-code"]).expect(0);
@@ -135,7 +135,7 @@ impl Walk {
         });
     }
 
-    pub fn a_commit_changes_nothing(&self) {
+    pub(crate) fn a_commit_changes_nothing(&self) {
         self.commit("empty");
         self.touches_nothing(|| {
             self.workspace.run(&["plan", "--exit-code"]).expect(0);
@@ -143,7 +143,7 @@ impl Walk {
         });
     }
 
-    pub fn one_change_touches_one_project(&self) {
+    pub(crate) fn one_change_touches_one_project(&self) {
         self.workspace.replace("PODINFO_UI_MESSAGE: first", "PODINFO_UI_MESSAGE: second");
         self.touches_nothing(|| {
             let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
@@ -158,7 +158,7 @@ impl Walk {
         self.workspace.run(&["plan", "--exit-code"]).expect(0);
     }
 
-    pub fn configuration_restarts_its_pods(&self) {
+    pub(crate) fn configuration_restarts_its_pods(&self) {
         self.workspace.replace("greeting: first", "greeting: second");
         self.touches_only("worker", || drop(self.up()));
         until("the worker's new greeting", || {
@@ -166,7 +166,7 @@ impl Walk {
         });
     }
 
-    pub fn deleted_objects_come_back(&self) {
+    pub(crate) fn deleted_objects_come_back(&self) {
         self.workspace.kubectl(&["delete", "deployment", "front", "--wait"]);
         until("its pods to go", || self.pods_of("front").is_empty().then_some(()));
         self.workspace.run(&["plan"]).expect(0).expect_said("Deployment/front");
@@ -181,7 +181,7 @@ impl Walk {
         assert_eq!(self.workspace.ask("catalog", "/").map(|it| it.status), Ok(200));
     }
 
-    pub fn everything_is_labelled(&self) {
+    pub(crate) fn everything_is_labelled(&self) {
         self.workspace.replace("PODINFO_UI_MESSAGE: second", "PODINFO_UI_MESSAGE: third");
         let commit = self.commit("third");
         self.up();
@@ -212,7 +212,7 @@ impl Walk {
         }
     }
 
-    pub fn restart_gives_new_pods(&self) {
+    pub(crate) fn restart_gives_new_pods(&self) {
         self.touches_nothing(|| {
             self.workspace.run(&["restart", "worker", "--dry-run"]).expect(0).expect_said("restart worker");
         });
@@ -225,7 +225,7 @@ impl Walk {
         self.workspace.run(&["restart", "wrker"]).expect(2).expect_said("did you mean 'worker'?");
     }
 
-    pub fn a_rolling_update_loses_no_request(&self) {
+    pub(crate) fn a_rolling_update_loses_no_request(&self) {
         let load = Load::start(self.workspace.http_port(), &format!("site.{}.localhost", self.workspace.name));
         until("the first answers", || (load.answered() > 20).then_some(()));
         self.workspace.replace("return 200 \"first", "return 200 \"second");

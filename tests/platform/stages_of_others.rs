@@ -14,7 +14,7 @@ impl Walk {
         clippy::too_many_lines,
         reason = "one release passes from owner to owner, and each state needs the one before"
     )]
-    pub fn foreign_releases_are_refused(&self) {
+    pub(crate) fn foreign_releases_are_refused(&self) {
         let workspace = &self.workspace;
         let restore = Restore::of(workspace);
         let file = fs::read_to_string(workspace.root().join("projects.yaml")).unwrap();
@@ -63,7 +63,7 @@ impl Walk {
         assert!(status.stderr.contains("guest"), "{}", status.stderr);
     }
 
-    pub fn orphans_are_pruned(&self) {
+    pub(crate) fn orphans_are_pruned(&self) {
         let workspace = &self.workspace;
         let file = fs::read_to_string(workspace.root().join("projects.yaml")).unwrap();
         let (before, rest) = file.split_once("  cache:\n").unwrap();
@@ -81,7 +81,7 @@ impl Walk {
         workspace.run(&["status", "--exit-code"]).expect(0);
     }
 
-    pub fn secrets_stay_secret(&self) {
+    pub(crate) fn secrets_stay_secret(&self) {
         let password = self.password();
         self.workspace.run(&["render", "postgres"]).expect(0);
         self.workspace.run(&["plan", "--output", "json"]).expect(0);
@@ -99,7 +99,7 @@ impl Walk {
         }
     }
 
-    pub fn two_clusters(&self) {
+    pub(crate) fn two_clusters(&self) {
         let mut neighbour =
             TestWorkspace::new("neighbour", &NEIGHBOUR.replace("PRIVATE_IMAGE", &rig("RIG_PRIVATE_IMAGE")));
         let asked = credential_helper(&mut neighbour);
@@ -135,7 +135,7 @@ impl Walk {
         });
     }
 
-    pub fn sleep_and_wake(&self) {
+    pub(crate) fn sleep_and_wake(&self) {
         self.sql("insert into orders default values");
         self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would stop the cluster");
         self.front_answers();
@@ -156,7 +156,7 @@ impl Walk {
         until("nothing to be left to do", || (self.workspace.run(&["plan", "--exit-code"]).code == 0).then_some(()));
     }
 
-    pub fn down_leaves_nothing(&self) {
+    pub(crate) fn down_leaves_nothing(&self) {
         let node = format!("{}-control-plane", self.workspace.name);
         let mounts = "{{range .Mounts}}{{if .Name}}{{.Name}} {{end}}{{end}}";
         let volumes = self.workspace.tool("docker", &["inspect", "--format", mounts, &node]);
@@ -172,7 +172,7 @@ impl Walk {
         self.workspace.run(&["start"]).expect(1).expect_said("create it with cmdr up");
     }
 
-    pub fn memory_stays_small(&self) {
+    pub(crate) fn memory_stays_small(&self) {
         let peak = self.workspace.peak_kb();
         tell(&format!("at most {} MB", peak / 1024));
         assert!(peak > 0 || !cfg!(target_os = "linux"), "no run was measured");

@@ -42,7 +42,7 @@ spec:
 ";
 
 impl Walk {
-    pub fn secrets_from_sops_reach_pods(&self) {
+    pub(crate) fn secrets_from_sops_reach_pods(&self) {
         self.workspace.replace("      grace: 1\n", SOPS);
         self.workspace.run(&["plan"]).expect(2).expect_said("the file `secrets/api.enc.yaml` was not found");
         let public = self.make_age_key(&self.age_keys());
@@ -75,7 +75,7 @@ impl Walk {
         self.workspace.run(&other).expect(0).expect_said("checksum/secrets");
     }
 
-    pub fn changed_secrets_restart_their_pods(&self) {
+    pub(crate) fn changed_secrets_restart_their_pods(&self) {
         let public = self.workspace.tool("age-keygen", &["-y", &self.age_keys().to_string_lossy()]);
         self.encrypt(&public, &format!("TOKEN: {CANARY}-2\nPORT: 5432\n"));
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
@@ -91,7 +91,7 @@ impl Walk {
         self.workspace.run(&["plan", "--exit-code"]).expect(0).expect_said("nothing to do");
     }
 
-    pub fn what_sops_refuses_is_reported(&self) {
+    pub(crate) fn what_sops_refuses_is_reported(&self) {
         let (file, whole) = (self.workspace.root().join(FILE), fs::read_to_string(self.secret_file()).unwrap());
         let public = self.workspace.tool("age-keygen", &["-y", &self.age_keys().to_string_lossy()]);
         self.touches_nothing(|| {
@@ -117,7 +117,7 @@ impl Walk {
         fs::write(&file, whole).unwrap();
     }
 
-    pub fn external_secrets_are_awaited(&self) {
+    pub(crate) fn external_secrets_are_awaited(&self) {
         self.workspace.replace(SCHEDULE, EXTERNAL);
         let unknown = self
             .workspace
@@ -156,7 +156,7 @@ impl Walk {
     }
 
     /// Everything that cmdr said and keeps, after all that the stages before did.
-    pub fn canaries_are_nowhere(&self) {
+    pub(crate) fn canaries_are_nowhere(&self) {
         for words in [&["render", "worker"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
             self.workspace.run(words).expect(0);
         }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use super::walk::{Walk, changes};
 
 impl Walk {
-    pub fn a_second_up_calls_no_helm(&self) {
+    pub(crate) fn a_second_up_calls_no_helm(&self) {
         self.forget_helm_calls();
         self.workspace.run(&["up"]).expect(0);
         assert_eq!(self.helm_calls(), [""; 0], "nothing has changed");
@@ -25,7 +25,7 @@ impl Walk {
         }
     }
 
-    pub fn charts_are_fetched_once(&self) {
+    pub(crate) fn charts_are_fetched_once(&self) {
         let pulls = self.helm_calls().into_iter().filter(|call| call.starts_with("pull"));
         let mut charts: Vec<String> = pulls.collect();
         let all = charts.len();
@@ -34,7 +34,7 @@ impl Walk {
         assert!(all > 0 && charts.len() == all, "each chart is pulled once: {charts:?}");
     }
 
-    pub fn volumes_are_there_before_their_pods(&self) {
+    pub(crate) fn volumes_are_there_before_their_pods(&self) {
         for project in ["postgres", "cache"] {
             let claim = self.workspace.objects(&["get", "pvc", &format!("data-{project}-0")]);
             let volume = format!("{}-data-{project}-0", self.workspace.name);
@@ -46,7 +46,7 @@ impl Walk {
         assert!(!helpers.to_string().contains("helper-pod-create"), "the node's own provisioner had nothing to do");
     }
 
-    pub fn what_was_changed_by_hand_is_put_right(&self) {
+    pub(crate) fn what_was_changed_by_hand_is_put_right(&self) {
         let kubectl = |args: &[&str]| drop(self.workspace.kubectl(args));
         kubectl(&["scale", "deployment", "site", "--replicas", "3"]);
         kubectl(&["set", "env", "deployment/front", "PODINFO_UI_MESSAGE=by-hand"]);
@@ -74,7 +74,7 @@ impl Walk {
     }
 
     /// Puts a helm first on the PATH that notes each call but those for its version.
-    pub fn count_helm_calls(&mut self) {
+    pub(crate) fn count_helm_calls(&mut self) {
         let folder = self.workspace.root().with_file_name("counting");
         fs::create_dir(&folder).unwrap();
         let helm = self.workspace.tool("sh", &["-c", "command -v helm"]);

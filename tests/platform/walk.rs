@@ -11,15 +11,15 @@ use super::{
 };
 
 /// The workspace with what its stages hand on.
-pub struct Walk {
+pub(crate) struct Walk {
     pub workspace: TestWorkspace,
 }
 
 /// A pod's identity: another one after a restart.
-pub type Pods = BTreeMap<String, (String, u64)>;
+pub(crate) type Pods = BTreeMap<String, (String, u64)>;
 
 impl Walk {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let private = rig("RIG_PRIVATE_IMAGE");
         let workspace = TestWorkspace::new("platform", &PROJECTS.replace("PRIVATE_IMAGE", &private));
         let login = BASE64.encode(format!("{}:{}", rig("RIG_PRIVATE_USER"), rig("RIG_PRIVATE_PASSWORD")));
@@ -32,19 +32,19 @@ impl Walk {
         walk
     }
 
-    pub fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
         self.workspace.tool("git", &["add", "--all"]);
         self.workspace.tool("git", &[&identity[..], &["commit", "--quiet", "--allow-empty", "-m", message]].concat());
         self.workspace.tool("git", &["rev-parse", "HEAD"])
     }
 
-    pub fn up(&self) -> Output {
+    pub(crate) fn up(&self) -> Output {
         self.workspace.run(&["up"]).expect(0)
     }
 
     /// The revision of each release, by namespace and name.
-    pub fn revisions(&self) -> BTreeMap<String, String> {
+    pub(crate) fn revisions(&self) -> BTreeMap<String, String> {
         let list: Value = serde_json::from_str(&self.workspace.helm(&["ls", "-A", "-o", "json"])).unwrap();
         let text = |release: &Value, key: &str| release[key].as_str().unwrap_or_default().to_owned();
         let releases = list.as_array().unwrap().iter();
@@ -52,7 +52,7 @@ impl Walk {
     }
 
     /// Every pod of the cluster with its uid and restarts, except those of one project and those that end already.
-    pub fn pods_except(&self, project: &str) -> Pods {
+    pub(crate) fn pods_except(&self, project: &str) -> Pods {
         let pods = self.workspace.objects(&["get", "pods", "--all-namespaces"]);
         let pods = pods["items"].as_array().unwrap().iter();
         let pods = pods.filter(|pod| is_staying(pod));
@@ -60,21 +60,21 @@ impl Walk {
         others.map(identity).collect()
     }
 
-    pub fn pods_of(&self, project: &str) -> Pods {
+    pub(crate) fn pods_of(&self, project: &str) -> Pods {
         let selector = format!("app.kubernetes.io/name={project}");
         let pods = self.workspace.objects(&["get", "pods", "--selector", &selector]);
         pods["items"].as_array().unwrap().iter().filter(|pod| is_staying(pod)).map(identity).collect()
     }
 
     /// How many pods a project has, those that end among them.
-    pub fn count_pods(&self, project: &str) -> usize {
+    pub(crate) fn count_pods(&self, project: &str) -> usize {
         let selector = format!("app.kubernetes.io/name={project}");
         self.workspace.objects(&["get", "pods", "--selector", &selector])["items"].as_array().map_or(0, Vec::len)
     }
 
     /// Does something that may touch one project alone, whose pods must be other ones then.
     #[track_caller]
-    pub fn touches_only(&self, project: &str, act: impl FnOnce()) {
+    pub(crate) fn touches_only(&self, project: &str, act: impl FnOnce()) {
         let (revisions, others, own) = (self.revisions(), self.pods_except(project), self.pods_of(project));
         act();
         let now = self.revisions();
@@ -88,29 +88,29 @@ impl Walk {
 
     /// Does something that may touch nothing.
     #[track_caller]
-    pub fn touches_nothing(&self, act: impl FnOnce()) {
+    pub(crate) fn touches_nothing(&self, act: impl FnOnce()) {
         let before = (self.revisions(), self.pods_except(""));
         act();
         assert_eq!((self.revisions(), self.pods_except("")), before);
     }
 
-    pub fn password(&self) -> String {
+    pub(crate) fn password(&self) -> String {
         let stored = self.workspace.kubectl(&["get", "secret", "postgres-db", "-o", "jsonpath={.data.password}"]);
         let password = String::from_utf8(BASE64.decode(stored).unwrap()).unwrap();
         assert!(password.len() >= 16, "a password of {} characters", password.len());
         password
     }
 
-    pub fn sql(&self, command: &str) -> String {
+    pub(crate) fn sql(&self, command: &str) -> String {
         self.workspace.kubectl(&["exec", "postgres-0", "--", "psql", "-U", "postgres", "-Atc", command])
     }
 }
 
-pub fn is_staying(pod: &Value) -> bool {
+pub(crate) fn is_staying(pod: &Value) -> bool {
     pod["metadata"]["deletionTimestamp"].is_null()
 }
 
-pub fn identity(pod: &Value) -> (String, (String, u64)) {
+pub(crate) fn identity(pod: &Value) -> (String, (String, u64)) {
     let containers = ["containerStatuses", "initContainerStatuses"];
     let statuses = containers.iter().filter_map(|key| pod["status"][key].as_array()).flatten();
     let restarts = statuses.filter_map(|status| status["restartCount"].as_u64()).sum();
@@ -119,7 +119,7 @@ pub fn identity(pod: &Value) -> (String, (String, u64)) {
 }
 
 /// What a run with `--output json` changed: `upgrade front`.
-pub fn changes(up: &Output) -> Vec<String> {
+pub(crate) fn changes(up: &Output) -> Vec<String> {
     let events = up.events();
     let started = events.iter().filter(|event| event["event"] == "step-started");
     let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
@@ -133,7 +133,7 @@ pub fn changes(up: &Output) -> Vec<String> {
 
 /// The status of the answer to a URL as cmdr prints it.
 #[track_caller]
-pub fn answer(url: &str) -> u16 {
+pub(crate) fn answer(url: &str) -> u16 {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a URL: '{url}'"));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (host, port) = host.split_once(':').map_or((host, 80), |(host, port)| (host, port.parse().unwrap()));

@@ -18,10 +18,10 @@ use serde_json::json;
 use super::common::{TestWorkspace, request, rig};
 
 /// Puts projects.yaml back as it was, however a stage ends.
-pub struct Restore(std::path::PathBuf, String);
+pub(crate) struct Restore(std::path::PathBuf, String);
 
 impl Restore {
-    pub fn of(workspace: &TestWorkspace) -> Self {
+    pub(crate) fn of(workspace: &TestWorkspace) -> Self {
         let file = workspace.root().join("projects.yaml");
         let text = fs::read_to_string(&file).unwrap();
         Self(file, text)
@@ -35,7 +35,7 @@ impl Drop for Restore {
 }
 
 /// Helm's payload of a release as JSON: base64 of Kubernetes, base64 of Helm, gzip.
-pub fn payload(data: &str) -> String {
+pub(crate) fn payload(data: &str) -> String {
     let packed = BASE64.decode(BASE64.decode(data).unwrap()).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
@@ -43,7 +43,7 @@ pub fn payload(data: &str) -> String {
 }
 
 /// The first and the last address of a cluster's pool.
-pub fn pool(workspace: &TestWorkspace) -> (Ipv4Addr, Ipv4Addr) {
+pub(crate) fn pool(workspace: &TestWorkspace) -> (Ipv4Addr, Ipv4Addr) {
     let pools = workspace.objects(&["get", "ipaddresspools", "--namespace", "metallb-system"]);
     let range = pools["items"][0]["spec"]["addresses"][0].as_str().unwrap();
     let (first, last) = range.split_once('-').unwrap();
@@ -51,7 +51,7 @@ pub fn pool(workspace: &TestWorkspace) -> (Ipv4Addr, Ipv4Addr) {
 }
 
 /// Gives the private registry's password by a program, as Docker Desktop does. The file appears when it was asked.
-pub fn credential_helper(workspace: &mut TestWorkspace) -> std::path::PathBuf {
+pub(crate) fn credential_helper(workspace: &mut TestWorkspace) -> std::path::PathBuf {
     let folder = workspace.docker_config();
     let asked = folder.join("asked");
     let answer = json!({"Username": rig("RIG_PRIVATE_USER"), "Secret": rig("RIG_PRIVATE_PASSWORD")});
@@ -67,14 +67,14 @@ pub fn credential_helper(workspace: &mut TestWorkspace) -> std::path::PathBuf {
 }
 
 /// Requests without a pause, from two sides, until it is ended.
-pub struct Load {
+pub(crate) struct Load {
     end: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     threads: Vec<thread::JoinHandle<Vec<String>>>,
 }
 
 impl Load {
-    pub fn start(port: u16, host: &str) -> Self {
+    pub(crate) fn start(port: u16, host: &str) -> Self {
         let (end, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let side = |_| {
             let (end, answered, host) = (Arc::clone(&end), Arc::clone(&answered), host.to_owned());
@@ -96,11 +96,11 @@ impl Load {
         Self { end, answered, threads }
     }
 
-    pub fn answered(&self) -> usize {
+    pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }
 
-    pub fn end(self) -> (usize, Vec<String>) {
+    pub(crate) fn end(self) -> (usize, Vec<String>) {
         self.end.store(true, Ordering::Relaxed);
         let failed = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         (self.answered.load(Ordering::Relaxed), failed)
@@ -108,13 +108,13 @@ impl Load {
 }
 
 /// Looks at the arguments of every process for a text that must not be there.
-pub struct Watch {
+pub(crate) struct Watch {
     end: Arc<AtomicBool>,
     thread: thread::JoinHandle<(usize, Vec<String>)>,
 }
 
 impl Watch {
-    pub fn start(secret: &str) -> Self {
+    pub(crate) fn start(secret: &str) -> Self {
         let end = Arc::new(AtomicBool::new(false));
         let (ended, secret) = (Arc::clone(&end), secret.to_owned());
         let thread = thread::spawn(move || {
@@ -133,14 +133,14 @@ impl Watch {
         Self { end, thread }
     }
 
-    pub fn end(self) -> (usize, Vec<String>) {
+    pub(crate) fn end(self) -> (usize, Vec<String>) {
         self.end.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
 /// Every file below a folder.
-pub fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
     let (mut open, mut found) = (vec![std::path::PathBuf::from(folder)], Vec::new());
     while let Some(folder) = open.pop() {
         for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -151,7 +151,7 @@ pub fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
 }
 
 /// The arguments of every process that can be seen, divided by NUL.
-pub fn arguments_of_all() -> Vec<String> {
+pub(crate) fn arguments_of_all() -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
     arguments.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()

@@ -8,41 +8,41 @@ use super::{
 };
 
 /// The workspace with what its stages hand on.
-pub struct Nap {
+pub(crate) struct Nap {
     pub workspace: TestWorkspace,
 }
 
 impl Nap {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { workspace: TestWorkspace::new(name, PROJECTS) }
     }
 
     /// The name of the node's container.
-    pub fn node(&self) -> String {
+    pub(crate) fn node(&self) -> String {
         format!("{}-control-plane", self.workspace.name)
     }
 
     #[track_caller]
-    pub fn docker(&self, args: &[&str]) -> String {
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
         self.workspace.tool("docker", args)
     }
 
     /// A fact about the node's container, by a template of Docker's.
     #[track_caller]
-    pub fn of_node(&self, format: &str) -> String {
+    pub(crate) fn of_node(&self, format: &str) -> String {
         self.docker(&["inspect", "--format", format, &self.node()])
     }
 
-    pub fn sql(&self, command: &str) -> String {
+    pub(crate) fn sql(&self, command: &str) -> String {
         self.workspace.kubectl(&["exec", "postgres-0", "--", "psql", "-U", "postgres", "-Atc", command])
     }
 
-    pub fn redis(&self, words: &[&str]) -> String {
+    pub(crate) fn redis(&self, words: &[&str]) -> String {
         self.workspace.kubectl(&[&["exec", "redis-0", "--", "redis-cli"], words].concat())
     }
 
     /// Puts a row and a key away.
-    pub fn store(&self, text: &str) {
+    pub(crate) fn store(&self, text: &str) {
         self.sql("create table if not exists notes (text text)");
         self.sql(&format!("insert into notes values ('{text}')"));
         assert_eq!(self.redis(&["set", "note", text]), "OK");
@@ -50,14 +50,14 @@ impl Nap {
 
     /// Everything that was put away is there: all rows, and the last key.
     #[track_caller]
-    pub fn expect_stored(&self, texts: &[&str]) {
+    pub(crate) fn expect_stored(&self, texts: &[&str]) {
         assert_eq!(self.sql("select text from notes").lines().collect::<Vec<&str>>(), texts);
         assert_eq!(self.redis(&["get", "note"]), *texts.last().unwrap());
     }
 
     /// Runs `start`, which must prove the network and the URL.
     #[track_caller]
-    pub fn start(&self) -> Output {
+    pub(crate) fn start(&self) -> Output {
         let start = self.workspace.run(&["start"]).expect(0);
         assert_eq!(start.stdout.lines().count(), 1, "{}", start.said());
         for proof in ["names  check", "addresses  check", "site  check: 200"] {
@@ -69,7 +69,7 @@ impl Nap {
 
     /// Every container of the workspace runs since after the node's last start, and is ready.
     #[track_caller]
-    pub fn expect_fresh(&self) {
+    pub(crate) fn expect_fresh(&self) {
         let wake = self.of_node("{{.State.StartedAt}}");
         let pods = self.workspace.objects(&["get", "pods"]);
         let pods = pods["items"].as_array().unwrap();
@@ -82,20 +82,20 @@ impl Nap {
     }
 
     /// Helm's releases with their revisions.
-    pub fn releases(&self) -> Vec<(String, String)> {
+    pub(crate) fn releases(&self) -> Vec<(String, String)> {
         let list: Value = serde_json::from_str(&self.workspace.helm(&["ls", "-A", "-o", "json"])).unwrap();
         let text = |release: &Value, key: &str| release[key].as_str().unwrap_or_default().to_owned();
         list.as_array().unwrap().iter().map(|it| (text(it, "name"), text(it, "revision"))).collect()
     }
 
     /// The address that Traefik's service has from MetalLB.
-    pub fn balancer_address(&self) -> String {
+    pub(crate) fn balancer_address(&self) -> String {
         let address = "jsonpath={.status.loadBalancer.ingress[0].ip}";
         self.workspace.kubectl(&["get", "service", "traefik", "--namespace", "traefik", "-o", address])
     }
 
     /// Nothing is left to do; a probe may miss a moment while everything wakes.
-    pub fn expect_settled(&self) {
+    pub(crate) fn expect_settled(&self) {
         until("nothing to be left to do", || (self.workspace.run(&["plan", "--exit-code"]).code == 0).then_some(()));
     }
 }

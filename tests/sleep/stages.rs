@@ -8,13 +8,13 @@ use super::{
 };
 
 impl Nap {
-    pub fn comes_up(&self) {
+    pub(crate) fn comes_up(&self) {
         self.workspace.run(&["start"]).expect(1).expect_said("create it with cmdr up");
         self.workspace.run(&["up"]).expect(0);
         self.store("first");
     }
 
-    pub fn stops_and_starts(&self) {
+    pub(crate) fn stops_and_starts(&self) {
         let before = (self.releases(), self.balancer_address());
         let stop = self.workspace.run(&["stop"]).expect(0);
         stop.expect_said("postgres-0").expect_said("redis-0");
@@ -31,7 +31,7 @@ impl Nap {
         self.expect_settled();
     }
 
-    pub fn an_interrupted_start_is_not_believed(&self) {
+    pub(crate) fn an_interrupted_start_is_not_believed(&self) {
         self.workspace.run(&["stop"]).expect(0);
         let start = self.workspace.start(&["start"]);
         until("the API to answer", || self.workspace.try_kubectl(&["get", "--raw", "/readyz"]).map(drop));
@@ -43,7 +43,7 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    pub fn naps_warm(&self) {
+    pub(crate) fn naps_warm(&self) {
         let pods = || self.workspace.kubectl(&["get", "pods", "-o", "jsonpath={..containerID}"]);
         let before = pods();
         self.workspace.run(&["stop", "--pause"]).expect(0);
@@ -58,7 +58,7 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    pub fn an_interrupted_stop_goes_on(&self) {
+    pub(crate) fn an_interrupted_stop_goes_on(&self) {
         let stop = self.slow_stop();
         self.await_rest("inactive");
         self.interrupt(stop);
@@ -86,7 +86,7 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    pub fn a_killed_stop_heals(&self) {
+    pub(crate) fn a_killed_stop_heals(&self) {
         let stop = self.slow_stop();
         self.await_rest("inactive and shown");
         stop.signal("KILL");
@@ -110,7 +110,7 @@ impl Nap {
         });
     }
 
-    pub fn another_address_is_mended(&self) {
+    pub(crate) fn another_address_is_mended(&self) {
         let address = "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}";
         let before = self.of_node(address);
         self.workspace.run(&["stop"]).expect(0);
@@ -154,7 +154,7 @@ impl Nap {
         self.expect_settled();
     }
 
-    pub fn foreign_addresses_are_mended(&self) {
+    pub(crate) fn foreign_addresses_are_mended(&self) {
         let before = self.balancer_address();
         let pool = |range: &str| {
             let patch = format!(r#"{{"spec": {{"addresses": ["{range}"]}}}}"#);
@@ -190,7 +190,7 @@ impl Nap {
         }
     }
 
-    pub fn down_leaves_nothing(&self) {
+    pub(crate) fn down_leaves_nothing(&self) {
         self.workspace.run(&["down"]).expect(1).expect_said("confirm with --yes");
         self.workspace.run(&["down", "--yes"]).expect(0);
         for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["images"]] {

@@ -12,7 +12,7 @@ impl Nap {
         (self.docker(&images), self.docker(&["volume", "ls", "--quiet", "--filter", &label]))
     }
 
-    pub fn a_killed_save_loses_nothing(&self) {
+    pub(crate) fn a_killed_save_loses_nothing(&self) {
         let save = self.workspace.start(&["snapshot", "save", "torn"]);
         until("a volume of the snapshot", || (!self.kept().1.is_empty()).then_some(()));
         save.signal("KILL");
@@ -24,7 +24,7 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    pub fn a_snapshot_brings_everything_back(&self) {
+    pub(crate) fn a_snapshot_brings_everything_back(&self) {
         let before = (self.releases(), self.balancer_address());
         let save = self.workspace.run(&["snapshot", "save", "good"]).expect(0);
         save.expect_said("was unavailable for").expect_said("site  check: 200");
@@ -45,7 +45,7 @@ impl Nap {
         self.expect_settled();
     }
 
-    pub fn mistakes_are_answered(&self) {
+    pub(crate) fn mistakes_are_answered(&self) {
         let name = |words: &[&str]| self.workspace.run(&[&["snapshot"], words].concat());
         name(&["restore", "god", "--yes"]).expect(2).expect_said("did you mean 'good'?");
         name(&["delete", "other"]).expect(2).expect_said("cmdr snapshot list");
@@ -60,7 +60,7 @@ impl Nap {
         self.workspace.run(&["plan", "--exit-code"]).expect(0);
     }
 
-    pub fn a_killed_restore_is_run_again(&self) {
+    pub(crate) fn a_killed_restore_is_run_again(&self) {
         let unused = self.unused_volumes();
         self.workspace.run(&["stop"]).expect(0);
         let present = self.of_node("{{.Id}}");
@@ -100,7 +100,7 @@ impl Nap {
         volumes.lines().filter(|volume| volume.len() == 64).map(str::to_owned).collect()
     }
 
-    pub fn snapshots_go(&self) {
+    pub(crate) fn snapshots_go(&self) {
         self.workspace.run(&["snapshot", "delete", "good"]).expect(0);
         assert!(!self.kept().0.contains("cmdr-snapshot/"), "{:?}", self.kept());
         assert!(!self.kept().1.contains("cmdr-snapshot."), "{:?}", self.kept());

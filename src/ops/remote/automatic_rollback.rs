@@ -23,7 +23,7 @@ use crate::{
 
 /// What a run on a remote environment and its rollback share.
 #[derive(Debug, Clone, Copy)]
-pub struct RemoteRun<'a> {
+pub(super) struct RemoteRun<'a> {
     pub remote: &'a Remote,
     pub runner: &'a Arc<Runner>,
     /// Cancelled when the lease is lost.
@@ -31,7 +31,7 @@ pub struct RemoteRun<'a> {
 }
 
 /// Plans the rollback, from what was observed before the run. `failed_steps` are the deployments that failed.
-pub fn plan(
+pub(super) fn plan(
     session: &Session,
     request: &DeployRequest,
     prepared: &Prepared<Remote>,
@@ -64,7 +64,7 @@ pub fn plan(
 ///
 /// # Errors
 /// When the ledger cannot be written.
-pub async fn run(
+pub(super) async fn run(
     session: &Session,
     request: &DeployRequest,
     remote_run: RemoteRun<'_>,

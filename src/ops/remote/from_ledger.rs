@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// When the file is not a ledger, belongs to another workspace, or names projects that no longer exist: all at once.
-pub async fn read(session: &Session, file: &Path, request: &mut DeployRequest) -> Result<(), CommandError> {
+pub(super) async fn read(session: &Session, file: &Path, request: &mut DeployRequest) -> Result<(), CommandError> {
     let ledger = parse(session, file)?;
     let helm = session.helm().await?;
     for (subject, release) in &ledger.releases {

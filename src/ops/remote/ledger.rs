@@ -36,7 +36,11 @@ const BUNDLE_VERSION: usize = 12;
 
 /// How long the running record has been healthy, in seconds: since its deployment ended or since its workloads became
 /// healthy, whichever is later.
-pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRelease>, now: Timestamp) -> Option<u64> {
+pub(super) fn healthy_seconds(
+    history: Option<&History>,
+    observed: Option<&ObservedRelease>,
+    now: Timestamp,
+) -> Option<u64> {
     let current = history?.deployments.last().filter(|last| last.outcome == DeploymentOutcome::Healthy)?;
     let observed = observed.filter(|release| release.record().as_ref() == Some(&current.record))?;
     let since = observed.healthy_since?.max(current.ended?);
@@ -44,7 +48,7 @@ pub fn healthy_seconds(history: Option<&History>, observed: Option<&ObservedRele
 }
 
 /// The version of each bundle: the hash of its members' records.
-pub fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeMap<Name, String> {
+pub(super) fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeMap<Name, String> {
     let mut members: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
     for project in &described.projects {
         if let Some(bundle) = request.bundles.get(&project.name) {
@@ -57,7 +61,7 @@ pub fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeM
 
 /// What the ledger entries of a run have in common.
 #[derive(Debug)]
-pub struct EntryTemplate<'a> {
+pub(super) struct EntryTemplate<'a> {
     pub session: &'a Session,
     pub request: &'a DeployRequest,
     pub context: &'a ChangeContext,
@@ -69,7 +73,7 @@ pub struct EntryTemplate<'a> {
 
 impl EntryTemplate<'_> {
     /// Returns the ledger entry of a deployment that is about to start.
-    pub fn draft(&self, release: &ReleaseSpec) -> Deployment {
+    pub(super) fn draft(&self, release: &ReleaseSpec) -> Deployment {
         let Self { session, request, context, bundles, now } = *self;
         let promoted = request.promoted.get(release.name.as_str());
         let project = session.loaded.workspace.projects.get(release.name.as_str());
@@ -93,7 +97,7 @@ impl EntryTemplate<'_> {
 
 /// The result of each deployment by its step: the worst result of all steps of that release. Deployments that never
 /// started are left out. `namespace` is the environment's: URL checks belong to the projects in it.
-pub fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<StepId, DeploymentOutcome> {
+pub(super) fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<StepId, DeploymentOutcome> {
     let mut outcomes = BTreeMap::new();
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
@@ -131,7 +135,7 @@ fn concerns(step: &Step, release: &ReleaseSpec, namespace: &str) -> bool {
 ///
 /// # Errors
 /// When the API returns an error.
-pub async fn close(
+pub(super) async fn close(
     remote: &Remote,
     namespace: &str,
     plan: &Plan,
@@ -156,7 +160,7 @@ pub async fn close(
 
 /// The described releases whose last deployment was started by an earlier run and never observed as healthy. The value
 /// is the record if it is the described one, which is running.
-pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<String, Option<RecordId>> {
+pub(super) fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<String, Option<RecordId>> {
     let projects = prepared.described.projects.iter().map(|project| &project.release);
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
@@ -173,7 +177,7 @@ pub fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTreeMap<Str
 ///
 /// # Errors
 /// When the API returns an error.
-pub async fn close_left_open(
+pub(super) async fn close_left_open(
     session: &Session,
     remote: &Remote,
     open: &BTreeMap<String, Option<RecordId>>,
@@ -193,7 +197,7 @@ pub async fn close_left_open(
 ///
 /// # Errors
 /// When the API returns an error.
-pub async fn hold(
+pub(super) async fn hold(
     session: &Session,
     remote: &Remote,
     request: &DeployRequest,
@@ -217,7 +221,7 @@ pub async fn hold(
 ///
 /// # Errors
 /// When the cluster does not respond or the file cannot be written.
-pub async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Result<(), CommandError> {
+pub(super) async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Result<(), CommandError> {
     let content = read(session, remote).await?;
     let text = serde_json::to_string_pretty(&content).unwrap_or_default();
     std::fs::write(file, text + "\n")

@@ -11,20 +11,20 @@ const WORD: &str = "promote";
 
 /// A job and its pipeline.
 #[derive(Debug)]
-pub struct PipelineJob {
+pub(super) struct PipelineJob {
     pub pipeline: Pipeline,
     pub job: Job,
 }
 
 /// The target environment, among all targets of promotions.
 #[derive(Debug)]
-pub struct Choice<'a> {
+pub(super) struct Choice<'a> {
     environment: &'a str,
     targets: Vec<&'a str>,
 }
 
 impl<'a> Choice<'a> {
-    pub fn of(workspace: &'a Workspace, environment: &'a Name) -> Self {
+    pub(super) fn of(workspace: &'a Workspace, environment: &'a Name) -> Self {
         let targets = workspace.environments.values().filter(|environment| environment.promote.is_some());
         Self { environment: environment.as_str(), targets: targets.map(|target| target.name.as_str()).collect() }
     }
@@ -49,7 +49,7 @@ impl<'a> Choice<'a> {
 ///
 /// # Errors
 /// When several jobs match.
-pub fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, CommandError> {
+pub(super) fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, CommandError> {
     let meant: Vec<&Job> = jobs.iter().filter(|job| job.name.contains(WORD) && choice.is_meant(job)).collect();
     if meant.len() < 2 {
         return Ok(meant.first().copied());
@@ -60,7 +60,7 @@ pub fn choose<'a>(choice: &Choice, jobs: &'a [Job]) -> Result<Option<&'a Job>, C
 }
 
 /// The error for a job that is not waiting for a manual start.
-pub fn spent(job: &Job) -> CommandError {
+pub(super) fn spent(job: &Job) -> CommandError {
     let cause = format!("the job {} cannot be started: its status is {}", job.name, job.status);
     let (kind, help) = match job.status.as_str() {
         // The jobs before it have not finished.
@@ -73,7 +73,7 @@ pub fn spent(job: &Job) -> CommandError {
 }
 
 /// The error for pipelines without a promotion job.
-pub fn no_job(choice: &Choice, seen: &[(Pipeline, Vec<Job>)]) -> CommandError {
+pub(super) fn no_job(choice: &Choice, seen: &[(Pipeline, Vec<Job>)]) -> CommandError {
     let where_to = seen.first().map(|(pipeline, _)| pipeline.web_url.as_str()).unwrap_or_default();
     let cause = format!("no job of the pipeline promotes to '{}': {where_to}", choice.environment);
     let manual = listed(seen.iter().flat_map(|(_, jobs)| jobs).filter(|job| job.is_manual()));

@@ -91,7 +91,7 @@ fn render_change(planned: &Planned) -> String {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_plan(
+pub(super) fn write_plan(
     session: &Session,
     prepared: &Prepared<Remote>,
     plan: &Plan,
@@ -106,7 +106,7 @@ pub fn write_plan(
 ///
 /// # Errors
 /// With exit code 14 when it was created for another cluster, with 10 when anything else differs.
-pub fn confirm_plan(
+pub(super) fn confirm_plan(
     session: &Session,
     prepared: &Prepared<Remote>,
     plan: &Plan,
@@ -163,7 +163,11 @@ fn differing(reviewed: &PlanFile, now: &PlanFile) -> Vec<String> {
 ///
 /// # Errors
 /// When a chart does not render or the API returns an error.
-pub async fn show_differences(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
+pub(super) async fn show_differences(
+    session: &Session,
+    prepared: &Prepared<Remote>,
+    plan: &Plan,
+) -> Result<(), CommandError> {
     if session.settings.output == OutputFormat::Json {
         return Ok(());
     }
