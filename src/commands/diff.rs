@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::git,
     cli::DiffOptions,
-    domain::{ImageReference, labels},
+    domain::{ImageReference, ImagesIn, labels},
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
@@ -82,7 +82,7 @@ async fn running(session: &Session) -> Result<BTreeMap<String, Running>, Command
     });
     let running = own.map(|release| {
         let label = |key: &str| release.labels.get(key).cloned().unwrap_or_default();
-        let image = release.values.get("image").and_then(|image| image.as_str().map(str::to_owned));
+        let image = ImagesIn(&release.values).main().map(|image| image.to_string());
         let (version, record, chart) = (label(labels::VERSION), label(labels::RECORD), label(labels::CHART));
         (release.key.name, Running { version, record, image, chart })
     });

@@ -7,6 +7,7 @@ pub mod external;
 pub mod freeze;
 pub mod gate;
 pub mod image;
+pub mod images_in;
 pub mod labels;
 pub mod ledger;
 pub mod local_registry;
@@ -35,6 +36,7 @@ pub mod workspace;
 pub mod yaml;
 
 pub use image::ImageReference;
+pub use images_in::ImagesIn;
 pub use name::{InvalidName, Name};
 pub use problem::Problem;
 pub use record::RecordId;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    Build, Chart, ChartSource, Check, Environment, External, ImageReference, Name, Project, Route, Values, Workspace,
-    values,
+    Build, Chart, ChartSource, Check, Environment, External, ImageReference, ImagesIn, Name, Project, Route, Values,
+    Workspace, images_in::Container, values,
 };
 
 /// The desired state of a project in one environment.
@@ -72,9 +72,22 @@ impl ResolvedProject {
             if !self.version_is_written {
                 self.values.insert("version".to_owned(), json!(image.version()));
             }
-            self.values.insert("image".to_owned(), json!(image.to_string()));
+            ImagesIn(&mut self.values).set_main(&image);
         }
         self.image = Some(image);
+    }
+
+    /// Sets the image of each container for which `choose` returns one, as [`ImagesIn::replace`].
+    pub fn use_images(&mut self, choose: impl Fn(Container<'_>, Option<&ImageReference>) -> Option<ImageReference>) {
+        ImagesIn(&mut self.values).replace(choose);
+        if let Some(image) = ImagesIn(&self.values).main() {
+            self.use_image(image);
+        }
+    }
+
+    /// Returns all images that the project names: its own, and those of sidecars and init containers.
+    pub fn images(&self) -> Vec<ImageReference> {
+        self.image.clone().into_iter().chain(ImagesIn(&self.values).beside()).collect()
     }
 }
 

@@ -7,9 +7,6 @@ use serde_json::{Map, Value};
 /// A tree of Helm values. Keys are sorted, so equal values have equal text.
 pub type Values = Map<String, Value>;
 
-/// The values of the universal chart that define containers besides the main one.
-pub const CONTAINERS: [&str; 2] = ["sidecars", "initContainers"];
-
 /// Merges `over` into `base`, as Helm does: maps are merged, other values are replaced, and `null` removes a key of the
 /// chart's defaults.
 pub fn merge(base: &mut Values, over: &Values) {

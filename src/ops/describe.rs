@@ -390,7 +390,7 @@ fn describe_project(
 
 /// The digests of a project's images, as far as its values contain them.
 fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
-    digests_by_name(images(project))
+    digests_by_name(project.images())
 }
 
 /// The content of a release. The default version is the chart's app version.
@@ -445,7 +445,8 @@ fn namespaces(
             }),
         }
     }
-    let registries: BTreeSet<String> = projects.iter().flat_map(images).map(|image| image.registry).collect();
+    let registries: BTreeSet<String> =
+        projects.iter().flat_map(ResolvedProject::images).map(|image| image.registry).collect();
     namespaces.push(NamespaceSpec {
         name: namespace.to_owned(),
         registries: registries.into_iter().collect(),
@@ -453,12 +454,4 @@ fn namespaces(
         privileged: false,
     });
     namespaces
-}
-
-/// Every image in a project's values: its own, and those of sidecars and init containers.
-pub(crate) fn images(project: &ResolvedProject) -> Vec<crate::domain::ImageReference> {
-    let containers = values::CONTAINERS.iter().filter_map(|key| project.values.get(*key)?.as_object());
-    let beside = containers.flat_map(Values::values).filter_map(|container| container.get("image")?.as_str());
-    let beside = beside.filter_map(|image| crate::domain::ImageReference::parse(image).ok());
-    project.image.clone().into_iter().chain(beside).collect()
 }

@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use crate::{
     adapters::{
         credentials::Credentials,
         registry::{Registry, RegistryError},
     },
-    domain::{ImageReference, Name, Problem, ResolvedProject, values::CONTAINERS},
+    domain::{ImageReference, Name, Problem, ResolvedProject},
     error::{CommandError, ErrorKind},
-    ops::{
-        describe::{Selection, images},
-        session::Session,
-    },
+    ops::{describe::Selection, session::Session},
 };
 
 /// Returns a registry client with the credentials of the user's Docker.
@@ -48,21 +43,10 @@ pub(crate) async fn pin(
     let is_described =
         |project: &&mut ResolvedProject| !given.contains_key(project.name.as_str()) && !settled.contains(&project.name);
     let mut projects: Vec<&mut ResolvedProject> = selection.projects.iter_mut().filter(is_described).collect();
-    let written: Vec<ImageReference> = projects.iter().flat_map(|project| images(project)).collect();
+    let written: Vec<ImageReference> = projects.iter().flat_map(|project| project.images()).collect();
     let pinned = resolved(session, registry, &written).await?;
     for project in projects.iter_mut().filter(|project| project.is_on_universal_chart()) {
-        if let Some(image) = project.image.as_ref().and_then(|image| pinned.get(&image.to_string())) {
-            project.use_image(image.clone());
-        }
-        for kind in CONTAINERS {
-            let containers = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut());
-            for container in containers.into_iter().flat_map(|containers| containers.values_mut()) {
-                let exact = container.get("image").and_then(|image| pinned.get(image.as_str()?));
-                if let Some(exact) = exact {
-                    container["image"] = json!(exact.to_string());
-                }
-            }
-        }
+        project.use_images(|_, image| pinned.get(&image?.to_string()).cloned());
     }
     Ok(())
 }

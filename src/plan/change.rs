@@ -3,15 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{Refresh, ReleaseSpec};
 use crate::domain::{
-    ImageReference, Problem, RecordId, Values,
-    image::digests_by_name,
-    labels,
-    record::Record,
-    values::{self, differing_keys},
+    ImageReference, ImagesIn, Problem, RecordId, Values, image::digests_by_name, labels, record::Record,
+    values::differing_keys,
 };
 
 /// The maximum number of keys, objects or fields that a reason lists.
@@ -65,40 +61,25 @@ impl ReleaseSpec {
     /// Keeps the digests that an earlier refresh resolved for tags that are unchanged: the node may have an older image
     /// for a tag. They are used if the release changes for another reason.
     pub fn keep_digests(&mut self, found: &ObservedRelease) {
-        let mut images = Vec::new();
-        let own = &mut self.content.values;
-        if let Some(image) = kept(own.get("image"), found.values.get("image")) {
-            own.insert("image".to_owned(), image.to_string().into());
-            self.image = Some(image.clone());
-            images.push(image);
-        }
-        for kind in values::CONTAINERS {
-            let before = found.values.get(kind);
-            for (name, container) in own.get_mut(kind).and_then(Value::as_object_mut).into_iter().flatten() {
-                let before = before.and_then(|containers| containers.get(name)?.get("image"));
-                if let Some(image) = kept(container.get("image"), before) {
-                    container["image"] = image.to_string().into();
-                    images.push(image);
-                }
-            }
-        }
+        let found = ImagesIn(&found.values);
+        let images =
+            ImagesIn(&mut self.content.values).replace(|container, written| kept(written?, found.of(container)?));
         if images.is_empty() {
             return;
         }
+        self.image = ImagesIn(&self.content.values).main().or(self.image.take());
         self.content.images.extend(digests_by_name(images));
         self.record = self.content.id();
     }
 }
 
 /// Returns the found image with its digest, if the written image is the same image with only a tag.
-fn kept(written: Option<&Value>, found: Option<&Value>) -> Option<ImageReference> {
-    let parse = |image: Option<&Value>| ImageReference::parse(image?.as_str()?).ok();
-    let (written, found) = (parse(written)?, parse(found)?);
+fn kept(written: &ImageReference, found: ImageReference) -> Option<ImageReference> {
     let named = |image: &ImageReference| {
         let tag = image.tag.clone().unwrap_or_else(|| "latest".to_owned());
         (image.registry.clone(), image.repository.clone(), tag)
     };
-    (written.digest.is_none() && found.digest.is_some() && named(&written) == named(&found)).then_some(found)
+    (written.digest.is_none() && found.digest.is_some() && named(written) == named(&found)).then_some(found)
 }
 
 /// The change that a release needs.

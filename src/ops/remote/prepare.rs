@@ -9,8 +9,7 @@ use crate::{
         registry::Registry,
     },
     domain::{
-        Environment, ImageReference, Name, Problem, ReleaseKey, ResolvedProject, Values, ledger::History,
-        values::CONTAINERS,
+        Environment, ImageReference, ImagesIn, Name, Problem, ReleaseKey, ResolvedProject, Values, ledger::History,
     },
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
@@ -125,14 +124,15 @@ impl EnvironmentState<'_> {
                 continue;
             }
             if let Some(promoted) = request.promoted.get(&project.name) {
-                take_images(project, &promoted.content.values);
+                let promoted = ImagesIn(&promoted.content.values);
+                project.use_images(|container, _| promoted.of(container));
                 continue;
             }
             let latest = match self.latest_values(&project.name).await? {
                 None => self.values_of_source(&project.name).await?,
                 known => known,
             };
-            let of_record = latest.as_ref().and_then(image_of);
+            let of_record = latest.as_ref().and_then(|values| ImagesIn(values).main());
             let written = project.image.clone();
             let is_exact = |image: &ImageReference| image.tag.is_some() || image.digest.is_some();
             let chosen = match (request.images.get(&project.name), of_record) {
@@ -179,10 +179,6 @@ impl EnvironmentState<'_> {
     }
 }
 
-fn image_of(values: &Values) -> Option<ImageReference> {
-    ImageReference::parse(values.get("image")?.as_str()?).ok()
-}
-
 /// The image that a project would get, if its environment's record does not have it.
 fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String, String)> {
     let image = project.image.as_ref()?;
@@ -190,7 +186,7 @@ fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String,
         let tagged = |image: &ImageReference| image.to_string().split('@').next().unwrap_or_default().to_owned();
         known == image || image.digest.is_none() && tagged(known) == tagged(image)
     };
-    let known = latest.and_then(image_of);
+    let known = latest.and_then(|values| ImagesIn(values).main());
     (!known.as_ref().is_some_and(same)).then(|| (project.name.to_string(), image.to_string()))
 }
 
@@ -198,24 +194,6 @@ fn no_image(project: &ResolvedProject) -> Problem {
     let cause =
         format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
     Problem::new(cause).help(format!("deploy one with cmdr deploy {}=TAG", project.name))
-}
-
-/// Uses every image in a record's values: the project's own, and those of sidecars and init containers.
-fn take_images(project: &mut ResolvedProject, record: &Values) {
-    if let Some(image) = image_of(record) {
-        project.use_image(image);
-    }
-    for kind in CONTAINERS {
-        let Some(containers) = project.values.get_mut(kind).and_then(|containers| containers.as_object_mut()) else {
-            continue;
-        };
-        for (name, container) in containers {
-            let checked = record.get(kind).and_then(|containers| containers.get(name)?.get("image"));
-            if let (Some(image), Some(container)) = (checked, container.as_object_mut()) {
-                container.insert("image".to_owned(), image.clone());
-            }
-        }
-    }
 }
 
 /// For projects with their own chart, which determines the images: renders it, and adds the digests of its images to
@@ -262,7 +240,7 @@ async fn add_verifications(
         .collect();
     let pinned = resolved(session, registry, &written).await?;
     for project in described.projects.iter_mut().filter(|project| !settled.contains(&project.name)) {
-        let own = image_of(&project.release.content.values).map(|image| image.to_string()).unwrap_or_default();
+        let own = ImagesIn(&project.release.content.values).main().map(|image| image.to_string()).unwrap_or_default();
         let verifications = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
             let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
             VerifySpec {
