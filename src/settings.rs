@@ -13,7 +13,11 @@ use etcetera::BaseStrategy;
 
 use crate::{
     cli::{Color, GlobalOptions, Output, ReportOptions},
-    domain::{deadline::working_time, secret::Secret},
+    domain::{
+        deadline::working_time,
+        pipeline::{CiProvider, PipelineRun},
+        secret::Secret,
+    },
 };
 
 /// The variable with which a completion script requests completions. Its name is clap's convention.
@@ -39,19 +43,40 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_TLS_VERIFY", "use TLS for a Docker engine reached over TCP"),
     ("KUBECONFIG", "the files with the contexts of environments other than local"),
     ("GITLAB_CI", "marks a GitLab job: its log has sections and colors, and `only: ci` allows it to deploy"),
-    ("CI_JOB_URL", "the job; it holds leases and is recorded in deployments"),
-    ("CI_PIPELINE_URL", "the pipeline; it is recorded in deployments"),
-    ("GITLAB_USER_LOGIN", "the user who started the job; it is recorded in deployments"),
+    ("CI_JOB_URL", "GitLab: the job; it holds leases and is recorded in deployments"),
+    ("CI_PIPELINE_URL", "GitLab: the pipeline; it is recorded in deployments"),
+    ("GITLAB_USER_LOGIN", "GitLab: the user who started the job; it is recorded in deployments"),
+    ("GITHUB_ACTIONS", "marks a job of GitHub Actions, as GITLAB_CI does"),
+    ("GITHUB_SERVER_URL", "GitHub Actions: part of the recorded URL of the run"),
+    ("GITHUB_REPOSITORY", "GitHub Actions: part of the recorded URL of the run"),
+    ("GITHUB_RUN_ID", "GitHub Actions: part of the recorded URL of the run"),
+    ("GITHUB_ACTOR", "GitHub Actions: the recorded user"),
+    ("JENKINS_URL", "marks a Jenkins build"),
+    ("BUILD_URL", "Jenkins: the recorded URL of the build"),
+    ("BUILD_USER_ID", "Jenkins with the plugin build-user-vars: the recorded user"),
+    ("BUILDKITE", "marks a Buildkite job"),
+    ("BUILDKITE_BUILD_URL", "Buildkite: the recorded URL of the build"),
+    ("BUILDKITE_JOB_ID", "Buildkite: part of the recorded URL of the job"),
+    ("BUILDKITE_BUILD_CREATOR", "Buildkite: the recorded user"),
+    ("CIRCLECI", "marks a CircleCI job"),
+    ("CIRCLE_BUILD_URL", "CircleCI: the recorded URL of the job"),
+    ("CIRCLE_USERNAME", "CircleCI: the recorded user"),
+    ("TF_BUILD", "marks a job of Azure DevOps"),
+    ("SYSTEM_COLLECTIONURI", "Azure DevOps: part of the recorded URL of the run"),
+    ("SYSTEM_TEAMPROJECT", "Azure DevOps: part of the recorded URL of the run"),
+    ("BUILD_BUILDID", "Azure DevOps: part of the recorded URL of the run"),
+    ("BUILD_REQUESTEDFOR", "Azure DevOps: the recorded user"),
     ("CI_COMMIT_REF_SLUG", "the branch; it is the slug of a review environment unless --slug is set"),
     ("GITLAB_TOKEN", "an access token with the scope api for promote --via gitlab; it is never shown"),
     ("CI_SERVER_URL", "the URL of GitLab for --via; by default that of the git remote origin"),
     ("CI_PROJECT_PATH", "the GitLab project with its groups for --via; by default that of the git remote origin"),
     ("CI_DEPLOY_FREEZE", "set by GitLab during a deploy freeze: deployments are refused"),
-    ("USER", "the user to record outside of a pipeline"),
+    ("USER", "the user to record outside of a pipeline, together with the name of the machine"),
+    ("LOGNAME", "the same, if USER is not set"),
     ("CI_JOB_TIMEOUT", "the timeout of the job in seconds: cmdr stops early enough to end cleanly"),
     ("CI_JOB_STARTED_AT", "when the job started; by default CI_JOB_TIMEOUT counts from the start of cmdr"),
     ("NO_COLOR", "disable colors"),
-    ("CI", "disable live output and prompts"),
+    ("CI", "disable live output and prompts; unless it is false, `only: ci` allows to deploy"),
     (COMPLETE, "the shell that requests completions; the script of `cmdr completions` sets it"),
     ("XDG_RUNTIME_DIR", "the folder of the socket of a rootless Docker"),
 ];
@@ -122,10 +147,8 @@ pub struct Variables {
     pub docker_tls_verify: bool,
     /// In the order in which contexts are looked up.
     pub kubeconfig: Vec<PathBuf>,
-    pub gitlab: bool,
-    pub job_url: Option<String>,
-    pub pipeline_url: Option<String>,
-    pub gitlab_user: Option<String>,
+    /// The run of the pipeline; `None` outside of a CI job.
+    pub pipeline: Option<PipelineRun>,
     pub gitlab_token: Option<Secret>,
     pub gitlab_server: Option<String>,
     pub gitlab_project: Option<String>,
@@ -222,11 +245,13 @@ impl Settings {
 
     /// The holder name for leases: the pipeline's job, or this process of the user.
     pub fn holder(&self) -> String {
-        let process = std::process::id();
-        match &self.variables.job_url {
-            Some(job) => format!("{job} (process {process})"),
-            None => format!("{} on {} (process {process})", self.person(), self.machine),
-        }
+        let url = self.variables.pipeline.as_ref().and_then(PipelineRun::most_exact_url);
+        format!("{} (process {})", url.cloned().unwrap_or_else(|| self.author()), std::process::id())
+    }
+
+    /// Whether the output is the log of a GitLab job.
+    pub fn is_gitlab_job(&self) -> bool {
+        self.variables.pipeline.as_ref().is_some_and(|run| run.provider == CiProvider::Gitlab)
     }
 
     /// Whether cmdr can prompt the user.
@@ -234,10 +259,14 @@ impl Settings {
         !self.yes && self.is_live && std::io::stdin().is_terminal()
     }
 
-    /// The user of the pipeline, or of this machine.
-    pub fn person(&self) -> String {
+    /// Who runs cmdr: the user of the pipeline, or of this machine with its name.
+    pub fn author(&self) -> String {
         let variables = &self.variables;
-        variables.gitlab_user.clone().or_else(|| variables.user.clone()).unwrap_or_else(|| "unknown user".to_owned())
+        if let Some(pipeline) = &variables.pipeline {
+            return pipeline.started_by();
+        }
+        let user = variables.user.clone().unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        format!("{user} on {}", self.machine)
     }
 }
 
@@ -267,17 +296,14 @@ impl Variables {
             docker_certificates: variable("DOCKER_CERT_PATH").map(PathBuf::from),
             docker_tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
             kubeconfig: variable("KUBECONFIG").map(|value| env::split_paths(&value).collect()).unwrap_or_default(),
-            gitlab: variable("GITLAB_CI").is_some(),
-            job_url: text("CI_JOB_URL"),
-            pipeline_url: text("CI_PIPELINE_URL"),
-            gitlab_user: text("GITLAB_USER_LOGIN"),
+            pipeline: PipelineRun::read(text),
             gitlab_token: text("GITLAB_TOKEN")
                 .filter(|token| !token.trim().is_empty())
                 .map(|token| Secret::new(token.trim())),
             gitlab_server: text("CI_SERVER_URL"),
             gitlab_project: text("CI_PROJECT_PATH"),
             deploy_freeze: variable("CI_DEPLOY_FREEZE").is_some(),
-            user: text("USER"),
+            user: text("USER").or_else(|| text("LOGNAME")),
             runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
             path: env::var_os("PATH").unwrap_or_default(),
         }
@@ -325,5 +351,17 @@ pub fn display_path(path: &Path, home: &Path) -> String {
     match path.strip_prefix(home) {
         Ok(rest) => format!("~/{}", rest.display()),
         Err(_) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_a_ci_system_is_declared() {
+        for name in crate::domain::pipeline::variables() {
+            assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not declared");
+        }
     }
 }

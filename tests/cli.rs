@@ -113,6 +113,12 @@ fn mistakes_with_environments() {
     );
     assert_reported("deploy-to-local", &place.shown(&["deploy", "catalog"]));
     assert_reported("deploy-from-a-laptop", &place.shown(&["deploy", "catalog", "--env", "staging"]));
+    for marker in ["CI", "GITLAB_CI", "GITHUB_ACTIONS", "JENKINS_URL", "BUILDKITE", "CIRCLECI", "TF_BUILD"] {
+        let output = place.run_with(&["deploy", "catalog", "--env", "staging"], &[(marker, "true")]);
+        assert_ne!(output.status.code(), Some(10), "{marker}: a pipeline may write");
+    }
+    let output = place.run_with(&["deploy", "catalog", "--env", "staging"], &[("CI", "false")]);
+    assert_eq!(output.status.code(), Some(10));
     assert_reported("deploy-unknown-projects", &place.shown(&["deploy", "katalog", "car=1", "--env", "staging"]));
     assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
     assert_reported(

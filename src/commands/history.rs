@@ -60,7 +60,12 @@ fn row(subject: &str, deployment: &Deployment) -> Vec<String> {
     let promoted = deployment.promoted_from.as_ref().map(|environment| format!("promoted from {environment}"));
     let overridden = origin.overridden.iter().map(|gate| format!("overrode {gate}"));
     let because = origin.because.as_ref().map(|because| format!("\"{because}\""));
-    let from = [promoted, deployment.bundle.clone(), origin.job.clone(), origin.commit.clone()];
+    let from = [
+        promoted,
+        deployment.bundle.clone(),
+        origin.job.clone().or_else(|| origin.pipeline.clone()),
+        origin.commit.clone(),
+    ];
     let from: Vec<String> = from.into_iter().flatten().chain(overridden).chain(because).collect();
     vec![
         subject.to_owned(),

@@ -22,7 +22,7 @@ const LOCAL: &str = "holds are not needed there: nothing else deploys to it";
 /// # Errors
 /// When a project is unknown, or the ledger cannot be written.
 pub(super) async fn hold(session: &Session, options: &HoldOptions) -> Result<(), CommandError> {
-    let hold = Hold { since: Timestamp::now(), by: session.settings.person(), because: options.because.clone() };
+    let hold = Hold { since: Timestamp::now(), by: session.settings.author(), because: options.because.clone() };
     set(session, &options.projects, Some(hold)).await
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     gate::Gate,
+    pipeline::CiProvider,
     record::{Record, RecordId},
 };
 
@@ -73,8 +74,11 @@ pub struct Deployment {
 /// The origin of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
-    /// The user: of GitLab, or of the machine.
+    /// Who started it: the user of the CI system, or a user and the machine.
     pub by: String,
+    /// The CI system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<CiProvider>,
     /// The pipeline's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,

@@ -15,6 +15,7 @@ pub mod mirror;
 pub mod name;
 pub mod nearest;
 pub mod node_files;
+pub mod pipeline;
 pub mod platform;
 pub mod pool;
 pub mod ports;

@@ -317,7 +317,7 @@ impl Session {
         let settings = &self.settings;
         let mode = match settings.output {
             OutputFormat::Json => Mode::Json,
-            OutputFormat::Text if settings.variables.gitlab => Mode::Gitlab,
+            OutputFormat::Text if settings.is_gitlab_job() => Mode::Gitlab,
             OutputFormat::Text if settings.is_live && !settings.log.prints() => Mode::Live,
             OutputFormat::Text => Mode::Plain,
         };

@@ -29,8 +29,21 @@ impl Walk {
         );
         self.workspace.replace("\n    freeze: {always: {zone: Europe/Berlin}}", "\n    only: ci");
         self.run("deploy cart --env production").expect(10).expect_said("only pipelines may write");
+        let github = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_SERVER_URL", "https://github.test"),
+            ("GITHUB_REPOSITORY", "tunes/platform"),
+            ("GITHUB_RUN_ID", "7"),
+            ("GITHUB_ACTOR", "ada"),
+        ];
+        let mut deploy = self.workspace.cmdr(&["deploy", "cart", "--env", "production"]);
+        Running::start(deploy.envs(github)).wait(PATIENCE).expect(0);
+        let origin = &self.last("production", "cart")["origin"];
+        assert_eq!(
+            (&origin["provider"], &origin["by"], &origin["pipeline"]),
+            (&"github-actions".into(), &"ada".into(), &"https://github.test/tunes/platform/actions/runs/7".into())
+        );
         self.workspace.replace("\n    only: ci", "");
-        self.run("deploy cart --env production").expect(0);
     }
 
     pub(crate) fn proofs_decide(&self) {

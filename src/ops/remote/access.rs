@@ -106,10 +106,10 @@ impl RemoteAccess {
 /// Refuses to write from a laptop to an environment that only pipelines may write to.
 ///
 /// # Errors
-/// When this is not a GitLab job and the environment has `only: ci`.
+/// When this is not a CI job and the environment has `only: ci`.
 pub fn may_write(session: &Session) -> Result<(), CommandError> {
     let environment = &session.environment;
-    if environment.only != Some(Writer::Ci) || session.settings.variables.gitlab {
+    if environment.only != Some(Writer::Ci) || session.settings.variables.pipeline.is_some() {
         return Ok(());
     }
     let cause = format!("only pipelines may write to the environment '{}' (only: ci)", environment.name);

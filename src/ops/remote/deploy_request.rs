@@ -117,11 +117,12 @@ impl ChangeContext {
             let cause = format!("--lock-timeout: '{written}' is not a valid duration");
             CommandError::usage(Problem::new(cause).help("use a duration such as 30s, 5m or 1h"))
         })?;
-        let variables = &session.settings.variables;
+        let run = session.settings.variables.pipeline.as_ref();
         let origin = Origin {
-            by: session.settings.person(),
-            pipeline: variables.pipeline_url.clone(),
-            job: variables.job_url.clone(),
+            by: session.settings.author(),
+            provider: run.map(|run| run.provider),
+            pipeline: run.and_then(|run| run.url.clone()),
+            job: run.and_then(|run| run.job.clone()),
             commit,
             because: options.because.clone(),
             overridden: Vec::new(),
