@@ -2,6 +2,7 @@
 
 mod causes;
 mod health;
+mod rules;
 
 use std::sync::Arc;
 
@@ -16,9 +17,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use causes::{GiveUpAfter, RolloutProblem};
-pub(in crate::adapters::cluster) use causes::{essence, waits_for_image};
+pub use causes::RolloutProblem;
+pub(in crate::adapters::cluster) use causes::waits_for_image;
 pub use health::{healthy_since, running_images};
+pub use rules::GiveUpAfter;
+pub(in crate::adapters::cluster) use rules::essence;
 
 use crate::adapters::cluster::{Generation, Object, WorkloadSnapshot};
 
