@@ -237,7 +237,9 @@ async fn check_scans(
 }
 
 fn pinned(content: &Record) -> Vec<ImageReference> {
-    let references =
-        content.images.iter().filter_map(|(image, digest)| ImageReference::parse(image).ok()?.with_digest(digest).ok());
+    let references = content
+        .images
+        .iter()
+        .filter_map(|(image, digest)| Some(ImageReference::parse(image).ok()?.with_digest(digest)));
     references.collect()
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use super::{Digest, digest::InvalidDigest};
+
 /// A container image: `[registry/]repository[:tag][@digest]`, stored as written and in its parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageReference {
@@ -12,8 +14,8 @@ pub struct ImageReference {
     pub repository: String,
     /// The tag, if set.
     pub tag: Option<String>,
-    /// The digest with its algorithm (`sha256:...`), if set.
-    pub digest: Option<String>,
+    /// The digest, if set.
+    pub digest: Option<Digest>,
 }
 
 /// Why a string is not a valid image reference.
@@ -27,8 +29,8 @@ pub enum InvalidImage {
         "'{0}' is not a valid image tag: only letters, digits, '.', '_' and '-' are allowed, at most 128 characters"
     )]
     Tag(String),
-    #[error("'{0}' is not a valid image digest: expected sha256: and 64 hexadecimal digits")]
-    Digest(String),
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
 }
 
 impl ImageReference {
@@ -39,7 +41,7 @@ impl ImageReference {
             return Err(InvalidImage::Empty);
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(checked_digest(digest)?)),
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
         };
         let (path, tag) = match rest.rsplit_once(':') {
@@ -70,18 +72,15 @@ impl ImageReference {
     }
 
     /// Pins the image to `digest`: `redis:latest@sha256:...` for `redis`. The registry is kept as written.
-    ///
-    /// # Errors
-    /// Fails if `digest` is not a valid digest.
-    pub fn with_digest(&self, digest: &str) -> Result<Self, InvalidImage> {
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
         let tag = match (&self.tag, &self.digest) {
             (None, None) => Some("latest".to_owned()),
             (tag, _) => tag.clone(),
         };
         let version = tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-        let digest = checked_digest(digest)?;
         let written = format!("{}{version}@{digest}", self.name());
-        Ok(Self { written, tag, digest: Some(digest), ..self.clone() })
+        Self { written, tag, digest: Some(digest.clone()), ..self.clone() }
     }
 
     /// Returns the reference as written, without tag and digest: `redis`, `ghcr.io/tunes/shop`.
@@ -95,14 +94,14 @@ impl ImageReference {
     pub fn version(&self) -> String {
         match (&self.tag, &self.digest) {
             (Some(tag), _) => tag.clone(),
-            (None, Some(digest)) => digest.trim_start_matches("sha256:").chars().take(12).collect(),
+            (None, Some(digest)) => digest.hex()[..12].to_owned(),
             (None, None) => "latest".to_owned(),
         }
     }
 }
 
 /// Returns the digests of all images that have one, by reference without the digest.
-pub fn digests_by_name(images: impl IntoIterator<Item = ImageReference>) -> BTreeMap<String, String> {
+pub fn digests_by_name(images: impl IntoIterator<Item = ImageReference>) -> BTreeMap<String, Digest> {
     let named = images.into_iter().filter_map(|image| {
         let name = image.to_string().split('@').next().unwrap_or_default().to_owned();
         Some((name, image.digest?))
@@ -140,14 +139,6 @@ fn checked_tag(tag: &str) -> Result<String, InvalidImage> {
     Err(InvalidImage::Tag(tag.to_owned()))
 }
 
-fn checked_digest(digest: &str) -> Result<String, InvalidImage> {
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(digest.to_owned());
-    }
-    Err(InvalidImage::Digest(digest.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,14 +163,14 @@ mod tests {
     fn reads_digests() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let image = ImageReference::parse(&format!("redis:7@{digest}")).unwrap();
-        assert_eq!((image.tag.as_deref(), image.digest), (Some("7"), Some(digest)));
-        assert_eq!(ImageReference::parse("redis@sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
+        assert_eq!((image.tag.as_deref(), image.digest), (Some("7"), Digest::parse(&digest).ok()));
+        assert_eq!(ImageReference::parse("redis@sha256:12"), Err(InvalidDigest::Image("sha256:12".to_owned()).into()));
     }
 
     #[test]
     fn a_digest_pins_what_was_written() {
-        let digest = format!("sha256:{}", "b".repeat(64));
-        let pinned = |text: &str| ImageReference::parse(text).unwrap().with_digest(&digest).unwrap();
+        let digest = Digest::of(b"b");
+        let pinned = |text: &str| ImageReference::parse(text).unwrap().with_digest(&digest);
         assert_eq!(pinned("redis:7.0").to_string(), format!("redis:7.0@{digest}"));
         assert_eq!(pinned("localhost:5001/shop").to_string(), format!("localhost:5001/shop:latest@{digest}"));
         let old = format!("ghcr.io/a/b@sha256:{}", "a".repeat(64));
@@ -188,8 +179,6 @@ mod tests {
             assert_eq!(ImageReference::parse(&pinned(text).to_string()), Ok(pinned(text)));
             assert_eq!(pinned(text).name(), ImageReference::parse(text).unwrap().name());
         }
-        let redis = ImageReference::parse("redis").unwrap();
-        assert_eq!(redis.with_digest("sha256:12"), Err(InvalidImage::Digest("sha256:12".to_owned())));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ChartDigest,
     gate::Gate,
     pipeline::CiProvider,
     record::{Record, RecordId},
@@ -205,7 +206,7 @@ pub struct LedgerFile {
     /// By namespace and release name: `tunes/shop`.
     pub releases: BTreeMap<String, LedgerRelease>,
     /// Charts that are not in a registry, by digest: a base64-encoded `.tgz`.
-    pub charts: BTreeMap<String, String>,
+    pub charts: BTreeMap<ChartDigest, String>,
 }
 
 /// One release of a [`LedgerFile`].

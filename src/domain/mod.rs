@@ -36,6 +36,7 @@ pub mod values;
 pub mod workspace;
 pub mod yaml;
 
+pub use digest::{ChartDigest, Digest};
 pub use image::ImageReference;
 pub use images_in::ImagesIn;
 pub use name::{InvalidName, Name};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Chart, ChartSource, Values, digest::sha256};
+use super::{Chart, ChartDigest, ChartSource, Digest, Values, digest::sha256};
 
 /// Incremented if cmdr passes the same content to Helm in a different way, so that releases are upgraded.
 const RENDERING: u32 = 2;
@@ -50,7 +50,7 @@ pub struct Record {
     pub version: String,
     /// The digest of each image, by its reference as rendered. Empty in `local`, where tags are not resolved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<String, String>,
+    pub images: BTreeMap<String, Digest>,
     /// The merged Helm values.
     pub values: Values,
 }
@@ -61,7 +61,7 @@ pub struct RecordedChart {
     pub name: String,
     pub version: String,
     /// The SHA-256 digest of the archive, or of the files in the folder.
-    pub digest: String,
+    pub digest: ChartDigest,
     pub source: RecordedSource,
 }
 
@@ -136,7 +136,7 @@ pub mod tests {
             chart: RecordedChart {
                 name: "service".to_owned(),
                 version: "1.0.0".to_owned(),
-                digest: "d".to_owned(),
+                digest: ChartDigest::of(b"d"),
                 source: RecordedSource::Kept,
             },
             version: "1".to_owned(),
@@ -152,10 +152,10 @@ pub mod tests {
         assert_ne!(one.id(), record(r#"{"a": 1, "b": 3}"#).id());
         assert_eq!(one.id().as_str().len(), LENGTH);
         let mut other_chart = one.clone();
-        other_chart.chart.digest = "e".to_owned();
+        other_chart.chart.digest = ChartDigest::of(b"e");
         assert_ne!(one.id(), other_chart.id());
         let mut resolved = one.clone();
-        resolved.images.insert("shop:1".to_owned(), "sha256:1".to_owned());
+        resolved.images.insert("shop:1".to_owned(), Digest::of(b"1"));
         assert_ne!(one.id(), resolved.id());
         let mut elsewhere = one.clone();
         elsewhere.chart.source = RecordedSource::Oci { reference: "ghcr.io/org/service".to_owned() };

@@ -14,7 +14,7 @@ use crate::{
     },
     config::{Report, ValuesSchema, check_values},
     domain::{
-        Chart, ImageReference, Name, Platform, PlatformRelease, Problem, Values,
+        Chart, Digest, ImageReference, Name, Platform, PlatformRelease, Problem, Values,
         image::digests_by_name,
         local_registry::registries_of,
         platform::PLATFORM,
@@ -389,7 +389,7 @@ fn describe_project(
 }
 
 /// The digests of a project's images, as far as its values contain them.
-fn digests_of(project: &ResolvedProject) -> BTreeMap<String, String> {
+fn digests_of(project: &ResolvedProject) -> BTreeMap<String, Digest> {
     digests_by_name(project.images())
 }
 

@@ -15,7 +15,7 @@ use crate::{
         },
         docker::State,
     },
-    domain::{ReleaseKey, labels},
+    domain::{Digest, ReleaseKey, labels},
     ops::session::LocalAccess,
     plan::{
         ObservedRelease,
@@ -158,11 +158,11 @@ fn is_own(release: &StoredRelease, workspace: &str) -> bool {
 }
 
 /// The digests of the images that a release's pods run.
-fn digests(objects: &[&Object], workloads: &Workloads) -> BTreeSet<String> {
+fn digests(objects: &[&Object], workloads: &Workloads) -> BTreeSet<Digest> {
     let images = objects
         .iter()
         .filter_map(|object| Some(rollout::running_images(workloads.snapshots.get(&object.namespace)?, object)));
-    images.flatten().filter_map(|image| Some(image.split_once('@')?.1.to_owned())).collect()
+    images.flatten().filter_map(|image| image.digest).collect()
 }
 
 /// Jobs of a release that have used up their retries.

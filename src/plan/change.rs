@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Refresh, ReleaseSpec};
 use crate::domain::{
-    ImageReference, ImagesIn, Problem, RecordId, Values, image::digests_by_name, labels, record::Record,
+    Digest, ImageReference, ImagesIn, Problem, RecordId, Values, image::digests_by_name, labels, record::Record,
     values::differing_keys,
 };
 
@@ -30,7 +30,7 @@ pub struct ObservedRelease {
     /// Jobs that have exhausted their retries.
     pub failed_jobs: Vec<String>,
     /// The digests of the images that its pods run.
-    pub digests: BTreeSet<String>,
+    pub digests: BTreeSet<Digest>,
     /// The rollout of every workload is complete.
     pub ready: bool,
     /// Since when its workloads have been healthy without interruption, if the cluster reports it.
@@ -274,8 +274,8 @@ pub mod tests {
             Change::Upgrade(_)
         ));
         let mut looked_up = ReleaseSpec { refresh: Refresh::ByPods, ..moved.clone() };
-        looked_up.content.images.insert("redis:7".to_owned(), "sha256:a".to_owned());
-        let running = ObservedRelease { digests: BTreeSet::from(["sha256:a".to_owned()]), ..observed.clone() };
+        looked_up.content.images.insert("redis:7".to_owned(), Digest::of(b"a"));
+        let running = ObservedRelease { digests: BTreeSet::from([Digest::of(b"a")]), ..observed.clone() };
         assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run the digest of the tag");
         looked_up.refresh = Refresh::ByRecord;
         assert!(matches!(change(&looked_up, &running), Change::Upgrade(_)), "a given record has other values");
@@ -291,7 +291,7 @@ pub mod tests {
 
     #[test]
     fn a_digest_stays_until_the_next_refresh() {
-        let digest = format!("sha256:{}", "a".repeat(64));
+        let digest = Digest::of(b"redis");
         let with = |image: &str| {
             let mut spec = spec("shop");
             spec.image = ImageReference::parse(image).ok();

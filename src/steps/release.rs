@@ -16,7 +16,7 @@ use crate::{
         helm::{Helm, HelmTarget, Upgrade, pack},
         wait::{Wait, every, pause},
     },
-    domain::{ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
+    domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
     plan::{ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
@@ -144,7 +144,7 @@ impl Runner {
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
     fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
         let view = &self.connected()?.view;
-        let running: BTreeSet<String> = targets
+        let running: BTreeSet<ImageReference> = targets
             .iter()
             .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
             .flat_map(|(snapshot, object)| rollout::running_images(&snapshot, object))
@@ -312,14 +312,15 @@ impl Runner {
 
 /// Returns the running images from deployed repositories whose digests differ from the deployed ones. Images that were
 /// deployed only by tag are not compared.
-fn strangers(running: &BTreeSet<String>, deployed: &BTreeMap<String, String>) -> Vec<String> {
-    let repository = |image: &str| ImageReference::parse(image).ok().map(|image| (image.registry, image.repository));
-    let known: BTreeSet<_> = deployed.keys().filter_map(|image| repository(image)).collect();
-    let is_stranger = |image: &&String| {
-        image.split_once('@').is_some_and(|(_, digest)| deployed.values().all(|deployed| deployed != digest))
-            && repository(image).is_some_and(|repository| known.contains(&repository))
+fn strangers(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String, Digest>) -> Vec<String> {
+    let repository = |image: &ImageReference| (image.registry.clone(), image.repository.clone());
+    let known: BTreeSet<_> =
+        deployed.keys().filter_map(|image| Some(repository(&ImageReference::parse(image).ok()?))).collect();
+    let is_stranger = |image: &&ImageReference| {
+        image.digest.as_ref().is_some_and(|digest| deployed.values().all(|deployed| deployed != digest))
+            && known.contains(&repository(image))
     };
-    running.iter().filter(is_stranger).cloned().collect()
+    running.iter().filter(is_stranger).map(ToString::to_string).collect()
 }
 
 /// Returns whether the object is annotated with its origin. The annotations do not restart pods.
@@ -338,14 +339,16 @@ mod tests {
 
     #[test]
     fn only_images_whose_digest_was_deployed_can_be_others() {
-        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let digest = |letter: &str| Digest::of(letter.as_bytes());
         let deployed = BTreeMap::from([("localhost:5001/tunes/shop:1".to_owned(), digest("a"))]);
         let running = |images: &[(&str, &str)]| {
-            images.iter().map(|(name, letter)| format!("{name}@{}", digest(letter))).collect::<BTreeSet<String>>()
+            let image =
+                |(name, letter): &(&str, &str)| ImageReference::parse(&format!("{name}@{}", digest(letter))).unwrap();
+            images.iter().map(image).collect::<BTreeSet<ImageReference>>()
         };
         let beside = running(&[("localhost:5001/tunes/shop", "a"), ("docker.io/library/nginx", "b")]);
         assert_eq!(strangers(&beside, &deployed), Vec::<String>::new());
         let moved = running(&[("localhost:5001/tunes/shop", "c")]);
-        assert_eq!(strangers(&moved, &deployed), Vec::from_iter(moved));
+        assert_eq!(strangers(&moved, &deployed), moved.iter().map(ToString::to_string).collect::<Vec<_>>());
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use super::{Helm, HelmError, ProcessError};
-use crate::domain::{Chart, ChartSource, Values, digest::sha256, mirror::ChartMirror, yaml};
+use crate::domain::{Chart, ChartDigest, ChartSource, Values, mirror::ChartMirror, yaml};
 
 /// The universal chart, which is embedded in cmdr.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
@@ -26,7 +26,7 @@ pub struct FetchedChart {
     pub version: String,
     pub app_version: Option<String>,
     /// SHA-256 of the archive, or of the folder's files.
-    pub digest: String,
+    pub digest: ChartDigest,
     /// `values.schema.json`, if the chart has one.
     pub schema: Option<serde_json::Value>,
     /// `values.yaml`: the default values, which a project overrides.
@@ -71,8 +71,8 @@ impl RemoteChart<'_> {
     /// Returns the name of its archive in the cache, which is different for each origin.
     fn file_name(&self) -> String {
         let Self { origin, name, version } = self;
-        let key = &digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]))[..16];
-        format!("{name}-{version}-{key}.tgz")
+        let key = digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]));
+        format!("{name}-{version}-{}.tgz", &key.as_str()[..16])
     }
 }
 
@@ -106,7 +106,7 @@ impl ChartCache {
     pub(super) fn universal(&self) -> Result<FetchedChart, HelmError> {
         let mut files = BTreeMap::new();
         embedded_files(&UNIVERSAL, &mut files);
-        let target = self.folder.join(format!("service-{}", &digest_of(&files)[..16]));
+        let target = self.folder.join(format!("service-{}", &digest_of(&files).as_str()[..16]));
         if !target.is_dir() {
             let fresh = target.with_extension(format!("new-{}", std::process::id()));
             for (name, content) in &files {
@@ -204,7 +204,7 @@ fn embedded_files(folder: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> String {
+fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> ChartDigest {
     let mut bytes = Vec::new();
     for (name, content) in files {
         for part in [name.as_bytes(), content] {
@@ -212,7 +212,7 @@ fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> String {
             bytes.extend(part);
         }
     }
-    sha256(&bytes)
+    ChartDigest::of(&bytes)
 }
 
 pub(super) fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
@@ -255,7 +255,7 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
     describe(archive, digest, &files)
 }
 
-fn describe(path: &Path, digest: String, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
+fn describe(path: &Path, digest: ChartDigest, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
     let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
     let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("not a chart: Chart.yaml not found".to_owned()))?;
     let metadata: Metadata = read(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
@@ -293,14 +293,14 @@ mod tests {
             chart("Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.2.0\nappVersion: 1.10\n"),
             chart("values.yaml", "defaultMode: 0644\nenabled: yes\n"),
         ]);
-        let chart = describe(Path::new("shop"), "sha256:0".to_owned(), &files).unwrap();
+        let chart = describe(Path::new("shop"), digest_of(&files), &files).unwrap();
         assert_eq!((chart.version.as_str(), chart.app_version.as_deref()), ("1.2.0", Some("1.10")));
         assert_eq!((&chart.values["defaultMode"], &chart.values["enabled"]), (&420.into(), &true.into()));
         let empty = BTreeMap::from([
             files.get_key_value("Chart.yaml").map(|(name, text)| (name.clone(), text.clone())).unwrap(),
             ("values.yaml".to_owned(), b"# none\n".to_vec()),
         ]);
-        assert!(describe(Path::new("shop"), String::new(), &empty).unwrap().values.is_empty());
+        assert!(describe(Path::new("shop"), digest_of(&empty), &empty).unwrap().values.is_empty());
     }
 
     #[test]

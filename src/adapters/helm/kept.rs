@@ -8,6 +8,7 @@ use super::{
     ChartCache, FetchedChart, HelmError,
     charts::{cannot, inspect_folder, put_in_place},
 };
+use crate::domain::ChartDigest;
 
 /// Packs a chart's folder as a `.tgz`; equal files result in equal bytes.
 ///
@@ -41,7 +42,7 @@ impl ChartCache {
     ///
     /// # Errors
     /// If the archive is corrupt, or contains a chart with another digest.
-    pub fn unpack(&self, name: &str, digest: &str, archive: &[u8]) -> Result<FetchedChart, HelmError> {
+    pub fn unpack(&self, name: &str, digest: &ChartDigest, archive: &[u8]) -> Result<FetchedChart, HelmError> {
         let target = self.kept(name, digest);
         if !target.is_dir() {
             let fresh = target.with_extension(format!("new-{}", std::process::id()));
@@ -50,19 +51,19 @@ impl ChartCache {
             put_in_place(&fresh, &target)?;
         }
         let chart = inspect_folder(&target)?;
-        if chart.digest == digest {
+        if chart.digest == *digest {
             return Ok(chart);
         }
         Err(HelmError::Chart(format!("chart {name} in the ledger does not have the digest {digest}")))
     }
 
     /// Returns a chart that was unpacked before.
-    pub fn unpacked(&self, name: &str, digest: &str) -> Option<FetchedChart> {
-        inspect_folder(&self.kept(name, digest)).ok().filter(|chart| chart.digest == digest)
+    pub fn unpacked(&self, name: &str, digest: &ChartDigest) -> Option<FetchedChart> {
+        inspect_folder(&self.kept(name, digest)).ok().filter(|chart| chart.digest == *digest)
     }
 
-    fn kept(&self, name: &str, digest: &str) -> std::path::PathBuf {
-        self.folder.join(format!("{name}-kept-{}", digest.get(..16).unwrap_or(digest)))
+    fn kept(&self, name: &str, digest: &ChartDigest) -> std::path::PathBuf {
+        self.folder.join(format!("{name}-kept-{}", &digest.as_str()[..16]))
     }
 }
 
@@ -79,8 +80,8 @@ mod tests {
         assert_eq!(packed, pack(&chart.path).unwrap());
         assert!(cache.unpacked(&chart.name, &chart.digest).is_none());
         let back = cache.unpack(&chart.name, &chart.digest, &packed).unwrap();
-        assert_eq!((back.digest.as_str(), back.label()), (chart.digest.as_str(), chart.label()));
+        assert_eq!((&back.digest, back.label()), (&chart.digest, chart.label()));
         assert!(cache.unpacked(&chart.name, &chart.digest).is_some());
-        assert!(cache.unpack("other", "0123456789abcdef0", &packed).is_err());
+        assert!(cache.unpack("other", &ChartDigest::of(b"other"), &packed).is_err());
     }
 }

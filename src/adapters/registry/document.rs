@@ -28,6 +28,7 @@ pub(super) struct Manifest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
+    /// As the registry writes it; not only SHA-256.
     pub(super) digest: String,
     artifact_type: Option<String>,
     platform: Option<Platform>,

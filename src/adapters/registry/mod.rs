@@ -28,7 +28,7 @@ use self::{
     error::Failure,
 };
 use super::{credentials::Credentials, retry_policy::RetryPolicy};
-use crate::domain::{ImageReference, digest::sha256, mirror::ImageMirror, nearest::nearest};
+use crate::domain::{Digest, ImageReference, mirror::ImageMirror, nearest::nearest};
 
 /// The number of images that are resolved in parallel.
 const SIDE_BY_SIDE: usize = 8;
@@ -91,12 +91,8 @@ impl Registry {
     pub async fn resolve(&self, image: &ImageReference) -> Result<ResolvedImage, RegistryError> {
         let mut failures = Vec::new();
         for endpoint in self.endpoints(image) {
-            let found = self
-                .digest(&endpoint, image)
-                .await
-                .and_then(|digest| image.with_digest(&digest).map_err(|error| endpoint.no_image(error.to_string())));
-            match found {
-                Ok(pinned) => return Ok(ResolvedImage { image: image.clone(), pinned }),
+            match self.digest(&endpoint, image).await {
+                Ok(digest) => return Ok(ResolvedImage { image: image.clone(), pinned: image.with_digest(&digest) }),
                 Err(failure) => failures.push(failure),
             }
         }
@@ -165,7 +161,7 @@ impl Registry {
     }
 
     /// Returns the digest of the image at one endpoint. Uses HEAD, which registries do not count as a pull.
-    async fn digest(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<String, Failure> {
+    async fn digest(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<Digest, Failure> {
         let reference = reference(image);
         let url = endpoint.url(&image.repository, &format!("manifests/{reference}"), &[])?;
         let head = self.client.ask(endpoint, &image.repository, Method::HEAD, &url).await?;
@@ -190,10 +186,10 @@ impl Registry {
         endpoint: &Endpoint,
         repository: &str,
         reference: &str,
-    ) -> Result<(Manifest, String), Failure> {
+    ) -> Result<(Manifest, Digest), Failure> {
         let body = self.content(endpoint, repository, &format!("manifests/{reference}"), reference).await?;
         let manifest = Manifest::parse(&body).map_err(|why| endpoint.no_image(why))?;
-        Ok((manifest, digest_of(&body)))
+        Ok((manifest, Digest::of(&body)))
     }
 
     /// Returns the configuration of an image, or of the first image of an index.
@@ -217,7 +213,7 @@ impl Registry {
     ) -> Result<Vec<u8>, Failure> {
         let url = endpoint.url(repository, path, &[])?;
         let answer = self.get(endpoint, repository, &url).await?;
-        if !is_wanted(reference, &digest_of(&answer.body)) {
+        if !is_wanted(reference, &Digest::of(&answer.body)) {
             return Err(endpoint.no_image(format!("the content of {reference} does not match its digest")));
         }
         Ok(answer.body)
@@ -255,7 +251,7 @@ impl Registry {
         &self,
         endpoint: &Endpoint,
         repository: &str,
-        digest: &str,
+        digest: &Digest,
         artifact_type: &str,
     ) -> Result<bool, Failure> {
         let filter = [("artifactType", artifact_type)];
@@ -281,10 +277,10 @@ impl Registry {
         &self,
         endpoint: &Endpoint,
         repository: &str,
-        digest: &str,
+        digest: &Digest,
         artifact_type: &str,
     ) -> Result<bool, Failure> {
-        match self.manifest(endpoint, repository, &digest.replace(':', "-")).await {
+        match self.manifest(endpoint, repository, &digest.as_str().replace(':', "-")).await {
             Ok((index, _)) => Ok(index.has_artifact(artifact_type)),
             Err(Failure { problem: RegistryErrorKind::NotFound { .. }, .. }) => Ok(false),
             Err(failure) => Err(failure),
@@ -294,12 +290,12 @@ impl Registry {
 
 impl Answer {
     /// Returns the digest of the manifest in this response; `None` if it is not a manifest.
-    fn manifest_digest(&self) -> Option<String> {
+    fn manifest_digest(&self) -> Option<Digest> {
         let header = |name: &str| self.headers.get(name)?.to_str().ok();
         let media_type = header(CONTENT_TYPE.as_str())?.split(';').next().unwrap_or_default().trim();
-        let digest = header(CONTENT_DIGEST).filter(|digest| digest.starts_with("sha256:"))?;
+        let digest = Digest::parse(header(CONTENT_DIGEST)?).ok()?;
         let is_manifest = self.status == StatusCode::OK && MANIFEST_TYPES.contains(&media_type);
-        is_manifest.then(|| digest.to_owned())
+        is_manifest.then_some(digest)
     }
 
     /// Returns the next page of a list. It must be at the same registry, because the credentials are sent there.
@@ -313,16 +309,12 @@ impl Answer {
 
 /// Returns the tag or digest that is requested from a registry.
 fn reference(image: &ImageReference) -> &str {
-    image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
+    image.digest.as_ref().map(Digest::as_str).or(image.tag.as_deref()).unwrap_or("latest")
 }
 
 /// Returns whether `digest` matches the reference: the same digest, or any digest for a tag.
-fn is_wanted(reference: &str, digest: &str) -> bool {
-    !reference.starts_with("sha256:") || reference.eq_ignore_ascii_case(digest)
-}
-
-fn digest_of(content: &[u8]) -> String {
-    format!("sha256:{}", sha256(content))
+fn is_wanted(reference: &str, digest: &Digest) -> bool {
+    !reference.starts_with("sha256:") || reference.eq_ignore_ascii_case(digest.as_str())
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ async fn all_that_cannot_be_resolved_are_reported_each_once() {
 async fn without_a_digest_in_the_header_the_content_has_it() {
     let server = Server::start(|_, _, _| reply(200, MANIFEST).with("Content-Type", TYPE)).await;
     let pinned = anonymous().resolve(&server.image("shop:1")).await.unwrap().pinned;
-    assert_eq!(pinned.digest, Some(digest_of(MANIFEST.as_bytes())));
+    assert_eq!(pinned.digest, Some(Digest::of(MANIFEST.as_bytes())));
     // Content with a digest other than the requested one is rejected.
     let error = anonymous().resolve(&server.image(&format!("shop@{DIGEST}"))).await.unwrap_err();
     assert!(matches!(error.problem, RegistryErrorKind::NoImage { .. }), "{error}");
@@ -225,9 +225,10 @@ async fn a_page_to_sign_in_is_no_image() {
 #[tokio::test]
 async fn the_revision_is_read_from_the_first_image_of_an_index() {
     let configuration = r#"{"config": {"Labels": {"org.opencontainers.image.revision": "4f2a9c1"}}}"#;
-    let image = format!(r#"{{"schemaVersion": 2, "config": {{"digest": "{}"}}}}"#, digest_of(configuration.as_bytes()));
+    let image =
+        format!(r#"{{"schemaVersion": 2, "config": {{"digest": "{}"}}}}"#, Digest::of(configuration.as_bytes()));
     let attestation = r#"{"digest": "sha256:0", "platform": {"os": "unknown"}}"#;
-    let first = format!(r#"{{"digest": "{}", "platform": {{"os": "linux"}}}}"#, digest_of(image.as_bytes()));
+    let first = format!(r#"{{"digest": "{}", "platform": {{"os": "linux"}}}}"#, Digest::of(image.as_bytes()));
     let index = format!(r#"{{"schemaVersion": 2, "manifests": [{attestation}, {first}]}}"#);
     let server = Server::start(move |_, request, _| match request.line.as_str() {
         "GET /v2/shop/manifests/1" => reply(200, index.clone()),

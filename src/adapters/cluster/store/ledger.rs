@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
 use crate::domain::{
-    labels,
+    ChartDigest, labels,
     ledger::History,
     record::{Record, RecordId, RecordedSource},
 };
@@ -105,8 +105,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If the API returns an error.
-    pub async fn keep_chart(&self, namespace: &str, digest: &str, archive: &[u8]) -> Result<(), ClusterError> {
-        self.keep(namespace, secret(CHART, &short(digest), archive.to_vec())).await
+    pub async fn keep_chart(&self, namespace: &str, digest: &ChartDigest, archive: &[u8]) -> Result<(), ClusterError> {
+        self.keep(namespace, secret(CHART, short(digest), archive.to_vec())).await
     }
 
     /// Returns a record by its ID, if the ledger contains it.
@@ -121,8 +121,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If the API does not respond.
-    pub async fn chart(&self, namespace: &str, digest: &str) -> Result<Option<Vec<u8>>, ClusterError> {
-        let secret = self.kept(namespace, CHART, &short(digest)).await?;
+    pub async fn chart(&self, namespace: &str, digest: &ChartDigest) -> Result<Option<Vec<u8>>, ClusterError> {
+        let secret = self.kept(namespace, CHART, short(digest)).await?;
         Ok(secret.and_then(|secret| secret.data?.remove(CONTENT)).map(|bytes| bytes.0))
     }
 
@@ -140,7 +140,7 @@ impl Cluster {
         let (needed, surplus): (Vec<Secret>, Vec<Secret>) =
             records.into_iter().partition(|secret| named.contains(subject_of(secret).as_str()));
         let needed: Vec<Record> = needed.iter().map(content).collect::<Result<_, _>>()?;
-        let charts: BTreeSet<String> = needed
+        let charts: BTreeSet<&str> = needed
             .iter()
             .filter(|record| record.chart.source == RecordedSource::Kept)
             .map(|record| short(&record.chart.digest))
@@ -195,8 +195,8 @@ fn subject_of(secret: &Secret) -> String {
 }
 
 /// Shortens a digest, because it is longer than object names may be.
-fn short(digest: &str) -> String {
-    digest.chars().take(32).collect()
+fn short(digest: &ChartDigest) -> &str {
+    &digest.as_str()[..32]
 }
 
 fn secret(kind: &str, subject: &str, content: Vec<u8>) -> Secret {

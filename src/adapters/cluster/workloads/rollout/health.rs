@@ -8,6 +8,10 @@ use k8s_openapi::{
 };
 
 use super::{Object, WorkloadSnapshot, find, newest_replica_set, owned};
+use crate::domain::ImageReference;
+
+/// What nodes with Docker write before the image.
+const DOCKER: &str = "docker-pullable://";
 
 /// Returns since when this workload has been healthy without interruption: the last change of its availability, or the
 /// last exit of one of its containers. `None` if it is not healthy or does not exist.
@@ -29,13 +33,13 @@ pub fn healthy_since(snapshot: &WorkloadSnapshot, object: &Object) -> Option<Tim
 
 /// Returns the images that a workload's containers run, by their digests, as the container runtime reports them:
 /// `docker.io/library/redis@sha256:...`.
-pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<String> {
+pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<ImageReference> {
     let pods = pods_of(snapshot, object);
     let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
         let kinds = [&status.container_statuses, &status.init_container_statuses];
         kinds.into_iter().flatten().flatten()
     });
-    statuses.map(|status| status.image_id.clone()).filter(|image| !image.is_empty()).collect()
+    statuses.filter_map(|status| ImageReference::parse(status.image_id.trim_start_matches(DOCKER)).ok()).collect()
 }
 
 fn pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> {
