@@ -11,6 +11,12 @@ use std::{
 /// Longer files hold more than one thing.
 const MOST_LINES: usize = 500;
 
+/// The limits of a function, which clippy enforces: its lines, its arguments, and how many of them are `bool`.
+const FUNCTION_LIMITS: [(&str, usize); 3] =
+    [("too-many-lines-threshold", 40), ("too-many-arguments-threshold", 5), ("max-fn-params-bools", 1)];
+/// The lints that read these limits; none is silenced in `src`.
+const FUNCTION_LINTS: [&str; 3] = ["too_many_lines", "too_many_arguments", "fn_params_excessive_bools"];
+
 /// What no map may ever allow, whatever it says.
 const NEVER: [(&str, &str); 10] = [
     ("ops", "cli"),
@@ -321,6 +327,25 @@ fn files_stay_short() {
         }
     }
     assert_none(&long, "files of more than 500 lines");
+}
+
+#[test]
+fn functions_stay_short() {
+    let clippy = fs::read_to_string(repository().join("clippy.toml")).unwrap();
+    for (key, limit) in FUNCTION_LIMITS {
+        let line = format!("{key} = {limit}");
+        assert!(clippy.lines().any(|written| written == line), "clippy.toml does not contain '{line}'");
+    }
+    let manifest = repository().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains("\npedantic = { level = \"warn\""), "the lints of functions are pedantic ones of clippy");
+    let mut silenced = Vec::new();
+    for path in files("src", "rs").into_iter().chain([manifest]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lints = FUNCTION_LINTS.iter().filter(|lint| text.contains(**lint));
+        silenced.extend(lints.map(|lint| format!("{}: {lint}", shown(&path))));
+    }
+    assert_none(&silenced, "limits of functions that are silenced");
 }
 
 #[test]
