@@ -1,6 +1,7 @@
 //! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
 pub mod builds;
+pub mod cache;
 mod call;
 #[cfg(test)]
 mod captured_log;

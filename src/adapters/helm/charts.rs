@@ -1,7 +1,7 @@
 //! Charts on this machine. Each chart is fetched once and cached.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -9,10 +9,20 @@ use std::{
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, de::DeserializeOwned};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{Helm, HelmError, ProcessError};
-use crate::domain::{Chart, ChartDigest, ChartSource, Values, mirror::ChartMirror, yaml};
+use super::{
+    Helm, HelmError,
+    dependencies::ChartFolder,
+    folder::{ChartFiles, read_chart},
+    pull::RemoteChart,
+    schema::ClosedSchema,
+};
+use crate::{
+    adapters::cache::{UNFINISHED, mark_used},
+    domain::{Chart, ChartDigest, ChartSource, Values, mirror::ChartMirror, yaml},
+};
 
 /// The universal chart, which is embedded in cmdr.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
@@ -27,8 +37,10 @@ pub struct FetchedChart {
     pub app_version: Option<String>,
     /// SHA-256 of the archive, or of the folder's files.
     pub digest: ChartDigest,
-    /// `values.schema.json`, if the chart has one.
+    /// `values.schema.json`, if the chart has one, without references to documents outside of the chart.
     pub schema: Option<serde_json::Value>,
+    /// References of the schema to documents outside of the chart, whose content is not checked.
+    pub unread_references: BTreeSet<String>,
     /// `values.yaml`: the default values, which a project overrides.
     pub values: Values,
 }
@@ -57,25 +69,6 @@ struct Metadata {
     app_version: Option<String>,
 }
 
-/// A chart in a registry or a chart repository.
-#[derive(Debug)]
-struct RemoteChart<'a> {
-    /// An `oci://` reference, or the URL of the repository.
-    origin: &'a str,
-    name: &'a str,
-    /// Empty if the workspace sets none.
-    version: &'a str,
-}
-
-impl RemoteChart<'_> {
-    /// Returns the name of its archive in the cache, which is different for each origin.
-    fn file_name(&self) -> String {
-        let Self { origin, name, version } = self;
-        let key = digest_of(&BTreeMap::from([(format!("{origin} {name} {version}"), Vec::new())]));
-        format!("{name}-{version}-{}.tgz", &key.as_str()[..16])
-    }
-}
-
 impl ChartCache {
     /// Returns the chart from the cache, or fetches it with `helm pull`.
     ///
@@ -87,98 +80,79 @@ impl ChartCache {
         chart: &Chart,
         cancel: &CancellationToken,
     ) -> Result<FetchedChart, HelmError> {
-        let version = chart.version.as_deref().unwrap_or_default();
-        match &chart.source {
-            ChartSource::Universal => self.universal(),
-            ChartSource::Path(path) => inspect_folder(path),
-            ChartSource::Oci(reference) => {
-                let name = reference.rsplit('/').next().unwrap_or(reference);
-                let origin = &format!("oci://{reference}");
-                self.pulled(helm, &RemoteChart { origin, name, version }, cancel).await
+        if let Some(remote) = RemoteChart::of(chart) {
+            let target = self.folder.join(remote.file_name());
+            if !target.is_file() {
+                self.pull(helm, &remote, &target, cancel).await?;
             }
-            ChartSource::Repository { url: origin, name } => {
-                self.pulled(helm, &RemoteChart { origin, name, version }, cancel).await
-            }
+            mark_used(&target);
+            return inspect_archive(&target);
         }
+        match &chart.source {
+            ChartSource::Path(path) => self.local(helm, path, cancel).await,
+            _ => self.universal(),
+        }
+    }
+
+    /// Returns whether [`ChartCache::fetch`] needs no network for the chart.
+    pub fn has(&self, chart: &Chart) -> bool {
+        RemoteChart::of(chart).is_none_or(|remote| self.folder.join(remote.file_name()).is_file())
     }
 
     /// Writes the universal chart to the cache, under its digest, unless it exists.
     pub(super) fn universal(&self) -> Result<FetchedChart, HelmError> {
-        let mut files = BTreeMap::new();
+        let mut files = ChartFiles::new();
         embedded_files(&UNIVERSAL, &mut files);
         let target = self.folder.join(format!("service-{}", &digest_of(&files).as_str()[..16]));
         if !target.is_dir() {
-            let fresh = target.with_extension(format!("new-{}", std::process::id()));
-            for (name, content) in &files {
-                let file = fresh.join(name);
-                fs::create_dir_all(file.parent().unwrap_or(&fresh)).map_err(|error| cannot("write", &file, &error))?;
-                fs::write(&file, content).map_err(|error| cannot("write", &file, &error))?;
-            }
-            put_in_place(&fresh, &target)?;
+            self.write(&files, &target)?;
         }
+        mark_used(&target);
         inspect_folder(&target)
     }
 
-    async fn pulled(
-        &self,
-        helm: &Helm,
-        chart: &RemoteChart<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<FetchedChart, HelmError> {
-        let target = self.folder.join(chart.file_name());
-        if !target.is_file() {
-            self.pull(helm, chart, &target, cancel).await?;
+    /// A chart in a folder of the workspace. With `file://` dependencies it is put together in the cache, under its
+    /// digest, so that a change of a dependency is a change of the chart.
+    async fn local(&self, helm: &Helm, path: &Path, cancel: &CancellationToken) -> Result<FetchedChart, HelmError> {
+        let chart = ChartFolder::read(path)?;
+        if !chart.is_assembled {
+            return describe(path, digest_of(&chart.files), &chart.files);
         }
-        inspect_archive(&target)
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let target = self.folder.join(format!("{name}-assembled-{}", &digest_of(&chart.files).as_str()[..16]));
+        if !target.is_dir() {
+            let fresh = self.fresh(&name)?;
+            write_files(&chart.files, fresh.path())?;
+            helm.check_dependencies(fresh.path(), path, cancel).await?;
+            put_in_place(fresh.path(), &target)?;
+        }
+        mark_used(&target);
+        inspect_folder(&target)
     }
 
-    async fn pull(
-        &self,
-        helm: &Helm,
-        chart: &RemoteChart<'_>,
-        target: &Path,
-        cancel: &CancellationToken,
-    ) -> Result<(), HelmError> {
-        let fresh = target.with_extension(format!("new-{}", std::process::id()));
-        fs::create_dir_all(&fresh).map_err(|error| cannot("create", &fresh, &error))?;
-        let RemoteChart { name, version, .. } = *chart;
-        let origin = self.mirrored(chart.origin);
-        let mut tool = helm.bare().args(["pull", "--version", version, "--destination"]).arg(&fresh);
-        tool = if origin.starts_with("oci://") { tool.arg(&origin) } else { tool.args([name, "--repo", &origin]) };
-        if is_plain(&origin) {
-            tool = tool.arg("--plain-http");
-        }
-        let pulled = tool.run(cancel).await.map_err(|error| match error {
-            ProcessError::Failed { stderr, .. } => HelmError::Pull(stderr),
-            other => other.into(),
-        });
-        let result = pulled.and_then(|_| {
-            let archive = only_file(&fresh)?;
-            put_in_place(&archive, target)
-        });
-        // Removes the remains of a failed pull.
-        let _ = fs::remove_dir_all(&fresh);
-        result
+    /// A new folder in the cache. It is removed when it is dropped, unless it was renamed: an interrupted or failed
+    /// fetch leaves nothing.
+    pub(super) fn fresh(&self, name: &str) -> Result<TempDir, HelmError> {
+        let prefix = format!("{name}{UNFINISHED}");
+        let created = fs::create_dir_all(&self.folder)
+            .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.folder));
+        created.map_err(|error| cannot("create a folder in", &self.folder, &error))
     }
 
-    fn mirrored(&self, origin: &str) -> String {
-        self.mirrors.iter().find_map(|mirror| mirror.apply(origin)).unwrap_or_else(|| origin.to_owned())
+    fn write(&self, files: &ChartFiles, target: &Path) -> Result<(), HelmError> {
+        let fresh = self.fresh("chart")?;
+        write_files(files, fresh.path())?;
+        put_in_place(fresh.path(), target)
     }
 }
 
-/// Registries on this machine use plain HTTP.
-fn is_plain(origin: &str) -> bool {
-    let registry = origin.strip_prefix("oci://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let end = if registry.starts_with('[') { registry.find(']').map(|at| at + 1) } else { registry.find(':') };
-    ["localhost", "127.0.0.1", "[::1]"].contains(&&registry[..end.unwrap_or(registry.len())])
-}
-
-fn only_file(folder: &Path) -> Result<PathBuf, HelmError> {
-    let mut entries = fs::read_dir(folder).map_err(|error| cannot("read", folder, &error))?;
-    match entries.next() {
-        Some(Ok(entry)) => Ok(entry.path()),
-        _ => Err(HelmError::Chart("helm pull wrote no archive".to_owned())),
+fn write_files(files: &ChartFiles, folder: &Path) -> Result<(), HelmError> {
+    for (name, content) in files {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(folder)).map_err(|error| cannot("write", &file, &error))?;
+        fs::write(&file, content).map_err(|error| cannot("write", &file, &error))?;
     }
+    Ok(())
 }
 
 /// Renames the chart, so that another cmdr run never sees an incomplete one. If that run was faster, its chart is the
@@ -195,7 +169,7 @@ pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> HelmErr
     HelmError::Chart(format!("cannot {what} {}: {error}", path.display()))
 }
 
-fn embedded_files(folder: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
+fn embedded_files(folder: &Dir<'_>, files: &mut ChartFiles) {
     for file in folder.files() {
         files.insert(file.path().to_string_lossy().into_owned(), file.contents().to_vec());
     }
@@ -204,7 +178,7 @@ fn embedded_files(folder: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> ChartDigest {
+pub(super) fn digest_of(files: &ChartFiles) -> ChartDigest {
     let mut bytes = Vec::new();
     for (name, content) in files {
         for part in [name.as_bytes(), content] {
@@ -216,29 +190,14 @@ fn digest_of(files: &BTreeMap<String, Vec<u8>>) -> ChartDigest {
 }
 
 pub(super) fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
-    let mut files = BTreeMap::new();
-    read_files(folder, folder, &mut files)?;
-    let digest = digest_of(&files);
-    describe(folder, digest, &files)
-}
-
-fn read_files(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), HelmError> {
-    for entry in fs::read_dir(folder).map_err(|error| cannot("read", folder, &error))? {
-        let path = entry.map_err(|error| cannot("read", folder, &error))?.path();
-        if path.is_dir() {
-            read_files(root, &path, files)?;
-        } else {
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            files.insert(name, fs::read(&path).map_err(|error| cannot("read", &path, &error))?);
-        }
-    }
-    Ok(())
+    let files = read_chart(folder)?;
+    describe(folder, digest_of(&files), &files)
 }
 
 fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
     let packed = fs::read(archive).map_err(|error| cannot("read", archive, &error))?;
-    let digest = digest_of(&BTreeMap::from([(String::new(), packed.clone())]));
-    let mut files = BTreeMap::new();
+    let digest = digest_of(&ChartFiles::from([(String::new(), packed.clone())]));
+    let mut files = ChartFiles::new();
     let broken = |error: std::io::Error| cannot("unpack", archive, &error);
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
     for entry in tar.entries().map_err(broken)? {
@@ -246,25 +205,26 @@ fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
         let path = entry.path().map_err(broken)?.into_owned();
         // An archive contains one folder with the name of the chart; files of subcharts are at deeper levels.
         let inner: PathBuf = path.components().skip(1).collect();
-        if ["Chart.yaml", "values.yaml", "values.schema.json"].iter().any(|wanted| inner == Path::new(wanted)) {
+        let name = inner.to_string_lossy().into_owned();
+        if ["Chart.yaml", "values.yaml"].contains(&name.as_str()) || is_schema_file(&name) {
             let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(broken)?;
-            files.insert(inner.to_string_lossy().into_owned(), content);
+            files.insert(name, content);
         }
     }
     describe(archive, digest, &files)
 }
 
-fn describe(path: &Path, digest: ChartDigest, files: &BTreeMap<String, Vec<u8>>) -> Result<FetchedChart, HelmError> {
+/// Whether a file of a chart, and not of its subcharts, can be a JSON Schema.
+fn is_schema_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "json") && !name.starts_with("charts/")
+}
+
+fn describe(path: &Path, digest: ChartDigest, files: &ChartFiles) -> Result<FetchedChart, HelmError> {
     let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
     let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("not a chart: Chart.yaml not found".to_owned()))?;
     let metadata: Metadata = read(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
-    let schema = match files.get("values.schema.json") {
-        Some(text) => {
-            Some(serde_json::from_slice(text).map_err(|error| wrong(format!("values.schema.json: {error}")))?)
-        }
-        None => None,
-    };
+    let schema = schema(files).map_err(|error| wrong(format!("values.schema.json: {error}")))?;
     let values = files.get("values.yaml").map(|text| read::<Option<Values>>(text));
     let values = values.transpose().map_err(|error| wrong(format!("values.yaml: {error}")))?;
     Ok(FetchedChart {
@@ -273,12 +233,21 @@ fn describe(path: &Path, digest: ChartDigest, files: &BTreeMap<String, Vec<u8>>)
         version: metadata.version,
         app_version: metadata.app_version,
         digest,
-        schema,
+        unread_references: schema.as_ref().map(|schema| schema.unread.clone()).unwrap_or_default(),
+        schema: schema.map(|closed| closed.schema),
         values: values.flatten().unwrap_or_default(),
     })
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+/// `values.schema.json`, with the files of the chart that it refers to.
+fn schema(files: &ChartFiles) -> Result<Option<ClosedSchema>, serde_json::Error> {
+    let Some(text) = files.get("values.schema.json") else { return Ok(None) };
+    let others = files.iter().filter(|(name, _)| is_schema_file(name));
+    let others = others.filter_map(|(name, text)| Some((name.clone(), serde_json::from_slice(text).ok()?))).collect();
+    Ok(Some(ClosedSchema::of(serde_json::from_slice(text)?, &others)))
+}
+
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     yaml::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)
 }
 
@@ -289,30 +258,18 @@ mod tests {
     #[test]
     fn files_of_a_chart_are_read_as_helm_reads_them() {
         let chart = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
-        let files = BTreeMap::from([
+        let files = ChartFiles::from([
             chart("Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.2.0\nappVersion: 1.10\n"),
             chart("values.yaml", "defaultMode: 0644\nenabled: yes\n"),
         ]);
         let chart = describe(Path::new("shop"), digest_of(&files), &files).unwrap();
         assert_eq!((chart.version.as_str(), chart.app_version.as_deref()), ("1.2.0", Some("1.10")));
         assert_eq!((&chart.values["defaultMode"], &chart.values["enabled"]), (&420.into(), &true.into()));
-        let empty = BTreeMap::from([
+        let empty = ChartFiles::from([
             files.get_key_value("Chart.yaml").map(|(name, text)| (name.clone(), text.clone())).unwrap(),
             ("values.yaml".to_owned(), b"# none\n".to_vec()),
         ]);
         assert!(describe(Path::new("shop"), digest_of(&empty), &empty).unwrap().values.is_empty());
-    }
-
-    #[test]
-    fn only_registries_on_this_machine_use_plain_http() {
-        for plain in ["oci://localhost/a", "oci://localhost:5001/a/b", "oci://127.0.0.1:5555/a", "oci://[::1]:5000/a"] {
-            assert!(is_plain(plain), "{plain}");
-        }
-        let secure =
-            ["oci://localhost.example.com/a", "oci://127.0.0.1.nip.io/a", "https://localhost/charts", "oci://[::2]/a"];
-        for secure in secure {
-            assert!(!is_plain(secure), "{secure}");
-        }
     }
 
     #[test]

@@ -80,14 +80,34 @@ const PULL_RULES: &[FailureRule] = &[
         help: "add the company's certificate authority to the trust store of this system, or configure a mirror",
     },
     FailureRule {
-        part: "not found",
-        message: "chart not found",
-        help: "check its name and version under 'chart' in projects.yaml",
+        part: "401 Unauthorized",
+        message: "the chart repository requires a login",
+        help: "add it to Helm with your login: helm repo add NAME URL --username USER --password-stdin",
+    },
+    FailureRule {
+        part: "403 Forbidden",
+        message: "the login of the chart repository does not have access to the chart",
+        help: "use another login: helm repo add NAME URL --username USER --password-stdin --force-update",
+    },
+    FailureRule {
+        part: "basic credential not found",
+        message: "the registry of the chart requires a login",
+        help: "log in: helm registry login",
     },
     FailureRule {
         part: "unauthorized",
         message: "the registry denied access to the chart",
         help: "log in: helm registry login",
+    },
+    FailureRule {
+        part: "not found",
+        message: "chart not found",
+        help: "check its name and version under 'chart' in projects.yaml",
+    },
+    FailureRule {
+        part: "404 Not Found",
+        message: "chart or repository not found",
+        help: "check 'chart' in projects.yaml: the URL, the name and the version",
     },
     FailureRule {
         part: "",
@@ -155,6 +175,26 @@ mod tests {
         );
         assert_eq!(text.message, "another Helm operation on this release is in progress");
         assert_eq!(text.details, ["UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"]);
+    }
+
+    #[test]
+    fn a_missing_login_is_told_from_a_missing_chart() {
+        for (said, message) in [
+            (
+                "looks like \"http://a\" is not a valid chart repository or cannot be reached: failed to fetch \
+                 http://a/index.yaml : 401 Unauthorized",
+                "the chart repository requires a login",
+            ),
+            (
+                "failed to perform \"FetchReference\" on source: GET \"http://a/v2/x/manifests/1.0.0\": basic \
+                 credential not found",
+                "the registry of the chart requires a login",
+            ),
+            ("failed to perform \"FetchReference\" on source: a/x:1.0.0: not found", "chart not found"),
+            ("failed to fetch http://a/index.yaml : 404 Not Found", "chart or repository not found"),
+        ] {
+            assert_eq!(diagnose_pull(&format!("Error: {said}\n")).message, message);
+        }
     }
 
     #[test]

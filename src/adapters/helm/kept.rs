@@ -1,40 +1,30 @@
 //! Charts that are not in a registry: packed for the ledger, and unpacked from it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use super::{
     ChartCache, FetchedChart, HelmError,
     charts::{cannot, inspect_folder, put_in_place},
+    folder::read_chart,
 };
-use crate::domain::ChartDigest;
+use crate::{adapters::cache::mark_used, domain::ChartDigest};
 
-/// Packs a chart's folder as a `.tgz`; equal files result in equal bytes.
+/// Packs a chart's folder as a `.tgz`, without the files that `.helmignore` excludes; equal files result in equal bytes.
 ///
 /// # Errors
 /// If the folder cannot be read.
 pub fn pack(folder: &Path) -> Result<Vec<u8>, HelmError> {
     let failed = |error: std::io::Error| cannot("pack", folder, &error);
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
-    archive.mode(tar::HeaderMode::Deterministic);
-    append(&mut archive, folder, Path::new("")).map_err(failed)?;
-    archive.into_inner().and_then(GzEncoder::finish).map_err(failed)
-}
-
-fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, folder: &Path, name: &Path) -> std::io::Result<()> {
-    let mut paths: Vec<_> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    paths.sort();
-    for path in paths {
-        let inner = name.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            append(archive, &path, &inner)?;
-        } else {
-            archive.append_path_with_name(&path, &inner)?;
-        }
+    for (name, content) in read_chart(folder)? {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content.as_slice()).map_err(failed)?;
     }
-    Ok(())
+    archive.into_inner().and_then(GzEncoder::finish).map_err(failed)
 }
 
 impl ChartCache {
@@ -45,11 +35,12 @@ impl ChartCache {
     pub fn unpack(&self, name: &str, digest: &ChartDigest, archive: &[u8]) -> Result<FetchedChart, HelmError> {
         let target = self.kept(name, digest);
         if !target.is_dir() {
-            let fresh = target.with_extension(format!("new-{}", std::process::id()));
-            let unpacked = tar::Archive::new(GzDecoder::new(archive)).unpack(&fresh);
+            let fresh = self.fresh(name)?;
+            let unpacked = tar::Archive::new(GzDecoder::new(archive)).unpack(fresh.path());
             unpacked.map_err(|error| cannot("unpack", &target, &error))?;
-            put_in_place(&fresh, &target)?;
+            put_in_place(fresh.path(), &target)?;
         }
+        mark_used(&target);
         let chart = inspect_folder(&target)?;
         if chart.digest == *digest {
             return Ok(chart);
@@ -59,7 +50,9 @@ impl ChartCache {
 
     /// Returns a chart that was unpacked before.
     pub fn unpacked(&self, name: &str, digest: &ChartDigest) -> Option<FetchedChart> {
-        inspect_folder(&self.kept(name, digest)).ok().filter(|chart| chart.digest == *digest)
+        let folder = self.kept(name, digest);
+        mark_used(&folder);
+        inspect_folder(&folder).ok().filter(|chart| chart.digest == *digest)
     }
 
     fn kept(&self, name: &str, digest: &ChartDigest) -> std::path::PathBuf {

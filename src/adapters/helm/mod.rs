@@ -1,8 +1,12 @@
 //! Runs the `helm` command, after checking its version, without plugins and the user's settings.
 
 mod charts;
+mod dependencies;
 mod failures;
+mod folder;
 mod kept;
+mod pull;
+mod schema;
 
 pub use charts::{ChartCache, FetchedChart};
 pub use kept::pack;
@@ -111,6 +115,9 @@ pub enum HelmError {
     Output(String),
     #[error("{0}")]
     Chart(String),
+    /// The chart's folder, and the dependencies that it does not contain.
+    #[error("the chart {} lacks its dependencies: {}", .0.display(), .1.join(", "))]
+    Dependencies(PathBuf, Vec<String>),
     /// Contains the standard error of helm.
     #[error("cannot fetch the chart: {0}")]
     Pull(String),
@@ -130,6 +137,8 @@ impl HelmError {
             Self::NotFound | Self::Version { .. } | Self::UnknownVersion(_) => {
                 Problem::new(self.to_string()).help(format!("install Helm {OLDEST} or later"))
             }
+            Self::Dependencies(folder, _) => Problem::new(self.to_string())
+                .help(format!("fetch them into its charts folder: helm dependency build {}", folder.display())),
             other => Problem::new(other.to_string()),
         }
     }
