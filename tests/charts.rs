@@ -2,6 +2,9 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test charts` rewrites `tests/golden/*/expected.yaml`.
 
+#[path = "charts/own.rs"]
+mod own;
+
 use cmdr::domain::yaml;
 use serde_json::Value;
 use std::{

@@ -133,6 +133,9 @@ pub enum Command {
     Env(EnvCommand),
     /// Create a workspace: a working projects.yaml, and its schema for editors
     Init(InitOptions),
+    /// Show or clean up the cache of charts on this machine
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
     Doctor(DoctorOptions),
     /// Print the script that completes commands and the names of the workspace in a shell
@@ -171,6 +174,7 @@ impl Cli {
             Command::Unhold(_) => "unhold",
             Command::Env(_) => "env",
             Command::Init(_) => "init",
+            Command::Cache(_) => "cache",
             Command::Doctor(_) => "doctor",
             Command::Completions { .. } => "completions",
             Command::Man { .. } => "man",
@@ -257,6 +261,20 @@ pub enum SnapshotCommand {
     },
 }
 
+#[derive(Debug, Clone, Subcommand)]
+pub enum CacheCommand {
+    /// Show the size of each part of the cache
+    Size,
+    /// Remove what has not been used for 30 days
+    Prune {
+        /// Remove everything; it is fetched again when it is needed
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print the folder of the cache
+    Dir,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct StatusOptions {
     /// Remove releases whose projects are no longer in projects.yaml; their volumes are kept
@@ -274,6 +292,12 @@ pub struct PlanOptions {
     /// Exit with code 3 if there is anything to do
     #[arg(long)]
     pub exit_code: bool,
+    /// Use no network: show what `up` would deploy to an empty environment, with the charts in the cache
+    #[arg(long, conflicts_with_all = [
+        "exit_code", "build", "recreate", "adopt", "refresh", "repair", "from_ledger", "lock_timeout", "overrides",
+        "because", "export_ledger", "plan_file", "use_plan",
+    ])]
+    pub offline: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,6 +1,7 @@
 //! One file per command; each is a thin layer over plan, engine and adapters.
 
 mod build;
+mod cache;
 mod cluster;
 pub mod completions;
 mod deploy;
@@ -84,6 +85,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
+        Command::Cache(command) => cache::cache(&settings, &command),
         Command::Doctor(options) => doctor::doctor(settings, cancel, &options).await,
         Command::Completions { shell } => {
             completions::print_script(shell);

@@ -5,27 +5,23 @@ use crate::{
     domain::{Name, Problem, yaml},
     error::CommandError,
     ops::{
-        describe::{Selection, describe},
+        describe::{Selection, describe, platform_names},
         manifest::manifest,
         options::UpRequest,
         session::{Session, unknown},
     },
-    plan::up::Described,
     ui,
 };
 
 /// # Errors
 /// When the project is unknown, its values are invalid or its chart does not render.
 pub(super) async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
-    let project = session.loaded.workspace.projects.get(options.project.as_str());
-    let projects = project.map(|project| project.name.to_string()).into_iter().collect();
-    let up = UpRequest { projects, set: options.set.clone(), ..UpRequest::default() };
-    let selection = Selection::choose(session, &up)?;
+    let selection = selection(session, options)?;
     let helm = session.helm().await?;
-    let described = describe(session, &helm, &selection, &up, 80).await?;
+    let described = describe(session, &helm, &selection, &UpRequest::default(), 80).await?;
     let projects = described.projects.iter().map(|project| &project.release);
     let release = described.platform.iter().chain(projects).find(|release| release.name == options.project);
-    let release = release.ok_or_else(|| nothing(session, &options.project, &described))?;
+    let release = release.ok_or_else(|| nothing(session, &options.project))?;
     if options.values {
         let values = yaml::write(&release.content.values);
         ui::print(&values);
@@ -35,13 +31,31 @@ pub(super) async fn render(session: &Session, options: &RenderOptions) -> Result
     Ok(())
 }
 
+/// Selects only what is rendered, so that no other chart is fetched.
+fn selection(session: &Session, options: &RenderOptions) -> Result<Selection, CommandError> {
+    let name = &options.project;
+    let is_project = session.loaded.workspace.projects.contains_key(name.as_str());
+    if !is_project && !options.set.is_empty() {
+        let cause = format!("--set applies to projects, and '{name}' is not a project");
+        let help = format!("set its values in projects.yaml: platform.{name}.values");
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
+    }
+    let projects = if is_project { vec![name.clone()] } else { Vec::new() };
+    let up = UpRequest { projects, set: options.set.clone(), ..UpRequest::default() };
+    let mut selection = Selection::choose(session, &up)?;
+    selection.projects.retain(|project| project.name.as_str() == name);
+    selection.externals.retain(|project| project.name.as_str() == name);
+    selection.platform = Some([name.clone()].into());
+    Ok(selection)
+}
+
 /// The error if there is nothing to render under this name.
-fn nothing(session: &Session, name: &str, described: &Described) -> CommandError {
+fn nothing(session: &Session, name: &str) -> CommandError {
     let projects = &session.loaded.workspace.projects;
     if projects.contains_key(name) {
         let cause = format!("'{name}' is external in this environment: it has no manifests here");
         return CommandError::failed(Problem::new(cause));
     }
-    let platform = described.platform.iter().map(|release| release.name.as_str());
-    unknown("project", name, projects.keys().map(Name::as_str).chain(platform))
+    let platform = platform_names(session);
+    unknown("project", name, projects.keys().map(Name::as_str).chain(platform.iter().map(String::as_str)))
 }

@@ -6,6 +6,7 @@ use crate::{
     ops::{
         local::{Purpose, bring},
         observe_environment,
+        offline::plan_offline,
         options::UpRequest,
         prepared::show_plan,
         remote,
@@ -28,9 +29,14 @@ pub(super) async fn up(session: &Session, options: &UpOptions) -> Result<(), Com
 /// As `up`, or with exit code 3 when `--exit-code` is set and there is anything to do.
 pub(super) async fn plan(session: &Session, options: &PlanOptions) -> Result<(), CommandError> {
     let request = UpRequest::from(&options.up);
-    let prepared = observe_environment(session, &request).await?;
-    let plan = prepared.plan()?;
-    show_plan(session, &prepared.described, &plan);
+    let (described, plan) = if options.offline {
+        plan_offline(session, &request).await?
+    } else {
+        let prepared = observe_environment(session, &request).await?;
+        let plan = prepared.plan()?;
+        (prepared.described, plan)
+    };
+    show_plan(session, &described, &plan);
     let differs = plan.changes().next().is_some();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }

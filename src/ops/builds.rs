@@ -250,7 +250,7 @@ async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: 
 }
 
 /// Removes projects that are built first, and those that need them: a later pass describes them, and checks all URLs.
-fn leave_for_later(described: &mut Described, mut later: BTreeSet<Name>) {
+pub(super) fn leave_for_later(described: &mut Described, mut later: BTreeSet<Name>) {
     while let Some(project) = described
         .projects
         .iter()

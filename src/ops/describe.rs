@@ -1,18 +1,12 @@
 //! From a workspace to the desired state of its environment: charts fetched, values checked, releases complete.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
-
-use futures::future::try_join_all;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     adapters::{
         helm::{FetchedChart, Helm},
         kind::configuration::NODE_PORTS,
     },
-    config::{Report, ValuesSchema, check_values},
     domain::{
         Chart, Digest, ImageReference, Name, Platform, PlatformRelease, Problem, Values,
         image::digests_by_name,
@@ -22,10 +16,11 @@ use crate::{
         resolve::{ResolvedProject, resolve},
         values,
     },
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     ops::options::UpRequest,
     ops::{
         builds::{Buildable, use_builds},
+        charts::fetch_and_check,
         externals,
         secrets::{SopsSecrets, external_secrets},
         session::{Session, unknown},
@@ -58,8 +53,8 @@ pub struct Selection {
     pub written: BTreeMap<Name, ResolvedProject>,
     /// The selected projects that are built here.
     pub buildable: Vec<Buildable>,
-    /// Whether the platform is left unchanged.
-    pub without_platform: bool,
+    /// The releases of the platform to describe, by name; `None` means all.
+    pub platform: Option<BTreeSet<String>>,
 }
 
 impl Selection {
@@ -110,9 +105,34 @@ impl Selection {
         Ok(Self { projects, externals, ..Self::default() })
     }
 
-    /// The fetched chart of a project.
-    fn chart<'a>(&'a self, project: &ResolvedProject, fetched: &'a BTreeMap<Chart, FetchedChart>) -> &'a FetchedChart {
-        self.charts.get(&project.name).unwrap_or_else(|| &fetched[&project.chart])
+    /// The chart of a project, if it is known or fetched.
+    pub(super) fn chart<'a>(
+        &'a self,
+        project: &ResolvedProject,
+        fetched: &'a BTreeMap<Chart, FetchedChart>,
+    ) -> Option<&'a FetchedChart> {
+        self.charts.get(&project.name).or_else(|| fetched.get(&project.chart))
+    }
+
+    /// The selected releases of the platform.
+    fn platform_releases(&self, session: &Session) -> Vec<WantedPlatform> {
+        let is_selected =
+            |release: &WantedPlatform| self.platform.as_ref().is_none_or(|names| names.contains(&release.name));
+        platform_releases(session).into_iter().filter(is_selected).collect()
+    }
+
+    /// Leaves out everything whose chart would have to be fetched, and returns the names with their charts.
+    pub(crate) fn leave_out_unfetched(&mut self, session: &Session) -> Vec<(String, Chart)> {
+        let cache = session.charts();
+        let (platform, unfetched): (Vec<WantedPlatform>, Vec<WantedPlatform>) =
+            self.platform_releases(session).into_iter().partition(|release| cache.has(&release.chart));
+        self.platform = Some(platform.into_iter().map(|release| release.name).collect());
+        let mut left_out: Vec<(String, Chart)> =
+            unfetched.into_iter().map(|release| (release.name, release.chart)).collect();
+        for project in self.projects.extract_if(.., |project| !cache.has(&project.chart)) {
+            left_out.push((project.name.to_string(), project.chart));
+        }
+        left_out
     }
 
     /// The charts to fetch: none for contents that have their own.
@@ -160,9 +180,8 @@ pub async fn describe(
     options: &UpRequest,
     http_port: u16,
 ) -> Result<Described, CommandError> {
-    let platform = if selection.without_platform { Vec::new() } else { platform_releases(session) };
-    let charts = fetch(session, helm, selection.wanted_charts(&platform)).await?;
-    check_all_values(session, selection, &charts)?;
+    let platform = selection.platform_releases(session);
+    let charts = fetch_and_check(session, helm, selection, selection.wanted_charts(&platform)).await?;
     let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
     let secrets = SopsSecrets::read(session, &all)?;
     let chosen: Vec<ResolvedProject> =
@@ -269,6 +288,11 @@ fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
     releases
 }
 
+/// The names of all releases of the platform.
+pub(crate) fn platform_names(session: &Session) -> BTreeSet<String> {
+    platform_releases(session).into_iter().map(|release| release.name).collect()
+}
+
 /// The namespaces of the environment's releases.
 pub(crate) fn namespaces_of(session: &Session) -> Vec<String> {
     let platform = platform_releases(session).into_iter().map(|release| release.namespace);
@@ -286,65 +310,6 @@ fn added(name: &Name, release: &PlatformRelease) -> Option<WantedPlatform> {
     })
 }
 
-async fn fetch(
-    session: &Session,
-    helm: &Helm,
-    wanted: BTreeSet<&Chart>,
-) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
-    let folder = session.charts().folder;
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        let cause = format!("cannot create {}: {error}", folder.display());
-        CommandError::failed(Problem::new(cause).help("set CMDR_CACHE to a writable folder"))
-    })?;
-    let fetched = wanted.into_iter().map(|chart| async move {
-        let cache = session.charts();
-        let fetched = cache.fetch(helm, chart, &session.cancel).await;
-        fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
-            if session.cancel.is_cancelled() {
-                return CommandError::reported(ErrorKind::Interrupted);
-            }
-            let problem = error.problem().detail(format!("while fetching {}", chart_name(chart)));
-            CommandError::new(ErrorKind::Failed, problem)
-        })
-    });
-    Ok(try_join_all(fetched).await?.into_iter().collect())
-}
-
-fn chart_name(chart: &Chart) -> String {
-    use crate::domain::ChartSource;
-    let version = chart.version.as_deref().unwrap_or_default();
-    match &chart.source {
-        ChartSource::Universal => "the universal chart".to_owned(),
-        ChartSource::Oci(reference) => format!("oci://{reference} {version}"),
-        ChartSource::Repository { url, name } => format!("{name} {version} from {url}"),
-        ChartSource::Path(path) => path.display().to_string(),
-    }
-}
-
-fn check_all_values(
-    session: &Session,
-    selection: &Selection,
-    charts: &BTreeMap<Chart, FetchedChart>,
-) -> Result<(), CommandError> {
-    let mut diagnostics = externals::misplaced(session, &selection.externals);
-    let described = |project: &&ResolvedProject| !selection.contents.contains_key(project.name.as_str());
-    let mut schemas: BTreeMap<&Path, ValuesSchema<'_>> = BTreeMap::new();
-    for project in selection.projects.iter().filter(described) {
-        let chart = selection.chart(project, charts);
-        if let Some(schema) = &chart.schema {
-            let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
-            let merged = values::merged([&chart.values, &project.values]);
-            let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
-            diagnostics.extend(found);
-        }
-    }
-    if diagnostics.is_empty() {
-        return Ok(());
-    }
-    let report = Report { diagnostics }.render(session.settings.color);
-    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
-}
-
 fn describe_project(
     session: &Session,
     selection: &Selection,
@@ -355,7 +320,7 @@ fn describe_project(
     let (content, chart) = if let Some((content, chart)) = selection.contents.get(project.name.as_str()) {
         (content.clone(), chart)
     } else {
-        let chart = selection.chart(project, charts);
+        let chart = selection.charts.get(&project.name).unwrap_or_else(|| &charts[&project.chart]);
         let version = project.image.as_ref().map(ImageReference::version);
         let mut content = content_of(&project.chart, chart, version, &project.values);
         content.images = digests_of(project);

@@ -2,6 +2,7 @@
 
 pub mod bug_report;
 pub mod builds;
+mod charts;
 pub mod describe;
 mod errors;
 mod externals;
@@ -9,6 +10,7 @@ pub mod guarded;
 pub mod local;
 pub mod manifest;
 pub mod observe;
+pub mod offline;
 pub mod options;
 pub mod own_cluster;
 pub mod prepared;

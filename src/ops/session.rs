@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
+        cache::CacheFolder,
         credentials::Credentials,
         docker::{Docker, DockerLookup, NodeContainer},
         git,
@@ -123,6 +124,11 @@ impl Session {
 
     pub fn workspace(&self) -> &Name {
         &self.loaded.workspace.name
+    }
+
+    /// The caches on this machine.
+    pub fn cache(&self) -> CacheFolder {
+        CacheFolder(self.settings.folders.cache.clone())
     }
 
     pub fn charts(&self) -> ChartCache {

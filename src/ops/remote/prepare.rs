@@ -83,7 +83,7 @@ fn select(session: &Session, request: &DeployRequest) -> Result<Selection, Comma
         Some(names) => Selection::only(session, names, &request.up.set)?,
         None => Selection::choose(session, &request.up)?,
     };
-    selection.without_platform = request.only.is_some();
+    selection.platform = request.only.is_some().then(BTreeSet::new);
     selection.contents.clone_from(&request.contents);
     for project in &mut selection.projects {
         if let Some(version) = &request.chart_version

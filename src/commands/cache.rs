@@ -1,0 +1,87 @@
+//! `cmdr cache`: the size of the cache on this machine, and what is removed from it.
+
+use serde_json::json;
+
+use crate::{
+    adapters::cache::{CacheFolder, CachePart, Pruning},
+    cli::CacheCommand,
+    domain::Problem,
+    error::CommandError,
+    settings::{OutputFormat, Settings},
+    ui::{self, table::table},
+};
+
+/// # Errors
+/// When the cache cannot be read, or an entry cannot be removed.
+pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), CommandError> {
+    let folder = CacheFolder(settings.folders.cache.clone());
+    let failed = |error: std::io::Error| {
+        let cause = format!("cannot clean up or read the cache in {}: {error}", folder.0.display());
+        CommandError::failed(Problem::new(cause).help("set CMDR_CACHE to a writable folder"))
+    };
+    match command {
+        CacheCommand::Dir => show_folder(settings),
+        CacheCommand::Size => show(settings, &folder.parts().map_err(failed)?),
+        CacheCommand::Prune { all } => {
+            let pruning = if *all { Pruning::All } else { Pruning::Unused };
+            let removed = folder.prune(pruning, settings.dry_run).map_err(failed)?;
+            if !settings.quiet {
+                ui::print_message(if settings.dry_run { "would remove:" } else { "removed:" });
+            }
+            show(settings, &removed);
+        }
+    }
+    Ok(())
+}
+
+fn show_folder(settings: &Settings) {
+    let folder = &settings.folders.cache;
+    ui::print(&match settings.output {
+        OutputFormat::Json => format!("{}\n", json!({"folder": folder})),
+        OutputFormat::Text => format!("{}\n", folder.display()),
+    });
+}
+
+/// Prints each part, then the total.
+fn show(settings: &Settings, parts: &[CachePart]) {
+    let entries: usize = parts.iter().map(|part| part.entries).sum();
+    let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+    if settings.output == OutputFormat::Json {
+        let json = json!({"folder": settings.folders.cache, "parts": parts, "entries": entries, "bytes": bytes});
+        return ui::print(&format!("{json}\n"));
+    }
+    let total = CachePart { content: "total", entries, bytes };
+    let head = ["CONTENT", "ENTRIES", "SIZE"].map(str::to_owned).to_vec();
+    let lines = parts
+        .iter()
+        .chain([&total])
+        .map(|part| vec![part.content.to_owned(), part.entries.to_string(), size(part.bytes)]);
+    ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
+}
+
+/// A size in bytes in the largest unit in which it is at least 1, with one decimal place: `12.4 MB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // In tenths of a unit, so that no digit is lost to a floating-point number.
+    let mut tenths = bytes / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        let shown = [0, 999, 1000, 1_234_567, 999_999, 12_345_678_901].map(size);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.2 MB", "999.9 kB", "12.3 GB"]);
+    }
+}

@@ -1,0 +1,114 @@
+//! The charts of releases, and the values that their schemas reject.
+//!
+//! Charts on this machine come first: a mistake in a value of theirs is reported without any download.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use futures::future::try_join_all;
+
+use crate::{
+    adapters::helm::{FetchedChart, Helm},
+    config::{Report, ValuesSchema, check_values},
+    domain::{Chart, ChartSource, Problem, values},
+    error::{CommandError, ErrorKind},
+    ops::{describe::Selection, externals, session::Session},
+};
+
+/// Fetches the charts, and checks the values of the selected projects against their schemas.
+///
+/// # Errors
+/// When a chart cannot be fetched, or values are invalid: all mistakes in values of charts on this machine at once.
+pub(super) async fn fetch_and_check(
+    session: &Session,
+    helm: &Helm,
+    selection: &Selection,
+    wanted: BTreeSet<&Chart>,
+) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
+    let cache = session.charts();
+    let (here, elsewhere): (BTreeSet<&Chart>, BTreeSet<&Chart>) =
+        wanted.into_iter().partition(|chart| cache.has(chart));
+    let mut charts = fetch(session, helm, here).await?;
+    check_all_values(session, selection, &charts)?;
+    if !elsewhere.is_empty() {
+        charts.extend(fetch(session, helm, elsewhere).await?);
+        check_all_values(session, selection, &charts)?;
+    }
+    note_unread(session, &charts);
+    session.cache().prune_daily();
+    Ok(charts)
+}
+
+async fn fetch(
+    session: &Session,
+    helm: &Helm,
+    wanted: BTreeSet<&Chart>,
+) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
+    let folder = session.charts().folder;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let cause = format!("cannot create {}: {error}", folder.display());
+        CommandError::failed(Problem::new(cause).help("set CMDR_CACHE to a writable folder"))
+    })?;
+    let fetched = wanted.into_iter().map(|chart| async move {
+        let cache = session.charts();
+        let fetched = cache.fetch(helm, chart, &session.cancel).await;
+        fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
+            if session.cancel.is_cancelled() {
+                return CommandError::reported(ErrorKind::Interrupted);
+            }
+            let problem = error.problem().detail(format!("while fetching {}", chart_name(chart)));
+            CommandError::new(ErrorKind::Failed, problem)
+        })
+    });
+    Ok(try_join_all(fetched).await?.into_iter().collect())
+}
+
+/// The name of a chart for messages: with its version, and where it comes from.
+pub(super) fn chart_name(chart: &Chart) -> String {
+    let version = chart.version.as_deref().unwrap_or_default();
+    match &chart.source {
+        ChartSource::Universal => "the universal chart".to_owned(),
+        ChartSource::Oci(reference) => format!("oci://{reference} {version}"),
+        ChartSource::Repository { url, name } => format!("{name} {version} from {url}"),
+        ChartSource::Path(path) => path.display().to_string(),
+    }
+}
+
+fn check_all_values(
+    session: &Session,
+    selection: &Selection,
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> Result<(), CommandError> {
+    let mut diagnostics = externals::misplaced(session, &selection.externals);
+    let described = |name: &str| !selection.contents.contains_key(name);
+    let mut schemas: BTreeMap<&Path, ValuesSchema<'_>> = BTreeMap::new();
+    for project in selection.projects.iter().filter(|project| described(project.name.as_str())) {
+        let Some(chart) = selection.chart(project, charts) else { continue };
+        if let Some(schema) = &chart.schema {
+            let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
+            let merged = values::merged([&chart.values, &project.values]);
+            let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
+            diagnostics.extend(found);
+        }
+    }
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let report = Report { diagnostics }.render(session.settings.color);
+    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
+}
+
+/// Reports the parts of schemas that are not on this machine: the values that they describe were not checked.
+fn note_unread(session: &Session, charts: &BTreeMap<Chart, FetchedChart>) {
+    for chart in charts.values() {
+        for reference in &chart.unread_references {
+            session.note(&format!(
+                "warning: values.schema.json of the chart {} refers to {reference}, which is not a file of the chart: \
+                 values that it describes are not checked",
+                chart.label()
+            ));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The desired state of an environment as far as this machine knows it, without a cluster, Docker or a registry.
+
+use crate::{
+    error::{CommandError, ErrorKind},
+    ops::{
+        builds::leave_for_later,
+        charts::chart_name,
+        describe::{Selection, describe},
+        options::UpRequest,
+        session::Session,
+    },
+    plan::{
+        Plan,
+        up::{Described, Observed, ObservedCluster, up},
+    },
+};
+
+/// The port of URLs where none is known.
+const HTTP_PORT: u16 = 80;
+
+/// Describes the environment with the charts of this machine, and plans it as if nothing were deployed. Releases whose
+/// charts are not on this machine are left out, and noted.
+///
+/// # Errors
+/// When `projects.yaml` or an option is invalid.
+pub async fn plan_offline(session: &Session, request: &UpRequest) -> Result<(Described, Plan), CommandError> {
+    let mut selection = Selection::choose(session, request)?;
+    let left_out = selection.leave_out_unfetched(session);
+    let helm = session.helm().await?;
+    let mut described = describe(session, &helm, &selection, request, HTTP_PORT).await?;
+    for (name, chart) in left_out {
+        session.note(&format!("not checked: {name}, whose chart is not in the cache: {}", chart_name(&chart)));
+    }
+    let unbuilt: Vec<_> = selection.buildable.iter().filter(|it| it.is_needed).map(|it| it.project.clone()).collect();
+    for project in &unbuilt {
+        session.note(&format!("not planned: {project}, which was never built"));
+    }
+    if !unbuilt.is_empty() {
+        leave_for_later(&mut described, unbuilt.into_iter().collect());
+    }
+    let cluster = if session.environment.is_local() { ObservedCluster::Absent } else { ObservedCluster::Running };
+    let observed = Observed { cluster, ..Observed::default() };
+    let refused = |problems| CommandError { kind: ErrorKind::Failed, problems, report: None };
+    let plan = up(&described, &observed).map_err(refused)?;
+    Ok((described, plan))
+}
