@@ -52,7 +52,7 @@ const REPLACED: [(&str, &str); 38] = [
 
 /// The widest line of Markdown, except in tables, code blocks and links.
 const WIDTH: usize = 100;
-/// The longest paragraph of docs/design.md, in characters.
+/// The longest paragraph of the contract (docs/design*.md), in characters.
 const PARAGRAPH: usize = 400;
 
 fn repository() -> PathBuf {
@@ -152,18 +152,20 @@ fn markdown_is_wrapped() {
 
 #[test]
 fn paragraphs_of_the_design_are_short() {
-    let text = fs::read_to_string(repository().join("docs/design.md")).unwrap();
     let mut wrong = Vec::new();
-    let (mut start, mut length) = (0, 0);
-    for (number, line) in prose(&text).into_iter().chain([(usize::MAX, "")]) {
-        let begins = line.trim().is_empty() || line.starts_with('#') || line.trim_start().starts_with("- ");
-        if begins {
-            if length > PARAGRAPH {
-                wrong.push(format!("docs/design.md:{start}: {length}"));
+    for name in ["docs/design.md", "docs/design-delivery.md", "docs/design-local.md"] {
+        let text = fs::read_to_string(repository().join(name)).unwrap();
+        let (mut start, mut length) = (0, 0);
+        for (number, line) in prose(&text).into_iter().chain([(usize::MAX, "")]) {
+            let begins = line.trim().is_empty() || line.starts_with('#') || line.trim_start().starts_with("- ");
+            if begins {
+                if length > PARAGRAPH {
+                    wrong.push(format!("{name}:{start}: {length}"));
+                }
+                (start, length) = (number, 0);
             }
-            (start, length) = (number, 0);
+            length += line.chars().count();
         }
-        length += line.chars().count();
     }
     assert!(wrong.is_empty(), "paragraphs of more than {PARAGRAPH} characters:\n  {}", wrong.join("\n  "));
 }
