@@ -66,7 +66,18 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("SYSTEM_TEAMPROJECT", "Azure DevOps: part of the recorded URL of the run"),
     ("BUILD_BUILDID", "Azure DevOps: part of the recorded URL of the run"),
     ("BUILD_REQUESTEDFOR", "Azure DevOps: the recorded user"),
-    ("CI_COMMIT_REF_SLUG", "the branch; it is the slug of a review environment unless --slug is set"),
+    (
+        "CI_COMMIT_REF_SLUG",
+        "GitLab: the branch, from which the slug of a review environment is made unless --slug is set",
+    ),
+    ("GITHUB_HEAD_REF", "GitHub Actions: the branch of the pull request"),
+    ("GITHUB_REF_NAME", "GitHub Actions: the branch, outside of pull requests"),
+    ("CHANGE_BRANCH", "Jenkins: the branch of the pull request"),
+    ("BRANCH_NAME", "Jenkins: the branch, outside of pull requests"),
+    ("BUILDKITE_BRANCH", "Buildkite: the branch"),
+    ("CIRCLE_BRANCH", "CircleCI: the branch"),
+    ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "Azure DevOps: the branch of the pull request"),
+    ("BUILD_SOURCEBRANCHNAME", "Azure DevOps: the branch, outside of pull requests"),
     ("GITLAB_TOKEN", "an access token with the scope api for promote --via gitlab; it is never shown"),
     ("CI_SERVER_URL", "the URL of GitLab for --via; by default that of the git remote origin"),
     ("CI_PROJECT_PATH", "the GitLab project with its groups for --via; by default that of the git remote origin"),
@@ -88,7 +99,7 @@ pub struct Settings {
     /// Where the search for `projects.yaml` starts.
     pub directory: PathBuf,
     pub environment: String,
-    /// The slug of a review environment.
+    /// The branch of a review environment, from which its slug is made.
     pub slug: Option<String>,
     pub output: OutputFormat,
     pub dry_run: bool,
@@ -204,10 +215,11 @@ impl Settings {
         let output = OutputFormat::from(options.output);
         let text = output == OutputFormat::Text;
         let color = error_color(options.color);
+        let variables = Variables::read();
         Ok(Self {
             directory,
             environment: options.environment.clone(),
-            slug: options.slug.clone().or_else(|| variable("CI_COMMIT_REF_SLUG")?.into_string().ok()),
+            slug: options.slug.clone().or_else(|| variables.pipeline.as_ref()?.branch.clone()),
             output,
             dry_run: options.dry_run,
             yes: options.yes,
@@ -224,7 +236,7 @@ impl Settings {
             concurrency: options.concurrency,
             reports: ReportPaths::from(&options.reports),
             folders: Folders::resolve(&base),
-            variables: Variables::read(),
+            variables,
         })
     }
 

@@ -34,7 +34,7 @@ pub struct GlobalOptions {
     /// The environment, as named in projects.yaml
     #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
     pub environment: String,
-    /// The slug of a review environment; by default the branch of the pipeline
+    /// The branch of a review environment; by default that of the pipeline
     #[arg(long, value_name = "SLUG", global = true)]
     pub slug: Option<String>,
     /// Output format: text, or JSON Lines with one event per line

@@ -44,7 +44,7 @@ async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<
     }
     may_write(session)?;
     let access = RemoteAccess::open(session).await?;
-    access.cluster.ensure_namespace(&environment.namespace).await?;
+    access.cluster.ensure_namespace(&environment.namespace, &session.cancel).await?;
     let holds = projects.iter().map(|project| {
         let hold = hold.clone();
         access.cluster.update_history(&environment.namespace, project.as_str(), move |history| {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::domain::{ImageReference, Name, freeze::Moment, name};
+use crate::domain::{ImageReference, Name, freeze::Moment, name, slug};
 
 /// The format of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ fn is_inside_workspace(text: &str) -> bool {
 }
 
 fn is_slug(text: &str) -> bool {
-    text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", "a"))
+    text.matches("{slug}").count() == 1 && is_label(&text.replace("{slug}", &"a".repeat(slug::LONGEST)))
 }
 
 fn slug_like(text: &str) -> Option<String> {

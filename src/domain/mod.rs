@@ -29,6 +29,7 @@ pub mod redact;
 pub mod release_key;
 pub mod resolve;
 pub mod secret;
+pub mod slug;
 pub mod snapshot;
 pub mod step_kind;
 pub mod user_configuration;

@@ -27,6 +27,8 @@ pub struct PipelineRun {
     pub job: Option<String>,
     /// Who started the run.
     pub user: Option<String>,
+    /// The branch; that of the merge request, if there is one.
+    pub branch: Option<String>,
 }
 
 /// How a CI system describes its runs. URLs are templates: `{NAME}` is replaced by a variable, and a URL with an unset
@@ -39,6 +41,8 @@ struct ProviderVariables {
     url: &'static str,
     job: &'static str,
     user: &'static str,
+    /// The first one with a value counts.
+    branch: &'static [&'static str],
 }
 
 /// From the documentation of each system. `Other` is the last one, because most systems also set `CI`.
@@ -50,6 +54,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         url: "{CI_PIPELINE_URL}",
         job: "{CI_JOB_URL}",
         user: "{GITLAB_USER_LOGIN}",
+        branch: &["{CI_COMMIT_REF_SLUG}"],
     },
     ProviderVariables {
         provider: CiProvider::GithubActions,
@@ -58,6 +63,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         url: "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
         job: "",
         user: "{GITHUB_ACTOR}",
+        branch: &["{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"],
     },
     ProviderVariables {
         provider: CiProvider::Jenkins,
@@ -67,6 +73,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "",
         // Set by the plugin build-user-vars.
         user: "{BUILD_USER_ID}",
+        branch: &["{CHANGE_BRANCH}", "{BRANCH_NAME}"],
     },
     ProviderVariables {
         provider: CiProvider::Buildkite,
@@ -75,6 +82,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         url: "{BUILDKITE_BUILD_URL}",
         job: "{BUILDKITE_BUILD_URL}#{BUILDKITE_JOB_ID}",
         user: "{BUILDKITE_BUILD_CREATOR}",
+        branch: &["{BUILDKITE_BRANCH}"],
     },
     ProviderVariables {
         provider: CiProvider::Circleci,
@@ -83,6 +91,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         url: "{CIRCLE_BUILD_URL}",
         job: "",
         user: "{CIRCLE_USERNAME}",
+        branch: &["{CIRCLE_BRANCH}"],
     },
     ProviderVariables {
         provider: CiProvider::AzureDevops,
@@ -91,9 +100,21 @@ const PROVIDERS: &[ProviderVariables] = &[
         url: "{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
         job: "",
         user: "{BUILD_REQUESTEDFOR}",
+        branch: &["{SYSTEM_PULLREQUEST_SOURCEBRANCH}", "{BUILD_SOURCEBRANCHNAME}"],
     },
-    ProviderVariables { provider: CiProvider::Other, name: "CI", marker: "CI", url: "", job: "", user: "" },
+    ProviderVariables {
+        provider: CiProvider::Other,
+        name: "CI",
+        marker: "CI",
+        url: "",
+        job: "",
+        user: "",
+        branch: &[],
+    },
 ];
+
+/// Azure DevOps names branches as git stores them.
+const BRANCH_REFERENCE: &str = "refs/heads/";
 
 /// The values of variables that mean that this is no CI job, although the variable is set.
 const OFF: [&str; 3] = ["false", "0", "no"];
@@ -114,7 +135,14 @@ impl PipelineRun {
         };
         let known = PROVIDERS.iter().find(is_marked)?;
         let fill = |template: &str| fill(template, &variable);
-        Some(Self { provider: known.provider, url: fill(known.url), job: fill(known.job), user: fill(known.user) })
+        let branch = known.branch.iter().find_map(|template| fill(template));
+        Some(Self {
+            provider: known.provider,
+            url: fill(known.url),
+            job: fill(known.job),
+            user: fill(known.user),
+            branch: branch.map(|branch| branch.trim_start_matches(BRANCH_REFERENCE).to_owned()),
+        })
     }
 
     /// Who started the run; the CI system, if it does not say.
@@ -131,8 +159,8 @@ impl PipelineRun {
 /// Every variable that [`PipelineRun::read`] may read.
 pub fn variables() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().flat_map(|known| {
-        let templates = [known.url, known.job, known.user].into_iter().flat_map(names);
-        std::iter::once(known.marker).chain(templates)
+        let templates = [known.url, known.job, known.user].into_iter().chain(known.branch.iter().copied());
+        std::iter::once(known.marker).chain(templates.flat_map(names))
     })
 }
 
@@ -162,7 +190,7 @@ mod tests {
 
     fn run(provider: CiProvider, url: Option<&str>, job: Option<&str>, user: Option<&str>) -> PipelineRun {
         let text = |it: Option<&str>| it.map(str::to_owned);
-        PipelineRun { provider, url: text(url), job: text(job), user: text(user) }
+        PipelineRun { provider, url: text(url), job: text(job), user: text(user), branch: None }
     }
 
     #[test]
@@ -204,6 +232,16 @@ mod tests {
         let url = Some("https://azure.test/tunes/platform/_build/results?buildId=5");
         assert_eq!(read(&azure), Some(run(CiProvider::AzureDevops, url, None, Some("Ada"))));
         assert_eq!(read(&[("CI", "true")]), Some(run(CiProvider::Other, None, None, None)));
+    }
+
+    #[test]
+    fn the_branch_is_that_of_the_merge_request() {
+        let branch = |variables: &[(&str, &str)]| read(variables).unwrap().branch.unwrap();
+        let pushed = ("GITHUB_REF_NAME", "main");
+        assert_eq!(branch(&[("GITHUB_ACTIONS", "true"), pushed]), "main");
+        assert_eq!(branch(&[("GITHUB_ACTIONS", "true"), pushed, ("GITHUB_HEAD_REF", "fix/42")]), "fix/42");
+        let azure = ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "refs/heads/fix/42");
+        assert_eq!(branch(&[("TF_BUILD", "True"), azure]), "fix/42");
     }
 
     #[test]

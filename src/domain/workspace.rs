@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{ImageReference, Name, Values, freeze::FreezeWindow};
+use super::{ImageReference, Name, Values, freeze::FreezeWindow, slug::Slug};
 
 /// The name of the environment whose kind cluster cmdr creates.
 pub const LOCAL: &str = "local";
@@ -65,19 +65,15 @@ impl Environment {
     /// Returns the review environment of `source`: on the same cluster, with the same values, but with its own
     /// namespace and hosts. Images are not promoted, and the platform is that of the source.
     #[must_use]
-    pub fn copied(&self, review: &Review, source: &Self, slug: &str) -> Self {
+    pub fn copied(&self, review: &Review, source: &Self, slug: Slug) -> Self {
         Self {
             name: self.name.clone(),
-            namespace: review.namespace.replace("{slug}", slug),
+            namespace: review.namespace.replace("{slug}", slug.as_str()),
             only: self.only,
             promote: None,
             freeze: self.freeze.clone(),
             review: Some(review.clone()),
-            copy: Some(ReviewInstance {
-                of: source.name.clone(),
-                namespace: source.namespace.clone(),
-                slug: slug.to_owned(),
-            }),
+            copy: Some(ReviewInstance { of: source.name.clone(), namespace: source.namespace.clone(), slug }),
             platform: Platform::External,
             ..source.clone()
         }
@@ -118,7 +114,7 @@ pub struct ReviewInstance {
     /// The namespace of the source environment.
     pub namespace: String,
     /// The part of names that identifies the merge request.
-    pub slug: String,
+    pub slug: Slug,
 }
 
 /// Who manages the platform of a cluster.

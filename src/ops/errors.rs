@@ -1,7 +1,7 @@
 //! What an adapter's error means for a command: its exit code. The problem with its cause comes from the adapter.
 
 use crate::{
-    adapters::{cluster::ClusterError, docker::DockerError, helm::HelmError},
+    adapters::{cluster::ClusterError, docker::DockerError, helm::HelmError, wait::WaitError},
     error::{CommandError, ErrorKind},
 };
 
@@ -10,6 +10,18 @@ impl From<ClusterError> for CommandError {
     fn from(error: ClusterError) -> Self {
         let kind = if error.is_unreachable() { ErrorKind::Transient } else { ErrorKind::Failed };
         Self::new(kind, error.problem())
+    }
+}
+
+impl<E> From<WaitError<E>> for CommandError
+where
+    Self: From<E>,
+{
+    fn from(error: WaitError<E>) -> Self {
+        match error {
+            WaitError::Limit(error) => error.into(),
+            WaitError::Interrupted => Self::reported(ErrorKind::Interrupted),
+        }
     }
 }
 

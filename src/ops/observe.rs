@@ -75,7 +75,7 @@ pub async fn look_at(
     workspace: &str,
     external_secrets_in: Option<&str>,
 ) -> Result<Observation, ClusterError> {
-    let (releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
+    let (mut releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
@@ -83,6 +83,8 @@ pub async fn look_at(
         external_secrets(cluster, external_secrets_in),
         cluster.externals(workspace),
     )?;
+    // What is in a namespace that is being deleted goes with it.
+    releases.retain(|release| namespaces.contains_key(&release.key.namespace));
     let own = releases.iter().filter(|release| is_own(release, workspace));
     let rendered: Vec<&Rendered> = own.flat_map(|release| &release.rendered).collect();
     let deviations = cluster.deviations(&rendered).await?;

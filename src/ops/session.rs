@@ -32,6 +32,7 @@ use crate::{
         Environment, Name, Problem, Review,
         mirror::{ChartMirror, ImageMirror, Mirrors},
         nearest::nearest,
+        slug::Slug,
         user_configuration::UserConfiguration,
     },
     engine::{self, StepRunner, Summary},
@@ -425,13 +426,11 @@ fn copied(
         let cause = format!("'{name}' is a review environment, which needs a slug");
         CommandError::usage(Problem::new(cause).help("set it with --slug, such as --slug fix-42"))
     })?;
-    let copy = environment.copied(review, &loaded.workspace.environments[&review.from], slug);
-    if Name::new(slug).is_err() || copy.namespace.len() > 63 {
-        let cause = format!("--slug: '{slug}' cannot be part of a host name and of a namespace");
-        let help = "use at most 40 lowercase letters, digits and '-', starting with a letter";
-        return Err(CommandError::usage(Problem::new(cause).help(help)));
-    }
-    Ok(copy)
+    let slug = Slug::of_branch(slug).ok_or_else(|| {
+        let cause = format!("--slug: '{slug}' has no letter and no digit, so it cannot be part of a host name");
+        CommandError::usage(Problem::new(cause).help("use the name of a branch, such as --slug fix-42"))
+    })?;
+    Ok(environment.copied(review, &loaded.workspace.environments[&review.from], slug))
 }
 
 /// The error for an unknown name, with the closest valid name.

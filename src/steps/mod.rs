@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
-        cluster::{Cluster, ClusterError, ClusterView},
+        cluster::{Cluster, ClusterError, ClusterView, NamespaceState},
         credentials::{Credentials, docker_config_json},
         helm::HelmError,
         http::HttpClient,
@@ -157,7 +157,10 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        cluster.apply_namespace(&namespace.name, namespace.privileged).await?;
+        if cluster.namespace_state(&namespace.name).await? == NamespaceState::Terminating {
+            reporter.progress("waiting until the namespace of the same name is deleted");
+        }
+        cluster.apply_namespace(&namespace.name, namespace.privileged, cancel).await?;
         for secret in &namespace.secrets {
             self.write_secret(&namespace.name, secret).await?;
         }

@@ -5,12 +5,20 @@ use super::{common::until, walk::Walk};
 impl Walk {
     pub(crate) fn reviews_come_and_go(&self) {
         self.run("up --env review").expect(2).expect_said("--slug");
-        self.run("up --env review --slug Fix_1").expect(2).expect_said("cannot be part of a host");
+        self.run("up --env review --slug _/_").expect(2).expect_said("has no letter and no digit");
         self.kubectl("create namespace review-foreign");
         self.run("up site --env review --slug foreign")
             .expect(14)
             .expect_said("is not a review environment of this workspace");
         self.run("down --env review --slug foreign").expect(14);
+        // The branch of a merge request that GitLab made from an issue, deleted, and wanted again at once.
+        let up = self.run("up site --env review --slug 123-Title").expect(0);
+        assert_eq!(up.stdout.trim(), "http://site-123-title-3d8deb.staging.example/");
+        self.run("down --env review --slug 123-Title").expect(0);
+        let again = self.run("up site --env review --slug 123-Title").expect(0);
+        again.expect_said("waiting until the earlier review environment '123-title-3d8deb' is deleted");
+        self.run("down --env review --slug 123-Title").expect(0);
+        self.run("down --env review --slug 123-Title").expect(0).expect_said("is already being deleted");
         let up = self.run("up site catalog --env review --slug fix-1").expect(0);
         assert_eq!(up.stdout.trim(), "http://site-fix-1.staging.example/");
         let image = self.kubectl("-n review-fix-1 get deployment catalog -o jsonpath={..containers[0].image}");

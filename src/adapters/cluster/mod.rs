@@ -7,7 +7,7 @@ mod store;
 mod workloads;
 
 pub use releases::{Deviation, Generation, Object, Rendered, StoredRelease, images_of_manifest, parse_manifest};
-pub use store::{ExternalState, LocalVolume, lease, ledger, reviews};
+pub use store::{ExternalState, LocalVolume, NamespaceState, lease, ledger, reviews};
 pub use workloads::{
     BalancedService, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before, jobs, rollout,
 };
@@ -58,6 +58,12 @@ pub enum ClusterError {
     BadLedger(String, String),
     #[error("{0}")]
     BadManifest(String),
+    #[error("the namespace {namespace} is still being deleted")]
+    Terminating {
+        namespace: String,
+        /// What the deletion waits for, in the words of Kubernetes.
+        waits_for: Option<String>,
+    },
     #[error("{kind} '{name}' already exists and was not created by cmdr")]
     Foreign { kind: String, name: String },
 }
@@ -95,6 +101,13 @@ impl ClusterError {
                     "delete it, or give the project another name".to_owned()
                 };
                 return Problem::new(self.to_string()).help(help);
+            }
+            Self::Terminating { namespace, waits_for } => {
+                let mut problem = Problem::new(self.to_string()).help(format!(
+                    "remove what blocks its deletion: kubectl get namespace {namespace} -o yaml shows it"
+                ));
+                problem.details.extend(waits_for.clone());
+                return problem;
             }
             _ => return Problem::new(self.to_string()),
         };

@@ -106,7 +106,7 @@ pub async fn take_leases(
     patience: Duration,
 ) -> Result<(HeldLeases, CancellationToken), CommandError> {
     let namespace = &session.environment.namespace;
-    access.cluster.ensure_namespace(namespace).await?;
+    access.cluster.ensure_namespace(namespace, &session.cancel).await?;
     let lost = session.cancel.child_token();
     let request = LeaseRequest { namespace, scope, holder: &session.settings.holder() };
     let taken = access.cluster.take_leases(request, patience, &lost).await;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    adapters::cluster::reviews::ReviewNamespace,
+    adapters::cluster::{NamespaceState, reviews::ReviewNamespace},
     domain::{Problem, ReviewInstance},
     error::{CommandError, ErrorKind},
     ops::{
@@ -21,13 +21,18 @@ pub async fn mark(session: &Session) -> Result<(), CommandError> {
     may_write(session)?;
     let access = RemoteAccess::open(session).await?;
     let (now, namespace) = (Timestamp::now(), &session.environment.namespace);
+    if access.cluster.namespace_state(namespace).await? == NamespaceState::Terminating {
+        session.note(&format!("waiting until the earlier review environment '{}' is deleted", copy.slug));
+        access.cluster.wait_until_deleted(namespace, &session.cancel).await?;
+    }
     let own = own(session, &access).await?;
-    if access.cluster.has_namespace(namespace).await? && !own.iter().any(|it| it.name == *namespace) {
+    let state = access.cluster.namespace_state(namespace).await?;
+    if state != NamespaceState::Absent && !own.iter().any(|it| it.name == *namespace) {
         return Err(foreign(namespace));
     }
     let lifetime = SignedDuration::try_from(review.expires).unwrap_or(SignedDuration::MAX);
     let expires = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
-    let wanted = ReviewNamespace { name: namespace.clone(), slug: copy.slug.clone(), expires };
+    let wanted = ReviewNamespace { name: namespace.clone(), slug: copy.slug.to_string(), expires };
     access.cluster.mark_review(session.workspace().as_str(), &wanted).await?;
     for over in own.iter().filter(|it| it.expires < now && it.name != *namespace) {
         access.cluster.delete_namespace(&over.name).await?;
@@ -44,8 +49,13 @@ pub async fn down(session: &Session) -> Result<(), CommandError> {
     let Some(ReviewInstance { slug, .. }) = &session.environment.copy else { return Ok(()) };
     let namespace = &session.environment.namespace;
     let access = RemoteAccess::open(session).await?;
-    if !access.cluster.has_namespace(namespace).await? {
-        session.note(&format!("review environment '{slug}' not found: nothing to delete"));
+    let absent = match access.cluster.namespace_state(namespace).await? {
+        NamespaceState::Absent => Some("not found: nothing to delete"),
+        NamespaceState::Terminating => Some("is already being deleted"),
+        NamespaceState::Active => None,
+    };
+    if let Some(absent) = absent {
+        session.note(&format!("review environment '{slug}' {absent}"));
         return Ok(());
     }
     if !own(session, &access).await?.iter().any(|it| it.name == *namespace) {

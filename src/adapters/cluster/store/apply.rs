@@ -1,4 +1,4 @@
-//! Objects that cmdr writes by server-side apply: namespaces, pull secrets, annotations, MetalLB's address pool.
+//! Objects that cmdr writes by server-side apply: pull secrets, annotations, MetalLB's address pool.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use k8s_openapi::{
     ByteString,
     api::{
         batch::v1::Job,
-        core::v1::{Namespace, Secret, Service, ServiceAccount},
+        core::v1::{Secret, Service, ServiceAccount},
     },
 };
 use kube::{
@@ -16,64 +16,13 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::adapters::cluster::{
-    Cluster, ClusterError, Generation, Object,
-    releases::objects::{api_resource, checksum},
-};
+use crate::adapters::cluster::{Cluster, ClusterError, Generation, Object, releases::objects::api_resource};
 use crate::domain::labels;
 
 /// The Secret with the credentials that pods of a namespace use to pull images.
 const PULL_SECRET: &str = "cmdr-pull";
 
 impl Cluster {
-    /// Creates the namespace. In an existing one, only cmdr's labels are set.
-    ///
-    /// # Errors
-    /// If the API returns an error.
-    pub async fn apply_namespace(&self, name: &str, privileged: bool) -> Result<(), ClusterError> {
-        let mut wanted = BTreeMap::from([("app.kubernetes.io/managed-by", "cmdr")]);
-        if privileged {
-            wanted.insert("pod-security.kubernetes.io/enforce", "privileged");
-        }
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": wanted}});
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces
-            .patch(name, &apply(), &Patch::Apply(namespace))
-            .await
-            .map_err(ClusterError::asking(format!("create namespace {name}")))?;
-        Ok(())
-    }
-
-    /// Returns every namespace with the Secrets that cmdr created in it: their names and checksums, if any.
-    ///
-    /// # Errors
-    /// If the API does not respond.
-    pub async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, Option<String>>>, ClusterError> {
-        let own = ListParams::default().labels(labels::PURPOSE);
-        let secrets = self.list_metadata::<Secret>(&own, "secrets");
-        let (namespaces, secrets) = futures::try_join!(self.namespace_names(), secrets)?;
-        let mut result: BTreeMap<String, BTreeMap<String, Option<String>>> =
-            namespaces.into_iter().map(|name| (name, BTreeMap::new())).collect();
-        for secret in secrets {
-            let made_from = checksum(&secret.metadata);
-            let namespace = secret.metadata.namespace.unwrap_or_default();
-            result.entry(namespace).or_default().extend(secret.metadata.name.map(|name| (name, made_from)));
-        }
-        Ok(result)
-    }
-
-    async fn namespace_names(&self) -> Result<Vec<String>, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let Some(reach) = &self.reach else {
-            let list = namespaces.list_metadata(&ListParams::default()).await;
-            let items = list.map_err(ClusterError::asking("list namespaces"))?.items;
-            return Ok(items.into_iter().filter_map(|item| item.metadata.name).collect());
-        };
-        let found = futures::future::try_join_all(reach.iter().map(|name| namespaces.get_metadata_opt(name))).await;
-        let found = found.map_err(ClusterError::asking("read namespaces"))?;
-        Ok(found.into_iter().flatten().filter_map(|item| item.metadata.name).collect())
-    }
-
     /// Adds a pull secret with the credentials in `docker_config_json` to the namespace's default service account.
     ///
     /// # Errors

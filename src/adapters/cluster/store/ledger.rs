@@ -6,10 +6,7 @@ use std::{
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{Namespace, Secret},
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
     api::{DeleteParams, ListParams, PostParams},
@@ -34,20 +31,6 @@ const CONTENT: &str = "content";
 const TRIES: usize = 5;
 
 impl Cluster {
-    /// Creates a namespace if it does not exist. An existing one is not changed, because an account that may only
-    /// deploy cannot change namespaces.
-    ///
-    /// # Errors
-    /// If the API returns an error.
-    pub async fn ensure_namespace(&self, name: &str) -> Result<(), ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let found = namespaces.get_metadata_opt(name).await;
-        if found.map_err(ClusterError::asking(format!("read namespace {name}")))?.is_some() {
-            return Ok(());
-        }
-        self.apply_namespace(name, false).await
-    }
-
     /// Returns the history of every release in the namespace's ledger, by the name from [`subject`].
     ///
     /// # Errors

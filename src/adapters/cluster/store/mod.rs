@@ -5,9 +5,11 @@ mod externals;
 pub mod lease;
 pub mod ledger;
 mod local_registry;
+mod namespaces;
 pub mod reviews;
 mod secrets;
 mod volumes;
 
+pub use namespaces::NamespaceState;
 pub use secrets::ExternalState;
 pub use volumes::LocalVolume;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -45,14 +45,6 @@ impl Cluster {
         Ok(read.collect())
     }
 
-    /// # Errors
-    /// If the API does not respond.
-    pub async fn has_namespace(&self, name: &str) -> Result<bool, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let found = namespaces.get_metadata_opt(name).await;
-        Ok(found.map_err(ClusterError::asking(format!("read namespace {name}")))?.is_some())
-    }
-
     /// Creates the namespace of a review environment, or extends its expiry time.
     ///
     /// # Errors
@@ -69,15 +61,5 @@ impl Cluster {
         let marked =
             namespaces.patch(&review.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(namespace)).await;
         marked.map(drop).map_err(ClusterError::asking(format!("create namespace {}", review.name)))
-    }
-
-    /// Deletes a namespace with all its objects.
-    ///
-    /// # Errors
-    /// If the API returns an error.
-    pub async fn delete_namespace(&self, name: &str) -> Result<(), ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let deleted = namespaces.delete(name, &DeleteParams::background()).await;
-        deleted.map(drop).map_err(ClusterError::asking(format!("delete namespace {name}")))
     }
 }
