@@ -37,6 +37,6 @@ pub(super) async fn plan(session: &Session, options: &PlanOptions) -> Result<(),
         (prepared.described, plan)
     };
     show_plan(session, &described, &plan);
-    let differs = plan.changes().next().is_some();
+    let differs = plan.has_changes();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }

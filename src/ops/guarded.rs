@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     adapters::cluster::lease::Scope,
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     ops::local::runner_of,
     ops::{
         remote::{
             access::{RemoteAccess, may_write},
-            apply::take_leases,
+            leases::take_leases,
         },
         session::Session,
     },
@@ -37,8 +37,5 @@ pub async fn run_guarded(
     let runner = access.runner(session, helm).await?;
     let ran = session.run_plan(verb, plan, Arc::new(runner), &lost).await;
     leases.give_back().await;
-    if !ran.summary.interrupted.is_empty() {
-        return Err(CommandError::reported(ErrorKind::Interrupted));
-    }
-    if ran.summary.is_success() { Ok(()) } else { Err(CommandError::reported(ErrorKind::Failed)) }
+    ran.end.into_result()
 }

@@ -9,15 +9,15 @@ use crate::{
     ops::{
         builds::{BuildScope, Buildable},
         describe::{Selection, describe},
+        driver::{Freshness, PlannedRun, Progress, Run, drive},
         observe::{Observation, local_cluster},
         options::UpRequest,
         prepared::{LocalTarget, Prepared, show_plan, show_urls},
-        secrets::decrypt,
         session::{LocalAccess, Session},
         tags::{pin, registry},
     },
-    plan::{check_all, up::ObservedCluster},
-    steps::{LocalCluster, Runner},
+    plan::{Plan, check_all, up::ObservedCluster},
+    steps::{Decrypted, LocalCluster, Runner},
 };
 
 /// Bytes that a cluster with its images needs on the engine's disk.
@@ -44,53 +44,96 @@ impl Purpose {
 }
 
 /// Brings the local environment to its described state, or only checks it. The network of a cluster that was stopped is
-/// checked too. `held` is the cluster's lock, if the caller already holds it.
+/// checked too. `lock` is the cluster's lock, if the caller already holds it.
 ///
 /// # Errors
 /// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub(crate) async fn bring(
     session: &Session,
-    options: &UpRequest,
+    request: &UpRequest,
     purpose: Purpose,
-    mut held: Option<Lock>,
+    lock: Option<Lock>,
 ) -> Result<(), CommandError> {
-    let mut recreate = options.recreate;
-    let mut is_started = purpose != Purpose::Up;
-    let mut due = BuildScope::of(options);
-    loop {
-        let mut prepared = prepare(session, options, recreate).await?;
-        if held.is_none() && !session.settings.dry_run {
-            let access = &prepared.target.access;
-            held = Some(session.lock(access).await?);
-            // The previous holder may have created or deleted the cluster.
-            if session.node(&access.docker).await? != access.node {
-                continue;
-            }
-        }
-        prepared.observe(session, recreate).await?;
-        if !matches!(purpose, Purpose::Check(_)) {
-            prepared.settle(session, due).await?;
-        }
-        prepared.observation.observed.is_started = is_started;
-        let plan = match purpose {
-            Purpose::Check(_) => check_all::check_all(&prepared.described, &prepared.observation.observed),
-            Purpose::Up | Purpose::Start => prepared.plan()?,
-        };
-        if session.settings.dry_run {
-            show_plan(session, &prepared.described, &plan);
-            return Ok(());
-        }
-        recreate = false;
-        is_started |= plan.preliminary;
-        due = BuildScope::Missing;
-        let decrypted = decrypt(session, &plan).await?;
-        let runner = Runner { decrypted, ..session.runner(prepared.helm, prepared.target.cluster).await? };
-        let urls = session.execute(purpose.verb(), &plan, Arc::new(runner)).await?;
-        if !plan.preliminary {
-            show_urls(session, &urls);
-            return Ok(());
-        }
+    let (recreate, is_started) = (request.recreate, purpose != Purpose::Up);
+    let run = LocalRun { session, request, purpose, lock, recreate, is_started, due: BuildScope::of(request) };
+    let urls = drive(session, run).await?;
+    show_urls(session, &urls);
+    Ok(())
+}
+
+/// A run on the local environment.
+struct LocalRun<'a> {
+    session: &'a Session,
+    request: &'a UpRequest,
+    purpose: Purpose,
+    lock: Option<Lock>,
+    /// Whether an existing cluster is still to be deleted first.
+    recreate: bool,
+    /// Whether the cluster was started: then its network is checked.
+    is_started: bool,
+    /// The builds that are still to be run.
+    due: BuildScope<'a>,
+}
+
+impl Run for LocalRun<'_> {
+    type Target = LocalTarget;
+
+    async fn describe(&self) -> Result<Prepared<LocalTarget>, CommandError> {
+        prepare(self.session, self.request, self.recreate).await
     }
+
+    /// The lock of this machine costs nothing: it is taken before the cluster is observed, even if nothing changes.
+    fn needs_lock(&self, _: &Prepared<LocalTarget>, _: Option<&Plan>) -> bool {
+        self.lock.is_none() && !self.is_preview()
+    }
+
+    async fn lock(&mut self, prepared: &Prepared<LocalTarget>) -> Result<Freshness, CommandError> {
+        let access = &prepared.target.access;
+        self.lock = Some(self.session.lock(access).await?);
+        // The previous holder may have created or deleted the cluster.
+        let is_same = self.session.node(&access.docker).await? == access.node;
+        Ok(if is_same { Freshness::Current } else { Freshness::Outdated })
+    }
+
+    async fn plan(&mut self, prepared: &mut Prepared<LocalTarget>) -> Result<Plan, CommandError> {
+        prepared.observe(self.session, self.recreate).await?;
+        prepared.observation.observed.is_started = self.is_started;
+        if let Purpose::Check(_) = self.purpose {
+            return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
+        }
+        prepared.settle(self.session, self.due).await?;
+        prepared.plan()
+    }
+
+    fn is_preview(&self) -> bool {
+        self.session.settings.dry_run
+    }
+
+    async fn preview(&self, planned: &PlannedRun<LocalTarget>) -> Result<(), CommandError> {
+        show_plan(self.session, &planned.prepared.described, &planned.plan);
+        Ok(())
+    }
+
+    /// The cluster is the user's own, and what `--recreate` deletes was requested.
+    async fn confirm(&self, _: &PlannedRun<LocalTarget>) -> Result<(), CommandError> {
+        Ok(())
+    }
+
+    async fn execute(
+        &mut self,
+        planned: PlannedRun<LocalTarget>,
+        decrypted: Decrypted,
+    ) -> Result<Progress, CommandError> {
+        let PlannedRun { prepared, plan } = planned;
+        let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
+        let runner = Runner { decrypted, ..runner };
+        let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
+        (self.recreate, self.due) = (false, BuildScope::Missing);
+        self.is_started |= plan.preliminary;
+        Ok(if plan.preliminary { Progress::Continues } else { Progress::Done(urls) })
+    }
+
+    async fn release(self) {}
 }
 
 /// Reads and checks everything that can be known without observing the cluster; changes nothing.

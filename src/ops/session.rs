@@ -38,6 +38,7 @@ use crate::{
     engine::{self, StepRunner, Summary},
     error::{CommandError, ErrorKind},
     event::Event,
+    ops::exit::RunEnd,
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, ReleaseOrigin, Runner},
@@ -69,6 +70,7 @@ pub struct Session {
 /// The result of a plan, with the URLs whose checks passed.
 #[derive(Debug)]
 pub struct RunResult {
+    pub end: RunEnd,
     pub summary: Summary,
     pub urls: Vec<String>,
 }
@@ -264,14 +266,11 @@ impl Session {
         plan: &Plan,
         runner: Arc<impl StepRunner>,
     ) -> Result<Vec<String>, CommandError> {
-        let RunResult { summary, urls } = self.run_plan(verb, plan, runner, &self.cancel).await;
-        if !summary.interrupted.is_empty() || self.cancel.is_cancelled() {
-            return Err(CommandError::reported(ErrorKind::Interrupted));
-        }
-        if summary.is_success() { Ok(urls) } else { Err(CommandError::reported(ErrorKind::Failed)) }
+        let RunResult { end, urls, .. } = self.run_plan(verb, plan, runner, &self.cancel).await;
+        end.into_result().map(|()| urls)
     }
 
-    /// Runs a plan and reports it.
+    /// Runs a plan and reports it. `cancel` is cancelled when the run is interrupted, or its lock is lost.
     pub async fn run_plan(
         &self,
         verb: &str,
@@ -307,7 +306,7 @@ impl Session {
             project_urls,
         });
         screen.close().await;
-        RunResult { summary, urls }
+        RunResult { end: RunEnd::of(&summary, cancel, &self.cancel), summary, urls }
     }
 
     /// The commit of the workspace.

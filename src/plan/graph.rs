@@ -57,6 +57,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether any step changes something.
+    pub fn has_changes(&self) -> bool {
+        self.changes().next().is_some()
+    }
+
     /// Returns the steps that change something; the others only check or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
         self.steps.iter().filter(|planned| planned.step.kind() == StepKind::Change)

@@ -1,41 +1,33 @@
-//! Applies a request to an environment: guard, observe, plan, gates, lease, confirm, run, roll back, ledger.
+//! A run on an environment whose cluster cmdr does not own: guard, gates, leases, ledger, automatic rollback.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapters::cluster::lease::{HeldLeases, LeaseError, LeaseRequest, Scope},
-    domain::{
-        Problem, VerifyWhen,
-        gate::{Gate, Refusal},
-        ledger::DeploymentOutcome,
-    },
+    adapters::cluster::lease::HeldLeases,
+    domain::{Problem, VerifyWhen, ledger::DeploymentOutcome},
     error::{CommandError, ErrorKind},
     ops::options::ChangeRequest,
     ops::{
+        driver::{Freshness, PlannedRun, Progress, Run, drive},
+        exit::{RunEnd, after_changes},
         prepared::{Prepared, show_plan},
         remote::{
-            access::{RemoteAccess, failed, may_write},
-            automatic_rollback::{self, RemoteRun},
+            access::may_write,
+            automatic_rollback::{self, RollbackTools},
             deploy_request::{ChangeContext, DeployRequest},
+            gates::{self, SkippedVerifications},
+            leases::take_leases,
             ledger::{self, EntryTemplate},
             prepare::{Remote, prepare, subject},
             preview,
         },
-        secrets::decrypt,
         session::{RunResult, Session},
     },
-    plan::{
-        LedgerEntry, Plan, Step, StepId,
-        gates::{Checkpoint, refusals},
-        rollback::Rollback,
-    },
+    plan::{LedgerEntry, Plan, Step, StepId},
     steps::{Decrypted, Runner},
     ui,
 };
@@ -50,28 +42,25 @@ pub async fn apply(
     request: &DeployRequest,
     options: &ChangeRequest,
 ) -> Result<Vec<String>, CommandError> {
-    if !session.settings.dry_run && options.plan_file.is_none() {
+    if !is_preview(session, options) {
         may_write(session)?;
     }
     let context = ChangeContext::read(session, options, session.commit().await)?;
-    let mut held: Option<Held> = None;
-    loop {
-        let mut delivery = Delivery { session, request, options, context: context.clone() };
-        let result = match delivery.attempt(held.as_ref()).await {
-            Ok(Attempt::NeedsLease(access)) => {
-                let scope = request.scope(session);
-                let (leases, lost) = take_leases(session, &access, &scope, context.lock_timeout).await?;
-                held = Some(Held { leases, lost, identity: access.identity });
-                continue;
-            }
-            Ok(Attempt::Done(urls)) => Ok(urls),
-            Err(error) => Err(error),
-        };
-        if let Some(held) = held {
-            held.leases.give_back().await;
-        }
-        return result;
-    }
+    drive(session, RemoteRun { session, request, options, context, held: None }).await
+}
+
+fn is_preview(session: &Session, options: &ChangeRequest) -> bool {
+    session.settings.dry_run || options.plan_file.is_some()
+}
+
+/// A run on an environment with a ledger.
+pub(super) struct RemoteRun<'a> {
+    pub(super) session: &'a Session,
+    pub(super) request: &'a DeployRequest,
+    options: &'a ChangeRequest,
+    /// With the gates that the current plan overrides.
+    pub(super) context: ChangeContext,
+    held: Option<Held>,
 }
 
 /// The leases, and the cluster that they belong to.
@@ -81,220 +70,164 @@ struct Held {
     identity: String,
 }
 
-enum Attempt {
-    /// Something would change: other runs must be locked out first, and then everything is observed again.
-    NeedsLease(Box<RemoteAccess>),
-    Done(Vec<String>),
-}
+impl Run for RemoteRun<'_> {
+    type Target = Remote;
 
-/// A request in progress.
-struct Delivery<'a> {
-    session: &'a Session,
-    request: &'a DeployRequest,
-    options: &'a ChangeRequest,
-    context: ChangeContext,
-}
-
-/// Locks out other runs. The token is cancelled when a lease is lost.
-///
-/// # Errors
-/// With exit code 11 when another run holds the lock.
-pub async fn take_leases(
-    session: &Session,
-    access: &RemoteAccess,
-    scope: &Scope,
-    patience: Duration,
-) -> Result<(HeldLeases, CancellationToken), CommandError> {
-    let namespace = &session.environment.namespace;
-    access.cluster.ensure_namespace(namespace, &session.cancel).await?;
-    let lost = session.cancel.child_token();
-    let request = LeaseRequest { namespace, scope, holder: &session.settings.holder() };
-    let taken = access.cluster.take_leases(request, patience, &lost).await;
-    let leases = taken.map_err(|error| match error {
-        LeaseError::Held { .. } => {
-            let help = "try again when it has finished, or wait for it with --lock-timeout 5m";
-            CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
-        }
-        LeaseError::Cluster(error) => failed(error),
-        LeaseError::Interrupted => CommandError::reported(ErrorKind::Interrupted),
-    })?;
-    Ok((leases, lost))
-}
-
-impl Delivery<'_> {
-    async fn attempt(&mut self, held: Option<&Held>) -> Result<Attempt, CommandError> {
-        let (session, options) = (self.session, self.options);
-        let mut prepared = prepare(session, self.request).await?;
-        if let Some(held) = held {
+    async fn describe(&self) -> Result<Prepared<Remote>, CommandError> {
+        let prepared = prepare(self.session, self.request).await?;
+        if let Some(held) = &self.held {
             prepared.target.access.is_still(&held.identity)?;
         }
-        let plan = prepared.plan()?;
-        if let Some(file) = &options.use_plan {
-            preview::confirm_plan(session, &prepared, &plan, file)?;
-        }
-        self.check_gates(&prepared, &plan)?;
-        if self.context.overrides.contains(&Gate::Verify) {
-            let projects = prepared.described.projects.iter_mut();
-            projects.for_each(|project| {
-                project.verifications.retain(|verification| verification.when == VerifyWhen::After);
-            });
-        }
-        self.enter(&mut prepared);
-        let plan = prepared.plan()?;
-        if let Some(file) = &options.plan_file {
-            preview::write_plan(session, &prepared, &plan, file)?;
-        }
-        if session.settings.dry_run || options.plan_file.is_some() {
-            show_plan(session, &prepared.described, &plan);
-            preview::show_differences(session, &prepared, &plan).await?;
-            return Ok(Attempt::Done(Vec::new()));
-        }
-        let left_open = ledger::left_open(session, &prepared);
-        if plan.changes().next().is_none() && (left_open.is_empty() || held.is_some()) {
-            ledger::close_left_open(session, &prepared.target, &left_open).await?;
-            return self.unchanged(&prepared, &plan).await;
-        }
-        // Before the lease, so that a failed decryption changes nothing.
-        let decrypted = decrypt(session, &plan).await?;
-        let Some(Held { lost, .. }) = held else { return Ok(Attempt::NeedsLease(Box::new(prepared.target.access))) };
-        confirm(session, &prepared, &plan)?;
-        self.run(&prepared, &plan, decrypted, lost).await.map(Attempt::Done)
+        Ok(prepared)
     }
 
-    /// Nothing changes, but the URLs are still checked.
-    async fn unchanged(&self, prepared: &Prepared<Remote>, plan: &Plan) -> Result<Attempt, CommandError> {
-        let (session, remote) = (self.session, &prepared.target);
-        let runner = Arc::new(remote.access.runner(session, prepared.helm.clone()).await?);
-        let urls = session.execute(self.request.verb, plan, runner).await?;
-        if let Some(file) = &self.options.export_ledger {
-            ledger::write_file(session, remote, file).await?;
-        }
-        Ok(Attempt::Done(urls))
+    /// Only a change takes a lease, so that a run without one needs no right to write. An entry that a killed run has
+    /// left open in the ledger is closed with the lease, too: that run may still hold it.
+    fn needs_lock(&self, prepared: &Prepared<Remote>, plan: Option<&Plan>) -> bool {
+        let changes = |plan: &Plan| plan.has_changes() || !ledger::left_open(self.session, prepared).is_empty();
+        self.held.is_none() && plan.is_some_and(changes)
     }
 
-    /// Prepares the ledger entry of each release.
-    fn enter(&self, prepared: &mut Prepared<Remote>) {
+    async fn lock(&mut self, prepared: &Prepared<Remote>) -> Result<Freshness, CommandError> {
+        let (session, access) = (self.session, &prepared.target.access);
+        let scope = self.request.scope(session);
+        let (leases, lost) = take_leases(session, access, &scope, self.context.lock_timeout).await?;
+        self.held = Some(Held { leases, lost, identity: access.identity.clone() });
+        Ok(Freshness::Outdated)
+    }
+
+    async fn plan(&mut self, prepared: &mut Prepared<Remote>) -> Result<Plan, CommandError> {
+        let skipped = SkippedVerifications::leave_out(&self.context, &mut prepared.described);
+        let mut plan = prepared.plan()?;
+        if let Some(file) = &self.options.use_plan {
+            preview::confirm_plan(self.session, prepared, &plan, file)?;
+        }
+        self.context.origin.overridden = gates::check(self, prepared, &plan, &skipped)?;
+        self.enter(prepared, &mut plan);
+        Ok(plan)
+    }
+
+    fn is_preview(&self) -> bool {
+        is_preview(self.session, self.options)
+    }
+
+    async fn preview(&self, planned: &PlannedRun<Remote>) -> Result<(), CommandError> {
+        let (session, PlannedRun { prepared, plan }) = (self.session, planned);
+        if let Some(file) = &self.options.plan_file {
+            preview::write_plan(session, prepared, plan, file)?;
+        }
+        show_plan(session, &prepared.described, plan);
+        preview::show_differences(session, prepared, plan).await
+    }
+
+    async fn confirm(&self, planned: &PlannedRun<Remote>) -> Result<(), CommandError> {
+        let (session, PlannedRun { prepared, plan }) = (self.session, planned);
+        if !plan.has_changes() {
+            return Ok(());
+        }
+        if session.settings.may_ask() {
+            show_plan(session, &prepared.described, plan);
+            if !ui::confirm(&format!("Apply these changes to '{}'?", session.environment.name)) {
+                return Err(CommandError::failed(Problem::new("cancelled: nothing was changed")));
+            }
+        }
+        prepared.target.access.confirm(session).await
+    }
+
+    async fn execute(&mut self, planned: PlannedRun<Remote>, decrypted: Decrypted) -> Result<Progress, CommandError> {
+        let (session, request, remote) = (self.session, self.request, &planned.prepared.target);
+        let ran = if planned.plan.has_changes() {
+            self.change(&planned, decrypted).await.map_err(after_changes)?
+        } else {
+            self.check(&planned).await?
+        };
+        let result = ran.end.into_result();
+        let exported = match &self.options.export_ledger {
+            Some(file) => ledger::write_file(session, remote, file).await,
+            None => Ok(()),
+        };
+        let held = match request.hold.as_ref().filter(|_| ran.summary.is_success()) {
+            Some(because) => ledger::hold(session, remote, request, &self.context.origin.by, because).await,
+            None => Ok(()),
+        };
+        result.and(exported.and(held).map_err(after_changes))?;
+        Ok(Progress::Done(ran.urls))
+    }
+
+    async fn release(self) {
+        if let Some(held) = self.held {
+            held.leases.give_back().await;
+        }
+    }
+}
+
+impl RemoteRun<'_> {
+    /// Adds the ledger entry of each release that changes.
+    fn enter(&self, prepared: &Prepared<Remote>, plan: &mut Plan) {
         let Self { session, request, context, .. } = self;
         let now = Timestamp::now();
         let Prepared { described, observation, target, .. } = prepared;
         let bundles = &ledger::bundle_versions(request, described);
         let entry = EntryTemplate { session, request, context, bundles, now };
-        let projects = described.projects.iter_mut().map(|project| &mut project.release);
-        for release in described.platform.iter_mut().chain(projects) {
-            let history = target.histories.get(&subject(session, release));
+        for planned in &mut plan.steps {
+            let Step::Deploy(release) = &mut planned.step else { continue };
+            let subject = subject(session, release);
             let observed = observation.observed.releases.get(&release.key());
-            let healthy_seconds = ledger::healthy_seconds(history, observed, now);
+            let healthy_seconds = ledger::healthy_seconds(target.histories.get(&subject), observed, now);
             let deployment = entry.draft(release);
-            release.entry =
-                Some(Box::new(LedgerEntry { subject: subject(session, release), deployment, healthy_seconds }));
+            release.entry = Some(Box::new(LedgerEntry { subject, deployment, healthy_seconds }));
         }
     }
 
-    /// Refuses the changes that a gate blocks, unless it is overridden; records the overridden gates.
-    fn check_gates(&mut self, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
-        let Self { session, request, context, .. } = self;
+    /// Nothing changes, but the URLs are still checked.
+    async fn check(&self, planned: &PlannedRun<Remote>) -> Result<RunResult, CommandError> {
+        let (session, PlannedRun { prepared, plan }) = (self.session, planned);
         let remote = &prepared.target;
-        let changed: Vec<String> = plan
-            .changes()
-            .filter(|planned| changes_project(&planned.step))
-            .map(|planned| planned.step.subject())
-            .collect();
-        let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
-        let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
-        let checkpoint = Checkpoint {
-            environment: &session.environment,
-            now: Timestamp::now(),
-            deploy_freeze: session.settings.variables.deploy_freeze,
-            histories: &remote.histories,
-            new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
-            changed: changed.iter().map(String::as_str).collect(),
-        };
-        let refused = refusals(&checkpoint);
-        // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
-        let is_rollback = request.hold.is_some();
-        let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
-        let standing: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
-        if !standing.is_empty() {
-            return Err(CommandError { kind: ErrorKind::Refused, problems: standing, report: None });
-        }
-        let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
-        if plan.steps.iter().any(|planned| is_verify_before(&planned.step)) {
-            passed.insert(Gate::Verify);
-        }
-        context.origin.overridden = passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect();
-        Ok(())
+        ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
+        let runner = remote.access.runner(session, prepared.helm.clone()).await?;
+        Ok(session.run_plan(self.request.verb, plan, Arc::new(runner), &session.cancel).await)
     }
 
-    async fn run(
-        &self,
-        prepared: &Prepared<Remote>,
-        plan: &Plan,
-        decrypted: Decrypted,
-        lost: &CancellationToken,
-    ) -> Result<Vec<String>, CommandError> {
-        let Self { session, request, context, .. } = self;
+    async fn change(&self, planned: &PlannedRun<Remote>, decrypted: Decrypted) -> Result<RunResult, CommandError> {
+        let Self { session, request, held, .. } = self;
+        let unlocked = || CommandError::failed(Problem::new("internal error: the environment is not locked"));
+        let Held { lost, .. } = held.as_ref().ok_or_else(unlocked)?;
+        let PlannedRun { prepared, plan } = planned;
         let remote = &prepared.target;
-        remote.access.confirm(session).await?;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let runner = Arc::new(Runner { decrypted, ..runner });
         let ran = session.run_plan(request.verb, plan, Arc::clone(&runner), lost).await;
-        // The open entries of the ledger may belong to another run by now.
-        if lost.is_cancelled() && !session.cancel.is_cancelled() {
-            let cause = "the lease was lost during the run: another run may have started";
-            let help = "check the deployments with cmdr history, and run the command again";
-            return Err(CommandError::new(ErrorKind::Locked, Problem::new(cause).help(help)));
+        if ran.end == RunEnd::LockLost {
+            // The open entries of the ledger may belong to another run by now.
+            return Ok(ran);
         }
         let namespace = &session.environment.namespace;
         let mut outcomes = ledger::outcomes(plan, &ran.summary, namespace);
-        if session.cancel.is_cancelled() {
+        if ran.end == RunEnd::Interrupted {
             let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
             failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
         }
-        let has_failed = |outcome: &DeploymentOutcome| *outcome == DeploymentOutcome::Failed;
-        let failed_steps = outcomes.iter().filter(|(_, outcome)| has_failed(outcome)).map(|(step, _)| *step).collect();
-        let returning = automatic_rollback::plan(session, request, prepared, plan, &failed_steps);
-        let closed = ledger::close(remote, namespace, plan, &outcomes, &returning).await;
+        let failed = outcomes.iter().filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed);
+        let failed: BTreeSet<StepId> = failed.map(|(step, _)| *step).collect();
+        let rollback = automatic_rollback::plan(session, request, prepared, plan, &failed);
+        let closed = ledger::close(remote, namespace, plan, &outcomes, &rollback).await;
         closed.map_err(|error| what_is_certain(error, plan, &outcomes))?;
         if ran.summary.is_success() {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         }
-        let remote_run = RemoteRun { remote, runner: &runner, lost };
-        let result = self.conclude(remote_run, plan, ran, returning).await;
+        let end = match ran.end {
+            RunEnd::Failed if rollback.is_about_something() => {
+                let tools = RollbackTools { remote, runner: &runner, lost };
+                automatic_rollback::run(session, request, tools, rollback).await?
+            }
+            // No release was changed: a Job that must verify first has failed, or something that releases need.
+            RunEnd::Failed if ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step)) => RunEnd::Refused,
+            end => end,
+        };
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
             ui::print_problems(&[error.problem()], session.settings.color);
         }
-        if let Some(file) = &self.options.export_ledger {
-            ledger::write_file(session, remote, file).await?;
-        }
-        if let (Ok(_), Some(because)) = (&result, &request.hold) {
-            ledger::hold(session, remote, request, &context.origin.by, because).await?;
-        }
-        result
-    }
-
-    /// Rolls back the releases that failed, and returns the result of the run.
-    async fn conclude(
-        &self,
-        remote_run: RemoteRun<'_>,
-        plan: &Plan,
-        ran: RunResult,
-        returning: Rollback,
-    ) -> Result<Vec<String>, CommandError> {
-        let Self { session, request, .. } = self;
-        if ran.summary.is_success() {
-            return Ok(ran.urls);
-        }
-        if !ran.summary.interrupted.is_empty() || session.cancel.is_cancelled() {
-            return Err(CommandError::reported(ErrorKind::Interrupted));
-        }
-        if !returning.is_about_something() {
-            // No release was changed: a Job that must verify first has failed, or something that releases need.
-            let is_gate = ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step));
-            return Err(CommandError::reported(if is_gate { ErrorKind::Refused } else { ErrorKind::Failed }));
-        }
-        let returned = automatic_rollback::run(session, request, remote_run, returning).await?;
-        let kind = if returned { ErrorKind::RolledBack } else { ErrorKind::NotRolledBack };
-        Err(CommandError::reported(kind))
+        Ok(RunResult { end, ..ran })
     }
 }
 
@@ -322,25 +255,7 @@ fn what_is_certain(
     error
 }
 
-/// Whether deployment windows and holds apply to a step.
-fn changes_project(step: &Step) -> bool {
-    matches!(step, Step::Deploy(_) | Step::External(_))
-}
-
 /// Whether a step belongs to the gate `verify`.
 fn is_verify_before(step: &Step) -> bool {
     matches!(step, Step::Verify(verify) if verify.when == VerifyWhen::Before)
-}
-
-/// On a terminal, prompts before anything is changed.
-fn confirm(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Result<(), CommandError> {
-    if !session.settings.may_ask() {
-        return Ok(());
-    }
-    show_plan(session, &prepared.described, plan);
-    let question = format!("Apply these changes to '{}'?", session.environment.name);
-    if ui::confirm(&question) {
-        return Ok(());
-    }
-    Err(CommandError::failed(Problem::new("cancelled: nothing was changed")))
 }

@@ -9,6 +9,7 @@ use crate::{
     domain::ledger::{DeploymentOutcome, History},
     error::CommandError,
     ops::{
+        exit::RunEnd,
         prepared::Prepared,
         remote::{deploy_request::DeployRequest, prepare::Remote},
         session::Session,
@@ -23,7 +24,7 @@ use crate::{
 
 /// What a run on a remote environment and its rollback share.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RemoteRun<'a> {
+pub(super) struct RollbackTools<'a> {
     pub remote: &'a Remote,
     pub runner: &'a Arc<Runner>,
     /// Cancelled when the lease is lost.
@@ -60,26 +61,28 @@ pub(super) fn plan(
     rollback(affected, &prepared.observation.observed.releases)
 }
 
-/// Performs the rollback. Returns whether everything that failed is in its previous state again.
+/// Performs the rollback. Returns whether everything that failed is in its previous state again, as the end of the run.
 ///
 /// # Errors
 /// When the ledger cannot be written.
 pub(super) async fn run(
     session: &Session,
     request: &DeployRequest,
-    remote_run: RemoteRun<'_>,
+    remote_run: RollbackTools<'_>,
     rollback: Rollback,
-) -> Result<bool, CommandError> {
-    let RemoteRun { remote, runner, lost } = remote_run;
+) -> Result<RunEnd, CommandError> {
+    let RollbackTools { remote, runner, lost } = remote_run;
     ui::print_problems(&rollback.refused, session.settings.color);
-    let mut is_back = rollback.refused.is_empty();
+    let is_complete = rollback.refused.is_empty();
     if rollback.releases.is_empty() {
-        return Ok(is_back);
+        return Ok(RunEnd::NotRolledBack);
     }
     let started = Timestamp::now();
     let verb = format!("{}: automatic rollback", request.verb);
     let ran = session.run_plan(&verb, &rollback.plan, Arc::clone(runner), lost).await;
-    is_back &= ran.summary.is_success();
+    if ran.end == RunEnd::LockLost {
+        return Ok(ran.end);
+    }
     let namespace = &session.environment.namespace;
     for RolledBack { step, subject, mut deployment } in rollback.releases {
         let is_done = ran.summary.done.contains(&step);
@@ -88,5 +91,5 @@ pub(super) async fn run(
         let open = |history: &mut History| history.open(deployment.clone(), None);
         remote.access.cluster.update_history(namespace, &subject, open).await?;
     }
-    Ok(is_back)
+    Ok(if is_complete && ran.summary.is_success() { RunEnd::RolledBack } else { RunEnd::NotRolledBack })
 }

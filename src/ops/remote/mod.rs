@@ -5,6 +5,8 @@ pub mod apply;
 mod automatic_rollback;
 pub mod deploy_request;
 mod from_ledger;
+mod gates;
+pub mod leases;
 mod ledger;
 pub mod pipeline;
 mod pipeline_job;

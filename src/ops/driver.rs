@@ -1,0 +1,126 @@
+//! The driver of a run: describe, lock, observe, plan, preview or confirm, decrypt, run. The loop is the same for every
+//! environment; what differs between `local` and the others are the methods of [`Run`].
+
+use crate::{
+    error::CommandError,
+    ops::{prepared::Prepared, secrets::decrypt, session::Session},
+    plan::Plan,
+    steps::Decrypted,
+};
+
+/// An environment that was described and observed, and what to do about the difference.
+#[derive(Debug)]
+pub(crate) struct PlannedRun<T> {
+    pub prepared: Prepared<T>,
+    pub plan: Plan,
+}
+
+/// What a new lock means for what was described and observed before it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// It is still true.
+    Current,
+    /// The previous holder of the lock may have changed it.
+    Outdated,
+}
+
+/// Whether a run is complete.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// With the URLs whose checks passed.
+    Done(Vec<String>),
+    /// The plan was preliminary: the remaining steps depend on what has changed.
+    Continues,
+}
+
+/// A run on an environment that one kind of lock protects. Until [`Run::execute`], nothing is changed but the lock.
+pub(crate) trait Run {
+    /// What is known about the environment besides its description and its releases.
+    type Target;
+
+    /// Reads and checks what is known without the lock.
+    ///
+    /// # Errors
+    /// When anything that is written or requested is invalid: all problems at once.
+    async fn describe(&self) -> Result<Prepared<Self::Target>, CommandError>;
+
+    /// Whether other runs must be locked out before the next stage: observing, or, with a plan, running it.
+    fn needs_lock(&self, prepared: &Prepared<Self::Target>, plan: Option<&Plan>) -> bool;
+
+    /// Locks out other runs.
+    ///
+    /// # Errors
+    /// With exit code 11 when another run holds the lock.
+    async fn lock(&mut self, prepared: &Prepared<Self::Target>) -> Result<Freshness, CommandError>;
+
+    /// Plans the run, from an observation that is as new as the lock.
+    ///
+    /// # Errors
+    /// When a gate refuses the plan, a release is managed by another tool, or the environment cannot be observed.
+    async fn plan(&mut self, prepared: &mut Prepared<Self::Target>) -> Result<Plan, CommandError>;
+
+    /// Whether the plan is only shown.
+    fn is_preview(&self) -> bool;
+
+    /// Shows the plan.
+    ///
+    /// # Errors
+    /// When the differences cannot be computed, or a file cannot be written.
+    async fn preview(&self, planned: &PlannedRun<Self::Target>) -> Result<(), CommandError>;
+
+    /// The last checks before anything is changed.
+    ///
+    /// # Errors
+    /// When the user declines, or the cluster is not the one that was observed.
+    async fn confirm(&self, planned: &PlannedRun<Self::Target>) -> Result<(), CommandError>;
+
+    /// Runs the plan, and concludes the run.
+    ///
+    /// # Errors
+    /// As [`RunEnd`](super::exit::RunEnd) decides.
+    async fn execute(
+        &mut self,
+        planned: PlannedRun<Self::Target>,
+        decrypted: Decrypted,
+    ) -> Result<Progress, CommandError>;
+
+    /// Releases the lock, if it was taken.
+    async fn release(self);
+}
+
+/// Performs a run. Returns the URLs whose checks passed.
+///
+/// # Errors
+/// When anything is refused, or a step fails; the error's kind is the exit code.
+pub(crate) async fn drive<R: Run>(session: &Session, mut run: R) -> Result<Vec<String>, CommandError> {
+    let result = complete(session, &mut run).await;
+    run.release().await;
+    result
+}
+
+/// Repeats the stages until the plan is not preliminary, and what was described is not older than the lock.
+async fn complete<R: Run>(session: &Session, run: &mut R) -> Result<Vec<String>, CommandError> {
+    loop {
+        let mut prepared = run.describe().await?;
+        if run.needs_lock(&prepared, None) && run.lock(&prepared).await? == Freshness::Outdated {
+            continue;
+        }
+        let plan = run.plan(&mut prepared).await?;
+        let planned = PlannedRun { prepared, plan };
+        if run.is_preview() {
+            run.preview(&planned).await?;
+            return Ok(Vec::new());
+        }
+        // Before a lease is taken, so that a failed decryption changes nothing.
+        let decrypted = decrypt(session, &planned.plan).await?;
+        let needs_lock = run.needs_lock(&planned.prepared, Some(&planned.plan));
+        if needs_lock && run.lock(&planned.prepared).await? == Freshness::Outdated {
+            continue;
+        }
+        run.confirm(&planned).await?;
+        match run.execute(planned, decrypted).await? {
+            Progress::Done(urls) => return Ok(urls),
+            Progress::Continues => (),
+        }
+    }
+}

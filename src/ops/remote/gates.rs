@@ -1,0 +1,86 @@
+//! The gates of a run: which of them block its plan, and which are overridden.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        Problem, VerifyWhen,
+        gate::{Gate, Refusal},
+    },
+    error::{CommandError, ErrorKind},
+    ops::{
+        prepared::Prepared,
+        remote::{apply::RemoteRun, deploy_request::ChangeContext, prepare::Remote},
+    },
+    plan::{
+        Plan, Step,
+        gates::{Checkpoint, refusals},
+        up::Described,
+    },
+};
+
+/// The projects whose Jobs of the gate `verify` are left out.
+#[derive(Debug, Default)]
+pub(super) struct SkippedVerifications(BTreeSet<String>);
+
+impl SkippedVerifications {
+    /// Leaves out the Jobs that must verify before a change, if the gate is overridden.
+    pub(super) fn leave_out(context: &ChangeContext, described: &mut Described) -> Self {
+        let mut skipped = BTreeSet::new();
+        if context.overrides.contains(&Gate::Verify) {
+            for project in &mut described.projects {
+                let jobs = project.verifications.extract_if(.., |verify| verify.when == VerifyWhen::Before);
+                if jobs.count() > 0 {
+                    skipped.insert(project.name.to_string());
+                }
+            }
+        }
+        Self(skipped)
+    }
+}
+
+/// Refuses the changes that a gate blocks, unless it is overridden. Returns the overridden gates.
+///
+/// # Errors
+/// All gates that block the plan.
+pub(super) fn check(
+    run: &RemoteRun<'_>,
+    prepared: &Prepared<Remote>,
+    plan: &Plan,
+    skipped: &SkippedVerifications,
+) -> Result<Vec<Gate>, CommandError> {
+    let RemoteRun { session, request, context, .. } = run;
+    let remote = &prepared.target;
+    let changed: Vec<String> =
+        plan.changes().filter(|planned| changes_project(&planned.step)).map(|planned| planned.step.subject()).collect();
+    let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
+    let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
+    let checkpoint = Checkpoint {
+        environment: &session.environment,
+        now: Timestamp::now(),
+        deploy_freeze: session.settings.variables.deploy_freeze,
+        histories: &remote.histories,
+        new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
+        changed: changed.iter().map(String::as_str).collect(),
+    };
+    let refused = refusals(&checkpoint);
+    // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
+    let is_rollback = request.hold.is_some();
+    let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
+    let standing: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
+    if !standing.is_empty() {
+        return Err(CommandError { kind: ErrorKind::Refused, problems: standing, report: None });
+    }
+    let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
+    if skipped.0.iter().any(|project| is_changed(project)) {
+        passed.insert(Gate::Verify);
+    }
+    Ok(passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect())
+}
+
+/// Whether deployment windows and holds apply to a step.
+fn changes_project(step: &Step) -> bool {
+    matches!(step, Step::Deploy(_) | Step::External(_))
+}
