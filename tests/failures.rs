@@ -4,6 +4,8 @@
 mod common;
 #[path = "failures/interruptions.rs"]
 mod interruptions;
+#[path = "failures/waits.rs"]
+mod waits;
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +51,13 @@ projects:
   initial:
     image: docker.io/library/redis:7.0
     values: {initContainers: {prepare: {command: [sh, -c, "echo cannot prepare; exit 4"]}}}
+  no-config:
+    image: docker.io/library/redis:7.0
+    values: {volumes: {site: {path: /site, config: nothing}}}
+  endless:
+    image: docker.io/library/redis:7.0
+    timeout: 20s
+    values: {initContainers: {wait: {command: [sh, -c, "echo waiting for the tide; sleep infinity"]}}}
   sidecar:
     image: docker.io/library/redis:7.0
     values: {sidecars: {beside: {command: [sh, -c, "echo the sidecar gives up; exit 5"]}}}
@@ -73,6 +82,13 @@ const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("exits", "the container exits: exit code 3", "the licence has expired", "read its log"),
     ("deaf", "its probe fails", "I listen to nobody", "check that the container responds to the probe"),
     ("initial", "the init container 'prepare' exits: exit code 4", "cannot prepare", "read its log"),
+    (
+        "no-config",
+        "a ConfigMap is missing: configmap \"nothing\" not found",
+        "",
+        "create the ConfigMap in the namespace",
+    ),
+    ("endless", "the init container 'wait' is still running", "waiting for the tide", "read its log"),
     ("sidecar", "the sidecar 'beside' exits: exit code 5", "the sidecar gives up", "read its log"),
     ("job", "the job failed: the container exits: exit code 6", "no such table", "run cmdr up again"),
     (
@@ -90,6 +106,8 @@ const MENDED: &[(&str, &str)] = &[
     ("echo the licence has expired; exit 3", "sleep infinity"),
     ("values: {ports: {redis: 6379}, command: [sh, -c, \"echo I listen to nobody; sleep infinity\"]}", "values: {}"),
     ("echo cannot prepare; exit 4", "exit 0"),
+    ("{path: /site, config: nothing}", "{path: /site, temporary: true}"),
+    ("echo waiting for the tide; sleep infinity", "exit 0"),
     ("echo the sidecar gives up; exit 5", "sleep infinity"),
     ("echo no such table; exit 6", "exit 0"),
     ("memory: 900Gi", "memory: 9Mi"),
@@ -135,6 +153,7 @@ fn failures_on_a_cluster() {
     let stages = Stages::default();
     interruptions::while_the_cluster_is_made(&workspace, &stages);
     broken_projects(&workspace, &stages);
+    waits::stages(&workspace, &stages);
     interruptions::while_helm_works(&workspace, &stages);
     interruptions::dead_runs(&workspace, &stages);
     stages.stage("the API server goes away for a while", || interruptions::paused_node(&workspace));
@@ -177,13 +196,13 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
         tell(&end.to_string());
         assert_eq!(
             (&end["event"], &end["failed"], &end["not_started"]),
-            (&"run-finished".into(), &8.into(), &2.into())
+            (&"run-finished".into(), &10.into(), &2.into())
         );
         assert_eq!(workspace.ask("healthy", "/").map(|answer| answer.status), Ok(200));
     });
     stages.stage("a second run says the same, and tries the job again", || {
         let again = workspace.run(&["up"]).expect(1);
-        for (project, cause, ..) in CAUSES.iter().filter(|(project, ..)| *project != "deaf") {
+        for (project, cause, ..) in CAUSES.iter().filter(|(project, ..)| !["deaf", "endless"].contains(project)) {
             assert!(again.stderr.contains(&format!("✗ {project}  {cause}")), "{project}\n{}", again.stderr);
         }
         let again = again.expect_said("- needs-dependent  not started: it needs exits");
@@ -193,7 +212,7 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
                 .lines()
                 .rfind(|line| !line.starts_with("log: "))
                 .unwrap()
-                .starts_with("8 failed, 2 not started, ")
+                .starts_with("10 failed, 2 not started, ")
         );
         tell(&again.stderr);
     });

@@ -17,6 +17,7 @@ pub mod http;
 pub mod kind;
 pub mod lock;
 pub mod process;
+mod refusals;
 pub mod registry;
 pub mod retry_policy;
 pub mod sops;

@@ -177,6 +177,9 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
 fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace) {
     let mut own = Values::new();
     own.insert("workspace".to_owned(), json!(workspace.name));
+    if let Some(timeout) = project.timeout {
+        own.insert("progressDeadline".to_owned(), json!(timeout.as_secs().max(1)));
+    }
     let routes: Values = project.routes.iter().map(|route| (route.name.to_string(), route_value(route))).collect();
     if !routes.is_empty() {
         own.insert("routes".to_owned(), Value::Object(routes));
@@ -214,6 +217,8 @@ impl ResolvedProject {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -221,6 +226,28 @@ mod tests {
         assert_eq!(full_host("shop", Some("tunes.localhost")), Some("shop.tunes.localhost".to_owned()));
         assert_eq!(full_host("shop.example.com", None), Some("shop.example.com".to_owned()));
         assert_eq!(full_host("shop", None), None);
+    }
+
+    #[test]
+    fn the_deadline_of_a_deployment_is_the_timeout_unless_it_is_written() {
+        let deadline = |values: Values| {
+            let chart = Chart { source: ChartSource::Universal, version: None };
+            let mut project = ResolvedProject::bare(Name::new("shop").unwrap(), chart, values);
+            project.timeout = Some(Duration::from_mins(5));
+            let workspace = Workspace {
+                name: Name::new("tunes").unwrap(),
+                root: std::path::PathBuf::new(),
+                environments: BTreeMap::new(),
+                defaults: Values::new(),
+                platform: BTreeMap::new(),
+                projects: BTreeMap::new(),
+                bundles: BTreeMap::new(),
+            };
+            add_own_values(&mut project, &workspace);
+            project.values["progressDeadline"].clone()
+        };
+        assert_eq!(deadline(Values::new()), 300);
+        assert_eq!(deadline(Values::from_iter([("progressDeadline".to_owned(), json!(60))])), 60);
     }
 
     #[test]

@@ -176,10 +176,14 @@ fn failed_jobs(objects: &[&Object], workloads: &Workloads) -> Vec<String> {
     objects.iter().filter(|object| object.kind == "Job").filter(is_over).map(|job| job.name.clone()).collect()
 }
 
-/// Since when all workloads of a release have been healthy without interruption. CronJobs and objects without pods do
-/// not count.
+/// Since when all workloads of a release have been healthy without interruption. CronJobs, objects without pods, and
+/// Jobs that Kubernetes has deleted after they ended do not count.
 fn healthy_since(objects: &[&Object], workloads: &Workloads) -> Option<Timestamp> {
-    let own = objects.iter().filter(|object| rollout::is_workload(object));
+    let is_gone = |object: &Object| {
+        let snapshot = workloads.snapshots.get(&object.namespace);
+        object.expires && snapshot.and_then(|snapshot| rollout::assess(snapshot, object, None)).is_none()
+    };
+    let own = objects.iter().filter(|object| rollout::is_workload(object) && !is_gone(object));
     let since = own.map(|object| rollout::healthy_since(workloads.snapshots.get(&object.namespace)?, object));
     since.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod externals;
+mod hints;
 mod images;
 mod local;
 mod local_images;

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
-        cluster::{ClusterError, Object, parse_manifest, rollout},
-        helm::{Helm, HelmTarget, Upgrade, pack},
+        cluster::{ClusterError, Generation, Object, parse_manifest, rollout},
+        helm::{Helm, HelmTarget, Rollback, Upgrade, pack},
         wait::{Wait, every, pause},
     },
     domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
@@ -111,7 +111,11 @@ impl Runner {
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
         let mut targets = Vec::with_capacity(objects.len());
         for object in objects {
-            let meant = if is_annotated(&object) { Some(cluster.annotate(&object, &labels).await?) } else { None };
+            let meant = if is_annotated(&object) {
+                unless_expired(&object, cluster.annotate(&object, &labels).await)?
+            } else {
+                None
+            };
             targets.push(Target { object, meant });
         }
         let mut rollout = pin!(self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel));
@@ -187,11 +191,16 @@ impl Runner {
         let RolloutSpec { release, timeout_seconds } = &back.rollout;
         reporter.progress(format!("helm: rolling back to revision {}", back.revision));
         let target = &self.release.target;
-        self.release.helm.rollback(target, release, back.revision, cancel).await?;
+        let rollback = Rollback { release, revision: back.revision, timeout_seconds: *timeout_seconds };
+        self.release.helm.rollback(target, &rollback, cancel).await?;
         let cluster = &self.connected()?.cluster;
         let mut targets = Vec::new();
         for object in self.objects_of(release).await? {
-            let meant = if rollout::is_workload(&object) { Some(cluster.generation(&object).await?) } else { None };
+            let meant = if rollout::is_workload(&object) {
+                unless_expired(&object, cluster.generation(&object).await)?
+            } else {
+                None
+            };
             targets.push(Target { object, meant });
         }
         let shown = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
@@ -220,6 +229,7 @@ impl Runner {
             description: &description,
             adopt: spec.adopt,
             repair: spec.repair,
+            timeout_seconds: spec.timeout_seconds,
         };
         let mut tries = 1;
         let upgraded = loop {
@@ -321,6 +331,18 @@ fn strangers(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String, Dig
             && known.contains(&repository(image))
     };
     running.iter().filter(is_stranger).map(ToString::to_string).collect()
+}
+
+/// A Job that ended and was already deleted has no generation to wait for. The API server takes an annotation of it for
+/// an incomplete new Job.
+fn unless_expired(
+    object: &Object,
+    found: Result<Generation, ClusterError>,
+) -> Result<Option<Generation>, ClusterError> {
+    match found {
+        Err(error) if object.expires && (error.is_status(404) || error.is_status(422)) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Returns whether the object is annotated with its origin. The annotations do not restart pods.

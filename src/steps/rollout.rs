@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, Runner};
+use super::{Connection, LOOK, Runner, hints::Hints};
 use crate::{
     adapters::{
         cluster::{
@@ -95,19 +95,17 @@ impl Runner {
     ) -> Result<String, StepFailure> {
         let connection = self.connected()?;
         let mut changes = connection.view.changes();
-        let mut watch = Watch::new();
+        let (mut watch, mut hints) = (Watch::new(), Hints::new());
         let mut shown = String::new();
         loop {
             changes.mark_unchanged();
-            let progress: Vec<Option<Progress>> = workloads
-                .iter()
-                .map(|target| {
-                    let snapshot = connection.view.snapshot(&target.object.namespace)?;
-                    rollout::assess(&snapshot, &target.object, target.meant.as_ref())
-                })
-                .collect();
+            let mut progress = connection.assess(workloads);
+            hints.add(&connection.cluster, workloads, &mut progress).await?;
             match watch.judge(&progress, Duration::from_secs(timeout_seconds)) {
-                Verdict::Complete => return Ok(ready_count(&progress)),
+                Verdict::Complete => {
+                    progress.iter().flatten().filter_map(kept_pods).for_each(|problem| reporter.warn(problem));
+                    return Ok(ready_count(&progress));
+                }
                 Verdict::GiveUp(problem) => {
                     return Err(connection.cluster.explain(&workloads[0].object.namespace, &problem).await.into());
                 }
@@ -149,6 +147,17 @@ impl Runner {
     }
 }
 
+impl Connection {
+    /// Returns the progress of each workload; `None` for those that the watch has not reported yet.
+    fn assess(&self, workloads: &[&Target]) -> Vec<Option<Progress>> {
+        let assess = |target: &&Target| {
+            let snapshot = self.view.snapshot(&target.object.namespace)?;
+            rollout::assess(&snapshot, &target.object, target.meant.as_ref())
+        };
+        workloads.iter().map(assess).collect()
+    }
+}
+
 impl Watch {
     fn new() -> Self {
         let (seen, signature) = (BTreeMap::new(), String::new());
@@ -165,7 +174,8 @@ impl Watch {
         }
         self.complete_since = None;
         let signature: String = progress.iter().flatten().map(|one| one.signature.as_str()).collect();
-        if signature != self.signature {
+        let is_working = progress.iter().flatten().any(|one| one.work.is_some());
+        if is_working || signature != self.signature {
             self.signature = signature;
             self.moved = Instant::now();
         }
@@ -176,7 +186,8 @@ impl Watch {
         let worst = problems.first().copied();
         let unready = progress.iter().flatten().find_map(|one| one.unready.as_ref());
         if self.moved.elapsed() >= timeout {
-            return Verdict::GiveUp(timed_out(worst.or(unready).cloned(), timeout));
+            let running = progress.iter().flatten().find_map(|one| one.running.as_ref());
+            return Verdict::GiveUp(timed_out(worst.or(unready).or(running).cloned(), timeout));
         }
         Verdict::Wait { message: message(progress, worst), warning: self.word(worst, unready) }
     }
@@ -236,6 +247,12 @@ fn timed_out(problem: Option<RolloutProblem>, timeout: Duration) -> RolloutProbl
     problem
 }
 
+/// Returns a warning about pods that keep the previous revision.
+fn kept_pods(progress: &Progress) -> Option<Problem> {
+    let kept = progress.kept.as_ref()?;
+    Some(Problem::new(format!("pods keep the previous revision: {}", kept.names.join(", "))).help(kept.help))
+}
+
 fn counts(progress: &[Option<Progress>]) -> (i32, i32) {
     progress.iter().flatten().fold((0, 0), |(ready, wanted), one| (ready + one.ready, wanted + one.wanted))
 }
@@ -249,7 +266,10 @@ fn message(progress: &[Option<Progress>], problem: Option<&RolloutProblem>) -> S
     let (ready, wanted) = counts(progress);
     match problem {
         Some(problem) => format!("{ready}/{wanted} ready: {}", problem.cause.message),
-        None => format!("{ready}/{wanted} ready"),
+        None => match progress.iter().flatten().find_map(|one| one.work.as_ref()) {
+            Some(work) => format!("{ready}/{wanted} ready: {work}"),
+            None => format!("{ready}/{wanted} ready"),
+        },
     }
 }
 

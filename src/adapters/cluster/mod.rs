@@ -25,7 +25,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use self::logged::LogLayer;
-use super::{forbidden::missing_rule, root_cause};
+use super::{forbidden::missing_rule, refusals, root_cause};
 use crate::domain::{Problem, redact::masked_url};
 
 /// A client for a cluster.
@@ -114,11 +114,16 @@ impl ClusterError {
         match &**source {
             kube::Error::Api(status) => {
                 let problem = Problem::new(format!("cannot {what}: {}", status.message));
+                if let Some(explained) = refusals::explain(&status.message) {
+                    return Problem { help: explained.help, ..problem };
+                }
                 match status.code {
                     401 => problem.help("log in again: the credentials of the context were rejected"),
-                    403 => problem.help(
-                        missing_rule(&status.message).unwrap_or_else(|| "add a rule to the account's role".to_owned()),
-                    ),
+                    403 => {
+                        problem.help(missing_rule(&status.message).unwrap_or_else(|| {
+                            "fix the error in the message, or ask the owner of the cluster".to_owned()
+                        }))
+                    }
                     _ => problem,
                 }
             }

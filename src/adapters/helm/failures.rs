@@ -1,6 +1,9 @@
 //! Explains errors of Helm and suggests how to fix them, from a table of rules.
 
-use crate::{adapters::forbidden::missing_rule, domain::Problem};
+use crate::{
+    adapters::{forbidden::missing_rule, refusals},
+    domain::Problem,
+};
 
 /// A part of Helm's message, the cause and the help.
 struct FailureRule {
@@ -31,19 +34,9 @@ const RULES: &[FailureRule] = &[
         help: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
     },
     FailureRule {
-        part: "Too long: must have at most 1048576",
-        message: "the release is larger than 1 MiB, the size limit of a Secret",
-        help: "reduce the size of the chart: .helmignore, fewer files",
-    },
-    FailureRule {
         part: "field is immutable",
         message: "an immutable field was changed",
         help: "undo the change, or delete the object in the message and run cmdr up again",
-    },
-    FailureRule {
-        part: "updates to statefulset spec for fields other than",
-        message: "the volumes of an existing StatefulSet cannot be changed",
-        help: "undo the change of 'volumes', or delete the StatefulSet (its volumes are kept) and run cmdr up again",
     },
     FailureRule {
         part: "less than terminationGracePeriodSeconds",
@@ -56,14 +49,14 @@ const RULES: &[FailureRule] = &[
         help: "find the Service with kubectl get services -A; an orphaned port is released within ten minutes",
     },
     FailureRule {
-        part: "exceeded quota",
-        message: "the quota of the namespace is exceeded",
-        help: "raise the quota or lower the requests",
+        part: "is forbidden: User",
+        message: "the account that cmdr uses does not have permission for this",
+        help: "add the rule in the message to its role",
     },
     FailureRule {
         part: "is forbidden",
-        message: "the account that cmdr uses does not have permission for this",
-        help: "add the rule in the message to its role",
+        message: "the cluster rejected a request",
+        help: "fix the error in the message, or ask the owner of the cluster",
     },
     FailureRule {
         part: "connection refused",
@@ -144,6 +137,9 @@ pub(super) fn diagnose_pull(stderr: &str) -> Problem {
 /// Converts Helm's standard error to a problem. If no rule matches, Helm's own message is shown.
 pub(super) fn diagnose(stderr: &str) -> Problem {
     let said = said(stderr);
+    if let Some(problem) = refusals::explain(stderr) {
+        return problem.detail(said);
+    }
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
         Some(rule) => {
             let help = missing_rule(stderr).unwrap_or_else(|| rule.help.to_owned());
@@ -195,6 +191,17 @@ mod tests {
         ] {
             assert_eq!(diagnose_pull(&format!("Error: {said}\n")).message, message);
         }
+    }
+
+    #[test]
+    fn only_a_missing_permission_is_a_matter_of_roles() {
+        let of = |message: &str| diagnose(&format!("Error: UPGRADE FAILED: {message}")).message;
+        let role = "secrets \"a\" is forbidden: User \"x\" cannot get resource \"secrets\" in API group \"\"";
+        assert!(of(role).contains("does not have permission"));
+        assert_eq!(of("pods \"a\" is forbidden: error looking up service account"), "the cluster rejected a request");
+        let larger = "cannot patch \"a-data\" with kind PersistentVolumeClaim: persistentvolumeclaims \"a-data\" is \
+                      forbidden: only dynamically provisioned pvc can be resized and the storageclass must support resize";
+        assert_eq!(of(larger), "the storage of an existing volume cannot grow");
     }
 
     #[test]

@@ -37,6 +37,8 @@ const REFUSED: &[Version] = &[Version::new(4, 2, 1)];
 const RESPITE: Duration = Duration::from_secs(10);
 /// The number of revisions of a release that are kept in the cluster.
 const HISTORY: &str = "5";
+/// How long a hook may take at least, in seconds: Helm's own default.
+const HOOK_SECONDS: u64 = 300;
 /// Variables in the user's shell that would change Helm's behaviour.
 const USER_VARIABLES: &[&str] = &[
     "HELM_NAMESPACE",
@@ -83,6 +85,17 @@ pub struct Upgrade<'a> {
     pub adopt: bool,
     /// Overwrites fields that another manager has changed.
     pub repair: bool,
+    /// How long each hook may take; at least 5 minutes.
+    pub timeout_seconds: u64,
+}
+
+/// A revision of a release to restore.
+#[derive(Debug)]
+pub struct Rollback<'a> {
+    pub release: &'a ReleaseKey,
+    pub revision: u32,
+    /// How long each hook may take; at least 5 minutes.
+    pub timeout_seconds: u64,
 }
 
 /// A chart to render.
@@ -202,6 +215,7 @@ impl Helm {
             .args(["upgrade", "--install", upgrade.name])
             .arg(upgrade.chart)
             .args(["--namespace", upgrade.namespace, "--values", "-", "--output", "json"])
+            .args(["--timeout", &hook_timeout(upgrade.timeout_seconds)])
             .args(["--history-max", HISTORY, "--labels", &labels.join(","), "--description", upgrade.description])
             // The values are validated before any step runs, and the API server validates the objects.
             .args(["--skip-schema-validation", "--disable-openapi-validation"]);
@@ -242,14 +256,14 @@ impl Helm {
     pub async fn rollback(
         &self,
         target: &HelmTarget,
-        release: &ReleaseKey,
-        revision: u32,
+        rollback: &Rollback<'_>,
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
-        let ReleaseKey { namespace, name } = release;
-        let revision = revision.to_string();
+        let ReleaseKey { namespace, name } = rollback.release;
+        let revision = rollback.revision.to_string();
         let tool = self.tool(target).args(["rollback", name, &revision, "--namespace", namespace]);
-        tool.args(["--history-max", HISTORY]).run(cancel).await?;
+        let tool = tool.args(["--timeout", &hook_timeout(rollback.timeout_seconds), "--history-max", HISTORY]);
+        tool.run(cancel).await?;
         Ok(())
     }
 
@@ -291,6 +305,10 @@ impl Helm {
     }
 }
 
+fn hook_timeout(seconds: u64) -> String {
+    format!("{}s", seconds.max(HOOK_SECONDS))
+}
+
 fn json(values: &Values) -> Vec<u8> {
     serde_json::Value::Object(values.clone()).to_string().into_bytes()
 }
@@ -315,6 +333,12 @@ fn accepted(text: &str) -> Result<Version, HelmError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hook_gets_at_least_helms_own_time() {
+        assert_eq!(hook_timeout(600), "600s");
+        assert_eq!(hook_timeout(20), "300s");
+    }
 
     #[test]
     fn versions_are_checked() {

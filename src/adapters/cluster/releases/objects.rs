@@ -11,7 +11,7 @@ use crate::adapters::cluster::ClusterError;
 use crate::domain::{labels, yaml};
 
 /// The identity of an object in a rendered manifest.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Object {
     pub api_version: String,
     pub kind: String,
@@ -20,6 +20,8 @@ pub struct Object {
     pub name: String,
     /// Whether it is a Service that waits for the address of a load balancer.
     pub wants_address: bool,
+    /// Whether it is a Job that Kubernetes deletes some time after it has ended.
+    pub expires: bool,
 }
 
 impl Object {
@@ -112,10 +114,12 @@ fn object(value: &serde_json::Value, namespace: &str) -> Result<Object, ClusterE
     let metadata = value.get("metadata").cloned().unwrap_or_default();
     let missing = |what: &str| ClusterError::BadManifest(format!("a rendered object has no {what}"));
     let kind = text(value, "kind").ok_or_else(|| missing("kind"))?;
-    let service_type = value.get("spec").and_then(|spec| text(spec, "type"));
+    let spec = value.get("spec");
+    let service_type = spec.and_then(|spec| text(spec, "type"));
     Ok(Object {
         api_version: text(value, "apiVersion").ok_or_else(|| missing("apiVersion"))?,
         wants_address: kind == "Service" && service_type.as_deref() == Some("LoadBalancer"),
+        expires: kind == "Job" && spec.is_some_and(|spec| spec.get("ttlSecondsAfterFinished").is_some()),
         kind,
         namespace: text(&metadata, "namespace").unwrap_or_else(|| namespace.to_owned()),
         name: text(&metadata, "name").ok_or_else(|| missing("name"))?,

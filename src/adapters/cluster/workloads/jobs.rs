@@ -53,6 +53,7 @@ impl Cluster {
             namespace: verification.namespace.clone(),
             name: verification.name.clone(),
             wants_address: false,
+            expires: true,
         })
     }
 }

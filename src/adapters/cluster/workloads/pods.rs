@@ -1,6 +1,6 @@
 //! Reads the last log lines and the events of a failing pod, and re-creates pods that wait for an image.
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, LogParams},
@@ -65,13 +65,16 @@ impl Cluster {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Returns the newest warnings about a pod and the claims of its volumes.
     async fn warnings(&self, namespace: &str, pod: &str) -> Vec<String> {
-        let events: kube::Api<Event> = self.namespaced(namespace);
-        let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
-        let Ok(list) = events.list(&ListParams::default().fields(&fields)).await else { return Vec::new() };
-        let mut events = list.items;
-        events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-        let messages = events.into_iter().rev().filter_map(|event| event.message);
+        let pods: kube::Api<Pod> = self.namespaced(namespace);
+        let found = pods.get_opt(pod).await.ok().flatten();
+        let mut events = self.events(namespace, "Pod", pod).await;
+        for claim in found.iter().flat_map(claims) {
+            events.extend(self.events(namespace, "PersistentVolumeClaim", &claim).await);
+        }
+        let warnings = events.into_iter().filter(|event| event.type_.as_deref() == Some("Warning"));
+        let messages = warnings.filter_map(|event| event.message);
         let messages = messages.filter(|message| !NOISE.iter().any(|noise| message.starts_with(noise)));
         let mut report: Vec<String> = Vec::new();
         for message in messages.map(|message| essence(&message).to_owned()) {
@@ -81,4 +84,9 @@ impl Cluster {
         }
         report
     }
+}
+
+fn claims(pod: &Pod) -> Vec<String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.clone())).collect()
 }

@@ -6,7 +6,9 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::rules::{CRASHES, GiveUpAfter, PROBE_FAILED, PROBE_REMEDY, PULL, THRICE, TWICE, diagnose};
+use super::rules::{
+    CRASHES, GiveUpAfter, INITIAL_REMEDY, PROBE_FAILED, PROBE_REMEDY, PULL, SOON, THRICE, TWICE, diagnose,
+};
 use crate::domain::Problem;
 
 /// A problem of one pod.
@@ -240,15 +242,98 @@ pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> Rollou
     RolloutProblem { patience: GiveUpAfter::Seconds(0), cause: problem, container, ..own }
 }
 
-/// Returns the problem of a container that is running but not ready, because its probe fails.
+/// Returns the problem of the first container that is running but keeps its pod from becoming ready.
 pub(super) fn unready_container(pods: &[&Pod]) -> Option<RolloutProblem> {
-    let waits = |pod: &&&Pod| {
-        let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-        statuses.clone().any(|it| !it.ready && it.state.as_ref().is_some_and(|state| state.running.is_some()))
+    pods.iter().find_map(|pod| {
+        let (status, spec) = containers(pod).find(|(status, spec)| holds_up(status, *spec))?;
+        let who = who(pod, status, spec);
+        let problem = match spec.map(|(_, role)| role) {
+            Some(ContainerRole::Initial) => Problem::new(format!("{who} is still running")).help(INITIAL_REMEDY),
+            Some(ContainerRole::Sidecar) if status.started != Some(true) => {
+                Problem::new(format!("{who} is running, but its startup probe fails")).help(PROBE_REMEDY)
+            }
+            _ => Problem::new(format!("{who} is running, but its probe fails")).help(PROBE_REMEDY),
+        };
+        Some(about(pod, status, problem))
+    })
+}
+
+/// Returns whether a running container keeps its pod from becoming ready.
+fn holds_up(status: &ContainerStatus, spec: Option<(&Container, ContainerRole)>) -> bool {
+    let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
+    runs && (!status.ready || spec.is_some_and(|(_, role)| role == ContainerRole::Initial))
+}
+
+/// Returns the running container of a Job's pod, for its log.
+pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
+    let running = |status: &&ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
+    pods.iter().find_map(|pod| {
+        let (status, _) = containers(pod).find(|(status, _)| running(status))?;
+        let has_finished = containers(pod).any(|(status, spec)| {
+            let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+            spec.is_some_and(|(_, role)| role == ContainerRole::Main) && ended.is_some_and(|ended| ended.exit_code == 0)
+        });
+        let problem = if has_finished {
+            let cause = format!("a container of the job has finished, but '{}' is still running", status.name);
+            Problem::new(cause)
+                .help("make it a sidecar (an init container with restartPolicy: Always): it ends with the others")
+        } else {
+            Problem::new("the job is still running").help("raise 'timeout' of the project if the job needs more time")
+        };
+        Some(about(pod, status, problem))
+    })
+}
+
+fn about(pod: &Pod, status: &ContainerStatus, cause: Problem) -> RolloutProblem {
+    let problem = RolloutProblem::new(GiveUpAfter::Timeout, cause);
+    RolloutProblem { pod: Some(pod.name_any()), container: Some(status.name.clone()), ..problem }
+}
+
+/// Returns the image that a pod waits for while it is being pulled. containerd itself ends a pull without progress
+/// after 5 minutes.
+pub(super) fn pulled_image(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    // Volumes and network are there: only images are missing. Clusters before 1.29 do not report this.
+    let can_start =
+        conditions.into_iter().flatten().any(|it| it.type_ == "PodReadyToStartContainers" && it.status == "True");
+    let has_ended = |status: &ContainerStatus| {
+        let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+        ended.is_some_and(|ended| ended.exit_code == 0)
     };
-    let pod = pods.iter().find(waits)?;
-    let problem = Problem::new("the container is running, but its probe fails").help(PROBE_REMEDY);
-    Some(RolloutProblem { cause: problem, ..unready(&[pod]) })
+    let next = containers(pod).find(|(status, spec)| match spec.map(|(_, role)| role) {
+        Some(ContainerRole::Initial) => !has_ended(status),
+        Some(ContainerRole::Sidecar) => status.started != Some(true),
+        _ => status.state.as_ref().is_some_and(|state| state.waiting.is_some()),
+    });
+    let (status, spec) = next.filter(|_| can_start)?;
+    let waiting = status.state.as_ref()?.waiting.as_ref()?.reason.as_deref();
+    let is_created = matches!(waiting, Some("ContainerCreating" | "PodInitializing")) && status.restart_count == 0;
+    is_created.then(|| spec.and_then(|(spec, _)| spec.image.as_deref()).unwrap_or(&status.image))
+}
+
+/// Returns whether kubelet prepares a pod, and reports what it waits for only in events: volumes and the network.
+pub(super) fn is_silent(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let is_true = |kind: &str| status.conditions.iter().flatten().any(|it| it.type_ == kind && it.status == "True");
+    status.phase.as_deref() == Some("Pending") && is_true("PodScheduled") && !is_true("PodReadyToStartContainers")
+}
+
+/// Returns whether a pod makes progress that its Deployment does not see: it pulls an image, or has run for less than
+/// the Deployment's deadline in seconds.
+pub(super) fn is_under_way(pod: &Pod, now: Timestamp, deadline: i32) -> bool {
+    let is_new = |status: &ContainerStatus| {
+        let start = status.state.as_ref().and_then(|state| state.running.as_ref()?.started_at.as_ref());
+        let deadline = SignedDuration::from_secs(deadline.into());
+        status.restart_count == 0 && start.is_some_and(|start| now.duration_since(start.0) < deadline)
+    };
+    pulled_image(pod).is_some() || containers(pod).any(|(status, _)| is_new(status))
+}
+
+/// Returns the problem of a Deployment whose rollouts are paused.
+pub(super) fn paused(name: &str) -> RolloutProblem {
+    let problem = Problem::new("the rollouts of the Deployment are paused")
+        .help(format!("resume them: kubectl rollout resume deployment/{name}"));
+    RolloutProblem::new(SOON, problem)
 }
 
 fn unready(pods: &[&Pod]) -> RolloutProblem {

@@ -7,7 +7,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Object, WorkloadSnapshot, find, newest_replica_set, owned};
+use super::{Object, WorkloadSnapshot, find, newest_replica_set, owned, strategy};
 use crate::domain::ImageReference;
 
 /// What nodes with Docker write before the image.
@@ -32,9 +32,9 @@ pub fn healthy_since(snapshot: &WorkloadSnapshot, object: &Object) -> Option<Tim
 }
 
 /// Returns the images that a workload's containers run, by their digests, as the container runtime reports them:
-/// `docker.io/library/redis@sha256:...`.
+/// `docker.io/library/redis@sha256:...`. Pods that keep the previous revision do not count.
 pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<ImageReference> {
-    let pods = pods_of(snapshot, object);
+    let pods = newest_pods_of(snapshot, object);
     let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
         let kinds = [&status.container_statuses, &status.init_container_statuses];
         kinds.into_iter().flatten().flatten()
@@ -53,6 +53,22 @@ fn pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> 
         _ => None,
     };
     owned(&snapshot.pods, owner)
+}
+
+/// Returns the pods of a workload without those that keep the previous revision.
+fn newest_pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> {
+    let pods = pods_of(snapshot, object);
+    match object.kind.as_str() {
+        "StatefulSet" => match find(&snapshot.stateful_sets, &object.name, None) {
+            Some(set) => strategy::pods_of_stateful_set(set, &pods).current,
+            None => pods,
+        },
+        "DaemonSet" => match find(&snapshot.daemon_sets, &object.name, None) {
+            Some(set) => strategy::pods_of_daemon_set(set, &pods).current,
+            None => pods,
+        },
+        _ => pods,
+    }
 }
 
 fn available_since(deployment: &Deployment) -> Option<Timestamp> {

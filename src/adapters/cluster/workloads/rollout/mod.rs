@@ -1,8 +1,10 @@
 //! Determines the progress of a rollout and its problems, only from a snapshot.
 
 mod causes;
+mod events;
 mod health;
 mod rules;
+mod strategy;
 
 use std::sync::Arc;
 
@@ -19,17 +21,20 @@ use kube::ResourceExt;
 
 pub use causes::RolloutProblem;
 pub(in crate::adapters::cluster) use causes::waits_for_image;
+pub use events::EventSource;
 pub use health::{healthy_since, running_images};
 pub use rules::GiveUpAfter;
 pub(in crate::adapters::cluster) use rules::essence;
+pub use strategy::KeptPods;
 
+use self::strategy::Strategy;
 use crate::adapters::cluster::{Generation, Object, WorkloadSnapshot};
 
 /// The revision of a Deployment; its newest ReplicaSet has the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The progress of one workload.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Progress {
     pub ready: i32,
     pub wanted: i32,
@@ -42,6 +47,14 @@ pub struct Progress {
     pub problems: Vec<RolloutProblem>,
     /// A container that is running but not ready: it is slow, or does not respond to its probe.
     pub unready: Option<RolloutProblem>,
+    /// What runs without a problem, for its log: the pod of a Job.
+    pub running: Option<RolloutProblem>,
+    /// What is in work and counts as progress for as long as it lasts: `pulling ghcr.io/tunes/shop:1`.
+    pub work: Option<String>,
+    /// An object that waits for a reason that only its events contain.
+    pub silent: Option<EventSource>,
+    /// Pods that keep the previous revision, because the update strategy says so.
+    pub kept: Option<KeptPods>,
     /// Changes with any progress; used to detect a stalled rollout.
     pub signature: String,
 }
@@ -86,8 +99,15 @@ fn deployment(deployment: &Deployment, snapshot: &WorkloadSnapshot) -> Progress 
         .find(|(kind, status, _)| *kind == "ReplicaFailure" && *status == "True")
         .and_then(|(_, _, message)| message);
     let stalled = conditions.iter().find(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-    let stalled = stalled.filter(|_| is_seen).and_then(|it| it.message.as_deref());
-    ControllerStatus { ready: available.min(updated), wanted, is_complete, refused, stalled }.progress(&pods)
+    let deadline = deployment.spec.as_ref().and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
+    let is_under_way = || pods.iter().any(|pod| causes::is_under_way(pod, Timestamp::now(), deadline));
+    let stalled = stalled.filter(|_| is_seen && !is_under_way()).and_then(|it| it.message.as_deref());
+    let mut progress =
+        ControllerStatus { ready: available.min(updated), wanted, is_complete, refused, stalled }.progress(&pods);
+    if !is_complete && deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
+        progress.problems.insert(0, causes::paused(&deployment.name_any()));
+    }
+    progress
 }
 
 /// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.
@@ -107,19 +127,36 @@ fn stateful_set(set: &StatefulSet, snapshot: &WorkloadSnapshot) -> Progress {
     let updated = status.updated_replicas.unwrap_or(0);
     let is_seen = status.observed_generation >= set.metadata.generation;
     let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
-    let is_complete =
-        is_seen && ready >= wanted && (updated >= wanted || status.current_revision == status.update_revision);
-    ControllerStatus { ready: ready.min(updated.max(0)), wanted, is_complete, ..Default::default() }.progress(&pods)
+    match strategy::of_stateful_set(set) {
+        Strategy::OnDelete => {
+            strategy::on_delete(strategy::pods_of_stateful_set(set, &pods), ready, status.replicas - updated)
+                .progress(wanted, is_seen)
+        }
+        Strategy::Rolling { partition } => {
+            let is_updated = updated >= wanted - partition || status.current_revision == status.update_revision;
+            let is_complete = is_seen && ready >= wanted && is_updated;
+            let kept = partition.min(wanted - updated).max(0);
+            let ready = ready.min(updated + kept);
+            let mut progress = ControllerStatus { ready, wanted, is_complete, ..Default::default() }.progress(&pods);
+            progress.kept = strategy::kept_by_partition(&strategy::pods_of_stateful_set(set, &pods));
+            progress.or_silent("StatefulSet", &set.name_any(), pods.len())
+        }
+    }
 }
 
 fn daemon_set(set: &DaemonSet, snapshot: &WorkloadSnapshot) -> Progress {
     let status = set.status.clone().unwrap_or_default();
     let wanted = status.desired_number_scheduled;
-    let ready = status.number_available.unwrap_or(0).min(status.updated_number_scheduled.unwrap_or(0));
+    let (available, updated) = (status.number_available.unwrap_or(0), status.updated_number_scheduled.unwrap_or(0));
     let is_seen = status.observed_generation >= set.metadata.generation;
     let pods = owned(&snapshot.pods, set.metadata.uid.as_deref());
-    let is_complete = is_seen && ready >= wanted;
-    ControllerStatus { ready, wanted, is_complete, ..Default::default() }.progress(&pods)
+    if strategy::of_daemon_set(set) == Strategy::OnDelete {
+        let old = status.current_number_scheduled - updated;
+        return strategy::on_delete(strategy::pods_of_daemon_set(set, &pods), available, old).progress(wanted, is_seen);
+    }
+    let ready = available.min(updated);
+    let status = ControllerStatus { ready, wanted, is_complete: is_seen && ready >= wanted, ..Default::default() };
+    status.progress(&pods).or_silent("DaemonSet", &set.name_any(), pods.len())
 }
 
 fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
@@ -134,15 +171,32 @@ fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     // A failed attempt is not a problem while another one follows: the Job itself reports when it has failed.
     let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
     let trying: Vec<&Pod> = pods.iter().filter(|pod| !has_failed(pod)).copied().collect();
+    let attempts = format!("{:?}/{:?}/{:?}", status.active, status.succeeded, status.failed);
     let status = ControllerStatus { ready: done, wanted, is_complete, ..Default::default() };
     let mut progress = status.progress(&trying);
     (progress.is_complete, progress.is_young) = (is_complete, false);
+    progress.signature.push_str(&attempts);
+    progress.running = causes::running_job(&trying);
+    // Such a Job is ended by Kubernetes itself.
+    let has_deadline = job.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds.is_some());
+    if has_deadline && progress.running.is_some() && progress.problems.is_empty() {
+        progress.work = Some(format!("job {} is running", job.name_any()));
+    }
     progress.problems.iter_mut().for_each(causes::leave_crashes_to_the_job);
     if let Some(message) = failed {
         progress.is_over = true;
         progress.problems.insert(0, causes::failed_job(&message, &pods, Timestamp::now()));
     }
-    progress
+    progress.or_silent("Job", &job.name_any(), pods.len())
+}
+
+impl Progress {
+    /// Adds that a controller has not created all its pods: it reports the reason only in events.
+    fn or_silent(mut self, kind: &'static str, name: &str, pods: usize) -> Self {
+        let lacks_pods = !self.is_complete && pods < usize::try_from(self.wanted).unwrap_or(0);
+        self.silent = self.silent.or_else(|| lacks_pods.then(|| EventSource::new(kind, name.to_owned())));
+        self
+    }
 }
 
 /// What a controller reports about its workload.
@@ -174,7 +228,20 @@ impl ControllerStatus<'_> {
         let signature = format!("{ready}/{wanted} {signature}");
         let unready = causes::unready_container(pods);
         let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
-        Progress { ready, wanted, is_complete, is_young, is_over: false, problems, unready, signature }
+        let work = pods.iter().find_map(|pod| causes::pulled_image(pod)).map(|image| format!("pulling {image}"));
+        let silent = pods.iter().find(|pod| causes::is_silent(pod)).map(|pod| EventSource::new("Pod", pod.name_any()));
+        Progress {
+            ready,
+            wanted,
+            is_complete,
+            is_young,
+            problems,
+            unready,
+            work,
+            silent,
+            signature,
+            ..Default::default()
+        }
     }
 }
 

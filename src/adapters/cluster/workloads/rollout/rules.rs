@@ -1,6 +1,6 @@
 //! The states in Kubernetes that keep a pod from becoming ready: cause, help and timeout of each, as a table of rules.
 
-use crate::domain::Problem;
+use crate::{adapters::refusals, domain::Problem};
 
 /// How long a problem may last before the rollout fails, in seconds. The order is from the worst to the mildest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,7 @@ struct CauseRule {
 
 pub(super) const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
 const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerError"];
+const MOUNT: &[&str] = &["FailedMount"];
 const START: &[&str] = &["RunContainerError", "StartError", "ContainerCannotRun"];
 const START_REMEDY: &str = "check 'command' and 'args', and that the program is in the image";
 /// cmdr's own reason for a container that kubelet stopped because of a probe; Kubernetes has none.
@@ -38,11 +39,13 @@ pub(super) const TWICE: GiveUpAfter = GiveUpAfter::Seconds(12);
 /// not read them in time. The third attempt is conclusive.
 pub(super) const THRICE: GiveUpAfter = GiveUpAfter::Seconds(25);
 /// Another step may be creating the missing object.
-const SOON: GiveUpAfter = GiveUpAfter::Seconds(10);
+pub(super) const SOON: GiveUpAfter = GiveUpAfter::Seconds(10);
 /// Restarts often succeed once a database is ready; if not by this time, they rarely do. Kubernetes itself restarts
 /// after about 0, 10 and 30 s.
 pub(super) const CRASHES: GiveUpAfter = GiveUpAfter::Tries { after: 20, at_most: 40 };
 pub(super) const PROBE_REMEDY: &str = "check that the container responds to the probe: values.ports and values.probes";
+
+pub(super) const INITIAL_REMEDY: &str = "read its log; if it waits for another project, add that project to 'needs'; if it needs more time, raise 'timeout'";
 
 /// The first matching rule applies. Reasons: kubelet's `container_types.go` and `images/types.go`.
 const RULES: &[CauseRule] = &[
@@ -124,6 +127,55 @@ const RULES: &[CauseRule] = &[
         patience: SOON,
     },
     CauseRule {
+        reasons: MOUNT,
+        messages: &["configmap \""],
+        message: "a ConfigMap is missing: {message}",
+        help: "create the ConfigMap in the namespace, or correct its name under 'volumes'",
+        patience: SOON,
+    },
+    CauseRule {
+        reasons: MOUNT,
+        messages: &["secret \""],
+        message: "a Secret is missing: {message}",
+        help: "create the Secret in the namespace, or correct its name under 'volumes' or 'secretFiles'",
+        patience: SOON,
+    },
+    CauseRule {
+        reasons: MOUNT,
+        messages: &["references non-existent"],
+        message: "a key of a volume is missing: {message}",
+        help: "add the key to the Secret or ConfigMap, or correct its name",
+        patience: SOON,
+    },
+    CauseRule {
+        reasons: MOUNT,
+        messages: &[],
+        message: "a volume cannot be mounted: {message}",
+        help: "fix the error in the message",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
+        reasons: &["FailedAttachVolume"],
+        messages: &["Multi-Attach"],
+        message: "the volume is still attached to another node: {message}",
+        help: "it is detached after the pod there has ended; a lost node takes 6 minutes: kubectl get volumeattachments",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
+        reasons: &["FailedAttachVolume"],
+        messages: &[],
+        message: "the volume cannot be attached: {message}",
+        help: "check the storage driver of the cluster: kubectl get volumeattachments",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
+        reasons: &["FailedCreatePodSandBox"],
+        messages: &[],
+        message: "the network of the pod cannot be created: {message}",
+        help: "check the network plugin of the cluster: kubectl -n kube-system get pods",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
         reasons: START,
         messages: &["exec format error"],
         message: "the image of {who} is for another CPU architecture: {image}",
@@ -174,6 +226,20 @@ const RULES: &[CauseRule] = &[
     },
     CauseRule {
         reasons: &["Unschedulable"],
+        messages: &["persistentvolumeclaim"],
+        message: "a volume claim is missing: {message}",
+        help: "create the PersistentVolumeClaim, or correct its name under 'volumes'",
+        patience: SOON,
+    },
+    CauseRule {
+        reasons: &["Unschedulable"],
+        messages: &["unbound immediate PersistentVolumeClaims"],
+        message: "the cluster has no storage for a volume: {message}",
+        help: "check the storage class of the volume: kubectl get storageclasses; kubectl describe persistentvolumeclaims",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
+        reasons: &["Unschedulable"],
         messages: &[],
         message: "no node can run the pod: {message}",
         help: "check nodeSelector, tolerations and volumes of the project",
@@ -181,7 +247,7 @@ const RULES: &[CauseRule] = &[
     },
     CauseRule {
         reasons: &["FailedCreate"],
-        messages: &["exceeded quota", "violates PodSecurity", "is invalid"],
+        messages: &["is invalid"],
         message: "the cluster rejects the pods: {message}",
         help: "fix the error in the message",
         patience: GiveUpAfter::Seconds(0),
@@ -197,6 +263,10 @@ const RULES: &[CauseRule] = &[
 
 /// Returns the cause of a state, and how long it may last; `None` if no rule matches.
 pub(super) fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> Option<(GiveUpAfter, Problem)> {
+    if let Some(problem) = refusals::explain(message).filter(|_| reason == "FailedCreate") {
+        let message = format!("{}: {}", problem.message, essence(message));
+        return Some((GiveUpAfter::Seconds(0), Problem { message, ..problem }));
+    }
     let fits = |rule: &&CauseRule| {
         rule.reasons.contains(&reason)
             && (rule.messages.is_empty() || rule.messages.iter().any(|part| message.contains(part)))
@@ -214,6 +284,11 @@ pub(in crate::adapters::cluster) fn essence(message: &str) -> &str {
     }
     if message.contains("failed to pull and unpack image")
         && let Some((_, reason)) = message.rsplit_once("\": ")
+    {
+        return reason;
+    }
+    if message.starts_with("MountVolume")
+        && let Some((_, reason)) = message.split_once("\" : ")
     {
         return reason;
     }

@@ -10,7 +10,7 @@ fn object(kind: &str) -> Object {
         kind: kind.to_owned(),
         namespace: "tunes".to_owned(),
         name: "shop".to_owned(),
-        wants_address: false,
+        ..Object::default()
     }
 }
 
@@ -251,4 +251,94 @@ fn what_a_controller_says_must_be_borne_out_by_pods() {
     assert!(is_complete("True"));
     // After the node was started it has new containers, which its controllers have not checked yet.
     assert!(!is_complete("False"));
+}
+
+/// A pod that is being prepared, with these conditions, init containers and their status.
+#[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
+fn starting(conditions: &[&str], initial: Value, initial_status: Value) -> Arc<Pod> {
+    let waiting =
+        json!({"waiting": {"reason": if initial.is_null() { "ContainerCreating" } else { "PodInitializing" }}});
+    let mut found = Pod::clone(&pod("new", json!({"state": waiting})));
+    let containers = json!([{"name": "shop", "image": "shop:1"}]);
+    found.spec = Some(serde_json::from_value(json!({"containers": containers, "initContainers": initial})).unwrap());
+    let status = found.status.as_mut().unwrap();
+    status.phase = Some("Pending".to_owned());
+    status.init_container_statuses = serde_json::from_value(initial_status).unwrap();
+    let conditions =
+        conditions.iter().map(|kind| serde_json::from_value(json!({"type": kind, "status": "True"})).unwrap());
+    status.conditions = Some(conditions.collect());
+    Arc::new(found)
+}
+
+fn progress_of(pods: Vec<Arc<Pod>>) -> Progress {
+    assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap()
+}
+
+#[test]
+fn a_pull_is_work_and_unmounted_volumes_are_silent() {
+    let pulling = progress_of(vec![starting(&["PodScheduled", "PodReadyToStartContainers"], Value::Null, Value::Null)]);
+    assert_eq!((pulling.work.as_deref(), pulling.silent), (Some("pulling shop:1"), None));
+    let mounting = progress_of(vec![starting(&["PodScheduled"], Value::Null, Value::Null)]);
+    assert_eq!((mounting.work, mounting.silent), (None, Some(EventSource::new("Pod", "new-1".to_owned()))));
+}
+
+#[test]
+fn an_exceeded_deadline_does_not_count_during_a_pull_or_soon_after() {
+    let mut late = deployment(2, 0);
+    late["spec"]["progressDeadlineSeconds"] = json!(60);
+    late["status"]["conditions"] =
+        json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}]);
+    let problems =
+        |pod: Arc<Pod>| assess(&snapshot(late.clone(), vec![pod]), &object("Deployment"), None).unwrap().problems.len();
+    assert_eq!(problems(starting(&["PodScheduled", "PodReadyToStartContainers"], Value::Null, Value::Null)), 0);
+    let unready = json!({"ready": false});
+    assert_eq!(problems(unprobed(10, &unready)), 0);
+    assert_eq!(problems(unprobed(70, &unready)), 1);
+}
+
+#[test]
+fn init_containers_and_sidecars_that_hold_up_their_pod_are_named() {
+    let status = |started: bool| {
+        json!([{"name": "first", "image": "", "imageID": "", "ready": false, "restartCount": 0, "started": started,
+            "state": {"running": {}}}])
+    };
+    let unready = |initial: Value, status: Value| {
+        let pod = starting(&["PodScheduled", "PodReadyToStartContainers"], json!([initial]), status);
+        let progress = progress_of(vec![pod]);
+        let problem = progress.unready.unwrap();
+        assert_eq!(problem.container.as_deref(), Some("first"));
+        problem.cause.message
+    };
+    assert_eq!(unready(json!({"name": "first"}), status(true)), "the init container 'first' is still running");
+    let sidecar = json!({"name": "first", "restartPolicy": "Always", "startupProbe": {}});
+    assert_eq!(unready(sidecar.clone(), status(false)), "the sidecar 'first' is running, but its startup probe fails");
+    assert_eq!(unready(sidecar, status(true)), "the sidecar 'first' is running, but its probe fails");
+}
+
+#[test]
+fn a_paused_deployment_says_so() {
+    let mut paused = deployment(0, 0);
+    paused["spec"]["paused"] = json!(true);
+    let progress = assess(&snapshot(paused, Vec::new()), &object("Deployment"), None).unwrap();
+    assert_eq!(progress.problems[0].cause.message, "the rollouts of the Deployment are paused");
+}
+
+#[test]
+fn a_running_job_with_its_own_deadline_is_in_work() {
+    let work = |deadline: Value| {
+        let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}, "activeDeadlineSeconds": deadline},
+            "status": {"active": 1}});
+        let pods = vec![unprobed(9, &json!({}))];
+        let pods = pods.into_iter().map(|pod| {
+            let mut pod = Pod::clone(&pod);
+            pod.metadata.owner_references.as_mut().unwrap()[0].uid = "j".to_owned();
+            Arc::new(pod)
+        });
+        let snapshot = WorkloadSnapshot { jobs: vec![parse(job)], pods: pods.collect(), ..WorkloadSnapshot::default() };
+        let progress = assess(&snapshot, &object("Job"), None).unwrap();
+        assert_eq!(progress.running.unwrap().cause.message, "the job is still running");
+        progress.work
+    };
+    assert_eq!(work(Value::Null), None);
+    assert_eq!(work(json!(900)).as_deref(), Some("job shop is running"));
 }

@@ -1,0 +1,135 @@
+//! What a rollout does not wait for, and changes that the cluster rejects although the account has permission.
+
+use std::fs;
+
+use super::common::{Stages, TestWorkspace};
+
+/// Workloads that are done in their own way.
+const CHART: [(&str, &str); 2] = [
+    ("Chart.yaml", "apiVersion: v2\nname: kinds\nversion: 1.0.0\n"),
+    (
+        "templates/all.yaml",
+        r#"
+{{- range $name, $strategy := dict "on-delete" (dict "type" "OnDelete") "partial" (dict "type" "RollingUpdate" "rollingUpdate" (dict "partition" 1)) }}
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: {{ $name }}}
+spec:
+  serviceName: {{ $name }}
+  replicas: 2
+  podManagementPolicy: Parallel
+  updateStrategy: {{ toJson $strategy }}
+  selector: {matchLabels: {app: {{ $name }}}}
+  template: {{- include "pod" (dict "name" $name "version" $.Values.version) | nindent 4 }}
+---
+{{- end }}
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: everywhere}
+spec:
+  updateStrategy: {type: OnDelete}
+  selector: {matchLabels: {app: everywhere}}
+  template: {{- include "pod" (dict "name" "everywhere" "version" $.Values.version) | nindent 4 }}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: "brief-{{ .Values.version }}"}
+spec:
+  ttlSecondsAfterFinished: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: "docker.io/library/redis:7.0", command: ["true"]}]
+{{- define "pod" }}
+metadata: {labels: {app: {{ .name }}}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - {name: c, image: "docker.io/library/redis:7.0", command: [sleep, infinity], env: [{name: VERSION, value: {{ .version }}}]}
+{{- end }}
+"#,
+    ),
+];
+
+/// Projects with something that cannot be changed later.
+const LASTING: &str = r"
+  kinds: {chart: {path: charts/kinds}, values: {version: one}}
+  grows:
+    image: docker.io/library/redis:7.0
+    values: {volumes: {data: {path: /grows, size: 1Gi}}}
+  keeps:
+    image: docker.io/library/redis:7.0
+    values: {kind: StatefulSet, volumes: {data: {path: /keeps, size: 1Gi}}}
+  large:
+    image: docker.io/library/redis:7.0
+    values: {files: {/etc/large: small}}
+";
+
+/// A change, the same undone, and why it is rejected.
+const REJECTED: &[(&str, &str, &str, &str)] = &[
+    (
+        "{path: /grows, size: 1Gi}",
+        "{path: /grows, size: 2Gi}",
+        "✗ grows  the storage of an existing volume cannot grow",
+        "delete PersistentVolumeClaim 'grows-data'",
+    ),
+    (
+        "data: {path: /keeps, size: 1Gi}",
+        "data: {path: /keeps, size: 1Gi}, more: {path: /more, size: 1Gi}",
+        "✗ keeps  volumes, selector and service name of an existing StatefulSet cannot be changed",
+        "kubectl delete statefulset keeps --cascade=orphan",
+    ),
+];
+
+pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {
+    for (name, content) in CHART {
+        let file = workspace.root().join("charts/kinds").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    stages.stage("what an update strategy keeps is named, and a deleted Job is done", || kinds(workspace));
+    stages.stage("a change that cannot be made is rejected for its own reason", || rejected(workspace));
+    stages.stage("a quota is named, also for pods of a StatefulSet", || quota(workspace));
+}
+
+fn kinds(workspace: &TestWorkspace) {
+    workspace.replace("projects:", &format!("projects:{LASTING}"));
+    workspace.run(&["up", "kinds", "grows", "keeps", "large"]).expect(0);
+    assert_eq!(workspace.kubectl(&["get", "jobs", "--selector", "!app.kubernetes.io/name", "--output", "name"]), "");
+    workspace.replace("{version: one}", "{version: two}");
+    let again = workspace.run(&["up", "kinds"]).expect(0);
+    for kept in ["on-delete-0, on-delete-1", "partial-0\n", "everywhere-"] {
+        assert!(again.stderr.contains(&format!("pods keep the previous revision: {kept}")), "{}", again.stderr);
+    }
+    again.expect_said("delete them to update them").expect_said("lower 'partition'");
+    workspace.run(&["plan", "--exit-code"]).expect(0);
+}
+
+fn rejected(workspace: &TestWorkspace) {
+    let large = format!("{{/etc/large: {}}}", "x".repeat(1_200_000));
+    workspace.replace("{/etc/large: small}", &large);
+    for (good, bad, ..) in REJECTED {
+        workspace.replace(good, bad);
+    }
+    let output = workspace.run(&["up", "grows", "keeps", "large"]).expect(1);
+    let output = output.expect_said("✗ large  ConfigMap 'large-files' is larger than 1 MiB");
+    for (_, _, cause, help) in REJECTED {
+        assert!(output.stderr.contains(cause) && output.stderr.contains(help), "{cause}\n{}", output.stderr);
+    }
+    workspace.replace(&large, "{/etc/large: small}");
+    for (good, bad, ..) in REJECTED {
+        workspace.replace(bad, good);
+    }
+    workspace.run(&["up", "grows", "keeps", "large"]).expect(0);
+}
+
+fn quota(workspace: &TestWorkspace) {
+    workspace.kubectl(&["create", "quota", "few", "--hard=pods=1"]);
+    let crowded = "\n  crowded: {image: 'docker.io/library/redis:7.0', values: {kind: StatefulSet}}";
+    workspace.replace("projects:", &format!("projects:{crowded}"));
+    let output = workspace.run(&["up", "crowded"]).expect(1);
+    workspace.kubectl(&["delete", "quota", "few"]);
+    output.expect_said("✗ crowded  the quota of the namespace is exceeded").expect_said("raise the quota");
+    workspace.replace(crowded, "");
+    workspace.run(&["up", "--prune", "--yes"]).expect(0);
+}
