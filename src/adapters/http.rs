@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use reqwest::header::{HOST, HeaderMap};
+
 use super::{
     call::{self, Caller},
     root_cause, web,
@@ -13,6 +15,8 @@ use super::{
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A host that no ingress routes: the domain is reserved (RFC 2606).
+const NOBODY: &str = "nobody.invalid";
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -48,10 +52,44 @@ impl HttpClient {
     /// # Errors
     /// If there is no response.
     pub async fn status(&self, url: &str) -> Result<u16, HttpError> {
-        let response =
-            call::send(Caller::Http, &self.client, self.client.get(url)).await.map_err(|error| failure(&error))?;
-        Ok(response.status().as_u16())
+        Ok(self.send(self.client.get(url)).await?.status().as_u16())
     }
+
+    /// Returns whether a response with the status 404 is from the ingress controller: it sends the same one to a host
+    /// that no project has. The order of the headers counts, because a controller passes on a project's headers in
+    /// another order than it writes its own; Traefik and Go programs otherwise send the same 404.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn is_from_ingress(&self, url: &str) -> Result<bool, HttpError> {
+        let own = self.answer(self.client.get(url)).await?;
+        let of_nobody = self.answer(self.client.get(url).header(HOST, NOBODY)).await?;
+        Ok(own == of_nobody)
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer, HttpError> {
+        let response = self.send(request).await?;
+        let (status, headers) = (response.status().as_u16(), names_in_order(response.headers()));
+        let body = response.bytes().await.map_err(|error| failure(&error))?;
+        Ok(Answer { status, headers, body: body.to_vec() })
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, HttpError> {
+        call::send(Caller::Http, &self.client, request).await.map_err(|error| failure(&error))
+    }
+}
+
+/// The parts of a response that tell its senders apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    headers: Vec<String>,
+    body: Vec<u8>,
+}
+
+/// The client's map of headers keeps the order in which they arrived.
+fn names_in_order(headers: &HeaderMap) -> Vec<String> {
+    headers.keys().map(ToString::to_string).collect()
 }
 
 /// How hosts of projects are resolved.
@@ -85,4 +123,45 @@ impl reqwest::dns::Resolve for Resolver {
 
 fn failure(error: &reqwest::Error) -> HttpError {
     HttpError::Request(root_cause(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What Traefik itself and a Go program behind it send.
+    const TRAEFIK: &str = "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
+                           Date: Thu, 26 Nov 2026 10:00:00 GMT\r\nContent-Length: 19\r\n";
+    const PROJECT: &str = "Content-Length: 19\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                           Date: Thu, 26 Nov 2026 10:00:00 GMT\r\nX-Content-Type-Options: nosniff\r\n";
+
+    /// Answers every request with 404; the host `shop.test` gets the first headers, any other host Traefik's.
+    fn serve(project: &'static str) -> u16 {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let is_project = head.iter().any(|line| line.to_lowercase().starts_with("host: shop.test"));
+                let headers = if is_project { project } else { TRAEFIK };
+                let text = format!("HTTP/1.1 404 Not Found\r\n{headers}Connection: close\r\n\r\n404 page not found\n");
+                let _ = stream.write_all(text.as_bytes());
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn the_404_of_the_ingress_is_not_taken_for_the_projects_own() {
+        for (project, is_from_ingress) in [(TRAEFIK, true), (PROJECT, false)] {
+            let port = serve(project);
+            let client = HttpClient::new(Resolver::Fixed(([127, 0, 0, 1], port).into())).unwrap();
+            let url = format!("http://shop.test:{port}/");
+            assert_eq!(client.is_from_ingress(&url).await.unwrap(), is_from_ingress);
+        }
+    }
 }

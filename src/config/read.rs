@@ -182,7 +182,7 @@ pub(super) fn routes(project: Cursor<'_>) -> BTreeMap<Name, Route> {
 
 fn check(value: Cursor<'_>) -> Check {
     let status = value.get("status").and_then(|status| u16::try_from(status.integer()?).ok());
-    Check { path: text_at(value, "path").unwrap_or_else(|| "/".to_owned()), status: status.unwrap_or(200) }
+    Check { path: text_at(value, "path").unwrap_or_else(|| "/".to_owned()), status }
 }
 
 fn bundle(value: Cursor<'_>) -> Bundle {

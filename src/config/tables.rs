@@ -256,14 +256,14 @@ static ROUTE: Table = table(
 static CHECK: Table = table(
     "check",
     "a check",
-    "The URL check that `up` runs at the end. By default, `up` requests the path of each route and expects status 200.",
+    "The URL check that `up` runs at the end. By default, `up` requests the path of each route, and any response of the project passes.",
     &[
         optional(
             "path",
             Shape::Text(Format::UrlPath),
             "The path to request, appended to the path of each route; default: `/`",
         ),
-        optional("status", Shape::Integer(100, 599), "The expected HTTP status; default: 200"),
+        optional("status", Shape::Integer(100, 599), "The expected HTTP status; default: any response of the project"),
     ],
 );
 

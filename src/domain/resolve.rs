@@ -39,8 +39,8 @@ pub struct ResolvedRoute {
     pub port: Option<String>,
     /// The path that `up` requests: the path of the check appended to the path of the route.
     pub check_path: String,
-    /// The expected HTTP status.
-    pub check_status: u16,
+    /// The expected HTTP status; `None`: any response of the project.
+    pub check_status: Option<u16>,
 }
 
 impl ResolvedRoute {
@@ -121,7 +121,7 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: &P
     let over = project.environments.get(environment.overrides());
     let local_image = project.local_image.as_ref().filter(|_| environment.is_local());
     let image = local_image.or_else(|| over?.image.as_ref()).or(project.image.as_ref()).cloned();
-    let check = project.check.clone().unwrap_or(Check { path: "/".to_owned(), status: 200 });
+    let check = project.check.clone().unwrap_or(Check { path: "/".to_owned(), status: None });
     let external = over.and_then(|over| over.external.clone());
     let own_routes = project.routes.iter().filter(|_| external.is_none());
     let routes = own_routes.filter_map(|(name, route)| resolve_route(environment, name, route, &check)).collect();

@@ -218,7 +218,8 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     pub path: String,
-    pub status: u16,
+    /// `None`: any response of the project.
+    pub status: Option<u16>,
 }
 
 /// A Job that verifies a deployment, run in the project's namespace.

@@ -138,5 +138,6 @@ pub struct CheckSpec {
     pub url: String,
     /// The URL to show to users.
     pub shown_url: String,
-    pub status: u16,
+    /// The expected HTTP status; `None`: any response of the project.
+    pub status: Option<u16>,
 }

@@ -7,7 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Runner;
 use crate::{
-    adapters::wait::{Wait, growing},
+    adapters::{
+        http::HttpError,
+        wait::{Wait, growing},
+    },
     domain::Problem,
     engine::{Reporter, StepFailure},
     plan::{CheckSpec, up::INGRESS},
@@ -36,19 +39,40 @@ impl Runner {
         self.find_balancer().await?;
         let mut wait = Wait::new(growing(FIRST_PAUSE, LONGEST_PAUSE).build(), NO_RESPONSE);
         loop {
-            let answer = self.http.status(&check.url).await;
-            let (said, patience) = match answer {
-                Ok(status) if status == check.status => return Ok(Some(format!("{status} from {}", check.url))),
-                Ok(status) => {
-                    let patience = if matches!(status, 404 | 502..=504) { NO_ROUTE } else { OTHERWISE };
-                    (format!("HTTP {status}, expected {}", check.status), patience)
-                }
+            let (said, patience) = match self.request(check).await {
+                Ok(Answer::Passed(status)) => return Ok(Some(format!("{status} from {}", check.url))),
+                Ok(Answer::Failed { said, patience }) => (said, patience),
                 Err(error) => (format!("no response: {error}"), NO_RESPONSE),
             };
             wait.limit = patience;
             wait.pause_or(unproven(check, said), cancel).await?;
         }
     }
+
+    /// Any response of the project passes, unless the check names a status.
+    async fn request(&self, check: &CheckSpec) -> Result<Answer, HttpError> {
+        let status = self.http.status(&check.url).await?;
+        if status == 404 && self.http.is_from_ingress(&check.url).await? {
+            let said = "HTTP 404 from the ingress controller: it has no route for this host and path".to_owned();
+            return Ok(Answer::Failed { said, patience: NO_ROUTE });
+        }
+        let no_pods = matches!(status, 502..=504);
+        Ok(match check.status {
+            None if !no_pods => Answer::Passed(status),
+            Some(expected) if status == expected => Answer::Passed(status),
+            expected => {
+                let expected = expected.map_or_else(|| "a response of the project".to_owned(), |it| it.to_string());
+                let patience = if no_pods || status == 404 { NO_ROUTE } else { OTHERWISE };
+                Answer::Failed { said: format!("HTTP {status}, expected {expected}"), patience }
+            }
+        })
+    }
+}
+
+/// The result of one request.
+enum Answer {
+    Passed(u16),
+    Failed { said: String, patience: Duration },
 }
 
 impl Runner {

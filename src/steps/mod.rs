@@ -1,8 +1,10 @@
 //! The implementation of each step.
 
+mod address;
 mod check;
 mod externals;
 mod hints;
+mod hooks;
 mod images;
 mod local;
 mod local_images;

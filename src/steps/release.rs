@@ -233,7 +233,7 @@ impl Runner {
         };
         let mut tries = 1;
         let upgraded = loop {
-            match self.release.helm.upgrade(&self.release.target, &upgrade, cancel).await {
+            match self.run_helm(&upgrade, reporter, cancel).await? {
                 Err(error) if error.is_transient() && tries < TRIES => {
                     tries += 1;
                     reporter.progress(format!("helm: {}; retrying", error.problem().message));

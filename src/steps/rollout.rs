@@ -15,7 +15,7 @@ use crate::{
             Generation, Object,
             rollout::{self, GiveUpAfter, Progress, RolloutProblem},
         },
-        wait::{Wait, every, pause},
+        wait::pause,
     },
     domain::Problem,
     engine::{Reporter, StepFailure},
@@ -37,7 +37,7 @@ pub(super) struct Target {
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The observed state of one release's rollout.
-struct Watch {
+pub(super) struct Watch {
     /// The current problems, by cause.
     seen: BTreeMap<String, Sighting>,
     moved: Instant,
@@ -58,7 +58,7 @@ struct Sighting {
 }
 
 /// The result of an assessment.
-enum Verdict {
+pub(super) enum Verdict {
     Complete,
     Wait { message: String, warning: Option<RolloutProblem> },
     GiveUp(RolloutProblem),
@@ -127,24 +127,6 @@ impl Runner {
             }
         }
     }
-
-    async fn await_address(
-        &self,
-        service: &Object,
-        timeout_seconds: u64,
-        reporter: &Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<(), StepFailure> {
-        let cluster = &self.connected()?.cluster;
-        let mut wait = Wait::new(every(LOOK), Duration::from_secs(timeout_seconds));
-        reporter.progress("waiting for an address");
-        while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
-            let cause = format!("no load balancer assigned an address to service {}", service.name);
-            let help = "check MetalLB's pods: kubectl -n metallb-system get pods";
-            wait.pause_or(Problem::new(cause).help(help), cancel).await?;
-        }
-        Ok(())
-    }
 }
 
 impl Connection {
@@ -159,12 +141,12 @@ impl Connection {
 }
 
 impl Watch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (seen, signature) = (BTreeMap::new(), String::new());
         Self { seen, moved: Instant::now(), signature, complete_since: None, held_since: None, warned: false }
     }
 
-    fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration) -> Verdict {
+    pub(super) fn judge(&mut self, progress: &[Option<Progress>], timeout: Duration) -> Verdict {
         if progress.iter().all(|one| one.as_ref().is_some_and(|one| one.is_complete)) {
             let since = *self.complete_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= HOLD || !progress.iter().flatten().any(|one| one.is_young) {
@@ -262,7 +244,7 @@ fn ready_count(progress: &[Option<Progress>]) -> String {
     format!("{wanted}/{wanted} ready")
 }
 
-fn message(progress: &[Option<Progress>], problem: Option<&RolloutProblem>) -> String {
+pub(super) fn message(progress: &[Option<Progress>], problem: Option<&RolloutProblem>) -> String {
     let (ready, wanted) = counts(progress);
     match problem {
         Some(problem) => format!("{ready}/{wanted} ready: {}", problem.cause.message),

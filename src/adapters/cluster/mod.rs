@@ -9,7 +9,8 @@ mod workloads;
 pub use releases::{Deviation, Generation, Object, Rendered, StoredRelease, images_of_manifest, parse_manifest};
 pub use store::{ExternalState, LocalVolume, NamespaceState, lease, ledger, reviews};
 pub use workloads::{
-    BalancedService, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before, jobs, rollout,
+    BalancedService, Balancer, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before,
+    jobs, rollout,
 };
 
 use std::{path::Path, time::Duration};

@@ -126,6 +126,14 @@ pub(super) fn is_transient(stderr: &str) -> bool {
     TRANSIENT.iter().any(|part| stderr.contains(part))
 }
 
+/// Parts of Helm's messages about hooks: `failed pre-install: ...`, `post-upgrade hooks failed: ...`.
+const HOOKS: &[&str] = &["failed pre-", "failed post-", "hooks failed"];
+
+/// Returns whether a hook has failed.
+pub(super) fn is_about_hooks(stderr: &str) -> bool {
+    HOOKS.iter().any(|part| stderr.contains(part))
+}
+
 /// Converts the standard error of `helm pull` to a problem.
 pub(super) fn diagnose_pull(stderr: &str) -> Problem {
     match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {

@@ -142,6 +142,11 @@ impl HelmError {
         matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if failures::is_transient(stderr))
     }
 
+    /// Returns whether a hook of the chart has failed.
+    pub fn is_about_hooks(&self) -> bool {
+        matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if failures::is_about_hooks(stderr))
+    }
+
     /// Returns what happened and how to fix it.
     pub fn problem(&self) -> Problem {
         match self {

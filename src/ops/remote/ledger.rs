@@ -311,7 +311,7 @@ mod tests {
             project: Name::new("shop").unwrap(),
             url: "http://shop".to_owned(),
             shown_url: "http://shop".to_owned(),
-            status: 200,
+            status: None,
         });
         let steps = [deploy(ENVIRONMENT, "shop"), deploy(ENVIRONMENT, "web-shop"), check];
         let (plan, [shop, web_shop, check]) = plan_of(steps);

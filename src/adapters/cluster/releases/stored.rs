@@ -15,7 +15,7 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::adapters::cluster::{Cluster, ClusterError, Rendered, parse_manifest};
+use crate::adapters::cluster::{Cluster, ClusterError, Object, Rendered, parse_manifest};
 use crate::domain::{ReleaseKey, Values};
 
 /// The newest revision of a release.
@@ -63,6 +63,29 @@ impl Cluster {
         Ok(newest.into_values().collect())
     }
 
+    /// Returns the Jobs and Pods among the hooks of a release's newest revision, and whether Helm is still at work on it.
+    ///
+    /// # Errors
+    /// If the API does not respond, or a payload is not valid.
+    pub async fn hooks(&self, release: &ReleaseKey) -> Result<(bool, Vec<Object>), ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&release.namespace);
+        let own = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
+        let list = secrets.list_metadata(&own).await;
+        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", release.name)))?;
+        let newest = list.into_iter().filter_map(|secret| from_labels(secret.metadata)).max_by_key(|it| it.revision);
+        let Some(newest) = newest else { return Ok((false, Vec::new())) };
+        let key = format!("sh.helm.release.v1.{}.v{}", release.name, newest.revision);
+        let secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {}", release.name)))?;
+        let payload: Payload = payload(&secret)?;
+        let mut objects = Vec::new();
+        for hook in payload.hooks.unwrap_or_default() {
+            let rendered = parse_manifest(&hook.manifest, &release.namespace)?;
+            objects.extend(rendered.into_iter().map(|rendered| rendered.object));
+        }
+        objects.retain(|object| matches!(object.kind.as_str(), "Job" | "Pod"));
+        Ok((newest.status.starts_with("pending-"), objects))
+    }
+
     /// Marks a revision as failed, in its label and in its payload, so that Helm can continue from it.
     ///
     /// # Errors
@@ -104,6 +127,13 @@ struct Payload {
     #[serde(default)]
     manifest: String,
     config: Option<Values>,
+    hooks: Option<Vec<Hook>>,
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    #[serde(default)]
+    manifest: String,
 }
 
 fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {

@@ -1,5 +1,6 @@
 //! What runs: workloads, their pods and Jobs, and why a rollout does not complete.
 
+mod balancer;
 mod inspect;
 pub mod jobs;
 mod overview;
@@ -9,6 +10,7 @@ pub mod rollout;
 mod view;
 mod wake;
 
+pub use balancer::Balancer;
 pub use inspect::Workloads;
 pub use probes::ProbeState;
 pub use view::{ClusterView, WorkloadSnapshot};

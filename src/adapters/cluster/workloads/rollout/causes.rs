@@ -264,6 +264,8 @@ fn holds_up(status: &ContainerStatus, spec: Option<(&Container, ContainerRole)>)
     runs && (!status.ready || spec.is_some_and(|(_, role)| role == ContainerRole::Initial))
 }
 
+const JOB_REMEDY: &str = "read its log; raise 'timeout' of the project if it needs more time";
+
 /// Returns the running container of a Job's pod, for its log.
 pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
     let running = |status: &&ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
@@ -278,10 +280,17 @@ pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
             Problem::new(cause)
                 .help("make it a sidecar (an init container with restartPolicy: Always): it ends with the others")
         } else {
-            Problem::new("the job is still running").help("raise 'timeout' of the project if the job needs more time")
+            Problem::new("the job is still running").help(JOB_REMEDY)
         };
         Some(about(pod, status, problem))
     })
+}
+
+/// Returns the running container of a pod that must end, for its log.
+pub(super) fn running_pod(pod: &Pod) -> Option<RolloutProblem> {
+    let running = |status: &&ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
+    let (status, _) = containers(pod).find(|(status, _)| running(status))?;
+    Some(about(pod, status, Problem::new("the pod is still running").help(JOB_REMEDY)))
 }
 
 fn about(pod: &Pod, status: &ContainerStatus, cause: Problem) -> RolloutProblem {

@@ -6,7 +6,7 @@ mod health;
 mod rules;
 mod strategy;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::{
     api::{
@@ -72,6 +72,7 @@ pub fn assess(snapshot: &WorkloadSnapshot, object: &Object, meant: Option<&Gener
         "StatefulSet" => find(&snapshot.stateful_sets, name, meant).map(|it| stateful_set(it, snapshot)),
         "DaemonSet" => find(&snapshot.daemon_sets, name, meant).map(|it| daemon_set(it, snapshot)),
         "Job" => find(&snapshot.jobs, name, meant).map(|it| job(it, snapshot)),
+        "Pod" => find(&snapshot.pods, name, meant).map(hook_pod),
         _ => None,
     }
 }
@@ -188,6 +189,22 @@ fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
         progress.problems.insert(0, causes::failed_job(&message, &pods, Timestamp::now()));
     }
     progress.or_silent("Job", &job.name_any(), pods.len())
+}
+
+/// A pod as a Helm hook, which must succeed.
+fn hook_pod(pod: &Pod) -> Progress {
+    let is_complete = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    let mut progress =
+        ControllerStatus { ready: i32::from(is_complete), wanted: 1, ..Default::default() }.progress(&[pod]);
+    progress.is_complete = is_complete;
+    progress.running = causes::running_pod(pod);
+    progress
+}
+
+/// Returns the UIDs of the Jobs and pods of a namespace.
+pub fn identities(snapshot: &WorkloadSnapshot) -> BTreeSet<String> {
+    let jobs = snapshot.jobs.iter().filter_map(|job| job.metadata.uid.clone());
+    jobs.chain(snapshot.pods.iter().filter_map(|pod| pod.metadata.uid.clone())).collect()
 }
 
 impl Progress {
