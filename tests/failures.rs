@@ -26,6 +26,7 @@ projects:
   healthy:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
     host: healthy
+    check: {path: /no-such-page}
     values: {command: null, ports: {http: 9898}}
   with-sidecar:
     image: docker.io/library/redis:7.0

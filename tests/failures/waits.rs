@@ -5,11 +5,7 @@ use std::fs;
 use super::common::{Stages, TestWorkspace};
 
 /// Workloads that are done in their own way.
-const CHART: [(&str, &str); 2] = [
-    ("Chart.yaml", "apiVersion: v2\nname: kinds\nversion: 1.0.0\n"),
-    (
-        "templates/all.yaml",
-        r#"
+const CHART: &str = r#"
 {{- range $name, $strategy := dict "on-delete" (dict "type" "OnDelete") "partial" (dict "type" "RollingUpdate" "rollingUpdate" (dict "partition" 1)) }}
 apiVersion: apps/v1
 kind: StatefulSet
@@ -47,9 +43,7 @@ spec:
   containers:
     - {name: c, image: "docker.io/library/redis:7.0", command: [sleep, infinity], env: [{name: VERSION, value: {{ .version }}}]}
 {{- end }}
-"#,
-    ),
-];
+"#;
 
 /// Projects with something that cannot be changed later.
 const LASTING: &str = r"
@@ -81,15 +75,45 @@ const REJECTED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// A hook that Helm would wait for, and a Service that no load balancer takes.
+const HOOK: &str = r#"
+apiVersion: batch/v1
+kind: Job
+metadata: {name: "{{ .Release.Name }}-migrate", annotations: {helm.sh/hook: pre-install}}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: "docker.io/library/{{ .Values.image }}", command: [sh, -c, "sleep 3; echo no such schema; exit 7"]}]
+"#;
+const BALANCED: &str = r"
+apiVersion: v1
+kind: Service
+metadata: {name: balanced}
+spec: {type: LoadBalancer, loadBalancerClass: nobody.test/none, ports: [{port: 1}]}
+";
+const WAITING: &str = r"
+  hooked: {chart: {path: charts/hooked}, values: {image: 'redis:7.0'}}
+  unpulled: {chart: {path: charts/hooked}, values: {image: 'no-such-image:1.0'}}
+  balanced: {chart: {path: charts/balanced}, timeout: 5s}
+";
+
+fn write_chart(workspace: &TestWorkspace, name: &str, template: &str) {
+    let folder = workspace.root().join("charts").join(name);
+    fs::create_dir_all(folder.join("templates")).unwrap();
+    fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n")).unwrap();
+    fs::write(folder.join("templates/all.yaml"), template).unwrap();
+}
+
 pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {
-    for (name, content) in CHART {
-        let file = workspace.root().join("charts/kinds").join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
+    for (name, template) in [("kinds", CHART), ("hooked", HOOK), ("balanced", BALANCED)] {
+        write_chart(workspace, name, template);
     }
     stages.stage("what an update strategy keeps is named, and a deleted Job is done", || kinds(workspace));
     stages.stage("a change that cannot be made is rejected for its own reason", || rejected(workspace));
     stages.stage("a quota is named, also for pods of a StatefulSet", || quota(workspace));
+    stages.stage("hooks and Services without an address are reported by their causes", || waiting(workspace));
 }
 
 fn kinds(workspace: &TestWorkspace) {
@@ -103,6 +127,20 @@ fn kinds(workspace: &TestWorkspace) {
     }
     again.expect_said("delete them to update them").expect_said("lower 'partition'");
     workspace.run(&["plan", "--exit-code"]).expect(0);
+}
+
+fn waiting(workspace: &TestWorkspace) {
+    workspace.replace("projects:", &format!("projects:{WAITING}"));
+    let output = workspace.run(&["up", "hooked", "unpulled", "balanced"]).expect(1);
+    let output = output
+        .expect_said("✗ hooked  helm hook Job/hooked-migrate: the job failed: the container exits: exit code 7")
+        .expect_said("no such schema")
+        .expect_said("✗ unpulled  helm hook Job/unpulled-migrate: image not found")
+        .expect_said("✗ balanced  the cluster has no load balancer that assigns an address to service balanced");
+    // Helm itself waits for 5 minutes.
+    assert!(output.seconds < 90.0, "{} s", output.seconds);
+    workspace.replace(WAITING, "\n");
+    workspace.run(&["up", "--prune", "--yes"]).expect(0);
 }
 
 fn rejected(workspace: &TestWorkspace) {
@@ -131,5 +169,4 @@ fn quota(workspace: &TestWorkspace) {
     workspace.kubectl(&["delete", "quota", "few"]);
     output.expect_said("✗ crowded  the quota of the namespace is exceeded").expect_said("raise the quota");
     workspace.replace(crowded, "");
-    workspace.run(&["up", "--prune", "--yes"]).expect(0);
 }
