@@ -140,7 +140,7 @@ fn waiting(workspace: &TestWorkspace) {
     // Helm itself waits for 5 minutes.
     assert!(output.seconds < 90.0, "{} s", output.seconds);
     workspace.replace(WAITING, "\n");
-    workspace.run(&["up", "--prune", "--yes"]).expect(0);
+    workspace.run(&["status", "--prune", "--yes"]).expect(0);
 }
 
 fn rejected(workspace: &TestWorkspace) {

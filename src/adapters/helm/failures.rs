@@ -145,7 +145,7 @@ pub(super) fn diagnose_pull(stderr: &str) -> Problem {
 /// Converts Helm's standard error to a problem. If no rule matches, Helm's own message is shown.
 pub(super) fn diagnose(stderr: &str) -> Problem {
     let said = said(stderr);
-    if let Some(problem) = refusals::explain(stderr) {
+    if let Some(problem) = refusals::explain(said) {
         return problem.detail(said);
     }
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
@@ -210,6 +210,10 @@ mod tests {
         let larger = "cannot patch \"a-data\" with kind PersistentVolumeClaim: persistentvolumeclaims \"a-data\" is \
                       forbidden: only dynamically provisioned pvc can be resized and the storageclass must support resize";
         assert_eq!(of(larger), "the storage of an existing volume cannot grow");
+        // Helm also logs the message, with its quotes escaped.
+        let large = "level=ERROR msg=\"ConfigMap \\\"a\\\" is invalid\"\nError: UPGRADE FAILED: ConfigMap \"a\" is invalid: \
+                     []: Too long: may not be more than 1048576 bytes\n";
+        assert_eq!(diagnose(large).message, "ConfigMap 'a' is larger than 1 MiB, its size limit");
     }
 
     #[test]
