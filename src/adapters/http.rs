@@ -16,7 +16,7 @@ use super::{
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A host that no ingress routes: the domain is reserved (RFC 2606).
-const NOBODY: &str = "nobody.invalid";
+const UNKNOWN_HOST: &str = "unknown.invalid";
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -63,8 +63,8 @@ impl HttpClient {
     /// If there is no response.
     pub async fn is_from_ingress(&self, url: &str) -> Result<bool, HttpError> {
         let own = self.answer(self.client.get(url)).await?;
-        let of_nobody = self.answer(self.client.get(url).header(HOST, NOBODY)).await?;
-        Ok(own == of_nobody)
+        let of_unknown = self.answer(self.client.get(url).header(HOST, UNKNOWN_HOST)).await?;
+        Ok(own == of_unknown)
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer, HttpError> {

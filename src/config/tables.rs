@@ -256,7 +256,7 @@ static ROUTE: Table = table(
 static CHECK: Table = table(
     "check",
     "a check",
-    "The URL check that `up` runs at the end. By default, `up` requests the path of each route, and any response of the project passes.",
+    "The URL check that `up` runs at the end, of the path of each route.",
     &[
         optional(
             "path",

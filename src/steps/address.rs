@@ -41,7 +41,7 @@ impl Runner {
             };
             if is_over || !is_noticed && start.elapsed() >= NOTICED {
                 let (balancer, warnings) = cluster.balancer(service).await?;
-                is_noticed = balancer != Balancer::Nobody;
+                is_noticed = balancer != Balancer::Missing;
                 if is_over || !is_noticed {
                     return Err(no_address(service, balancer, warnings).into());
                 }
@@ -58,14 +58,14 @@ fn no_address(service: &Object, balancer: Balancer, warnings: Vec<String>) -> Pr
             .help("check MetalLB's pods and its address pools: kubectl get pods,ipaddresspools -A"),
         Balancer::Other => Problem::new(format!("the load balancer assigned no address to service {name}"))
             .help(format!("check its events: kubectl -n {} describe service {name}", service.namespace)),
-        Balancer::Nobody if name == INGRESS => {
+        Balancer::Missing if name == INGRESS => {
             Problem::new(format!("the cluster has no load balancer that assigns an address to service {name}")).help(
                 "choose one: 'platform: external' for an environment with an ingress controller of its own; node \
                  ports (platform.traefik.values: {service: {spec: {type: NodePort}}}); or install a load balancer, \
                  such as MetalLB or cloud-provider-kind for a kind cluster (docs/troubleshooting.md)",
             )
         }
-        Balancer::Nobody => {
+        Balancer::Missing => {
             Problem::new(format!("the cluster has no load balancer that assigns an address to service {name}"))
                 .help("use another type of Service, or install a load balancer of the Service's class")
         }
@@ -84,9 +84,9 @@ mod tests {
         assert!(of(Balancer::MetalLb).message.contains("MetalLB"));
         let other = of(Balancer::Other);
         assert!(!format!("{other:?}").contains("MetalLB"));
-        let nobody = of(Balancer::Nobody).help.unwrap();
+        let missing = of(Balancer::Missing).help.unwrap();
         for choice in ["platform: external", "NodePort", "MetalLB"] {
-            assert!(nobody.contains(choice), "{nobody}");
+            assert!(missing.contains(choice), "{missing}");
         }
     }
 }

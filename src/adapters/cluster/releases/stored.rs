@@ -63,7 +63,7 @@ impl Cluster {
         Ok(newest.into_values().collect())
     }
 
-    /// Returns the Jobs and Pods among the hooks of a release's newest revision, and whether Helm is still at work on it.
+    /// Returns the Jobs and Pods among the hooks of a release's newest revision, and whether Helm has not finished it.
     ///
     /// # Errors
     /// If the API does not respond, or a payload is not valid.

@@ -12,7 +12,7 @@ pub enum Balancer {
     /// A controller has left a finalizer or an event at the Service.
     Other,
     /// No controller has noticed the Service.
-    Nobody,
+    Missing,
 }
 
 impl Cluster {
@@ -29,7 +29,7 @@ impl Cluster {
         let has_pools = self.address_pools().await.is_ok_and(|pools| !pools.is_empty());
         let warnings = events.iter().filter(|event| event.type_.as_deref() == Some("Warning"));
         let warnings = warnings.filter_map(|event| event.message.clone()).collect();
-        Ok((found.map_or(Balancer::Nobody, |found| balancer(&found, &events, has_pools)), warnings))
+        Ok((found.map_or(Balancer::Missing, |found| balancer(&found, &events, has_pools)), warnings))
     }
 }
 
@@ -38,7 +38,7 @@ fn balancer(service: &Service, events: &[Event], has_pools: bool) -> Balancer {
     if class.is_none() && has_pools {
         return Balancer::MetalLb;
     }
-    if service.finalizers().is_empty() && events.is_empty() { Balancer::Nobody } else { Balancer::Other }
+    if service.finalizers().is_empty() && events.is_empty() { Balancer::Missing } else { Balancer::Other }
 }
 
 #[cfg(test)]
@@ -52,9 +52,9 @@ mod tests {
         let of = |service: Value, events: &[Event], has_pools| {
             balancer(&serde_json::from_value(service).unwrap(), events, has_pools)
         };
-        assert_eq!(of(json!({}), &[], false), Balancer::Nobody);
+        assert_eq!(of(json!({}), &[], false), Balancer::Missing);
         assert_eq!(of(json!({}), &[], true), Balancer::MetalLb);
-        assert_eq!(of(json!({"spec": {"loadBalancerClass": "a.test/b"}}), &[], true), Balancer::Nobody);
+        assert_eq!(of(json!({"spec": {"loadBalancerClass": "a.test/b"}}), &[], true), Balancer::Missing);
         let cloud = json!({"metadata": {"finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}});
         assert_eq!(of(cloud, &[], false), Balancer::Other);
         let event = serde_json::from_value(json!({"metadata": {}, "involvedObject": {}})).unwrap();

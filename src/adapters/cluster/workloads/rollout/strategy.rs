@@ -27,7 +27,7 @@ pub struct KeptPods {
 pub(super) enum Strategy {
     /// All but the first `partition` of a StatefulSet, one after the other.
     Rolling { partition: i32 },
-    /// Only when somebody deletes them.
+    /// Only when a user deletes them.
     OnDelete,
 }
 
