@@ -11,6 +11,8 @@ mod stages;
 mod stages_of_externals;
 #[path = "delivery/stages_of_reviews.rs"]
 mod stages_of_reviews;
+#[path = "delivery/stages_of_rights.rs"]
+mod stages_of_rights;
 #[path = "delivery/stages_of_trouble.rs"]
 mod stages_of_trouble;
 #[path = "delivery/walk.rs"]
@@ -87,7 +89,10 @@ fn from_a_build_to_production_and_back() {
     stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
     stage("another cluster is refused", Walk::another_cluster_is_refused);
     stage("what an account may not do is said", Walk::missing_rights_are_named);
+    stage("the deployer's role deploys and changes no namespace", Walk::a_deployer_deploys_and_changes_no_namespace);
+    stage("the viewer's role only looks", Walk::a_viewer_only_looks);
     stage("a review lives beside its source, and goes", Walk::reviews_come_and_go);
+    stage("the reviewer's role changes reviews alone", Walk::a_reviewer_changes_reviews_alone);
     stage("a project that somebody else runs keeps its name", Walk::externals_keep_their_names);
     stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
     stages.finish();

@@ -83,6 +83,9 @@ pub struct Origin {
     /// The pipeline's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
+    /// The number of the pipeline, which is higher for a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_number: Option<u64>,
     /// The job's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Origin;
+
 /// A CI system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -29,6 +31,8 @@ pub struct PipelineRun {
     pub user: Option<String>,
     /// The branch; that of the merge request, if there is one.
     pub branch: Option<String>,
+    /// A later pipeline of the same project has a higher number. A job that is run again has that of its pipeline.
+    pub number: Option<u64>,
 }
 
 /// How a CI system describes its runs. URLs are templates: `{NAME}` is replaced by a variable, and a URL with an unset
@@ -43,6 +47,7 @@ struct ProviderVariables {
     user: &'static str,
     /// The first one with a value counts.
     branch: &'static [&'static str],
+    number: &'static str,
 }
 
 /// From the documentation of each system. `Other` is the last one, because most systems also set `CI`.
@@ -55,6 +60,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "{CI_JOB_URL}",
         user: "{GITLAB_USER_LOGIN}",
         branch: &["{CI_COMMIT_REF_SLUG}"],
+        number: "{CI_PIPELINE_ID}",
     },
     ProviderVariables {
         provider: CiProvider::GithubActions,
@@ -64,6 +70,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "",
         user: "{GITHUB_ACTOR}",
         branch: &["{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"],
+        number: "{GITHUB_RUN_ID}",
     },
     ProviderVariables {
         provider: CiProvider::Jenkins,
@@ -74,6 +81,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         // Set by the plugin build-user-vars.
         user: "{BUILD_USER_ID}",
         branch: &["{CHANGE_BRANCH}", "{BRANCH_NAME}"],
+        number: "{BUILD_NUMBER}",
     },
     ProviderVariables {
         provider: CiProvider::Buildkite,
@@ -83,6 +91,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "{BUILDKITE_BUILD_URL}#{BUILDKITE_JOB_ID}",
         user: "{BUILDKITE_BUILD_CREATOR}",
         branch: &["{BUILDKITE_BRANCH}"],
+        number: "{BUILDKITE_BUILD_NUMBER}",
     },
     ProviderVariables {
         provider: CiProvider::Circleci,
@@ -92,6 +101,8 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "",
         user: "{CIRCLE_USERNAME}",
         branch: &["{CIRCLE_BRANCH}"],
+        // Its only numbers are those of jobs, and a job that is run again gets a new one.
+        number: "",
     },
     ProviderVariables {
         provider: CiProvider::AzureDevops,
@@ -101,6 +112,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "",
         user: "{BUILD_REQUESTEDFOR}",
         branch: &["{SYSTEM_PULLREQUEST_SOURCEBRANCH}", "{BUILD_SOURCEBRANCHNAME}"],
+        number: "{BUILD_BUILDID}",
     },
     ProviderVariables {
         provider: CiProvider::Other,
@@ -110,6 +122,7 @@ const PROVIDERS: &[ProviderVariables] = &[
         job: "",
         user: "",
         branch: &[],
+        number: "",
     },
 ];
 
@@ -142,12 +155,23 @@ impl PipelineRun {
             job: fill(known.job),
             user: fill(known.user),
             branch: branch.map(|branch| branch.trim_start_matches(BRANCH_REFERENCE).to_owned()),
+            number: fill(known.number).and_then(|number| number.parse().ok()),
         })
     }
 
     /// Who started the run; the CI system, if it does not say.
     pub fn started_by(&self) -> String {
         self.user.clone().unwrap_or_else(|| self.provider.name().to_owned())
+    }
+
+    /// Whether this pipeline is older than the one that `origin` describes. Pipelines of other projects and of other
+    /// CI systems are not comparable.
+    pub fn is_older_than(&self, origin: &Origin) -> bool {
+        let project = |url: Option<&String>, number: u64| url.map(|url| url.replace(&number.to_string(), ""));
+        let (Some(own), Some(other)) = (self.number, origin.pipeline_number) else { return false };
+        let is_comparable = origin.provider == Some(self.provider)
+            && project(self.url.as_ref(), own) == project(origin.pipeline.as_ref(), other);
+        is_comparable && own < other
     }
 
     /// The most exact URL of the run.
@@ -159,7 +183,8 @@ impl PipelineRun {
 /// Every variable that [`PipelineRun::read`] may read.
 pub fn variables() -> impl Iterator<Item = &'static str> {
     PROVIDERS.iter().flat_map(|known| {
-        let templates = [known.url, known.job, known.user].into_iter().chain(known.branch.iter().copied());
+        let templates =
+            [known.url, known.job, known.user, known.number].into_iter().chain(known.branch.iter().copied());
         std::iter::once(known.marker).chain(templates.flat_map(names))
     })
 }
@@ -182,6 +207,11 @@ fn fill(template: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Str
 mod tests {
     use super::*;
 
+    /// A run without what the tests of its own are about.
+    fn described(variables: &[(&str, &str)]) -> Option<PipelineRun> {
+        read(variables).map(|run| PipelineRun { branch: None, number: None, ..run })
+    }
+
     fn read(variables: &[(&str, &str)]) -> Option<PipelineRun> {
         PipelineRun::read(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -190,7 +220,7 @@ mod tests {
 
     fn run(provider: CiProvider, url: Option<&str>, job: Option<&str>, user: Option<&str>) -> PipelineRun {
         let text = |it: Option<&str>| it.map(str::to_owned);
-        PipelineRun { provider, url: text(url), job: text(job), user: text(user), branch: None }
+        PipelineRun { provider, url: text(url), job: text(job), user: text(user), branch: None, number: None }
     }
 
     #[test]
@@ -203,7 +233,7 @@ mod tests {
             ("GITLAB_USER_LOGIN", "ada"),
         ];
         let (pipeline, job) = (Some("https://git.test/p/1"), Some("https://git.test/j/2"));
-        assert_eq!(read(&gitlab), Some(run(CiProvider::Gitlab, pipeline, job, Some("ada"))));
+        assert_eq!(described(&gitlab), Some(run(CiProvider::Gitlab, pipeline, job, Some("ada"))));
         let github = [
             ("CI", "true"),
             ("GITHUB_ACTIONS", "true"),
@@ -213,15 +243,18 @@ mod tests {
             ("GITHUB_ACTOR", "ada"),
         ];
         let url = Some("https://github.test/tunes/platform/actions/runs/7");
-        assert_eq!(read(&github), Some(run(CiProvider::GithubActions, url, None, Some("ada"))));
+        assert_eq!(described(&github), Some(run(CiProvider::GithubActions, url, None, Some("ada"))));
         let jenkins = [("JENKINS_URL", "https://ci.test"), ("BUILD_URL", "https://ci.test/job/a/3")];
-        assert_eq!(read(&jenkins), Some(run(CiProvider::Jenkins, Some("https://ci.test/job/a/3"), None, None)));
+        assert_eq!(described(&jenkins), Some(run(CiProvider::Jenkins, Some("https://ci.test/job/a/3"), None, None)));
         let buildkite =
             [("BUILDKITE", "true"), ("BUILDKITE_BUILD_URL", "https://bk.test/1"), ("BUILDKITE_JOB_ID", "9")];
         let (url, job) = (Some("https://bk.test/1"), Some("https://bk.test/1#9"));
-        assert_eq!(read(&buildkite), Some(run(CiProvider::Buildkite, url, job, None)));
+        assert_eq!(described(&buildkite), Some(run(CiProvider::Buildkite, url, job, None)));
         let circle = [("CIRCLECI", "true"), ("CIRCLE_BUILD_URL", "https://circle.test/1"), ("CIRCLE_USERNAME", "ada")];
-        assert_eq!(read(&circle), Some(run(CiProvider::Circleci, Some("https://circle.test/1"), None, Some("ada"))));
+        assert_eq!(
+            described(&circle),
+            Some(run(CiProvider::Circleci, Some("https://circle.test/1"), None, Some("ada")))
+        );
         let azure = [
             ("TF_BUILD", "True"),
             ("SYSTEM_COLLECTIONURI", "https://azure.test/tunes/"),
@@ -230,8 +263,8 @@ mod tests {
             ("BUILD_REQUESTEDFOR", "Ada"),
         ];
         let url = Some("https://azure.test/tunes/platform/_build/results?buildId=5");
-        assert_eq!(read(&azure), Some(run(CiProvider::AzureDevops, url, None, Some("Ada"))));
-        assert_eq!(read(&[("CI", "true")]), Some(run(CiProvider::Other, None, None, None)));
+        assert_eq!(described(&azure), Some(run(CiProvider::AzureDevops, url, None, Some("Ada"))));
+        assert_eq!(described(&[("CI", "true")]), Some(run(CiProvider::Other, None, None, None)));
     }
 
     #[test]
@@ -245,9 +278,34 @@ mod tests {
     }
 
     #[test]
+    fn only_pipelines_of_one_project_have_an_order() {
+        let pipeline = |project: &str, number: &str| {
+            read(&[
+                ("GITLAB_CI", "true"),
+                ("CI_PIPELINE_URL", &format!("https://git.test/{project}/-/pipelines/{number}")),
+                ("CI_PIPELINE_ID", number),
+            ])
+            .unwrap()
+        };
+        let origin = |run: PipelineRun| Origin {
+            provider: Some(run.provider),
+            pipeline: run.url,
+            pipeline_number: run.number,
+            ..Origin::default()
+        };
+        let ran = origin(pipeline("tunes", "120"));
+        assert!(pipeline("tunes", "99").is_older_than(&ran));
+        assert!(!pipeline("tunes", "120").is_older_than(&ran), "a job of the same pipeline");
+        assert!(!pipeline("tunes", "121").is_older_than(&ran));
+        assert!(!pipeline("other", "99").is_older_than(&ran));
+        assert!(!pipeline("tunes", "99").is_older_than(&Origin::default()), "deployed from a laptop");
+        assert!(!read(&[("CI", "true")]).unwrap().is_older_than(&ran));
+    }
+
+    #[test]
     fn a_url_with_an_unset_variable_is_unknown() {
         let github = [("GITHUB_ACTIONS", "true"), ("GITHUB_RUN_ID", "7")];
-        assert_eq!(read(&github), Some(run(CiProvider::GithubActions, None, None, None)));
+        assert_eq!(described(&github), Some(run(CiProvider::GithubActions, None, None, None)));
         assert_eq!(read(&github).unwrap().started_by(), "GitHub Actions");
     }
 

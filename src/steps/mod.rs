@@ -163,7 +163,12 @@ impl Runner {
         if cluster.namespace_state(&namespace.name).await? == NamespaceState::Terminating {
             reporter.progress("waiting until the namespace of the same name is deleted");
         }
-        cluster.apply_namespace(&namespace.name, namespace.privileged, cancel).await?;
+        if self.local.is_some() || namespace.privileged {
+            cluster.apply_namespace(&namespace.name, namespace.privileged, cancel).await?;
+        } else {
+            // An account that deploys may not change namespaces: their labels decide what pods may do.
+            cluster.ensure_namespace(&namespace.name, cancel).await?;
+        }
         for secret in &namespace.secrets {
             self.write_secret(&namespace.name, secret).await?;
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
 use super::{
-    common::{Output, Running, tell, until},
+    common::{Running, tell, until},
     walk::Walk,
 };
 
@@ -214,41 +214,6 @@ impl Walk {
         let kubeconfig = self.workspace.user_kubeconfig().to_string_lossy().into_owned();
         let set = ["config", "set-context", context, "--cluster", to, "--user", to, "--kubeconfig", &kubeconfig];
         self.workspace.tool("kubectl", &set);
-    }
-
-    pub(crate) fn missing_rights_are_named(&self) {
-        let make = |words: &str| {
-            let words: Vec<&str> = words.split_whitespace().collect();
-            self.production.kubectl(&self.workspace, &words)
-        };
-        make("-n tunes create serviceaccount reader");
-        make("-n tunes create rolebinding reader --clusterrole=view --serviceaccount=tunes:reader");
-        make("create clusterrole sees --verb=get --resource=namespaces");
-        make("create clusterrolebinding sees --clusterrole=sees --serviceaccount=tunes:reader");
-        let deploy = "deploy cart --env production --set env.R=1";
-        let refused = self.as_account("reader", deploy).expect(1);
-        assert!(refused.stderr.contains("secrets") && refused.stderr.contains("rule"), "{}", refused.stderr);
-        make(concat!("apply --filename ", env!("CARGO_MANIFEST_DIR"), "/templates/rbac/deployer.yaml"));
-        self.as_account("cmdr-deployer", deploy).expect(0);
-        self.as_account("cmdr-deployer", "rollback cart --env production").expect(0);
-        self.as_account("cmdr-deployer", "unhold cart --env production").expect(0);
-    }
-
-    /// Runs cmdr with the token of an account of production, which must not be said.
-    fn as_account(&self, account: &str, words: &str) -> Output {
-        let token = self.production.kubectl(&self.workspace, &["-n", "tunes", "create", "token", account]);
-        let kubeconfig = self.workspace.user_kubeconfig();
-        let text = fs::read_to_string(&kubeconfig).unwrap();
-        let (path, context) = (kubeconfig.to_string_lossy().into_owned(), self.production.context());
-        let config = |words: &[&str]| {
-            self.workspace.tool("kubectl", &[&["--kubeconfig", &path, "config"], words].concat());
-        };
-        config(&["set-credentials", "account", "--token", &token]);
-        config(&["set-context", &context, "--user", "account"]);
-        let output = self.run(words);
-        fs::write(&kubeconfig, text).unwrap();
-        assert!(!output.said().contains(&token));
-        output
     }
 
     pub(crate) fn a_lost_cluster_is_rebuilt(&self) {

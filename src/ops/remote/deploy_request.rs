@@ -122,6 +122,7 @@ impl ChangeContext {
             by: session.settings.author(),
             provider: run.map(|run| run.provider),
             pipeline: run.and_then(|run| run.url.clone()),
+            pipeline_number: run.and_then(|run| run.number),
             job: run.and_then(|run| run.job.clone()),
             commit,
             because: options.because.clone(),
