@@ -191,8 +191,8 @@ async fn files_go_in_and_out_and_programs_run() {
     let program = docker.exec(&name, &["no-such-program"]).await;
     assert!(program.is_ok_and(|output| output.exit_code == 126 || output.exit_code == 127));
     let gone = docker.exec("no-such-container", &["true"]).await.unwrap_err();
-    let expected = "Docker could not run true in container no-such-container: No such container: no-such-container";
-    assert_eq!(gone.to_string(), expected);
+    assert_eq!(gone.to_string(), "Docker could not run true in container no-such-container");
+    assert_eq!(gone.problem().details, ["No such container: no-such-container"]);
 }
 
 #[tokio::test]
@@ -202,9 +202,9 @@ async fn an_image_that_cannot_be_pulled_says_why() {
     // Nobody listens on port 1: no registry is asked.
     let image = ImageReference::parse("127.0.0.1:1/shop:1").unwrap();
     assert!(!docker.has_image(&image.to_string()).await.unwrap());
-    let error = docker.pull_image(&image, None, |_| ()).await.unwrap_err().to_string();
-    assert!(error.starts_with("cannot pull image 127.0.0.1:1/shop:1: "), "{error}");
-    assert!(error.contains("connection refused"), "{error}");
+    let error = docker.pull_image(&image, None, |_| ()).await.unwrap_err().problem();
+    assert_eq!(error.message, "cannot pull image 127.0.0.1:1/shop:1");
+    assert!(error.details.concat().contains("connection refused"), "{error:?}");
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn a_published_port_that_is_taken_is_reported_with_what_to_do() {
     let publish = format!("127.0.0.1:{}:80", listener.local_addr().unwrap().port());
     cli(&docker, &["create", "--name", &name, "--publish", &publish, IMAGE, "true"]);
     let error = docker.start(&name).await.unwrap_err();
-    assert!(error.to_string().starts_with(&format!("Docker could not start container {name}: ")), "{error}");
+    assert_eq!(error.to_string(), format!("Docker could not start container {name}"));
     assert!(error.problem().help.is_some_and(|help| help.contains("stop the program that uses the port")), "{error}");
 }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     cli::DoctorOptions,
     domain::{
+        Problem,
         ports::PortState,
         preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
     },
@@ -80,7 +81,10 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         Ok(docker) => docker.info().await,
         Err(_) => Err(DockerError::NotFound { tried: Vec::new() }),
     };
-    let absent = |error: &DockerError| EngineAbsent { why: error.to_string(), help: error.hint().unwrap_or_default() };
+    let absent = |error: &DockerError| {
+        let Problem { message, details, help, .. } = error.problem();
+        EngineAbsent { why: [vec![message], details].concat().join(": "), help: help.unwrap_or_default() }
+    };
     let free_disk_bytes = match (&docker, &engine) {
         (Ok(docker), Ok(engine)) => docker.free_disk_bytes(engine),
         _ => None,

@@ -1,5 +1,7 @@
 //! Describes failures for users.
 
+use std::error::Error;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// What happened, in one line: `image not found: ghcr.io/tunes/shop:9`.
     pub message: String,
-    /// The original messages of the cluster or the tool.
+    /// The causes, outermost first, and the original messages of the cluster or the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// How to fix it.
@@ -24,6 +26,26 @@ impl Problem {
         Self { message: message.into(), ..Self::default() }
     }
 
+    /// Describes an error with its causes.
+    pub fn of(error: &dyn Error) -> Self {
+        Self::new(error.to_string()).causes(error.source())
+    }
+
+    /// Adds the chain of causes that begins with `cause` to the details: one for each level, without levels that only
+    /// repeat a part of what is above them.
+    #[must_use]
+    pub fn causes(mut self, cause: Option<&dyn Error>) -> Self {
+        let mut next = cause;
+        while let Some(level) = next {
+            let text = level.to_string();
+            next = level.source();
+            if !self.details.iter().chain([&self.message]).any(|above| above.contains(text.trim())) {
+                self.details.push(text);
+            }
+        }
+        self
+    }
+
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -34,5 +56,28 @@ impl Problem {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.details.push(detail.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Level {
+        text: &'static str,
+        source: Option<Box<Level>>,
+    }
+
+    #[test]
+    fn each_cause_is_a_detail_and_none_repeats_another() {
+        let texts = ["refused", "connect: refused", "cannot send", "cannot list pods"];
+        let chain = texts.into_iter().fold(None, |source, text| Some(Box::new(Level { text, source })));
+        let problem = Problem::of(&chain.unwrap());
+        assert_eq!(
+            (problem.message.as_str(), problem.details),
+            ("cannot list pods", vec!["cannot send".to_owned(), "connect: refused".to_owned()])
+        );
     }
 }

@@ -17,14 +17,13 @@ use crate::{
 /// # Errors
 /// When the user's certificates or Docker's configuration cannot be read.
 pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
-    let wrong = |text: String| CommandError::failed(Problem::new(text));
     let credentials = Credentials::read(&session.settings.docker_config_folder())
-        .map_err(|error| wrong(error.to_string()))?
+        .map_err(|error| CommandError::failed(Problem::of(&error)))?
         .with_search_path(session.settings.variables.path.clone());
     let authority = session.certificate_authority()?;
     let mirrors = session.user.mirrors.images.clone();
     Registry::new(mirrors, credentials, authority.as_deref(), session.cancel.clone())
-        .map_err(|error| wrong(error.to_string()))
+        .map_err(|error| CommandError::failed(Problem::of(&error)))
 }
 
 /// Writes the digest of every tag into the values, except for projects in `settled`. The projects as written are kept

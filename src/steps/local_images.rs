@@ -167,7 +167,7 @@ impl LocalImages {
             pushed = self.docker.push_image(&image) => pushed?,
             () = cancel.cancelled() => return Err(StepFailure::Interrupted),
         };
-        let registry = Registry::local(cancel.clone()).map_err(|error| Problem::new(error.to_string()))?;
+        let registry = Registry::local(cancel.clone()).map_err(|error| Problem::of(&error))?;
         let pinned = registry.resolve(&image).await?.pinned;
         self.builds.remember(&spec.project, &pinned)?;
         Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))

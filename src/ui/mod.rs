@@ -113,10 +113,11 @@ pub fn print_problems(problems: &[Problem], color: bool) {
 
 /// Passes the lines below a problem's cause to `line`.
 fn print_details(problem: &Problem, style: Style, line: &mut dyn FnMut(String)) {
-    let details = problem.details.iter().flat_map(|detail| detail.lines());
-    for (number, detail) in details.enumerate() {
-        let label = if number == 0 { "caused by:" } else { "          " };
-        line(format!("  {} {detail}", style.dim(label)));
+    for detail in &problem.details {
+        for (number, text) in detail.lines().enumerate() {
+            let label = if number == 0 { "caused by:" } else { "          " };
+            line(format!("  {} {text}", style.dim(label)));
+        }
     }
     if !problem.logs.is_empty() {
         line(format!("  {}", style.dim("last log lines:")));

@@ -26,7 +26,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use self::logged::LogLayer;
-use super::{forbidden::missing_rule, refusals, root_cause};
+use super::{forbidden::missing_rule, refusals};
 use crate::domain::{Problem, redact::masked_url};
 
 /// A client for a cluster.
@@ -43,20 +43,23 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
+/// The error below a [`ClusterError`].
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    #[error("cannot read the kubeconfig: {0}")]
-    Kubeconfig(String),
-    #[error("cannot {what}: {source}")]
+    #[error("cannot read the kubeconfig")]
+    Kubeconfig(#[source] Cause),
+    #[error("cannot {what}")]
     Request {
         /// The request, as an infinitive: `list releases`.
         what: String,
         source: Box<kube::Error>,
     },
-    #[error("cannot read the release '{0}': {1}")]
-    BadRelease(String, String),
-    #[error("cannot read {0} in the ledger: {1}")]
-    BadLedger(String, String),
+    #[error("cannot read the release '{0}'")]
+    BadRelease(String, #[source] Cause),
+    #[error("cannot read {0} in the ledger")]
+    BadLedger(String, #[source] Cause),
     #[error("{0}")]
     BadManifest(String),
     #[error("the namespace {namespace} is still being deleted")]
@@ -110,7 +113,7 @@ impl ClusterError {
                 problem.details.extend(waits_for.clone());
                 return problem;
             }
-            _ => return Problem::new(self.to_string()),
+            _ => return Problem::of(self),
         };
         match &**source {
             kube::Error::Api(status) => {
@@ -129,7 +132,7 @@ impl ClusterError {
                 }
             }
             other => Problem::new(format!("cannot {what}: no response from the cluster"))
-                .detail(root_cause(other))
+                .causes(Some(other))
                 .help("check that the cluster is running: cmdr doctor"),
         }
     }
@@ -141,14 +144,18 @@ impl Cluster {
     /// # Errors
     /// If the file cannot be read or does not contain the context.
     pub async fn open(kubeconfig: &Path, context: Option<&str>) -> Result<Self, ClusterError> {
-        let wrong = |error: &dyn std::error::Error| ClusterError::Kubeconfig(root_cause(error));
-        let file = Kubeconfig::read_from(kubeconfig).map_err(|error| wrong(&error))?;
+        let file = Kubeconfig::read_from(kubeconfig).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
         let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let mut config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))?;
+        let mut config = Config::from_custom_kubeconfig(file, &options)
+            .await
+            .map_err(|error| ClusterError::Kubeconfig(error.into()))?;
         // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
         tracing::debug!(server = %masked_url(&config.cluster_url.to_string()), context, "read {}", kubeconfig.display());
-        let client = ClientBuilder::try_from(config).map_err(|error| wrong(&error))?.with_layer(&LogLayer).build();
+        let client = ClientBuilder::try_from(config)
+            .map_err(|error| ClusterError::Kubeconfig(error.into()))?
+            .with_layer(&LogLayer)
+            .build();
         Ok(Self { client, reach: None })
     }
 
@@ -226,5 +233,25 @@ impl Cluster {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_causes_of_an_error_are_kept() {
+        let source = Box::new(kube::Error::Service(
+            std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused").into(),
+        ));
+        let problem = ClusterError::Request { what: "list pods".to_owned(), source }.problem();
+        assert_eq!(problem.message, "cannot list pods: no response from the cluster");
+        assert_eq!(problem.details, ["ServiceError: connection refused"]);
+        let problem = ClusterError::BadRelease("shop".to_owned(), "no payload".into()).problem();
+        assert_eq!(
+            (problem.message.as_str(), problem.details),
+            ("cannot read the release 'shop'", vec!["no payload".to_owned()])
+        );
     }
 }

@@ -5,7 +5,10 @@ use std::{io::ErrorKind, path::Path, time::Duration};
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{DockerError, Endpoint, error::reason};
+use super::{
+    DockerError, Endpoint,
+    error::{Cause, cause},
+};
 use crate::domain::redact::masked_url;
 
 /// The timeout of a request in seconds; it allows for stopping a node and for pulls.
@@ -54,7 +57,7 @@ fn speak(endpoint: &Endpoint, version: &ClientVersion) -> Result<bollard::Docker
         }
         (Way::Network(address), None) => bollard::Docker::connect_with_http(address, REQUEST_SECONDS, version),
     };
-    let client = client.map_err(|error| unreachable(endpoint, reason(&error)))?;
+    let client = client.map_err(|error| unreachable(endpoint, cause(error)))?;
     Ok(client.with_request_modifier(|request| {
         // Bodies and headers can contain secrets and credentials. Failures are logged where errors are converted.
         let place = request.uri().path_and_query().map_or("", |place| place.as_str());
@@ -71,8 +74,8 @@ async fn agree_on_version(endpoint: &Endpoint, client: bollard::Docker) -> Resul
     let newest = match answer {
         Ok(version) => version.api_version.as_deref().and_then(version_number),
         Err(error) => {
-            let newest = newest_known(&reason(&error));
-            Some(newest.ok_or_else(|| unreachable(endpoint, reason(&error)))?)
+            let cause = cause(error);
+            Some(newest_known(&cause.to_string()).ok_or_else(|| unreachable(endpoint, cause))?)
         }
     };
     let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
@@ -102,7 +105,7 @@ async fn knock_at_socket(endpoint: &Endpoint, path: &Path) -> Result<(), DockerE
     Err(match error.kind() {
         ErrorKind::PermissionDenied => DockerError::PermissionDenied { socket: path.to_owned() },
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => DockerError::NotRunning { host: named(endpoint) },
-        _ => unreachable(endpoint, error.to_string()),
+        _ => unreachable(endpoint, error),
     })
 }
 
@@ -112,7 +115,7 @@ async fn knock_at_port(endpoint: &Endpoint, address: &str) -> Result<(), DockerE
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
             Err(DockerError::NotRunning { host: named(endpoint) })
         }
-        Ok(Err(error)) => Err(unreachable(endpoint, error.to_string())),
+        Ok(Err(error)) => Err(unreachable(endpoint, error)),
         Err(_) => Err(unreachable(endpoint, silence())),
     }
 }
@@ -122,8 +125,8 @@ fn named(endpoint: &Endpoint) -> String {
     format!("{} ({})", endpoint.host, endpoint.named_by)
 }
 
-fn unreachable(endpoint: &Endpoint, why: String) -> DockerError {
-    DockerError::Unreachable { host: named(endpoint), why }
+fn unreachable(endpoint: &Endpoint, cause: impl Into<Cause>) -> DockerError {
+    DockerError::Unreachable { host: named(endpoint), source: cause.into() }
 }
 
 #[cfg(test)]
@@ -173,7 +176,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut endpoint = endpoint(&format!("tcp://{}", listener.local_addr().unwrap()));
         endpoint.certificates = Some("/no/such/folder".into());
-        let error = client(&endpoint).await.unwrap_err().to_string();
+        let error = client(&endpoint).await.unwrap_err().problem().details.concat();
         assert!(error.contains("/no/such/folder/ca.pem"), "{error}");
     }
 }

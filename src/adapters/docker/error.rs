@@ -1,10 +1,13 @@
 //! Errors of the Docker adapter.
 
-use std::path::PathBuf;
+use std::{error::Error, path::PathBuf};
 
 use crate::domain::Problem;
 
-/// Each message says what failed and why; [`DockerError::hint`] says how to fix it.
+/// The error below a [`DockerError`]: of the connection, of a file, or the engine's message.
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
+
+/// Each message says what failed, and its source says why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
     #[error("cannot find a Docker engine: no socket at {}", list(tried))]
@@ -13,29 +16,29 @@ pub enum DockerError {
     NotRunning { host: String },
     #[error("permission denied on the Docker socket {}", socket.display())]
     PermissionDenied { socket: PathBuf },
-    #[error("cannot connect to the Docker engine at {host}: {why}")]
-    Unreachable { host: String, why: String },
+    #[error("cannot connect to the Docker engine at {host}")]
+    Unreachable { host: String, source: Cause },
     #[error("Docker context '{name}' (from {named_by}) not found")]
     ContextNotFound { name: String, named_by: String, nearest: Option<String> },
     #[error("cannot use the Docker context '{name}': {why}")]
     Context { name: String, why: String },
-    #[error("cannot read Docker's configuration {}: {why}", path.display())]
-    Configuration { path: PathBuf, why: String },
+    #[error("cannot read Docker's configuration {}", path.display())]
+    Configuration { path: PathBuf, source: Cause },
     #[error("the Docker host '{host}' is not supported: {why}")]
     Unsupported { host: String, why: String },
     #[error("Docker has no free address range for the network '{name}': {why}")]
     NoAddresses { name: String, why: String },
     #[error("the Docker network '{name}' {why}")]
     Network { name: String, why: String },
-    #[error("cannot pull image {image}: {why}")]
-    Pull { image: String, why: String },
-    #[error("cannot push image {image}: {why}")]
-    Push { image: String, why: String },
+    #[error("cannot pull image {image}")]
+    Pull { image: String, source: Cause },
+    #[error("cannot push image {image}")]
+    Push { image: String, source: Cause },
     #[error("{path} in container {container} {why}")]
     File { container: String, path: String, why: String },
     /// The engine returned an error, or the connection was lost.
-    #[error("Docker could not {action}: {why}")]
-    Request { action: String, why: String, status: Option<u16> },
+    #[error("Docker could not {action}")]
+    Request { action: String, source: Cause, status: Option<u16> },
 }
 
 impl DockerError {
@@ -47,10 +50,9 @@ impl DockerError {
                 bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
                 _ => None,
             };
-            let why = reason(&error);
             // Without the engine's message, which may quote the request.
             tracing::debug!(target: "cmdr::adapters::docker", status, "could not {action}");
-            Self::Request { action, why, status }
+            Self::Request { action, source: cause(error), status }
         }
     }
 
@@ -79,10 +81,10 @@ impl DockerError {
             Self::NoAddresses { .. } => "remove unused networks: docker network prune",
             Self::Pull { .. } => "check the name, log in with docker login, or configure a mirror",
             Self::Push { .. } => "check that the registry is running: docker logs cmdr-registry",
-            Self::Request { why, .. } if is_port_taken(why) => {
+            Self::Request { source, .. } if is_port_taken(&source.to_string()) => {
                 "stop the program that uses the port; docker ps lists containers that publish it"
             }
-            Self::Request { why, .. } if why.contains("no space left on device") => {
+            Self::Request { source, .. } if source.to_string().contains("no space left on device") => {
                 "free disk space: docker builder prune, docker image prune"
             }
             Self::Configuration { .. } | Self::Network { .. } | Self::File { .. } | Self::Request { .. } => {
@@ -94,7 +96,7 @@ impl DockerError {
 
     /// Returns what happened and how to fix it.
     pub fn problem(&self) -> Problem {
-        let problem = Problem::new(self.to_string());
+        let problem = Problem::of(self);
         match self.hint() {
             Some(hint) => problem.help(hint),
             None => problem,
@@ -112,17 +114,14 @@ impl DockerError {
     }
 }
 
-/// Returns the innermost cause of an error, which is the most specific one.
-pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(bollard::errors::Error::DockerResponseServerError { message, status_code }) = error.downcast_ref() {
-        let message = message.trim();
-        return if message.is_empty() { format!("HTTP status {status_code}") } else { message.to_owned() };
+/// Converts an error of bollard to a cause. The engine's own message is kept unchanged, without bollard's words before
+/// it.
+pub(super) fn cause(error: bollard::errors::Error) -> Cause {
+    let bollard::errors::Error::DockerResponseServerError { message, status_code } = error else { return error.into() };
+    match message.trim() {
+        "" => format!("HTTP status {status_code}").into(),
+        message => message.into(),
     }
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 fn is_port_taken(why: &str) -> bool {
@@ -132,4 +131,32 @@ fn is_port_taken(why: &str) -> bool {
 fn list(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_kept_and_shown_one_a_line() {
+        let engine = |message: &str| bollard::errors::Error::DockerResponseServerError {
+            message: message.to_owned(),
+            status_code: 500,
+        };
+        let error = DockerError::request("start container x")(engine("driver failed: port is already allocated\n"));
+        assert_eq!(
+            error.source().map(ToString::to_string).as_deref(),
+            Some("driver failed: port is already allocated")
+        );
+        let problem = error.problem();
+        assert_eq!(
+            (problem.message.as_str(), problem.details.as_slice()),
+            ("Docker could not start container x", ["driver failed: port is already allocated".to_owned()].as_slice())
+        );
+        assert!(problem.help.is_some_and(|help| help.starts_with("stop the program")));
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = DockerError::request("list containers")(refused.into());
+        assert_eq!(error.problem().details, ["connection refused"]);
+        assert_eq!(DockerError::request("x")(engine("")).problem().details, ["HTTP status 500"]);
+    }
 }

@@ -163,5 +163,9 @@ fn volume_name(cluster: &str) -> String {
 }
 
 fn failed(cluster: &str, why: String) -> DockerError {
-    DockerError::Request { action: format!("use the image store {}", volume_name(cluster)), why, status: None }
+    DockerError::Request {
+        action: format!("use the image store {}", volume_name(cluster)),
+        source: why.into(),
+        status: None,
+    }
 }

@@ -10,7 +10,10 @@ use bollard::{
 };
 use futures::TryStreamExt;
 
-use super::{Docker, DockerError, error::reason};
+use super::{
+    Docker, DockerError,
+    error::{Cause, cause},
+};
 use crate::{
     adapters::credentials::RegistryCredential,
     domain::{ImageReference, mirror::ImageMirror},
@@ -95,7 +98,7 @@ impl Docker {
     pub async fn push_image(&self, image: &ImageReference) -> Result<Pushed, DockerError> {
         let options = PushImageOptions { tag: image.tag.clone(), ..PushImageOptions::default() };
         let mut words = std::pin::pin!(self.client.push_image(image.name(), Some(options), None));
-        let failed = |error: Error| DockerError::Push { image: image.to_string(), why: reason(&error) };
+        let failed = |error: Error| DockerError::Push { image: image.to_string(), source: cause(error) };
         let mut pushed = Pushed::default();
         while let Some(word) = words.try_next().await.map_err(failed)? {
             match word.status.as_deref() {
@@ -122,11 +125,11 @@ impl Docker {
         let reference = with_version(image);
         let options = CreateImageOptions { from_image: Some(reference), ..CreateImageOptions::default() };
         let mut words = std::pin::pin!(self.client.create_image(Some(options), None, credential.map(login)));
-        let failed = |why: String| DockerError::Pull { image: image.to_string(), why };
+        let failed = |source: Cause| DockerError::Pull { image: image.to_string(), source };
         let mut layers = HashMap::new();
-        while let Some(word) = words.try_next().await.map_err(|error| failed(reason(&error)))? {
+        while let Some(word) = words.try_next().await.map_err(|error| failed(cause(error)))? {
             if let Some(error) = word.error_detail {
-                return Err(failed(error.message.unwrap_or_default()));
+                return Err(failed(error.message.unwrap_or_default().into()));
             }
             note(&mut layers, word);
             on_progress(progress(&layers));

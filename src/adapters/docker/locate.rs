@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::DockerError;
+use super::{DockerError, error::Cause};
 use crate::domain::{digest::sha256, nearest::nearest};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -102,13 +102,13 @@ struct Configuration {
 /// Returns the context that `docker context use` selected, and the file that contains it.
 fn current_context(lookup: &DockerLookup) -> Result<Option<(String, String)>, DockerError> {
     let path = lookup.config_folder.join("config.json");
-    let wrong = |why: String| DockerError::Configuration { path: path.clone(), why };
+    let wrong = |source: Cause| DockerError::Configuration { path: path.clone(), source };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong(error.to_string())),
+        Err(error) => return Err(wrong(error.into())),
     };
-    let configuration: Configuration = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let configuration: Configuration = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
     let named_by = path.display().to_string();
     Ok(Some(configuration.current_context).filter(|name| !name.is_empty()).map(|name| (name, named_by)))
 }

@@ -98,8 +98,8 @@ impl Docker {
                     if labels.contains_key(LABEL) {
                         return Ok(());
                     }
-                    let why = "a container with this name was not created by cmdr".to_owned();
-                    return Err(DockerError::Request { action, why, status: None });
+                    let source = "a container with this name was not created by cmdr".into();
+                    return Err(DockerError::Request { action, source, status: None });
                 }
                 Err(error) => wait.sleep_or(DockerError::request(action.as_str())(error)).await?,
             }

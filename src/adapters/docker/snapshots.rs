@@ -88,7 +88,7 @@ impl Docker {
             Recipe { config: inspected.config.unwrap_or_default(), host: inspected.host_config.unwrap_or_default() };
         // A restored node inherits the labels of its image, which describe an earlier snapshot.
         recipe.config.labels.get_or_insert_default().retain(|label, _| !label.starts_with(OWN_LABELS));
-        serde_json::to_string(&recipe).map_err(|error| unreadable(&error))
+        serde_json::to_string(&recipe).map_err(unreadable)
     }
 
     /// Creates the image of a snapshot. It is the last part: with it, the snapshot is complete.
@@ -117,13 +117,13 @@ impl Docker {
     /// If the engine returns an error.
     pub async fn create_node(&self, snapshot: &Snapshot, place: &NodePlace<'_>) -> Result<(), DockerError> {
         let wrong = || DockerError::request(format!("create container {}", place.name));
-        let recipe: Recipe = serde_json::from_str(&snapshot.node).map_err(|error| unreadable(&error))?;
+        let recipe: Recipe = serde_json::from_str(&snapshot.node).map_err(unreadable)?;
         // The image gets its own name, so that the snapshot can be deleted while the node is running.
         let (repository, tag) = restored_image(&snapshot.workspace);
         let options = TagImageOptions { repo: Some(repository), tag: Some(tag) };
         self.client.tag_image(&snapshot.reference(), Some(options)).await.map_err(wrong())?;
         let image = Self::restored_reference(&snapshot.workspace);
-        let body = body(recipe, snapshot, place, image).map_err(|error| unreadable(&error))?;
+        let body = body(recipe, snapshot, place, image).map_err(unreadable)?;
         let options = CreateContainerOptions { name: Some(place.name.to_owned()), ..CreateContainerOptions::default() };
         self.client.create_container(Some(options), body).await.map_err(wrong())?;
         Ok(())
@@ -168,9 +168,9 @@ fn restored_image(workspace: &str) -> (String, String) {
     (format!("cmdr-restored/{workspace}"), "node".to_owned())
 }
 
-fn unreadable(error: &serde_json::Error) -> DockerError {
+fn unreadable(error: serde_json::Error) -> DockerError {
     let action = "read the configuration of the node".to_owned();
-    DockerError::Request { action, why: error.to_string(), status: None }
+    DockerError::Request { action, source: error.into(), status: None }
 }
 
 fn body(

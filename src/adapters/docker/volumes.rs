@@ -167,7 +167,7 @@ fn volumes_root(folder: &str) -> Option<String> {
 }
 
 fn failed(what: &str, why: &str) -> DockerError {
-    DockerError::Request { action: format!("{what} volumes"), why: why.to_owned(), status: None }
+    DockerError::Request { action: format!("{what} volumes"), source: why.into(), status: None }
 }
 
 #[cfg(test)]

@@ -124,8 +124,8 @@ pub enum HelmError {
     UnknownVersion(String),
     #[error(transparent)]
     Process(#[from] ProcessError),
-    #[error("cannot parse the JSON output of helm: {0}")]
-    Output(String),
+    #[error("cannot parse the JSON output of helm")]
+    Output(#[source] serde_json::Error),
     #[error("{0}")]
     Chart(String),
     /// The chart's folder, and the dependencies that it does not contain.
@@ -157,7 +157,7 @@ impl HelmError {
             }
             Self::Dependencies(folder, _) => Problem::new(self.to_string())
                 .help(format!("fetch them into its charts folder: helm dependency build {}", folder.display())),
-            other => Problem::new(other.to_string()),
+            other => Problem::of(other),
         }
     }
 }
@@ -232,8 +232,7 @@ impl Helm {
             tool = tool.arg("--force-conflicts");
         }
         let output = tool.input(json(upgrade.values)).run(cancel).await?;
-        let printed: Printed =
-            serde_json::from_str(&output.stdout).map_err(|error| HelmError::Output(error.to_string()))?;
+        let printed: Printed = serde_json::from_str(&output.stdout).map_err(HelmError::Output)?;
         Ok(Upgraded { revision: printed.version, manifest: printed.manifest })
     }
 
@@ -343,6 +342,13 @@ mod tests {
     fn a_hook_gets_at_least_helms_own_time() {
         assert_eq!(hook_timeout(600), "600s");
         assert_eq!(hook_timeout(20), "300s");
+    }
+
+    #[test]
+    fn the_cause_of_an_error_is_kept() {
+        let problem = HelmError::Output(serde_json::from_str::<u32>("?").unwrap_err()).problem();
+        assert_eq!(problem.message, "cannot parse the JSON output of helm");
+        assert_eq!(problem.details, ["expected value at line 1 column 1"]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl KindError {
             Self::NotFound | Self::TooOld(_) | Self::UnknownVersion(_) => {
                 Problem::new(self.to_string()).help(format!("install kind {OLDEST} or later"))
             }
-            Self::Process(error) => Problem::new(error.to_string()),
+            Self::Process(error) => Problem::of(error),
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::adapters::{
     call::Caller,
     credentials::Credentials,
     retry_policy::RetryPolicy,
-    root_cause,
     wait::Interrupted,
     web::{self, LONGEST_ANSWER, Response, Unanswered, WebClient},
 };
@@ -67,8 +66,8 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        let builder = web::builder_trusting(certificate_authority).map_err(RegistrySetupError)?;
-        let http = builder.build().map_err(|error| RegistrySetupError(root_cause(&error)))?;
+        let builder = web::builder_trusting(certificate_authority).map_err(|why| RegistrySetupError(why.into()))?;
+        let http = builder.build().map_err(|error| RegistrySetupError(error.into()))?;
         let logins = Logins::new(credentials, cancel.clone());
         let web = WebClient { caller: Caller::Registry, http, patience: PATIENCE, cancel };
         Ok(Self { web, logins, authorizations: Mutex::default() })

@@ -8,9 +8,9 @@ use crate::{
 };
 
 /// The client cannot be created, because the company's CA file is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot create the registry client: {0}")]
-pub struct RegistrySetupError(pub(super) String);
+#[derive(Debug, thiserror::Error)]
+#[error("cannot create the registry client")]
+pub struct RegistrySetupError(#[source] pub(super) Box<dyn std::error::Error + Send + Sync>);
 
 /// Why a request for an image failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

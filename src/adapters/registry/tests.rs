@@ -12,6 +12,7 @@ use tokio::{
 
 use self::server::{Reply, Request, Server, hang, reply};
 use super::*;
+use crate::domain::Problem;
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const MANIFEST: &str = r#"{"schemaVersion": 2, "config": {"digest": "sha256:1"}, "layers": []}"#;
@@ -326,6 +327,7 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
 fn a_companys_authority_must_be_one() {
     let credentials = Credentials::read(tempfile::tempdir().unwrap().path()).unwrap();
     let error = Registry::new(Vec::new(), credentials, Some("no PEM"), CancellationToken::new()).unwrap_err();
-    let expected = "cannot create the registry client: the company's CA file contains no certificates";
-    assert_eq!(error.to_string(), expected);
+    let problem = Problem::of(&error);
+    assert_eq!(problem.message, "cannot create the registry client");
+    assert_eq!(problem.details, ["the company's CA file contains no certificates"]);
 }

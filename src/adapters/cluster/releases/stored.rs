@@ -15,7 +15,7 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::adapters::cluster::{Cluster, ClusterError, Object, Rendered, parse_manifest};
+use crate::adapters::cluster::{Cause, Cluster, ClusterError, Object, Rendered, parse_manifest};
 use crate::domain::{ReleaseKey, Values};
 
 /// The newest revision of a release.
@@ -139,15 +139,15 @@ struct Hook {
 fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
     let name = secret.metadata.name.clone().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get("release")).map(|bytes| bytes.0.as_slice());
-    let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "no payload".to_owned()))?;
+    let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "no payload".into()))?;
     decode(bytes).map_err(|reason| ClusterError::BadRelease(name, reason))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let packed = BASE64.decode(bytes).map_err(|error| error.to_string())?;
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Cause> {
+    let packed = BASE64.decode(bytes)?;
     let mut json = Vec::new();
-    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&json).map_err(|error| error.to_string())
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
 }
 
 fn encode(payload: &Value) -> Vec<u8> {

@@ -14,7 +14,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::adapters::cluster::{Cluster, ClusterError, store::apply::purpose};
+use crate::adapters::cluster::{Cause, Cluster, ClusterError, store::apply::purpose};
 use crate::domain::{
     ChartDigest, labels,
     ledger::History,
@@ -206,9 +206,9 @@ fn content<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
     let name = secret.metadata.name.clone().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get(CONTENT)).map(|bytes| bytes.0.as_slice());
     let mut json = Vec::new();
-    let unpacked = GzDecoder::new(bytes.unwrap_or_default()).read_to_end(&mut json).map_err(|error| error.to_string());
-    let parsed = unpacked.and_then(|_| serde_json::from_slice(&json).map_err(|error| error.to_string()));
-    parsed.map_err(|reason| ClusterError::BadLedger(name, reason))
+    let unpacked = GzDecoder::new(bytes.unwrap_or_default()).read_to_end(&mut json);
+    let parsed = unpacked.map_err(Cause::from).and_then(|_| Ok(serde_json::from_slice(&json)?));
+    parsed.map_err(|cause| ClusterError::BadLedger(name, cause))
 }
 
 #[cfg(test)]
