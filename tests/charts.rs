@@ -143,6 +143,7 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ("image: a/b:1\nenv: {A: {secret: x}}", "key"),
     ("image: a/b:1\nenv: {A: {key: x}}", "A"),
     ("image: a/b:1\nenv: {A: {secret: x, key: y, config: z}}", "A"),
+    ("image: a/b:1\nenv: {A: $(B), B: $(C), C: $(B)}", "cycle between variables of `env`: A, B, C"),
     ("image: a/b:1\nsecrets: {db: {generate: a, existing: b}}", "db"),
     ("image: a/b:1\nsecrets: {db: {}}", "db"),
     ("image: a/b:1\nsecrets: {db: {sops: a.yaml, generate: b}}", "db"),

@@ -106,10 +106,15 @@ annotations: {{- . | nindent 2 }}
 {{- regexReplaceAll "[^-._A-Za-z0-9]" (trimPrefix "/" .) "_" -}}
 {{- end }}
 
-{{/* Environment variables: references first, so that plain values can refer to them as $(NAME). */}}
+{{/*
+Environment variables. Kubernetes replaces $(NAME) only if NAME comes first: references come before plain values, and a
+plain value comes after those that it names.
+*/}}
 {{- define "service.env" -}}
 {{- $root := .root -}}
-{{- range $name, $value := .env }}
+{{- $env := .env -}}
+{{- $left := dict -}}
+{{- range $name, $value := $env }}
 {{- if kindIs "map" $value }}
 - name: {{ $name }}
   valueFrom:
@@ -120,14 +125,26 @@ annotations: {{- . | nindent 2 }}
     {{- else }}
     fieldRef: {fieldPath: {{ quote $value.field }}}
     {{- end }}
+{{- else if not (kindIs "invalid" $value) }}
+{{- /* `$$` first: it is an escaped `$`. */}}
+{{- $_ := set $left $name (regexFindAll "\\$\\$|\\$\\([^)]*\\)" (toString $value) -1) }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := .env }}
-{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
+{{- range until (len $left) }}
+{{- range $name, $refs := $left }}
+{{- $waits := false }}
+{{- range $refs }}
+{{- $other := . | trimPrefix "$(" | trimSuffix ")" }}
+{{- if and (ne $other $name) (hasKey $left $other) }}{{ $waits = true }}{{ end }}
+{{- end }}
+{{- if not $waits }}
+{{- $_ := unset $left $name }}
 - name: {{ $name }}
-  value: {{ include "service.string" $value }}
+  value: {{ include "service.string" (index $env $name) }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- if $left }}{{ fail (printf "cycle between variables of `env`: %s" (keys $left | sortAlpha | join ", ")) }}{{ end }}
 {{- end }}
 
 {{/*
