@@ -99,6 +99,19 @@ fn mistakes_on_the_command_line() {
     assert_reported("unknown-project-left-out", &place.shown(&["up", "--without", "x"]));
     assert_reported("set-without-project", &place.shown(&["up", "--set", "replicas=2"]));
     assert_reported("set-without-value", &place.shown(&["up", "catalog", "--set", "replicas"]));
+    assert_reported(
+        "set-that-the-chart-refuses",
+        &place.shown(&[
+            "render",
+            "catalog",
+            "--set",
+            "replica=2",
+            "--set",
+            "env.A=$(B)",
+            "--set",
+            "probes.readiness.port=1",
+        ]),
+    );
     assert_reported("render-without-project", &place.shown(&["render"]));
     assert_reported("folder-missing", &place.shown(&["-C", "nowhere", "up"]));
 }
@@ -125,6 +138,7 @@ fn mistakes_with_environments() {
         "override-without-reason",
         &place.shown(&["deploy", "catalog", "--env", "staging", "--override", "soak"]),
     );
+    assert_reported("up-unknown-projects", &place.shown(&["up", "katalog", "--env", "staging", "--dry-run"]));
     assert_reported("promote-to-what-takes-nothing", &place.shown(&["promote", "--to", "staging"]));
     assert_reported("promote-to-nowhere", &place.shown(&["promote", "--to", "production-*"]));
     assert_reported("review-without-slug", &place.shown(&["up", "--env", "review"]));
@@ -148,6 +162,14 @@ fn colours_in_gitlab_and_where_they_are_asked_for() {
 #[test]
 fn a_folder_without_a_workspace() {
     assert_reported("no-workspace", &Place::new().shown(&["up"]));
+}
+
+#[test]
+fn a_file_without_content_inside_another_workspace() {
+    let place = Place::with_workspace(LEAST);
+    fs::create_dir(place.path().join("own")).unwrap();
+    fs::write(place.path().join("own/projects.yaml"), "").unwrap();
+    assert_reported("empty-file-below-a-workspace", &place.shown(&["-C", "own", "up"]));
 }
 
 #[test]

@@ -18,9 +18,9 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         bug_report::{self, Diagnosis},
-        describe::Selection,
         options::UpRequest,
         secrets::uses_sops,
+        selection::Selection,
         session::{Session, docker_lookup},
     },
     settings::{OutputFormat, Settings},

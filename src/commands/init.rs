@@ -51,7 +51,7 @@ pub(super) fn init(settings: &Settings, options: &InitOptions) -> Result<(), Com
 /// The given name, or a valid name derived from the folder's name.
 fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
     if let Some(given) = given {
-        return Name::new(given).map_err(|error| {
+        return Name::short(given).map_err(|error| {
             let cause = format!("'{given}' is not a valid workspace name");
             let problem = Problem::new(cause).detail(error.to_string());
             CommandError::usage(match error.suggestion {
@@ -62,9 +62,9 @@ fn name(folder: &Path, given: Option<&str>) -> Result<Name, CommandError> {
     }
     let plain: PathBuf = folder.components().collect();
     let own = plain.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let near = match Name::new(&own) {
+    let near = match Name::short(&own) {
         Ok(name) => Some(name),
-        Err(error) => error.suggestion.and_then(|suggestion| Name::new(&suggestion).ok()),
+        Err(error) => error.suggestion.and_then(|suggestion| Name::short(&suggestion).ok()),
     };
     near.ok_or_else(|| {
         let cause = format!("the folder name '{own}' is not a valid workspace name");

@@ -5,9 +5,10 @@ use crate::{
     domain::{Name, Problem, yaml},
     error::CommandError,
     ops::{
-        describe::{Selection, describe, platform_names},
+        describe::{describe, platform_names},
         manifest::manifest,
         options::UpRequest,
+        selection::Selection,
         session::{Session, unknown},
     },
     ui,

@@ -137,7 +137,7 @@ pub(super) async fn delete(session: &Session, name: &str) -> Result<(), CommandE
 }
 
 fn valid(name: &str) -> Result<Name, CommandError> {
-    Name::new(name).map_err(|error| {
+    Name::short(name).map_err(|error| {
         let problem = Problem::new(format!("'{name}' is not a valid snapshot name")).detail(error.to_string());
         CommandError::usage(match error.suggestion {
             Some(better) => problem.help(format!("did you mean '{better}'?")),

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
 use super::source::{Location, SourceFile};
-use crate::domain::nearest::nearest_key;
+use crate::domain::nearest::{nearest_key, nearest_keys};
+
+/// The longest list of names that a message shows as a whole.
+const FEW: usize = 16;
+/// How many names of a longer list a message shows: the closest ones.
+const CLOSEST: usize = 3;
 
 /// Whether the workspace can still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +124,19 @@ pub(super) fn quoted(text: &str) -> String {
     }
     let start: String = text.chars().take(LONGEST).collect();
     format!("`{start}...`")
+}
+
+/// Formats the valid names instead of a wrong one: all of a few, or the closest of many.
+pub(super) fn choice<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.len() <= FEW {
+        return listed(names);
+    }
+    let closest: Vec<String> = nearest_keys(wrong, names.iter().copied(), CLOSEST).into_iter().map(quoted).collect();
+    match closest.as_slice() {
+        [] => format!("one of {} names", names.len()),
+        closest => format!("{}, or another of {} names", closest.join(", "), names.len()),
+    }
 }
 
 /// Formats a choice of names: `a`, `b` or `c`.

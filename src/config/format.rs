@@ -2,15 +2,17 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::domain::{ImageReference, Name, freeze::Moment, name, slug};
+use crate::domain::{ImageReference, InvalidName, Name, freeze::Moment, name, resolve::OWN_DOMAIN, slug};
 
 /// The format of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Any non-empty string.
     Any,
-    /// The name of a project, an environment, a bundle, a route or a workspace.
+    /// The name of an environment, a bundle, a route or a workspace.
     Name,
+    /// The name of a project, which is that of its Helm release.
+    Release,
     /// A Kubernetes namespace.
     Label,
     /// A port by its name.
@@ -53,6 +55,7 @@ impl Format {
         match self {
             Self::Any => "a string",
             Self::Name => "a name of at most 40 lowercase letters, digits and `-`, starting with a letter",
+            Self::Release => "a name of at most 53 lowercase letters, digits and `-`, starting with a letter",
             Self::Label => "a name of at most 63 lowercase letters, digits and `-`",
             Self::PortName => "the name of a port from `ports` in `values`",
             Self::Image => "an image reference as a string, such as `ghcr.io/org/shop:1.2.3`",
@@ -61,7 +64,7 @@ impl Format {
             Self::FilePath => "the path of a file or folder",
             Self::Pattern => "a path pattern below this folder, such as `teams/*/projects.yaml`",
             Self::Domain => "a domain such as `staging.example.com`",
-            Self::Host => "a host such as `shop`, or a full domain such as `shop.example.com`",
+            Self::Host => "a host such as `shop`, a full domain such as `shop.example.com`, or \"@\"",
             Self::OciReference => "a chart in an OCI registry, such as `ghcr.io/org/charts/shop`",
             Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
             Self::KubernetesVersion => "a Kubernetes version as a string, such as \"1.34\" or \"1.34.2\"",
@@ -76,6 +79,7 @@ impl Format {
         match self {
             Self::Any | Self::TimeZone => None,
             Self::Name => Some("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
+            Self::Release => Some("^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$"),
             Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
             Self::PortName => Some("^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$"),
             Self::Image => Some(
@@ -85,7 +89,8 @@ impl Format {
             Self::Duration => Some("^[0-9]{1,6}[smhd]$"),
             Self::UrlPath => Some("^/[^?#\\s]*$"),
             Self::FilePath | Self::Pattern => Some("^[^/]"),
-            Self::Domain | Self::Host => Some("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"),
+            Self::Domain => Some("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"),
+            Self::Host => Some("^(@|[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
             Self::OciReference => Some("^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$"),
             Self::RepositoryUrl => Some("^https?://"),
             Self::KubernetesVersion => Some("^1\\.[0-9]{1,3}(\\.[0-9]{1,3})?$"),
@@ -100,9 +105,8 @@ impl Format {
         }
         match self {
             Self::Any => Ok(()),
-            Self::Name => Name::new(text)
-                .map(drop)
-                .map_err(|wrong| Misfit { why: "is not a valid name".to_owned(), instead: wrong.suggestion }),
+            Self::Name => Name::short(text).map(drop).map_err(|wrong| unnamed(text, wrong)),
+            Self::Release => Name::new(text).map(drop).map_err(|wrong| unnamed(text, wrong)),
             Self::Image => ImageReference::parse(text)
                 .map(drop)
                 .map_err(|wrong| Misfit { why: format!("is not a valid image reference: {wrong}"), instead: None }),
@@ -112,6 +116,7 @@ impl Format {
             Self::UrlPath => fits(is_url_path(text), "is not a valid URL path", || url_path_like(text)),
             Self::FilePath => fits(!Path::new(text).is_absolute(), "is an absolute path", || None),
             Self::Pattern => fits(is_inside_workspace(text), "points outside the workspace", || None),
+            Self::Host if text == OWN_DOMAIN => Ok(()),
             Self::Domain | Self::Host => {
                 fits(text.split('.').all(is_label), "is not a valid domain", || domain_like(text))
             }
@@ -131,6 +136,17 @@ impl Format {
             Self::Slug => fits(is_slug(text), "is not a valid namespace with `{slug}`", || slug_like(text)),
         }
     }
+}
+
+/// Why a text is not a name.
+fn unnamed(text: &str, wrong: InvalidName) -> Misfit {
+    let length = text.chars().count();
+    let why = if length > wrong.longest {
+        format!("has {length} characters, {} too many", length - wrong.longest)
+    } else {
+        "is not a valid name".to_owned()
+    };
+    Misfit { why, instead: wrong.suggestion }
 }
 
 fn fits(good: bool, why: &str, instead: impl FnOnce() -> Option<String>) -> Result<(), Misfit> {
@@ -201,7 +217,10 @@ fn is_kubernetes_version(text: &str) -> bool {
     (2..=3).contains(&parts.len()) && parts[0] == "1" && parts.iter().all(number)
 }
 
-const _: () = assert!(name::LONGEST == 40, "Format::Name has 40 in its text and pattern");
+const _: () = assert!(
+    name::SHORT == 40 && name::LONGEST == 53,
+    "Format::Name and Format::Release have these numbers in their texts and patterns"
+);
 
 #[cfg(test)]
 mod tests {
@@ -225,7 +244,7 @@ mod tests {
 
     #[test]
     fn hosts_and_domains() {
-        for good in ["shop", "shop.example.com", "1.example"] {
+        for good in ["shop", "shop.example.com", "1.example", "@"] {
             assert_eq!(Format::Host.check(good), Ok(()));
         }
         assert_eq!(instead(Format::Domain, "https://Shop.example.com/x"), Some("shop.example.com".to_owned()));

@@ -14,6 +14,7 @@ use super::{
     sources::{Document, SourceRole, Sources},
     tables,
     tree::{Content, Cursor, Node},
+    universal,
 };
 use crate::domain::{Workspace, yaml};
 
@@ -83,6 +84,9 @@ pub fn load(start: &Path) -> Result<Loaded, LoadError> {
         meaning::check(&sources, &mut found);
     }
     let workspace = read::workspace(&sources, &folder);
+    if let Some(workspace) = workspace.as_ref().filter(|_| complete) {
+        universal::check(&sources, workspace, &mut found);
+    }
     let diagnostics = in_order(found, &sources);
     let valid = diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);
     match workspace {
@@ -104,15 +108,28 @@ pub fn read_files(start: &Path) -> Result<Vec<Arc<SourceFile>>, LoadError> {
     Ok(loader.documents.into_iter().map(|document| document.file).collect())
 }
 
-/// Returns the nearest folder whose `projects.yaml` defines a workspace and is not an included file.
+/// Returns the nearest folder with a `projects.yaml`, or that of the workspace above it that includes this file.
+///
+/// A file that is empty or cannot be read is an error of its own: the workspace above must not answer in its place.
 fn find_root(start: &Path) -> Option<PathBuf> {
-    let mut candidates = start.ancestors().filter(|folder| folder.join(FILE).is_file());
+    let mut candidates = start.ancestors().filter(|folder| fs::symlink_metadata(folder.join(FILE)).is_ok());
     let nearest = candidates.next()?;
-    if names_workspace(&nearest.join(FILE)) {
+    let file = nearest.join(FILE);
+    if names_workspace(&file) {
         return Some(nearest.to_owned());
     }
-    let above = candidates.find(|folder| names_workspace(&folder.join(FILE)));
+    let above = candidates.find(|folder| names_workspace(&folder.join(FILE)) && may_include(folder, &file));
     Some(above.unwrap_or(nearest).to_owned())
+}
+
+/// Whether the workspace in `folder` includes `file`, or is not valid YAML, which must be corrected first.
+fn may_include(folder: &Path, file: &Path) -> bool {
+    let text = fs::read(folder.join(FILE)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let source = Arc::new(SourceFile { path: FILE.into(), text: text.unwrap_or_default() });
+    let Some(root) = parse::parse(&source, &mut Vec::new()) else { return true };
+    let patterns = Cursor::root(&source, &root).get("include");
+    let mut patterns = patterns.into_iter().flat_map(|include| include.items()).filter_map(|pattern| pattern.text());
+    patterns.any(|pattern| matches(folder, pattern).is_ok_and(|paths| paths.iter().any(|path| path == file)))
 }
 
 /// Whether a file has a key that included files cannot have. It searches the lines because the YAML may be invalid.
@@ -234,7 +251,8 @@ fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternEr
     Ok(paths)
 }
 
-/// Sorts by file and line and removes duplicates: the content of an anchor is validated once for each alias.
+/// Sorts by file and line and removes duplicates: the content of an anchor is validated once for each alias, and values
+/// once for each environment.
 fn in_order(found: Vec<ConfigError>, sources: &Sources) -> Vec<ConfigError> {
     let place = |diagnostic: &ConfigError| {
         let file = &diagnostic.location.file;
@@ -244,10 +262,51 @@ fn in_order(found: Vec<ConfigError>, sources: &Sources) -> Vec<ConfigError> {
     let mut diagnostics: Vec<ConfigError> = Vec::with_capacity(found.len());
     let mut seen = std::collections::HashSet::new();
     for diagnostic in found {
-        if seen.insert((place(&diagnostic), diagnostic.location.range.end, diagnostic.message.clone())) {
+        // Through an anchor, the message can name another project or key.
+        let ConfigError { message, expected, .. } = &diagnostic;
+        let range = (place(&diagnostic), diagnostic.location.range.end);
+        let is_new = [message, expected].map(|text| seen.insert((range, text.clone())));
+        if is_new == [true, true] {
             diagnostics.push(diagnostic);
         }
     }
     diagnostics.sort_by_key(place);
     diagnostics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folder in which the workspace of `team/` is found, or why none is.
+    fn root(above: &str, team: &[u8]) -> String {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("team");
+        fs::create_dir(&folder).unwrap();
+        fs::write(place.path().join(FILE), above).unwrap();
+        fs::write(folder.join(FILE), team).unwrap();
+        find_root(&folder).unwrap().strip_prefix(place.path()).unwrap().display().to_string()
+    }
+
+    #[test]
+    fn the_nearest_file_counts_unless_it_is_included() {
+        let includes = "version: 1\nname: above\ninclude: [team/*.yaml]\n";
+        let other = "version: 1\nname: above\n";
+        assert_eq!(root(includes, b"projects: {}\n"), "");
+        assert_eq!(root(includes, b""), "");
+        for own in [b"".as_slice(), b"# nothing yet\n", b"projects: {}\n", b"\xff\xfe", b"version: 1\n"] {
+            assert_eq!(root(other, own), "team");
+        }
+        assert_eq!(root("version: 1\nname: [", b"projects: {}\n"), "");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("team");
+        fs::create_dir_all(folder.join(FILE)).unwrap();
+        fs::write(place.path().join(FILE), "version: 1\nname: above\n").unwrap();
+        let error = load(&folder).unwrap_err().to_string();
+        assert!(error.contains("team/projects.yaml"), "{error}");
+    }
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use serde_json::Value;
 
 use super::{
     format::duration,
     sources::{Document, Sources},
     tree::Cursor,
+    universal::text::{self, Place},
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
@@ -35,7 +35,7 @@ pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
     Some(Workspace {
         root: folder.to_owned(),
         environments,
-        defaults: sources.find(&["defaults"]).map(values_of).unwrap_or_default(),
+        defaults: sources.find(&["defaults"]).map(|defaults| values_of(defaults, true)).unwrap_or_default(),
         platform: by_name(sources, "platform", |document, entry| Some(platform_release(document, entry))),
         projects: by_name(sources, "projects", |document, entry| project(sources, document, entry)),
         bundles: by_name(sources, "bundles", |_, entry| Some(bundle(entry))),
@@ -118,12 +118,13 @@ fn platform_release(document: &Document, entry: Cursor<'_>) -> PlatformRelease {
     PlatformRelease {
         chart: entry.get("chart").and_then(|value| chart(document, value)),
         namespace: text_at(entry, "namespace"),
-        values: values_of(entry),
+        values: values_of(entry, false),
     }
 }
 
 fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<Project> {
     let local = sources.local().and_then(|local| local.cursor().at(&["projects", entry.key()]));
+    let is_universal = entry.get("chart").is_none();
     Some(Project {
         name: Name::new(entry.key()).ok()?,
         image: image_of(entry),
@@ -138,9 +139,9 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
         timeout: duration_at(entry, "timeout"),
         verify: named(entry, "verify", verify),
         irreversible: entry.get("irreversible").and_then(|value| value.boolean()).unwrap_or_default(),
-        values: values_of(entry),
-        environments: named(entry, "environments", |value| Some(project_override(value))),
-        local_values: local.map(values_of).unwrap_or_default(),
+        values: values_of(entry, is_universal),
+        environments: named(entry, "environments", |value| Some(project_override(value, is_universal))),
+        local_values: local.map(|local| values_of(local, is_universal)).unwrap_or_default(),
         local_image: local.and_then(image_of),
     })
 }
@@ -155,9 +156,9 @@ fn verify(value: Cursor<'_>) -> Option<Verify> {
     })
 }
 
-fn project_override(value: Cursor<'_>) -> ProjectOverride {
+fn project_override(value: Cursor<'_>, is_universal: bool) -> ProjectOverride {
     ProjectOverride {
-        values: values_of(value),
+        values: values_of(value, is_universal),
         image: image_of(value),
         external: value.get("external").and_then(|external| {
             Some(External { host: text_at(external, "host")?, port: external.get("port").and_then(port_of)? })
@@ -252,10 +253,7 @@ fn port_of(value: Cursor<'_>) -> Option<u16> {
     value.integer().and_then(|port| u16::try_from(port).ok())
 }
 
-/// The Helm values under the key `values`.
-pub(super) fn values_of(value: Cursor<'_>) -> Values {
-    match value.get("values").map(|values| values.node.content.to_json()) {
-        Some(Value::Object(values)) => values,
-        _ => Values::new(),
-    }
+/// The Helm values under the key `values`, for the universal chart or for another one.
+fn values_of(value: Cursor<'_>, is_universal: bool) -> Values {
+    value.get("values").map(|values| text::values(values, Place::root(is_universal))).unwrap_or_default()
 }

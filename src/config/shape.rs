@@ -1,7 +1,7 @@
 //! Validates a tree against the tables: keys, types and formats. [`super::meaning`] validates references.
 
 use super::{
-    error::{ConfigError, did_you_mean, listed, quoted},
+    error::{ConfigError, choice, did_you_mean, listed, quoted},
     fields::{Shape, Table},
     format::Format,
     tree::{Content, Cursor},
@@ -156,7 +156,7 @@ fn unknown_key(entry: Cursor<'_>, table: &'static Table) -> ConfigError {
     let elsewhere = table.elsewhere.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, help)| (*help).to_owned());
     let help = elsewhere.or_else(|| did_you_mean(key, table.keys()));
     let message = format!("unknown key {} in {}", quoted(key), table.article);
-    let expected = format!("expected {}", listed(table.keys()));
+    let expected = format!("expected {}", choice(key, table.keys()));
     ConfigError::error(entry.key_location(), message, expected).with_help(help)
 }
 

@@ -80,7 +80,7 @@ impl Sources {
         let local = self.local().filter(|_| environment.is_local());
         let layers = [
             local.and_then(|local| local.cursor().at(&["projects", project, "values"])),
-            own.and_then(|project| project.at(&["environments", environment.name.as_str(), "values"])),
+            own.and_then(|project| project.at(&["environments", environment.overrides().as_str(), "values"])),
             own.and_then(|project| project.get("values")),
             self.find(&["defaults", "values"]).filter(|_| with_defaults),
         ];

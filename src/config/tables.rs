@@ -70,7 +70,7 @@ pub static LOCAL_FILE: Table = table(
     "The file `projects.local.yaml` next to `projects.yaml`: not committed, for the local environment only.",
     &[optional(
         "projects",
-        Shape::Named(Format::Name, &Shape::Table(&LOCAL_PROJECT), &[]),
+        Shape::Named(Format::Release, &Shape::Table(&LOCAL_PROJECT), &[]),
         "Overrides for this machine, by project name",
     )],
 );
@@ -85,7 +85,7 @@ static LOCAL_PROJECT: Table = table(
     ],
 );
 
-const PLATFORM: Shape = Shape::Named(Format::Name, &Shape::Table(&PLATFORM_RELEASE), &[]);
+const PLATFORM: Shape = Shape::Named(Format::Release, &Shape::Table(&PLATFORM_RELEASE), &[]);
 
 static PLATFORM_RELEASE: Table = table(
     "platform",
@@ -113,7 +113,7 @@ static DEFAULTS: Table = table(
     )],
 );
 
-const PROJECTS: Shape = Shape::Named(Format::Name, &Shape::Table(&PROJECT), &[]);
+const PROJECTS: Shape = Shape::Named(Format::Release, &Shape::Table(&PROJECT), &[]);
 
 /// Values of the universal chart that users often write directly in the project.
 const CHART_KEYS: &[&str] = &[
@@ -168,13 +168,13 @@ static PROJECT: Table = Table {
             optional(
                 "host",
                 Shape::Text(Format::Host),
-                "The host of the project's URL; short for `routes: {web: {host: HOST}}`",
+                "The host of the project's URL, or \"@\" for the domain of the environment itself; short for `routes: {web: {host: HOST}}`",
             ),
             optional("routes", ROUTES, "Hosts and paths, by name; cannot be combined with `host`"),
             optional("check", Shape::Table(&CHECK), "The URL check that `up` runs on each route"),
             optional(
                 "needs",
-                Shape::List(&Shape::Text(Format::Name)),
+                Shape::List(&Shape::Text(Format::Release)),
                 "Projects that must be ready before this one starts",
             ),
             optional(
@@ -242,7 +242,7 @@ static ROUTE: Table = table(
         required(
             "host",
             Shape::Text(Format::Host),
-            "A single label, completed with the domain of the environment, or a full domain",
+            "A single label, completed with the domain of the environment; or a full domain; or \"@\" for the domain of the environment itself",
         ),
         optional("path", Shape::Text(Format::UrlPath), "The path prefix to route to the project; default: `/`"),
         optional(
@@ -318,7 +318,7 @@ static BUNDLE: Table = table(
     "a bundle",
     "A group of projects that are deployed, promoted and rolled back together.",
     &[
-        required("projects", Shape::List(&Shape::Text(Format::Name)), "The projects in the bundle"),
+        required("projects", Shape::List(&Shape::Text(Format::Release)), "The projects in the bundle"),
         optional(
             "on-failure",
             Shape::Choice(&["rollback", "stop"]),

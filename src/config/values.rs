@@ -7,7 +7,8 @@ use jsonschema::{
 use serde_json::Value;
 
 use super::{
-    error::{ConfigError, did_you_mean, listed, quoted},
+    error::{ConfigError, choice, did_you_mean, listed, quoted},
+    set_options::SetOptions,
     sources::Sources,
     tree::Cursor,
 };
@@ -27,51 +28,55 @@ impl<'a> ValuesSchema<'a> {
     }
 }
 
+/// Where the values of an environment's projects are written.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueOrigin<'a> {
+    pub sources: &'a Sources,
+    pub environment: &'a Environment,
+    /// The options of the command line that are merged over the project's values, if any are.
+    pub set: Option<&'a SetOptions>,
+}
+
+impl ValueOrigin<'_> {
+    /// Returns an error in a project's value that its chart's schema cannot find, such as a missing file. `path` starts
+    /// at the project or at its values. `None` if the project is not defined in any file.
+    pub fn misplaced(
+        self,
+        project: &Name,
+        path: &[&str],
+        message: impl Into<String>,
+        expected: &str,
+    ) -> Option<ConfigError> {
+        let place = ValueLocations::new(self, project)?.nearest(path);
+        Some(ConfigError::error(place.location(), message, expected))
+    }
+}
+
 /// Returns an error for every value of `merged` that the chart's schema rejects.
 ///
 /// `merged` is what Helm would validate: the chart's defaults with all layers of the project merged over them. An error
-/// is shown in the layer that set the value. The layers are, highest priority first: `projects.local.yaml`, the
-/// environment, the project, and the defaults of the workspace.
+/// is shown in the layer that set the value. The layers are, highest priority first: `--set`, `projects.local.yaml`,
+/// the environment, the project, and the defaults of the workspace.
 pub fn check_values(
-    sources: &Sources,
-    environment: &Environment,
+    origin: ValueOrigin<'_>,
     project: &Name,
     merged: &Values,
     schema: &ValuesSchema<'_>,
 ) -> Vec<ConfigError> {
-    let Some(places) = ValueLocations::new(sources, environment, project) else { return Vec::new() };
-    let validator = match &schema.validator {
-        Ok(validator) => validator,
+    let checked = without_nulls(&Value::Object(merged.clone()));
+    let errors: Result<Vec<ValidationError<'_>>, &String> =
+        schema.validator.as_ref().map(|validator| validator.iter_errors(&checked).collect());
+    if errors.as_ref().is_ok_and(Vec::is_empty) {
+        return Vec::new();
+    }
+    let Some(places) = ValueLocations::new(origin, project) else { return Vec::new() };
+    match errors {
+        Ok(errors) => Reader { places, schema: schema.schema }.all(&errors),
         Err(error) => {
             let message = format!("the chart of `{project}` has a values.schema.json that is not a valid JSON Schema");
-            return vec![ConfigError::error(places.project.key_location(), message, error.clone())];
+            vec![ConfigError::error(places.project.key_location(), message, error.clone())]
         }
-    };
-    let checked = without_nulls(&Value::Object(merged.clone()));
-    let reader = Reader { places, schema: schema.schema };
-    let errors: Vec<ValidationError<'_>> = validator.iter_errors(&checked).collect();
-    reader.all(&errors)
-}
-
-/// A key of a project.
-#[derive(Debug, Clone, Copy)]
-pub struct ProjectKey<'a> {
-    pub project: &'a Name,
-    /// Its keys from the project on.
-    pub path: &'a [&'a str],
-}
-
-/// An error in a project's value that is only detected outside of `projects.yaml`, such as a missing file. `None` if
-/// the project is not defined in any file.
-pub fn misplaced_value(
-    sources: &Sources,
-    environment: &Environment,
-    key: ProjectKey<'_>,
-    message: impl Into<String>,
-    expected: &str,
-) -> Option<ConfigError> {
-    let place = ValueLocations::new(sources, environment, key.project)?.nearest(key.path);
-    Some(ConfigError::error(place.location(), message, expected))
+    }
 }
 
 /// Helm removes keys that are `null` before it validates.
@@ -93,10 +98,12 @@ struct ValueLocations<'a> {
 }
 
 impl<'a> ValueLocations<'a> {
-    fn new(sources: &'a Sources, environment: &Environment, name: &Name) -> Option<Self> {
+    fn new(origin: ValueOrigin<'a>, name: &Name) -> Option<Self> {
+        let ValueOrigin { sources, environment, set } = origin;
         let project = sources.find(&["projects", name.as_str()])?;
         let universal = project.get("chart").is_none();
-        Some(Self { project, layers: sources.value_layers(environment, name.as_str(), universal) })
+        let written = sources.value_layers(environment, name.as_str(), universal);
+        Some(Self { project, layers: set.map(SetOptions::cursor).into_iter().chain(written).collect() })
     }
 
     /// The value at `path`, or its closest parent. Values that cmdr adds are shown at the project's own keys.
@@ -163,7 +170,7 @@ impl Reader<'_> {
         let expected = if known.is_empty() {
             "expected no keys here".to_owned()
         } else {
-            format!("expected {}", listed(known.iter().copied()))
+            format!("expected {}", choice(key, known.iter().copied()))
         };
         let help = did_you_mean(key, known.iter().copied());
         ConfigError::error(self.places.nearest(&path).key_location(), message, expected).with_help(help)
@@ -171,10 +178,13 @@ impl Reader<'_> {
 
     fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> ConfigError {
         let key = property.as_str().unwrap_or_default();
+        let place = self.places.nearest(holder);
+        if let Some(error) = without_key(error.instance(), key, place) {
+            return error;
+        }
         let mut path = holder.to_vec();
         path.push(key);
         let message = format!("required chart value {} is missing", quoted(&path.join(".")));
-        let place = self.places.nearest(holder);
         let described = self.beside(error, "properties").and_then(|known| known.get(key)?.get("description")?.as_str());
         ConfigError::error(place.key_location(), message, format!("expected `{key}`"))
             .with_help(described.map(str::to_owned))
@@ -208,6 +218,16 @@ impl Reader<'_> {
         let (holder, _) = error.schema_path().as_str().rsplit_once('/')?;
         self.schema.pointer(holder)?.get(keyword)
     }
+}
+
+/// The error for a value that names a Secret or a `ConfigMap`, but none of its keys.
+fn without_key(value: &Value, property: &str, place: Cursor<'_>) -> Option<ConfigError> {
+    let mut kinds = [("secret", "Secret"), ("config", "ConfigMap")].into_iter().filter(|_| property == "key");
+    let (key, kind, name) = kinds.find_map(|(key, kind)| Some((key, kind, value.get(key)?.as_str()?)))?;
+    let message = format!("{} names the {kind} {}, but none of its keys", quoted(place.key()), quoted(name));
+    let help = format!("add the key: `{{{key}: {name}, key: KEY}}`");
+    let expected = "expected `key`: the key with the value";
+    Some(ConfigError::error(place.key_location(), message, expected).with_help(help))
 }
 
 /// The schema alternative that the value matches best: the one with the deepest error, then with the fewest errors.

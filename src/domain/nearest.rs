@@ -4,6 +4,8 @@
 const ALIKE_KEY: f64 = 0.75;
 /// The minimum similarity of a suggested name: `7.0` is suggested for `7.1`, but not one commit for another.
 const ALIKE_NAME: f64 = 0.7;
+/// The minimum similarity of a key that is worth showing.
+const SOMEWHAT_ALIKE: f64 = 0.5;
 
 /// Returns the closest of `candidates`, if it is similar enough. For names that people chose, such as tags and
 /// contexts: a common start counts most, so that `prod` finds `production`.
@@ -14,13 +16,22 @@ pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -
 /// Returns the closest of `candidates`, if it is similar enough. For the keys and references of a file: there are many
 /// of them, so the whole name counts, but not its spelling style.
 pub fn nearest_key<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wrong = normalized(wrong);
-    most_alike(candidates, ALIKE_KEY, |candidate| {
-        // Edit distance works for short names, a common start for long ones.
-        let candidate = normalized(candidate);
-        let edits = strsim::normalized_damerau_levenshtein(&wrong, &candidate);
-        f64::midpoint(edits, strsim::jaro_winkler(&wrong, &candidate))
-    })
+    most_alike(candidates, ALIKE_KEY, |candidate| likeness_of_keys(wrong, candidate))
+}
+
+/// Returns at most `most` of `candidates` that are somewhat similar, the closest first.
+pub fn nearest_keys<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    let scored = candidates.into_iter().map(|candidate| (likeness_of_keys(wrong, candidate), candidate));
+    let mut alike: Vec<(f64, &str)> = scored.filter(|(score, _)| *score >= SOMEWHAT_ALIKE).collect();
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    alike.into_iter().take(most).map(|(_, candidate)| candidate).collect()
+}
+
+/// Edit distance works for short names, a common start for long ones.
+fn likeness_of_keys(wrong: &str, candidate: &str) -> f64 {
+    let (wrong, candidate) = (normalized(wrong), normalized(candidate));
+    let edits = strsim::normalized_damerau_levenshtein(&wrong, &candidate);
+    f64::midpoint(edits, strsim::jaro_winkler(&wrong, &candidate))
 }
 
 fn most_alike<'a>(
@@ -51,6 +62,13 @@ mod tests {
         }
         assert_eq!(nearest_key("onFailure", keys), Some("on-failure"));
         assert_eq!(nearest("prod", ["staging", "production"]), Some("production"));
+    }
+
+    #[test]
+    fn the_closest_of_many_come_first() {
+        let keys = ["probes", "ports", "podLabels", "security", "podAnnotations"];
+        assert_eq!(nearest_keys("podLables", keys, 1), ["podLabels"]);
+        assert_eq!(nearest_keys("x", keys, 2), Vec::<&str>::new());
     }
 
     #[test]

@@ -95,21 +95,28 @@ fn url(host: &str, port: u16, path: &str) -> String {
     if port == 80 { format!("http://{host}{path}") } else { format!("http://{host}:{port}{path}") }
 }
 
-/// Returns the host of a route in an environment: a single label is completed with the domain, a full domain is kept.
-/// `None` if there is no domain to complete it.
+/// The host that is the domain of the environment itself.
+pub const OWN_DOMAIN: &str = "@";
+
+/// Returns the host of a route in an environment: a single label is completed with the domain, a full domain is kept,
+/// and [`OWN_DOMAIN`] is the domain. `None` if there is no domain to complete it.
 pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
-    if host.contains('.') {
-        return Some(host.to_owned());
+    match host {
+        OWN_DOMAIN => domain.map(str::to_owned),
+        _ if host.contains('.') => Some(host.to_owned()),
+        _ => domain.map(|domain| format!("{host}.{domain}")),
     }
-    domain.map(|domain| format!("{host}.{domain}"))
 }
 
-/// Derives the host of a review environment from its source's host: `shop-fix-42.staging.example.com`.
-fn own_host(host: String, environment: &Environment) -> String {
-    match (&environment.copy, host.split_once('.')) {
+/// The host of a route in an environment. A review environment has its own, derived from that of its source:
+/// `shop-fix-42.staging.example.com`, and `fix-42.staging.example.com` for [`OWN_DOMAIN`].
+fn own_host(written: &str, environment: &Environment) -> Option<String> {
+    let host = full_host(written, environment.domain.as_deref())?;
+    Some(match (&environment.copy, host.split_once('.')) {
+        (Some(copy), _) if written == OWN_DOMAIN => format!("{}.{host}", copy.slug),
         (Some(copy), Some((first, rest))) => format!("{first}-{}.{rest}", copy.slug),
         _ => host,
-    }
+    })
 }
 
 /// Resolves all projects of the workspace for `environment`, by name.
@@ -165,7 +172,7 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
         if below.is_empty() { route.path.clone() } else { format!("{}{below}", route.path.trim_end_matches('/')) };
     Some(ResolvedRoute {
         name: name.clone(),
-        host: own_host(full_host(&route.host, environment.domain.as_deref())?, environment),
+        host: own_host(&route.host, environment)?,
         path: route.path.clone(),
         port: route.port.clone(),
         check_path,
@@ -226,6 +233,8 @@ mod tests {
         assert_eq!(full_host("shop", Some("tunes.localhost")), Some("shop.tunes.localhost".to_owned()));
         assert_eq!(full_host("shop.example.com", None), Some("shop.example.com".to_owned()));
         assert_eq!(full_host("shop", None), None);
+        assert_eq!(full_host("@", Some("tunes.localhost")), Some("tunes.localhost".to_owned()));
+        assert_eq!(full_host("@", None), None);
     }
 
     #[test]

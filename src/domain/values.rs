@@ -1,6 +1,6 @@
 //! Helm values: JSON trees that are merged; later values override earlier ones.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use serde_json::{Map, Value};
 
@@ -79,44 +79,74 @@ pub enum InvalidSet {
     ListItem(String),
 }
 
-/// Applies one `--set KEY=VALUE`. Keys are separated by dots (`\.` is a literal dot). A value is a boolean, `null` or
-/// an integer if it parses as one, and a string otherwise, so `1.10` keeps its zero. Commas have no special meaning.
-///
-/// # Errors
-/// Fails if there is no `=`, if a key is empty or refers to a list item, or if a parent of the key is not a map.
-pub fn set(values: &mut Values, assignment: &str) -> Result<(), InvalidSet> {
-    let (path, value) = assignment.split_once('=').ok_or_else(|| InvalidSet::NoValue(assignment.to_owned()))?;
-    let mut keys = divided(path);
-    if keys.iter().any(String::is_empty) {
-        return Err(InvalidSet::EmptyKey(assignment.to_owned()));
-    }
-    if path.ends_with(']') {
-        return Err(InvalidSet::ListItem(path.to_owned()));
-    }
-    let last = keys.pop().unwrap_or_default();
-    let mut map = values;
-    for (depth, key) in keys.iter().enumerate() {
-        let below = map.entry(key.clone()).or_insert(Value::Null);
-        if below.is_null() {
-            *below = Value::Object(Values::new());
-        }
-        let not_a_map = || InvalidSet::NotAMap { key: path.to_owned(), holder: keys[..=depth].join(".") };
-        map = below.as_object_mut().ok_or_else(not_a_map)?;
-    }
-    map.insert(last, typed(value));
-    Ok(())
+/// One `--set KEY=VALUE`. Keys are separated by dots (`\.` is a literal dot). Commas have no special meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The keys from the root on, each with its place in the option, in bytes. At least one.
+    pub keys: Vec<(String, Range<usize>)>,
+    /// A boolean, `null` or an integer if the text parses as one, and a string otherwise, so `1.10` keeps its zero.
+    pub value: Value,
+    /// The value as written.
+    pub text: String,
+    pub value_range: Range<usize>,
 }
 
-/// `a.b\.c` -> `a`, `b.c`.
-fn divided(path: &str) -> Vec<String> {
-    let mut keys = vec![String::new()];
-    let mut characters = path.chars().peekable();
-    while let Some(character) = characters.next() {
+impl Assignment {
+    /// # Errors
+    /// Fails if there is no `=`, or if a key is empty or refers to a list item.
+    pub fn parse(assignment: &str) -> Result<Self, InvalidSet> {
+        let (path, text) = assignment.split_once('=').ok_or_else(|| InvalidSet::NoValue(assignment.to_owned()))?;
+        let keys = divided(path);
+        if keys.iter().any(|(key, _)| key.is_empty()) {
+            return Err(InvalidSet::EmptyKey(assignment.to_owned()));
+        }
+        if path.ends_with(']') {
+            return Err(InvalidSet::ListItem(path.to_owned()));
+        }
+        let value_range = path.len() + 1..assignment.len();
+        Ok(Self { keys, value: typed(text), text: text.to_owned(), value_range })
+    }
+
+    /// Sets `value` at the keys of this assignment.
+    ///
+    /// # Errors
+    /// Fails if a parent of the last key is not a map.
+    pub fn apply(&self, values: &mut Values, value: Value) -> Result<(), InvalidSet> {
+        let names: Vec<&str> = self.keys.iter().map(|(key, _)| key.as_str()).collect();
+        let Some((last, parents)) = names.split_last() else { return Ok(()) };
+        let mut map = values;
+        for (depth, key) in parents.iter().enumerate() {
+            let below = map.entry(*key).or_insert(Value::Null);
+            if below.is_null() {
+                *below = Value::Object(Values::new());
+            }
+            let not_a_map = || InvalidSet::NotAMap { key: names.join("."), holder: names[..=depth].join(".") };
+            map = below.as_object_mut().ok_or_else(not_a_map)?;
+        }
+        map.insert((*last).to_owned(), value);
+        Ok(())
+    }
+}
+
+/// `a.b\.c` -> `a`, `b.c`, each with its place.
+fn divided(path: &str) -> Vec<(String, Range<usize>)> {
+    let mut keys = vec![(String::new(), 0..0)];
+    let mut characters = path.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let end = at + character.len_utf8();
         let last = keys.len() - 1;
+        let (key, range) = &mut keys[last];
+        range.end = end;
         match character {
-            '\\' if characters.peek() == Some(&'.') => keys[last].extend(characters.next()),
-            '.' => keys.push(String::new()),
-            _ => keys[last].push(character),
+            '\\' if characters.peek().is_some_and(|(_, next)| *next == '.') => {
+                key.extend(characters.next().map(|(_, dot)| dot));
+                range.end = end + 1;
+            }
+            '.' => {
+                range.end = at;
+                keys.push((String::new(), end..end));
+            }
+            _ => key.push(character),
         }
     }
     keys
@@ -141,6 +171,11 @@ mod tests {
 
     fn values(value: &Value) -> Values {
         value.as_object().unwrap().clone()
+    }
+
+    fn set(values: &mut Values, assignment: &str) -> Result<(), InvalidSet> {
+        let assignment = Assignment::parse(assignment)?;
+        assignment.apply(values, assignment.value.clone())
     }
 
     #[test]

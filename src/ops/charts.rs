@@ -11,10 +11,14 @@ use futures::future::try_join_all;
 
 use crate::{
     adapters::helm::{FetchedChart, Helm},
-    config::{Report, ValuesSchema, check_values},
+    config::{ValuesSchema, check_values},
     domain::{Chart, ChartSource, Problem, values},
     error::{CommandError, ErrorKind},
-    ops::{describe::Selection, externals, session::Session},
+    ops::{
+        externals,
+        selection::{Selection, refuse},
+        session::Session,
+    },
 };
 
 /// Fetches the charts, and checks the values of the selected projects against their schemas.
@@ -89,15 +93,10 @@ fn check_all_values(
         if let Some(schema) = &chart.schema {
             let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
             let merged = values::merged([&chart.values, &project.values]);
-            let found = check_values(&session.loaded.sources, &session.environment, &project.name, &merged, schema);
-            diagnostics.extend(found);
+            diagnostics.extend(check_values(selection.origin(session, &project.name), &project.name, &merged, schema));
         }
     }
-    if diagnostics.is_empty() {
-        return Ok(());
-    }
-    let report = Report { diagnostics }.render(session.settings.color);
-    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
+    refuse(session, diagnostics)
 }
 
 /// Reports the parts of schemas that are not on this machine: the values that they describe were not checked.

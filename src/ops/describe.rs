@@ -8,22 +8,22 @@ use crate::{
         kind::configuration::NODE_PORTS,
     },
     domain::{
-        Chart, Digest, ImageReference, Name, Platform, PlatformRelease, Problem, Values,
+        Chart, Digest, ImageReference, Name, Platform, PlatformRelease, Values,
         image::digests_by_name,
         local_registry::registries_of,
         platform::PLATFORM,
         record::{Record, RecordedChart},
-        resolve::{ResolvedProject, resolve},
+        resolve::ResolvedProject,
         values,
     },
     error::CommandError,
-    ops::options::UpRequest,
     ops::{
-        builds::{Buildable, use_builds},
         charts::fetch_and_check,
         externals,
+        options::UpRequest,
         secrets::{SopsSecrets, external_secrets},
-        session::{Session, unknown},
+        selection::Selection,
+        session::Session,
     },
     plan::{
         CheckSpec, NamespaceSpec, Operation, Refresh, ReleaseSpec, SecretSpec,
@@ -37,136 +37,6 @@ const TIMEOUT_SECONDS: u64 = 120;
 /// How long a project's rollout may go without progress: its own timeout, or the default.
 pub(crate) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
     written.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1))
-}
-
-/// The projects that a command works on.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    pub projects: Vec<ResolvedProject>,
-    /// External projects among the selected ones and among what they need.
-    pub externals: Vec<ResolvedProject>,
-    /// Charts of records, by project: they replace those of the workspace.
-    pub charts: BTreeMap<Name, FetchedChart>,
-    /// Contents of records, deployed unchanged, by release: those of projects and of the platform.
-    pub contents: BTreeMap<String, (Record, FetchedChart)>,
-    /// Projects as they were before their tags were resolved.
-    pub written: BTreeMap<Name, ResolvedProject>,
-    /// The selected projects that are built here.
-    pub buildable: Vec<Buildable>,
-    /// The releases of the platform to describe, by name; `None` means all.
-    pub platform: Option<BTreeSet<String>>,
-}
-
-impl Selection {
-    /// Selects all projects, or the named ones and what they need, without the skipped ones.
-    ///
-    /// # Errors
-    /// When a project is unknown, or a value of `--set` is invalid.
-    pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
-        let all = resolve(&session.loaded.workspace, &session.environment);
-        let by_name: BTreeMap<&str, &ResolvedProject> =
-            all.iter().map(|project| (project.name.as_str(), project)).collect();
-        for name in options.projects.iter().chain(&options.without) {
-            if !by_name.contains_key(name.as_str()) {
-                return Err(unknown("project", name, by_name.keys().copied()));
-            }
-        }
-        let chosen = match options.projects.as_slice() {
-            [] => by_name.keys().copied().collect(),
-            named => with_needs(named, &by_name, &options.without),
-        };
-        let is_chosen = |project: &&ResolvedProject| {
-            chosen.contains(project.name.as_str()) && !options.without.iter().any(|left| left == project.name.as_str())
-        };
-        let (externals, mut projects): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
-            all.iter().filter(is_chosen).cloned().partition(|project| project.external.is_some());
-        for project in
-            projects.iter_mut().filter(|project| options.projects.iter().any(|name| name == project.name.as_str()))
-        {
-            set_values(project, &options.set)?;
-        }
-        let buildable = use_builds(session, &mut projects);
-        Ok(Self { projects, externals, buildable, ..Self::default() })
-    }
-
-    /// Selects only the named projects, and of what they need only external projects.
-    ///
-    /// # Errors
-    /// When a value of `--set` is invalid.
-    pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
-        let all = resolve(&session.loaded.workspace, &session.environment);
-        let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
-            all.into_iter().partition(|project| project.external.is_some());
-        let mut projects: Vec<ResolvedProject> =
-            own.into_iter().filter(|project| names.contains(&project.name)).collect();
-        let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
-        let externals = externals.into_iter().filter(is_needed).collect();
-        projects.iter_mut().try_for_each(|project| set_values(project, set))?;
-        Ok(Self { projects, externals, ..Self::default() })
-    }
-
-    /// The chart of a project, if it is known or fetched.
-    pub(super) fn chart<'a>(
-        &'a self,
-        project: &ResolvedProject,
-        fetched: &'a BTreeMap<Chart, FetchedChart>,
-    ) -> Option<&'a FetchedChart> {
-        self.charts.get(&project.name).or_else(|| fetched.get(&project.chart))
-    }
-
-    /// The selected releases of the platform.
-    fn platform_releases(&self, session: &Session) -> Vec<WantedPlatform> {
-        let is_selected =
-            |release: &WantedPlatform| self.platform.as_ref().is_none_or(|names| names.contains(&release.name));
-        platform_releases(session).into_iter().filter(is_selected).collect()
-    }
-
-    /// Leaves out everything whose chart would have to be fetched, and returns the names with their charts.
-    pub(crate) fn leave_out_unfetched(&mut self, session: &Session) -> Vec<(String, Chart)> {
-        let cache = session.charts();
-        let (platform, unfetched): (Vec<WantedPlatform>, Vec<WantedPlatform>) =
-            self.platform_releases(session).into_iter().partition(|release| cache.has(&release.chart));
-        self.platform = Some(platform.into_iter().map(|release| release.name).collect());
-        let mut left_out: Vec<(String, Chart)> =
-            unfetched.into_iter().map(|release| (release.name, release.chart)).collect();
-        for project in self.projects.extract_if(.., |project| !cache.has(&project.chart)) {
-            left_out.push((project.name.to_string(), project.chart));
-        }
-        left_out
-    }
-
-    /// The charts to fetch: none for contents that have their own.
-    fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
-        let is_given = |name: &str| self.contents.contains_key(name);
-        let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
-        let own =
-            |project: &&ResolvedProject| !is_given(project.name.as_str()) && !self.charts.contains_key(&project.name);
-        platform.chain(self.projects.iter().filter(own).map(|project| &project.chart)).collect()
-    }
-}
-
-fn set_values(project: &mut ResolvedProject, assignments: &[String]) -> Result<(), CommandError> {
-    for assignment in assignments {
-        values::set(&mut project.values, assignment)
-            .map_err(|error| CommandError::usage(Problem::new(format!("--set: {error}"))))?;
-    }
-    Ok(())
-}
-
-fn with_needs<'a>(
-    named: &'a [String],
-    all: &BTreeMap<&'a str, &'a ResolvedProject>,
-    without: &[String],
-) -> BTreeSet<&'a str> {
-    let mut chosen = BTreeSet::new();
-    let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
-    while let Some(name) = open.pop() {
-        if !without.iter().any(|left| left == name) && chosen.insert(name) {
-            let own = all.get(name).filter(|project| project.external.is_none());
-            open.extend(own.into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
-        }
-    }
-    chosen
 }
 
 /// Describes the desired state of the environment. `http_port` is the port of local URLs.
@@ -242,17 +112,17 @@ fn image_hosts(
 }
 
 /// A release of the platform before its chart is fetched.
-struct WantedPlatform {
-    name: String,
+pub(crate) struct WantedPlatform {
+    pub(crate) name: String,
     namespace: String,
-    chart: Chart,
+    pub(crate) chart: Chart,
     values: Values,
     is_privileged: bool,
 }
 
 impl WantedPlatform {
     /// Its name in the ledger.
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         format!("{}.{}", self.namespace, self.name)
     }
 
@@ -263,7 +133,7 @@ impl WantedPlatform {
 }
 
 /// cmdr's own platform with the workspace's changes, then the releases that the workspace adds.
-fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
+pub(crate) fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
     let environment = &session.environment;
     let written = &session.loaded.workspace.platform;
     let node_ports = environment.is_local().then_some(NODE_PORTS);

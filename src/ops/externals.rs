@@ -1,7 +1,7 @@
 //! External projects: their desired state, and the keys that they cannot have.
 
 use crate::{
-    config::{ConfigError, ProjectKey, misplaced_value},
+    config::ConfigError,
     domain::{
         External, ResolvedProject,
         external::{ExternalService, mistakes},
@@ -27,13 +27,12 @@ pub(crate) fn described(session: &Session, projects: &[ResolvedProject]) -> Vec<
 /// The keys of `projects` that are not allowed where they are external, each with its location.
 pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<ConfigError> {
     let environment = &session.environment;
+    let origin = session.value_origin();
     let found = with_places(projects).flat_map(|(project, external)| {
         let mistakes = mistakes(project, external, environment.overrides().as_str());
         mistakes.into_iter().filter_map(|mistake| {
             let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
-            let key = ProjectKey { project: &project.name, path: &path };
-            let sources = &session.loaded.sources;
-            misplaced_value(sources, environment, key, mistake.message, &mistake.expected)
+            origin.misplaced(&project.name, &path, mistake.message, &mistake.expected)
         })
     });
     found.collect()

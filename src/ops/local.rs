@@ -8,11 +8,12 @@ use crate::{
     error::CommandError,
     ops::{
         builds::{BuildScope, Buildable},
-        describe::{Selection, describe},
+        describe::describe,
         driver::{Freshness, PlannedRun, Progress, Run, drive},
         observe::{Observation, local_cluster},
         options::UpRequest,
         prepared::{LocalTarget, Prepared, show_plan, show_urls},
+        selection::Selection,
         session::{LocalAccess, Session},
         tags::{pin, registry},
     },

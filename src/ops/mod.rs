@@ -18,6 +18,7 @@ pub mod own_cluster;
 pub mod prepared;
 pub mod remote;
 pub mod secrets;
+pub mod selection;
 pub mod session;
 pub mod tags;
 

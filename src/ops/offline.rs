@@ -3,10 +3,7 @@
 use crate::{
     error::{CommandError, ErrorKind},
     ops::{
-        builds::leave_for_later,
-        charts::chart_name,
-        describe::{Selection, describe},
-        options::UpRequest,
+        builds::leave_for_later, charts::chart_name, describe::describe, options::UpRequest, selection::Selection,
         session::Session,
     },
     plan::{

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     adapters::sops::{self, SopsError},
-    config::{ConfigError, ProjectKey, Report, misplaced_value},
+    config::{ConfigError, Report},
     domain::{
         Values,
         digest::sha256,
@@ -168,6 +168,6 @@ fn unreadable(
         _ => format!("the file `{path}` cannot be read: {error}"),
     };
     let expected = "expected a file encrypted with sops, relative to the folder of `projects.yaml`";
-    let key = ProjectKey { project: &project.name, path: &["secrets", &secret.short_name, "sops"] };
-    misplaced_value(&session.loaded.sources, &session.environment, key, message, expected)
+    let path = ["secrets", &secret.short_name, "sops"];
+    session.value_origin().misplaced(&project.name, &path, message, expected)
 }

@@ -27,7 +27,7 @@ use crate::{
         lock::{Lock, LockError},
         user_configuration,
     },
-    config::{self, LoadError, Loaded, Report},
+    config::{self, LoadError, Loaded, Report, ValueOrigin},
     domain::{
         Environment, Name, Problem, Review,
         mirror::{ChartMirror, ImageMirror, Mirrors},
@@ -132,6 +132,11 @@ impl Session {
     /// The caches on this machine.
     pub fn cache(&self) -> CacheFolder {
         CacheFolder(self.settings.folders.cache.clone())
+    }
+
+    /// Where the values of this environment's projects are written.
+    pub(crate) fn value_origin(&self) -> ValueOrigin<'_> {
+        ValueOrigin { sources: &self.loaded.sources, environment: &self.environment, set: None }
     }
 
     pub fn charts(&self) -> ChartCache {

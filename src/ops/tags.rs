@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{ImageReference, Name, Problem, ResolvedProject},
     error::{CommandError, ErrorKind},
-    ops::{describe::Selection, session::Session},
+    ops::{selection::Selection, session::Session},
 };
 
 /// Returns a registry client with the credentials of the user's Docker.

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Runner, rollout::Target};
 use crate::{
     adapters::cluster::jobs::VerifyJob,
+    domain::name::shortened,
     engine::{Reporter, StepFailure},
     plan::VerifySpec,
 };
@@ -18,7 +19,7 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let verification = VerifyJob {
             namespace: verify.namespace.clone(),
-            name: format!("{}-verify-{}", verify.project, verify.name),
+            name: shortened(&format!("{}-verify-{}", verify.project, verify.name)),
             workspace: self.release.origin.workspace.clone(),
             image: verify.image.clone(),
             command: verify.command.clone(),

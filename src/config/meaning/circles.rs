@@ -27,19 +27,24 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
 
 /// A directed graph of names, with the location of each edge.
 #[derive(Default)]
-struct Graph<'a> {
+pub(in crate::config) struct Graph<'a> {
     edges: BTreeMap<&'a str, Vec<(&'a str, Location)>>,
 }
 
 impl<'a> Graph<'a> {
-    fn edge(&mut self, from: &'a str, to: Option<&'a str>, location: Location) {
+    pub(in crate::config) fn edge(&mut self, from: &'a str, to: Option<&'a str>, location: Location) {
         if let Some(to) = to {
             self.edges.entry(from).or_default().push((to, location));
         }
     }
 
     /// Reports one error for each cycle that a walk over the whole graph finds.
-    fn report(&self, (verb, message): (&str, &str), expected: &str, found: &mut Vec<ConfigError>) {
+    pub(in crate::config) fn report(
+        &self,
+        (verb, message): (&str, &str),
+        expected: &str,
+        found: &mut Vec<ConfigError>,
+    ) {
         let mut walk = Walk { graph: self, done: BTreeSet::new(), circles: Vec::new() };
         self.edges.keys().for_each(|start| walk.from(start));
         for circle in walk.circles {

@@ -1,6 +1,6 @@
 //! Validates references: whether names and paths exist, and whether names, hosts and paths are unique.
 
-mod circles;
+pub(super) mod circles;
 mod names;
 mod paths;
 mod routes;

@@ -14,11 +14,12 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
     ops::{
-        describe::{Selection, describe},
+        describe::describe,
         observe::{Observation, look_at},
         prepared::Prepared,
         remote::{access::RemoteAccess, deploy_request::DeployRequest},
         secrets::external_secrets_in,
+        selection::Selection,
         session::Session,
         tags::{pin, registry, resolved},
     },
@@ -43,13 +44,13 @@ pub struct Remote {
 /// # Errors
 /// When the cluster is the wrong one, an image does not exist, or something is invalid: all problems at once.
 pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepared<Remote>, CommandError> {
+    let mut selection = select(session, request)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let environment = &session.environment;
     let (observation, histories) = tokio::try_join!(
         look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&environment.namespace),
     )?;
-    let mut selection = select(session, request)?;
     let known = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     let mut new_images = Vec::new();
     known.choose_images(request, &mut selection, &mut new_images).await?;
@@ -193,7 +194,13 @@ fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String,
 fn no_image(project: &ResolvedProject) -> Problem {
     let cause =
         format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
-    Problem::new(cause).help(format!("deploy one with cmdr deploy {}=TAG", project.name))
+    let help = match project.image {
+        Some(_) => format!("deploy one with cmdr deploy {}=TAG", project.name),
+        // An image that is built here stays here.
+        None => "write `image: REPOSITORY` beside `build`, and deploy with cmdr deploy PROJECT=TAG"
+            .replace("PROJECT", project.name.as_str()),
+    };
+    Problem::new(cause).help(help)
 }
 
 /// For projects with their own chart, which determines the images: renders it, and adds the digests of its images to

@@ -1,0 +1,43 @@
+//! The containers of a project: the main one, its sidecars and its init containers.
+
+use serde_json::Value;
+
+use crate::domain::Values;
+
+/// The keys of the values with containers besides the main one.
+const BESIDE: [&str; 2] = ["sidecars", "initContainers"];
+
+/// A container, and where its values are written.
+pub(super) struct Container<'a> {
+    path: Vec<&'a str>,
+    values: &'a Values,
+    pub(super) is_main: bool,
+}
+
+impl<'a> Container<'a> {
+    /// The path of a key of this container, from the values on.
+    pub(super) fn path(&self, below: &[&str]) -> Vec<String> {
+        self.path.iter().chain(below).map(|key| (*key).to_owned()).collect()
+    }
+
+    /// The entries of a map of this container that are not `null`.
+    pub(super) fn entries(&self, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
+        entries(self.values.get(key))
+    }
+}
+
+/// Returns all containers of a project, the main one first.
+pub(super) fn containers(values: &Values) -> Vec<Container<'_>> {
+    let mut all = vec![Container { path: Vec::new(), values, is_main: true }];
+    for kind in BESIDE {
+        let named = entries(values.get(kind)).filter_map(|(name, values)| Some((name, values.as_object()?)));
+        all.extend(named.map(|(name, values)| Container { path: vec![kind, name], values, is_main: false }));
+    }
+    all
+}
+
+/// The entries of a map that are not `null`; none of anything else.
+pub(super) fn entries(map: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let entries = map.and_then(Value::as_object).into_iter().flatten();
+    entries.filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.as_str(), value))
+}

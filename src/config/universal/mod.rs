@@ -1,0 +1,103 @@
+//! The values of the universal chart: its schema, and the mistakes that only all values of a project together show.
+//!
+//! The chart is embedded in cmdr, so these values are checked with the rest of the files, for every environment.
+
+mod containers;
+mod probes;
+mod references;
+pub(super) mod text;
+mod variables;
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use super::{
+    error::{ConfigError, did_you_mean},
+    sources::Sources,
+    values::{ValueOrigin, ValuesSchema, check_values},
+};
+use crate::domain::{ResolvedProject, Workspace, resolve};
+pub use references::{Provided, UnmadeConfigMap, unmade_config_maps};
+
+/// `values.schema.json` of the chart.
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../charts/service/values.schema.json")).unwrap_or_default()
+});
+static COMPILED: LazyLock<ValuesSchema<'static>> = LazyLock::new(|| ValuesSchema::new(&SCHEMA));
+
+/// Kinds whose names must be shorter than those of releases, because Kubernetes adds to them: the time to the Jobs of a
+/// `CronJob`, and the hash of a revision to a label of the pods of a `StatefulSet`.
+const SHORTER: [&str; 2] = ["CronJob", "StatefulSet"];
+const LONGEST_SHORTER: usize = 52;
+
+/// A mistake in the values of a project.
+struct Mistake {
+    /// The path of the value, from the values on.
+    path: Vec<String>,
+    message: String,
+    expected: String,
+    help: Option<String>,
+}
+
+impl Mistake {
+    fn new(path: Vec<String>, message: String, expected: String) -> Self {
+        Self { path, message, expected, help: None }
+    }
+
+    fn with_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    fn with_nearest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let help = did_you_mean(wrong, known);
+        self.with_help(help)
+    }
+
+    fn placed(self, origin: ValueOrigin<'_>, project: &ResolvedProject) -> Option<ConfigError> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let error = origin.misplaced(&project.name, &path, self.message, &self.expected)?;
+        Some(error.with_help(self.help))
+    }
+}
+
+/// Reports every mistake in values of the universal chart, in every environment.
+pub(super) fn check(sources: &Sources, workspace: &Workspace, found: &mut Vec<ConfigError>) {
+    // A review environment has the values of the environment that it copies.
+    for environment in workspace.environments.values().filter(|environment| environment.review.is_none()) {
+        let origin = ValueOrigin { sources, environment, set: None };
+        let projects = resolve(workspace, environment);
+        let provided = Provided::by(&projects);
+        let own = projects.iter().filter(|project| project.external.is_none());
+        found.extend(own.flat_map(|project| check_project(origin, project, &provided)));
+    }
+}
+
+/// Returns the mistakes in the values of one project; none if it has a chart of its own.
+///
+/// A project that has only a `build` is complete for `local`, so a missing image is not a mistake here.
+pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provided: &Provided) -> Vec<ConfigError> {
+    if !project.is_on_universal_chart() {
+        return Vec::new();
+    }
+    let mut values = project.values.clone();
+    values.entry("image").or_insert_with(|| json!("image"));
+    let mut found = check_values(origin, &project.name, &values, &COMPILED);
+    found.extend(variables::circles(origin, project));
+    found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
+    let mistakes = [variables::unknown(project), probes::unknown_ports(project), references::check(project, provided)];
+    found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
+    found
+}
+
+/// A name that is too long for the kind of the workload.
+fn long_name(project: &ResolvedProject) -> Option<Mistake> {
+    let kind = project.values.get("kind").and_then(Value::as_str).filter(|kind| SHORTER.contains(kind))?;
+    let length = project.name.as_str().len();
+    let is_long = length > LONGEST_SHORTER;
+    let message =
+        format!("`{}` has {length} characters, and the name of a {kind} at most {LONGEST_SHORTER}", project.name);
+    let expected = "expected another kind, or a shorter name of the project".to_owned();
+    is_long.then(|| Mistake::new(vec!["kind".to_owned()], message, expected))
+}

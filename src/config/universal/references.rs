@@ -1,0 +1,192 @@
+//! Secrets and ConfigMaps that values name: whether something provides them, with this key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{
+    Mistake,
+    containers::{containers, entries},
+};
+use crate::{
+    config::{
+        error::{ConfigError, choice, quoted},
+        values::ValueOrigin,
+    },
+    domain::{
+        ResolvedProject,
+        nearest::nearest_key,
+        project_secret::{SecretSource, project_secrets},
+    },
+};
+
+/// The ConfigMap that Kubernetes creates in every namespace.
+const OF_KUBERNETES: &str = "kube-root-ca.crt";
+
+/// A value that names a Secret or a ConfigMap.
+struct Reference<'a> {
+    /// The path of the map with the name, from the values on.
+    path: Vec<String>,
+    name: &'a str,
+    key: Option<&'a str>,
+}
+
+impl Reference<'_> {
+    fn path_of(&self, key: &str) -> Vec<String> {
+        self.path.iter().cloned().chain([key.to_owned()]).collect()
+    }
+}
+
+/// Returns the references under `kind`, which is `secret` or `config`.
+fn references<'a>(project: &'a ResolvedProject, kind: &str) -> Vec<Reference<'a>> {
+    let values = &project.values;
+    let containers = containers(values);
+    let variables = containers
+        .iter()
+        .flat_map(|container| container.entries("env").map(|(name, source)| (container.path(&["env", name]), source)));
+    let mounted = ["secretFiles", "volumes"].into_iter().flat_map(|key| {
+        entries(values.get(key)).map(move |(name, source)| (vec![key.to_owned(), name.to_owned()], source))
+    });
+    let named = variables.chain(mounted).filter_map(|(path, source)| {
+        let text = |key: &str| source.get(key).and_then(Value::as_str);
+        Some(Reference { path, name: text(kind)?, key: text("key") })
+    });
+    named.collect()
+}
+
+/// The Secrets and ConfigMaps that an environment's projects provide.
+#[derive(Debug, Default)]
+pub struct Provided {
+    /// The keys of each Secret, by its name in the cluster; `None` if only its source knows them.
+    secrets: BTreeMap<String, Option<Vec<String>>>,
+    /// The names of Secrets in the cluster, by the name within their project.
+    short_names: BTreeMap<String, String>,
+    /// Secrets that exist already, according to the workspace.
+    existing: BTreeSet<String>,
+    /// The keys of each project's ConfigMap, by the project.
+    configured: BTreeMap<String, Vec<String>>,
+    config_maps: BTreeSet<String>,
+}
+
+impl Provided {
+    pub fn by(projects: &[ResolvedProject]) -> Self {
+        let mut provided = Self::default();
+        for project in projects.iter().filter(|project| project.is_on_universal_chart()) {
+            for secret in project_secrets(project) {
+                provided.short_names.insert(secret.short_name, secret.name.clone());
+                provided.secrets.insert(secret.name, keys(&secret.source));
+            }
+            let declared = entries(project.values.get("secrets"));
+            let existing = declared.filter_map(|(_, secret)| secret.get("existing")?.as_str());
+            provided.existing.extend(existing.map(str::to_owned));
+            let keys: Vec<String> = entries(project.values.get("config")).map(|(key, _)| key.to_owned()).collect();
+            if !keys.is_empty() {
+                provided.configured.insert(project.name.to_string(), keys);
+            }
+            provided.config_maps.extend(config_maps(project));
+        }
+        provided
+    }
+}
+
+/// The keys of a Secret, as far as `projects.yaml` shows them.
+fn keys(source: &SecretSource) -> Option<Vec<String>> {
+    match source {
+        SecretSource::Generate { key } => Some(vec![key.clone()]),
+        SecretSource::External(external) => Some(external.data.keys().cloned().collect()),
+        SecretSource::Sops { .. } => None,
+    }
+}
+
+/// Returns a mistake for each reference to a key that a Secret or a ConfigMap of the workspace does not have, and for
+/// each Secret whose name is almost one of the workspace's.
+pub(super) fn check(project: &ResolvedProject, known: &Provided) -> Vec<Mistake> {
+    let own: BTreeSet<&str> = entries(project.values.get("secrets")).map(|(name, _)| name).collect();
+    let mut found = Vec::new();
+    for reference in references(project, "secret") {
+        let is_own = own.contains(reference.name);
+        let name = if is_own { format!("{}-{}", project.name, reference.name) } else { reference.name.to_owned() };
+        match known.secrets.get(&name) {
+            Some(keys) => found.extend(unknown_key("Secret", &name, keys.as_deref(), &reference)),
+            // It exists already, and nothing here shows its keys.
+            None if is_own => (),
+            None => found.extend(almost(project, &reference, known)),
+        }
+    }
+    for reference in references(project, "config") {
+        let keys = known.configured.get(reference.name).map(Vec::as_slice);
+        found.extend(unknown_key("ConfigMap", reference.name, keys, &reference));
+    }
+    found
+}
+
+fn unknown_key(kind: &str, name: &str, keys: Option<&[String]>, reference: &Reference<'_>) -> Option<Mistake> {
+    let (keys, key) = (keys?, reference.key?);
+    if keys.iter().any(|known| known == key) {
+        return None;
+    }
+    let known = || keys.iter().map(String::as_str);
+    let message = format!("the {kind} {} has no key {}", quoted(name), quoted(key));
+    let mistake = Mistake::new(reference.path_of("key"), message, format!("expected {}", choice(key, known())));
+    Some(mistake.with_nearest(key, known()))
+}
+
+/// A Secret that nothing defines, but whose name is almost that of one of the workspace.
+fn almost(project: &ResolvedProject, reference: &Reference<'_>, known: &Provided) -> Option<Mistake> {
+    let name = reference.name;
+    if known.existing.contains(name) {
+        return None;
+    }
+    let own = entries(project.values.get("secrets")).map(|(short_name, _)| short_name);
+    let of_others = known.short_names.get(name).map(String::as_str);
+    let meant = of_others.or_else(|| nearest_key(name, own.chain(known.secrets.keys().map(String::as_str))))?;
+    let message = format!("the Secret {} is not defined in this workspace", quoted(name));
+    let expected = format!("expected a name from `secrets`, or a Secret such as {}", quoted(meant));
+    let help = format!("did you mean `{meant}`? For another Secret, add it to `secrets`: `NAME: {{existing: {name}}}`");
+    Some(Mistake::new(reference.path_of("secret"), message, expected).with_help(Some(help)))
+}
+
+/// A ConfigMap that a project uses and that nothing in the workspace creates. The cluster may have it nevertheless.
+#[derive(Debug)]
+pub struct UnmadeConfigMap {
+    pub name: String,
+    /// What is wrong if the cluster does not have it.
+    pub error: ConfigError,
+}
+
+/// Returns the ConfigMaps that `project` uses and that no project creates.
+pub fn unmade_config_maps(
+    origin: ValueOrigin<'_>,
+    project: &ResolvedProject,
+    provided: &Provided,
+) -> Vec<UnmadeConfigMap> {
+    let made = &provided.config_maps;
+    let is_unmade = |reference: &Reference<'_>| reference.name != OF_KUBERNETES && !made.contains(reference.name);
+    let unmade = references(project, "config").into_iter().filter(is_unmade).filter_map(|reference| {
+        let name = reference.name;
+        let message = format!("the ConfigMap {} does not exist, and no project creates it", quoted(name));
+        let known = made.iter().map(String::as_str).chain([OF_KUBERNETES]);
+        let help = match nearest_key(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`files` creates files from text, and `config` the ConfigMap of its project".to_owned(),
+        };
+        let expected = "expected the ConfigMap of a project with `config`, or one that exists in the namespace";
+        let mistake = Mistake::new(reference.path_of("config"), message, expected.to_owned()).with_help(Some(help));
+        Some(UnmadeConfigMap { name: name.to_owned(), error: mistake.placed(origin, project)? })
+    });
+    unmade.collect()
+}
+
+/// The ConfigMaps that the universal chart, or cmdr for an external project, creates.
+fn config_maps(project: &ResolvedProject) -> Vec<String> {
+    let has = |key: &str| entries(project.values.get(key)).next().is_some();
+    let own = has("config").then(|| project.name.to_string());
+    let files = (has("files") && project.external.is_none()).then(|| format!("{}-files", project.name));
+    let extra = entries(project.values.get("extraObjects"));
+    let extra = extra.filter(|(_, object)| object.get("kind").is_some_and(|kind| kind == "ConfigMap"));
+    let extra = extra.map(|(name, object)| {
+        let written = object.pointer("/metadata/name").and_then(Value::as_str);
+        written.map_or_else(|| format!("{}-{name}", project.name), str::to_owned)
+    });
+    own.into_iter().chain(files).chain(extra).collect()
+}

@@ -1,0 +1,199 @@
+//! The projects that a command works on, with the options of its command line applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    adapters::helm::FetchedChart,
+    config::{ConfigError, Provided, Report, SetOptions, ValueOrigin, check_project},
+    domain::{
+        Chart, Name, Problem,
+        record::Record,
+        resolve::{ResolvedProject, resolve},
+    },
+    error::{CommandError, ErrorKind},
+    ops::{
+        builds::{Buildable, use_builds},
+        describe::{WantedPlatform, platform_releases},
+        options::UpRequest,
+        session::{Session, unknown},
+    },
+};
+
+/// The projects that a command works on.
+#[derive(Debug, Default)]
+pub struct Selection {
+    pub projects: Vec<ResolvedProject>,
+    /// External projects among the selected ones and among what they need.
+    pub externals: Vec<ResolvedProject>,
+    /// Charts of records, by project: they replace those of the workspace.
+    pub charts: BTreeMap<Name, FetchedChart>,
+    /// Contents of records, deployed unchanged, by release: those of projects and of the platform.
+    pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// Projects as they were before their tags were resolved.
+    pub written: BTreeMap<Name, ResolvedProject>,
+    /// The selected projects that are built here.
+    pub buildable: Vec<Buildable>,
+    /// The releases of the platform to describe, by name; `None` means all.
+    pub platform: Option<BTreeSet<String>>,
+    /// The values that the command line sets, in these projects.
+    pub set: Option<(SetOptions, BTreeSet<Name>)>,
+}
+
+impl Selection {
+    /// Selects all projects, or the named ones and what they need, without the skipped ones.
+    ///
+    /// # Errors
+    /// When a project is unknown, or a value of `--set` is invalid.
+    pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let by_name: BTreeMap<&str, &ResolvedProject> =
+            all.iter().map(|project| (project.name.as_str(), project)).collect();
+        for name in options.projects.iter().chain(&options.without) {
+            if !by_name.contains_key(name.as_str()) {
+                return Err(unknown("project", name, by_name.keys().copied()));
+            }
+        }
+        let chosen = match options.projects.as_slice() {
+            [] => by_name.keys().copied().collect(),
+            named => with_needs(named, &by_name, &options.without),
+        };
+        let is_chosen = |project: &&ResolvedProject| {
+            chosen.contains(project.name.as_str()) && !options.without.iter().any(|left| left == project.name.as_str())
+        };
+        let (externals, mut projects): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.iter().filter(is_chosen).cloned().partition(|project| project.external.is_some());
+        let is_named = |project: &ResolvedProject| options.projects.iter().any(|name| name == project.name.as_str());
+        let set = set_values(&mut projects, is_named, &options.set)?;
+        let buildable = use_builds(session, &mut projects);
+        Self { projects, externals, buildable, set, ..Self::default() }.with_valid_options(session)
+    }
+
+    /// Selects only the named projects, and of what they need only external projects.
+    ///
+    /// # Errors
+    /// When a value of `--set` is invalid.
+    pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
+        let all = resolve(&session.loaded.workspace, &session.environment);
+        let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
+            all.into_iter().partition(|project| project.external.is_some());
+        let mut projects: Vec<ResolvedProject> =
+            own.into_iter().filter(|project| names.contains(&project.name)).collect();
+        let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
+        let externals = externals.into_iter().filter(is_needed).collect();
+        let set = set_values(&mut projects, |_| true, set)?;
+        Self { projects, externals, set, ..Self::default() }.with_valid_options(session)
+    }
+
+    /// The chart of a project, if it is known or fetched.
+    pub(super) fn chart<'a>(
+        &'a self,
+        project: &ResolvedProject,
+        fetched: &'a BTreeMap<Chart, FetchedChart>,
+    ) -> Option<&'a FetchedChart> {
+        self.charts.get(&project.name).or_else(|| fetched.get(&project.chart))
+    }
+
+    /// The selected releases of the platform.
+    pub(super) fn platform_releases(&self, session: &Session) -> Vec<WantedPlatform> {
+        let is_selected =
+            |release: &WantedPlatform| self.platform.as_ref().is_none_or(|names| names.contains(&release.name));
+        platform_releases(session).into_iter().filter(is_selected).collect()
+    }
+
+    /// Leaves out everything whose chart would have to be fetched, and returns the names with their charts.
+    pub(crate) fn leave_out_unfetched(&mut self, session: &Session) -> Vec<(String, Chart)> {
+        let cache = session.charts();
+        let (platform, unfetched): (Vec<WantedPlatform>, Vec<WantedPlatform>) =
+            self.platform_releases(session).into_iter().partition(|release| cache.has(&release.chart));
+        self.platform = Some(platform.into_iter().map(|release| release.name).collect());
+        let mut left_out: Vec<(String, Chart)> =
+            unfetched.into_iter().map(|release| (release.name, release.chart)).collect();
+        for project in self.projects.extract_if(.., |project| !cache.has(&project.chart)) {
+            left_out.push((project.name.to_string(), project.chart));
+        }
+        left_out
+    }
+
+    /// Checks what `--set` changed in values of the universal chart, which needs no other chart.
+    fn with_valid_options(self, session: &Session) -> Result<Self, CommandError> {
+        let Some((_, names)) = &self.set else { return Ok(self) };
+        let provided = self.provided(session);
+        let changed = self.projects.iter().filter(|project| names.contains(&project.name));
+        let check = |project: &ResolvedProject| check_project(self.origin(session, &project.name), project, &provided);
+        let diagnostics: Vec<ConfigError> = changed.flat_map(check).collect();
+        refuse(session, diagnostics)?;
+        Ok(self)
+    }
+
+    /// Where the values of a project are written.
+    pub(crate) fn origin<'a>(&'a self, session: &'a Session, project: &Name) -> ValueOrigin<'a> {
+        let set = self.set.as_ref().filter(|(_, projects)| projects.contains(project)).map(|(set, _)| set);
+        ValueOrigin { set, ..session.value_origin() }
+    }
+
+    /// The Secrets and ConfigMaps that all projects of the environment provide, selected or not.
+    pub(crate) fn provided(&self, session: &Session) -> Provided {
+        let mut all = resolve(&session.loaded.workspace, &session.environment);
+        for project in &mut all {
+            if let Some(chosen) = self.projects.iter().find(|chosen| chosen.name == project.name) {
+                project.clone_from(chosen);
+            }
+        }
+        Provided::by(&all)
+    }
+
+    /// The charts to fetch: none for contents that have their own.
+    pub(super) fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
+        let is_given = |name: &str| self.contents.contains_key(name);
+        let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
+        let own =
+            |project: &&ResolvedProject| !is_given(project.name.as_str()) && !self.charts.contains_key(&project.name);
+        platform.chain(self.projects.iter().filter(own).map(|project| &project.chart)).collect()
+    }
+}
+
+/// Applies `--set` to the projects that it is for.
+fn set_values(
+    projects: &mut [ResolvedProject],
+    is_for: impl Fn(&ResolvedProject) -> bool,
+    options: &[String],
+) -> Result<Option<(SetOptions, BTreeSet<Name>)>, CommandError> {
+    if options.is_empty() {
+        return Ok(None);
+    }
+    let invalid = |error| CommandError::usage(Problem::new(format!("--set: {error}")));
+    let set = SetOptions::parse(options).map_err(invalid)?;
+    let mut names = BTreeSet::new();
+    for project in projects.iter_mut().filter(|project| is_for(project)) {
+        let is_universal = project.is_on_universal_chart();
+        set.apply(&mut project.values, is_universal).map_err(invalid)?;
+        names.insert(project.name.clone());
+    }
+    Ok(Some((set, names)))
+}
+
+fn with_needs<'a>(
+    named: &'a [String],
+    all: &BTreeMap<&'a str, &'a ResolvedProject>,
+    without: &[String],
+) -> BTreeSet<&'a str> {
+    let mut chosen = BTreeSet::new();
+    let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        if !without.iter().any(|left| left == name) && chosen.insert(name) {
+            let own = all.get(name).filter(|project| project.external.is_none());
+            open.extend(own.into_iter().flat_map(|project| project.needs.iter().map(Name::as_str)));
+        }
+    }
+    chosen
+}
+
+/// # Errors
+/// When there are any diagnostics: a report of all of them.
+pub(crate) fn refuse(session: &Session, diagnostics: Vec<ConfigError>) -> Result<(), CommandError> {
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let report = Report { diagnostics }.render(session.settings.color);
+    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
+}
