@@ -37,7 +37,6 @@ pub mod ui;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 /// Reads the command line, runs the command, and returns the exit code.
@@ -45,7 +44,7 @@ pub fn run() -> ExitCode {
     if let Some(words) = settings::words_to_complete() {
         commands::completions::complete(&words);
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     let color = settings::error_color(cli.global.color);
     if let Some(color) = settings::forced_color(cli.global.color) {
         ui::force_color(color);

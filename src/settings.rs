@@ -107,6 +107,8 @@ pub struct Settings {
     pub environment: String,
     /// The branch of a review environment, from which its slug is made.
     pub slug: Option<String>,
+    /// Whether the command line sets the slug, so that it must have an effect.
+    pub requires_review: bool,
     pub output: OutputFormat,
     pub dry_run: bool,
     pub yes: bool,
@@ -225,6 +227,7 @@ impl Settings {
         Ok(Self {
             directory,
             environment: options.environment.clone(),
+            requires_review: options.slug.is_some(),
             slug: options.slug.clone().or_else(|| variables.pipeline.as_ref()?.branch.clone()),
             output,
             dry_run: options.dry_run,

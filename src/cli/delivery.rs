@@ -8,9 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for remote environments")]
 pub struct ChangeOptions {
-    /// How long to wait for the lock if another run holds it: 30s, 5m
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
-    pub lock_timeout: String,
+    /// How long to wait for the lock if another run holds it: 30s, 5m; default: 0s
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Override this gate: promotion, soak, freeze, hold, scan or verify; requires --because
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,

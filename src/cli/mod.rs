@@ -1,6 +1,9 @@
 //! The command line. The doc comments are the help texts.
 
+mod applies;
 mod delivery;
+
+pub use applies::applies;
 
 pub use delivery::{
     ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, PromoteOptions,
@@ -9,7 +12,7 @@ pub use delivery::{
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Run a whole platform on a laptop, and deploy the same manifests to staging and production.
 #[derive(Debug, Parser)]
@@ -152,6 +155,12 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Reads the command line, or prints what is wrong with it and exits.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        applies::check(&matches).and_then(|()| Self::from_arg_matches(&matches)).unwrap_or_else(|error| error.exit())
+    }
+
     /// The name of the command, without the subcommand.
     pub fn verb(&self) -> &'static str {
         match self.command {
@@ -339,7 +348,6 @@ pub struct DoctorOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     cli::{DownOptions, StopOptions},
     commands::registry::{down_with_registry, tell_registry_stays},
+    domain::Problem,
     error::CommandError,
     ops::{
         local::{Purpose, bring},
@@ -20,6 +21,10 @@ use crate::{
 /// # Errors
 /// When cmdr does not own the environment's cluster, or it cannot be deleted.
 pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(), CommandError> {
+    if session.environment.copy.is_some() && options.registry {
+        let cause = "--registry removes the registry of this machine, which no review environment uses";
+        return Err(CommandError::usage(Problem::new(cause).help("use it only in the local environment")));
+    }
     if session.environment.copy.is_some() {
         return reviews::down(session).await;
     }

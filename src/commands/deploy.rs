@@ -38,6 +38,10 @@ fn request(session: &Session, options: &DeployOptions) -> Result<DeployRequest, 
             tags.insert(name.to_owned(), tag.to_owned());
         }
     }
+    if let Some(tag) = options.tag.as_ref().filter(|_| options.projects.iter().all(|target| target.contains('='))) {
+        let cause = format!("--tag {tag} applies to nothing: every project is named with a tag of its own");
+        return Err(CommandError::usage(Problem::new(cause).help("leave out --tag, or the tag of a project")));
+    }
     let (projects, bundles) = expand(session, &names)?;
     let images = images(session, &projects, &bundles, &tags)?;
     refuse_externals(session, &projects)?;

@@ -13,7 +13,7 @@ use crate::{
     ops::remote::access::refuse_local,
     ops::{
         remote::{access::RemoteAccess, deploy_request::is_external},
-        session::Session,
+        session::{Session, no_review},
         tags::registry,
     },
     settings::{OutputFormat, Settings},
@@ -57,6 +57,9 @@ pub(super) async fn diff(
         Ok::<_, CommandError>(session)
     };
     let (from, to) = (open(&options.from)?, open(&options.to)?);
+    if settings.requires_review && from.environment.copy.is_none() && to.environment.copy.is_none() {
+        return Err(no_review(&from.environment));
+    }
     let (ahead, behind) = tokio::try_join!(running(&from), running(&to))?;
     let mut rows = Vec::new();
     for project in from.loaded.workspace.projects.keys() {

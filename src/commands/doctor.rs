@@ -37,6 +37,10 @@ pub(super) async fn doctor(
     if let Some(path) = &options.report {
         bug_report::check_path(path)?;
     }
+    if settings.environment != crate::domain::workspace::LOCAL || settings.requires_review {
+        // Any other environment was named on the command line, so it must exist.
+        Session::open(settings.clone(), cancel.clone())?;
+    }
     let (facts, session) = gather(settings.clone(), cancel.clone()).await;
     let findings = check(&facts);
     let diagnosis = Diagnosis { findings: &findings, tools: &facts.tools, session: session.as_ref() };

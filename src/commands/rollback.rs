@@ -18,7 +18,7 @@ use crate::{
         remote::{
             access::RemoteAccess,
             apply::apply,
-            deploy_request::{DeployRequest, expand},
+            deploy_request::{ChangeContext, DeployRequest, expand},
             recorded_charts::chart_of,
         },
         session::Session,
@@ -30,6 +30,8 @@ use crate::{
 pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
     refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
     let (projects, bundles) = expand(session, &options.projects)?;
+    // Options are checked before tools and the cluster are looked for.
+    ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let contents = contents(session, &helm, &access, &projects, options.record.as_deref()).await?;
     let because = options.change.because.clone();

@@ -31,5 +31,5 @@ pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load, read_files};
 pub use set_options::SetOptions;
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
-pub use universal::{Provided, UnmadeConfigMap, check_project, unmade_config_maps};
+pub use universal::{Provided, check_project};
 pub use values::{ValueOrigin, ValuesSchema, check_values};

@@ -24,8 +24,8 @@ pub struct UpRequest {
 /// How a change of an environment other than `local` is to be made.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeRequest {
-    /// As it was written; empty where no option was read.
-    pub lock_timeout: String,
+    /// As it was written.
+    pub lock_timeout: Option<String>,
     /// Names of gates to override.
     pub overrides: Vec<String>,
     pub because: Option<String>,
@@ -38,6 +38,7 @@ impl ChangeRequest {
     /// The options that were given and have no meaning in the environment `local`.
     pub fn given(&self) -> Vec<&'static str> {
         let given = [
+            (self.lock_timeout.is_some(), "--lock-timeout"),
             (!self.overrides.is_empty(), "--override"),
             (self.because.is_some(), "--because"),
             (self.export_ledger.is_some(), "--export-ledger"),

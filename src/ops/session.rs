@@ -95,6 +95,7 @@ impl Session {
         let environment = find_environment(&loaded, &settings.environment)?;
         let environment = match &environment.review {
             Some(review) => copied(&loaded, &environment, review, settings.slug.as_deref())?,
+            None if settings.requires_review => return Err(no_review(&environment)),
             None => environment,
         };
         let user = user_configuration(&settings)?;
@@ -121,7 +122,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn open_in(environment: &str, settings: &Settings, cancel: &CancellationToken) -> Result<Self, CommandError> {
-        let settings = Settings { environment: environment.to_owned(), ..settings.clone() };
+        let settings = Settings { environment: environment.to_owned(), requires_review: false, ..settings.clone() };
         Self::open(settings, cancel.clone())
     }
 
@@ -416,6 +417,12 @@ fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandE
     let environments = &loaded.workspace.environments;
     let known = environments.keys().map(Name::as_str);
     environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
+}
+
+/// The error for `--slug` without a review environment.
+pub(crate) fn no_review(environment: &Environment) -> CommandError {
+    let cause = format!("--slug: '{}' is not a review environment", environment.name);
+    CommandError::usage(Problem::new(cause).help("choose one with --env, or leave out --slug"))
 }
 
 /// The copy for a review environment.

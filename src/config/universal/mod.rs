@@ -18,7 +18,7 @@ use super::{
     values::{ValueOrigin, ValuesSchema, check_values},
 };
 use crate::domain::{ResolvedProject, Workspace, resolve};
-pub use references::{Provided, UnmadeConfigMap, unmade_config_maps};
+pub use references::Provided;
 
 /// `values.schema.json` of the chart.
 pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {

@@ -9,19 +9,13 @@ use super::{
     containers::{containers, entries},
 };
 use crate::{
-    config::{
-        error::{ConfigError, choice, quoted},
-        values::ValueOrigin,
-    },
+    config::error::{choice, quoted},
     domain::{
         ResolvedProject,
         nearest::nearest_key,
         project_secret::{SecretSource, project_secrets},
     },
 };
-
-/// The ConfigMap that Kubernetes creates in every namespace.
-const OF_KUBERNETES: &str = "kube-root-ca.crt";
 
 /// A value that names a Secret or a ConfigMap.
 struct Reference<'a> {
@@ -66,6 +60,8 @@ pub struct Provided {
     /// The keys of each project's ConfigMap, by the project.
     configured: BTreeMap<String, Vec<String>>,
     config_maps: BTreeSet<String>,
+    /// The projects of the universal chart.
+    projects: BTreeSet<String>,
 }
 
 impl Provided {
@@ -84,6 +80,7 @@ impl Provided {
                 provided.configured.insert(project.name.to_string(), keys);
             }
             provided.config_maps.extend(config_maps(project));
+            provided.projects.insert(project.name.to_string());
         }
         provided
     }
@@ -99,7 +96,7 @@ fn keys(source: &SecretSource) -> Option<Vec<String>> {
 }
 
 /// Returns a mistake for each reference to a key that a Secret or a ConfigMap of the workspace does not have, and for
-/// each Secret whose name is almost one of the workspace's.
+/// each name that is almost one of the workspace's.
 pub(super) fn check(project: &ResolvedProject, known: &Provided) -> Vec<Mistake> {
     let own: BTreeSet<&str> = entries(project.values.get("secrets")).map(|(name, _)| name).collect();
     let mut found = Vec::new();
@@ -116,6 +113,7 @@ pub(super) fn check(project: &ResolvedProject, known: &Provided) -> Vec<Mistake>
     for reference in references(project, "config") {
         let keys = known.configured.get(reference.name).map(Vec::as_slice);
         found.extend(unknown_key("ConfigMap", reference.name, keys, &reference));
+        found.extend(without_content(&reference, known));
     }
     found
 }
@@ -146,35 +144,19 @@ fn almost(project: &ResolvedProject, reference: &Reference<'_>, known: &Provided
     Some(Mistake::new(reference.path_of("secret"), message, expected).with_help(Some(help)))
 }
 
-/// A ConfigMap that a project uses and that nothing in the workspace creates. The cluster may have it nevertheless.
-#[derive(Debug)]
-pub struct UnmadeConfigMap {
-    pub name: String,
-    /// What is wrong if the cluster does not have it.
-    pub error: ConfigError,
-}
-
-/// Returns the ConfigMaps that `project` uses and that no project creates.
-pub fn unmade_config_maps(
-    origin: ValueOrigin<'_>,
-    project: &ResolvedProject,
-    provided: &Provided,
-) -> Vec<UnmadeConfigMap> {
-    let made = &provided.config_maps;
-    let is_unmade = |reference: &Reference<'_>| reference.name != OF_KUBERNETES && !made.contains(reference.name);
-    let unmade = references(project, "config").into_iter().filter(is_unmade).filter_map(|reference| {
-        let name = reference.name;
-        let message = format!("the ConfigMap {} does not exist, and no project creates it", quoted(name));
-        let known = made.iter().map(String::as_str).chain([OF_KUBERNETES]);
-        let help = match nearest_key(name, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "`files` creates files from text, and `config` the ConfigMap of its project".to_owned(),
-        };
-        let expected = "expected the ConfigMap of a project with `config`, or one that exists in the namespace";
-        let mistake = Mistake::new(reference.path_of("config"), message, expected.to_owned()).with_help(Some(help));
-        Some(UnmadeConfigMap { name: name.to_owned(), error: mistake.placed(origin, project)? })
-    });
-    unmade.collect()
+/// A `ConfigMap` with the name that a project's own would have, but the project has none.
+fn without_content(reference: &Reference<'_>, known: &Provided) -> Option<Mistake> {
+    let name = reference.name;
+    if known.config_maps.contains(name) {
+        return None;
+    }
+    let of_files = name.strip_suffix("-files").filter(|project| known.projects.contains(*project));
+    let of_config = Some(name).filter(|project| known.projects.contains(*project));
+    let (project, key) = of_config.map(|project| (project, "config")).or(of_files.map(|project| (project, "files")))?;
+    let message = format!("the ConfigMap {} does not exist: {} has no `{key}`", quoted(name), quoted(project));
+    let expected = "expected a ConfigMap that a project or another tool creates".to_owned();
+    let help = format!("add `{key}` to the values of {}", quoted(project));
+    Some(Mistake::new(reference.path_of("config"), message, expected).with_help(Some(help)))
 }
 
 /// The ConfigMaps that the universal chart, or cmdr for an external project, creates.

@@ -111,9 +111,8 @@ impl ChangeContext {
     /// When a gate is unknown or cannot be overridden, or the timeout is not a valid duration.
     pub fn read(session: &Session, options: &ChangeRequest, commit: Option<String>) -> Result<Self, CommandError> {
         let overrides: BTreeSet<Gate> = options.overrides.iter().map(|name| gate(name)).collect::<Result<_, _>>()?;
-        let written = options.lock_timeout.as_str();
-        let lock_timeout = if written.is_empty() { Some(Duration::ZERO) } else { parse_duration(written) };
-        let lock_timeout = lock_timeout.ok_or_else(|| {
+        let written = options.lock_timeout.as_deref().unwrap_or("0s");
+        let lock_timeout = parse_duration(written).ok_or_else(|| {
             let cause = format!("--lock-timeout: '{written}' is not a valid duration");
             CommandError::usage(Problem::new(cause).help("use a duration such as 30s, 5m or 1h"))
         })?;

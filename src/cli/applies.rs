@@ -1,0 +1,138 @@
+//! Which commands use which global options. An option that a command would ignore is an error instead.
+
+use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind, parser::ValueSource};
+
+use super::Cli;
+
+/// The commands that run Helm releases.
+const RELEASES: &[&str] = &["deploy", "down", "promote", "rollback", "start", "status", "up"];
+/// The commands that run a plan, which the report files describe.
+const RUNS: &[&str] = &[
+    "build",
+    "deploy",
+    "down",
+    "promote",
+    "restart",
+    "rollback",
+    "snapshot restore",
+    "snapshot save",
+    "start",
+    "status",
+    "stop",
+    "up",
+];
+/// The commands that work without an environment, or name theirs in another way.
+const WITHOUT_ENVIRONMENT: &[&str] =
+    &["cache dir", "cache prune", "cache size", "completions", "diff", "env pin", "init", "man", "promote"];
+const WITHOUT_REVIEW: &[&str] =
+    &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote"];
+/// The commands that print something else than events or data.
+const ONLY_TEXT: &[&str] = &["completions", "env pin", "hold", "init", "man", "render", "unhold"];
+/// The commands that change nothing anyway.
+const ONLY_READ: &[&str] =
+    &["cache dir", "cache size", "completions", "diff", "doctor", "history", "plan", "render", "snapshot list"];
+
+/// The commands of a [`Rule`].
+#[derive(Debug, Clone, Copy)]
+enum Commands {
+    Only(&'static [&'static str]),
+    AllBut(&'static [&'static str]),
+}
+
+/// A global option that not every command uses.
+struct Rule {
+    option: &'static str,
+    commands: Commands,
+}
+
+/// All global options that not every command uses. The others change what any command prints, asks or reads.
+const RULES: &[Rule] = &[
+    Rule { option: "env", commands: Commands::AllBut(WITHOUT_ENVIRONMENT) },
+    Rule { option: "slug", commands: Commands::AllBut(WITHOUT_REVIEW) },
+    Rule { option: "output", commands: Commands::AllBut(ONLY_TEXT) },
+    Rule { option: "dry-run", commands: Commands::AllBut(ONLY_READ) },
+    Rule { option: "concurrency", commands: Commands::Only(RELEASES) },
+    Rule { option: "junit", commands: Commands::Only(RUNS) },
+    Rule { option: "dotenv", commands: Commands::Only(RUNS) },
+    Rule { option: "timeline", commands: Commands::Only(RUNS) },
+];
+
+/// Whether a command, such as `snapshot save`, uses a global option, such as `env`.
+pub fn applies(command: &str, option: &str) -> bool {
+    RULES.iter().find(|rule| rule.option == option).is_none_or(|rule| match rule.commands {
+        Commands::Only(commands) => commands.contains(&command),
+        Commands::AllBut(commands) => !commands.contains(&command),
+    })
+}
+
+/// # Errors
+/// Returns an error for the first option on the command line that its command does not use.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let mut root = Cli::command();
+    root.build();
+    let (mut path, mut command, mut matches) = (Vec::new(), &root, matches);
+    while let Some((name, below)) = matches.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { break };
+        path.push(name.to_owned());
+        (command, matches) = (found, below);
+    }
+    let path = path.join(" ");
+    match unused(&path, command, matches) {
+        None => Ok(()),
+        Some(option) => {
+            let message = format!("--{option} does not apply to 'cmdr {path}'");
+            Err(root.error(ErrorKind::ArgumentConflict, message))
+        }
+    }
+}
+
+/// The name of an option that was given and that the command does not use.
+fn unused(path: &str, command: &Command, matches: &ArgMatches) -> Option<String> {
+    let given = command.get_arguments().filter(|argument| {
+        matches.try_contains_id(argument.get_id().as_str()).is_ok()
+            && matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
+    });
+    given.filter_map(|argument| argument.get_long()).find(|option| !applies(path, option)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(words: &[&str]) -> Option<String> {
+        let matches = Cli::command().try_get_matches_from(words).unwrap();
+        check(&matches).err().map(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn options_without_an_effect_are_refused() {
+        let wrong = |words: &[&str]| refusal(words).unwrap();
+        assert_eq!(wrong(&["cmdr", "history", "--junit", "x"]), "error: --junit does not apply to 'cmdr history'");
+        assert_eq!(
+            wrong(&["cmdr", "--env", "x", "env", "pin", "staging"]),
+            "error: --env does not apply to 'cmdr env pin'"
+        );
+        assert_eq!(refusal(&["cmdr", "up", "--junit", "x", "--env", "staging", "--slug", "a"]), None);
+        assert_eq!(refusal(&["cmdr", "snapshot", "save", "a", "--dry-run"]), None);
+    }
+
+    #[test]
+    fn the_rules_name_commands_and_options_that_exist() {
+        let mut root = Cli::command();
+        root.build();
+        let paths: Vec<String> = root
+            .get_subcommands()
+            .flat_map(|verb| {
+                let below = verb.get_subcommands().map(|sub| format!("{} {}", verb.get_name(), sub.get_name()));
+                below.chain([verb.get_name().to_owned()]).collect::<Vec<_>>()
+            })
+            .collect();
+        for rule in RULES {
+            assert!(root.get_arguments().any(|argument| argument.get_long() == Some(rule.option)), "{}", rule.option);
+            let (Commands::Only(commands) | Commands::AllBut(commands)) = rule.commands;
+            for command in commands {
+                assert!(paths.iter().any(|path| path == command), "{command}");
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! No option is accepted and ignored: every command gets every option, and shows an effect or an error.
+//!
+//! The table follows clap's own commands: an option or a command without a row fails.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command as Process};
+
+use clap::{Command, CommandFactory};
+use cmdr::cli::{Cli, applies};
+
+const WORKSPACE: &str = "version: 1
+name: shop
+environments:
+  staging: {context: staging, domain: staging.example.com}
+  production: {context: production, domain: example.com, promote: {from: staging}}
+projects:
+  catalog:
+    image: ghcr.io/stefanprodan/podinfo:6.9.2
+    build: {context: .}
+    values: {ports: {http: 9898}}
+";
+
+/// The words that each command needs.
+const NEEDED: &[(&str, &[&str])] = &[
+    ("completions", &["bash"]),
+    ("deploy", &["catalog", "--env", "staging"]),
+    ("diff", &["staging", "production"]),
+    ("env pin", &["staging"]),
+    ("history", &["--env", "staging"]),
+    ("hold", &["catalog", "--because", "x", "--env", "staging"]),
+    ("man", &["man"]),
+    ("plan", &["catalog"]),
+    ("promote", &["--to", "production"]),
+    ("render", &["catalog"]),
+    ("restart", &["catalog"]),
+    ("rollback", &["catalog", "--env", "staging"]),
+    ("snapshot delete", &["a"]),
+    ("snapshot restore", &["a"]),
+    ("snapshot save", &["a"]),
+    ("unhold", &["catalog", "--env", "staging"]),
+    ("up", &["catalog"]),
+];
+
+/// What shows that an option has an effect.
+enum Effect {
+    /// A wrong value, which every command that has the option reports in these words.
+    Reported(&'static str, &'static str),
+    /// In the environment `local`, commands with the option refuse it.
+    RefusedInLocal(&'static str),
+    /// A file of `tests`, or a unit test, that uses it.
+    TestedIn(&'static str),
+}
+use Effect::{RefusedInLocal, Reported, TestedIn};
+
+/// Every option, the commands that have it (`*`: all that it applies to), and its effect.
+const ROWS: &[(&str, &[&str], Effect)] = &[
+    ("adopt", &["plan", "up"], TestedIn("tests/platform/stages_of_others.rs")),
+    ("all", &["cache prune"], TestedIn("tests/charts/own.rs")),
+    ("app-version", &["deploy"], TestedIn("src/ops/remote/prepare.rs")),
+    ("because", &["plan", "up"], RefusedInLocal("x")),
+    ("because", &["deploy", "hold", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("build", &["plan", "up"], TestedIn("tests/images.rs")),
+    ("chart-version", &["deploy"], TestedIn("src/ops/remote/prepare.rs")),
+    ("color", &["*"], TestedIn("tests/cli.rs")),
+    ("concurrency", &["*"], TestedIn("src/ops/session.rs")),
+    ("directory", &["*"], TestedIn("tests/cli.rs")),
+    ("dotenv", &["*"], Reported("nowhere/x", "nowhere/x")),
+    ("dry-run", &["*"], TestedIn("tests/platform/stages.rs")),
+    ("env", &["*"], Reported("nope", "has no environment 'nope'")),
+    ("exit-code", &["diff", "plan", "status"], TestedIn("tests/platform/stages.rs")),
+    ("export-ledger", &["plan", "up"], RefusedInLocal("x")),
+    ("export-ledger", &["deploy", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("forget", &["build"], TestedIn("tests/options.rs")),
+    ("from-ledger", &["plan", "up"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("junit", &["*"], Reported("nowhere/x", "nowhere/x")),
+    ("lock-timeout", &["plan", "up"], RefusedInLocal("5m")),
+    ("lock-timeout", &["deploy", "promote", "rollback"], Reported("x", "--lock-timeout: 'x'")),
+    ("name", &["init"], TestedIn("tests/cli.rs")),
+    ("offline", &["plan"], TestedIn("tests/charts/own.rs")),
+    ("output", &["*"], TestedIn("tests/platform/stages.rs")),
+    ("override", &["plan", "up"], RefusedInLocal("soak")),
+    ("override", &["deploy", "promote", "rollback"], Reported("nope", "--override: unknown gate 'nope'")),
+    ("pause", &["stop"], TestedIn("tests/sleep/stages.rs")),
+    ("plan-file", &["plan", "up"], RefusedInLocal("x")),
+    ("plan-file", &["deploy", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("prune", &["status"], TestedIn("tests/platform/stages_of_others.rs")),
+    ("quiet", &["*"], TestedIn("src/ops/session.rs")),
+    ("record", &["promote", "rollback"], TestedIn("tests/delivery/stages.rs")),
+    ("recreate", &["plan", "up"], TestedIn("tests/platform/stages_of_others.rs")),
+    ("refresh", &["plan", "up"], TestedIn("tests/platform/stages_of_speed.rs")),
+    ("registry", &["down"], TestedIn("tests/images.rs")),
+    ("repair", &["plan", "up"], TestedIn("tests/delivery/stages.rs")),
+    ("report", &["doctor"], TestedIn("tests/cli.rs")),
+    ("set", &["deploy", "plan", "render", "up"], Reported("x", "--set: 'x' has no value")),
+    ("slug", &["*"], Reported("x", "is not a review environment")),
+    ("tag", &["deploy"], TestedIn("tests/delivery/walk.rs")),
+    ("timeline", &["*"], Reported("nowhere/x", "nowhere/x")),
+    ("to", &["promote"], TestedIn("tests/cli.rs")),
+    ("use-plan", &["plan", "up"], RefusedInLocal("x")),
+    ("use-plan", &["deploy", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("values", &["render"], TestedIn("tests/delivery/stages.rs")),
+    ("verbose", &["*"], TestedIn("tests/cli.rs")),
+    ("via", &["promote"], TestedIn("tests/via.rs")),
+    ("without", &["plan", "up"], Reported("nope", "has no project 'nope'")),
+    ("yes", &["*"], TestedIn("tests/platform/stages_of_others.rs")),
+];
+
+/// Every command that does something, with its options.
+fn commands() -> Vec<(String, BTreeSet<String>)> {
+    let mut root = Cli::command();
+    root.build();
+    let options = |command: &Command| {
+        let long = command.get_arguments().filter(|it| !it.is_positional()).filter_map(|it| it.get_long());
+        long.filter(|option| !["help", "version"].contains(option)).map(str::to_owned).collect()
+    };
+    let mut found = Vec::new();
+    for verb in root.get_subcommands() {
+        let below: Vec<&Command> = verb.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        if below.is_empty() {
+            found.push((verb.get_name().to_owned(), options(verb)));
+        }
+        found.extend(below.iter().map(|sub| (format!("{} {}", verb.get_name(), sub.get_name()), options(sub))));
+    }
+    found
+}
+
+/// Runs a command with an option in a workspace without helm, kind and Docker; returns its exit code and its message.
+fn run(command: &str, option: &[&str]) -> (Option<i32>, String) {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("projects.yaml"), WORKSPACE).unwrap();
+    let needed = NEEDED.iter().find(|(name, _)| *name == command).map_or(&[][..], |(_, words)| words);
+    // The option replaces one that the command needs.
+    let at = needed.iter().position(|word| Some(word) == option.first());
+    let needed = at.map_or(needed, |at| &needed[..at]);
+    let output = Process::new(env!("CARGO_BIN_EXE_cmdr"))
+        .args(command.split(' '))
+        .args(needed)
+        .args(option)
+        .env_clear()
+        .env("HOME", place.path())
+        .env("PATH", place.path())
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn has_value(option: &str) -> bool {
+    let mut root = Cli::command();
+    root.build();
+    let argument = root.get_arguments().find(|argument| argument.get_long() == Some(option)).unwrap();
+    argument.get_action().takes_values()
+}
+
+#[test]
+fn every_option_of_every_command_has_a_row() {
+    let is_row = |command: &str, option: &str| {
+        ROWS.iter().any(|(name, on, _)| *name == option && (on.contains(&"*") || on.contains(&command)))
+    };
+    let commands = commands();
+    let mut missing = Vec::new();
+    for (command, options) in &commands {
+        missing.extend(
+            options.iter().filter(|option| !is_row(command, option)).map(|option| format!("{command} --{option}")),
+        );
+    }
+    assert!(missing.is_empty(), "options without a row in ROWS: {missing:#?}");
+    for (option, on, _) in ROWS {
+        for command in on.iter().filter(|command| **command != "*") {
+            let known = commands.iter().any(|(name, options)| name == command && options.contains(*option));
+            assert!(known, "{command} has no --{option}");
+        }
+    }
+}
+
+#[test]
+fn options_without_an_effect_are_refused() {
+    for (command, options) in commands() {
+        for option in options.iter().filter(|option| !applies(&command, option)) {
+            let name = format!("--{option}");
+            let words = if has_value(option) { vec![name.as_str(), value(option)] } else { vec![name.as_str()] };
+            let (code, message) = run(&command, &words);
+            let expected = format!("{name} does not apply to 'cmdr {command}'");
+            assert!(code == Some(2) && message.contains(&expected), "cmdr {command} {name}: {code:?} {message}");
+        }
+    }
+}
+
+/// A valid value of a global option.
+fn value(option: &str) -> &'static str {
+    match option {
+        "concurrency" => "2",
+        "output" => "json",
+        _ => "x",
+    }
+}
+
+#[test]
+fn options_have_the_effect_of_their_row() {
+    for (option, on, effect) in ROWS {
+        let name = format!("--{option}");
+        let has_it = |command: &str| on.contains(&command) || (on.contains(&"*") && applies(command, option));
+        let commands: Vec<String> =
+            commands().into_iter().map(|(command, _)| command).filter(|it| has_it(it)).collect();
+        match effect {
+            Reported(value, words) => {
+                for command in commands {
+                    let because = ["--because", "x"];
+                    let more = if *option == "override" { &because[..] } else { &[] };
+                    let (code, message) = run(&command, &[&[name.as_str(), *value], more].concat());
+                    assert!(
+                        code == Some(2) && message.contains(words),
+                        "cmdr {command} {name} {value}: {code:?} {message}"
+                    );
+                }
+            }
+            RefusedInLocal(value) => {
+                for command in commands {
+                    let because = ["--because", "x"];
+                    let more = if *option == "override" { &because[..] } else { &[] };
+                    let (code, message) = run(&command, &[&[name.as_str(), *value], more].concat());
+                    let words = "not supported in the environment 'local'";
+                    assert!(
+                        code == Some(2) && message.contains(words) && message.contains(&name),
+                        "cmdr {command} {name} {value}: {code:?} {message}"
+                    );
+                }
+            }
+            TestedIn(file) => {
+                let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+                let is_used = text.contains(&name) || text.contains(&option.replace('-', "_"));
+                assert!(is_used || *option == "directory" && text.contains("\"-C\""), "{file} does not use {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn builds_are_forgotten_only_where_it_is_requested() {
+    let (code, message) = run("build", &["--forget"]);
+    assert!(code == Some(0) && message.contains("forgot the builds of catalog"), "{code:?} {message}");
+}
