@@ -71,13 +71,16 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let mut root = Cli::command();
     root.build();
     let (mut path, mut command, mut matches) = (Vec::new(), &root, matches);
+    // A global option may come before or after its command.
+    let mut given = given_at(command, matches);
     while let Some((name, below)) = matches.subcommand() {
         let Some(found) = command.find_subcommand(name) else { break };
         path.push(name.to_owned());
         (command, matches) = (found, below);
+        given.extend(given_at(command, matches));
     }
     let path = path.join(" ");
-    match unused(&path, command, matches) {
+    match given.iter().find(|option| !applies(&path, option)) {
         None => Ok(()),
         Some(option) => {
             let message = format!("--{option} does not apply to 'cmdr {path}'");
@@ -86,13 +89,12 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     }
 }
 
-/// The name of an option that was given and that the command does not use.
-fn unused(path: &str, command: &Command, matches: &ArgMatches) -> Option<String> {
-    let given = command.get_arguments().filter(|argument| {
-        matches.try_contains_id(argument.get_id().as_str()).is_ok()
-            && matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
-    });
-    given.filter_map(|argument| argument.get_long()).find(|option| !applies(path, option)).map(str::to_owned)
+/// The names of the options that were given at one level of the command line.
+fn given_at(command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let is_given =
+        |id: &str| matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine);
+    let given = command.get_arguments().filter(|argument| is_given(argument.get_id().as_str()));
+    given.filter_map(|argument| argument.get_long()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
