@@ -33,7 +33,10 @@ struct Row {
     desired: String,
     /// The running version.
     running: Option<String>,
+    /// The record that is running.
     record: Option<String>,
+    /// The record that projects.yaml describes.
+    desired_record: Option<String>,
     commit: Option<String>,
     revision: Option<u32>,
     ready_replicas: i32,
@@ -55,6 +58,9 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
             _ => "does not exist: create it with cmdr up",
         };
         session.note(&format!("the cluster '{}' {state}", session.workspace()));
+        if session.settings.output == OutputFormat::Json {
+            print_json(&prepared, &unobserved(&prepared), &[]);
+        }
         return if options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) };
     }
     let rows = rows(&prepared);
@@ -62,7 +68,7 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
     if let Target::Local(local) = &prepared.target {
         registry::note_registry(session, &local.access.docker).await?;
     }
-    show(session, &rows, &orphans);
+    show(session, &prepared, &rows, &orphans);
     if options.prune {
         return prune(session, &prepared, &orphans).await;
     }
@@ -97,6 +103,7 @@ fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Ro
         desired: external.spec.service.place(),
         running: None,
         record: None,
+        desired_record: None,
         commit: None,
         revision: None,
         ready_replicas: 0,
@@ -119,6 +126,7 @@ fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) ->
         desired: release.content.version.clone(),
         running: label(labels::VERSION),
         record: label(labels::RECORD),
+        desired_record: Some(release.record.to_string()),
         commit: label(labels::COMMIT),
         revision: found.map(|found| found.revision),
         ready_replicas,
@@ -157,11 +165,33 @@ fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<ReleaseKey> {
     own.map(|(key, _)| key).chain(leading).filter(|key| !described.contains(key)).cloned().collect()
 }
 
-fn show(session: &Session, rows: &[Row], orphans: &[ReleaseKey]) {
+/// The rows while the cluster does not run: only what is described is known.
+fn unobserved(prepared: &Prepared<Target>) -> Vec<Row> {
+    let state = cluster_state(prepared.observation.observed.cluster);
+    let rows = rows(prepared).into_iter();
+    rows.map(|row| Row { state: format!("the cluster is {state}"), ..row }).collect()
+}
+
+fn cluster_state(cluster: ObservedCluster) -> &'static str {
+    match cluster {
+        ObservedCluster::Running | ObservedCluster::GivenUp => "running",
+        ObservedCluster::Stopped => "stopped",
+        ObservedCluster::Absent | ObservedCluster::Unfinished => "absent",
+    }
+}
+
+fn print_json(prepared: &Prepared<Target>, rows: &[Row], orphans: &[&str]) {
+    ui::print(&format!("{}\n", document(prepared.observation.observed.cluster, rows, orphans)));
+}
+
+fn document(cluster: ObservedCluster, rows: &[Row], orphans: &[&str]) -> serde_json::Value {
+    serde_json::json!({"cluster": cluster_state(cluster), "releases": rows, "orphans": orphans})
+}
+
+fn show(session: &Session, prepared: &Prepared<Target>, rows: &[Row], orphans: &[ReleaseKey]) {
     let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
     if session.settings.output == OutputFormat::Json {
-        let json = serde_json::json!({"releases": rows, "orphans": names});
-        ui::print(&format!("{json}\n"));
+        print_json(prepared, rows, &names);
         return;
     }
     let head = ["PROJECT", "DESIRED", "RUNNING", "READY", "STATE", "URL"].map(str::to_owned).to_vec();
@@ -196,4 +226,31 @@ async fn prune(session: &Session, prepared: &Prepared<Target>, orphans: &[Releas
     }
     let plan = plan::prune::prune(orphans, &prepared.observation.observed.externals);
     run_guarded(session, "status --prune", &plan, orphans.iter().map(|orphan| orphan.name.clone()).collect()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_the_wanted_record_and_the_state_of_the_cluster() {
+        let row = Row {
+            name: "shop".to_owned(),
+            desired: "1.0".to_owned(),
+            running: None,
+            record: None,
+            desired_record: Some("abc".to_owned()),
+            commit: None,
+            revision: None,
+            ready_replicas: 0,
+            replicas: 0,
+            state: "the cluster is absent".to_owned(),
+            urls: Vec::new(),
+            differs: true,
+        };
+        let document = document(ObservedCluster::Absent, &[row], &[]);
+        assert_eq!(document["cluster"], "absent");
+        assert_eq!(document["releases"][0]["desired_record"], "abc");
+        assert_eq!(document["releases"][0]["record"], serde_json::Value::Null);
+    }
 }
