@@ -97,13 +97,9 @@ fn the_command_line_is_documented() {
         command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")),
     ));
     for verb in verbs {
-        let usage = verb.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ");
-        write!(page, "\n## cmdr {}\n\n{}.\n\n```\n{usage}\n```\n", verb.get_name(), about(verb)).unwrap();
-        let own: Vec<&Arg> =
-            verb.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help").collect();
-        if !own.is_empty() {
-            write!(page, "\n{}", arguments(own.into_iter())).unwrap();
+        page.push_str(&section("##", &format!("cmdr {}", verb.get_name()), verb));
+        for below in verb.get_subcommands() {
+            page.push_str(&section("###", &format!("cmdr {} {}", verb.get_name(), below.get_name()), below));
         }
     }
     let codes = command.get_after_help().unwrap().to_string();
@@ -114,6 +110,29 @@ fn the_command_line_is_documented() {
         writeln!(page, "| {number} | {meaning} |").unwrap();
     }
     assert_generated("docs/cli.md", &page);
+}
+
+/// The section of a command: its purpose, its usage and its own options.
+fn section(mark: &str, name: &str, verb: &Command) -> String {
+    let usage = verb.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    let mut text = format!("\n{mark} {name}\n\n{}.\n\n```\n{usage}\n```\n", about(verb));
+    let own: Vec<&Arg> = verb.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help").collect();
+    if !own.is_empty() {
+        write!(text, "\n{}", arguments(own.into_iter())).unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_json_output_is_documented() {
+    let page = read("docs/events.md");
+    for file in fs::read_dir(repository().join("src/commands")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let prints = fs::read_to_string(&path).unwrap().contains("OutputFormat::Json");
+        assert!(!prints || page.contains(&format!("| `{name}")), "docs/events.md has no row for cmdr {name}");
+    }
 }
 
 fn about(verb: &Command) -> String {
