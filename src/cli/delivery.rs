@@ -128,6 +128,8 @@ pub enum EnvCommand {
     /// Pin an environment to its cluster: write the UID of the context's cluster to projects.yaml
     Pin {
         /// The environment
+        // Not the ID of the global option `--env`, whose value it would be otherwise.
+        #[arg(id = "pinned", value_name = "ENVIRONMENT")]
         environment: String,
     },
 }

@@ -43,7 +43,7 @@ impl Kind {
     /// The kind of an argument, by the name of its command and its own.
     fn of(command: &str, argument: &str) -> Option<Self> {
         Some(match (command, argument) {
-            ("pin", "environment") | ("diff", "from" | "to") => Self::RemoteEnvironments,
+            ("pin", "pinned") | ("diff", "from" | "to") => Self::RemoteEnvironments,
             ("promote", "to") => Self::PromotionTargets,
             (_, "environment") => Self::Environments,
             (_, "overrides") => Self::Gates,
