@@ -7,6 +7,8 @@ mod common;
 
 #[path = "platform/stages.rs"]
 mod stages;
+#[path = "platform/stages_of_charts.rs"]
+mod stages_of_charts;
 #[path = "platform/stages_of_others.rs"]
 mod stages_of_others;
 #[path = "platform/stages_of_secrets.rs"]
@@ -145,6 +147,10 @@ fn from_nothing_to_nothing() {
     stage("a rolling update loses no request", Walk::a_rolling_update_loses_no_request);
     stage("what others manage is refused, and adopted", Walk::foreign_releases_are_refused);
     stage("an orphan is named and removed, its volume stays", Walk::orphans_are_pruned);
+    stage("lists, claims and irregular plurals of a chart are read", Walk::every_shape_is_read);
+    stage("CRDs of a newer chart are applied first", Walk::definitions_are_upgraded);
+    stage("a release that nobody can read hides nothing", Walk::an_unreadable_release_hides_nothing);
+    stage("claims of a chart survive their release", Walk::claims_survive_their_release);
     stage("secrets from SOPS reach pods", Walk::secrets_from_sops_reach_pods);
     stage("generated secrets stay secret", Walk::secrets_stay_secret);
     stage("a changed secret from SOPS restarts its pods", Walk::changed_secrets_restart_their_pods);

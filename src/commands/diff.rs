@@ -12,6 +12,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
+        observe::warning,
         remote::{access::RemoteAccess, deploy_request::is_external},
         session::{Session, no_review},
         tags::registry,
@@ -79,6 +80,7 @@ pub(super) async fn diff(
 async fn running(session: &Session) -> Result<BTreeMap<String, Running>, CommandError> {
     let access = RemoteAccess::open(session).await?;
     let releases = access.cluster.releases().await?;
+    releases.iter().filter_map(warning).for_each(|warning| session.note(&warning));
     let own = releases.into_iter().filter(|release| {
         release.key.namespace == session.environment.namespace
             && release.labels.get(labels::WORKSPACE).is_some_and(|owner| owner == session.workspace().as_str())

@@ -249,6 +249,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
+        definitions: chart.definitions.clone(),
         record: content.id(),
         fingerprint: content.id().to_string(),
         refresh: Refresh::No,

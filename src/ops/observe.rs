@@ -30,6 +30,8 @@ pub struct Observation {
     pub observed: Observed,
     /// Ready and desired pods.
     pub pods: BTreeMap<ReleaseKey, (i32, i32)>,
+    /// Releases that cannot be read, each with the reason, as warnings.
+    pub unreadable: Vec<String>,
     /// The start time of the oldest container in a local cluster, according to the API.
     pub running_since: Option<Timestamp>,
 }
@@ -75,13 +77,14 @@ pub async fn look_at(
     workspace: &str,
     external_secrets_in: Option<&str>,
 ) -> Result<Observation, ClusterError> {
-    let (mut releases, workloads, namespaces, pools, external_secrets, externals) = futures::try_join!(
+    let (mut releases, workloads, namespaces, pools, external_secrets, externals, definitions) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
         cluster.address_pools(),
         external_secrets(cluster, external_secrets_in),
         cluster.externals(workspace),
+        cluster.definitions(),
     )?;
     // What is in a namespace that is being deleted goes with it.
     releases.retain(|release| namespaces.contains_key(&release.key.namespace));
@@ -91,6 +94,7 @@ pub async fn look_at(
     let mut observation = Observation::default();
     for release in releases {
         let key = release.key.clone();
+        observation.unreadable.extend(warning(&release));
         let (observed, pods) = observe_release(release, &workloads, &deviations);
         observation.pods.insert(key.clone(), pods);
         observation.observed.releases.insert(key, observed);
@@ -100,8 +104,16 @@ pub async fn look_at(
     observation.observed.namespaces = namespaces;
     observation.observed.external_secrets = external_secrets;
     observation.observed.externals = externals;
+    observation.observed.definitions = definitions;
     observation.observed.has_address_pool = !pools.is_empty();
     Ok(observation)
+}
+
+/// The warning about a release that cannot be read, which hides nothing of the others.
+pub fn warning(release: &StoredRelease) -> Option<String> {
+    let ReleaseKey { namespace, name } = &release.key;
+    let reason = release.unreadable.as_ref()?;
+    Some(format!("warning: cannot read the release '{name}' in the namespace '{namespace}': {reason}"))
 }
 
 /// The state of one release, and how many of its pods are ready of how many.
@@ -120,6 +132,7 @@ fn observe_release(
         values: release.values,
         missing,
         drifted,
+        unreadable: release.unreadable,
         failed_jobs: failed_jobs(&objects, workloads),
         digests: digests(&objects, workloads),
         ready,

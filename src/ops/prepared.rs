@@ -97,6 +97,7 @@ impl Prepared<LocalTarget> {
                 self.observation.observed.cluster = ObservedCluster::Stopped;
             }
             Ok(observation) => {
+                observation.unreadable.iter().for_each(|warning| session.note(warning));
                 let releases = &observation.observed.releases;
                 for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
                     if let Some(found) = releases.get(&release.key()) {

@@ -27,6 +27,8 @@ pub struct ObservedRelease {
     pub missing: Vec<String>,
     /// Fields that Helm rendered and that were changed manually: `Deployment/shop spec.replicas (kubectl)`.
     pub drifted: Vec<String>,
+    /// Why its manifest and values cannot be read; what they contain is unknown then.
+    pub unreadable: Option<String>,
     /// Jobs that have exhausted their retries.
     pub failed_jobs: Vec<String>,
     /// The digests of the images that its pods run.
@@ -126,6 +128,9 @@ pub fn observe_change(
     if release.status != "deployed" {
         return Change::Upgrade(format!("revision {} has status {}", release.revision, release.status));
     }
+    if release.unreadable.is_some() {
+        return Change::Upgrade("its stored release cannot be read".to_owned());
+    }
     let is_as_written = release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint)
         && match spec.refresh {
             Refresh::No => true,
@@ -194,6 +199,7 @@ pub mod tests {
             name: name.to_owned(),
             namespace: "tunes".to_owned(),
             chart: "/charts/service".into(),
+            definitions: BTreeMap::new(),
             content: record("{}"),
             record: "r1".into(),
             fingerprint: "w1".to_owned(),
@@ -221,6 +227,7 @@ pub mod tests {
             values: Values::new(),
             missing: Vec::new(),
             drifted: Vec::new(),
+            unreadable: None,
             failed_jobs: Vec::new(),
             digests: BTreeSet::new(),
             ready: true,
@@ -326,6 +333,9 @@ pub mod tests {
         assert_eq!(change(&spec("shop"), &over), Change::Retry(3, vec!["shop-1".to_owned()]));
         let pending = ObservedRelease { status: "pending-upgrade".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &pending), Change::Heal(3));
+        let unreadable = ObservedRelease { unreadable: Some("no payload".to_owned()), ..found() };
+        let reason = "its stored release cannot be read".to_owned();
+        assert_eq!(change(&spec("shop"), &unreadable), Change::Upgrade(reason));
         let failed = ObservedRelease { status: "failed".to_owned(), ..found() };
         assert_eq!(change(&spec("shop"), &failed), Change::Upgrade("revision 3 has status failed".to_owned()));
     }

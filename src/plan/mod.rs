@@ -26,7 +26,7 @@ pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use step::{Operation, Removal, Step};
 pub use volumes::VolumeSpec;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::domain::{ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record};
 
@@ -85,6 +85,16 @@ pub enum Refresh {
     ByPods,
 }
 
+/// CustomResourceDefinitions of a chart to apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionsSpec {
+    /// The name of the release.
+    pub release: String,
+    /// The chart that contains them.
+    pub chart: PathBuf,
+    pub names: Vec<String>,
+}
+
 /// The desired state of a Helm release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
@@ -92,6 +102,8 @@ pub struct ReleaseSpec {
     pub namespace: String,
     /// A folder or an archive on this machine.
     pub chart: PathBuf,
+    /// The CustomResourceDefinitions of the chart, each with a checksum.
+    pub definitions: BTreeMap<String, String>,
     pub content: Record,
     /// The record ID of the content.
     pub record: RecordId,

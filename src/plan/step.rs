@@ -1,8 +1,8 @@
 //! The steps of a plan: what each one does, and to what.
 
 use super::{
-    AnswerSpec, BuildSpec, CheckSpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec, RegistrySpec, ReleaseSpec,
-    ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
+    AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec, RegistrySpec,
+    ReleaseSpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
 };
 use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, snapshot::Snapshot};
 
@@ -35,6 +35,8 @@ pub enum Step {
     PrepareNamespace(NamespaceSpec),
     /// Applies an `ExternalSecret`, and waits until it is synced.
     ExternalSecret(ExternalSecretSpec),
+    /// Applies CustomResourceDefinitions of a newer chart, which Helm leaves as they are.
+    Definitions(DefinitionsSpec),
     /// Installs or upgrades a release through Helm and waits for its rollout.
     Deploy(Box<ReleaseSpec>),
     /// Waits for a rollout that a previous run started.
@@ -84,7 +86,7 @@ impl Step {
             Self::AnnounceRegistry { .. } => "announce",
             Self::Build(_) => "build",
             Self::ConnectCluster => "connect",
-            Self::ExternalSecret(_) | Self::AddressPool => "apply",
+            Self::ExternalSecret(_) | Self::AddressPool | Self::Definitions(_) => "apply",
             Self::Deploy(spec) => spec.operation.action(),
             Self::AwaitRollout(_) => "wait",
             Self::PullImages(_) => "pull",
@@ -116,6 +118,7 @@ impl Step {
             Self::Build(build) => build.project.to_string(),
             Self::PrepareNamespace(namespace) => format!("namespace {}", namespace.name),
             Self::ExternalSecret(secret) => format!("secret {}", secret.name),
+            Self::Definitions(spec) => format!("CRDs of {}", spec.release),
             Self::Deploy(release) => release.name.clone(),
             Self::AwaitRollout(rollout) | Self::Restart(rollout) => rollout.release.name.clone(),
             Self::PullImages(_) => "images".to_owned(),

@@ -1,5 +1,6 @@
 //! The plan of `up`: cluster, platform, projects, checks.
 
+mod definitions;
 mod prerequisites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +84,8 @@ pub struct Observed {
     /// The objects of external projects.
     pub externals: BTreeMap<ReleaseKey, ObservedExternal>,
     pub has_address_pool: bool,
+    /// CustomResourceDefinitions with the checksum of what cmdr applied; `None` if they cannot be listed.
+    pub definitions: Option<BTreeMap<String, Option<String>>>,
     /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
     pub is_started: bool,
     /// The existing containers of the local registry and its caches.
@@ -449,6 +452,10 @@ impl Planner<'_> {
                 (Operation::Recover { revision }, reason)
             }
         };
+        let mut needs: Vec<StepId> = needs.into_iter().collect();
+        if operation == Operation::Upgrade {
+            needs.extend(self.definitions(release, &needs));
+        }
         spec.operation = operation;
         Some(self.plan.add(Step::Deploy(Box::new(spec)), reason, needs))
     }

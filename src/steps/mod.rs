@@ -93,6 +93,7 @@ impl StepRunner for Runner {
             Step::ConnectCluster => self.connect(cancel).await,
             Step::PrepareNamespace(namespace) => self.prepare(namespace, reporter, cancel).await,
             Step::ExternalSecret(spec) => self.external_secret(spec, reporter, cancel).await,
+            Step::Definitions(spec) => self.apply_definitions(spec).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
             Step::PullImages(images) => self.pull_images(images, cancel).await,

@@ -13,12 +13,12 @@ use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{ClusterError, Generation, Object, parse_manifest, rollout},
-        helm::{Helm, HelmTarget, Rollback, Upgrade, pack},
+        helm::{Helm, HelmTarget, Rollback, Upgrade, definitions, pack},
         wait::{Wait, every, pause},
     },
     domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
-    plan::{ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
+    plan::{DefinitionsSpec, ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
 
 /// The number of releases that roll out at once on a local node, per CPU. The pods of hundreds of releases would slow
@@ -130,6 +130,15 @@ impl Runner {
         self.note_references(spec, &targets).await?;
         let parts = [format!("revision {revision}"), shown].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Applies CustomResourceDefinitions of a chart.
+    pub(super) async fn apply_definitions(&self, spec: &DefinitionsSpec) -> Result<Option<String>, StepFailure> {
+        let all = definitions(&spec.chart)?.into_iter();
+        let wanted = all.filter(|definition| spec.names.contains(&definition.name));
+        let wanted = wanted.map(|definition| (definition.content, definition.checksum)).collect();
+        self.connected()?.cluster.apply_definitions(wanted).await?;
+        Ok(Some(spec.names.join(", ")))
     }
 
     /// Writes the deployment to the ledger before anything is changed, so that an interrupted run is visible.
@@ -307,8 +316,10 @@ impl Runner {
         removal: &Removal,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
+        let claims = self.connected()?.cluster.keep_claims(&removal.release).await?;
         self.release.helm.uninstall(&self.release.target, &removal.release, cancel).await?;
-        Ok(Some("volumes are kept".to_owned()))
+        let named = if claims.is_empty() { String::new() } else { format!(": {}", claims.join(", ")) };
+        Ok(Some(format!("volumes are kept{named}")))
     }
 
     async fn objects_of(&self, release: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
@@ -316,6 +327,9 @@ impl Runner {
         let found = releases.into_iter().find(|found| found.key == *release);
         let absent = || Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it");
         let found = found.ok_or_else(absent)?;
+        if let Some(reason) = found.unreadable {
+            return Err(Problem::new(format!("cannot read the release '{}': {reason}", release.name)).into());
+        }
         Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
     }
 }

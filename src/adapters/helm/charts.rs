@@ -1,7 +1,7 @@
 //! Charts on this machine. Each chart is fetched once and cached.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Helm, HelmError,
+    definitions::{checksums, is_definition_file},
     dependencies::ChartFolder,
     folder::{ChartFiles, read_chart},
     pull::RemoteChart,
@@ -41,6 +42,8 @@ pub struct FetchedChart {
     pub schema: Option<serde_json::Value>,
     /// References of the schema to documents outside of the chart, whose content is not checked.
     pub unread_references: BTreeSet<String>,
+    /// The CustomResourceDefinitions in `crds/`, each with a checksum.
+    pub definitions: BTreeMap<String, String>,
     /// `values.yaml`: the default values, which a project overrides.
     pub values: Values,
 }
@@ -196,23 +199,36 @@ pub(super) fn inspect_folder(folder: &Path) -> Result<FetchedChart, HelmError> {
 
 fn inspect_archive(archive: &Path) -> Result<FetchedChart, HelmError> {
     let packed = fs::read(archive).map_err(|error| cannot("read", archive, &error))?;
-    let digest = digest_of(&ChartFiles::from([(String::new(), packed.clone())]));
+    let files = archived_files(archive, &packed)?;
+    describe(archive, digest_of(&ChartFiles::from([(String::new(), packed)])), &files)
+}
+
+/// The files of a chart that cmdr itself reads: a folder, or an archive.
+pub(super) fn chart_files(chart: &Path) -> Result<ChartFiles, HelmError> {
+    if chart.is_dir() {
+        return read_chart(chart);
+    }
+    archived_files(chart, &fs::read(chart).map_err(|error| cannot("read", chart, &error))?)
+}
+
+fn archived_files(archive: &Path, packed: &[u8]) -> Result<ChartFiles, HelmError> {
     let mut files = ChartFiles::new();
     let broken = |error: std::io::Error| cannot("unpack", archive, &error);
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed));
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
         // An archive contains one folder with the name of the chart; files of subcharts are at deeper levels.
         let inner: PathBuf = path.components().skip(1).collect();
         let name = inner.to_string_lossy().into_owned();
-        if ["Chart.yaml", "values.yaml"].contains(&name.as_str()) || is_schema_file(&name) {
+        let is_read = is_schema_file(&name) || is_definition_file(&name);
+        if is_read || ["Chart.yaml", "values.yaml"].contains(&name.as_str()) {
             let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(broken)?;
             files.insert(name, content);
         }
     }
-    describe(archive, digest, &files)
+    Ok(files)
 }
 
 /// Whether a file of a chart, and not of its subcharts, can be a JSON Schema.
@@ -233,6 +249,7 @@ fn describe(path: &Path, digest: ChartDigest, files: &ChartFiles) -> Result<Fetc
         version: metadata.version,
         app_version: metadata.app_version,
         digest,
+        definitions: checksums(files).map_err(wrong)?,
         unread_references: schema.as_ref().map(|schema| schema.unread.clone()).unwrap_or_default(),
         schema: schema.map(|closed| closed.schema),
         values: values.flatten().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Runs the `helm` command, after checking its version, without plugins and the user's settings.
 
 mod charts;
+mod definitions;
 mod dependencies;
 mod failures;
 mod folder;
@@ -9,6 +10,7 @@ mod pull;
 mod schema;
 
 pub use charts::{ChartCache, FetchedChart};
+pub use definitions::{Definition, definitions};
 pub use kept::pack;
 
 use std::{

@@ -51,6 +51,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
         look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&environment.namespace),
     )?;
+    observation.unreadable.iter().for_each(|warning| session.note(warning));
     let known = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     let mut new_images = Vec::new();
     known.choose_images(request, &mut selection, &mut new_images).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kube::{
     Api,
-    api::{DynamicObject, ListParams},
+    api::{ApiResource, DynamicObject, ListParams},
     core::PartialObjectMeta,
 };
 
@@ -36,9 +36,11 @@ impl Cluster {
             kinds.entry((&one.object.api_version, &one.object.kind)).or_default().push(one);
         }
         let lists = kinds.into_values().map(|wanted| async move {
-            let live = match &self.reach {
-                None => self.live(Api::all_with(self.client.clone(), &wanted[0].object.resource()), wanted[0]).await?,
-                Some(namespaces) => self.live_within(namespaces, &wanted).await?,
+            let Object { api_version, kind, .. } = &wanted[0].object;
+            let live = match (self.resource_of(api_version, kind).await?, &self.reach) {
+                (None, _) => LiveObjects::new(),
+                (Some(resource), None) => self.live(Api::all_with(self.client.clone(), &resource), wanted[0]).await?,
+                (Some(resource), Some(namespaces)) => self.live_within(namespaces, &resource, &wanted).await?,
             };
             let differs = |one: &Rendered| Some((one.object.clone(), deviation(one, &live)?));
             Ok::<Vec<(Object, Deviation)>, ClusterError>(wanted.into_iter().filter_map(differs).collect())
@@ -47,13 +49,17 @@ impl Cluster {
     }
 
     /// As [`Cluster::live`], in a few namespaces. Objects of cluster-wide kinds are requested by name.
-    async fn live_within(&self, namespaces: &[String], wanted: &[&Rendered]) -> Result<LiveObjects, ClusterError> {
-        let resource = wanted[0].object.resource();
+    async fn live_within(
+        &self,
+        namespaces: &[String],
+        resource: &ApiResource,
+        wanted: &[&Rendered],
+    ) -> Result<LiveObjects, ClusterError> {
         let mut live = LiveObjects::new();
         for namespace in namespaces {
-            live.extend(self.live(Api::namespaced_with(self.client.clone(), namespace, &resource), wanted[0]).await?);
+            live.extend(self.live(Api::namespaced_with(self.client.clone(), namespace, resource), wanted[0]).await?);
         }
-        let everywhere: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let everywhere: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let unseen = wanted.iter().map(|one| &one.object).filter(|object| find(&live, object).is_none());
         let names: Vec<String> = unseen.map(|object| object.name.clone()).collect();
         for name in names {

@@ -4,12 +4,13 @@
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams},
+    discovery::Scope,
 };
 use serde_json::Value;
 
 use crate::adapters::cluster::{
     Cluster, ClusterError,
-    releases::objects::{api_resource, invalid},
+    releases::objects::{api_resource, read_objects},
 };
 use crate::domain::{difference::Difference, yaml};
 
@@ -24,7 +25,7 @@ impl Cluster {
     /// If the API rejects an object.
     pub async fn differences(&self, manifest: &str, namespace: &str) -> Result<Vec<Difference>, ClusterError> {
         let mut differences = Vec::new();
-        for wanted in yaml::read_documents(manifest).map_err(invalid)? {
+        for wanted in read_objects(manifest)? {
             differences.extend(self.difference(wanted, namespace).await?);
         }
         Ok(differences)
@@ -37,13 +38,14 @@ impl Cluster {
             return Ok(None);
         }
         let object = format!("{kind}/{name}");
-        let resource = api_resource(&version, &kind);
+        // A kind that is not installed yet is installed by this manifest.
+        let (resource, scope) =
+            self.discover(&version, &kind).await?.unwrap_or((api_resource(&version, &kind), Scope::Namespaced));
         let own = text("/metadata/namespace");
-        let api: Api<DynamicObject> = if self.is_namespaced(&version, &kind).await? {
-            let namespace = if own.is_empty() { namespace } else { own.as_str() };
-            Api::namespaced_with(self.client.clone(), namespace, &resource)
-        } else {
-            Api::all_with(self.client.clone(), &resource)
+        let namespace = if own.is_empty() { namespace } else { own.as_str() };
+        let api: Api<DynamicObject> = match scope {
+            Scope::Namespaced => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
         };
         let live = match api.get_opt(&name).await.map_err(ClusterError::asking(format!("read {object}"))) {
             Ok(live) => live,
@@ -63,22 +65,6 @@ impl Cluster {
         let after = readable(after, before.as_ref());
         let before = before.map(|before| readable(before.clone(), Some(&before))).unwrap_or_default();
         Ok((before != after).then_some(Difference { object, before, after }))
-    }
-
-    /// Returns whether objects of a kind are namespaced; true for kinds that are not installed.
-    async fn is_namespaced(&self, version: &str, kind: &str) -> Result<bool, ClusterError> {
-        let path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
-        let request = http::Request::get(path).body(Vec::new()).unwrap_or_default();
-        let list: Result<Value, _> = self.client.request(request).await;
-        match list.map_err(ClusterError::asking(format!("read the kinds of {version}"))) {
-            Ok(list) => {
-                let resources = list.get("resources").and_then(Value::as_array);
-                let found = resources.into_iter().flatten().find(|resource| resource["kind"] == kind);
-                Ok(found.is_none_or(|resource| resource["namespaced"] == Value::Bool(true)))
-            }
-            Err(error) if error.is_status(404) => Ok(true),
-            Err(error) => Err(error),
-        }
     }
 }
 

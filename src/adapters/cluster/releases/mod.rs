@@ -1,7 +1,9 @@
 //! What Helm installed: stored releases, the objects they rendered, and how those differ from what runs.
 
+mod claims;
 mod compare;
 mod difference;
+mod discovery;
 mod drift;
 pub(super) mod objects;
 mod references;

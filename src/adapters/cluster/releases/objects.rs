@@ -6,6 +6,7 @@ use kube::{
     api::{ApiResource, GroupVersionKind},
     core::ObjectMeta,
 };
+use serde_json::Value;
 
 use crate::adapters::cluster::ClusterError;
 use crate::domain::{labels, yaml};
@@ -39,13 +40,17 @@ impl Object {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     pub object: Object,
-    pub content: serde_json::Value,
+    pub content: Value,
 }
 
 /// Returns the API resource of a kind, with its plural by the usual rule.
 pub(in crate::adapters::cluster) fn api_resource(api_version: &str, kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&group_version_kind(api_version, kind))
+}
+
+pub(in crate::adapters::cluster) fn group_version_kind(api_version: &str, kind: &str) -> GroupVersionKind {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+    GroupVersionKind::gvk(group, version, kind)
 }
 
 /// The state of a workload to wait for: this object, at this generation or a later one.
@@ -72,14 +77,31 @@ impl Generation {
 /// # Errors
 /// If a document is not a Kubernetes object.
 pub fn parse_manifest(manifest: &str, namespace: &str) -> Result<Vec<Rendered>, ClusterError> {
-    let documents = yaml::read_documents(manifest).map_err(invalid)?;
-    let rendered = documents.into_iter().map(|content| Ok(Rendered { object: object(&content, namespace)?, content }));
-    rendered.collect()
+    let objects = read_objects(manifest)?.into_iter();
+    objects.map(|content| Ok(Rendered { object: object(&content, namespace)?, content })).collect()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
-pub(in crate::adapters::cluster) fn invalid(error: String) -> ClusterError {
-    ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}"))
+/// Reads the objects of a manifest. The items of a list are objects of their own, as for Helm.
+pub(in crate::adapters::cluster) fn read_objects(manifest: &str) -> Result<Vec<Value>, ClusterError> {
+    let invalid = |error| ClusterError::BadManifest(format!("a rendered manifest is not valid YAML: {error}"));
+    Ok(yaml::read_documents(manifest).map_err(invalid)?.into_iter().flat_map(flattened).collect())
+}
+
+/// The items of a list, whatever its kind and whether it has a name. Without a kind of their own, they have that of
+/// the list without `List`.
+fn flattened(mut object: Value) -> Vec<Value> {
+    let Some(Value::Array(items)) = object.get_mut("items").map(Value::take) else { return vec![object] };
+    let kind = object.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
+    let inherited = [("apiVersion", object.get("apiVersion").cloned()), ("kind", kind.map(Value::from))];
+    let complete = |mut item: Value| {
+        for (key, value) in &inherited {
+            if let (Some(item), Some(value)) = (item.as_object_mut(), value) {
+                item.entry(*key).or_insert_with(|| value.clone());
+            }
+        }
+        flattened(item)
+    };
+    items.into_iter().flat_map(complete).collect()
 }
 
 /// Returns every image of the pods in a manifest, each once, including those of Helm hooks.
@@ -88,14 +110,14 @@ pub(in crate::adapters::cluster) fn invalid(error: String) -> ClusterError {
 /// If a document is not valid YAML.
 pub fn images_of_manifest(manifest: &str) -> Result<BTreeSet<String>, ClusterError> {
     let mut images = BTreeSet::new();
-    yaml::read_documents(manifest).map_err(invalid)?.iter().for_each(|document| note_images(document, &mut images));
+    read_objects(manifest)?.iter().for_each(|object| note_images(object, &mut images));
     Ok(images)
 }
 
 /// Lists of containers contain maps with a name and an image, wherever the pod template is in a kind.
-fn note_images(value: &serde_json::Value, images: &mut BTreeSet<String>) {
+fn note_images(value: &Value, images: &mut BTreeSet<String>) {
     match value {
-        serde_json::Value::Object(map) => {
+        Value::Object(map) => {
             for (key, value) in map {
                 let are_containers = matches!(key.as_str(), "containers" | "initContainers");
                 for container in value.as_array().into_iter().flatten().filter(|_| are_containers) {
@@ -104,13 +126,13 @@ fn note_images(value: &serde_json::Value, images: &mut BTreeSet<String>) {
                 note_images(value, images);
             }
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| note_images(item, images)),
+        Value::Array(items) => items.iter().for_each(|item| note_images(item, images)),
         _ => (),
     }
 }
 
-fn object(value: &serde_json::Value, namespace: &str) -> Result<Object, ClusterError> {
-    let text = |value: &serde_json::Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
+fn object(value: &Value, namespace: &str) -> Result<Object, ClusterError> {
+    let text = |value: &Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
     let metadata = value.get("metadata").cloned().unwrap_or_default();
     let missing = |what: &str| ClusterError::BadManifest(format!("a rendered object has no {what}"));
     let kind = text(value, "kind").ok_or_else(|| missing("kind"))?;
@@ -145,6 +167,26 @@ mod tests {
         let shown: Vec<_> = objects.iter().map(|o| (o.label(), o.namespace.as_str(), o.wants_address)).collect();
         assert_eq!(shown, [("Service/shop".to_owned(), "tunes", true), ("Deployment/shop".to_owned(), "other", false)]);
         assert_eq!(objects[1].resource().plural, "deployments");
+    }
+
+    #[test]
+    fn a_key_that_is_rendered_twice_counts_once() {
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a, app: b}}\n\
+                        spec: {containers: [{image: a:1}]}\n";
+        assert_eq!(parse_manifest(manifest, "tunes").unwrap()[0].content["metadata"]["labels"]["app"], "b");
+        assert_eq!(images_of_manifest(manifest).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn lists_are_flattened_as_by_helm() {
+        let manifest = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n\
+                        - {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, metadata: {name: b}}]}\n\
+                        ---\napiVersion: v1\nkind: ConfigMapList\nmetadata: {name: named}\nitems:\n\
+                        - metadata: {name: c}\n---\napiVersion: v1\nkind: List\nitems: []\n";
+        let objects = parse_manifest(manifest, "tunes").unwrap();
+        let labels: Vec<String> = objects.iter().map(|rendered| rendered.object.label()).collect();
+        assert_eq!(labels, ["Secret/a", "Pod/b", "ConfigMap/c"]);
+        assert_eq!(objects[2].content["apiVersion"], "v1");
     }
 
     #[test]

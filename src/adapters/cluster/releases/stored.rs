@@ -30,13 +30,16 @@ pub struct StoredRelease {
     pub rendered: Vec<Rendered>,
     /// The values of that revision, without the chart's default values.
     pub values: Values,
+    /// Why the payload of that revision cannot be read; the objects and values are empty then.
+    pub unreadable: Option<String>,
 }
 
 impl Cluster {
-    /// Returns the newest revision of every release in the cluster.
+    /// Returns the newest revision of every release in the cluster. A release that cannot be read says so itself, because
+    /// it may belong to anybody.
     ///
     /// # Errors
-    /// If the API does not respond, or a payload is not valid.
+    /// If the API does not respond.
     pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
         let all = ListParams::default().labels("owner=helm");
         let deployed = ListParams::default().labels("owner=helm,status=deployed");
@@ -55,9 +58,10 @@ impl Cluster {
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = ReleaseKey::new(&namespace, labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                let payload: Payload = payload(secret)?;
-                release.rendered = parse_manifest(&payload.manifest, &namespace)?;
-                release.values = payload.config.unwrap_or_default();
+                match content(secret, &namespace) {
+                    Ok((rendered, values)) => (release.rendered, release.values) = (rendered, values),
+                    Err(error) => release.unreadable = Some(error.to_string()),
+                }
             }
         }
         Ok(newest.into_values().collect())
@@ -118,7 +122,14 @@ fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
         labels,
         rendered: Vec::new(),
         values: Values::new(),
+        unreadable: None,
     })
+}
+
+/// The objects and values of a revision.
+fn content(secret: &Secret, namespace: &str) -> Result<(Vec<Rendered>, Values), ClusterError> {
+    let payload: Payload = payload(secret)?;
+    Ok((parse_manifest(&payload.manifest, namespace)?, payload.config.unwrap_or_default()))
 }
 
 /// The keys of a payload that are read. The chart's files, which are most of it, are skipped.
@@ -136,7 +147,7 @@ struct Hook {
     manifest: String,
 }
 
-fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
+pub(super) fn payload<T: DeserializeOwned>(secret: &Secret) -> Result<T, ClusterError> {
     let name = secret.metadata.name.clone().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get("release")).map(|bytes| bytes.0.as_slice());
     let bytes = bytes.ok_or_else(|| ClusterError::BadRelease(name.clone(), "no payload".into()))?;
@@ -150,7 +161,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Cause> {
     Ok(serde_json::from_slice(&json)?)
 }
 
-fn encode(payload: &Value) -> Vec<u8> {
+pub(super) fn encode(payload: &Value) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     // Writing to memory cannot fail.
     let _ = encoder.write_all(payload.to_string().as_bytes());
