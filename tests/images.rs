@@ -55,6 +55,7 @@ fn images_outlive_clusters() {
     stage("a second up builds and makes nothing", Walk::nothing_to_do);
     stage("of a changed layer only that is sent and pulled", Walk::one_layer);
     stage("what does not build is shown with its last lines", Walk::a_failed_build);
+    stage("an image that only Docker has is named as that", Walk::an_image_of_docker);
     stage("an image that is pushed late is pulled at once", Walk::a_late_image);
     stage("a cluster made anew pulls nothing from outside and builds nothing", Walk::a_second_cluster);
     stage("a dead cache costs a try", Walk::a_dead_cache);
@@ -212,6 +213,20 @@ impl Walk {
         assert!(failed.stderr.contains("no-such-file"), "{}", failed.stderr);
         fs::write(self.folder("front").join("Dockerfile"), kept).unwrap();
         self.workspace.run(&["up"]).expect(0);
+    }
+
+    fn an_image_of_docker(&self) {
+        let image = format!("{}-only-here:dev", self.workspace.name);
+        let described = format!("  here:\n    image: {image}\n    values: {{ports: {{http: 9898}}, grace: 1}}\n");
+        self.workspace.replace("projects:\n", &format!("projects:\n{described}"));
+        self.workspace.tool("docker", &["tag", &base(), &image]);
+        let up = self.workspace.run(&["up", "here"]).expect(1);
+        self.workspace.tool("docker", &["image", "rm", &image]);
+        let up = up.expect_said(&format!("image not found in any registry, only in Docker on this machine: {image}"));
+        let up = up.expect_said("build: {context: FOLDER}");
+        up.expect_said(&format!("docker push localhost:{}/{image}", self.port()));
+        self.workspace.replace(&described, "");
+        self.workspace.run(&["status", "--prune"]).expect(0).expect_said("here");
     }
 
     fn a_late_image(&self) {

@@ -107,6 +107,7 @@ impl Runner {
                     return Ok(ready_count(&progress));
                 }
                 Verdict::GiveUp(problem) => {
+                    let problem = self.with_local_image(problem, cancel).await;
                     return Err(connection.cluster.explain(&workloads[0].object.namespace, &problem).await.into());
                 }
                 Verdict::Wait { message, warning } => {

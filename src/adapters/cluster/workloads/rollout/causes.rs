@@ -6,8 +6,9 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::rules::{
-    CRASHES, GiveUpAfter, INITIAL_REMEDY, PROBE_FAILED, PROBE_REMEDY, PULL, SOON, THRICE, TWICE, diagnose,
+use super::{
+    pulls::{PULL, UnavailableImage},
+    rules::{CRASHES, GiveUpAfter, INITIAL_REMEDY, PROBE_FAILED, PROBE_REMEDY, SOON, THRICE, TWICE, diagnose},
 };
 use crate::domain::Problem;
 
@@ -22,13 +23,15 @@ pub struct RolloutProblem {
     pub restarts: i32,
     /// The relevant log is that of the previous container.
     pub has_previous_log: bool,
+    /// The image that its registry does not return.
+    pub image: Option<UnavailableImage>,
     pub cause: Problem,
 }
 
 impl RolloutProblem {
     /// Creates a problem without a pod.
     pub fn new(patience: GiveUpAfter, problem: Problem) -> Self {
-        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, cause: problem }
+        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, image: None, cause: problem }
     }
 }
 
@@ -151,6 +154,7 @@ fn container_problem(
         container: Some(status.name.clone()),
         restarts: status.restart_count,
         has_previous_log,
+        image: UnavailableImage::of(reason, &message, &status.image),
         cause: problem,
     })
 }

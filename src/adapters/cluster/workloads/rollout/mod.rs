@@ -3,6 +3,7 @@
 mod causes;
 mod events;
 mod health;
+mod pulls;
 mod rules;
 mod strategy;
 
@@ -23,6 +24,7 @@ pub use causes::RolloutProblem;
 pub(in crate::adapters::cluster) use causes::waits_for_image;
 pub use events::EventSource;
 pub use health::{healthy_since, running_images};
+pub use pulls::UnavailableImage;
 pub use rules::GiveUpAfter;
 pub(in crate::adapters::cluster) use rules::essence;
 pub use strategy::KeptPods;

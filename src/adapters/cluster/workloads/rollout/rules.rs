@@ -1,5 +1,6 @@
 //! The states in Kubernetes that keep a pod from becoming ready: cause, help and timeout of each, as a table of rules.
 
+use super::pulls::{self, PULL, without_names};
 use crate::{adapters::refusals, domain::Problem};
 
 /// How long a problem may last before the rollout fails, in seconds. The order is from the worst to the mildest.
@@ -15,18 +16,17 @@ pub enum GiveUpAfter {
 }
 
 /// A rule: a state in Kubernetes and its cause.
-struct CauseRule {
+pub(super) struct CauseRule {
     /// `waiting.reason` or `terminated.reason` of a container, or a condition's reason.
-    reasons: &'static [&'static str],
+    pub reasons: &'static [&'static str],
     /// One of these parts is in the message; if empty, any message matches.
-    messages: &'static [&'static str],
+    pub messages: &'static [&'static str],
     /// `{image}`, `{message}` and `{who}` (the container) are replaced.
-    message: &'static str,
-    help: &'static str,
-    patience: GiveUpAfter,
+    pub message: &'static str,
+    pub help: &'static str,
+    pub patience: GiveUpAfter,
 }
 
-pub(super) const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
 const CONFIGURATION: &[&str] = &["CreateContainerConfigError", "CreateContainerError"];
 const MOUNT: &[&str] = &["FailedMount"];
 const START: &[&str] = &["RunContainerError", "StartError", "ContainerCannotRun"];
@@ -55,34 +55,6 @@ const RULES: &[CauseRule] = &[
         message: "the image name is not valid: {image}",
         help: "correct 'image' in projects.yaml",
         patience: GiveUpAfter::Seconds(0),
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &["x509"],
-        message: "the registry's certificate is not trusted: {image}: {message}",
-        help: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &["not found", "NotFound", "manifest unknown", "does not exist"],
-        message: "image not found: {image}",
-        help: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &["unauthorized", "401", "403", "denied", "authorization failed"],
-        message: "the registry denied access: {image}",
-        help: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &[],
-        message: "cannot pull {image}: {message}",
-        help: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
-        patience: GiveUpAfter::Timeout,
     },
     CauseRule {
         reasons: CONFIGURATION,
@@ -267,11 +239,12 @@ pub(super) fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> O
         let message = format!("{}: {}", problem.message, essence(message));
         return Some((GiveUpAfter::Seconds(0), Problem { message, ..problem }));
     }
+    let said = if PULL.contains(&reason) { without_names(message) } else { message.to_owned() };
     let fits = |rule: &&CauseRule| {
         rule.reasons.contains(&reason)
-            && (rule.messages.is_empty() || rule.messages.iter().any(|part| message.contains(part)))
+            && (rule.messages.is_empty() || rule.messages.iter().any(|part| said.contains(part)))
     };
-    let rule = RULES.iter().find(fits)?;
+    let rule = RULES.iter().chain(pulls::RULES).find(fits)?;
     let cause = rule.message.replace("{who}", who).replace("{image}", image).replace("{message}", essence(message));
     Some((rule.patience, Problem::new(cause).help(rule.help)))
 }

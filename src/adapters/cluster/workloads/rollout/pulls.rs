@@ -1,0 +1,162 @@
+//! Explains why a node cannot pull an image, from kubelet's message.
+
+use super::rules::{CauseRule, GiveUpAfter, TWICE};
+
+/// kubelet's reasons for a container that waits for its image.
+pub(super) const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
+
+/// The parts of messages of a registry that does not have an image; in lower case, as in all rules below.
+const ABSENT: &[&str] = &["not found", "notfound", "manifest unknown", "name unknown", "does not exist"];
+/// The parts of messages of a registry that denies access. Docker Hub answers so for images that do not exist, too.
+const DENIED: &[&str] = &[
+    "denied",
+    "unauthorized",
+    "403 forbidden",
+    "status code 401",
+    "status code 403",
+    "authentication required",
+    "authorization failed",
+    "no basic auth credentials",
+];
+
+/// The first matching rule applies. The messages are those of containerd and of registries.
+pub(super) const RULES: &[CauseRule] = &[
+    CauseRule {
+        reasons: PULL,
+        messages: &["no match for platform", "no matching manifest for"],
+        message: "the image has no variant for the CPU architecture of the node: {image}",
+        help: "build it for this architecture (docker build --platform), or use an image that supports it",
+        patience: TWICE,
+    },
+    CauseRule {
+        reasons: PULL,
+        messages: &["x509"],
+        message: "the registry's certificate is not trusted: {image}: {message}",
+        help: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
+        patience: TWICE,
+    },
+    CauseRule {
+        reasons: PULL,
+        messages: &["toomanyrequests", "429 too many requests", "rate limit"],
+        message: "the registry's rate limit is exceeded: {image}",
+        help: "wait, or log in with 'docker login' for a higher limit and run cmdr up again",
+        patience: GiveUpAfter::Timeout,
+    },
+    CauseRule {
+        reasons: PULL,
+        messages: DENIED,
+        message: "the registry denied access: {image}",
+        help: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster; if the \
+               image is public, check its name",
+        patience: TWICE,
+    },
+    CauseRule {
+        reasons: PULL,
+        messages: ABSENT,
+        message: "image not found: {image}",
+        help: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
+        patience: TWICE,
+    },
+    CauseRule {
+        reasons: PULL,
+        messages: &[],
+        message: "cannot pull {image}: {message}",
+        help: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
+        patience: GiveUpAfter::Timeout,
+    },
+];
+
+/// An image that its registry does not return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnavailableImage {
+    /// As written in the pod: `shop:dev`.
+    pub reference: String,
+    /// Access was denied; the image may also not exist.
+    pub is_denied: bool,
+}
+
+impl UnavailableImage {
+    /// Returns the image of a failed pull, if its registry responded that it does not exist or denied access.
+    pub(super) fn of(reason: &str, message: &str, image: &str) -> Option<Self> {
+        let said = without_names(message);
+        let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+        let rule = RULES.iter().find(|rule| rule.reasons.contains(&reason) && has(rule.messages))?;
+        let is_denied = rule.messages == DENIED;
+        (is_denied || rule.messages == ABSENT).then(|| Self { reference: image.to_owned(), is_denied })
+    }
+}
+
+/// Returns the message in lower case without names of images, URLs and digests: any word may be part of a name, and
+/// `403` of a digest.
+pub(super) fn without_names(message: &str) -> String {
+    let unquoted: Vec<&str> = message.split('"').step_by(2).collect();
+    let unquoted = unquoted.join(" ");
+    let words: Vec<&str> =
+        unquoted.split_whitespace().filter(|word| !word.contains('/') && !word.starts_with("sha256:")).collect();
+    words.join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rules::diagnose, *};
+
+    fn cause(message: &str) -> (String, GiveUpAfter) {
+        let (patience, problem) = diagnose("ErrImagePull", message, "", "me/app:1").unwrap();
+        (problem.message, patience)
+    }
+
+    fn failed(image: &str, why: &str) -> String {
+        format!("failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {why}")
+    }
+
+    #[test]
+    fn docker_hub_denies_access_to_what_may_not_exist() {
+        let said = "pull access denied, repository does not exist or may require authorization: server message: \
+                    insufficient_scope: authorization failed";
+        assert_eq!(cause(&failed("docker.io/me/app:1", said)).0, "the registry denied access: me/app:1");
+        let back_off = format!("Back-off pulling image \"me/app:1\": ErrImagePull: {}", failed("me/app:1", said));
+        assert_eq!(cause(&back_off).0, "the registry denied access: me/app:1");
+        let private = "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to \
+                       https://ghcr.io/token?scope=repository%3Aa%3Apull: 401 Unauthorized";
+        assert_eq!(cause(&failed("ghcr.io/a:1", private)).0, "the registry denied access: me/app:1");
+    }
+
+    #[test]
+    fn numbers_and_words_of_names_are_no_cause() {
+        let digest = format!("r.example/denied@sha256:{}", "4".repeat(61) + "403");
+        let silent = "failed to do request: dial tcp: lookup r.example on 172.18.0.1:53: read udp \
+                      172.18.0.2:40312->172.18.0.1:401: i/o timeout";
+        let (shown, patience) = cause(&failed(&digest, silent));
+        assert!(shown.starts_with("cannot pull me/app:1: "), "{shown}");
+        assert_eq!(patience, GiveUpAfter::Timeout);
+        let absent = failed("r.example/denied:403", "r.example/denied:403: not found");
+        assert_eq!(cause(&absent).0, "image not found: me/app:1");
+    }
+
+    #[test]
+    fn an_image_for_other_processors_exists() {
+        let said = format!(
+            "failed to pull and unpack image \"me/app:1\": no match for platform in manifest sha256:{}: not found",
+            "a".repeat(64)
+        );
+        let expected = "the image has no variant for the CPU architecture of the node: me/app:1";
+        assert_eq!(cause(&said), (expected.to_owned(), TWICE));
+        assert_eq!(UnavailableImage::of("ErrImagePull", &said, "me/app:1"), None);
+    }
+
+    #[test]
+    fn a_rate_limit_is_no_missing_login() {
+        let said = "unexpected status code 429 Too Many Requests - Server message: toomanyrequests: You have reached \
+                    your unauthenticated pull rate limit";
+        assert_eq!(cause(&failed("me/app:1", said)).0, "the registry's rate limit is exceeded: me/app:1");
+    }
+
+    #[test]
+    fn images_that_a_registry_does_not_return_are_known() {
+        let of = |why: &str| UnavailableImage::of("ImagePullBackOff", &failed("shop:dev", why), "shop:dev");
+        assert_eq!(of("shop:dev: not found").map(|image| image.is_denied), Some(false));
+        assert_eq!(of("pull access denied").map(|image| image.is_denied), Some(true));
+        assert_eq!(of("connection refused"), None);
+        assert_eq!(UnavailableImage::of("CrashLoopBackOff", "not found", "shop:dev"), None);
+    }
+}
