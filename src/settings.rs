@@ -39,6 +39,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_HOST", "the Docker engine, as the docker command reads it"),
     ("DOCKER_CONTEXT", "the Docker context, as the docker command reads it"),
     ("DOCKER_CONFIG", "the folder of the Docker configuration"),
+    (
+        "DOCKER_AUTH_CONFIG",
+        "credentials of registries, as the text of Docker's config.json; they take precedence over it",
+    ),
     ("DOCKER_CERT_PATH", "the folder of certificates for a Docker engine reached over TCP"),
     ("DOCKER_TLS_VERIFY", "use TLS for a Docker engine reached over TCP"),
     ("KUBECONFIG", "the files with the contexts of environments other than local"),
@@ -162,6 +166,7 @@ pub struct Variables {
     pub docker_host: Option<String>,
     pub docker_context: Option<String>,
     pub docker_config: Option<PathBuf>,
+    pub docker_auth_config: Option<Secret>,
     pub docker_certificates: Option<PathBuf>,
     pub docker_tls_verify: bool,
     /// In the order in which contexts are looked up.
@@ -314,6 +319,7 @@ impl Variables {
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: variable("DOCKER_CONFIG").map(PathBuf::from),
+            docker_auth_config: text("DOCKER_AUTH_CONFIG").map(Secret::new),
             docker_certificates: variable("DOCKER_CERT_PATH").map(PathBuf::from),
             docker_tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
             kubeconfig: variable("KUBECONFIG").map(|value| env::split_paths(&value).collect()).unwrap_or_default(),

@@ -1,21 +1,29 @@
-//! Registry credentials from the places where `docker login` stores them: `config.json` or a credential helper.
+//! Registry credentials from the places where `docker login` stores them: `config.json` or a credential helper, and
+//! from the variable `DOCKER_AUTH_CONFIG`.
+
+mod pull;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
+pub use pull::{PullCredentials, pull_secret_content};
 use serde::Deserialize;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
 use crate::domain::secret::Secret;
 
+/// The variable with a `config.json` as text, which pipelines set.
+const AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// Docker Hub, as written in image references.
 const DOCKER_HUB: &str = "docker.io";
 /// The key that Docker and Kubernetes use for the credentials of Docker Hub.
@@ -66,14 +74,14 @@ pub struct FoundCredentials {
 pub enum CredentialWarning {
     #[error("cannot get credentials for {host}: credential helper {helper} {why}")]
     Helper { host: String, helper: String, why: String },
-    #[error("cannot get credentials for {host}: the entry in {} is not a valid user name and password", path.display())]
-    Entry { host: String, path: PathBuf },
+    #[error("cannot get credentials for {host}: the entry in {place} is not a valid user name and password")]
+    Entry { host: String, place: String },
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read Docker's configuration {}: {why}", path.display())]
+#[error("cannot read Docker's configuration {place}: {why}")]
 pub struct CredentialsError {
-    path: PathBuf,
+    place: String,
     why: String,
 }
 
@@ -82,8 +90,15 @@ pub struct CredentialsError {
 pub struct Credentials {
     path: PathBuf,
     configuration: Configuration,
+    /// The entries of `DOCKER_AUTH_CONFIG`, which take precedence.
+    given: BTreeMap<String, Entry>,
     search_path: Option<OsString>,
+    /// Each is read only once, because a helper may ask the user to unlock a keychain.
+    known: Mutex<HashMap<String, Arc<OnceCell<FoundCredential>>>>,
 }
+
+/// The credentials of one registry, if there are any.
+type FoundCredential = Result<Option<RegistryCredential>, CredentialWarning>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -126,15 +141,28 @@ impl Credentials {
     pub fn read(config_folder: &Path) -> Result<Self, CredentialsError> {
         let path = config_folder.join("config.json");
         let configuration = match std::fs::read_to_string(&path) {
-            // serde's message quotes the invalid text, which may be a password, so only the position is printed.
-            Ok(text) => serde_json::from_str(&text).map_err(|error| {
-                let why = format!("line {}, column {} is not in Docker's format", error.line(), error.column());
-                CredentialsError { path: path.clone(), why }
-            })?,
+            Ok(text) => parsed(&text, || path.display().to_string())?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Configuration::default(),
-            Err(error) => return Err(CredentialsError { path, why: error.to_string() }),
+            Err(error) => {
+                return Err(CredentialsError { place: path.display().to_string(), why: error.to_string() });
+            }
         };
-        Ok(Self { path, configuration, search_path: None })
+        Ok(Self { path, configuration, ..Self::default() })
+    }
+
+    /// Adds the entries of `DOCKER_AUTH_CONFIG`, the text of a `config.json`. They take precedence, as for Docker.
+    ///
+    /// # Errors
+    /// If the text cannot be parsed.
+    pub fn with_auth_config(mut self, text: &str) -> Result<Self, CredentialsError> {
+        self.given = parsed(text, || format!("in the variable {AUTH_CONFIG}"))?.auths;
+        Ok(self)
+    }
+
+    /// Returns whether no registry can have credentials: there are no logins and no helpers.
+    pub fn is_empty(&self) -> bool {
+        let Configuration { auths, cred_helpers, creds_store } = &self.configuration;
+        self.given.is_empty() && auths.is_empty() && cred_helpers.is_empty() && creds_store.is_empty()
     }
 
     /// Searches for helpers in these folders (a value for `PATH`) instead of the `PATH` of this process.
@@ -147,7 +175,7 @@ impl Credentials {
     /// Returns the credentials that exist for `hosts` (as written in image references). Helpers run in parallel; one
     /// that fails causes a warning.
     pub async fn for_registries(&self, hosts: &[&str], cancel: &CancellationToken) -> FoundCredentials {
-        let answers = join_all(hosts.iter().map(|host| self.for_registry(host, cancel))).await;
+        let answers = join_all(hosts.iter().map(|host| self.remembered(host, cancel))).await;
         let mut found = FoundCredentials::default();
         for answer in answers {
             match answer {
@@ -158,13 +186,18 @@ impl Credentials {
         found
     }
 
-    /// Uses the same order as the docker CLI: the registry's own helper, else the store, else the file. If the store
+    async fn remembered(&self, host: &str, cancel: &CancellationToken) -> FoundCredential {
+        let cell = Arc::clone(self.known.lock().await.entry(host.to_owned()).or_default());
+        cell.get_or_init(async || self.for_registry(host, cancel).await).await.clone()
+    }
+
+    /// Uses the same order as the docker CLI: `DOCKER_AUTH_CONFIG`, the registry's own helper, else the store, else the file. If the store
     /// has no credentials, the file is read as well, for those that other tools wrote there.
-    async fn for_registry(
-        &self,
-        host: &str,
-        cancel: &CancellationToken,
-    ) -> Result<Option<RegistryCredential>, CredentialWarning> {
+    async fn for_registry(&self, host: &str, cancel: &CancellationToken) -> FoundCredential {
+        let given = entry_of(&self.given, host, || format!("the variable {AUTH_CONFIG}"))?;
+        if given.is_some() {
+            return Ok(given);
+        }
         let own = self.configuration.cred_helpers.iter().find(|(name, _)| is_for(name, host)).map(|(_, helper)| helper);
         match own.unwrap_or(&self.configuration.creds_store).as_str() {
             "" => self.filed(host),
@@ -175,27 +208,12 @@ impl Credentials {
         }
     }
 
-    fn filed(&self, host: &str) -> Result<Option<RegistryCredential>, CredentialWarning> {
-        let entries = &self.configuration.auths;
-        let exact = entries.get(&key(host));
-        let Some(entry) = exact.or_else(|| entries.iter().find(|(name, _)| is_for(name, host)).map(|(_, entry)| entry))
-        else {
-            return Ok(None);
-        };
-        match login(entry) {
-            Login::Absent => Ok(None),
-            Login::Known { username, password } => Ok(Some(credential(host, username, password))),
-            Login::Unreadable => Err(CredentialWarning::Entry { host: host.to_owned(), path: self.path.clone() }),
-        }
+    fn filed(&self, host: &str) -> FoundCredential {
+        entry_of(&self.configuration.auths, host, || self.path.display().to_string())
     }
 
     /// Uses the `docker-credential-*` protocol: the registry on standard input, JSON on standard output.
-    async fn kept_by(
-        &self,
-        host: &str,
-        helper: &str,
-        cancel: &CancellationToken,
-    ) -> Result<Option<RegistryCredential>, CredentialWarning> {
+    async fn kept_by(&self, host: &str, helper: &str, cancel: &CancellationToken) -> FoundCredential {
         let program = format!("docker-credential-{helper}");
         let mut tool = Tool::new(&program).arg("get").input(key(host));
         if let Some(path) = &self.search_path {
@@ -215,6 +233,29 @@ impl Credentials {
                 Ok((!answer.secret.is_empty()).then(|| credential(host, answer.username, answer.secret)))
             }
         }
+    }
+}
+
+/// Parses Docker's configuration. serde's message quotes the invalid text, which may be a password, so only the position
+/// is reported.
+fn parsed(text: &str, place: impl Fn() -> String) -> Result<Configuration, CredentialsError> {
+    serde_json::from_str(text).map_err(|error| {
+        let why = format!("line {}, column {} is not in Docker's format", error.line(), error.column());
+        CredentialsError { place: place(), why }
+    })
+}
+
+/// Returns the credentials of a registry in the entries of a configuration.
+fn entry_of(entries: &BTreeMap<String, Entry>, host: &str, place: impl Fn() -> String) -> FoundCredential {
+    let exact = entries.get(&key(host));
+    let Some(entry) = exact.or_else(|| entries.iter().find(|(name, _)| is_for(name, host)).map(|(_, entry)| entry))
+    else {
+        return Ok(None);
+    };
+    match login(entry) {
+        Login::Absent => Ok(None),
+        Login::Known { username, password } => Ok(Some(credential(host, username, password))),
+        Login::Unreadable => Err(CredentialWarning::Entry { host: host.to_owned(), place: place() }),
     }
 }
 
@@ -284,19 +325,6 @@ fn is_for(name: &str, host: &str) -> bool {
         text.split('/').next().unwrap_or_default().to_owned()
     };
     name == key(host) || bare(name) == host || bare(name) == bare(&key(host))
-}
-
-/// Returns the content of a Secret of type `kubernetes.io/dockerconfigjson`. Identity tokens are left out, because
-/// kubelet does not support them.
-pub fn docker_config_json(credentials: &[RegistryCredential]) -> Vec<u8> {
-    let usable = credentials.iter().filter(|credential| !credential.is_identity_token());
-    let auths: serde_json::Map<String, serde_json::Value> = usable
-        .map(|RegistryCredential { host, username, password }| {
-            let auth = STANDARD.encode(format!("{username}:{}", password.expose()));
-            (key(host), serde_json::json!({"username": username, "password": password.expose(), "auth": auth}))
-        })
-        .collect();
-    serde_json::json!({ "auths": auths }).to_string().into_bytes()
 }
 
 #[cfg(test)]

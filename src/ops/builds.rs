@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 
 use crate::{
-    adapters::{builds::Builds, credentials::Credentials, docker::Docker, host, registry::Registry},
+    adapters::{builds::Builds, docker::Docker, host, registry::Registry},
     domain::{
         Build, ImageReference, Name, Problem, ResolvedProject,
         local_registry::{self, ObservedService, RegistryService, pushed_to},
@@ -181,9 +181,7 @@ async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
 
 /// The registries and mirrors for these hosts that the user is logged in to.
 async fn logins(session: &Session, hosts: &BTreeSet<String>) -> Result<BTreeSet<String>, CommandError> {
-    let credentials = Credentials::read(&session.settings.docker_config_folder())
-        .map_err(|error| CommandError::failed(Problem::new(error.to_string())))?
-        .with_search_path(session.settings.variables.path.clone());
+    let credentials = session.credentials()?;
     let mirrors = session.user.mirrors.images.iter().map(ImageMirror::authority);
     let asked: BTreeSet<&str> = hosts.iter().map(String::as_str).chain(mirrors).collect();
     let asked: Vec<&str> = asked.into_iter().collect();

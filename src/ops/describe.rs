@@ -76,12 +76,16 @@ pub async fn describe(
         externals: externals::described(session, &selection.externals),
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
-        image_hosts: image_hosts(&platform, &chosen, &charts),
+        image_hosts: BTreeSet::new(),
         registry: Vec::new(),
         builds: Vec::new(),
     };
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
-    described.namespaces = namespaces(&platform, namespace, &chosen, in_namespace);
+    let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
+    let platform_hosts =
+        platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts))).collect();
+    described.namespaces = namespaces(platform_hosts, (namespace, own, in_namespace));
+    described.image_hosts = described.namespaces.iter().flat_map(|it| it.registries.iter().cloned()).collect();
     apply_options(&mut described, options);
     Ok(described)
 }
@@ -96,19 +100,12 @@ fn apply_options(described: &mut Described, options: &UpRequest) {
     }
 }
 
-/// The registries of all images that are known before the run: those in the values merged over the chart's defaults.
-fn image_hosts(
-    platform: &[WantedPlatform],
-    projects: &[ResolvedProject],
-    charts: &BTreeMap<Chart, FetchedChart>,
-) -> BTreeSet<String> {
-    let platform = platform.iter().map(|release| (&release.chart, &release.values));
-    let all = platform.chain(projects.iter().map(|project| (&project.chart, &project.values)));
-    let merged = all.map(|(chart, own)| match charts.get(chart) {
-        Some(fetched) => values::merged([&fetched.values, own]),
-        None => own.clone(),
-    });
-    merged.flat_map(|values| registries_of(&values)).collect()
+/// The registries of the images in values merged over the chart's defaults.
+fn hosts_of(chart: &Chart, own: &Values, charts: &BTreeMap<Chart, FetchedChart>) -> BTreeSet<String> {
+    match charts.get(chart) {
+        Some(fetched) => registries_of(&values::merged([&fetched.values, own])),
+        None => registries_of(own),
+    }
 }
 
 /// A release of the platform before its chart is fetched.
@@ -263,31 +260,27 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
     }
 }
 
+/// The namespaces of platform releases with the registries of their images, and the one of projects with its registries
+/// and Secrets.
 fn namespaces(
-    platform: &[WantedPlatform],
-    namespace: &str,
-    projects: &[ResolvedProject],
-    secrets: Vec<SecretSpec>,
+    platform: Vec<(&WantedPlatform, BTreeSet<String>)>,
+    (namespace, registries, secrets): (&str, BTreeSet<String>, Vec<SecretSpec>),
 ) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();
-    for release in platform {
+    for (release, registries) in platform {
         match namespaces.iter_mut().find(|known| known.name == release.namespace) {
-            Some(known) => known.privileged |= release.is_privileged,
+            Some(known) => {
+                known.privileged |= release.is_privileged;
+                known.registries.extend(registries);
+            }
             None => namespaces.push(NamespaceSpec {
                 name: release.namespace.clone(),
-                registries: Vec::new(),
+                registries,
                 secrets: Vec::new(),
                 privileged: release.is_privileged,
             }),
         }
     }
-    let registries: BTreeSet<String> =
-        projects.iter().flat_map(ResolvedProject::images).map(|image| image.registry).collect();
-    namespaces.push(NamespaceSpec {
-        name: namespace.to_owned(),
-        registries: registries.into_iter().collect(),
-        secrets,
-        privileged: false,
-    });
+    namespaces.push(NamespaceSpec { name: namespace.to_owned(), registries, secrets, privileged: false });
     namespaces
 }

@@ -10,6 +10,7 @@ pub mod exit;
 mod externals;
 pub mod guarded;
 pub mod local;
+mod logins;
 pub mod manifest;
 pub mod observe;
 pub mod offline;

@@ -1,20 +1,24 @@
 //! An observed environment, the plan for it, and how both are shown.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::{
-    adapters::{cluster::is_from_before, helm::Helm},
-    domain::Name,
+    adapters::{cluster::is_from_before, helm::Helm, registry::Registry},
+    domain::{Digest, ImageReference, Name, labels},
     error::{CommandError, ErrorKind},
     ops::{
         builds::{BuildScope, Buildable, settle},
+        logins::keep_logins,
         observe::{Observation, local_cluster, look},
         remote::prepare::Remote,
         secrets::external_secrets_in,
         session::{LocalAccess, Session},
+        tags::registry,
     },
     plan::{
-        CheckSpec, Plan, ReleaseSpec, Step,
+        CheckSpec, Plan, Refresh, ReleaseSpec, Step,
         up::{Described, ObservedCluster, up as plan_up},
     },
     settings::OutputFormat,
@@ -105,10 +109,33 @@ impl Prepared<LocalTarget> {
                     }
                 }
                 self.observation = observation;
+                self.recognize_images(session).await?;
             }
             // A killed stop may have ended its pods: starting the cluster repairs that.
             Err(error) if error.is_unreachable() => self.observation.observed.cluster = ObservedCluster::Stopped,
             Err(error) => return Err(CommandError::failed(error.problem())),
+        }
+        Ok(())
+    }
+
+    /// Adds the resolved digests of a refresh to those that pods run, where the registry knows both as one image: a node
+    /// that pulled an image by another digest before reports that one.
+    async fn recognize_images(&mut self, session: &Session) -> Result<(), CommandError> {
+        let registry = registry(session)?;
+        let releases = self.described.projects.iter().map(|project| &project.release);
+        for release in releases.filter(|release| release.refresh == Refresh::ByPods) {
+            let Some(found) = self.observation.observed.releases.get_mut(&release.key()) else { continue };
+            if found.labels.get(labels::FINGERPRINT) != Some(&release.fingerprint) {
+                continue;
+            }
+            for (name, digest) in &release.content.images {
+                if let Ok(image) = ImageReference::parse(name).map(|image| image.with_digest(digest))
+                    && !found.digests.contains(digest)
+                    && runs_as(&registry, &image, &found.digests).await
+                {
+                    found.digests.insert(digest.clone());
+                }
+            }
         }
         Ok(())
     }
@@ -118,12 +145,23 @@ impl Prepared<LocalTarget> {
     /// # Errors
     /// As [`settle`].
     pub(crate) async fn settle(&mut self, session: &Session, due: BuildScope<'_>) -> Result<(), CommandError> {
+        keep_logins(session, &mut self.described).await?;
         let LocalTarget { access, cluster, buildable } = &mut self.target;
         let registry = settle(session, &access.docker, &mut self.described, buildable, due).await?;
         self.observation.observed.registry = registry.found;
         cluster.registry = registry.wanted;
         Ok(())
     }
+}
+
+/// Whether one of the running digests is the same image.
+async fn runs_as(registry: &Registry, image: &ImageReference, running: &BTreeSet<Digest>) -> bool {
+    for digest in running {
+        if registry.is_same_image(image, &image.with_digest(digest)).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// The kubeconfig of the environment's cluster. A missing or wrong file of a local cluster is written again.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -38,7 +38,7 @@ use crate::{
     engine::{self, StepRunner, Summary},
     error::{CommandError, ErrorKind},
     event::Event,
-    ops::exit::RunEnd,
+    ops::{exit::RunEnd, tags::registry},
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, ReleaseOrigin, Runner},
@@ -65,6 +65,8 @@ pub struct Session {
     commit: OnceCell<Option<String>>,
     /// Helm, once it has been found.
     helm: OnceCell<Helm>,
+    /// The user's credentials, once they have been read.
+    credentials: OnceLock<Arc<Credentials>>,
 }
 
 /// The result of a plan, with the URLs whose checks passed.
@@ -114,6 +116,7 @@ impl Session {
             noted: Mutex::default(),
             commit: OnceCell::new(),
             helm: OnceCell::new(),
+            credentials: OnceLock::new(),
         })
     }
 
@@ -241,13 +244,33 @@ impl Session {
             reach: None,
             ledger: None,
             release: ReleaseContext::new(helm, target, origin, self.settings.concurrency, processors),
-            credentials: Credentials::read(&self.settings.docker_config_folder())
-                .map_err(|error| failed(error.to_string()))?
-                .with_search_path(self.settings.variables.path.clone()),
+            credentials: self.credentials()?,
+            registry: registry(self)?,
+            pull_warnings: tokio::sync::Mutex::default(),
             http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
             decrypted: Decrypted::new(),
             connection: OnceCell::new(),
         })
+    }
+
+    /// The credentials of registries, as the user's Docker has them.
+    ///
+    /// # Errors
+    /// When Docker's configuration or `DOCKER_AUTH_CONFIG` cannot be read.
+    pub fn credentials(&self) -> Result<Arc<Credentials>, CommandError> {
+        if let Some(known) = self.credentials.get() {
+            return Ok(Arc::clone(known));
+        }
+        let variables = &self.settings.variables;
+        let read = Credentials::read(&self.settings.docker_config_folder());
+        let credentials = read.and_then(|credentials| match &variables.docker_auth_config {
+            Some(text) => credentials.with_auth_config(text.expose()),
+            None => Ok(credentials),
+        });
+        let credentials = credentials
+            .map_err(|error| CommandError::failed(Problem::new(error.to_string())))?
+            .with_search_path(variables.path.clone());
+        Ok(Arc::clone(self.credentials.get_or_init(|| Arc::new(credentials))))
     }
 
     /// The company's certificates, if the user has configured some.

@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    adapters::{
-        credentials::Credentials,
-        registry::{Registry, RegistryError},
-    },
+    adapters::registry::{Registry, RegistryError},
     domain::{ImageReference, Name, Problem, ResolvedProject},
     error::{CommandError, ErrorKind},
     ops::{selection::Selection, session::Session},
@@ -17,9 +14,7 @@ use crate::{
 /// # Errors
 /// When the user's certificates or Docker's configuration cannot be read.
 pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
-    let credentials = Credentials::read(&session.settings.docker_config_folder())
-        .map_err(|error| CommandError::failed(Problem::of(&error)))?
-        .with_search_path(session.settings.variables.path.clone());
+    let credentials = session.credentials()?;
     let authority = session.certificate_authority()?;
     let mirrors = session.user.mirrors.images.clone();
     Registry::new(mirrors, credentials, authority.as_deref(), session.cancel.clone())

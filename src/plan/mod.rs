@@ -26,7 +26,10 @@ pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use step::{Operation, Removal, Step};
 pub use volumes::VolumeSpec;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use crate::domain::{ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record};
 
@@ -66,8 +69,8 @@ pub struct ReturnSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceSpec {
     pub name: String,
-    /// The image registries that pods need credentials for.
-    pub registries: Vec<String>,
+    /// The image registries that the user is logged in to: pods get the credentials.
+    pub registries: BTreeSet<String>,
     /// In a step of a plan, only those that must be written.
     pub secrets: Vec<SecretSpec>,
     /// Privileged pods run here (MetalLB's speaker), which Pod Security must allow.

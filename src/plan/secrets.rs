@@ -87,6 +87,8 @@ pub(super) fn external_reason(
 
 #[cfg(test)]
 pub mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::domain::project_secret::RemoteKey;
 
@@ -95,7 +97,7 @@ pub mod tests {
         let random = SecretContent::Random { key: "password".to_owned() };
         NamespaceSpec {
             name: "tunes".to_owned(),
-            registries: Vec::new(),
+            registries: BTreeSet::new(),
             secrets: vec![
                 SecretSpec { name: "shop-db".to_owned(), content: random },
                 SecretSpec { name: "shop-api".to_owned(), content: SecretContent::Sops(sops) },

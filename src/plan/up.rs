@@ -232,7 +232,8 @@ impl Planner<'_> {
         };
         let deploys = |release: &ReleaseSpec| release.namespace == namespace.name && awaits(release);
         let mut releases = self.described.platform.iter().chain(self.described.projects.iter().map(|p| &p.release));
-        (!namespace.registries.is_empty() && releases.any(deploys)).then(|| "pull secrets are refreshed".to_owned())
+        (!namespace.registries.is_empty() && releases.any(deploys))
+            .then(|| format!("pull secrets for {}", joined(&namespace.registries)))
     }
 
     fn platform(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>) -> BTreeMap<String, StepId> {
@@ -459,6 +460,10 @@ impl Planner<'_> {
         spec.operation = operation;
         Some(self.plan.add(Step::Deploy(Box::new(spec)), reason, needs))
     }
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Sorts projects after those that they need. Projects with the longest chain of dependents come first, because only

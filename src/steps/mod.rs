@@ -8,6 +8,7 @@ mod hooks;
 mod images;
 mod local;
 mod local_images;
+mod pull_secrets;
 mod release;
 mod rollout;
 mod secrets;
@@ -21,18 +22,19 @@ pub use local_images::LocalImages;
 pub use release::{ReleaseContext, ReleaseOrigin};
 pub use secrets::Decrypted;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
         cluster::{Cluster, ClusterError, ClusterView, NamespaceState},
-        credentials::{Credentials, docker_config_json},
+        credentials::Credentials,
         helm::HelmError,
         http::HttpClient,
         process::ProcessError,
+        registry::Registry,
         wait::{Interrupted, Wait, WaitError, every},
     },
     domain::Problem,
@@ -60,7 +62,10 @@ pub struct Runner {
     pub reach: Option<Vec<String>>,
     /// The namespace of the environment's ledger; `local` has none.
     pub ledger: Option<String>,
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
+    pub registry: Registry,
+    /// The warnings about credentials that were reported; locked while a pull secret is written.
+    pub pull_warnings: Mutex<BTreeSet<String>>,
     pub http: HttpClient,
     /// The decrypted files that the plan's steps need; sops decrypts them before the first step.
     pub decrypted: Decrypted,
@@ -174,14 +179,7 @@ impl Runner {
             self.write_secret(&namespace.name, secret).await?;
         }
         let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
-        let found = self.credentials.for_registries(&hosts, cancel).await;
-        for warning in &found.warnings {
-            reporter.warn(Problem::new(warning.to_string()).help("check Docker's config.json, or log in again"));
-        }
-        if !found.credentials.is_empty() {
-            let config = docker_config_json(&found.credentials);
-            cluster.apply_pull_secret(&namespace.name, &config).await?;
-        }
+        self.write_pull_secret(&namespace.name, &hosts, reporter, cancel).await?;
         Ok(None)
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
-        cluster::{ClusterError, Generation, Object, parse_manifest, rollout},
+        cluster::{ClusterError, Generation, Object, Rendered, parse_manifest, rollout},
         helm::{Helm, HelmTarget, Rollback, Upgrade, definitions, pack},
         wait::{Wait, every, pause},
     },
@@ -103,6 +103,7 @@ impl Runner {
             cluster.delete_job(&spec.namespace, job).await?;
         }
         self.open_entry(spec).await?;
+        self.provide_pull_secrets(spec, reporter, cancel).await?;
         let turn = tokio::select! {
             turn = self.release.rollouts.acquire() => turn,
             () = cancel.cancelled() => return Err(StepFailure::Interrupted),
@@ -126,7 +127,7 @@ impl Runner {
                 rollout.await?
             }
         };
-        self.confirm_images(spec, &targets)?;
+        self.confirm_images(spec, &targets).await?;
         self.note_references(spec, &targets).await?;
         let parts = [format!("revision {revision}"), shown].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
@@ -155,14 +156,19 @@ impl Runner {
     }
 
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
-    fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
+    async fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
         let view = &self.connected()?.view;
         let running: BTreeSet<ImageReference> = targets
             .iter()
             .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
             .flat_map(|(snapshot, object)| rollout::running_images(&snapshot, object))
             .collect();
-        let strangers = strangers(&running, &spec.content.images);
+        let mut strangers = Vec::new();
+        for image in unknown_images(&running, &spec.content.images) {
+            if !self.is_deployed(&image, &spec.content.images).await {
+                strangers.push(image.to_string());
+            }
+        }
         if strangers.is_empty() {
             return Ok(());
         }
@@ -170,6 +176,18 @@ impl Runner {
             .help("a tag has moved since it was resolved: deploy again, or use a digest");
         problem.details = strangers;
         Err(problem.into())
+    }
+
+    /// Whether the registry knows a running image as one of the deployed ones: the node may have pulled the same image
+    /// by another digest before.
+    async fn is_deployed(&self, running: &ImageReference, deployed: &BTreeMap<String, Digest>) -> bool {
+        for (name, digest) in deployed {
+            let Ok(image) = ImageReference::parse(name).map(|image| image.with_digest(digest)) else { continue };
+            if has_same_repository(&image, running) && self.registry.is_same_image(&image, running).await {
+                return true;
+            }
+        }
+        false
     }
 
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
@@ -284,7 +302,10 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let objects = self.objects_of(&rollout.release).await?;
+        let rendered = self.rendered_of(&rollout.release).await?;
+        let (objects, contents): (Vec<Object>, Vec<serde_json::Value>) =
+            rendered.into_iter().map(|rendered| (rendered.object, rendered.content)).unzip();
+        self.provide_for(&rollout.release, &contents, reporter, cancel).await?;
         // In other clusters the account may not have permission to delete pods.
         if self.local.is_some() {
             self.connected()?.cluster.retry_pulls(&rollout.release.namespace).await?;
@@ -323,6 +344,11 @@ impl Runner {
     }
 
     async fn objects_of(&self, release: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
+        let rendered = self.rendered_of(release).await?;
+        Ok(rendered.into_iter().map(|rendered| rendered.object).collect())
+    }
+
+    async fn rendered_of(&self, release: &ReleaseKey) -> Result<Vec<Rendered>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
         let found = releases.into_iter().find(|found| found.key == *release);
         let absent = || Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it");
@@ -330,21 +356,23 @@ impl Runner {
         if let Some(reason) = found.unreadable {
             return Err(Problem::new(format!("cannot read the release '{}': {reason}", release.name)).into());
         }
-        Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect())
+        Ok(found.rendered)
     }
 }
 
 /// Returns the running images from deployed repositories whose digests differ from the deployed ones. Images that were
 /// deployed only by tag are not compared.
-fn strangers(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String, Digest>) -> Vec<String> {
-    let repository = |image: &ImageReference| (image.registry.clone(), image.repository.clone());
-    let known: BTreeSet<_> =
-        deployed.keys().filter_map(|image| Some(repository(&ImageReference::parse(image).ok()?))).collect();
-    let is_stranger = |image: &&ImageReference| {
+fn unknown_images(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String, Digest>) -> Vec<ImageReference> {
+    let known: Vec<ImageReference> = deployed.keys().filter_map(|image| ImageReference::parse(image).ok()).collect();
+    let is_unknown = |image: &&ImageReference| {
         image.digest.as_ref().is_some_and(|digest| deployed.values().all(|deployed| deployed != digest))
-            && known.contains(&repository(image))
+            && known.iter().any(|known| has_same_repository(known, image))
     };
-    running.iter().filter(is_stranger).map(ToString::to_string).collect()
+    running.iter().filter(is_unknown).cloned().collect()
+}
+
+fn has_same_repository(one: &ImageReference, other: &ImageReference) -> bool {
+    one.registry == other.registry && one.repository == other.repository
 }
 
 /// A Job that ended and was already deleted has no generation to wait for. The API server takes an annotation of it for
@@ -383,8 +411,8 @@ mod tests {
             images.iter().map(image).collect::<BTreeSet<ImageReference>>()
         };
         let beside = running(&[("localhost:5001/tunes/shop", "a"), ("docker.io/library/nginx", "b")]);
-        assert_eq!(strangers(&beside, &deployed), Vec::<String>::new());
+        assert_eq!(unknown_images(&beside, &deployed), Vec::new());
         let moved = running(&[("localhost:5001/tunes/shop", "c")]);
-        assert_eq!(strangers(&moved, &deployed), moved.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(unknown_images(&moved, &deployed), Vec::from_iter(moved));
     }
 }

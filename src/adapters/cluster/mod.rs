@@ -6,7 +6,10 @@ mod releases;
 mod store;
 mod workloads;
 
-pub use releases::{Deviation, Generation, Object, Rendered, StoredRelease, images_of_manifest, parse_manifest};
+pub use releases::{
+    Deviation, Generation, Object, PullAccount, Rendered, StoredRelease, images_of_manifest, parse_manifest,
+    pull_accounts,
+};
 pub use store::{ExternalState, LocalVolume, NamespaceState, lease, ledger, reviews};
 pub use workloads::{
     BalancedService, Balancer, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before,

@@ -108,15 +108,34 @@ fn a_broken_file_is_named_without_its_content() {
     assert!(Credentials::read(Path::new("/no/such/folder")).is_ok());
 }
 
-#[test]
-fn kubernetes_gets_what_it_can_use() {
-    let credentials = [
-        credential("docker.io", "me".to_owned(), "hub".to_owned()),
-        credential("azure.example.com", TOKEN_USER.to_owned(), "token".to_owned()),
-    ];
-    let json: serde_json::Value = serde_json::from_slice(&docker_config_json(&credentials)).unwrap();
-    let expected = serde_json::json!({"auths": {"https://index.docker.io/v1/": {"username": "me", "password": "hub", "auth": "bWU6aHVi"}}});
-    assert_eq!(json, expected);
+#[tokio::test]
+async fn the_variable_of_pipelines_comes_first() {
+    let home = Home::new(r#"{"auths": {"ghcr.io": {"auth": "bWU6ZmlsZQ=="}, "quay.io": {"auth": "bWU6ZmlsZQ=="}}}"#);
+    let credentials = Credentials::read(home.0.path()).unwrap();
+    let given =
+        credentials.with_auth_config(r#"{"auths": {"https://ghcr.io": {"auth": "Y2k6dmFyaWFibGU="}}}"#).unwrap();
+    let found = given.for_registries(&["ghcr.io", "quay.io", "docker.io"], &CancellationToken::new()).await;
+    assert_eq!(logins(&found), [("ghcr.io", "ci", "variable"), ("quay.io", "me", "file")]);
+    let error = Credentials::default().with_auth_config("s3cret").unwrap_err();
+    let expected = "cannot read Docker's configuration in the variable DOCKER_AUTH_CONFIG: line 1, column 1 is not in \
+                    Docker's format";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_helper_is_asked_once() {
+    let home = Home::new(r#"{"credsStore": "once"}"#);
+    let mark = home.0.path().join("asked");
+    let script = format!("mkdir '{}' && echo '{{\"Username\": \"me\", \"Secret\": \"s\"}}'", mark.display());
+    let home = home.helper("once", &script);
+    let path = format!("{}:/usr/bin:/bin", home.0.path().display());
+    let credentials = Credentials::read(home.0.path()).unwrap().with_search_path(path);
+    for _ in 0..2 {
+        let found = credentials.for_registries(&["ghcr.io"], &CancellationToken::new()).await;
+        assert_eq!(logins(&found), [("ghcr.io", "me", "s")]);
+    }
+    assert!(!credentials.is_empty());
+    assert!(Credentials::default().is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sends requests to a registry, with authentication, timeouts and retries.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use reqwest::{
     Method, RequestBuilder, StatusCode, Url,
@@ -62,7 +62,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     pub(super) fn new(
-        credentials: Credentials,
+        credentials: Arc<Credentials>,
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {

@@ -79,6 +79,12 @@ impl Manifest {
         self.manifests.iter().flatten().find(|manifest| manifest.is_image())
     }
 
+    /// Returns the digests of the images of an index, or of the configuration of an image.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+        let images = self.manifests.iter().flatten().filter(|manifest| manifest.is_image());
+        images.chain(&self.config).map(|part| part.digest.as_str())
+    }
+
     /// Returns whether an index of referrers contains this artifact type.
     pub(super) fn has_artifact(&self, artifact_type: &str) -> bool {
         self.manifests.iter().flatten().any(|manifest| manifest.artifact_type.as_deref() == Some(artifact_type))

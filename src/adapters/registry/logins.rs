@@ -1,18 +1,16 @@
-//! Credentials of registries. Each is read only once, because a helper may ask the user to unlock a keychain.
+//! The credentials that a registry requests.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::credentials::{Credentials, FoundCredentials, RegistryCredential};
+use crate::adapters::credentials::{Credentials, RegistryCredential};
 
 /// Reads credentials when a registry requests them.
 #[derive(Debug)]
 pub(super) struct Logins {
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     cancel: CancellationToken,
-    found: Mutex<HashMap<String, Arc<OnceCell<FoundCredentials>>>>,
 }
 
 /// Credentials, and warnings about those that could not be read.
@@ -23,19 +21,18 @@ pub(super) struct Login {
 }
 
 impl Logins {
-    pub(super) fn new(credentials: Credentials, cancel: CancellationToken) -> Self {
-        Self { credentials, cancel, found: Mutex::default() }
+    pub(super) fn new(credentials: Arc<Credentials>, cancel: CancellationToken) -> Self {
+        Self { credentials, cancel }
     }
 
     /// Returns the credentials of the first of `hosts` that has any.
     pub(super) async fn find(&self, hosts: &[String]) -> Login {
         let mut login = Login::default();
         for host in hosts {
-            let cell = Arc::clone(self.found.lock().await.entry(host.clone()).or_default());
-            let found = cell.get_or_init(async || self.credentials.for_registries(&[host], &self.cancel).await).await;
+            let found = self.credentials.for_registries(&[host], &self.cancel).await;
             login.warnings.extend(found.warnings.iter().map(ToString::to_string));
-            if let Some(credential) = found.credentials.first() {
-                login.credential = Some(credential.clone());
+            login.credential = found.credentials.into_iter().next();
+            if login.credential.is_some() {
                 break;
             }
         }

@@ -11,7 +11,10 @@ mod endpoint;
 mod error;
 mod logins;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt, stream};
 use reqwest::{
@@ -60,11 +63,11 @@ impl Registry {
     /// If they are not valid certificates.
     pub fn new(
         mirrors: Vec<ImageMirror>,
-        credentials: Credentials,
+        credentials: impl Into<Arc<Credentials>>,
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        let client = Client::new(credentials, certificate_authority, cancel)?;
+        let client = Client::new(credentials.into(), certificate_authority, cancel)?;
         Ok(Self { client, mirrors })
     }
 
@@ -135,6 +138,22 @@ impl Registry {
             }
         }
         None
+    }
+
+    /// Returns whether two references with digests are the same image: an index and the manifest of a platform in it,
+    /// two indexes with a common manifest, or two manifests of one configuration. Errors count as different.
+    pub async fn is_same_image(&self, one: &ImageReference, other: &ImageReference) -> bool {
+        one.digest == other.digest || !self.parts(one).await.is_disjoint(&self.parts(other).await)
+    }
+
+    /// Returns the digests that identify an image: its own, and those of its images or of its configuration.
+    async fn parts(&self, image: &ImageReference) -> BTreeSet<String> {
+        for endpoint in self.endpoints(image) {
+            if let Ok((manifest, digest)) = self.manifest(&endpoint, &image.repository, reference(image)).await {
+                return manifest.parts().map(str::to_owned).chain([digest.to_string()]).collect();
+            }
+        }
+        BTreeSet::new()
     }
 
     /// Returns whether an artifact of this type (`application/sarif+json`) refers to the image, as scans and signatures

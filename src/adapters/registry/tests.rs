@@ -242,6 +242,44 @@ async fn the_revision_is_read_from_the_first_image_of_an_index() {
     assert_eq!(anonymous().revision(&server.image("shop:2")).await, None);
 }
 
+#[tokio::test]
+async fn an_index_and_its_manifest_are_one_image() {
+    let manifest = |number: u8| format!(r#"{{"schemaVersion": 2, "config": {{"digest": "sha256:{number}"}}}}"#);
+    let index = |digests: &[&str]| {
+        let images: Vec<String> = digests
+            .iter()
+            .map(|digest| format!(r#"{{"digest": "{digest}", "platform": {{"os": "linux"}}}}"#))
+            .collect();
+        format!(r#"{{"schemaVersion": 2, "manifests": [{}]}}"#, images.join(", "))
+    };
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    let (here, elsewhere, other) = (manifest(1), manifest(2), manifest(3));
+    let (both, again) = (index(&[&digest(&here), &digest(&elsewhere)]), index(&[&digest(&here)]));
+    let all = [&here, &elsewhere, &other, &both, &again].map(Clone::clone);
+    let converted = here.replace("\": ", "\":");
+    let texts: Vec<String> = all.into_iter().chain([converted.clone()]).collect();
+    let server = Server::start(move |_, request, _| {
+        let found = texts.iter().find(|text| request.line.ends_with(Digest::of(text.as_bytes()).as_str()));
+        found.map_or_else(|| reply(404, ""), |text| reply(200, text.clone()))
+    })
+    .await;
+    let image = |text: &str| server.image("shop").with_digest(&Digest::of(text.as_bytes()));
+    let registry = anonymous();
+    for (one, two, is_same) in [
+        (&both, &here, true),
+        (&here, &both, true),
+        (&both, &again, true),
+        (&here, &converted, true),
+        (&both, &other, false),
+        (&here, &elsewhere, false),
+    ] {
+        assert_eq!(registry.is_same_image(&image(one), &image(two)).await, is_same, "{one} {two}");
+    }
+    let gone = image("gone");
+    assert!(registry.is_same_image(&gone, &gone).await, "the registry is not requested");
+    assert!(!registry.is_same_image(&gone, &image(&here)).await);
+}
+
 /// An index with one artifact.
 fn referrers(artifact_type: &str) -> Reply {
     let artifact = format!(r#"{{"digest": "sha256:1", "artifactType": "{artifact_type}"}}"#);

@@ -15,6 +15,7 @@ use crate::{
     ops::manifest::manifest,
     ops::{
         describe::describe,
+        logins::keep_logins,
         observe::{Observation, look_at},
         prepared::Prepared,
         remote::{access::RemoteAccess, deploy_request::DeployRequest},
@@ -68,6 +69,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     }
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
     add_verifications(session, &registry, &settled, &mut described).await?;
+    keep_logins(session, &mut described).await?;
     Ok(Prepared { helm, described, observation, target: Remote { access, histories, new_images } })
 }
 

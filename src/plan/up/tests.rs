@@ -24,7 +24,7 @@ fn project(name: &str, needs: &[&str]) -> DescribedProject {
 
 fn described(projects: Vec<DescribedProject>) -> Described {
     let namespace =
-        NamespaceSpec { name: "tunes".to_owned(), registries: Vec::new(), secrets: Vec::new(), privileged: false };
+        NamespaceSpec { name: "tunes".to_owned(), registries: BTreeSet::new(), secrets: Vec::new(), privileged: false };
     Described {
         workspace: "tunes".to_owned(),
         namespaces: vec![namespace],
@@ -45,6 +45,19 @@ fn running(releases: &[&str]) -> Observed {
         observed.releases.insert(ReleaseKey::new("tunes", *name), found());
     }
     observed
+}
+
+#[test]
+fn pull_secrets_are_planned_for_registries_with_a_login_and_name_them() {
+    let mut described = described(vec![project("shop", &[])]);
+    let reason = |described: &Described| {
+        let plan = up(described, &running(&[])).unwrap();
+        let prepares = |planned: &&crate::plan::Planned| matches!(planned.step, Step::PrepareNamespace(_));
+        plan.steps.iter().find(prepares).map(|planned| planned.reason.clone())
+    };
+    assert_eq!(reason(&described), None, "there is no login");
+    described.namespaces[0].registries = ["quay.io", "ghcr.io"].map(str::to_owned).into();
+    assert_eq!(reason(&described).as_deref(), Some("pull secrets for ghcr.io, quay.io"));
 }
 
 #[test]

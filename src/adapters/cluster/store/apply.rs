@@ -1,58 +1,18 @@
-//! Objects that cmdr writes by server-side apply: pull secrets, annotations, MetalLB's address pool.
+//! Objects that cmdr writes by server-side apply: annotations, MetalLB's address pool.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    ByteString,
-    api::{
-        batch::v1::Job,
-        core::v1::{Secret, Service, ServiceAccount},
-    },
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Service};
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
-    core::ObjectMeta,
 };
 use serde_json::json;
 
 use crate::adapters::cluster::{Cluster, ClusterError, Generation, Object, releases::objects::api_resource};
 use crate::domain::labels;
 
-/// The Secret with the credentials that pods of a namespace use to pull images.
-const PULL_SECRET: &str = "cmdr-pull";
-
 impl Cluster {
-    /// Adds a pull secret with the credentials in `docker_config_json` to the namespace's default service account.
-    ///
-    /// # Errors
-    /// If the API returns an error.
-    pub async fn apply_pull_secret(&self, namespace: &str, docker_config_json: &[u8]) -> Result<(), ClusterError> {
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(PULL_SECRET.to_owned()),
-                labels: Some(purpose("pull-secret")),
-                ..ObjectMeta::default()
-            },
-            type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
-            data: Some(BTreeMap::from([(".dockerconfigjson".to_owned(), ByteString(docker_config_json.to_vec()))])),
-            ..Secret::default()
-        };
-        let account = json!({
-            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
-            "imagePullSecrets": [{"name": PULL_SECRET}],
-        });
-        let secrets: Api<Secret> = self.namespaced(namespace);
-        let accounts: Api<ServiceAccount> = self.namespaced(namespace);
-        let what = format!("create the pull secret of namespace {namespace}");
-        secrets
-            .patch(PULL_SECRET, &apply(), &Patch::Apply(secret))
-            .await
-            .map_err(ClusterError::asking(what.clone()))?;
-        accounts.patch("default", &apply(), &Patch::Apply(account)).await.map_err(ClusterError::asking(what))?;
-        Ok(())
-    }
-
     /// Sets annotations in a workload's own metadata, beside Helm's. This does not restart pods. Returns the current
     /// generation.
     ///

@@ -7,6 +7,7 @@ pub mod lease;
 pub mod ledger;
 mod local_registry;
 mod namespaces;
+pub(super) mod pull_secrets;
 pub mod reviews;
 mod secrets;
 mod volumes;
