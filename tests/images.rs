@@ -12,6 +12,7 @@ mod upstream;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,9 @@ projects:
     check: {path: /readyz}
     needs: [back]
     values: {ports: {http: 9898}}
+  worker:
+    build: {context: front}
+    values: {ports: {http: 9898}, grace: 1}
   back:
     image: registry.example.com/img/back
     build: {context: back, dockerfile: other/Dockerfile}
@@ -75,6 +79,7 @@ fn images_outlive_clusters() {
     stage("a second up builds and makes nothing", Walk::nothing_to_do);
     stage("of a changed layer only that is sent and pulled", Walk::one_layer);
     stage("what does not build is shown with its last lines", Walk::a_failed_build);
+    stage("a builder of the user's own does not keep images to itself", Walk::another_builder);
     stage("pull secrets reach every service account", Walk::pull_secrets);
     stage("an index and its manifest are one image", Walk::one_image_of_two_digests);
     stage("an image that only Docker has is named as that", Walk::an_image_of_docker);
@@ -99,7 +104,9 @@ impl Walk {
         let registry = rig("RIG_REGISTRY");
         let upstream = Upstream::before(&registry);
         let mut workspace = TestWorkspace::new("img", PROJECTS);
-        workspace.set_variable("CMDR_IMAGE_MIRRORS", &format!("*={}", upstream.url()));
+        let private = rig("RIG_PRIVATE_REGISTRY");
+        let mirrors = format!("{private}=http://{},*={}", private.replace("127.0.0.1", "localhost"), upstream.url());
+        workspace.set_variable("CMDR_IMAGE_MIRRORS", &mirrors);
         let walk = Self { workspace, upstream };
         walk.workspace.tool("docker", &["pull", "--quiet", &base()]);
         for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
@@ -166,8 +173,10 @@ impl Walk {
     fn nothing_is_touched(&self) {
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
         let plan = plan.expect_said("build front").expect_said("it was never built");
-        plan.expect_said("further steps are planned when the images are built");
-        self.workspace.run(&["build", "--dry-run"]).expect(0).expect_said("would build back, front");
+        let plan = plan.expect_said("it was never built, also for worker").expect_said("install front");
+        let plan = plan.expect_said("install worker").expect_said("install cache");
+        assert!(!plan.stdout.contains("build worker"), "{}", plan.stdout);
+        self.workspace.run(&["build", "--dry-run"]).expect(0).expect_said("would build back, front, worker");
         let name = format!("name={}", self.workspace.name);
         assert_eq!(self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &name]), "");
     }
@@ -180,6 +189,7 @@ impl Walk {
             let start = format!("localhost:{}/{}/{project}:", self.port(), self.workspace.name);
             assert!(image.starts_with(&start) && image.contains("@sha256:"), "{image}");
         }
+        assert_eq!(self.running_image("worker"), self.running_image("front"), "one build for both");
         assert_eq!(self.workspace.ask("front", "/readyz").unwrap().status, 200);
         let map = ["get", "configmap", "local-registry-hosting", "--namespace", "kube-public"];
         let map = self.workspace.objects(&map);
@@ -213,16 +223,22 @@ impl Walk {
 
     fn one_layer(&self) {
         write_service(&self.folder("front"), "Dockerfile", "second");
+        let changed = "front: its folder has changed since the last build; cmdr up --build front deploys it";
+        let up = self.workspace.run(&["up"]).expect(0).expect_said(changed);
+        assert!(!up.said().contains("back: its folder"), "{}", up.said());
         let (old, before) = (self.running_image("front"), self.given("front"));
         let build = self.workspace.run(&["build", "front"]).expect(0);
         assert!(build.stderr.contains("1 of 4 layers sent"), "{}", build.stderr);
-        let reference = build.stdout.trim();
+        let references: Vec<&str> = build.stdout.lines().collect();
+        let [reference, of_worker] = references[..] else { panic!("{references:?}") };
+        assert_eq!(of_worker, reference);
         assert!(reference.contains("/front:") && reference.contains("@sha256:"), "{reference}");
         let status = self.workspace.run(&["status", "--exit-code"]).expect(3);
         let (tagged, _) = reference.split_once('@').unwrap();
         status.expect_said(&format!("-> {}", tagged.rsplit_once(':').unwrap().1));
         self.workspace.run(&["up", "--build", "front"]).expect(0).expect_said("0 of 4 layers sent");
         assert_eq!(self.running_image("front"), reference);
+        assert_eq!(self.running_image("worker"), reference, "what shares the build is deployed with it");
         assert_ne!(reference, old);
         assert_eq!(self.given("front") - before, 2, "the configuration and one layer");
     }
@@ -233,8 +249,42 @@ impl Walk {
         let failed = self.workspace.run(&["build"]).expect(1);
         assert!(failed.stderr.contains("front cannot be built: docker build failed"), "{}", failed.stderr);
         assert!(failed.stderr.contains("no-such-file"), "{}", failed.stderr);
+        let left = || {
+            let image = format!("ancestor={}/library/redis:7.0", rig("RIG_REGISTRY"));
+            self.workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", "status=exited", "--filter", &image])
+        };
+        let before = left();
+        let broken = "RUN echo Get:1 the index; echo no such dependency >&2; exit 3";
+        let broken = format!("FROM {}/library/redis:7.0\n{broken}\n", rig("RIG_REGISTRY"));
+        fs::write(self.folder("front").join("Dockerfile"), broken).unwrap();
+        let failed = self.workspace.run(&["build", "front"]).expect(1);
+        let said = failed.stderr.clone();
+        assert!(said.contains("RUN echo") && said.contains("no such dependency"), "{said}");
+        assert!(!said.contains("DEPRECATED") && !said.contains("\n  Get:1") && !said.contains("FROM "), "{said}");
+        assert_eq!(left(), before, "no container is left");
         fs::write(self.folder("front").join("Dockerfile"), kept).unwrap();
         self.workspace.run(&["up"]).expect(0);
+    }
+
+    /// docker with BuildKit, which would build where `BUILDX_BUILDER` says: a program that stands in for it, because not
+    /// every machine has BuildKit.
+    fn another_builder(&self) {
+        let bin = self.workspace.root().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let docker = self.workspace.tool("sh", &["-c", "command -v docker"]);
+        let script = format!(
+            "#!/bin/sh\n[ \"$1 $2\" = 'buildx version' ] && exit 0\n[ \"$1\" = build ] || exec {docker} \"$@\"\n\
+             [ -z \"$BUILDX_BUILDER\" ] || {{ echo \"built by $BUILDX_BUILDER\" >&2; exit 9; }}\n\
+             unset DOCKER_BUILDKIT\nfor a; do shift; case $a in --progress|plain|--load) ;; *) set -- \"$@\" \"$a\" ;; \
+             esac; done\nexec {docker} \"$@\"\n",
+            docker = docker.trim()
+        );
+        fs::write(bin.join("docker"), script).unwrap();
+        fs::set_permissions(bin.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", bin.display(), self.workspace.variable("PATH"));
+        let mut build = self.workspace.cmdr(&["build", "back"]);
+        let build = Running::start(build.env("PATH", path).env("BUILDX_BUILDER", "other"));
+        build.wait(std::time::Duration::from_mins(1)).expect(0).expect_said("/back:");
     }
 
     /// Runs cmdr with one more variable.
@@ -436,7 +486,7 @@ impl Walk {
         let runs = [self.workspace.start(&["build"]), other.start(&["build"])];
         for run in runs {
             let output = run.wait(std::time::Duration::from_mins(2)).expect(0);
-            assert_eq!(output.stdout.lines().count(), 2, "{}", output.said());
+            assert_eq!(output.stdout.lines().count(), 3, "{}", output.said());
         }
         assert_eq!(self.services(), ["cmdr-registry"]);
         other.run(&["down", "--registry"]).expect(0);

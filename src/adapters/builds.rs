@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ImageReference, Name};
+use crate::{
+    adapters::build_context::ContextState,
+    domain::{ImageReference, Name},
+};
 
 /// Steps that build in parallel write the same file.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -24,6 +27,8 @@ pub struct Builds(pub PathBuf);
 struct Content {
     /// `localhost:5001/tunes/shop:0123456789ab@sha256:...` by project.
     builds: BTreeMap<String, String>,
+    /// The folder of each project when it was built.
+    folders: BTreeMap<String, ContextState>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +45,27 @@ impl Builds {
         built.filter_map(|(project, image)| Some((project, ImageReference::parse(&image).ok()?))).collect()
     }
 
+    /// Returns the folder of each project when it was last built.
+    pub fn folders(&self) -> BTreeMap<String, ContextState> {
+        self.read().folders
+    }
+
+    /// Saves the build of projects that share it, with the state of its folder.
+    ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn remember(&self, project: &Name, image: &ImageReference) -> Result<(), BuildsError> {
-        self.change(|builds| {
-            builds.insert(project.to_string(), image.to_string());
+    pub fn remember<'a>(
+        &self,
+        projects: impl IntoIterator<Item = &'a Name>,
+        image: &ImageReference,
+        folder: Option<&ContextState>,
+    ) -> Result<(), BuildsError> {
+        self.change(|content| {
+            for project in projects {
+                content.builds.insert(project.to_string(), image.to_string());
+                content.folders.remove(project.as_str());
+                content.folders.extend(folder.map(|folder| (project.to_string(), folder.clone())));
+            }
         })
     }
 
@@ -53,7 +74,11 @@ impl Builds {
     /// # Errors
     /// If the file cannot be written.
     pub fn forget(&self, projects: &[Name]) -> Result<(), BuildsError> {
-        self.change(|builds| builds.retain(|project, _| !projects.iter().any(|name| name.as_str() == project)))
+        let is_kept = |project: &String| !projects.iter().any(|name| name.as_str() == project);
+        self.change(|content| {
+            content.builds.retain(|project, _| is_kept(project));
+            content.folders.retain(|project, _| is_kept(project));
+        })
     }
 
     /// Removes every build.
@@ -69,10 +94,10 @@ impl Builds {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), BuildsError> {
+    fn change(&self, change: impl FnOnce(&mut Content)) -> Result<(), BuildsError> {
         let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut content = self.read();
-        change(&mut content.builds);
+        change(&mut content);
         let text = serde_json::to_vec_pretty(&content).unwrap_or_default();
         write_whole(&self.0, &text).map_err(|source| BuildsError { path: self.0.clone(), source })
     }
@@ -106,8 +131,7 @@ mod tests {
         assert!(builds.all().is_empty());
         let name = |name: &str| Name::new(name).unwrap();
         let image = ImageReference::parse("localhost:5001/tunes/shop:0123456789ab").unwrap();
-        builds.remember(&name("shop"), &image).unwrap();
-        builds.remember(&name("search"), &image).unwrap();
+        builds.remember([&name("shop"), &name("search")], &image, None).unwrap();
         assert_eq!(builds.all()["shop"], image);
         builds.forget(&[name("shop")]).unwrap();
         assert_eq!(builds.all().into_keys().collect::<Vec<_>>(), ["search"]);

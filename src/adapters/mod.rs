@@ -1,5 +1,6 @@
 //! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
+pub mod build_context;
 pub mod builds;
 pub mod cache;
 mod call;

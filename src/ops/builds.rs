@@ -1,13 +1,13 @@
 //! The images of the local environment: the builds that projects use, the builds that are due, and their registry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 
 use crate::{
     adapters::{builds::Builds, docker::Docker, host, registry::Registry},
     domain::{
-        Build, ImageReference, Name, Problem, ResolvedProject,
+        Build, ImageReference, Name, Problem, Project, ResolvedProject,
         local_registry::{self, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
         ports::PortState,
@@ -39,6 +39,12 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
         return Vec::new();
     }
     let builds = remembered(session).all();
+    let written = &session.loaded.workspace.projects;
+    // A project gets the build of another one with the same folder.
+    let built_for = |name: &Name| {
+        let own = builds.get(name.as_str());
+        own.or_else(|| sharing(written, name).into_iter().find_map(|other| builds.get(other.as_str()))).cloned()
+    };
     let chosen = |project: &ResolvedProject| {
         session.loaded.workspace.projects.get(&project.name).is_some_and(|written| written.local_image.is_some())
     };
@@ -47,7 +53,7 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
     for project in own.filter(|project| project.build.is_some()) {
         let has_version =
             |image: &ImageReference| image.tag.as_deref().is_some_and(|tag| tag != "latest") || image.digest.is_some();
-        let built = builds.get(project.name.as_str()).cloned();
+        let built = built_for(&project.name);
         let is_needed = built.is_none() && !project.image.as_ref().is_some_and(has_version);
         let placeholder = || {
             let port = *local_registry::PORTS.start();
@@ -66,7 +72,23 @@ pub fn remembered(session: &Session) -> Builds {
     Builds(crate::steps::ClusterFolder(session.settings.cluster_folder(session.workspace().as_str())).builds())
 }
 
-/// The named projects, or all, that have a build.
+/// The other projects with the same build as a project.
+fn sharing<'a>(projects: &'a BTreeMap<Name, Project>, name: &Name) -> Vec<&'a Name> {
+    let Some(build) = projects.get(name).and_then(|project| project.build.as_ref()) else { return Vec::new() };
+    let others = projects.iter().filter(|(other, project)| *other != name && project.build.as_ref() == Some(build));
+    others.map(|(other, _)| other).collect()
+}
+
+/// The named projects, and those that share a build with one of them.
+pub(crate) fn with_shared(session: &Session, names: &[String]) -> Vec<String> {
+    let projects = &session.loaded.workspace.projects;
+    let known = names.iter().filter_map(|name| projects.get_key_value(name.as_str()));
+    let others = known.flat_map(|(name, _)| sharing(projects, name)).map(Name::to_string);
+    let all: BTreeSet<String> = names.iter().cloned().chain(others).collect();
+    all.into_iter().collect()
+}
+
+/// The named projects, or all, that have a build, and those that share a build with one of them.
 ///
 /// # Errors
 /// Every name that is unknown, or whose project has no build.
@@ -88,10 +110,11 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
         }
     }
     refuse(wrong)?;
+    let names = with_shared(session, names);
     Ok(built.filter(|(name, _)| names.iter().any(|wanted| wanted == name.as_str())).collect())
 }
 
-/// The builds to run, after a check that their folders and Dockerfiles exist.
+/// The builds to run, each once however many projects share it, after a check that their folders and Dockerfiles exist.
 ///
 /// # Errors
 /// All folders and Dockerfiles that are missing.
@@ -102,13 +125,17 @@ pub fn specs(
 ) -> Result<Vec<BuildSpec>, CommandError> {
     refuse(builds.iter().filter_map(|(name, build)| missing(name, build)).collect())?;
     let port = registry.iter().find_map(RegistryService::port).unwrap_or(*local_registry::PORTS.start());
-    let spec = |(name, build): &(&Name, &Build)| BuildSpec {
-        project: (*name).clone(),
-        context: build.context.clone(),
-        dockerfile: build.dockerfile.clone(),
-        repository: repository(session, name, port),
-    };
-    Ok(builds.iter().map(spec).collect())
+    let mut specs: Vec<(&Build, BuildSpec)> = Vec::new();
+    for (name, build) in builds {
+        if let Some((_, spec)) = specs.iter_mut().find(|(known, _)| known == build) {
+            spec.shared_by.push((*name).clone());
+            continue;
+        }
+        let (context, dockerfile) = (build.context.clone(), build.dockerfile.clone());
+        let (project, repository) = ((*name).clone(), repository(session, name, port));
+        specs.push((build, BuildSpec { project, shared_by: Vec::new(), context, dockerfile, repository }));
+    }
+    Ok(specs.into_iter().map(|(_, spec)| spec).collect())
 }
 
 fn refuse(problems: Vec<Problem>) -> Result<(), CommandError> {
@@ -226,10 +253,15 @@ pub(crate) async fn settle(
     let builds: Vec<(&Name, &Build)> =
         due.iter().filter_map(|(name, _)| Some((name, projects.get(name)?.build.as_ref()?))).collect();
     let specs = specs(session, &builds, &registry.wanted)?;
-    if !specs.is_empty() {
-        leave_for_later(described, specs.iter().map(|spec| spec.project.clone()).collect());
-    }
-    described.builds = specs.into_iter().zip(due.into_iter().map(|(_, reason)| reason)).collect();
+    note_changed_folders(session, buildable, &due);
+    described.later = with_dependents(described, due.iter().map(|(name, _)| name.clone()).collect());
+    let reasons: BTreeMap<Name, String> = due.into_iter().collect();
+    let with_reason = |spec: BuildSpec| {
+        let shared: String = spec.shared_by.iter().map(|name| format!(", also for {name}")).collect();
+        let reason = format!("{}{shared}", reasons.get(&spec.project).map_or("", String::as_str));
+        (spec, reason)
+    };
+    described.builds = specs.into_iter().map(with_reason).collect();
     described.registry.clone_from(&registry.wanted);
     Ok(registry)
 }
@@ -247,14 +279,39 @@ async fn missing_builds(session: &Session, registry: &LocalRegistry, buildable: 
     join_all(answers).await.into_iter().flatten().collect()
 }
 
-/// Removes projects that are built first, and those that need them: a later pass describes them, and checks all URLs.
-pub(super) fn leave_for_later(described: &mut Described, mut later: BTreeSet<Name>) {
+/// Reports the builds that `up` keeps although their folders have changed.
+fn note_changed_folders(session: &Session, buildable: &[Buildable], due: &[(Name, String)]) {
+    let folders = remembered(session).folders();
+    for it in buildable.iter().filter(|it| it.built.is_some() && due.iter().all(|(name, _)| *name != it.project)) {
+        let name = &it.project;
+        let build = session.loaded.workspace.projects.get(name).and_then(|project| project.build.as_ref());
+        if let (Some(build), Some(state)) = (build, folders.get(name.as_str()))
+            && state.has_changed(&build.context, build.dockerfile.as_deref()).unwrap_or(false)
+        {
+            session.note(&format!(
+                "{name}: its folder has changed since the last build; cmdr up --build {name} deploys it"
+            ));
+        }
+    }
+}
+
+/// Returns projects that are built first, and those that need them.
+pub(super) fn with_dependents(described: &Described, mut later: BTreeSet<Name>) -> BTreeSet<Name> {
     while let Some(project) = described
         .projects
         .iter()
         .find(|project| !later.contains(&project.name) && project.needs.iter().any(|need| later.contains(need)))
     {
         later.insert(project.name.clone());
+    }
+    later
+}
+
+/// Removes what a later pass deploys after the builds, and the URL checks, which are made when everything is deployed.
+pub(crate) fn leave_for_later(described: &mut Described) {
+    let later = std::mem::take(&mut described.later);
+    if later.is_empty() {
+        return;
     }
     described.projects.retain(|project| !later.contains(&project.name));
     for project in &mut described.projects {

@@ -68,24 +68,23 @@ pub async fn describe(
         Some((content, chart)) => release_spec(&release.name, &release.namespace, chart, content.clone()),
         None => release.spec(&charts[&release.chart]),
     };
+    let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
+    let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
+    let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
+    let namespaces = namespaces(of_platform, (namespace, own, in_namespace));
     let mut described = Described {
         workspace: session.workspace().to_string(),
-        namespaces: Vec::new(),
+        image_hosts: namespaces.iter().flat_map(|it| it.registries.iter().cloned()).collect(),
+        namespaces,
         platform: platform.iter().map(platform_spec).collect(),
         projects,
         externals: externals::described(session, &selection.externals),
         address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
-        image_hosts: BTreeSet::new(),
         registry: Vec::new(),
         builds: Vec::new(),
+        later: BTreeSet::new(),
     };
-    let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
-    let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
-    let platform_hosts =
-        platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts))).collect();
-    described.namespaces = namespaces(platform_hosts, (namespace, own, in_namespace));
-    described.image_hosts = described.namespaces.iter().flat_map(|it| it.registries.iter().cloned()).collect();
     apply_options(&mut described, options);
     Ok(described)
 }
@@ -262,8 +261,8 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
 
 /// The namespaces of platform releases with the registries of their images, and the one of projects with its registries
 /// and Secrets.
-fn namespaces(
-    platform: Vec<(&WantedPlatform, BTreeSet<String>)>,
+fn namespaces<'a>(
+    platform: impl Iterator<Item = (&'a WantedPlatform, BTreeSet<String>)>,
     (namespace, registries, secrets): (&str, BTreeSet<String>, Vec<SecretSpec>),
 ) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();

@@ -103,7 +103,7 @@ impl Run for LocalRun<'_> {
             return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
         }
         prepared.settle(self.session, self.due).await?;
-        prepared.plan()
+        if self.is_preview() { prepared.plan() } else { prepared.plan_first() }
     }
 
     fn is_preview(&self) -> bool {

@@ -3,7 +3,11 @@
 use crate::{
     error::{CommandError, ErrorKind},
     ops::{
-        builds::leave_for_later, charts::chart_name, describe::describe, options::UpRequest, selection::Selection,
+        builds::{leave_for_later, with_dependents},
+        charts::chart_name,
+        describe::describe,
+        options::UpRequest,
+        selection::Selection,
         session::Session,
     },
     plan::{
@@ -32,9 +36,8 @@ pub async fn plan_offline(session: &Session, request: &UpRequest) -> Result<(Des
     for project in &unbuilt {
         session.note(&format!("not planned: {project}, which was never built"));
     }
-    if !unbuilt.is_empty() {
-        leave_for_later(&mut described, unbuilt.into_iter().collect());
-    }
+    described.later = with_dependents(&described, unbuilt.into_iter().collect());
+    leave_for_later(&mut described);
     let cluster = if session.environment.is_local() { ObservedCluster::Absent } else { ObservedCluster::Running };
     let observed = Observed { cluster, ..Observed::default() };
     let refused = |problems| CommandError { kind: ErrorKind::Failed, problems, report: None };

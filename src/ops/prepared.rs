@@ -9,7 +9,7 @@ use crate::{
     domain::{Digest, ImageReference, Name, labels},
     error::{CommandError, ErrorKind},
     ops::{
-        builds::{BuildScope, Buildable, settle},
+        builds::{BuildScope, Buildable, leave_for_later, settle},
         logins::keep_logins,
         observe::{Observation, local_cluster, look},
         remote::prepare::Remote,
@@ -18,7 +18,7 @@ use crate::{
         tags::registry,
     },
     plan::{
-        CheckSpec, Plan, Refresh, ReleaseSpec, Step,
+        CheckSpec, Operation, Plan, Refresh, ReleaseSpec, Step,
         up::{Described, ObservedCluster, up as plan_up},
     },
     settings::OutputFormat,
@@ -74,11 +74,13 @@ impl<T> Prepared<T> {
     /// # Errors
     /// All releases that another tool manages.
     pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
-        plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
+        let mut plan = plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
             kind: ErrorKind::Failed,
             problems,
             report: None,
-        })
+        })?;
+        mark_builds(&mut plan);
+        Ok(plan)
     }
 }
 
@@ -140,6 +142,15 @@ impl Prepared<LocalTarget> {
         Ok(())
     }
 
+    /// Returns the plan without what must be built first.
+    ///
+    /// # Errors
+    /// As [`Prepared::plan`].
+    pub(crate) fn plan_first(&mut self) -> Result<Plan, CommandError> {
+        leave_for_later(&mut self.described);
+        self.plan()
+    }
+
     /// Finds the registry of this machine, and what must be built before the rest.
     ///
     /// # Errors
@@ -151,6 +162,26 @@ impl Prepared<LocalTarget> {
         self.observation.observed.registry = registry.found;
         cluster.registry = registry.wanted;
         Ok(())
+    }
+}
+
+/// Says of projects that are built first what is not known before: whether their images differ from what runs.
+fn mark_builds(plan: &mut Plan) {
+    let specs = plan.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Build(spec) => Some(spec),
+        _ => None,
+    });
+    let built: BTreeSet<String> =
+        specs.flat_map(|spec| [&spec.project].into_iter().chain(&spec.shared_by)).map(Name::to_string).collect();
+    let (later, unchanged) = plan.unchanged.drain(..).partition(|name| built.contains(name));
+    (plan.after_builds, plan.unchanged) = (later, unchanged);
+    for planned in &mut plan.steps {
+        if let Step::Deploy(spec) = &planned.step
+            && spec.operation == Operation::Upgrade
+            && built.contains(&spec.name)
+        {
+            "its image is built first".clone_into(&mut planned.reason);
+        }
     }
 }
 
@@ -210,10 +241,11 @@ fn render_plan(plan: &Plan) -> String {
     if rows.is_empty() {
         text.push_str("nothing to do\n");
     }
-    if plan.preliminary {
-        let builds = plan.steps.iter().any(|planned| matches!(planned.step, Step::Build(_)));
-        let when = if builds { "the images are built" } else { "the cluster is running" };
-        text.push_str(&format!("further steps are planned when {when}\n"));
+    if !plan.after_builds.is_empty() {
+        text.push_str(&format!("deployed if their builds differ: {}\n", plan.after_builds.join(", ")));
+    }
+    if plan.steps.iter().any(|planned| matches!(planned.step, Step::StartCluster)) {
+        text.push_str("further steps are planned when the cluster is running\n");
     }
     for drift in &plan.drifted {
         text.push_str(&format!("not reverted: {drift} (revert it with --repair)\n"));
@@ -234,7 +266,7 @@ fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
     let projects =
         described.projects.iter().map(|project| release_json(&project.release, &project.needs, &project.checks));
     let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
-    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "preliminary": plan.preliminary, "releases": releases})
+    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "after_builds": plan.after_builds, "preliminary": plan.preliminary, "releases": releases})
 }
 
 fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {

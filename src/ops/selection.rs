@@ -12,7 +12,7 @@ use crate::{
     },
     error::{CommandError, ErrorKind},
     ops::{
-        builds::{Buildable, use_builds},
+        builds::{Buildable, use_builds, with_shared},
         describe::{WantedPlatform, platform_releases},
         options::UpRequest,
         session::{Session, unknown},
@@ -48,12 +48,14 @@ impl Selection {
         let all = resolve(&session.loaded.workspace, &session.environment);
         let by_name: BTreeMap<&str, &ResolvedProject> =
             all.iter().map(|project| (project.name.as_str(), project)).collect();
+        // What shares a build with a named project is deployed with it.
+        let named = if options.build { with_shared(session, &options.projects) } else { options.projects.clone() };
         for name in options.projects.iter().chain(&options.without) {
             if !by_name.contains_key(name.as_str()) {
                 return Err(unknown("project", name, by_name.keys().copied()));
             }
         }
-        let chosen = match options.projects.as_slice() {
+        let chosen = match named.as_slice() {
             [] => by_name.keys().copied().collect(),
             named => with_needs(named, &by_name, &options.without),
         };

@@ -34,6 +34,8 @@ pub struct Plan {
     pub unchanged: Vec<String>,
     /// Releases with manual changes that are not reverted, with the list of changes.
     pub drifted: Vec<String>,
+    /// Projects that are deployed if their builds, which are steps of this plan, differ from what runs.
+    pub after_builds: Vec<String>,
     /// The rest of the plan is only known after these steps have run (for example, for a stopped cluster).
     pub preliminary: bool,
 }

@@ -20,6 +20,8 @@ pub struct RegistrySpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSpec {
     pub project: Name,
+    /// Other projects with the same build: they get the same image.
+    pub shared_by: Vec<Name>,
     /// The build context for `docker build`, as an absolute path.
     pub context: PathBuf,
     /// An absolute path; default: `Dockerfile` in the context.
@@ -101,6 +103,7 @@ mod tests {
     #[test]
     fn builds_wait_for_the_registry_that_they_push_to() {
         let spec = BuildSpec {
+            shared_by: Vec::new(),
             project: Name::new("shop").unwrap(),
             context: "/shop".into(),
             dockerfile: None,

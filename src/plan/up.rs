@@ -48,6 +48,8 @@ pub struct Described {
     pub registry: Vec<RegistryService>,
     /// Images that must be built before their projects can be described, each with the reason.
     pub builds: Vec<(BuildSpec, String)>,
+    /// Projects that are built first or need one of those: a run deploys them after the builds.
+    pub later: BTreeSet<Name>,
 }
 
 impl Described {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::LOOK;
 use crate::{
     adapters::{
+        build_context::ContextState,
         builds::{Builds, BuildsError},
         docker::{BuildError, BuildRequest, Docker, NETWORK, PullProgress, stage},
         http::{HttpClient, Resolver},
@@ -157,6 +158,7 @@ impl LocalImages {
                 reporter.progress(stage);
             }
         };
+        let folder = self.folder_state(spec).await;
         let id = self.docker.build(request, cancel, shown).await.map_err(|error| build_failure(&error, project))?;
         let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
         let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
@@ -169,8 +171,15 @@ impl LocalImages {
         };
         let registry = Registry::local(cancel.clone()).map_err(|error| Problem::of(&error))?;
         let pinned = registry.resolve(&image).await?.pinned;
-        self.builds.remember(&spec.project, &pinned)?;
+        self.builds.remember([&spec.project].into_iter().chain(&spec.shared_by), &pinned, folder.as_ref())?;
         Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))
+    }
+
+    /// The state of the folder before the build; without it, changes are not noticed.
+    async fn folder_state(&self, spec: &BuildSpec) -> Option<ContextState> {
+        let (context, dockerfile) = (spec.context.clone(), spec.dockerfile.clone());
+        let read = move || ContextState::read(&context, dockerfile.as_deref()).ok();
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use console::strip_ansi_codes;
 use tokio_util::sync::CancellationToken;
 
 use super::Docker;
@@ -10,8 +11,32 @@ use crate::{
     domain::Problem,
 };
 
-/// The number of last lines of output that are shown if a build fails.
+/// The number of last lines of the failed step that are shown if a build fails.
 const LAST_LINES: usize = 12;
+/// The beginnings of lines that are never the cause: apt's progress, docker's advice about its classic builder, and the
+/// layers and containers that this builder names.
+const NOISE: &[&str] = &[
+    "Get:",
+    "Hit:",
+    "Ign:",
+    "Fetched ",
+    "Reading package lists",
+    "Reading state information",
+    "Building dependency tree",
+    "(Reading database",
+    "Selecting previously unselected",
+    "Preparing to unpack",
+    "Unpacking ",
+    "Setting up ",
+    "Processing triggers for",
+    "debconf: ",
+    "DEPRECATED: The legacy builder",
+    "Install the buildx component",
+    "https://docs.docker.com/go/buildx/",
+    "Sending build context",
+    "---> ",
+    "Removing intermediate container",
+];
 
 /// A build.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +91,11 @@ impl Docker {
         let tool = if has_buildkit {
             // Attestations contain the build time, so that the same content would get a different digest each time.
             let tool = tool.env("DOCKER_BUILDKIT", "1").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
-            tool.args(["--progress", "plain"])
+            // Another builder would keep the image in its own cache, where the engine cannot push it from.
+            tool.without_env("BUILDX_BUILDER").args(["--progress", "plain", "--load"])
         } else {
-            tool
+            // Otherwise, the container of a step that failed is left behind.
+            tool.arg("--force-rm")
         };
         let tool = match request.dockerfile {
             Some(file) => tool.arg("--file").arg(file),
@@ -92,16 +119,47 @@ impl BuildError {
             return Problem::new(format!("{what} cannot be built: {self}"));
         };
         let mut problem = Problem::new(format!("{what} cannot be built: docker build failed ({status})"));
-        problem.logs = last_lines(stdout, stderr);
+        problem.logs = failed_step(stdout, stderr);
         problem.help("fix the Dockerfile or the files that it copies, then run cmdr build again")
     }
 }
 
-/// The classic builder prints steps to one stream and errors to the other; BuildKit prints everything to one.
-fn last_lines(stdout: &str, stderr: &str) -> Vec<String> {
-    let said = stdout.lines().chain(stderr.lines()).map(str::trim_end).filter(|line| !line.is_empty());
-    let said: Vec<String> = said.map(str::to_owned).collect();
-    said[said.len().saturating_sub(LAST_LINES)..].to_vec()
+/// Returns the failed step of a build and its last lines, without messages that are never the cause.
+///
+/// `BuildKit` repeats the failed step with its output between two lines of dashes, then an excerpt of the Dockerfile, then
+/// the error. The classic builder prints steps to one stream and errors to the other, and stops after the failed step.
+fn failed_step(stdout: &str, stderr: &str) -> Vec<String> {
+    // The classic builder colors what a step writes to standard error.
+    let plain: Vec<String> =
+        stdout.lines().chain(stderr.lines()).map(|line| strip_ansi_codes(line).into_owned()).collect();
+    let said: Vec<&str> = plain.iter().map(|line| line.trim_end()).filter(|line| is_telling(line)).collect();
+    let (step, rest) = match said.iter().rposition(|line| line.starts_with(" > [")) {
+        Some(at) => {
+            let output = said[at + 1..].iter().take_while(|line| !is_rule(line)).copied();
+            let error = said[at + 1..].iter().rev().find(|line| line.starts_with("ERROR:")).copied();
+            (Some(said[at].trim_start_matches(" > ")), output.chain(error).collect())
+        }
+        None => match said.iter().rposition(|line| line.starts_with("Step ")) {
+            Some(at) => (Some(said[at]), said[at + 1..].to_vec()),
+            None => (None, said),
+        },
+    };
+    let last = &rest[rest.len().saturating_sub(LAST_LINES)..];
+    step.into_iter().chain(last.iter().copied()).map(str::to_owned).collect()
+}
+
+/// Whether a line is only dashes.
+fn is_rule(line: &str) -> bool {
+    line.starts_with("---") && line.chars().all(|it| it == '-')
+}
+
+/// Whether a line can show the cause of a failure. `BuildKit` prefixes the output of a step with seconds.
+fn is_telling(line: &str) -> bool {
+    let said = match line.split_once(' ') {
+        Some((seconds, rest)) if seconds.parse::<f64>().is_ok() => rest,
+        _ => line,
+    };
+    !said.trim().is_empty() && !NOISE.iter().any(|noise| said.trim_start().starts_with(noise))
 }
 
 /// Returns the part of a line that shows the progress of a build: `Step 2/5 : COPY . .`, `[2/5] COPY . .`.
@@ -126,8 +184,42 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_reported() {
-        let lines = last_lines("Step 1/2 : FROM x\n\nStep 2/2 : COPY y .\n", "COPY failed: y not found\n");
-        assert_eq!(lines, ["Step 1/2 : FROM x", "Step 2/2 : COPY y .", "COPY failed: y not found"]);
+    fn the_failed_step_of_the_classic_builder_is_reported() {
+        let stdout = "Sending build context to Docker daemon  3.072kB\n\nStep 1/2 : FROM x\n ---> 0f36c1a\n\
+                      Step 2/2 : RUN apt-get install -y make && make\n ---> Running in 5f36c1a\n\
+                      Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]\nSetting up make (4.3) ...\n\
+                      \u{1b}[91mmain.c:3: error: expected ';'\n\u{1b}[0mRemoving intermediate container 5f36c1a\n";
+        let stderr = "DEPRECATED: The legacy builder is deprecated and will be removed in a future release.\n            \
+                      Install the buildx component to build images with BuildKit:\n            \
+                      https://docs.docker.com/go/buildx/\n\nThe command '/bin/sh -c make' returned a non-zero code: 2\n";
+        let expected = [
+            "Step 2/2 : RUN apt-get install -y make && make",
+            "main.c:3: error: expected ';'",
+            "The command '/bin/sh -c make' returned a non-zero code: 2",
+        ];
+        assert_eq!(failed_step(stdout, stderr), expected);
+        assert_eq!(failed_step("", "error checking context: no such file\n"), ["error checking context: no such file"]);
+    }
+
+    #[test]
+    fn the_failed_step_of_buildkit_is_reported() {
+        let stderr = "#5 [2/3] COPY . .\n#5 DONE 0.1s\n#6 [3/3] RUN make\n#6 0.211 compiling\n#6 ERROR: process \
+                      \"/bin/sh -c make\" did not complete successfully: exit code: 2\n------\n > [3/3] RUN make:\n\
+                      0.211 Setting up make (4.3) ...\n0.212 main.c:3: error: expected ';'\n------\nDockerfile:3\n\
+                      --------------------\n   2 |     COPY . .\n   3 | >>> RUN make\n--------------------\n\
+                      ERROR: failed to solve: process \"/bin/sh -c make\" did not complete successfully: exit code: 2\n";
+        let expected = [
+            "[3/3] RUN make:",
+            "0.212 main.c:3: error: expected ';'",
+            "ERROR: failed to solve: process \"/bin/sh -c make\" did not complete successfully: exit code: 2",
+        ];
+        assert_eq!(failed_step("", stderr), expected);
+    }
+
+    #[test]
+    fn of_a_long_step_the_last_lines_are_reported() {
+        let lines: String = (1..=30).map(|number| format!("line {number}\n")).collect();
+        let shown = failed_step(&format!("Step 1/1 : RUN make\n{lines}"), "");
+        assert_eq!((shown.len(), shown[0].as_str(), shown[1].as_str()), (13, "Step 1/1 : RUN make", "line 19"));
     }
 }

@@ -1,0 +1,208 @@
+//! The state of a build's folder, to tell whether it has changed since the last build.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use glob::{MatchOptions, Pattern};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// git changes files in its folder whenever it looks at them.
+const GIT: &str = ".git";
+const IGNORE_FILE: &str = ".dockerignore";
+/// Bytes that are read at once.
+const BLOCK: usize = 64 * 1024;
+
+/// The state of a folder and of its Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextState {
+    /// The hash of names, sizes and modification times.
+    seen: String,
+    /// The hash of names and contents.
+    content: String,
+}
+
+impl ContextState {
+    /// Reads what `docker build` would send, and the Dockerfile.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn read(context: &Path, dockerfile: Option<&Path>) -> io::Result<Self> {
+        let files = files(context, dockerfile)?;
+        Ok(Self { seen: seen(&files)?, content: content(&files)? })
+    }
+
+    /// Returns whether the folder has other content now. The contents are read only if sizes or times differ.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn has_changed(&self, context: &Path, dockerfile: Option<&Path>) -> io::Result<bool> {
+        let files = files(context, dockerfile)?;
+        Ok(self.seen != seen(&files)? && self.content != content(&files)?)
+    }
+}
+
+/// A file of a build: its name in the context, and its path.
+type ContextFile = (String, PathBuf);
+
+fn files(context: &Path, dockerfile: Option<&Path>) -> io::Result<Vec<ContextFile>> {
+    let dockerfile = dockerfile.map_or_else(|| context.join("Dockerfile"), Path::to_path_buf);
+    let ignored = Ignored::read(context, &dockerfile)?;
+    let mut files = Vec::new();
+    walk(context, "", &ignored, &mut files)?;
+    files.push((String::new(), dockerfile));
+    files.sort();
+    Ok(files)
+}
+
+fn walk(folder: &Path, below: &str, ignored: &Ignored, files: &mut Vec<ContextFile>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        if name == GIT {
+            continue;
+        }
+        let is_folder = entry.file_type()?.is_dir();
+        let is_left_out = ignored.contains(&name);
+        if is_folder && !(is_left_out && ignored.has_no_exceptions()) {
+            walk(&entry.path(), &format!("{name}/"), ignored, files)?;
+        } else if !is_folder && !is_left_out {
+            files.push((name, entry.path()));
+        }
+    }
+    Ok(())
+}
+
+fn seen(files: &[ContextFile]) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    for (name, path) in files {
+        let metadata = fs::symlink_metadata(path)?;
+        let time = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        hash.update(format!("{name}\0{}\0{}\n", metadata.len(), time.as_nanos()));
+    }
+    Ok(hexadecimal(hash))
+}
+
+fn content(files: &[ContextFile]) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; BLOCK];
+    for (name, path) in files {
+        hash.update(format!("{name}\0"));
+        let kind = fs::symlink_metadata(path)?.file_type();
+        if kind.is_symlink() {
+            hash.update(fs::read_link(path)?.as_os_str().as_encoded_bytes());
+        } else if kind.is_file() {
+            let mut file = fs::File::open(path)?;
+            loop {
+                match file.read(&mut block)? {
+                    0 => break,
+                    count => hash.update(&block[..count]),
+                }
+            }
+        }
+        hash.update(b"\0");
+    }
+    Ok(hexadecimal(hash))
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The patterns of a `.dockerignore`, each with whether it is an exception (`!`). The last one that matches counts.
+struct Ignored(Vec<(Pattern, bool)>);
+
+impl Ignored {
+    /// Reads `DOCKERFILE.dockerignore`, otherwise `.dockerignore` of the context, as `docker build` does.
+    fn read(context: &Path, dockerfile: &Path) -> io::Result<Self> {
+        let mut own = dockerfile.as_os_str().to_owned();
+        own.push(IGNORE_FILE);
+        for path in [PathBuf::from(own), context.join(IGNORE_FILE)] {
+            match fs::read_to_string(path) {
+                Ok(text) => return Ok(Self::parse(&text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(Vec::new()))
+    }
+
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let pattern = |line: &str| {
+            let (is_exception, line) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
+            let line = line.trim_start_matches("./").trim_matches('/');
+            Some((Pattern::new(line).ok()?, is_exception))
+        };
+        Self(lines.filter_map(pattern).collect())
+    }
+
+    fn contains(&self, path: &str) -> bool {
+        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+        let matches = |pattern: &Pattern| {
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            parents.chain([path]).any(|path| pattern.matches_with(path, options))
+        };
+        let last = self.0.iter().rev().find(|(pattern, _)| matches(pattern));
+        last.is_some_and(|(_, is_exception)| !is_exception)
+    }
+
+    fn has_no_exceptions(&self) -> bool {
+        self.0.iter().all(|(_, is_exception)| !is_exception)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_docker_sends_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let write = |name: &str, text: &str| {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), text).unwrap();
+        };
+        write("Dockerfile", "FROM scratch\n");
+        write("src/main.py", "print(1)\n");
+        write(".dockerignore", "# caches\n**/__pycache__\nbuild/\n*.md\n!README.md\n");
+        let state = ContextState::read(root, None).unwrap();
+        let has_changed = || state.has_changed(root, None).unwrap();
+        for name in ["src/__pycache__/main.pyc", "build/out/app", "notes.md", ".git/index"] {
+            write(name, "new");
+            assert!(!has_changed(), "{name}");
+        }
+        write("src/main.py", "print(1)\n");
+        assert!(!has_changed(), "the same content at another time");
+        for name in ["src/main.py", "README.md", "docs/notes.md", "src/empty", "Dockerfile"] {
+            let before = fs::read(root.join(name)).ok();
+            write(name, "something else");
+            assert!(has_changed(), "{name}");
+            match before {
+                Some(content) => fs::write(root.join(name), content).unwrap(),
+                None => fs::remove_file(root.join(name)).unwrap(),
+            }
+            assert!(!has_changed(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_elsewhere_counts_with_its_own_patterns() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, file) = (folder.path().join("app"), folder.path().join("other.Dockerfile"));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(&file, "FROM scratch\n").unwrap();
+        fs::write(folder.path().join("other.Dockerfile.dockerignore"), "*.log\n").unwrap();
+        let state = ContextState::read(&root, Some(&file)).unwrap();
+        fs::write(root.join("x.log"), "x").unwrap();
+        assert!(!state.has_changed(&root, Some(&file)).unwrap());
+        fs::write(&file, "FROM busybox\n").unwrap();
+        assert!(state.has_changed(&root, Some(&file)).unwrap());
+        assert!(ContextState::read(&root, None).is_err(), "without a Dockerfile there is no state");
+    }
+}
