@@ -146,6 +146,19 @@ fn mistakes_with_environments() {
 }
 
 #[test]
+fn names_that_an_environment_does_not_have() {
+    let text = "environments:\n  local: {}\n  staging: {context: stage}\nprojects:\n  mail: {image: mail:1, profiles: \
+                [debug], environments: {staging: {enabled: false}}}\n  cart: {image: cart:1, environments: {local: {enabled: \
+                false}}}\nbundles:\n  extra: {projects: [mail]}\n";
+    let place = Place::with_workspace(&format!("version: 1\nname: shop\n{text}"));
+    assert_reported("profile-unknown", &place.shown(&["up", "--profile", "debugg"]));
+    assert_reported("profile-and-project", &place.shown(&["up", "mail", "--profile", "debug"]));
+    assert_reported("project-disabled", &place.shown(&["up", "cart"]));
+    assert_reported("deploy-disabled", &place.shown(&["deploy", "mail=2", "--env", "staging"]));
+    assert_reported("bundle-disabled", &place.shown(&["deploy", "extra", "--env", "staging"]));
+}
+
+#[test]
 fn colours_in_gitlab_and_where_they_are_asked_for() {
     let place = Place::new();
     let is_painted = |words: &[&str], variables: &[(&str, &str)]| {

@@ -122,6 +122,8 @@ fn described(project: &ResolvedProject, environment: &Environment) -> String {
         format!("  routes: {routes:?}"),
         format!("  needs: {:?}", project.needs),
         format!("  external: {:?}", project.external),
+        format!("  optional: {} {:?}", project.is_optional, project.profiles),
+        format!("  timeout: {:?}, verify: {:?}", project.timeout, project.verify.keys().collect::<Vec<_>>()),
         format!("  values: {}", serde_json::to_string(&project.values).unwrap()),
     ]
     .join("\n")
@@ -187,6 +189,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "duplicate-key",
     "image-under-values",
     "included-file-says-too-much",
+    "needs-disabled",
     "needs-in-a-circle",
     "needs-itself",
     "needs-on-nothing",

@@ -151,6 +151,7 @@ fn from_nothing_to_nothing() {
     stage("CRDs of a newer chart are applied first", Walk::definitions_are_upgraded);
     stage("a release that nobody can read hides nothing", Walk::an_unreadable_release_hides_nothing);
     stage("claims of a chart survive their release", Walk::claims_survive_their_release);
+    stage("an optional project runs when it is asked for", Walk::optional_projects);
     stage("secrets from SOPS reach pods", Walk::secrets_from_sops_reach_pods);
     stage("generated secrets stay secret", Walk::secrets_stay_secret);
     stage("a changed secret from SOPS restarts its pods", Walk::changed_secrets_restart_their_pods);

@@ -194,9 +194,12 @@ impl Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 pub struct UpOptions {
-    /// Only these projects and what they need; all by default
+    /// Only these projects and what they need; by default all that are not optional
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
+    /// Include the optional projects with this profile
+    #[arg(long = "profile", value_name = "PROFILE", conflicts_with = "projects")]
+    pub profiles: Vec<String>,
     /// Skip this project; projects that need it start without waiting for it
     #[arg(long, value_name = "PROJECT")]
     pub without: Vec<String>,
@@ -219,7 +222,7 @@ pub struct UpOptions {
     #[arg(long)]
     pub repair: bool,
     /// Rebuild the environment from a ledger that --export-ledger wrote
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "without", "set"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "profiles", "without", "set"])]
     pub from_ledger: Option<PathBuf>,
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -286,7 +289,10 @@ pub enum CacheCommand {
 
 #[derive(Debug, Clone, Args)]
 pub struct StatusOptions {
-    /// Remove releases whose projects are no longer in projects.yaml; their volumes are kept
+    /// Include the optional projects with this profile
+    #[arg(long = "profile", value_name = "PROFILE")]
+    pub profiles: Vec<String>,
+    /// Remove releases whose projects are disabled or no longer in projects.yaml; their volumes are kept
     #[arg(long)]
     pub prune: bool,
     /// Exit with code 3 if anything differs from projects.yaml or is not healthy

@@ -12,7 +12,7 @@ use crate::{
         remote::{
             access::refuse_local,
             apply::apply,
-            deploy_request::{DeployRequest, expand, is_external},
+            deploy_request::{DeployRequest, expand_enabled, is_external},
         },
         session::Session,
     },
@@ -42,7 +42,7 @@ fn request(session: &Session, options: &DeployOptions) -> Result<DeployRequest, 
         let cause = format!("--tag {tag} applies to nothing: every project is named with a tag of its own");
         return Err(CommandError::usage(Problem::new(cause).help("leave out --tag, or the tag of a project")));
     }
-    let (projects, bundles) = expand(session, &names)?;
+    let (projects, bundles) = expand_enabled(session, &names)?;
     let images = images(session, &projects, &bundles, &tags)?;
     refuse_externals(session, &projects)?;
     Ok(DeployRequest {
@@ -83,8 +83,7 @@ fn images(
 
 /// The project's image with another tag or digest.
 fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Problem> {
-    let over = project.environments.get(environment.overrides()).and_then(|over| over.image.as_ref());
-    let Some(image) = over.or(project.image.as_ref()) else {
+    let Some(image) = project.overridden(environment).image else {
         let cause = format!("'{}' has no image in projects.yaml for the tag '{tag}'", project.name);
         return Err(Problem::new(cause).help("add 'image: REPOSITORY', without a tag"));
     };

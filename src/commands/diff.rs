@@ -8,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::git,
     cli::DiffOptions,
-    domain::{ImageReference, ImagesIn, labels},
+    domain::{ImageReference, ImagesIn, Presence, labels},
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
         observe::warning,
-        remote::{access::RemoteAccess, deploy_request::is_external},
+        remote::{
+            access::RemoteAccess,
+            deploy_request::{is_external, presence},
+        },
         session::{Session, no_review},
         tags::registry,
     },
@@ -30,7 +33,7 @@ struct Row {
     project: String,
     from: Option<Running>,
     to: Option<Running>,
-    /// `same`, `differs`, `only in ...`, `external in ...`.
+    /// `same`, `differs`, `only in ...`, `external in ...`, `disabled in ...`.
     state: String,
     /// The commits that `from` has and `to` does not, the newest first.
     commits: Vec<String>,
@@ -73,7 +76,8 @@ pub(super) async fn diff(
         rows.push(Row { project: project.to_string(), from: one.cloned(), to: other.cloned(), state, commits });
     }
     show(&from, options, &rows);
-    let differs = rows.iter().any(|row| row.state != "same" && !row.state.starts_with("external"));
+    let is_wanted = |state: &str| ["same", "external", "disabled"].iter().any(|wanted| state.starts_with(wanted));
+    let differs = rows.iter().any(|row| !is_wanted(&row.state));
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
@@ -98,6 +102,12 @@ fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, oth
     let external = [from, to].into_iter().find(|session| is_external(session, project));
     if let Some(session) = external {
         return format!("external in {}", session.environment.name);
+    }
+    let is_absent = |(session, running): &(&Session, Option<&Running>)| {
+        running.is_none() && presence(session, project) != Some(Presence::Enabled)
+    };
+    if let Some((session, _)) = [(from, one), (to, other)].into_iter().find(is_absent) {
+        return format!("disabled in {}", session.environment.name);
     }
     match (one, other) {
         (None, None) => "in neither".to_owned(),

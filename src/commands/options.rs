@@ -7,10 +7,21 @@ use crate::{
 
 impl From<&UpOptions> for UpRequest {
     fn from(options: &UpOptions) -> Self {
-        let UpOptions { projects, without, set, build, recreate, adopt, refresh, repair, from_ledger, change } =
-            options.clone();
+        let UpOptions {
+            projects,
+            profiles,
+            without,
+            set,
+            build,
+            recreate,
+            adopt,
+            refresh,
+            repair,
+            from_ledger,
+            change,
+        } = options.clone();
         let change = ChangeRequest::from(&change);
-        Self { projects, without, set, build, recreate, adopt, refresh, repair, from_ledger, change }
+        Self { projects, profiles, without, set, build, recreate, adopt, refresh, repair, from_ledger, change }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     adapters::cluster::lease::Scope,
     cli::{PromoteOptions, Via},
     domain::{
-        ImageReference, Name, Problem, Promotion, RecordId, ReleaseKey,
+        ImageReference, Name, Presence, Problem, Promotion, RecordId, ReleaseKey,
         gate::{Gate, Refusal},
         ledger::History,
         record::Record,
@@ -23,7 +23,7 @@ use crate::{
         remote::{
             access::RemoteAccess,
             apply::apply,
-            deploy_request::{ChangeContext, DeployRequest, Promoted, expand, is_external},
+            deploy_request::{ChangeContext, DeployRequest, Promoted, expand_enabled, is_external, presence},
             pipeline::promote_via,
             recorded_charts::chart_of,
             targets,
@@ -72,7 +72,7 @@ async fn one(
     refuse_local(session, "use cmdr up there")?;
     let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
     let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
-    let (named, bundles) = expand(session, &options.projects)?;
+    let (named, bundles) = expand_enabled(session, &options.projects)?;
     let projects = chosen(session, &source, &named);
     let context = ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     if waits && !promotion.soak.is_zero() {
@@ -109,12 +109,16 @@ fn lost(source: &Session, project: &Name, record: &RecordId) -> CommandError {
     CommandError::failed(Problem::new(cause))
 }
 
-/// The projects to promote: those named, or all; without those that are external in either environment.
+/// The projects to promote: those named, or all that are enabled in both environments; without those that are external
+/// in either environment.
 fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeSet<Name> {
     let all = session.loaded.workspace.projects.keys();
-    let wanted: Vec<&Name> = all.filter(|project| named.is_empty() || named.contains(*project)).collect();
-    let (external, own): (Vec<&Name>, Vec<&Name>) = wanted
-        .into_iter()
+    let is_enabled = |name: &Name| {
+        [session, source].iter().all(|session| presence(session, name.as_str()) == Some(Presence::Enabled))
+    };
+    let is_wanted = |name: &Name| if named.is_empty() { is_enabled(name) } else { named.contains(name) };
+    let (external, own): (Vec<&Name>, Vec<&Name>) = all
+        .filter(|name| is_wanted(name))
         .partition(|project| is_external(session, project.as_str()) || is_external(source, project.as_str()));
     if !external.is_empty() {
         let names: Vec<&str> = external.into_iter().map(Name::as_str).collect();

@@ -27,7 +27,9 @@ pub(super) async fn restart(session: &Session, options: &RestartOptions) -> Resu
     }
     let rollouts = options.projects.iter().map(|name| RolloutSpec {
         release: ReleaseKey::new(&session.environment.namespace, name),
-        timeout_seconds: timeout_seconds(projects.get(name.as_str()).and_then(|project| project.timeout)),
+        timeout_seconds: timeout_seconds(
+            projects.get(name.as_str()).and_then(|project| project.overridden(&session.environment).timeout),
+        ),
     });
     let plan = plan::restart::restart(rollouts);
     run_guarded(session, "restart", &plan, options.projects.iter().cloned().collect()).await

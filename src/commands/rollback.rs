@@ -18,7 +18,7 @@ use crate::{
         remote::{
             access::RemoteAccess,
             apply::apply,
-            deploy_request::{ChangeContext, DeployRequest, expand},
+            deploy_request::{ChangeContext, DeployRequest, expand_enabled},
             recorded_charts::chart_of,
         },
         session::Session,
@@ -29,7 +29,7 @@ use crate::{
 /// When there is no earlier record, or the rollback fails; the error's kind is the exit code.
 pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
     refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
-    let (projects, bundles) = expand(session, &options.projects)?;
+    let (projects, bundles) = expand_enabled(session, &options.projects)?;
     // Options are checked before tools and the cluster are looked for.
     ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;

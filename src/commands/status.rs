@@ -51,7 +51,8 @@ struct Row {
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
-    let prepared = observe_environment(session, &UpRequest::default()).await?;
+    let request = UpRequest { profiles: options.profiles.clone(), ..UpRequest::default() };
+    let prepared = observe_environment(session, &request).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {
         let state = match prepared.observation.observed.cluster {
             ObservedCluster::Stopped => "is stopped or paused: start it with cmdr start",
@@ -149,7 +150,7 @@ fn state(change: &Change) -> String {
     }
 }
 
-/// Releases and external services of this workspace whose projects are no longer in projects.yaml.
+/// Releases and external services of this workspace whose projects are disabled or no longer in projects.yaml.
 fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<ReleaseKey> {
     let Described { platform, projects, externals, .. } = &prepared.described;
     let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
@@ -207,12 +208,21 @@ fn show(session: &Session, prepared: &Prepared<Target>, rows: &[Row], orphans: &
         ]
     });
     ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
-    if !orphans.is_empty() {
-        ui::print_message(&format!(
-            "no longer in projects.yaml: {}; cmdr status --prune removes them",
-            names.join(", ")
-        ));
+    for message in orphan_messages(session, &names) {
+        ui::print_message(&message);
     }
+}
+
+/// Reports orphans by why they are orphans.
+fn orphan_messages(session: &Session, names: &[&str]) -> Vec<String> {
+    let projects = &session.loaded.workspace.projects;
+    let (disabled, gone): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| projects.contains_key(**name));
+    let message = |what: &str, names: &[&str]| {
+        let names = names.join(", ");
+        (!names.is_empty()).then(|| format!("{what}: {names}; cmdr status --prune removes them"))
+    };
+    let parts = [message("no longer in projects.yaml", &gone), message("deployed, but not enabled here", &disabled)];
+    parts.into_iter().flatten().collect()
 }
 
 async fn prune(session: &Session, prepared: &Prepared<Target>, orphans: &[ReleaseKey]) -> Result<(), CommandError> {

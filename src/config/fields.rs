@@ -19,6 +19,8 @@ pub enum Shape {
     Named(Format, &'static Shape, &'static [(&'static str, Shape)]),
     /// A list with at least one item.
     List(&'static Shape),
+    /// A list that may have no items, where an empty one means something.
+    ListOrEmpty(&'static Shape),
     /// A map of Helm values.
     Values,
 }
@@ -75,7 +77,7 @@ impl Shape {
                 format!("a map with the keys {}", keys.join(", "))
             }
             Self::Named(..) => "a map with names as keys".to_owned(),
-            Self::List(_) => "a list".to_owned(),
+            Self::List(_) | Self::ListOrEmpty(_) => "a list".to_owned(),
             Self::Values => "a map of Helm values".to_owned(),
         }
     }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
-    PlatformRelease, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen, Workspace, Writer,
+    PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen,
+    Workspace, Writer,
     freeze::{FreezeWindow, weekday},
     workspace::LOCAL,
 };
@@ -127,6 +128,8 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
     let is_universal = entry.get("chart").is_none();
     Some(Project {
         name: Name::new(entry.key()).ok()?,
+        presence: presence(entry),
+        profiles: names_at(entry, "profiles"),
         image: image_of(entry),
         build: entry.get("build").and_then(|value| build(document, value)),
         chart: match entry.get("chart") {
@@ -140,7 +143,8 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
         verify: named(entry, "verify", verify),
         irreversible: entry.get("irreversible").and_then(|value| value.boolean()).unwrap_or_default(),
         values: values_of(entry, is_universal),
-        environments: named(entry, "environments", |value| Some(project_override(value, is_universal))),
+        external: None,
+        environments: named(entry, "environments", |value| Some(project_override(document, value, is_universal))),
         local_values: local.map(|local| values_of(local, is_universal)).unwrap_or_default(),
         local_image: local.and_then(image_of),
     })
@@ -156,9 +160,32 @@ fn verify(value: Cursor<'_>) -> Option<Verify> {
     })
 }
 
-fn project_override(value: Cursor<'_>, is_universal: bool) -> ProjectOverride {
+/// Whether a project is part of the environments that do not say otherwise.
+pub(super) fn presence(project: Cursor<'_>) -> Presence {
+    let is_optional = project.get("profiles").is_some() || enabled_at(project) == Some(false);
+    if is_optional { Presence::Optional } else { Presence::Enabled }
+}
+
+/// What the override of an environment says about it.
+pub(super) fn presence_there(over: Cursor<'_>) -> Option<Presence> {
+    enabled_at(over).map(|enabled| if enabled { Presence::Enabled } else { Presence::Disabled })
+}
+
+fn enabled_at(value: Cursor<'_>) -> Option<bool> {
+    value.get("enabled").and_then(|enabled| enabled.boolean())
+}
+
+fn project_override(document: &Document, value: Cursor<'_>, is_universal: bool) -> ProjectOverride {
+    let has = |key: &str| value.get(key).is_some();
     ProjectOverride {
-        values: values_of(value, is_universal),
+        presence: presence_there(value),
+        chart: value.get("chart").and_then(|value| chart(document, value)),
+        routes: (has("host") || has("routes")).then(|| routes(value)),
+        check: value.get("check").map(check),
+        needs: has("needs").then(|| names_at(value, "needs")),
+        timeout: duration_at(value, "timeout"),
+        verify: has("verify").then(|| named(value, "verify", verify)),
+        values: values_of(value, is_universal && !has("chart")),
         image: image_of(value),
         external: value.get("external").and_then(|external| {
             Some(External { host: text_at(external, "host")?, port: external.get("port").and_then(port_of)? })
@@ -166,7 +193,7 @@ fn project_override(value: Cursor<'_>, is_universal: bool) -> ProjectOverride {
     }
 }
 
-/// Returns the routes of a project from its tree; `host` is the route `web`.
+/// Returns the routes of a project, or of its override, from the tree; `host` is the route `web`.
 pub(super) fn routes(project: Cursor<'_>) -> BTreeMap<Name, Route> {
     let route = |value: Cursor<'_>| {
         let path = text_at(value, "path").unwrap_or_else(|| "/".to_owned());

@@ -46,7 +46,7 @@ fn value(shape: &Shape) -> String {
         Shape::Integer(least, most) if least == most => format!("`{least}`"),
         Shape::Table(table) => format!("[{}]({})", table.article, anchor(table)),
         Shape::Named(_, each, _) => format!("a map from names to {}", value(each)),
-        Shape::List(each) => format!("a list of {}", value(each)),
+        Shape::List(each) | Shape::ListOrEmpty(each) => format!("a list of {}", value(each)),
         _ => shape.expected(),
     }
 }

@@ -83,6 +83,7 @@ fn of_shape(shape: &Shape) -> Value {
             schema
         }
         Shape::List(each) => json!({"type": "array", "items": of_shape(each), "minItems": 1}),
+        Shape::ListOrEmpty(each) => json!({"type": "array", "items": of_shape(each)}),
         Shape::Values => json!({"type": "object"}),
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigErro
             }
             value.items().for_each(|item| check(item, each, found));
         }
+        (Shape::ListOrEmpty(each), Content::List(_)) => value.items().for_each(|item| check(item, each, found)),
         (Shape::Values, Content::Map(_)) | (Shape::Boolean, Content::Bool(_)) => {}
         _ => found.push(wrong_type(value, shape)),
     }
@@ -87,7 +88,7 @@ fn help(value: Cursor<'_>, shape: &Shape) -> Option<String> {
         (Shape::Integer(..), Content::Text(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("remove the quotes: {text}"))
         }
-        (Shape::List(_), Content::Text(_)) => Some(format!("use a list: [{written}]")),
+        (Shape::List(_) | Shape::ListOrEmpty(_), Content::Text(_)) => Some(format!("use a list: [{written}]")),
         (Shape::Table(_), Content::Null) if value.entry.is_none() => {
             Some("start with `version: 1` and `name: NAME`".to_owned())
         }

@@ -78,13 +78,12 @@ impl Sources {
     ) -> Vec<Cursor<'_>> {
         let own = self.find(&["projects", project]);
         let local = self.local().filter(|_| environment.is_local());
-        let layers = [
-            local.and_then(|local| local.cursor().at(&["projects", project, "values"])),
-            own.and_then(|project| project.at(&["environments", environment.overrides().as_str(), "values"])),
-            own.and_then(|project| project.get("values")),
-            self.find(&["defaults", "values"]).filter(|_| with_defaults),
-        ];
-        layers.into_iter().flatten().collect()
+        let local = local.and_then(|local| local.cursor().at(&["projects", project, "values"]));
+        let overrides =
+            environment.overrides().rev().filter_map(|name| own?.at(&["environments", name.as_str(), "values"]));
+        let shared =
+            [own.and_then(|own| own.get("values")), self.find(&["defaults", "values"]).filter(|_| with_defaults)];
+        local.into_iter().chain(overrides).chain(shared.into_iter().flatten()).collect()
     }
 
     pub(super) fn local(&self) -> Option<&Document> {

@@ -152,7 +152,7 @@ const CHART_KEYS: &[&str] = &[
 
 static PROJECT: Table = Table {
     any_of: &["image", "build", "chart"],
-    exclusive: &[("host", "routes")],
+    exclusive: &[("host", "routes"), ("enabled", "profiles")],
     elsewhere: &[
         (CHART_KEYS, "this is a chart value: move it under `values`"),
         (&["depends_on", "depends-on", "dependsOn", "dependencies"], "use `needs: [...]`"),
@@ -191,6 +191,16 @@ static PROJECT: Table = Table {
                 "irreversible",
                 Shape::Boolean,
                 "A new image makes changes that cannot be undone (a migration): disables automatic rollback",
+            ),
+            optional(
+                "enabled",
+                Shape::Boolean,
+                "`false`: optional, deployed only if a command names it or an environment enables it; default: `true`",
+            ),
+            optional(
+                "profiles",
+                Shape::List(&Shape::Text(Format::Name)),
+                "Optional, as with `enabled: false`, and deployed with `--profile` and one of these names",
             ),
             optional("values", Shape::Values, VALUES),
             optional(
@@ -284,13 +294,34 @@ static VERIFY: Table = table(
 );
 
 static OVERRIDE: Table = Table {
+    exclusive: &[("host", "routes")],
     elsewhere: &[(CHART_KEYS, "this is a chart value: move it under `values`")],
     ..table(
         "override",
         "an environment override",
-        "Overrides of a project in one environment.",
+        "Overrides of a project in one environment. `values` are merged; other keys replace those of the project.",
         &[
+            optional(
+                "enabled",
+                Shape::Boolean,
+                "`false`: the project does not exist in this environment; `true`: it does, even if it is optional",
+            ),
             optional("image", Shape::Text(Format::Image), "The image to run in this environment"),
+            optional("chart", Shape::Table(&CHART), "The chart in this environment"),
+            optional("host", Shape::Text(Format::Host), "The host in this environment, instead of all routes"),
+            optional("routes", ROUTES, "The routes in this environment; `{}`: none"),
+            optional("check", Shape::Table(&CHECK), "The URL check in this environment"),
+            optional(
+                "needs",
+                Shape::ListOrEmpty(&Shape::Text(Format::Name)),
+                "What must be ready before the project starts in this environment; `[]`: nothing",
+            ),
+            optional("timeout", Shape::Text(Format::Duration), "The timeout in this environment"),
+            optional(
+                "verify",
+                Shape::Named(Format::Name, &Shape::Table(&VERIFY), &[]),
+                "The verify Jobs in this environment; `{}`: none",
+            ),
             optional("values", Shape::Values, VALUES),
             optional(
                 "external",

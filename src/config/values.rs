@@ -101,7 +101,8 @@ impl<'a> ValueLocations<'a> {
     fn new(origin: ValueOrigin<'a>, name: &Name) -> Option<Self> {
         let ValueOrigin { sources, environment, set } = origin;
         let project = sources.find(&["projects", name.as_str()])?;
-        let universal = project.get("chart").is_none();
+        let overrides = environment.overrides().filter_map(|name| project.at(&["environments", name.as_str()]));
+        let universal = overrides.chain([project]).all(|holder| holder.get("chart").is_none());
         let written = sources.value_layers(environment, name.as_str(), universal);
         Some(Self { project, layers: set.map(SetOptions::cursor).into_iter().chain(written).collect() })
     }

@@ -48,6 +48,6 @@ pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Project,
-    ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace, Writer,
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Presence,
+    Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace, Writer,
 };

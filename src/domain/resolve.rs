@@ -1,12 +1,12 @@
 //! Resolves a workspace for one environment: merges the layers of values and completes host names.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    Build, Chart, ChartSource, Check, Environment, External, ImageReference, ImagesIn, Name, Project, Route, Values,
-    Workspace, images_in::Container, values,
+    Build, Chart, ChartSource, Check, Environment, External, ImageReference, ImagesIn, Name, Presence, Project, Route,
+    Values, Verify, Workspace, images_in::Container, values,
 };
 
 /// The desired state of a project in one environment.
@@ -25,6 +25,10 @@ pub struct ResolvedProject {
     /// The project is managed by another tool here: no release, but a Service with its name that points there.
     pub external: Option<External>,
     pub timeout: Option<Duration>,
+    pub verify: BTreeMap<Name, Verify>,
+    /// Only deployed if a command names it or one of its profiles.
+    pub is_optional: bool,
+    pub profiles: Vec<Name>,
     /// Whether the user's values set the version.
     version_is_written: bool,
 }
@@ -119,31 +123,35 @@ fn own_host(written: &str, environment: &Environment) -> Option<String> {
     })
 }
 
-/// Resolves all projects of the workspace for `environment`, by name.
+/// Resolves the projects of the workspace that are not disabled in `environment`, by name.
 pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
-    workspace.projects.values().map(|project| resolve_project(workspace, environment, project)).collect()
+    let here = workspace.projects.values().map(|project| project.overridden(environment));
+    let here = here.filter(|project| project.presence != Presence::Disabled);
+    here.map(|project| resolve_project(workspace, environment, project)).collect()
 }
 
-fn resolve_project(workspace: &Workspace, environment: &Environment, project: &Project) -> ResolvedProject {
-    let over = project.environments.get(environment.overrides());
-    let local_image = project.local_image.as_ref().filter(|_| environment.is_local());
-    let image = local_image.or_else(|| over?.image.as_ref()).or(project.image.as_ref()).cloned();
-    let check = project.check.clone().unwrap_or(Check { path: "/".to_owned(), status: None });
-    let external = over.and_then(|over| over.external.clone());
-    let own_routes = project.routes.iter().filter(|_| external.is_none());
+/// Resolves a project as the environment describes it.
+fn resolve_project(workspace: &Workspace, environment: &Environment, project: Project) -> ResolvedProject {
+    let values = merged_values(workspace, environment, &project);
+    let local_image = project.local_image.filter(|_| environment.is_local());
+    let image = local_image.or(project.image);
+    let check = project.check.unwrap_or(Check { path: "/".to_owned(), status: None });
+    let own_routes = project.routes.iter().filter(|_| project.external.is_none());
     let routes = own_routes.filter_map(|(name, route)| resolve_route(environment, name, route, &check)).collect();
-    let values = merged_values(workspace, environment, project);
     let mut resolved = ResolvedProject {
-        name: project.name.clone(),
+        name: project.name,
         image: None,
-        build: project.build.clone(),
-        chart: project.chart.clone(),
+        build: project.build,
+        chart: project.chart,
         version_is_written: values.contains_key("version"),
         values,
         routes,
-        needs: project.needs.clone(),
-        external,
+        needs: project.needs,
+        external: project.external,
         timeout: project.timeout,
+        verify: project.verify,
+        is_optional: project.presence == Presence::Optional,
+        profiles: project.profiles,
     };
     if resolved.is_on_universal_chart() {
         add_own_values(&mut resolved, workspace);
@@ -157,13 +165,10 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: &P
 /// Merges all layers of values except the chart's defaults and `--set`.
 fn merged_values(workspace: &Workspace, environment: &Environment, project: &Project) -> Values {
     let universal = project.chart.source == ChartSource::Universal;
-    let layers = [
-        Some(&workspace.defaults).filter(|_| universal),
-        Some(&project.values),
-        project.environments.get(environment.overrides()).map(|over| &over.values),
-        Some(&project.local_values).filter(|_| environment.is_local()),
-    ];
-    values::merged(layers.into_iter().flatten())
+    let shared = [Some(&workspace.defaults).filter(|_| universal), Some(&project.values)];
+    let overrides = environment.overrides().filter_map(|name| project.environments.get(name)).map(|over| &over.values);
+    let local = Some(&project.local_values).filter(|_| environment.is_local());
+    values::merged(shared.into_iter().flatten().chain(overrides).chain(local))
 }
 
 fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &Check) -> Option<ResolvedRoute> {
@@ -217,6 +222,9 @@ impl ResolvedProject {
             needs: Vec::new(),
             external: None,
             timeout: None,
+            verify: BTreeMap::new(),
+            is_optional: false,
+            profiles: Vec::new(),
             version_is_written: false,
         }
     }

@@ -57,9 +57,10 @@ impl Environment {
         self.name.as_str() == LOCAL
     }
 
-    /// The environment whose overrides apply to projects.
-    pub fn overrides(&self) -> &Name {
-        self.copy.as_ref().map_or(&self.name, |copy| &copy.of)
+    /// The environments whose overrides apply to projects, lowest priority first: for a review environment, the one
+    /// that it copies, then its own.
+    pub fn overrides(&self) -> impl DoubleEndedIterator<Item = &Name> {
+        self.copy.as_ref().map(|copy| &copy.of).into_iter().chain([&self.name])
     }
 
     /// Returns the review environment of `source`: on the same cluster, with the same values, but with its own
@@ -161,6 +162,9 @@ pub struct Chart {
 #[derive(Debug, Clone)]
 pub struct Project {
     pub name: Name,
+    pub presence: Presence,
+    /// The names for `--profile` that include the project where it is optional.
+    pub profiles: Vec<Name>,
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
     pub chart: Chart,
@@ -176,6 +180,8 @@ pub struct Project {
     /// Changes by a new image cannot be undone: no automatic rollback.
     pub irreversible: bool,
     pub values: Values,
+    /// Only set by the override of an environment.
+    pub external: Option<External>,
     pub environments: BTreeMap<Name, ProjectOverride>,
     /// From `projects.local.yaml`; local environment only.
     pub local_values: Values,
@@ -183,9 +189,56 @@ pub struct Project {
     pub local_image: Option<ImageReference>,
 }
 
-/// The overrides of a project in an environment.
+impl Project {
+    /// Returns the project as `environment` describes it, except its values, which are merged in layers.
+    #[must_use]
+    pub fn overridden(&self, environment: &Environment) -> Self {
+        let mut project = self.clone();
+        for over in environment.overrides().filter_map(|name| self.environments.get(name)) {
+            project.replace(over);
+        }
+        project
+    }
+
+    fn replace(&mut self, over: &ProjectOverride) {
+        fn replace<T: Clone>(own: &mut T, over: Option<&T>) {
+            if let Some(over) = over {
+                own.clone_from(over);
+            }
+        }
+        let ProjectOverride { presence, chart, routes, needs, verify, .. } = over;
+        replace(&mut self.presence, presence.as_ref());
+        replace(&mut self.chart, chart.as_ref());
+        replace(&mut self.routes, routes.as_ref());
+        replace(&mut self.needs, needs.as_ref());
+        replace(&mut self.verify, verify.as_ref());
+        self.image = over.image.clone().or_else(|| self.image.take());
+        self.check = over.check.clone().or_else(|| self.check.take());
+        self.timeout = over.timeout.or(self.timeout);
+        self.external = over.external.clone().or_else(|| self.external.take());
+    }
+}
+
+/// Whether a project is part of an environment, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// It does not exist there.
+    Disabled,
+    /// Only if a command names it or one of its profiles.
+    Optional,
+    Enabled,
+}
+
+/// The overrides of a project in an environment. `values` are merged, everything else is replaced.
 #[derive(Debug, Clone, Default)]
 pub struct ProjectOverride {
+    pub presence: Option<Presence>,
+    pub chart: Option<Chart>,
+    pub routes: Option<BTreeMap<Name, Route>>,
+    pub check: Option<Check>,
+    pub needs: Option<Vec<Name>>,
+    pub timeout: Option<Duration>,
+    pub verify: Option<BTreeMap<Name, Verify>>,
     pub values: Values,
     pub image: Option<ImageReference>,
     pub external: Option<External>,

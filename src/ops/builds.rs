@@ -7,7 +7,7 @@ use futures::future::join_all;
 use crate::{
     adapters::{builds::Builds, docker::Docker, host, registry::Registry},
     domain::{
-        Build, ImageReference, Name, Problem, Project, ResolvedProject,
+        Build, ImageReference, Name, Presence, Problem, Project, ResolvedProject,
         local_registry::{self, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
         ports::PortState,
@@ -88,7 +88,7 @@ pub(crate) fn with_shared(session: &Session, names: &[String]) -> Vec<String> {
     all.into_iter().collect()
 }
 
-/// The named projects, or all, that have a build, and those that share a build with one of them.
+/// The named projects, or all that are not disabled here, that have a build, and those that share a build with one of them.
 ///
 /// # Errors
 /// Every name that is unknown, or whose project has no build.
@@ -96,7 +96,8 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
     let projects = &session.loaded.workspace.projects;
     let built = projects.iter().filter_map(|(name, project)| Some((name, project.build.as_ref()?)));
     if names.is_empty() {
-        return Ok(built.collect());
+        let is_there = |project: &Project| project.overridden(&session.environment).presence != Presence::Disabled;
+        return Ok(built.filter(|(name, _)| is_there(&projects[*name])).collect());
     }
     let mut wrong = Vec::new();
     for name in names {
@@ -246,7 +247,9 @@ pub(crate) async fn settle(
     let due: Vec<(Name, String)> = match due {
         BuildScope::Missing => missing_builds(session, &registry, buildable).await,
         BuildScope::Wanted(names) => {
-            named(session, names)?.into_iter().map(|(name, _)| (name.clone(), "--build".to_owned())).collect()
+            let is_selected = |name: &Name| described.projects.iter().any(|project| project.name == *name);
+            let named = named(session, names)?.into_iter().filter(|(name, _)| is_selected(name));
+            named.map(|(name, _)| (name.clone(), "--build".to_owned())).collect()
         }
     };
     let projects = &session.loaded.workspace.projects;

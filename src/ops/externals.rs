@@ -3,7 +3,7 @@
 use crate::{
     config::ConfigError,
     domain::{
-        External, ResolvedProject,
+        External, Name, ResolvedProject,
         external::{ExternalService, mistakes},
     },
     ops::{secrets::external_secrets, session::Session},
@@ -29,7 +29,10 @@ pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<
     let environment = &session.environment;
     let origin = session.value_origin();
     let found = with_places(projects).flat_map(|(project, external)| {
-        let mistakes = mistakes(project, external, environment.overrides().as_str());
+        let written = &session.loaded.workspace.projects[&project.name].environments;
+        let says_so = |name: &&Name| written.get(*name).is_some_and(|over| over.external.is_some());
+        let place = environment.overrides().rev().find(says_so).unwrap_or(&environment.name);
+        let mistakes = mistakes(project, external, place.as_str());
         mistakes.into_iter().filter_map(|mistake| {
             let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
             origin.misplaced(&project.name, &path, mistake.message, &mistake.expected)

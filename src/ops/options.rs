@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct UpRequest {
     /// These projects and what they need; all if empty.
     pub projects: Vec<String>,
+    /// Adds the optional projects with one of these profiles.
+    pub profiles: Vec<String>,
     pub without: Vec<String>,
     /// Helm values of the named projects, as `KEY=VALUE`.
     pub set: Vec<String>,

@@ -15,7 +15,7 @@ use crate::{
         builds::{Buildable, use_builds, with_shared},
         describe::{WantedPlatform, platform_releases},
         options::UpRequest,
-        session::{Session, unknown},
+        session::{Session, disabled_here, unknown},
     },
 };
 
@@ -40,25 +40,27 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects all projects, or the named ones and what they need, without the skipped ones.
+    /// Selects the named projects and what they need, or all enabled ones and those of the profiles; without the skipped
+    /// ones.
     ///
     /// # Errors
-    /// When a project is unknown, or a value of `--set` is invalid.
+    /// When a project or profile is unknown or disabled here, or a value of `--set` is invalid.
     pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
         let all = resolve(&session.loaded.workspace, &session.environment);
+        check_names(session, &all, options)?;
         let by_name: BTreeMap<&str, &ResolvedProject> =
             all.iter().map(|project| (project.name.as_str(), project)).collect();
-        // What shares a build with a named project is deployed with it.
-        let named = if options.build { with_shared(session, &options.projects) } else { options.projects.clone() };
-        for name in options.projects.iter().chain(&options.without) {
-            if !by_name.contains_key(name.as_str()) {
-                return Err(unknown("project", name, by_name.keys().copied()));
-            }
-        }
-        let chosen = match named.as_slice() {
-            [] => by_name.keys().copied().collect(),
-            named => with_needs(named, &by_name, &options.without),
+        let is_started = |project: &&ResolvedProject| {
+            !project.is_optional
+                || project.profiles.iter().any(|own| options.profiles.iter().any(|it| it == own.as_str()))
         };
+        // What shares a build with a named project is deployed with it.
+        let asked = if options.build { with_shared(session, &options.projects) } else { options.projects.clone() };
+        let named: Vec<&str> = match asked.as_slice() {
+            [] => all.iter().filter(is_started).map(|project| project.name.as_str()).collect(),
+            named => named.iter().map(String::as_str).filter(|name| by_name.contains_key(name)).collect(),
+        };
+        let chosen = with_needs(named, &by_name, &options.without);
         let is_chosen = |project: &&ResolvedProject| {
             chosen.contains(project.name.as_str()) && !options.without.iter().any(|left| left == project.name.as_str())
         };
@@ -174,13 +176,31 @@ fn set_values(
     Ok(Some((set, names)))
 }
 
+/// Refuses names that the environment does not have.
+fn check_names(session: &Session, all: &[ResolvedProject], options: &UpRequest) -> Result<(), CommandError> {
+    let names = || all.iter().map(|project| project.name.as_str());
+    for name in
+        options.projects.iter().chain(&options.without).filter(|name| names().all(|known| known != name.as_str()))
+    {
+        if session.loaded.workspace.projects.contains_key(name.as_str()) {
+            return Err(CommandError::usage(disabled_here(session, name)));
+        }
+        return Err(unknown("project", name, names()));
+    }
+    let profiles: BTreeSet<&str> = all.iter().flat_map(|project| &project.profiles).map(Name::as_str).collect();
+    match options.profiles.iter().find(|profile| !profiles.contains(profile.as_str())) {
+        Some(profile) => Err(unknown("enabled project with the profile", profile, profiles.into_iter())),
+        None => Ok(()),
+    }
+}
+
 fn with_needs<'a>(
-    named: &'a [String],
+    named: Vec<&'a str>,
     all: &BTreeMap<&'a str, &'a ResolvedProject>,
     without: &[String],
 ) -> BTreeSet<&'a str> {
     let mut chosen = BTreeSet::new();
-    let mut open: Vec<&str> = named.iter().map(String::as_str).collect();
+    let mut open = named;
     while let Some(name) = open.pop() {
         if !without.iter().any(|left| left == name) && chosen.insert(name) {
             let own = all.get(name).filter(|project| project.external.is_none());

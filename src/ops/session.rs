@@ -477,6 +477,13 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
     CommandError::usage(Problem::new(format!("projects.yaml has no {what} '{name}'")).help(help))
 }
 
+/// Why a project that projects.yaml has cannot be named in the session's environment.
+pub fn disabled_here(session: &Session, project: &str) -> Problem {
+    let environment = &session.environment.name;
+    let help = format!("to enable it, remove 'enabled: false' under projects.{project}.environments.{environment}");
+    Problem::new(format!("'{project}' is disabled in the environment '{environment}'")).help(help)
+}
+
 fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandError> {
     let wrong = |text: String| CommandError::usage(Problem::new(text));
     let file =

@@ -1,4 +1,4 @@
-//! The plan of `status --prune`, which removes what is no longer in projects.yaml.
+//! The plan of `status --prune`, which removes what is disabled or no longer in projects.yaml.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub fn prune(orphans: &[ReleaseKey], externals: &BTreeMap<ReleaseKey, ObservedEx
     for release in orphans {
         let removal = Removal { release: release.clone(), is_orphan: true };
         let step = if externals.contains_key(release) { Step::RemoveExternal(removal) } else { Step::Remove(removal) };
-        plan.add(step, "no longer in projects.yaml", [connected]);
+        plan.add(step, "disabled, or no longer in projects.yaml", [connected]);
     }
     plan
 }

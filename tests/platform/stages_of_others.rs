@@ -81,6 +81,30 @@ impl Walk {
         workspace.run(&["status", "--exit-code"]).expect(0);
     }
 
+    pub(crate) fn optional_projects(&self) {
+        let workspace = &self.workspace;
+        let file = fs::read_to_string(workspace.root().join("projects.yaml")).unwrap();
+        let guest = GUEST.replace("values:", "profiles: [debug]\n    values:");
+        fs::write(workspace.root().join("projects.yaml"), format!("{file}{guest}")).unwrap();
+        self.touches_nothing(|| drop(self.up()));
+        workspace.run(&["up", "--profile", "debug"]).expect(0);
+        assert_eq!(self.count_pods("guest"), 1);
+        workspace.run(&["status", "--profile", "debug", "--exit-code"]).expect(0).expect_said("guest");
+        self.touches_nothing(|| drop(self.up()));
+        let status = workspace.run(&["status", "--exit-code"]).expect(3);
+        status.expect_said("deployed, but not enabled here: guest; cmdr status --prune removes them");
+        workspace.run(&["status", "--prune", "--yes"]).expect(0);
+        workspace.run(&["up", "guest"]).expect(0);
+        workspace.run(&["plan", "guest", "--exit-code"]).expect(0);
+        let optional = "profiles: [debug]\n    environments: {local: {enabled: false}}";
+        workspace.replace("profiles: [debug]", optional);
+        workspace.run(&["up", "guest"]).expect(2).expect_said("'guest' is disabled in the environment 'local'");
+        workspace.run(&["status", "--prune", "--yes"]).expect(0);
+        until("the guest to go", || (self.count_pods("guest") == 0).then_some(()));
+        fs::write(workspace.root().join("projects.yaml"), file).unwrap();
+        workspace.run(&["status", "--exit-code"]).expect(0);
+    }
+
     pub(crate) fn secrets_stay_secret(&self) {
         let password = self.password();
         self.workspace.run(&["render", "postgres"]).expect(0);

@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::overrides::EnvironmentNames;
 use crate::config::{error::ConfigError, source::Location, sources::Sources};
 
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
-    let mut needs = Graph::default();
-    for (_, project) in sources.entries("projects") {
-        for need in project.get("needs").into_iter().flat_map(|list| list.items()) {
-            needs.edge(project.key(), need.text(), need.location());
-        }
+    for environment in EnvironmentNames::all(sources) {
+        check_needs(sources, &environment, found);
     }
-    needs.report(("needs", "dependency cycle between projects"), "expected `needs` without a cycle", found);
     let mut promotions = Graph::default();
     for (_, environment) in sources.entries("environments") {
         if let Some(from) = environment.at(&["promote", "from"]) {
@@ -23,6 +20,18 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
         "expected promotions without a cycle",
         found,
     );
+}
+
+/// A cycle of several environments is the same error at the same location, which is reported once.
+fn check_needs(sources: &Sources, environment: &EnvironmentNames<'_>, found: &mut Vec<ConfigError>) {
+    let mut needs = Graph::default();
+    for (_, project) in sources.entries("projects") {
+        let list = environment.holder(project, &["needs"]).get("needs");
+        for need in list.into_iter().flat_map(|list| list.items()) {
+            needs.edge(project.key(), need.text(), need.location());
+        }
+    }
+    needs.report(("needs", "dependency cycle between projects"), "expected `needs` without a cycle", found);
 }
 
 /// A directed graph of names, with the location of each edge.

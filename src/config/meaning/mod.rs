@@ -2,6 +2,8 @@
 
 pub(super) mod circles;
 mod names;
+mod needs;
+mod overrides;
 mod paths;
 mod routes;
 mod tags;
@@ -11,6 +13,7 @@ use super::{error::ConfigError, sources::Sources};
 /// Reports every invalid reference in files that have the right structure.
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     names::check(sources, found);
+    needs::check(sources, found);
     circles::check(sources, found);
     routes::check(sources, found);
     paths::check(sources, found);

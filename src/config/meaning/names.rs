@@ -50,6 +50,7 @@ fn check_project(
     projects.check_items(project.get("needs"), found);
     for environment in project.get("environments").into_iter().flat_map(|map| map.entries()) {
         environments.check(environment.key(), &environment.key_location(), found);
+        projects.check_items(environment.get("needs"), found);
     }
     if project.get("chart").is_none() {
         check_image_in_values(project, found);

@@ -11,7 +11,8 @@ use crate::config::{
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     for key in ["projects", "platform"] {
         for (document, entry) in sources.entries(key) {
-            check_chart(document, entry, found);
+            let overrides = entry.get("environments").into_iter().flat_map(|map| map.entries());
+            overrides.chain([entry]).for_each(|holder| check_chart(document, holder, found));
             check_build(document, entry, found);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::overrides::EnvironmentNames;
 use crate::{
     config::{
         error::{ConfigError, did_you_mean, listed, quoted},
@@ -10,17 +11,17 @@ use crate::{
         sources::Sources,
         tree::Cursor,
     },
-    domain::{resolve::full_host, workspace::LOCAL},
+    domain::{Name, Presence, Route, resolve::full_host, workspace::LOCAL},
 };
 
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     let mut reported = BTreeSet::new();
     for (environment, domain) in environments(sources) {
         let mut taken: BTreeMap<(String, String), Claim<'_>> = BTreeMap::new();
-        for claim in claims(sources, environment) {
+        for claim in claims(sources, &environment) {
             let Some(host) = full_host(&claim.host, domain.as_deref()) else {
-                if reported.insert((environment.to_owned(), String::new())) {
-                    found.push(no_domain(sources, environment, &claim));
+                if reported.insert((environment.name.to_owned(), String::new())) {
+                    found.push(no_domain(sources, environment.name, &claim));
                 }
                 continue;
             };
@@ -60,35 +61,42 @@ fn trimmed(path: &str) -> &str {
     if short.is_empty() { "/" } else { short }
 }
 
-fn environments(sources: &Sources) -> Vec<(&str, Option<String>)> {
+/// The environments with hosts of their own, each with its domain.
+fn environments(sources: &Sources) -> Vec<(EnvironmentNames<'_>, Option<String>)> {
     let domain = |value: Cursor<'_>| value.get("domain").and_then(|domain| domain.text()).map(str::to_owned);
     let workspace = sources.find(&["name"]).and_then(|name| name.text()).unwrap_or_default();
-    let local =
-        sources.find(&["environments", LOCAL]).and_then(domain).unwrap_or_else(|| format!("{workspace}.localhost"));
-    // A review environment has its own hosts, derived from those of the environment that it copies.
-    let has_hosts = |entry: &Cursor<'_>| entry.key() != LOCAL && entry.get("review").is_none();
-    let others = sources.entries("environments").filter(|(_, entry)| has_hosts(entry));
-    let others = others.map(|(_, entry)| (entry.key(), domain(entry)));
-    std::iter::once((LOCAL, Some(local))).chain(others).collect()
+    let entry = |name: &str| sources.find(&["environments", name]);
+    // A review environment has hosts that are derived from those of the environment that it copies.
+    let has_hosts = |name: &str| entry(name).is_none_or(|entry| entry.get("review").is_none());
+    let own = EnvironmentNames::all(sources).into_iter().filter(|environment| has_hosts(environment.name));
+    own.map(|environment| {
+        let written = entry(environment.name).and_then(domain);
+        let default = (environment.name == LOCAL).then(|| format!("{workspace}.localhost"));
+        (environment, written.or(default))
+    })
+    .collect()
 }
 
-/// The routes in an environment; a project that is external there has none.
-fn claims<'a>(sources: &'a Sources, environment: &str) -> Vec<Claim<'a>> {
-    let here = sources.entries("projects").map(|(_, project)| project);
-    let here = here.filter(|project| project.at(&["environments", environment, "external"]).is_none());
+/// The routes in an environment. A project that is disabled or external there has none.
+fn claims<'a>(sources: &'a Sources, environment: &EnvironmentNames<'_>) -> Vec<Claim<'a>> {
+    let is_routed = |project: &Cursor<'_>| {
+        let is_external = environment.holder(*project, &["external"]).get("external").is_some();
+        !is_external && environment.presence(*project) != Presence::Disabled
+    };
+    let here = sources.entries("projects").map(|(_, project)| project).filter(is_routed);
     here.flat_map(|project| {
-        let claim = move |(name, route): (crate::domain::Name, crate::domain::Route)| {
-            let value = project.at(&["routes", name.as_str(), "host"]).or_else(|| project.get("host"))?;
-            let location = value.location();
+        let holder = environment.holder(project, &["host", "routes"]);
+        let claim = move |(name, route): (Name, Route)| {
+            let value = holder.at(&["routes", name.as_str(), "host"]).or_else(|| holder.get("host"))?;
             Some(Claim {
                 project: project.key(),
                 route: name.to_string(),
                 host: route.host,
                 path: route.path,
-                location,
+                location: value.location(),
             })
         };
-        read::routes(project).into_iter().filter_map(claim)
+        read::routes(holder).into_iter().filter_map(claim)
     })
     .collect()
 }
@@ -119,13 +127,14 @@ fn no_domain(sources: &Sources, environment: &str, claim: &Claim<'_>) -> ConfigE
 /// The port of a route must be one of the universal chart's named ports, in any layer of values.
 fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<ConfigError>) {
     let holders = [Some(project), sources.find(&["defaults"])].into_iter().flatten();
-    let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
-    let maps = holders.chain(environments).filter_map(|holder| holder.at(&["values", "ports"]));
+    let environments = || project.get("environments").into_iter().flat_map(|map| map.entries());
+    let maps = holders.chain(environments()).filter_map(|holder| holder.at(&["values", "ports"]));
     let ports: Vec<&str> = maps.flat_map(|map| map.entries().map(|entry| entry.key())).collect();
     if project.get("chart").is_some() || ports.is_empty() {
         return;
     }
-    for route in project.get("routes").into_iter().flat_map(|routes| routes.entries()) {
+    let routes = environments().chain([project]).filter_map(|holder| holder.get("routes"));
+    for route in routes.flat_map(|routes| routes.entries()) {
         let Some((value, port)) = route.get("port").and_then(|value| Some((value, value.text()?))) else { continue };
         if !ports.contains(&port) {
             let message = format!("`{}` has no port {}", project.key(), quoted(port));

@@ -9,14 +9,14 @@ use crate::{
     adapters::{cluster::lease::Scope, helm::FetchedChart},
     config::parse_duration,
     domain::{
-        ImageReference, Name, OnFailure, Problem,
+        ImageReference, Name, OnFailure, Presence, Problem, Project,
         gate::{GATES, Gate},
         ledger::Origin,
         record::{Record, RecordId},
     },
-    error::CommandError,
+    error::{CommandError, ErrorKind},
     ops::options::{ChangeRequest, UpRequest},
-    ops::session::{Session, unknown},
+    ops::session::{Session, disabled_here, unknown},
 };
 
 /// The requested changes to an environment.
@@ -86,16 +86,23 @@ impl DeployRequest {
 
 /// The external projects that `projects` need.
 fn needed_externals(session: &Session, projects: &BTreeSet<Name>) -> BTreeSet<Name> {
-    let all = &session.loaded.workspace.projects;
-    let needs = projects.iter().filter_map(|name| all.get(name)).flat_map(|project| &project.needs);
-    needs.filter(|need| is_external(session, need.as_str())).cloned().collect()
+    let needs = projects.iter().filter_map(|name| described(session, name.as_str())).flat_map(|project| project.needs);
+    needs.filter(|need| is_external(session, need.as_str())).collect()
+}
+
+/// A project as the session's environment describes it.
+fn described(session: &Session, project: &str) -> Option<Project> {
+    session.loaded.workspace.projects.get(project).map(|project| project.overridden(&session.environment))
 }
 
 /// Whether a project is external in the session's environment.
 pub fn is_external(session: &Session, project: &str) -> bool {
-    let project = session.loaded.workspace.projects.get(project);
-    let over = project.and_then(|project| project.environments.get(session.environment.overrides()));
-    over.is_some_and(|over| over.external.is_some())
+    described(session, project).is_some_and(|project| project.external.is_some())
+}
+
+/// Whether a project is part of the session's environment; `None` if the workspace has no such project.
+pub fn presence(session: &Session, project: &str) -> Option<Presence> {
+    described(session, project).map(|project| project.presence)
 }
 
 /// The context of a change, from the options of every command that changes an environment.
@@ -144,6 +151,40 @@ fn gate(name: &str) -> Result<Gate, CommandError> {
     let cause = format!("--override: the gate '{name}' cannot be overridden");
     let help = "wait until the condition of the gate is met, or choose another record";
     Err(CommandError::usage(Problem::new(cause).help(help)))
+}
+
+/// As [`expand`], for commands that change projects: without the members of bundles that are not enabled here.
+///
+/// # Errors
+/// As [`expand`], or all named projects that are disabled here.
+pub fn expand_enabled(
+    session: &Session,
+    names: &[String],
+) -> Result<(BTreeSet<Name>, BTreeMap<Name, Name>), CommandError> {
+    let (mut projects, mut bundles) = expand(session, names)?;
+    let is_named = |project: &Name| names.iter().any(|name| name == project.as_str());
+    let is_there = |project: &Name| is_named(project) || presence(session, project.as_str()) == Some(Presence::Enabled);
+    projects.retain(|project| is_there(project));
+    bundles.retain(|project, _| is_there(project));
+    let disabled = projects.iter().filter(|name| presence(session, name.as_str()) == Some(Presence::Disabled));
+    let mut problems: Vec<Problem> = disabled.map(|name| disabled_here(session, name.as_str())).collect();
+    problems.extend(empty_bundles(session, names, &bundles));
+    if problems.is_empty() {
+        return Ok((projects, bundles));
+    }
+    Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
+}
+
+/// The named bundles of which no member is left.
+fn empty_bundles(session: &Session, names: &[String], bundles: &BTreeMap<Name, Name>) -> Vec<Problem> {
+    let is_bundle = |name: &&String| session.loaded.workspace.bundles.contains_key(name.as_str());
+    let is_empty = |name: &&String| bundles.values().all(|bundle| bundle.as_str() != name.as_str());
+    let environment = &session.environment.name;
+    let problem = |name: &String| {
+        Problem::new(format!("no project of the bundle '{name}' is enabled in the environment '{environment}'"))
+            .help("name the optional projects themselves, or enable them under projects.NAME.environments")
+    };
+    names.iter().filter(is_bundle).filter(is_empty).map(problem).collect()
 }
 
 /// Projects by their own names or by those of their bundles, and the bundle that each was named by.

@@ -7,13 +7,13 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use crate::{
     adapters::helm::{ChartCache, FetchedChart},
     domain::{
-        Name, Problem,
+        Name, Presence, Problem,
         ledger::LedgerFile,
         record::{Record, RecordedSource},
     },
     error::{CommandError, ErrorKind},
     ops::{
-        remote::deploy_request::DeployRequest,
+        remote::deploy_request::{DeployRequest, presence},
         session::{Session, unknown},
     },
 };
@@ -25,7 +25,12 @@ use crate::{
 pub(super) async fn read(session: &Session, file: &Path, request: &mut DeployRequest) -> Result<(), CommandError> {
     let ledger = parse(session, file)?;
     let helm = session.helm().await?;
-    for (subject, release) in &ledger.releases {
+    let is_absent = |subject: &&String| presence(session, subject).is_some_and(|it| it != Presence::Enabled);
+    let absent: Vec<&str> = ledger.releases.keys().filter(is_absent).map(String::as_str).collect();
+    if !absent.is_empty() {
+        session.note(&format!("skipped projects that are not enabled here: {}", absent.join(", ")));
+    }
+    for (subject, release) in ledger.releases.iter().filter(|(subject, _)| !is_absent(subject)) {
         if release.content.id() != release.record {
             let record = &release.record;
             let cause = format!("record {record} of {subject} does not match its hash: the file was changed");

@@ -9,7 +9,8 @@ use crate::{
         registry::Registry,
     },
     domain::{
-        Environment, ImageReference, ImagesIn, Name, Problem, ReleaseKey, ResolvedProject, Values, ledger::History,
+        Environment, ImageReference, ImagesIn, Name, Problem, ReleaseKey, ResolvedProject, Values, Verify,
+        ledger::History,
     },
     error::{CommandError, ErrorKind},
     ops::manifest::manifest,
@@ -68,7 +69,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
         release.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     }
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
-    add_verifications(session, &registry, &settled, &mut described).await?;
+    add_verifications(session, &registry, (&selection, &settled), &mut described).await?;
     keep_logins(session, &mut described).await?;
     Ok(Prepared { helm, described, observation, target: Remote { access, histories, new_images } })
 }
@@ -237,21 +238,21 @@ async fn look_up_rendered(
 async fn add_verifications(
     session: &Session,
     registry: &Registry,
-    settled: &BTreeSet<Name>,
+    (selection, settled): (&Selection, &BTreeSet<Name>),
     described: &mut Described,
 ) -> Result<(), CommandError> {
-    let workspace = &session.loaded.workspace;
-    let written: Vec<ImageReference> = described
+    let verified: BTreeMap<&Name, &BTreeMap<Name, Verify>> = selection
         .projects
         .iter()
         .filter(|project| !settled.contains(&project.name))
-        .flat_map(|project| workspace.projects[&project.name].verify.values())
-        .filter_map(|verify| verify.image.clone())
+        .map(|project| (&project.name, &project.verify))
         .collect();
+    let written: Vec<ImageReference> =
+        verified.values().flat_map(|jobs| jobs.values()).filter_map(|verify| verify.image.clone()).collect();
     let pinned = resolved(session, registry, &written).await?;
-    for project in described.projects.iter_mut().filter(|project| !settled.contains(&project.name)) {
+    for project in &mut described.projects {
         let own = ImagesIn(&project.release.content.values).main().map(|image| image.to_string()).unwrap_or_default();
-        let verifications = workspace.projects[&project.name].verify.iter().map(|(name, verify)| {
+        let verifications = verified.get(&project.name).copied().into_iter().flatten().map(|(name, verify)| {
             let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
             VerifySpec {
                 project: project.name.clone(),
