@@ -12,12 +12,13 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
     ops::{
+        environment::no_review,
         observe::warning,
         remote::{
             access::RemoteAccess,
             deploy_request::{is_external, presence},
         },
-        session::{Session, no_review},
+        session::Session,
         tags::registry,
     },
     settings::{OutputFormat, Settings},

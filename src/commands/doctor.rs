@@ -85,10 +85,6 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         Ok(docker) => docker.info().await,
         Err(_) => Err(DockerError::NotFound { tried: Vec::new() }),
     };
-    let absent = |error: &DockerError| {
-        let Problem { message, details, help, .. } = error.problem();
-        EngineAbsent { why: [vec![message], details].concat().join(": "), help: help.unwrap_or_default() }
-    };
     let free_disk_bytes = match (&docker, &engine) {
         (Ok(docker), Ok(engine)) => docker.free_disk_bytes(engine),
         _ => None,
@@ -119,6 +115,11 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         operating_system: std::env::consts::OS.to_owned(),
     };
     (facts, session)
+}
+
+fn absent(error: &DockerError) -> EngineAbsent {
+    let Problem { message, details, help, .. } = error.problem();
+    EngineAbsent { why: [vec![message], details].concat().join(": "), help: help.unwrap_or_default() }
 }
 
 /// Ports that containers publish.

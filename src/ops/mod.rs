@@ -5,6 +5,7 @@ pub mod builds;
 mod charts;
 pub mod describe;
 mod driver;
+pub(crate) mod environment;
 mod errors;
 pub mod exit;
 mod externals;

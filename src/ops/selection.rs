@@ -179,13 +179,14 @@ fn set_values(
 /// Refuses names that the environment does not have.
 fn check_names(session: &Session, all: &[ResolvedProject], options: &UpRequest) -> Result<(), CommandError> {
     let names = || all.iter().map(|project| project.name.as_str());
-    for name in
-        options.projects.iter().chain(&options.without).filter(|name| names().all(|known| known != name.as_str()))
-    {
-        if session.loaded.workspace.projects.contains_key(name.as_str()) {
-            return Err(CommandError::usage(disabled_here(session, name)));
-        }
-        return Err(unknown("project", name, names()));
+    let is_absent = |name: &&String| names().all(|known| known != name.as_str());
+    if let Some(name) = options.projects.iter().chain(&options.without).find(is_absent) {
+        let is_disabled = session.loaded.workspace.projects.contains_key(name.as_str());
+        return Err(if is_disabled {
+            CommandError::usage(disabled_here(session, name))
+        } else {
+            unknown("project", name, names())
+        });
     }
     let profiles: BTreeSet<&str> = all.iter().flat_map(|project| &project.profiles).map(Name::as_str).collect();
     match options.profiles.iter().find(|profile| !profiles.contains(profile.as_str())) {

@@ -29,16 +29,19 @@ use crate::{
     },
     config::{self, LoadError, Loaded, Report, ValueOrigin},
     domain::{
-        Environment, Name, Problem, Review,
+        Environment, Name, Problem,
         mirror::{ChartMirror, ImageMirror, Mirrors},
         nearest::nearest,
-        slug::Slug,
         user_configuration::UserConfiguration,
     },
     engine::{self, StepRunner, Summary},
     error::{CommandError, ErrorKind},
     event::Event,
-    ops::{exit::RunEnd, tags::registry},
+    ops::{
+        environment::{copied, find_environment, no_review},
+        exit::RunEnd,
+        tags::registry,
+    },
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
     steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, ReleaseOrigin, Runner},
@@ -434,37 +437,6 @@ fn load_error(error: &LoadError, color: bool) -> CommandError {
         ),
         LoadError::Unreadable { source, .. } => CommandError::usage(Problem::new(format!("{error}: {source}"))),
     }
-}
-
-fn find_environment(loaded: &Loaded, name: &str) -> Result<Environment, CommandError> {
-    let environments = &loaded.workspace.environments;
-    let known = environments.keys().map(Name::as_str);
-    environments.get(name).cloned().ok_or_else(|| unknown("environment", name, known))
-}
-
-/// The error for `--slug` without a review environment.
-pub(crate) fn no_review(environment: &Environment) -> CommandError {
-    let cause = format!("--slug: '{}' is not a review environment", environment.name);
-    CommandError::usage(Problem::new(cause).help("choose one with --env, or leave out --slug"))
-}
-
-/// The copy for a review environment.
-fn copied(
-    loaded: &Loaded,
-    environment: &Environment,
-    review: &Review,
-    slug: Option<&str>,
-) -> Result<Environment, CommandError> {
-    let name = &environment.name;
-    let slug = slug.ok_or_else(|| {
-        let cause = format!("'{name}' is a review environment, which needs a slug");
-        CommandError::usage(Problem::new(cause).help("set it with --slug, such as --slug fix-42"))
-    })?;
-    let slug = Slug::of_branch(slug).ok_or_else(|| {
-        let cause = format!("--slug: '{slug}' has no letter and no digit, so it cannot be part of a host name");
-        CommandError::usage(Problem::new(cause).help("use the name of a branch, such as --slug fix-42"))
-    })?;
-    Ok(environment.copied(review, &loaded.workspace.environments[&review.from], slug))
 }
 
 /// The error for an unknown name, with the closest valid name.
