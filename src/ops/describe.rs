@@ -194,6 +194,7 @@ fn describe_project(
     };
     let namespace = &session.environment.namespace;
     let mut release = release_spec(project.name.as_str(), namespace, chart, content);
+    release.universal = project.is_on_universal_chart();
     if let Some(written) = written {
         let version = written.image.as_ref().map(ImageReference::version);
         let mut content = content_of(&project.chart, chart, version, &written.values);
@@ -245,6 +246,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
+        universal: false,
         definitions: chart.definitions.clone(),
         record: content.id(),
         fingerprint: content.id().to_string(),

@@ -199,6 +199,7 @@ pub mod tests {
             name: name.to_owned(),
             namespace: "tunes".to_owned(),
             chart: "/charts/service".into(),
+            universal: false,
             definitions: BTreeMap::new(),
             content: record("{}"),
             record: "r1".into(),

@@ -105,6 +105,8 @@ pub struct ReleaseSpec {
     pub namespace: String,
     /// A folder or an archive on this machine.
     pub chart: PathBuf,
+    /// The chart is the universal one: its images and its service account are in its values.
+    pub universal: bool,
     /// The CustomResourceDefinitions of the chart, each with a checksum.
     pub definitions: BTreeMap<String, String>,
     pub content: Record,

@@ -42,10 +42,12 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<(), StepFailure> {
-        if self.credentials.is_empty() {
+        let ReleaseSpec { name, namespace, chart, content, .. } = spec;
+        // The namespace's default account already has the credentials for the images in values.
+        let uses_default_account = spec.universal && !content.values.contains_key("serviceAccount");
+        if self.credentials.is_empty() || uses_default_account {
             return Ok(());
         }
-        let ReleaseSpec { name, namespace, chart, content, .. } = spec;
         let template = Template { name, namespace, chart, values: &content.values };
         // What cannot be rendered cannot be deployed either: Helm reports why.
         let Ok(manifest) = self.release.helm.template(&template, cancel).await else { return Ok(()) };
