@@ -209,7 +209,7 @@ pub struct UpOptions {
     /// Build images first: those of the named projects, or of all projects with a build
     #[arg(long)]
     pub build: bool,
-    /// Delete the local cluster and everything in it first
+    /// Delete the local cluster and everything in it first; asks, or requires --yes
     #[arg(long)]
     pub recreate: bool,
     /// Take over releases and objects that another tool created

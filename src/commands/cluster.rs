@@ -67,7 +67,7 @@ pub(super) async fn stop(session: &Session, options: &StopOptions) -> Result<(),
     Ok(())
 }
 
-/// Starts the cluster, checks its network and each URL, and does what `up` would if anything has changed.
+/// Starts the cluster, checks its network and each URL, and reports what `up` would change.
 ///
 /// # Errors
 /// When there is no cluster, or it does not start.

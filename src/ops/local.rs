@@ -12,12 +12,13 @@ use crate::{
         driver::{Freshness, PlannedRun, Progress, Run, drive},
         observe::{Observation, local_cluster},
         options::UpRequest,
+        own_cluster,
         prepared::{LocalTarget, Prepared, show_plan, show_urls},
         selection::Selection,
         session::{LocalAccess, Session},
         tags::{pin, registry},
     },
-    plan::{Plan, check_all, up::ObservedCluster},
+    plan::{Plan, check_all, start::start, up::ObservedCluster},
     steps::{Decrypted, LocalCluster, Runner},
 };
 
@@ -28,7 +29,7 @@ const LEAST_DISK: u64 = 5_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Up,
-    /// As `up`, and the network is checked too.
+    /// Start what is deployed, check it and the network, and report what `up` would change.
     Start,
     /// Check what is deployed, and leave it unchanged.
     Check(&'static str),
@@ -103,7 +104,11 @@ impl Run for LocalRun<'_> {
             return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
         }
         prepared.settle(self.session, self.due).await?;
-        if self.is_preview() { prepared.plan() } else { prepared.plan_first() }
+        match self.purpose {
+            Purpose::Start => prepared.planned_by(start),
+            _ if self.is_preview() => prepared.plan(),
+            _ => prepared.plan_first(),
+        }
     }
 
     fn is_preview(&self) -> bool {
@@ -115,9 +120,10 @@ impl Run for LocalRun<'_> {
         Ok(())
     }
 
-    /// The cluster is the user's own, and what `--recreate` deletes was requested.
-    async fn confirm(&self, _: &PlannedRun<LocalTarget>) -> Result<(), CommandError> {
-        Ok(())
+    /// Asks before `--recreate` deletes a cluster; the rest is the user's own.
+    async fn confirm(&self, planned: &PlannedRun<LocalTarget>) -> Result<(), CommandError> {
+        let is_lost = self.recreate && planned.prepared.target.access.node.is_some();
+        if is_lost { own_cluster::confirm(self.session) } else { Ok(()) }
     }
 
     async fn execute(

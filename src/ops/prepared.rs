@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     adapters::{cluster::is_from_before, helm::Helm, registry::Registry},
-    domain::{Digest, ImageReference, Name, labels},
+    domain::{Digest, ImageReference, Name, Problem, labels},
     error::{CommandError, ErrorKind},
     ops::{
         builds::{BuildScope, Buildable, leave_for_later, settle},
@@ -19,7 +19,7 @@ use crate::{
     },
     plan::{
         CheckSpec, Operation, Plan, Refresh, ReleaseSpec, Step,
-        up::{Described, ObservedCluster, up as plan_up},
+        up::{Described, Observed, ObservedCluster, up as plan_up},
     },
     settings::OutputFormat,
     steps::LocalCluster,
@@ -74,7 +74,18 @@ impl<T> Prepared<T> {
     /// # Errors
     /// All releases that another tool manages.
     pub(crate) fn plan(&self) -> Result<Plan, CommandError> {
-        let mut plan = plan_up(&self.described, &self.observation.observed).map_err(|problems| CommandError {
+        self.planned_by(plan_up)
+    }
+
+    /// Returns the plan of `planner`.
+    ///
+    /// # Errors
+    /// Those of `planner`.
+    pub(crate) fn planned_by(
+        &self,
+        planner: impl Fn(&Described, &Observed) -> Result<Plan, Vec<Problem>>,
+    ) -> Result<Plan, CommandError> {
+        let mut plan = planner(&self.described, &self.observation.observed).map_err(|problems| CommandError {
             kind: ErrorKind::Failed,
             problems,
             report: None,
@@ -247,6 +258,9 @@ fn render_plan(plan: &Plan) -> String {
     if plan.steps.iter().any(|planned| matches!(planned.step, Step::StartCluster)) {
         text.push_str("further steps are planned when the cluster is running\n");
     }
+    for change in &plan.postponed {
+        text.push_str(&format!("{}\n", postponed(change)));
+    }
     for drift in &plan.drifted {
         text.push_str(&format!("not reverted: {drift} (revert it with --repair)\n"));
     }
@@ -254,6 +268,11 @@ fn render_plan(plan: &Plan) -> String {
         text.push_str(&format!("{} unchanged: {}\n", plan.unchanged.len(), plan.unchanged.join(", ")));
     }
     text
+}
+
+/// The line about what `start` leaves to `up`.
+pub(crate) fn postponed(change: &str) -> String {
+    format!("not deployed: {change} (deploy it with cmdr up)")
 }
 
 /// The plan as JSON, with every described release.
@@ -266,7 +285,7 @@ fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
     let projects =
         described.projects.iter().map(|project| release_json(&project.release, &project.needs, &project.checks));
     let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
-    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "after_builds": plan.after_builds, "preliminary": plan.preliminary, "releases": releases})
+    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "after_builds": plan.after_builds, "postponed": plan.postponed, "preliminary": plan.preliminary, "releases": releases})
 }
 
 fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {

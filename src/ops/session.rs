@@ -40,6 +40,7 @@ use crate::{
     ops::{
         environment::{copied, find_environment, no_review},
         exit::RunEnd,
+        prepared::postponed,
         tags::registry,
     },
     plan::{Plan, Step},
@@ -312,6 +313,9 @@ impl Session {
     ) -> RunResult {
         for drift in &plan.drifted {
             self.note(&format!("not reverted: {drift} (revert it with --repair)"));
+        }
+        for change in &plan.postponed {
+            self.note(&postponed(change));
         }
         let screen = self.screen();
         let start = Instant::now();

@@ -14,6 +14,7 @@ pub mod restart;
 pub mod rollback;
 pub mod secrets;
 pub mod snapshot;
+pub mod start;
 pub mod step;
 pub mod up;
 pub mod volumes;

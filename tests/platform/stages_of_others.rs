@@ -144,7 +144,9 @@ impl Walk {
         let stays = neighbour.run(&["up"]).expect(0);
         assert!(stays.stderr.contains("only cmdr up --recreate changes that"), "{}", stays.stderr);
         assert_eq!(neighbour.http_port(), port);
-        let again = neighbour.run(&["up", "--recreate"]).expect(0);
+        neighbour.run(&["up", "--recreate"]).expect(1).expect_said("confirm with --yes");
+        assert_eq!(neighbour.http_port(), port);
+        let again = neighbour.run(&["up", "--recreate", "--yes"]).expect(0);
         assert_eq!(neighbour.http_port(), free);
         assert_eq!(answer(again.stdout.trim()), 200);
 

@@ -48,8 +48,12 @@ impl Nap {
         let before = pods();
         self.workspace.run(&["stop", "--pause"]).expect(0);
         assert_eq!(self.of_node("{{.State.Status}}"), "paused");
-        self.start();
+        let quiet = "values: {ports: {http: 9898}}\n  site:";
+        let changed = "values: {replicas: 2, ports: {http: 9898}}\n  site:";
+        self.workspace.replace(quiet, changed);
+        self.start().expect_said("not deployed: upgrade quiet");
         assert_eq!(pods(), before, "the same containers go on");
+        self.workspace.replace(changed, quiet);
         self.expect_stored(&["first"]);
         self.workspace.run(&["stop", "--pause"]).expect(0);
         self.workspace.run(&["stop"]).expect(0);

@@ -133,6 +133,35 @@ fn a_woken_clusters_network_is_proven() {
 }
 
 #[test]
+fn start_deploys_nothing_and_tells_what_up_would_change() {
+    let mut projects = vec![project("shop", &["redis"]), project("cart", &["shop"]), project("redis", &[])];
+    projects[0].release.record = "another".into();
+    let mut observed = Observed { is_started: true, ..running(&["shop", "cart"]) };
+    observed.releases.get_mut(&ReleaseKey::new("tunes", "cart")).unwrap().ready = false;
+    let mut described = described(projects);
+    let build = BuildSpec {
+        project: Name::new("app").unwrap(),
+        shared_by: Vec::new(),
+        context: "/work/app".into(),
+        dockerfile: None,
+        repository: "localhost:5001/tunes/app".to_owned(),
+    };
+    described.builds = vec![(build, "it has no image yet".to_owned())];
+    let plan = super::super::start::start(&described, &observed).unwrap();
+    let expected = [
+        "connect cluster <- ",
+        "check addresses <- cluster",
+        "check names <- cluster",
+        "wait cart <- cluster",
+        "check cart <- cluster, cart",
+    ];
+    assert_eq!(lines(&plan), expected);
+    assert!(!plan.preliminary && plan.changes().all(|it| matches!(it.step, Step::AwaitRollout(_))));
+    let postponed: Vec<&str> = plan.postponed.iter().filter_map(|change| change.split(": ").next()).collect();
+    assert_eq!(postponed, ["build app", "install redis", "upgrade shop"]);
+}
+
+#[test]
 fn a_snapshot_that_came_back_is_proven_and_stays() {
     let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
     projects[0].release.record = "another".into();
