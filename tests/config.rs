@@ -194,6 +194,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "needs-itself",
     "needs-on-nothing",
     "long-names",
+    "networks-overlap",
     "one-file-is-no-yaml",
     "probe-ports",
     "promote-in-a-circle",

@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
-        docker::{Docker, DockerError},
+        docker::{Docker, DockerError, NETWORK},
         host,
     },
     cli::DoctorOptions,
     domain::{
         Problem,
+        pool::Subnet,
         ports::PortState,
         preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
     },
@@ -100,11 +101,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
     let tools = host::tools(programs, &cancel).await;
     let held = Held::by(&docker, session.as_ref()).await;
     let facts = Facts {
-        engine: match (&docker, engine) {
-            (Err(error), _) => Err(absent(error)),
-            (Ok(_), Err(error)) => Err(absent(&error)),
-            (Ok(_), Ok(engine)) => Ok(engine),
-        },
+        engine: docker.as_ref().map_err(absent).and_then(|_| engine.map_err(|error| absent(&error))),
         requested: session.as_ref().map(requested).unwrap_or_default(),
         free_disk_bytes,
         inotify: host::inotify(),
@@ -112,6 +109,9 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         resolver: host::resolver().await,
         tools,
         kubernetes: session.as_ref().and_then(|session| session.environment.kubernetes.clone()),
+        networks: session.as_ref().map(|session| session.environment.networks).unwrap_or_default(),
+        docker_network: held.network,
+        routes: host::routes(),
         operating_system: std::env::consts::OS.to_owned(),
     };
     (facts, session)
@@ -122,11 +122,13 @@ fn absent(error: &DockerError) -> EngineAbsent {
     EngineAbsent { why: [vec![message], details].concat().join(": "), help: help.unwrap_or_default() }
 }
 
-/// Ports that containers publish.
+/// Ports that containers publish, and addresses that they have.
 #[derive(Default)]
 struct Held {
     own: Vec<u16>,
     others: BTreeMap<u16, String>,
+    /// The network of kind's nodes.
+    network: Option<Subnet>,
 }
 
 impl Held {
@@ -136,7 +138,8 @@ impl Held {
         let is_own = |cluster: &str| session.is_some_and(|session| session.workspace().as_str() == cluster);
         let own = nodes.iter().filter(|node| is_own(&node.cluster));
         let own = own.flat_map(|node| node.published.values().map(|published| published.port)).collect();
-        Self { own, others: docker.port_holders().await.unwrap_or_default() }
+        let network = docker.network(NETWORK).await.ok().flatten().map(|network| network.subnet);
+        Self { own, others: docker.port_holders().await.unwrap_or_default(), network }
     }
 
     fn state(&self, port: u16, rootless: bool) -> PortState {

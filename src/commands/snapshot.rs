@@ -246,5 +246,6 @@ fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Res
         mirrors: Vec::new(),
         registry: Vec::new(),
         certificate_authority: None,
+        networks: session.environment.networks,
     })
 }

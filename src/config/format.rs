@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::domain::{ImageReference, InvalidName, Name, freeze::Moment, name, resolve::OWN_DOMAIN, slug};
+use crate::domain::{ImageReference, InvalidName, Name, freeze::Moment, name, pool::Subnet, resolve::OWN_DOMAIN, slug};
 
 /// The format of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Format {
     /// The URL of a chart repository.
     RepositoryUrl,
     KubernetesVersion,
+    /// An IPv4 network of a cluster.
+    Network,
     /// A time of day or a date.
     Moment,
     TimeZone,
@@ -68,6 +70,7 @@ impl Format {
             Self::OciReference => "a chart in an OCI registry, such as `ghcr.io/org/charts/shop`",
             Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
             Self::KubernetesVersion => "a Kubernetes version as a string, such as \"1.34\" or \"1.34.2\"",
+            Self::Network => "an IPv4 network from /12 to /24, such as `10.200.0.0/16`",
             Self::Moment => "a time such as \"18:00\", or a date such as 2026-12-20",
             Self::TimeZone => "a time zone such as `Europe/Berlin`",
             Self::Slug => "a namespace that contains `{slug}`, such as `review-{slug}`",
@@ -94,6 +97,7 @@ impl Format {
             Self::OciReference => Some("^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$"),
             Self::RepositoryUrl => Some("^https?://"),
             Self::KubernetesVersion => Some("^1\\.[0-9]{1,3}(\\.[0-9]{1,3})?$"),
+            Self::Network => Some("^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[2-9]|2[0-4])$"),
             Self::Moment => Some("^([0-9]{2}:[0-9]{2}|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
             Self::Slug => Some("^[a-z0-9-]*\\{slug\\}[a-z0-9-]*$"),
         }
@@ -131,6 +135,7 @@ impl Format {
             Self::KubernetesVersion => fits(is_kubernetes_version(text), "is not a valid Kubernetes version", || {
                 text.strip_prefix('v').map(str::to_owned)
             }),
+            Self::Network => fits(is_network(text), "is not a valid network", || network_like(text)),
             Self::Moment => fits(text.parse::<Moment>().is_ok(), "is not a valid time or date", || None),
             Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is not a valid time zone", || None),
             Self::Slug => fits(is_slug(text), "is not a valid namespace with `{slug}`", || slug_like(text)),
@@ -183,6 +188,15 @@ fn is_url_path(text: &str) -> bool {
 
 fn url_path_like(text: &str) -> Option<String> {
     Some(format!("/{text}")).filter(|path| !path.contains(['?', '#', ' ', ':']))
+}
+
+/// Kubernetes accepts no larger network for Services, and kind gives a node a /24 of the network for Pods.
+fn is_network(text: &str) -> bool {
+    Subnet::parse(text).is_ok_and(|subnet| (12..=24).contains(&subnet.prefix) && subnet.trimmed() == subnet)
+}
+
+fn network_like(text: &str) -> Option<String> {
+    Some(Subnet::parse(text).ok()?.trimmed().to_string()).filter(|network| is_network(network))
 }
 
 fn is_inside_workspace(text: &str) -> bool {
@@ -263,6 +277,9 @@ mod tests {
     #[test]
     fn versions_paths_and_patterns() {
         assert_eq!(Format::KubernetesVersion.check("1.34.2"), Ok(()));
+        assert_eq!(Format::Network.check("10.200.0.0/16"), Ok(()));
+        assert_eq!(instead(Format::Network, "10.200.1.0/16"), Some("10.200.0.0/16".to_owned()));
+        assert_eq!(instead(Format::Network, "10.200.0.0/30"), None);
         assert_eq!(instead(Format::KubernetesVersion, "v1.34"), Some("1.34".to_owned()));
         assert_eq!(instead(Format::UrlPath, "readyz"), Some("/readyz".to_owned()));
         assert!(Format::Pattern.check("../other/projects.yaml").is_err());

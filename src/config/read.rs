@@ -9,7 +9,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 use super::{
-    format::duration,
+    format::{Format, duration},
     sources::{Document, Sources},
     tree::Cursor,
     universal::text::{self, Place},
@@ -18,7 +18,9 @@ use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
     PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen,
     Workspace, Writer,
+    cluster_networks::ClusterNetworks,
     freeze::{FreezeWindow, weekday},
+    pool::Subnet,
     workspace::LOCAL,
 };
 
@@ -67,6 +69,7 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         kubernetes: None,
         http_port: None,
         https_port: None,
+        networks: ClusterNetworks::default(),
     }
 }
 
@@ -87,8 +90,17 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         kubernetes: text_at(entry, "kubernetes"),
         http_port: port("http"),
         https_port: port("https"),
+        networks: networks(entry),
         name: unwritten.name,
     })
+}
+
+/// The networks of the local cluster.
+pub(super) fn networks(entry: Cursor<'_>) -> ClusterNetworks {
+    let valid = |text: &String| Format::Network.check(text).is_ok();
+    let network = |key: &str| Subnet::parse(&text_at(entry, key).filter(valid)?).ok();
+    let ClusterNetworks { pods, services } = ClusterNetworks::default();
+    ClusterNetworks { pods: network("pods").unwrap_or(pods), services: network("services").unwrap_or(services) }
 }
 
 fn promotion(value: Cursor<'_>) -> Option<Promotion> {

@@ -1,5 +1,6 @@
 //! Domain types of cmdr: names, images, workspaces, releases, address pools. No I/O.
 
+pub mod cluster_networks;
 pub mod deadline;
 pub mod difference;
 pub mod digest;

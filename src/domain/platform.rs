@@ -79,8 +79,8 @@ mod tests {
         for release in PLATFORM {
             assert!(!release.values(None).is_empty(), "{}", release.name);
         }
-        let traefik = PLATFORM[1].values(Some((30080, 30443)));
-        assert_eq!(traefik["ports"]["web"]["nodePort"], 30080);
+        let traefik = PLATFORM[1].values(Some((30001, 30002)));
+        assert_eq!(traefik["ports"]["web"]["nodePort"], 30001);
         assert!(traefik["service"].get("annotations").is_none());
         let traefik = PLATFORM[1].values(None);
         assert_eq!(traefik["service"]["spec"]["externalTrafficPolicy"], "Local");

@@ -3,7 +3,7 @@
 //! Docker assigns addresses from the start of the network to containers. The upper half is divided into slices, and
 //! each local cluster uses one, so that clusters on the same network never use the same address.
 
-use std::net::Ipv4Addr;
+use std::{fmt, net::Ipv4Addr};
 
 /// The number of addresses in a slice; a platform with more LoadBalancer services does not fit on a laptop.
 const SLICE: u32 = 32;
@@ -42,12 +42,30 @@ impl Subnet {
             Self { address: address.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
         if subnet.prefix > 32 { Err(wrong()) } else { Ok(subnet) }
     }
+
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        u32::from(address) & self.mask() == u32::from(self.address) & self.mask()
+    }
+
+    /// Returns whether the networks have addresses in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
+    /// Returns the network with its first address: `10.1.0.0/16` for `10.1.2.3/16`.
+    #[must_use]
+    pub fn trimmed(self) -> Self {
+        Self { address: (u32::from(self.address) & self.mask()).into(), ..self }
+    }
+
+    fn mask(self) -> u32 {
+        u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
+    }
 }
 
-impl Subnet {
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
-        u32::from(address) & mask == u32::from(self.address) & mask
+impl fmt::Display for Subnet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.address, self.prefix)
     }
 }
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{
     Values,
+    cluster_networks::{ClusterNetworks, MachineRoute},
+    pool::Subnet,
     ports::{PortState, STANDARD},
     quantity::{parse_cpu_millis, parse_memory_bytes},
 };
@@ -33,6 +35,11 @@ pub struct Facts {
     pub tools: Vec<Tool>,
     /// The requested Kubernetes version, as written: `1.34`, `1.34.2`.
     pub kubernetes: Option<String>,
+    /// The networks of the local cluster.
+    pub networks: ClusterNetworks,
+    /// The network of kind's nodes, if it exists.
+    pub docker_network: Option<Subnet>,
+    pub routes: Vec<MachineRoute>,
     /// The name in Rust: `linux`, `macos`.
     pub operating_system: String,
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{ImageReference, Name, Values, freeze::FreezeWindow, slug::Slug};
+use super::{ImageReference, Name, Values, cluster_networks::ClusterNetworks, freeze::FreezeWindow, slug::Slug};
 
 /// The name of the environment whose kind cluster cmdr creates.
 pub const LOCAL: &str = "local";
@@ -50,6 +50,8 @@ pub struct Environment {
     /// Local only: the ports on 127.0.0.1 for HTTP and HTTPS.
     pub http_port: Option<u16>,
     pub https_port: Option<u16>,
+    /// Local only.
+    pub networks: ClusterNetworks,
 }
 
 impl Environment {

@@ -200,6 +200,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         mirrors: session.user.mirrors.images.clone(),
         registry: Vec::new(),
         certificate_authority: session.certificate_authority()?,
+        networks: session.environment.networks,
     })
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
         mirrors: Vec::new(),
         registry: Vec::new(),
         certificate_authority: None,
+        networks: session.environment.networks,
     })
 }
 

@@ -102,6 +102,7 @@ mod tests {
             kubernetes: None,
             http_port: None,
             https_port: None,
+            networks: crate::domain::cluster_networks::ClusterNetworks::default(),
         }
     }
 

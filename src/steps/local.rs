@@ -22,6 +22,7 @@ use crate::{
     },
     domain::{
         ImageReference, Problem,
+        cluster_networks::ClusterNetworks,
         local_registry::{INNER_PORT, NodeRegistry, RegistryService},
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
@@ -41,6 +42,7 @@ pub struct LocalCluster {
     pub kubernetes: Option<Version>,
     pub http_port: u16,
     pub https_port: u16,
+    pub networks: ClusterNetworks,
     pub mirrors: Vec<ImageMirror>,
     /// The registry and the caches of this machine, which the node uses.
     pub registry: Vec<RegistryService>,
@@ -121,6 +123,7 @@ impl LocalCluster {
             kubernetes: self.kubernetes.as_ref(),
             http_port: self.http_port,
             https_port: self.https_port,
+            networks: self.networks,
             pool,
             folder: &self.folder.node(),
             mounts: &mounts,

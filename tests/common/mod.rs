@@ -325,7 +325,7 @@ impl TestWorkspace {
     #[track_caller]
     pub(crate) fn http_port(&self) -> u16 {
         let node = format!("{}-control-plane", self.name);
-        let published = self.tool("docker", &["port", &node, "30080/tcp"]);
+        let published = self.tool("docker", &["port", &node, "30047/tcp"]);
         let port = published.lines().next().and_then(|line| line.rsplit(':').next()?.parse().ok());
         port.unwrap_or_else(|| panic!("not a port: {published}"))
     }

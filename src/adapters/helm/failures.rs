@@ -46,7 +46,8 @@ const RULES: &[FailureRule] = &[
     FailureRule {
         part: "provided port is already allocated",
         message: "the node port is used by another Service, or still reserved by an interrupted request",
-        help: "find the Service with kubectl get services -A; an orphaned port is released within ten minutes",
+        help: "leave the node port of the chart empty or choose another one: kubectl get services -A shows those in use, \
+               Traefik has 30047 and 30059 in a local cluster, and an orphaned port is released within ten minutes",
     },
     FailureRule {
         part: "is forbidden: User",

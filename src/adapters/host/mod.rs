@@ -2,6 +2,7 @@
 
 mod listeners;
 mod processor;
+mod routes;
 
 use std::{
     ffi::OsStr,
@@ -19,6 +20,7 @@ use crate::domain::{
     preflight::{Inotify, RESOLVER_PROBE, Resolver, Tool as ToolFact, ToolVersion},
 };
 pub use processor::ProcessorWatch;
+pub use routes::routes;
 
 /// The timeout for connecting to a local port.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(300);

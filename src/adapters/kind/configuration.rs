@@ -5,15 +5,16 @@ use std::path::Path;
 use semver::Version;
 use serde_json::{Value, json};
 
-use crate::domain::pool::Pool;
+use crate::domain::{cluster_networks::ClusterNetworks, pool::Pool};
 
 /// The mount point of cmdr's files in the node. The mount also marks a cluster as created by cmdr, and its last part is
 /// the address pool of MetalLB. Both can be read while the cluster is stopped.
 const MARK: &str = "/etc/cmdr/pool-";
 /// The folder of kubeadm patches, below the mount point.
 const PATCHES: &str = "patches";
-/// The node ports of Traefik's Service for HTTP and HTTPS, published on 127.0.0.1.
-pub const NODE_PORTS: (u16, u16) = (30080, 30443);
+/// The node ports of Traefik's Service for HTTP and HTTPS, published on 127.0.0.1. They are no ports that people choose,
+/// and below 30086: Kubernetes assigns those to other Services only when no other node port is free.
+pub const NODE_PORTS: (u16, u16) = (30047, 30059);
 /// The node port of the Kubernetes API.
 pub const API_PORT: u16 = 6443;
 /// From this version on, kubeadm's configuration has arguments as lists (and kind follows it).
@@ -29,6 +30,7 @@ pub struct NodeSettings<'a> {
     pub kubernetes: Option<&'a Version>,
     pub http_port: u16,
     pub https_port: u16,
+    pub networks: ClusterNetworks,
     pub pool: Pool,
     /// The folder on the Docker host that is mounted as the mark.
     pub folder: &'a Path,
@@ -56,7 +58,11 @@ pub fn configuration(settings: &NodeSettings<'_>) -> String {
     let configuration = json!({
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {"apiServerAddress": "127.0.0.1"},
+        "networking": {
+            "apiServerAddress": "127.0.0.1",
+            "podSubnet": settings.networks.pods.to_string(),
+            "serviceSubnet": settings.networks.services.to_string(),
+        },
         "nodes": [node],
         "containerdConfigPatches": CONTAINERD,
     });
@@ -143,6 +149,7 @@ mod tests {
             kubernetes,
             http_port: 8080,
             https_port: 8443,
+            networks: ClusterNetworks::default(),
             pool: pool(),
             folder: Path::new("/state/tunes"),
             mounts: &[("/volumes/images", "/var/lib/containerd")],
@@ -157,6 +164,8 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert!(ports.iter().all(|port| port["listenAddress"] == "127.0.0.1"));
         assert_eq!(ports[0]["hostPort"], 8080);
+        assert_eq!(made["networking"]["podSubnet"], "10.244.0.0/16");
+        assert_eq!(made["networking"]["serviceSubnet"], "10.96.0.0/16");
     }
 
     #[test]

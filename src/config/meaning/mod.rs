@@ -3,6 +3,7 @@
 pub(super) mod circles;
 mod names;
 mod needs;
+mod networks;
 mod overrides;
 mod paths;
 mod routes;
@@ -14,6 +15,7 @@ use super::{error::ConfigError, sources::Sources};
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     names::check(sources, found);
     needs::check(sources, found);
+    networks::check(sources, found);
     circles::check(sources, found);
     routes::check(sources, found);
     paths::check(sources, found);

@@ -13,7 +13,10 @@ pub(super) const ENVIRONMENTS: Shape =
     Shape::Named(Format::Name, &Shape::Table(&ENVIRONMENT), &[(LOCAL, Shape::Table(&LOCAL_ENVIRONMENT))]);
 
 pub(super) static ENVIRONMENT: Table = Table {
-    elsewhere: &[(&["kubernetes", "ports"], "only `local` supports this key: cmdr does not create other clusters")],
+    elsewhere: &[(
+        &["kubernetes", "ports", "pods", "services"],
+        "only `local` supports this key: cmdr does not create other clusters",
+    )],
     any_of: &["context", "review"],
     exclusive: &[("context", "review"), ("promote", "review")],
     ..table(
@@ -78,6 +81,16 @@ pub(super) static LOCAL_ENVIRONMENT: Table = Table {
                 "The Kubernetes version of the node, in quotes",
             ),
             optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1"),
+            optional(
+                "pods",
+                Shape::Text(Format::Network),
+                "The network of Pods of a new cluster, from /12 to /24; default: `10.244.0.0/16`",
+            ),
+            optional(
+                "services",
+                Shape::Text(Format::Network),
+                "The network of Services of a new cluster, from /12 to /24; default: `10.96.0.0/16`",
+            ),
             optional(
                 "domain",
                 Shape::Text(Format::Domain),

@@ -3,7 +3,7 @@
 use semver::Version;
 
 use super::{Engine, Facts, Finding, RESOLVER_PROBE, Resolver, Status, Tool, ToolVersion};
-use crate::domain::ports::PortState;
+use crate::domain::{cluster_networks::MachineRoute, ports::PortState};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -29,7 +29,7 @@ const KUBERNETES_WITHOUT_CGROUP_V1: u64 = 35;
 type PreflightRule = fn(&Facts) -> Vec<Finding>;
 
 /// In the order in which users should fix them.
-const RULES: [PreflightRule; 8] = [engine, tools, cgroups, memory, cpu, disk, inotify, reachability];
+const RULES: [PreflightRule; 9] = [engine, tools, cgroups, memory, cpu, disk, inotify, networks, reachability];
 
 /// Evaluates the facts: returns at least one finding for each check that could run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
@@ -193,6 +193,32 @@ fn inotify(facts: &Facts) -> Vec<Finding> {
          and add the same settings to /etc/sysctl.d/99-cmdr.conf to keep them"
     );
     vec![Finding::bad(CHECK, Status::Warning, what, why, help)]
+}
+
+fn networks(facts: &Facts) -> Vec<Finding> {
+    const CHECK: &str = "networks";
+    const OTHER: &str = "set another network as environments.local.KEY in projects.yaml, then run cmdr up --recreate";
+    const DOCKER: &str =
+        "set default-address-pools in Docker's daemon.json, then remove its network: docker network rm kind";
+    let all = [
+        ("the network of Pods", Some(facts.networks.pods), OTHER.replace("KEY", "pods")),
+        ("the network of Services", Some(facts.networks.services), OTHER.replace("KEY", "services")),
+        ("Docker's network 'kind'", facts.docker_network, DOCKER.to_owned()),
+    ];
+    let collisions = all.iter().filter_map(|(name, subnet, help)| {
+        let subnet = subnet.as_ref()?;
+        // Docker's own route to its network has the same addresses.
+        let is_own = |route: &&MachineRoute| Some(route.subnet) == facts.docker_network;
+        let route = facts.routes.iter().filter(|route| !is_own(route)).find(|route| route.subnet.overlaps(subnet))?;
+        let what = format!("{name}, {subnet}, overlaps with the route {} ({})", route.subnet, route.interface);
+        let why = "pods cannot reach the hosts of that route";
+        Some(Finding::bad(CHECK, Status::Warning, what, why, help))
+    });
+    let collisions: Vec<Finding> = collisions.collect();
+    if !collisions.is_empty() || facts.routes.is_empty() {
+        return collisions;
+    }
+    vec![Finding::ok(CHECK, "the cluster's networks overlap with no route of this machine")]
 }
 
 fn reachability(facts: &Facts) -> Vec<Finding> {

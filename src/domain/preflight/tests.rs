@@ -24,8 +24,27 @@ fn facts() -> Facts {
         resolver: Resolver::Loopback,
         tools: vec![found("docker", "28.2.2"), found("kind", "0.30.0"), found("helm", "4.0.0")],
         kubernetes: Some("1.34.2".to_owned()),
+        networks: ClusterNetworks::default(),
+        docker_network: Some(Subnet::parse("172.18.0.0/16").unwrap()),
+        routes: vec![route("172.18.0.0/16", "br-1"), route("192.168.1.0/24", "eth0")],
         operating_system: "linux".to_owned(),
     }
+}
+
+fn route(subnet: &str, interface: &str) -> MachineRoute {
+    MachineRoute { subnet: Subnet::parse(subnet).unwrap(), interface: interface.to_owned() }
+}
+
+#[test]
+fn networks_that_hide_hosts_are_reported() {
+    let text = problems(|facts| facts.routes.push(route("10.244.0.0/24", "tun0")));
+    assert!(
+        text.contains("the network of Pods, 10.244.0.0/16, overlaps with the route 10.244.0.0/24 (tun0)"),
+        "{text}"
+    );
+    assert!(text.contains("environments.local.pods"), "{text}");
+    let text = problems(|facts| facts.routes.push(route("172.16.0.0/12", "tun0")));
+    assert!(text.contains("Docker's network 'kind', 172.18.0.0/16, overlaps"), "{text}");
 }
 
 /// The findings that are not ok, one per line.
