@@ -16,6 +16,7 @@ use crate::{
     domain::{
         deadline::working_time,
         pipeline::{CiProvider, PipelineRun},
+        proxy::Proxies,
         secret::Secret,
     },
 };
@@ -96,6 +97,15 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LOGNAME", "the same, if USER is not set"),
     ("CI_JOB_TIMEOUT", "the timeout of the job in seconds: cmdr stops early enough to end cleanly"),
     ("CI_JOB_STARTED_AT", "when the job started; by default CI_JOB_TIMEOUT counts from the start of cmdr"),
+    (
+        "HTTP_PROXY",
+        "the proxy for http:// URLs; local clusters and services of this machine are never reached through it",
+    ),
+    ("http_proxy", "the same, if HTTP_PROXY is not set"),
+    ("HTTPS_PROXY", "the proxy for https:// URLs"),
+    ("https_proxy", "the same, if HTTPS_PROXY is not set"),
+    ("NO_PROXY", "hosts, domains and networks that are reached without a proxy, comma-separated"),
+    ("no_proxy", "the same, if NO_PROXY is not set"),
     ("NO_COLOR", "disable colors"),
     ("CI", "disable live output and prompts; unless it is false, `only: ci` allows to deploy"),
     (COMPLETE, "the shell that requests completions; the script of `cmdr completions` sets it"),
@@ -179,6 +189,7 @@ pub struct Variables {
     pub deploy_freeze: bool,
     pub user: Option<String>,
     pub runtime_folder: Option<PathBuf>,
+    pub proxies: Proxies,
     pub path: OsString,
 }
 
@@ -332,6 +343,11 @@ impl Variables {
             deploy_freeze: variable("CI_DEPLOY_FREEZE").is_some(),
             user: text("USER").or_else(|| text("LOGNAME")),
             runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+            proxies: Proxies {
+                http: text("HTTP_PROXY").or_else(|| text("http_proxy")),
+                https: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
+                no: text("NO_PROXY").or_else(|| text("no_proxy")),
+            },
             path: env::var_os("PATH").unwrap_or_default(),
         }
     }

@@ -15,9 +15,10 @@ mod upstream;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use common::{Output, Stages, TestWorkspace, rig, tell, until};
+use common::{Output, Running, Stages, TestWorkspace, rig, tell, until};
 use upstream::Upstream;
 
 const PROJECTS: &str = "
@@ -299,10 +300,29 @@ impl Walk {
             self.workspace.tool("docker", &["volume", "rm", volume]);
         }
         self.upstream.blobs();
-        let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
+        let up = self.up_behind_a_dead_proxy();
         assert_eq!(builds(&up), [""; 0], "nothing is built again");
         assert_eq!([self.running_image("front"), self.running_image("back")], images);
         assert_eq!(self.upstream.blobs(), 0, "blobs were pulled from outside");
+    }
+
+    /// Brings the cluster up with a proxy that nothing answers at: what is on this machine is reached without it.
+    fn up_behind_a_dead_proxy(&self) -> Output {
+        let proxy = "http://10.255.255.1:3128";
+        let variables = [("HTTP_PROXY", proxy), ("https_proxy", proxy), ("NO_PROXY", "example.com")];
+        let mut command = self.workspace.cmdr(&["up", "--output", "json"]);
+        let up = Running::start(command.envs(variables)).wait(Duration::from_mins(5)).expect(0);
+        Running::start(self.workspace.cmdr(&["status"]).envs(variables)).wait(Duration::from_mins(1)).expect(0);
+        let variables = |container: &str| {
+            self.workspace
+                .tool("docker", &["inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", container])
+        };
+        let node = variables(&self.node());
+        let direct = node.lines().find(|line| line.starts_with("NO_PROXY=")).unwrap_or_default();
+        assert!(direct.contains("cmdr-registry") && direct.contains("cmdr-cache-docker-io"), "{node}");
+        let cache = variables("cmdr-cache-docker-io");
+        assert!(cache.contains(&format!("HTTPS_PROXY={proxy}")), "{cache}");
+        up
     }
 
     fn a_dead_cache(&self) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
-    domain::{ImageReference, Name, Problem, nearest::nearest, snapshot::Snapshot},
+    domain::{ImageReference, Name, Problem, nearest::nearest, proxy::Proxies, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
@@ -247,5 +247,6 @@ fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Res
         registry: Vec::new(),
         certificate_authority: None,
         networks: session.environment.networks,
+        proxies: Proxies::default(),
     })
 }

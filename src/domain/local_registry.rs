@@ -8,6 +8,7 @@ use super::{
     ImageReference, Values,
     digest::sha256,
     mirror::{ImageMirror, is_this_machine},
+    proxy::Proxies,
 };
 
 /// The pinned image of all of them: Docker's official image of distribution, <https://hub.docker.com/_/registry>.
@@ -33,6 +34,8 @@ pub struct RegistryService {
     pub role: ServiceRole,
     /// The company's certificate authority, in PEM, to verify upstream registries.
     pub certificate_authority: Option<String>,
+    /// The proxy through which a cache reaches its upstream registry.
+    pub proxies: Proxies,
 }
 
 /// The role of one of these containers.
@@ -72,6 +75,15 @@ impl RegistryService {
         }
     }
 
+    /// Sets the proxy through which a cache reaches its upstream registry; the registry of built images needs none.
+    #[must_use]
+    pub fn behind(mut self, proxies: &Proxies) -> Self {
+        if let ServiceRole::Cache { .. } = self.role {
+            self.proxies = proxies.clone();
+        }
+        self
+    }
+
     /// Returns the role as its label value.
     pub fn label(&self) -> &str {
         match &self.role {
@@ -88,7 +100,8 @@ impl RegistryService {
         };
         let authority = self.certificate_authority.as_deref().unwrap_or_default();
         let variables = VARIABLES.join(" ");
-        sha256(format!("{IMAGE}\n{variables}\n{remote}\n{authority}").as_bytes())[..16].to_owned()
+        let proxy = assignments(self.proxies.variables([])).join(" ");
+        sha256(format!("{IMAGE}\n{variables}\n{remote}\n{authority}\n{proxy}").as_bytes())[..16].to_owned()
     }
 
     /// Returns the published port on 127.0.0.1.
@@ -114,9 +127,15 @@ impl RegistryService {
         let mut variables: Vec<String> = VARIABLES.map(str::to_owned).to_vec();
         if let ServiceRole::Cache { remote, .. } = &self.role {
             variables.push(format!("REGISTRY_PROXY_REMOTEURL={}", remote.url_from_node(gateway)));
+            variables.extend(assignments(self.proxies.variables([gateway.to_string().as_str()])));
         }
         variables
     }
+}
+
+/// `NAME=VALUE` for each variable.
+fn assignments(variables: Vec<(&'static str, String)>) -> Vec<String> {
+    variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// A registry host, and the endpoint that nodes use first for its images.
@@ -153,7 +172,12 @@ pub fn wanted(
         let remote = remote(host, mirrors)?;
         (!has_login(host) && !has_login(remote.authority())).then(|| ServiceRole::Cache { host: host.clone(), remote })
     });
-    let service = |role| RegistryService { role, certificate_authority: certificate_authority.map(str::to_owned) };
+    let certificate_authority = certificate_authority.map(str::to_owned);
+    let service = |role| RegistryService {
+        role,
+        certificate_authority: certificate_authority.clone(),
+        proxies: Proxies::default(),
+    };
     std::iter::once(ServiceRole::Push { port }).chain(caches).map(service).collect()
 }
 
@@ -250,6 +274,19 @@ mod tests {
         assert_eq!(made("", None), made("docker.io=http://m", None));
         assert_ne!(made("", None), made("*=http://m", None));
         assert_ne!(made("", None), made("", Some("PEM")));
+    }
+
+    #[test]
+    fn a_cache_uses_the_proxy_and_reaches_this_machine_directly() {
+        let proxies = Proxies { https: Some("http://proxy:3128".to_owned()), ..Proxies::default() };
+        let plain = wanted(&hosts(&["ghcr.io"]), &[], |_| false, None, 5001);
+        let behind: Vec<RegistryService> = plain.iter().cloned().map(|service| service.behind(&proxies)).collect();
+        let (registry, cache) = (&behind[0], &behind[1]);
+        let variables = cache.variables(GATEWAY);
+        assert!(variables.contains(&"HTTPS_PROXY=http://proxy:3128".to_owned()), "{variables:?}");
+        assert!(variables.iter().any(|it| it.starts_with("NO_PROXY=") && it.ends_with(",172.18.0.1")), "{variables:?}");
+        assert_ne!(cache.checksum(), plain[1].checksum());
+        assert_eq!(registry, &plain[0]);
     }
 
     #[test]

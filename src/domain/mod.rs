@@ -24,6 +24,7 @@ pub mod preflight;
 pub mod problem;
 pub mod processor;
 pub mod project_secret;
+pub mod proxy;
 pub mod quantity;
 pub mod record;
 pub mod redact;

@@ -183,6 +183,8 @@ impl LocalRegistry {
         let mirrors = &session.user.mirrors.images;
         let has_login = |host: &str| logins.contains(host);
         let wanted = local_registry::wanted(hosts, mirrors, has_login, authority.as_deref(), port);
+        let proxies = &session.settings.variables.proxies;
+        let wanted = wanted.into_iter().map(|service| service.behind(proxies)).collect();
         Ok(Self { found, wanted })
     }
 

@@ -201,6 +201,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         registry: Vec::new(),
         certificate_authority: session.certificate_authority()?,
         networks: session.environment.networks,
+        proxies: session.settings.variables.proxies.clone(),
     })
 }
 

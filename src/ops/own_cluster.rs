@@ -1,7 +1,7 @@
 //! What the commands for the lifecycle of the local cluster share.
 
 use crate::{
-    domain::{ImageReference, Problem},
+    domain::{ImageReference, Problem, proxy::Proxies},
     error::{CommandError, ErrorKind},
     ops::session::{LocalAccess, Session},
     steps::LocalCluster,
@@ -40,6 +40,7 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
         registry: Vec::new(),
         certificate_authority: None,
         networks: session.environment.networks,
+        proxies: Proxies::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,7 @@ use crate::{
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
         pool::Pool,
+        proxy::Proxies,
     },
     engine::{Reporter, StepFailure},
 };
@@ -48,6 +50,7 @@ pub struct LocalCluster {
     pub registry: Vec<RegistryService>,
     /// A company's certificate authority, in PEM.
     pub certificate_authority: Option<String>,
+    pub proxies: Proxies,
 }
 
 /// The folder on this machine for the files of a local cluster.
@@ -130,7 +133,9 @@ impl LocalCluster {
         };
         let shown = |stage: &str| reporter.progress(stage);
         let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
-        let cluster = NewCluster { name: &self.name, configuration: &configuration, kubeconfig: &kubeconfig };
+        let proxy = self.proxy_of_node(network.gateway);
+        let (configuration, kubeconfig) = (configuration.as_str(), kubeconfig.as_path());
+        let cluster = NewCluster { name: &self.name, configuration, kubeconfig, proxy: &proxy };
         if let Err(error) = self.kind.create(&cluster, cancel, shown).await {
             // An incomplete cluster contains no data. If it cannot be deleted now, the file `unfinished` stays, and the
             // next run deletes it.
@@ -142,6 +147,13 @@ impl LocalCluster {
         }
         self.folder.finish().map_err(|error| self.cannot_write(&error))?;
         Ok(Some(format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)))
+    }
+
+    /// Returns the proxy variables for the node, which reaches this machine with its registry and caches directly.
+    fn proxy_of_node(&self, gateway: Ipv4Addr) -> Vec<(&'static str, String)> {
+        let services: Vec<String> = self.registry.iter().map(RegistryService::name).collect();
+        let gateway = gateway.to_string();
+        self.proxies.variables(services.iter().map(String::as_str).chain([gateway.as_str()]))
     }
 
     /// Returns the folder with the images of the previous cluster, if the engine's folders can be mounted; those inside

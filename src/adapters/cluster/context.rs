@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::Kubeconfig;
 use tempfile::NamedTempFile;
 
 use crate::{
     adapters::root_cause,
-    domain::{Problem, nearest::nearest, yaml},
+    domain::{Problem, nearest::nearest, proxy::Proxies, yaml},
 };
 
 const PREFIX: &str = "context-";
@@ -65,11 +66,17 @@ impl ContextError {
     }
 }
 
-/// Copies a context from the first of `files` that contains it, as kubectl finds it, to a file in `folder`.
+/// Copies a context from the first of `files` that contains it, as kubectl finds it, to a file in `folder`. The copy
+/// names the proxy through which kubectl would reach the cluster.
 ///
 /// # Errors
 /// If no file contains the context, a file cannot be read, or the folder cannot be written.
-pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<ContextFile, ContextError> {
+pub fn read_context(
+    files: &[PathBuf],
+    context: &str,
+    folder: &Path,
+    proxies: &Proxies,
+) -> Result<ContextFile, ContextError> {
     let mut whole: Option<Kubeconfig> = None;
     for path in files.iter().filter(|path| path.exists()) {
         let unreadable = |reason: String| ContextError::Unreadable { path: path.clone(), reason };
@@ -80,7 +87,7 @@ pub fn read_context(files: &[PathBuf], context: &str, folder: &Path) -> Result<C
         });
     }
     let whole = whole.ok_or_else(|| ContextError::NoFile(files.to_vec()))?;
-    let text = only(whole, context)?;
+    let text = yaml::write(&behind(only(whole, context)?, proxies));
     let cannot = |source| ContextError::Folder { folder: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(cannot)?;
     sweep(folder);
@@ -103,7 +110,7 @@ fn sweep(folder: &Path) {
 }
 
 /// Returns the kubeconfig with only this context.
-fn only(mut file: Kubeconfig, context: &str) -> Result<String, ContextError> {
+fn only(mut file: Kubeconfig, context: &str) -> Result<Kubeconfig, ContextError> {
     let known: Vec<String> = file.contexts.iter().map(|context| context.name.clone()).collect();
     let unknown = || ContextError::Unknown { context: context.to_owned(), known };
     let Some(wanted) = file.contexts.iter().find(|known| known.name == context).and_then(|it| it.context.clone())
@@ -114,7 +121,31 @@ fn only(mut file: Kubeconfig, context: &str) -> Result<String, ContextError> {
     file.clusters.retain(|cluster| cluster.name == wanted.cluster);
     file.auth_infos.retain(|user| Some(&user.name) == wanted.user.as_ref());
     file.current_context = Some(context.to_owned());
-    Ok(yaml::write(&file))
+    Ok(file)
+}
+
+/// Adds the proxy that variables set for the host of a cluster, unless the kubeconfig names one.
+fn behind(mut file: Kubeconfig, proxies: &Proxies) -> Kubeconfig {
+    for cluster in file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        if cluster.proxy_url.as_deref().unwrap_or_default().is_empty() {
+            cluster.proxy_url = cluster.server.as_deref().and_then(|server| proxy_for(server, proxies));
+        }
+    }
+    file
+}
+
+/// Returns the URL of the proxy for a server; `None` if it is reached directly.
+fn proxy_for(server: &str, proxies: &Proxies) -> Option<String> {
+    let (http, https) = (proxies.http.as_deref(), proxies.https.as_deref());
+    let matcher = Matcher::builder()
+        .http(http.unwrap_or_default())
+        .https(https.unwrap_or_default())
+        .no(proxies.direct([]))
+        .build();
+    let server: http::Uri = server.parse().ok()?;
+    matcher.intercept(&server)?;
+    let url = if server.scheme_str() == Some("http") { http } else { https }?;
+    Some(if url.contains("://") { url.to_owned() } else { format!("http://{url}") })
 }
 
 fn list(files: &[PathBuf]) -> String {
@@ -145,7 +176,13 @@ contexts:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         fs::write(&path, FILE).unwrap();
-        let file = read_context(&[folder.path().join("absent"), path], "staging", &folder.path().join("runs")).unwrap();
+        let file = read_context(
+            &[folder.path().join("absent"), path],
+            "staging",
+            &folder.path().join("runs"),
+            &Proxies::default(),
+        )
+        .unwrap();
         let text = fs::read_to_string(file.path()).unwrap();
         assert!(text.contains("canary") && !text.contains("yours") && !text.contains("127.0.0.1:2"), "{text}");
         assert!(text.contains(&format!("{}/ca.crt", folder.path().display())), "{text}");
@@ -174,9 +211,48 @@ contexts:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         fs::write(&path, FILE).unwrap();
-        let error = read_context(&[path], "stagin", folder.path()).unwrap_err().problem();
+        let error = read_context(&[path], "stagin", folder.path(), &Proxies::default()).unwrap_err().problem();
         assert!(error.help.is_some_and(|help| help.contains("did you mean 'staging'?")));
-        let error = read_context(&[folder.path().join("absent")], "staging", folder.path()).unwrap_err();
+        let error =
+            read_context(&[folder.path().join("absent")], "staging", folder.path(), &Proxies::default()).unwrap_err();
         assert!(error.problem().message.contains("kubeconfig not found"));
+    }
+
+    #[test]
+    fn the_host_of_the_cluster_decides_about_the_proxy() {
+        let text = |text: &str| Some(text.to_owned());
+        let https = "http://me:word@proxy.corp:3128";
+        let proxies = |no: &str| Proxies { http: text("plain:1"), https: text(https), no: text(no) };
+        let way = |server: &str, no: &str| proxy_for(server, &proxies(no));
+        assert_eq!(way("https://api.example.com:6443", "proxy.corp,other.com,"), text(https));
+        assert_eq!(way("http://api.example.com", ""), text("http://plain:1"));
+        for no in ["example.com", ".example.com", "*"] {
+            assert_eq!(way("https://api.example.com:6443", no), None, "{no}");
+        }
+        assert_eq!(way("https://10.1.2.3:6443", "10.0.0.0/8"), None);
+        assert_eq!(way("https://127.0.0.1:6443", ""), None);
+        assert_eq!(way("https://localhost:6443", ""), None);
+        assert_eq!(proxy_for("https://api.example.com", &Proxies::default()), None);
+    }
+
+    #[tokio::test]
+    async fn a_remote_cluster_is_asked_through_the_proxy() {
+        use tokio::io::AsyncReadExt;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let https = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, FILE.replace("127.0.0.1:2", "api.example.test:6443")).unwrap();
+        let proxies = Proxies { https, ..Proxies::default() };
+        let file = read_context(&[path], "other", &folder.path().join("runs"), &proxies).unwrap();
+        let cluster = super::super::Cluster::open(file.path(), Some("other")).await.unwrap();
+        let proxy = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 512];
+            let length = stream.read(&mut asked).await.unwrap();
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        };
+        let asked = tokio::select! { asked = proxy => asked, _ = cluster.identity() => String::new() };
+        assert!(asked.starts_with("CONNECT api.example.test:6443 "), "{asked}");
     }
 }

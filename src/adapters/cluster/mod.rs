@@ -23,7 +23,7 @@ use kube::{
     Api, Client, Config,
     api::ListParams,
     client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
     core::PartialObjectMeta,
 };
 use serde::de::DeserializeOwned;
@@ -53,6 +53,12 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum ClusterError {
     #[error("cannot read the kubeconfig")]
     Kubeconfig(#[source] Cause),
+    #[error("invalid value of {variable}")]
+    Proxy {
+        variable: &'static str,
+        #[source]
+        source: Cause,
+    },
     #[error("cannot {what}")]
     Request {
         /// The request, as an infinitive: `list releases`.
@@ -116,6 +122,10 @@ impl ClusterError {
                 problem.details.extend(waits_for.clone());
                 return problem;
             }
+            Self::Proxy { .. } => {
+                let help = "write a URL, or in NO_PROXY a comma-separated list of hosts, domains and networks";
+                return Problem::of(self).help(help);
+            }
             _ => return Problem::of(self),
         };
         match &**source {
@@ -142,16 +152,24 @@ impl ClusterError {
 }
 
 impl Cluster {
-    /// Reads a kubeconfig. It does not connect yet.
+    /// Reads a kubeconfig. It does not connect yet. A proxy is used only if the file names one: variables are not read
+    /// here, because a local cluster is never reached through a proxy.
     ///
     /// # Errors
     /// If the file cannot be read or does not contain the context.
     pub async fn open(kubeconfig: &Path, context: Option<&str>) -> Result<Self, ClusterError> {
         let file = Kubeconfig::read_from(kubeconfig).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
+        let proxy = file.clusters.iter().find_map(|cluster| cluster.cluster.as_ref()?.proxy_url.clone());
+        let proxy = proxy.map(|url| url.parse::<http::Uri>()).transpose();
+        let proxy = proxy.map_err(|error| ClusterError::Kubeconfig(error.into()))?;
         let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let mut config = Config::from_custom_kubeconfig(file, &options)
-            .await
-            .map_err(|error| ClusterError::Kubeconfig(error.into()))?;
+        let loaded = Config::from_custom_kubeconfig(file, &options).await;
+        let mut config = loaded.map_err(|error| match error {
+            KubeconfigError::ParseProxyUrl(_) => ClusterError::Proxy { variable: "HTTPS_PROXY", source: error.into() },
+            KubeconfigError::ParseNoProxy(_) => ClusterError::Proxy { variable: "NO_PROXY", source: error.into() },
+            _ => ClusterError::Kubeconfig(error.into()),
+        })?;
+        config.proxy_url = proxy;
         // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
         tracing::debug!(server = %masked_url(&config.cluster_url.to_string()), context, "read {}", kubeconfig.display());

@@ -166,13 +166,20 @@ fn observed(container: ContainerSummary) -> ObservedService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::local_registry::{ServiceRole, wanted};
+    use crate::domain::{
+        local_registry::{ServiceRole, wanted},
+        proxy::Proxies,
+    };
 
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 
     #[test]
     fn the_registry_is_published_on_this_machine_alone() {
-        let service = RegistryService { role: ServiceRole::Push { port: 5002 }, certificate_authority: None };
+        let service = RegistryService {
+            role: ServiceRole::Push { port: 5002 },
+            certificate_authority: None,
+            proxies: Proxies::default(),
+        };
         let made = container(&service, GATEWAY);
         let host = made.host_config.unwrap();
         let binding = host.port_bindings.unwrap().remove("5000/tcp").unwrap().unwrap().remove(0);
@@ -186,7 +193,11 @@ mod tests {
 
     #[test]
     fn labels_tell_a_service_again() {
-        let service = RegistryService { role: ServiceRole::Push { port: 5002 }, certificate_authority: None };
+        let service = RegistryService {
+            role: ServiceRole::Push { port: 5002 },
+            certificate_authority: None,
+            proxies: Proxies::default(),
+        };
         let summary = ContainerSummary {
             names: Some(vec!["/cmdr-registry".to_owned()]),
             labels: container(&service, GATEWAY).labels,

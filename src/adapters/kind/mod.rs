@@ -41,6 +41,8 @@ pub struct NewCluster<'a> {
     pub configuration: &'a str,
     /// The file that kind writes.
     pub kubeconfig: &'a Path,
+    /// The proxy variables, which kind passes to the node.
+    pub proxy: &'a [(&'static str, String)],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,9 +105,10 @@ impl Kind {
         cancel: &CancellationToken,
         mut on_stage: impl FnMut(&str) + Send,
     ) -> Result<(), KindError> {
-        let NewCluster { name, configuration, kubeconfig } = *cluster;
+        let NewCluster { name, configuration, kubeconfig, proxy } = *cluster;
         let tool = self.tool().args(["create", "cluster", "--config", "-", "--name", name, "--kubeconfig"]);
         let tool = tool.arg(kubeconfig).input(configuration);
+        let tool = proxy.iter().fold(tool, |tool, (variable, value)| tool.env(variable, value));
         tool.run_with_lines(cancel, |line| {
             if let Some(stage) = stage(line) {
                 on_stage(&stage);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use reqwest::{
-    Method, RequestBuilder, StatusCode, Url,
+    ClientBuilder, Method, RequestBuilder, StatusCode, Url,
     header::{ACCEPT, HeaderMap},
 };
 use tokio::sync::Mutex;
@@ -18,12 +18,15 @@ use super::{
     error::{Failure, RegistryErrorKind},
     logins::Logins,
 };
-use crate::adapters::{
-    call::Caller,
-    credentials::Credentials,
-    retry_policy::RetryPolicy,
-    wait::Interrupted,
-    web::{self, LONGEST_ANSWER, Response, Unanswered, WebClient},
+use crate::{
+    adapters::{
+        call::Caller,
+        credentials::Credentials,
+        retry_policy::RetryPolicy,
+        wait::Interrupted,
+        web::{self, LONGEST_ANSWER, Response, Unanswered, WebClient},
+    },
+    domain::mirror::is_this_machine,
 };
 
 /// The longest part of an error response that is shown, in characters.
@@ -49,6 +52,8 @@ pub(super) struct Answer {
 /// A client for registries.
 pub(super) struct Client {
     pub(super) web: WebClient,
+    /// For registries on this machine: without a proxy.
+    direct: reqwest::Client,
     logins: Logins,
     /// The authorizations of earlier requests, by repository.
     authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
@@ -66,11 +71,16 @@ impl Client {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        let builder = web::builder_trusting(certificate_authority).map_err(|why| RegistrySetupError(why.into()))?;
-        let http = builder.build().map_err(|error| RegistrySetupError(error.into()))?;
+        let builder = || web::builder_trusting(certificate_authority).map_err(|why| RegistrySetupError(why.into()));
+        let built = |builder: ClientBuilder| builder.build().map_err(|error| RegistrySetupError(error.into()));
+        let (http, direct) = (built(builder()?)?, built(builder()?.no_proxy())?);
         let logins = Logins::new(credentials, cancel.clone());
         let web = WebClient { caller: Caller::Registry, http, patience: PATIENCE, cancel };
-        Ok(Self { web, logins, authorizations: Mutex::default() })
+        Ok(Self { web, direct, logins, authorizations: Mutex::default() })
+    }
+
+    fn http(&self, url: &Url) -> &reqwest::Client {
+        if url.host_str().is_some_and(is_this_machine) { &self.direct } else { &self.web.http }
     }
 
     /// Sends a request about a repository to `endpoint`. If authentication is required, repeats it with credentials.
@@ -84,7 +94,7 @@ impl Client {
         method: Method,
         url: &Url,
     ) -> Result<Answer, Failure> {
-        let request = || self.web.http.request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
+        let request = || self.http(url).request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
         let key = (endpoint.clone(), repository.to_owned());
         let known = self.authorizations.lock().await.get(&key).cloned();
         let first = self.ask_with(known.as_ref(), endpoint, request).await?;
@@ -130,7 +140,7 @@ impl Client {
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
         let request =
-            || Authorization::token_request(&self.web.http, &realm, service.as_deref(), &scope, login.as_ref());
+            || Authorization::token_request(self.http(&realm), &realm, service.as_deref(), &scope, login.as_ref());
         let answer = self.persist(endpoint, &host, request).await?;
         if !answer.status.is_success() {
             return Err(self.refused(endpoint, &Answer { with_login: login.is_some(), ..answer }).await);

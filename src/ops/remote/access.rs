@@ -57,8 +57,9 @@ impl RemoteAccess {
             CommandError::usage(Problem::new(cause).help("set its context in projects.yaml to deploy to a cluster"))
         })?;
         let folder = session.settings.folders.state.join("runs");
-        let file = read_context(&session.settings.user_kubeconfigs(), context, &folder)
-            .map_err(|error| CommandError::usage(error.problem()))?;
+        let file =
+            read_context(&session.settings.user_kubeconfigs(), context, &folder, &session.settings.variables.proxies)
+                .map_err(|error| CommandError::usage(error.problem()))?;
         let cluster = Cluster::open(file.path(), Some(context)).await?;
         let cluster = cluster.within(namespaces_of(session));
         let identity = cluster.identity().await?;
