@@ -10,10 +10,10 @@ use crate::{
     cli::DiffOptions,
     domain::{ImageReference, ImagesIn, Presence, labels},
     error::{CommandError, ErrorKind},
-    ops::remote::access::refuse_local,
     ops::{
         environment::no_review,
         observe::warning,
+        prepared::running_cluster,
         remote::{
             access::RemoteAccess,
             deploy_request::{is_external, presence},
@@ -56,11 +56,7 @@ pub(super) async fn diff(
     cancel: CancellationToken,
     options: &DiffOptions,
 ) -> Result<(), CommandError> {
-    let open = |name: &str| {
-        let session = Session::open_in(name, &settings, &cancel)?;
-        refuse_local(&session, "use cmdr status to compare it with projects.yaml")?;
-        Ok::<_, CommandError>(session)
-    };
+    let open = |name: &str| Session::open_in(name, &settings, &cancel);
     let (from, to) = (open(&options.from)?, open(&options.to)?);
     if settings.requires_review && from.environment.copy.is_none() && to.environment.copy.is_none() {
         return Err(no_review(&from.environment));
@@ -70,7 +66,7 @@ pub(super) async fn diff(
     for project in from.loaded.workspace.projects.keys() {
         let (one, other) = (ahead.get(project.as_str()), behind.get(project.as_str()));
         let commits = match (one, other) {
-            (Some(one), Some(other)) if one.image != other.image => commits(&from, one, other).await?,
+            (Some(one), Some(other)) if !is_same_image(one, other) => commits(&from, one, other).await?,
             _ => Vec::new(),
         };
         let state = state(&from, &to, project.as_str(), one, other);
@@ -83,8 +79,12 @@ pub(super) async fn diff(
 }
 
 async fn running(session: &Session) -> Result<BTreeMap<String, Running>, CommandError> {
-    let access = RemoteAccess::open(session).await?;
-    let releases = access.cluster.releases().await?;
+    let cluster = if session.environment.is_local() {
+        running_cluster(session).await?
+    } else {
+        RemoteAccess::open(session).await?.cluster
+    };
+    let releases = cluster.releases().await?;
     releases.iter().filter_map(warning).for_each(|warning| session.note(&warning));
     let own = releases.into_iter().filter(|release| {
         release.key.namespace == session.environment.namespace
@@ -116,7 +116,7 @@ fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, oth
         (None, Some(_)) => format!("only in {}", to.environment.name),
         // Records are not compared: their values differ between environments.
         (Some(one), Some(other))
-            if one.image == other.image && one.chart == other.chart && one.version == other.version =>
+            if is_same_image(one, other) && one.chart == other.chart && one.version == other.version =>
         {
             "same".to_owned()
         }
@@ -124,9 +124,22 @@ fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, oth
     }
 }
 
+/// Whether both run the same image. In `local`, an image may have no digest: then its name and tag decide.
+fn is_same_image(one: &Running, other: &Running) -> bool {
+    match (image(one), image(other)) {
+        (Some(one), Some(other)) if one.digest.is_none() || other.digest.is_none() => {
+            (one.registry, one.repository, one.tag) == (other.registry, other.repository, other.tag)
+        }
+        _ => one.image == other.image,
+    }
+}
+
+fn image(running: &Running) -> Option<ImageReference> {
+    ImageReference::parse(running.image.as_ref()?).ok()
+}
+
 /// The commits between two images, if both have a revision label and this repository contains the commits.
 async fn commits(session: &Session, one: &Running, other: &Running) -> Result<Vec<String>, CommandError> {
-    let image = |running: &Running| running.image.as_ref().and_then(|image| ImageReference::parse(image).ok());
     let (Some(one), Some(other)) = (image(one), image(other)) else { return Ok(Vec::new()) };
     let registry = registry(session)?;
     let (one, other) = futures::join!(registry.revision(&one), registry.revision(&other));
@@ -150,5 +163,25 @@ fn show(session: &Session, options: &DiffOptions, rows: &[Row]) {
     for row in rows.iter().filter(|row| shown.contains(row.project.as_str())) {
         ui::print(&format!("\n{}:\n", row.project));
         row.commits.iter().for_each(|commit| ui::print(&format!("  {commit}\n")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_without_digest_is_the_same_image() {
+        let running = |image: &str| Running {
+            version: String::new(),
+            record: String::new(),
+            image: Some(image.to_owned()),
+            chart: String::new(),
+        };
+        let (one, other) = ("1".repeat(64), "2".repeat(64));
+        let same = |one: &str, other: &str| is_same_image(&running(one), &running(other));
+        assert!(same("redis:7.0", &format!("docker.io/library/redis:7.0@sha256:{one}")));
+        assert!(!same("redis:7.0", "redis:7.1"));
+        assert!(!same(&format!("redis:7.0@sha256:{one}"), &format!("redis:7.0@sha256:{other}")));
     }
 }

@@ -285,8 +285,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
 pub(crate) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     if local_cluster(&access, false) != ObservedCluster::Running {
-        let problem = Problem::new("the local cluster is not running").help("create or start it with cmdr up");
-        return Err(CommandError::failed(problem));
+        return Err(own_cluster::not_running());
     }
     let lock = session.lock(&access).await?;
     let local = local_of(session, &access, false).await?;

@@ -21,6 +21,10 @@ pub(crate) fn absent(session: &Session) -> CommandError {
     CommandError::failed(Problem::new(cause).help("create it with cmdr up"))
 }
 
+pub(crate) fn not_running() -> CommandError {
+    CommandError::failed(Problem::new("the local cluster is not running").help("create or start it with cmdr up"))
+}
+
 /// The existing cluster, for commands that do not create one: nothing has to be chosen.
 pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalCluster, CommandError> {
     let image = access.node.as_ref().map(|node| node.image.clone()).unwrap_or_default();

@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::{
-    adapters::{cluster::is_from_before, helm::Helm, registry::Registry},
+    adapters::{
+        cluster::{Cluster, is_from_before},
+        helm::Helm,
+        registry::Registry,
+    },
     domain::{Digest, ImageReference, Name, Problem, labels},
     error::{CommandError, ErrorKind},
     ops::{
         builds::{BuildScope, Buildable, leave_for_later, settle},
         logins::keep_logins,
         observe::{Observation, local_cluster, look},
+        own_cluster::not_running,
         remote::prepare::Remote,
         secrets::external_secrets_in,
         session::{LocalAccess, Session},
@@ -218,6 +223,19 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
             .map_err(|error| CommandError::failed(error.problem()))?;
     }
     Ok(file)
+}
+
+/// Connects to the local cluster, which must be running.
+///
+/// # Errors
+/// When it is not running, or its kubeconfig cannot be read.
+pub(crate) async fn running_cluster(session: &Session) -> Result<Cluster, CommandError> {
+    let access = session.local().await?;
+    if local_cluster(&access, false) != ObservedCluster::Running {
+        return Err(not_running());
+    }
+    let file = kubeconfig(session, &access).await?;
+    Cluster::open(&file, None).await.map_err(|error| CommandError::failed(error.problem()))
 }
 
 /// Whether the API's status of a local cluster's pods is from before its node was started.
