@@ -84,6 +84,7 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("pause", &["stop"], TestedIn("tests/sleep/stages.rs")),
     ("plan-file", &["plan", "up"], RefusedInLocal("x")),
     ("plan-file", &["deploy", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("profile", &["plan", "status", "up"], TestedIn("tests/platform/stages_of_others.rs")),
     ("prune", &["status"], TestedIn("tests/platform/stages_of_others.rs")),
     ("quiet", &["*"], TestedIn("src/ops/session.rs")),
     ("record", &["promote", "rollback"], TestedIn("tests/delivery/stages.rs")),
