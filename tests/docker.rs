@@ -213,8 +213,8 @@ async fn a_private_image_is_pulled_with_the_login_of_a_helper() {
     let docker = docker().await;
     let image = ImageReference::parse(&rig("RIG_PRIVATE_IMAGE")).unwrap();
     let _ = Command::new("docker").args(["rmi", &image.to_string()]).envs(docker.endpoint().environment()).output();
-    let refused = docker.pull_image(&image, None, |_| ()).await.unwrap_err().to_string();
-    assert!(refused.contains("no basic auth credentials"), "{refused}");
+    let refused = docker.pull_image(&image, None, |_| ()).await.unwrap_err().problem();
+    assert!(refused.details.concat().contains("no basic auth credentials"), "{refused:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let helper = folder.path().join("docker-credential-rig");
