@@ -159,6 +159,23 @@ fn names_that_an_environment_does_not_have() {
 }
 
 #[test]
+fn values_of_the_platform_are_checked() {
+    let place = failing();
+    let chart = place.path().join("chart");
+    let schema = r#"{"additionalProperties": false, "properties": {"replicas": {"type": "integer"}}}"#;
+    fs::create_dir(place.path().join("strict")).unwrap();
+    fs::copy(chart.join("Chart.yaml"), place.path().join("strict/Chart.yaml")).unwrap();
+    fs::write(place.path().join("strict/values.schema.json"), schema).unwrap();
+    let file = place.path().join("projects.yaml");
+    let extra = "platform:\n  extra:\n    chart: {path: strict}\n    values: {replcas: 1}\n    environments:\n      local: \
+                 {values: {replicas: two}}\n  ";
+    let text = fs::read_to_string(&file).unwrap().replace("platform: {", extra);
+    let text = text.replace("{path: chart}}, traefik", "{path: chart}}\n  traefik");
+    fs::write(&file, text.replace("{path: chart}}}", "{path: chart}}")).unwrap();
+    assert_reported("values-of-the-platform", &place.shown(&["render", "extra"]));
+}
+
+#[test]
 fn colours_in_gitlab_and_where_they_are_asked_for() {
     let place = Place::new();
     let is_painted = |words: &[&str], variables: &[(&str, &str)]| {

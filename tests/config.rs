@@ -4,6 +4,8 @@
 
 #[path = "config/mutations.rs"]
 mod mutations;
+#[path = "config/platform.rs"]
+mod platform;
 #[path = "config/values.rs"]
 mod values;
 
@@ -141,7 +143,8 @@ fn the_universal_chart_accepts_the_values_of_valid_files() {
                     project.use_image(ImageReference::parse("built:1").unwrap());
                     let origin = config::ValueOrigin { sources: &loaded.sources, environment, set: None };
                     let schema = config::ValuesSchema::new(&schema);
-                    let found = config::check_values(origin, &project.name, &project.values, &schema);
+                    let holder = config::ValuesHolder::Project(&project.name);
+                    let found = config::check_values(origin, holder, &project.values, &schema);
                     let found: Vec<String> = found.iter().map(|one| config::render(one, false)).collect();
                     assert_eq!(found, Vec::<String>::new(), "{name}");
                 }

@@ -120,10 +120,41 @@ projects:
     values: {ports: {http: 9898}}
 ";
 
+/// An operator, and a release and a project that have resources of it.
+const OPERATOR: &str = "
+platform:
+  operator: {chart: {path: charts/operator}}
+  early: {chart: {path: charts/thing}}
+projects:
+  thing: {chart: {path: charts/thing}}
+";
+
+/// Its kind is there after some seconds only.
+const OPERATOR_CHART: &str = r#"
+apiVersion: batch/v1
+kind: Job
+metadata: {name: slow, annotations: {helm.sh/hook: pre-install}}
+spec:
+  template:
+    spec: {restartPolicy: Never, containers: [{name: slow, image: docker.io/library/redis:7.0, command: [sleep, "6"]}]}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.test}
+spec:
+  group: example.test
+  scope: Namespaced
+  names: {kind: Thing, plural: things}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"#;
+
 #[test]
 fn from_nothing_to_nothing() {
-    let walk = Walk::new();
-    let stages = Stages::default();
+    let (walk, stages) = (Walk::new(), Stages::default());
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
     stage("plan and --dry-run touch nothing", Walk::nothing_is_touched);
     stage("up of one project brings it and what it needs", Walk::one_project_from_nothing);

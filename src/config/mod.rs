@@ -32,4 +32,4 @@ pub use set_options::SetOptions;
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
 pub use universal::{Provided, check_project};
-pub use values::{ValueOrigin, ValuesSchema, check_values};
+pub use values::{ValueOrigin, ValuesHolder, ValuesSchema, check_values};

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
-    PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen,
+    PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen,
     Workspace, Writer,
     cluster_networks::ClusterNetworks,
     freeze::{FreezeWindow, weekday},
@@ -131,7 +131,18 @@ fn platform_release(document: &Document, entry: Cursor<'_>) -> PlatformRelease {
     PlatformRelease {
         chart: entry.get("chart").and_then(|value| chart(document, value)),
         namespace: text_at(entry, "namespace"),
+        needs: names_at(entry, "needs"),
+        is_disabled: enabled_at(entry) == Some(false),
         values: values_of(entry, false),
+        environments: named(entry, "environments", |value| Some(platform_override(document, value))),
+    }
+}
+
+fn platform_override(document: &Document, value: Cursor<'_>) -> PlatformOverride {
+    PlatformOverride {
+        enabled: enabled_at(value),
+        chart: value.get("chart").and_then(|value| chart(document, value)),
+        values: values_of(value, false),
     }
 }
 

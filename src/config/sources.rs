@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     source::{Location, SourceFile},
     tree::{Cursor, Node},
+    values::ValuesHolder,
 };
 use crate::domain::Environment;
 
@@ -69,16 +70,17 @@ impl Sources {
         self.entries(key).map(|(_, entry)| entry.key()).collect()
     }
 
-    /// The layers of a project's Helm values, highest priority first.
+    /// The layers of a holder's Helm values, highest priority first.
     pub(super) fn value_layers(
         &self,
         environment: &Environment,
-        project: &str,
+        holder: ValuesHolder<'_>,
         with_defaults: bool,
     ) -> Vec<Cursor<'_>> {
-        let own = self.find(&["projects", project]);
+        let path = holder.path();
+        let own = self.find(&path);
         let local = self.local().filter(|_| environment.is_local());
-        let local = local.and_then(|local| local.cursor().at(&["projects", project, "values"]));
+        let local = local.and_then(|local| local.cursor().at(&path)?.get("values"));
         let overrides =
             environment.overrides().rev().filter_map(|name| own?.at(&["environments", name.as_str(), "values"]));
         let shared =

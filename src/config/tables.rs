@@ -98,6 +98,36 @@ static PLATFORM_RELEASE: Table = table(
             Shape::Text(Format::Label),
             "The namespace of the release; default: the name of the release",
         ),
+        optional(
+            "needs",
+            Shape::List(&Shape::Text(Format::Name)),
+            "Platform releases that must be ready before this one is installed",
+        ),
+        optional(
+            "enabled",
+            Shape::Boolean,
+            "`false`: not installed, unless an environment enables it; default: `true`",
+        ),
+        optional("values", Shape::Values, VALUES),
+        optional(
+            "environments",
+            Shape::Named(Format::Name, &Shape::Table(&PLATFORM_OVERRIDE), &[]),
+            "Overrides per environment",
+        ),
+    ],
+);
+
+static PLATFORM_OVERRIDE: Table = table(
+    "platform-override",
+    "an environment override of a platform release",
+    "Overrides of a platform release in one environment.",
+    &[
+        optional(
+            "enabled",
+            Shape::Boolean,
+            "Whether cmdr installs the release in this environment, also with `platform: external`",
+        ),
+        optional("chart", Shape::Table(&CHART), "The chart in this environment"),
         optional("values", Shape::Values, VALUES),
     ],
 );
@@ -175,7 +205,7 @@ static PROJECT: Table = Table {
             optional(
                 "needs",
                 Shape::List(&Shape::Text(Format::Release)),
-                "Projects that must be ready before this one starts",
+                "Projects and platform releases that must be ready before this one starts",
             ),
             optional(
                 "timeout",
@@ -359,7 +389,7 @@ static BUNDLE: Table = table(
 );
 
 /// All tables, in the order of the documentation.
-pub static ALL: [&Table; 21] = [
+pub static ALL: [&Table; 22] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
@@ -368,6 +398,7 @@ pub static ALL: [&Table; 21] = [
     &FREEZE,
     &REVIEW,
     &PLATFORM_RELEASE,
+    &PLATFORM_OVERRIDE,
     &DEFAULTS,
     &PROJECT,
     &BUILD,

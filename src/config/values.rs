@@ -28,38 +28,56 @@ impl<'a> ValuesSchema<'a> {
     }
 }
 
-/// Where the values of an environment's projects are written.
+/// An entry of projects.yaml with Helm values.
+#[derive(Debug, Clone, Copy)]
+pub enum ValuesHolder<'a> {
+    Project(&'a Name),
+    Platform(&'a str),
+}
+
+impl<'a> ValuesHolder<'a> {
+    /// The path to the entry.
+    pub(super) fn path(self) -> [&'a str; 2] {
+        match self {
+            Self::Project(name) => ["projects", name.as_str()],
+            Self::Platform(name) => ["platform", name],
+        }
+    }
+}
+
+/// Where the values of an environment's projects and platform are written.
 #[derive(Debug, Clone, Copy)]
 pub struct ValueOrigin<'a> {
     pub sources: &'a Sources,
     pub environment: &'a Environment,
-    /// The options of the command line that are merged over the project's values, if any are.
+    /// The options of the command line that are merged over the holder's values, if any are.
     pub set: Option<&'a SetOptions>,
 }
 
 impl ValueOrigin<'_> {
-    /// Returns an error in a project's value that its chart's schema cannot find, such as a missing file. `path` starts
-    /// at the project or at its values. `None` if the project is not defined in any file.
+    /// Returns an error in a holder's value that its chart's schema cannot find, such as a missing file. `path` starts
+    /// at the holder or at its values. `None` if the holder is not defined in any file.
     pub fn misplaced(
         self,
-        project: &Name,
+        holder: ValuesHolder<'_>,
         path: &[&str],
         message: impl Into<String>,
         expected: &str,
     ) -> Option<ConfigError> {
-        let place = ValueLocations::new(self, project)?.nearest(path);
+        let place = ValueLocations::new(self, holder)?.nearest(path);
         Some(ConfigError::error(place.location(), message, expected))
     }
 }
 
 /// Returns an error for every value of `merged` that the chart's schema rejects.
 ///
-/// `merged` is what Helm would validate: the chart's defaults with all layers of the project merged over them. An error
+/// `merged` is what Helm would validate: the chart's defaults with all layers of the holder merged over them. An error
 /// is shown in the layer that set the value. The layers are, highest priority first: `--set`, `projects.local.yaml`,
-/// the environment, the project, and the defaults of the workspace.
+/// the environment, the holder, and the defaults of the workspace. There is no error for a holder that no file has,
+/// which has only values of cmdr.
 pub fn check_values(
     origin: ValueOrigin<'_>,
-    project: &Name,
+    holder: ValuesHolder<'_>,
     merged: &Values,
     schema: &ValuesSchema<'_>,
 ) -> Vec<ConfigError> {
@@ -69,12 +87,13 @@ pub fn check_values(
     if errors.as_ref().is_ok_and(Vec::is_empty) {
         return Vec::new();
     }
-    let Some(places) = ValueLocations::new(origin, project) else { return Vec::new() };
+    let Some(places) = ValueLocations::new(origin, holder) else { return Vec::new() };
     match errors {
         Ok(errors) => Reader { places, schema: schema.schema }.all(&errors),
         Err(error) => {
-            let message = format!("the chart of `{project}` has a values.schema.json that is not a valid JSON Schema");
-            vec![ConfigError::error(places.project.key_location(), message, error.clone())]
+            let [_, name] = holder.path();
+            let message = format!("the chart of `{name}` has a values.schema.json that is not a valid JSON Schema");
+            vec![ConfigError::error(places.holder.key_location(), message, error.clone())]
         }
     }
 }
@@ -90,27 +109,28 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// Where the values of a project can be written.
+/// Where the values of a holder can be written.
 struct ValueLocations<'a> {
-    project: Cursor<'a>,
+    holder: Cursor<'a>,
     /// Highest priority first.
     layers: Vec<Cursor<'a>>,
 }
 
 impl<'a> ValueLocations<'a> {
-    fn new(origin: ValueOrigin<'a>, name: &Name) -> Option<Self> {
+    fn new(origin: ValueOrigin<'a>, values_of: ValuesHolder<'_>) -> Option<Self> {
         let ValueOrigin { sources, environment, set } = origin;
-        let project = sources.find(&["projects", name.as_str()])?;
-        let overrides = environment.overrides().filter_map(|name| project.at(&["environments", name.as_str()]));
-        let universal = overrides.chain([project]).all(|holder| holder.get("chart").is_none());
-        let written = sources.value_layers(environment, name.as_str(), universal);
-        Some(Self { project, layers: set.map(SetOptions::cursor).into_iter().chain(written).collect() })
+        let holder = sources.find(&values_of.path())?;
+        let overrides = environment.overrides().filter_map(|name| holder.at(&["environments", name.as_str()]));
+        let has_own_chart = overrides.chain([holder]).any(|holder| holder.get("chart").is_some());
+        let has_defaults = matches!(values_of, ValuesHolder::Project(_)) && !has_own_chart;
+        let written = sources.value_layers(environment, values_of, has_defaults);
+        Some(Self { holder, layers: set.map(SetOptions::cursor).into_iter().chain(written).collect() })
     }
 
-    /// The value at `path`, or its closest parent. Values that cmdr adds are shown at the project's own keys.
+    /// The value at `path`, or its closest parent. Values that cmdr adds are shown at the holder's own keys.
     fn nearest(&self, path: &[&str]) -> Cursor<'a> {
-        let written = self.layers.iter().chain([&self.project]).map(|layer| layer.deepest(path));
-        let mut best = (self.layers.first().copied().unwrap_or(self.project), 0);
+        let written = self.layers.iter().chain([&self.holder]).map(|layer| layer.deepest(path));
+        let mut best = (self.layers.first().copied().unwrap_or(self.holder), 0);
         for (place, depth) in written {
             if depth > best.1 {
                 best = (place, depth);

@@ -50,6 +50,7 @@ pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformRelease, Presence,
-    Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace, Writer,
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformOverride,
+    PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen,
+    Workspace, Writer,
 };

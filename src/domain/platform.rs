@@ -1,8 +1,8 @@
-//! The built-in platform: charts, versions and values.
+//! The platform: the built-in charts, versions and values, and the releases of an environment.
 
 use serde_json::json;
 
-use super::{Chart, ChartSource, Values, values, yaml};
+use super::{Chart, ChartSource, Environment, Name, Platform, PlatformRelease, Values, Workspace, values, yaml};
 
 /// One built-in release of the platform.
 #[derive(Debug, Clone)]
@@ -51,6 +51,18 @@ impl PlatformDefault {
         Chart { source, version: Some(self.version.to_owned()) }
     }
 
+    fn unwritten(&self, node_ports: Option<(u16, u16)>) -> ResolvedPlatform {
+        ResolvedPlatform {
+            name: self.name.to_owned(),
+            namespace: self.namespace.to_owned(),
+            chart: self.chart(),
+            values: self.values(node_ports),
+            needs: Vec::new(),
+            is_added: false,
+            is_privileged: self.is_privileged,
+        }
+    }
+
     /// Returns the built-in values. With node ports, which a local cluster publishes, they are set for Traefik. Without
     /// node ports, the values for the cloud's load balancer are added.
     ///
@@ -68,6 +80,79 @@ impl PlatformDefault {
         }
         values
     }
+}
+
+/// A release of the platform in one environment.
+#[derive(Debug, Clone)]
+pub struct ResolvedPlatform {
+    pub name: String,
+    pub namespace: String,
+    pub chart: Chart,
+    /// All layers merged, except the chart's defaults.
+    pub values: Values,
+    /// The platform releases that must be ready before this one is installed.
+    pub needs: Vec<Name>,
+    /// Added by the workspace: projects wait for it.
+    pub is_added: bool,
+    /// Its pods need the host network.
+    pub is_privileged: bool,
+}
+
+impl ResolvedPlatform {
+    /// Its name in the ledger.
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+
+    /// Adds what the workspace writes about a release, for this environment. `None` if it is not installed there.
+    fn with(mut self, written: &PlatformRelease, environment: &Environment, is_default: bool) -> Option<Self> {
+        let overrides = || environment.overrides().filter_map(|name| written.environments.get(name));
+        let decided = overrides().filter_map(|over| over.enabled).next_back();
+        if !decided.unwrap_or(is_default && !written.is_disabled) {
+            return None;
+        }
+        let chart = overrides().filter_map(|over| over.chart.as_ref()).next_back().or(written.chart.as_ref());
+        self.chart = chart.cloned().unwrap_or(self.chart);
+        self.namespace = written.namespace.clone().unwrap_or(self.namespace);
+        self.needs.clone_from(&written.needs);
+        values::merge(&mut self.values, &written.values);
+        overrides().for_each(|over| values::merge(&mut self.values, &over.values));
+        Some(self)
+    }
+}
+
+/// Returns the releases that cmdr installs in an environment: its own with the workspace's changes, then those that the
+/// workspace adds. `node_ports` as in [`PlatformDefault::values`].
+pub fn resolve_platform(
+    workspace: &Workspace,
+    environment: &Environment,
+    node_ports: Option<(u16, u16)>,
+) -> Vec<ResolvedPlatform> {
+    // A review environment uses the platform of the environment that it copies.
+    if environment.copy.is_some() {
+        return Vec::new();
+    }
+    let is_managed = environment.platform == Platform::Cmdr;
+    let unwritten = PlatformRelease::default();
+    let own = PLATFORM.iter().filter_map(|release| {
+        let written = workspace.platform.get(release.name).unwrap_or(&unwritten);
+        let is_default = is_managed && (environment.is_local() || !release.is_local_only);
+        release.unwritten(node_ports).with(written, environment, is_default)
+    });
+    let is_added = |(name, _): &(&Name, &PlatformRelease)| !PLATFORM.iter().any(|own| own.name == name.as_str());
+    let added = workspace.platform.iter().filter(is_added).filter_map(|(name, written)| {
+        let unwritten = ResolvedPlatform {
+            name: name.to_string(),
+            namespace: name.to_string(),
+            chart: written.chart.clone()?,
+            values: Values::new(),
+            needs: Vec::new(),
+            is_added: true,
+            is_privileged: false,
+        };
+        unwritten.with(written, environment, is_managed)
+    });
+    own.chain(added).collect()
 }
 
 #[cfg(test)]

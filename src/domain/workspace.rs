@@ -125,7 +125,7 @@ pub struct ReviewInstance {
 pub enum Platform {
     #[default]
     Cmdr,
-    /// The ingress controller is managed by another tool.
+    /// Managed by another tool: cmdr installs only what is enabled for the environment.
     External,
 }
 
@@ -135,6 +135,19 @@ pub struct PlatformRelease {
     pub chart: Option<Chart>,
     /// The namespace of the release; default: its name.
     pub namespace: Option<String>,
+    /// Platform releases that must be ready before this one is installed.
+    pub needs: Vec<Name>,
+    pub is_disabled: bool,
+    pub values: Values,
+    pub environments: BTreeMap<Name, PlatformOverride>,
+}
+
+/// The overrides of a platform release in an environment.
+#[derive(Debug, Clone, Default)]
+pub struct PlatformOverride {
+    /// Whether cmdr installs it there; `None`: as everywhere.
+    pub enabled: Option<bool>,
+    pub chart: Option<Chart>,
     pub values: Values,
 }
 

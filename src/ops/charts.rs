@@ -11,8 +11,8 @@ use futures::future::try_join_all;
 
 use crate::{
     adapters::helm::{FetchedChart, Helm},
-    config::{ValuesSchema, check_values},
-    domain::{Chart, ChartSource, Problem, values},
+    config::{ValuesHolder, ValuesSchema, check_values},
+    domain::{Chart, ChartSource, Problem, platform::ResolvedPlatform, values},
     error::{CommandError, ErrorKind},
     ops::{
         externals,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Fetches the charts, and checks the values of the selected projects against their schemas.
+/// Fetches the charts, and checks the values of the selected projects and of `platform` against their schemas.
 ///
 /// # Errors
 /// When a chart cannot be fetched, or values are invalid: all mistakes in values of charts on this machine at once.
@@ -29,16 +29,16 @@ pub(super) async fn fetch_and_check(
     session: &Session,
     helm: &Helm,
     selection: &Selection,
-    wanted: BTreeSet<&Chart>,
+    platform: &[ResolvedPlatform],
 ) -> Result<BTreeMap<Chart, FetchedChart>, CommandError> {
     let cache = session.charts();
     let (here, elsewhere): (BTreeSet<&Chart>, BTreeSet<&Chart>) =
-        wanted.into_iter().partition(|chart| cache.has(chart));
+        selection.wanted_charts(platform).into_iter().partition(|chart| cache.has(chart));
     let mut charts = fetch(session, helm, here).await?;
-    check_all_values(session, selection, &charts)?;
+    check_all_values(session, selection, platform, &charts)?;
     if !elsewhere.is_empty() {
         charts.extend(fetch(session, helm, elsewhere).await?);
-        check_all_values(session, selection, &charts)?;
+        check_all_values(session, selection, platform, &charts)?;
     }
     note_unread(session, &charts);
     session.cache().prune_daily();
@@ -83,17 +83,26 @@ pub(super) fn chart_name(chart: &Chart) -> String {
 fn check_all_values(
     session: &Session,
     selection: &Selection,
+    platform: &[ResolvedPlatform],
     charts: &BTreeMap<Chart, FetchedChart>,
 ) -> Result<(), CommandError> {
     let mut diagnostics = externals::misplaced(session, &selection.externals);
-    let described = |name: &str| !selection.contents.contains_key(name);
+    let is_described = |key: &str| !selection.contents.contains_key(key);
+    let projects = selection.projects.iter().filter(|project| is_described(project.name.as_str())).map(|project| {
+        let origin = selection.origin(session, &project.name);
+        (origin, ValuesHolder::Project(&project.name), selection.chart(project, charts), &project.values)
+    });
+    let platform = platform.iter().filter(|release| is_described(&release.key())).map(|release| {
+        let holder = ValuesHolder::Platform(&release.name);
+        (session.value_origin(), holder, charts.get(&release.chart), &release.values)
+    });
     let mut schemas: BTreeMap<&Path, ValuesSchema<'_>> = BTreeMap::new();
-    for project in selection.projects.iter().filter(|project| described(project.name.as_str())) {
-        let Some(chart) = selection.chart(project, charts) else { continue };
+    for (origin, holder, chart, values) in platform.chain(projects) {
+        let Some(chart) = chart else { continue };
         if let Some(schema) = &chart.schema {
             let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
-            let merged = values::merged([&chart.values, &project.values]);
-            diagnostics.extend(check_values(selection.origin(session, &project.name), &project.name, &merged, schema));
+            let merged = values::merged([&chart.values, values]);
+            diagnostics.extend(check_values(origin, holder, &merged, schema));
         }
     }
     refuse(session, diagnostics)

@@ -8,10 +8,10 @@ use crate::{
         kind::configuration::NODE_PORTS,
     },
     domain::{
-        Chart, Digest, ImageReference, Name, Platform, PlatformRelease, Values,
+        Chart, Digest, ImageReference, Values,
         image::digests_by_name,
         local_registry::registries_of,
-        platform::PLATFORM,
+        platform::{ResolvedPlatform, resolve_platform},
         record::{Record, RecordedChart},
         resolve::ResolvedProject,
         values,
@@ -27,7 +27,7 @@ use crate::{
     },
     plan::{
         CheckSpec, NamespaceSpec, Operation, Refresh, ReleaseSpec, SecretSpec,
-        up::{Described, DescribedProject, LOAD_BALANCER},
+        up::{Described, DescribedProject, LOAD_BALANCER, PlatformOrder},
     },
 };
 
@@ -51,7 +51,7 @@ pub async fn describe(
     http_port: u16,
 ) -> Result<Described, CommandError> {
     let platform = selection.platform_releases(session);
-    let charts = fetch_and_check(session, helm, selection, selection.wanted_charts(&platform)).await?;
+    let charts = fetch_and_check(session, helm, selection, &platform).await?;
     let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
     let secrets = SopsSecrets::read(session, &all)?;
     let chosen: Vec<ResolvedProject> =
@@ -64,10 +64,6 @@ pub async fn describe(
             describe_project(session, selection, (project, written.as_ref()), &charts, http_port)
         })
         .collect();
-    let platform_spec = |release: &WantedPlatform| match selection.contents.get(&release.key()) {
-        Some((content, chart)) => release_spec(&release.name, &release.namespace, chart, content.clone()),
-        None => release.spec(&charts[&release.chart]),
-    };
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
     let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
@@ -76,10 +72,11 @@ pub async fn describe(
         workspace: session.workspace().to_string(),
         image_hosts: namespaces.iter().flat_map(|it| it.registries.iter().cloned()).collect(),
         namespaces,
-        platform: platform.iter().map(platform_spec).collect(),
+        platform: platform.iter().map(|release| platform_spec(selection, release, &charts)).collect(),
+        order: PlatformOrder::new(&platform),
         projects,
         externals: externals::described(session, &selection.externals),
-        address_pool: platform.iter().any(|release| release.name == LOAD_BALANCER),
+        address_pool: session.environment.is_local() && platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
         registry: Vec::new(),
         builds: Vec::new(),
@@ -107,51 +104,10 @@ fn hosts_of(chart: &Chart, own: &Values, charts: &BTreeMap<Chart, FetchedChart>)
     }
 }
 
-/// A release of the platform before its chart is fetched.
-pub(crate) struct WantedPlatform {
-    pub(crate) name: String,
-    namespace: String,
-    pub(crate) chart: Chart,
-    values: Values,
-    is_privileged: bool,
-}
-
-impl WantedPlatform {
-    /// Its name in the ledger.
-    pub(crate) fn key(&self) -> String {
-        format!("{}.{}", self.namespace, self.name)
-    }
-
-    fn spec(&self, chart: &FetchedChart) -> ReleaseSpec {
-        let content = content_of(&self.chart, chart, None, &self.values);
-        release_spec(&self.name, &self.namespace, chart, content)
-    }
-}
-
-/// cmdr's own platform with the workspace's changes, then the releases that the workspace adds.
-pub(crate) fn platform_releases(session: &Session) -> Vec<WantedPlatform> {
-    let environment = &session.environment;
-    let written = &session.loaded.workspace.platform;
-    let node_ports = environment.is_local().then_some(NODE_PORTS);
-    let own = PLATFORM
-        .iter()
-        .filter(|_| environment.platform == Platform::Cmdr)
-        .filter(|release| environment.is_local() || !release.is_local_only);
-    let mut releases: Vec<WantedPlatform> = own
-        .map(|release| {
-            let over = written.get(release.name).cloned().unwrap_or_default();
-            WantedPlatform {
-                name: release.name.to_owned(),
-                namespace: over.namespace.unwrap_or_else(|| release.namespace.to_owned()),
-                chart: over.chart.unwrap_or_else(|| release.chart()),
-                values: values::merged([&release.values(node_ports), &over.values]),
-                is_privileged: release.is_privileged,
-            }
-        })
-        .collect();
-    let is_added = |(name, _): &(&Name, &PlatformRelease)| !PLATFORM.iter().any(|own| own.name == name.as_str());
-    releases.extend(written.iter().filter(is_added).filter_map(|(name, release)| added(name, release)));
-    releases
+/// The platform of the environment, before its charts are fetched.
+pub(crate) fn platform_releases(session: &Session) -> Vec<ResolvedPlatform> {
+    let node_ports = session.environment.is_local().then_some(NODE_PORTS);
+    resolve_platform(&session.loaded.workspace, &session.environment, node_ports)
 }
 
 /// The names of all releases of the platform.
@@ -166,14 +122,17 @@ pub(crate) fn namespaces_of(session: &Session) -> Vec<String> {
     all.into_iter().collect()
 }
 
-fn added(name: &Name, release: &PlatformRelease) -> Option<WantedPlatform> {
-    Some(WantedPlatform {
-        name: name.to_string(),
-        namespace: release.namespace.clone().unwrap_or_else(|| name.to_string()),
-        chart: release.chart.clone()?,
-        values: release.values.clone(),
-        is_privileged: false,
-    })
+fn platform_spec(
+    selection: &Selection,
+    release: &ResolvedPlatform,
+    charts: &BTreeMap<Chart, FetchedChart>,
+) -> ReleaseSpec {
+    if let Some((content, chart)) = selection.contents.get(&release.key()) {
+        return release_spec(&release.name, &release.namespace, chart, content.clone());
+    }
+    let chart = &charts[&release.chart];
+    let content = content_of(&release.chart, chart, None, &release.values);
+    release_spec(&release.name, &release.namespace, chart, content)
 }
 
 fn describe_project(
@@ -264,7 +223,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
 /// The namespaces of platform releases with the registries of their images, and the one of projects with its registries
 /// and Secrets.
 fn namespaces<'a>(
-    platform: impl Iterator<Item = (&'a WantedPlatform, BTreeSet<String>)>,
+    platform: impl Iterator<Item = (&'a ResolvedPlatform, BTreeSet<String>)>,
     (namespace, registries, secrets): (&str, BTreeSet<String>, Vec<SecretSpec>),
 ) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();

@@ -1,7 +1,7 @@
 //! External projects: their desired state, and the keys that they cannot have.
 
 use crate::{
-    config::ConfigError,
+    config::{ConfigError, ValuesHolder},
     domain::{
         External, Name, ResolvedProject,
         external::{ExternalService, mistakes},
@@ -35,7 +35,7 @@ pub(crate) fn misplaced(session: &Session, projects: &[ResolvedProject]) -> Vec<
         let mistakes = mistakes(project, external, place.as_str());
         mistakes.into_iter().filter_map(|mistake| {
             let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
-            origin.misplaced(&project.name, &path, mistake.message, &mistake.expected)
+            origin.misplaced(ValuesHolder::Project(&project.name), &path, mistake.message, &mistake.expected)
         })
     });
     found.collect()

@@ -19,7 +19,7 @@ use crate::{
         tags::{pin, registry},
     },
     plan::{Plan, check_all, start::start, up::ObservedCluster},
-    steps::{Decrypted, LocalCluster, Runner},
+    steps::{Decrypted, LocalCluster, PlatformWork, Runner},
 };
 
 /// Bytes that a cluster with its images needs on the engine's disk.
@@ -132,8 +132,9 @@ impl Run for LocalRun<'_> {
         decrypted: Decrypted,
     ) -> Result<Progress, CommandError> {
         let PlannedRun { prepared, plan } = planned;
+        let platform = PlatformWork::of(&plan, &prepared.described.platform);
         let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
-        let runner = Runner { decrypted, ..runner };
+        let runner = Runner { decrypted, platform, ..runner };
         let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
         (self.recreate, self.due) = (false, BuildScope::Missing);
         self.is_started |= plan.preliminary;

@@ -299,7 +299,8 @@ fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
         .changes()
         .map(|planned| json!({"subject": planned.step.subject(), "action": planned.step.action(), "reason": planned.reason}))
         .collect();
-    let platform = described.platform.iter().map(|release| release_json(release, &[], &[]));
+    let platform =
+        described.platform.iter().map(|release| release_json(release, described.order.needs_of(&release.name), &[]));
     let projects =
         described.projects.iter().map(|project| release_json(&project.release, &project.needs, &project.checks));
     let releases: Vec<serde_json::Value> = platform.chain(projects).collect();

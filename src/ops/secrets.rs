@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     adapters::sops::{self, SopsError},
-    config::{ConfigError, Report},
+    config::{ConfigError, Report, ValuesHolder},
     domain::{
         Values,
         digest::sha256,
@@ -169,5 +169,5 @@ fn unreadable(
     };
     let expected = "expected a file encrypted with sops, relative to the folder of `projects.yaml`";
     let path = ["secrets", &secret.short_name, "sops"];
-    session.value_origin().misplaced(&project.name, &path, message, expected)
+    session.value_origin().misplaced(ValuesHolder::Project(&project.name), &path, message, expected)
 }

@@ -7,13 +7,14 @@ use crate::{
     config::{ConfigError, Provided, Report, SetOptions, ValueOrigin, check_project},
     domain::{
         Chart, Name, Problem,
+        platform::ResolvedPlatform,
         record::Record,
         resolve::{ResolvedProject, resolve},
     },
     error::{CommandError, ErrorKind},
     ops::{
         builds::{Buildable, use_builds, with_shared},
-        describe::{WantedPlatform, platform_releases},
+        describe::platform_releases,
         options::UpRequest,
         session::{Session, disabled_here, unknown},
     },
@@ -98,16 +99,16 @@ impl Selection {
     }
 
     /// The selected releases of the platform.
-    pub(super) fn platform_releases(&self, session: &Session) -> Vec<WantedPlatform> {
+    pub(super) fn platform_releases(&self, session: &Session) -> Vec<ResolvedPlatform> {
         let is_selected =
-            |release: &WantedPlatform| self.platform.as_ref().is_none_or(|names| names.contains(&release.name));
+            |release: &ResolvedPlatform| self.platform.as_ref().is_none_or(|names| names.contains(&release.name));
         platform_releases(session).into_iter().filter(is_selected).collect()
     }
 
     /// Leaves out everything whose chart would have to be fetched, and returns the names with their charts.
     pub(crate) fn leave_out_unfetched(&mut self, session: &Session) -> Vec<(String, Chart)> {
         let cache = session.charts();
-        let (platform, unfetched): (Vec<WantedPlatform>, Vec<WantedPlatform>) =
+        let (platform, unfetched): (Vec<ResolvedPlatform>, Vec<ResolvedPlatform>) =
             self.platform_releases(session).into_iter().partition(|release| cache.has(&release.chart));
         self.platform = Some(platform.into_iter().map(|release| release.name).collect());
         let mut left_out: Vec<(String, Chart)> =
@@ -147,7 +148,7 @@ impl Selection {
     }
 
     /// The charts to fetch: none for contents that have their own.
-    pub(super) fn wanted_charts<'a>(&'a self, platform: &'a [WantedPlatform]) -> BTreeSet<&'a Chart> {
+    pub(super) fn wanted_charts<'a>(&'a self, platform: &'a [ResolvedPlatform]) -> BTreeSet<&'a Chart> {
         let is_given = |name: &str| self.contents.contains_key(name);
         let platform = platform.iter().filter(|release| !is_given(&release.key())).map(|release| &release.chart);
         let own =

@@ -45,7 +45,7 @@ use crate::{
     },
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
-    steps::{ClusterFolder, Decrypted, LocalCluster, ReleaseContext, ReleaseOrigin, Runner},
+    steps::{ClusterFolder, Decrypted, LocalCluster, PlatformWork, ReleaseContext, ReleaseOrigin, Runner},
     ui::{self, Clock, EventSink, Mode, RenderStyle, ReportFiles, Reports},
 };
 
@@ -253,6 +253,7 @@ impl Session {
             pull_warnings: tokio::sync::Mutex::default(),
             http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
             decrypted: Decrypted::new(),
+            platform: PlatformWork::default(),
             connection: OnceCell::new(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod order;
+mod platform;
 mod prerequisites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::domain::{
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 use order::in_order_of_need;
+pub use platform::PlatformOrder;
 use prerequisites::Prerequisites;
 
 /// The release that routes requests; URLs are checked when it is ready.
@@ -37,6 +39,7 @@ pub struct Described {
     /// In the order in which they are shown.
     pub namespaces: Vec<NamespaceSpec>,
     pub platform: Vec<ReleaseSpec>,
+    pub order: PlatformOrder,
     pub projects: Vec<DescribedProject>,
     /// Projects that are external here.
     pub externals: Vec<DescribedExternal>,
@@ -142,7 +145,7 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);
     let externals = planner.externals(cluster, &namespaces, &secrets);
     let ingress = platform.get(INGRESS).copied();
-    planner.projects(&Prerequisites { cluster, namespaces, secrets, externals, ingress });
+    planner.projects(&Prerequisites { cluster, namespaces, platform, secrets, externals, ingress });
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }
 
@@ -240,21 +243,6 @@ impl Planner<'_> {
             .then(|| format!("pull secrets for {}", joined(&namespace.registries)))
     }
 
-    fn platform(&mut self, cluster: StepId, namespaces: &BTreeMap<String, StepId>) -> BTreeMap<String, StepId> {
-        let described = self.described;
-        let mut steps = BTreeMap::new();
-        for release in &described.platform {
-            let needs = namespaces.get(&release.namespace).copied().unwrap_or(cluster);
-            if let Some(step) = self.release(release, [needs]) {
-                steps.insert(release.name.clone(), step);
-            }
-        }
-        if described.address_pool && (!self.observed.has_address_pool || steps.contains_key(LOAD_BALANCER)) {
-            self.plan.add(Step::AddressPool, "addresses for LoadBalancer services", [cluster]);
-        }
-        steps
-    }
-
     /// Adds checks of the network of a cluster that was just started.
     fn network(&mut self, cluster: StepId, platform: &BTreeMap<String, StepId>) {
         let balancer = platform.get(LOAD_BALANCER).copied();
@@ -348,11 +336,13 @@ impl Planner<'_> {
         let mut steps: BTreeMap<&Name, StepId> = BTreeMap::new();
         for project in ordered {
             let namespace = prerequisites.namespace(&project.release.namespace);
+            let platform = prerequisites.platform_of(project, &described.order);
             let needs = project
                 .needs
                 .iter()
                 .filter_map(|need| steps.get(need))
                 .chain(project.needs.iter().filter_map(|need| externals.get(need)).flatten())
+                .chain(&platform)
                 .chain(secrets.get(&project.name).into_iter().flatten())
                 .chain(volumes.as_ref().filter(|_| !volumes_of(&project.release).is_empty()));
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();

@@ -8,6 +8,7 @@ mod hooks;
 mod images;
 mod local;
 mod local_images;
+mod platform;
 mod pull_secrets;
 mod release;
 mod rollout;
@@ -19,6 +20,7 @@ mod volumes;
 
 pub use local::{ClusterFolder, LocalCluster};
 pub use local_images::LocalImages;
+pub use platform::PlatformWork;
 pub use release::{ReleaseContext, ReleaseOrigin};
 pub use secrets::Decrypted;
 
@@ -45,11 +47,6 @@ use crate::{
 /// The polling interval for changes that are not watched.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// MetalLB's kinds are installed by its chart, which may be late among hundreds on a small machine.
-const POOL_KINDS: Duration = Duration::from_mins(5);
-/// MetalLB's webhook responds some time after its pod is ready.
-const POOL_WEBHOOK: Duration = Duration::from_mins(2);
-
 /// Runs the steps of a plan in one environment.
 #[derive(Debug)]
 pub struct Runner {
@@ -69,6 +66,8 @@ pub struct Runner {
     pub http: HttpClient,
     /// The decrypted files that the plan's steps need; sops decrypts them before the first step.
     pub decrypted: Decrypted,
+    /// The releases of the platform that the plan changes.
+    pub platform: PlatformWork,
     pub connection: OnceCell<Connection>,
 }
 
@@ -81,6 +80,19 @@ pub struct Connection {
 
 impl StepRunner for Runner {
     async fn run(
+        &self,
+        planned: &Planned,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let result = self.perform(planned, reporter, cancel).await;
+        self.platform.end(&planned.step, result.is_ok());
+        result
+    }
+}
+
+impl Runner {
+    async fn perform(
         &self,
         planned: &Planned,
         reporter: &Reporter,
@@ -118,9 +130,7 @@ impl StepRunner for Runner {
             Step::Return(back) => self.go_back(back, reporter, cancel).await,
         }
     }
-}
 
-impl Runner {
     fn local(&self) -> Result<&LocalCluster, StepFailure> {
         let not_owned = || Problem::new("the cluster of this environment was not created by cmdr").into();
         self.local.as_ref().ok_or_else(not_owned)
@@ -191,9 +201,9 @@ impl Runner {
 
     async fn apply_pool(&self, range: &str, cancel: &CancellationToken) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
-        let mut wait = Wait::new(every(LOOK), POOL_KINDS);
+        let mut wait = Wait::new(every(LOOK), platform::KINDS);
         while let Err(error) = cluster.apply_address_pool(crate::plan::up::LOAD_BALANCER_NAMESPACE, range).await {
-            wait.limit = if error.is_status(404) { POOL_KINDS } else { POOL_WEBHOOK };
+            wait.limit = if error.is_status(404) { platform::KINDS } else { platform::WEBHOOK };
             wait.pause_or(error, cancel).await?;
         }
         Ok(())

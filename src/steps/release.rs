@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use backon::BackoffBuilder;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,8 @@ use super::{Connection, Runner, rollout::Target};
 use crate::{
     adapters::{
         cluster::{ClusterError, Generation, Object, Rendered, parse_manifest, rollout},
-        helm::{Helm, HelmTarget, Rollback, Upgrade, definitions, pack},
-        wait::{Wait, every, pause},
+        helm::{Helm, HelmError, HelmTarget, Rollback, Upgrade, Upgraded, definitions, pack},
+        wait::{Wait, every, growing, pause},
     },
     domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
@@ -33,6 +34,8 @@ const TURN: Duration = Duration::from_secs(30);
 const TRIES: u32 = 3;
 /// The delay before the next call.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest delay while the platform is in work.
+const LATER: Duration = Duration::from_secs(5);
 /// A laptop that resumes from sleep, or a control plane that is being moved, is available within this time.
 const AWAY: Duration = Duration::from_secs(30);
 
@@ -241,11 +244,6 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<(u32, Vec<Object>), StepFailure> {
-        let _turn = tokio::select! {
-            turn = self.release.processes.acquire() => turn,
-            () = cancel.cancelled() => return Err(StepFailure::Interrupted),
-        };
-        reporter.progress("running helm");
         let description = format!("cmdr: record {}", spec.record);
         let upgrade = Upgrade {
             name: &spec.name,
@@ -258,20 +256,55 @@ impl Runner {
             repair: spec.repair,
             timeout_seconds: spec.timeout_seconds,
         };
-        let mut tries = 1;
-        let upgraded = loop {
-            match self.run_helm(&upgrade, reporter, cancel).await? {
-                Err(error) if error.is_transient() && tries < TRIES => {
-                    tries += 1;
-                    reporter.progress(format!("helm: {}; retrying", error.problem().message));
-                    self.await_free_release(spec, cancel).await?;
-                }
-                upgraded => break upgraded?,
-            }
-        };
+        let upgraded = self.call_helm(spec, &upgrade, reporter, cancel).await?;
         let rendered = parse_manifest(&upgraded.manifest, &spec.namespace)?;
         let objects = rendered.into_iter().map(|rendered| rendered.object).collect();
         Ok((upgraded.revision, objects))
+    }
+
+    /// Calls Helm, again if the API server is unavailable or the platform may still provide what was missing.
+    async fn call_helm(
+        &self,
+        spec: &ReleaseSpec,
+        upgrade: &Upgrade<'_>,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Upgraded, StepFailure> {
+        let mut tries = 1;
+        let mut wait = Wait::new(growing(AGAIN, LATER).build(), Duration::ZERO);
+        loop {
+            let error = match self.call_helm_once(upgrade, reporter, cancel).await? {
+                Ok(upgraded) => return Ok(upgraded),
+                Err(error) => error,
+            };
+            let message = error.problem().message;
+            if let Some(limit) = error.missing().and_then(|missing| self.platform.patience(&spec.key(), missing)) {
+                wait.limit = limit;
+                reporter.progress(format!("helm: {message}; waiting for the platform"));
+                wait.pause_or(error, cancel).await?;
+            } else if error.is_transient() && tries < TRIES {
+                tries += 1;
+                reporter.progress(format!("helm: {message}; retrying"));
+            } else {
+                return Err(error.into());
+            }
+            self.await_free_release(spec, cancel).await?;
+        }
+    }
+
+    /// Calls Helm when fewer than the limit of its processes run. Others have their turn while a release waits.
+    async fn call_helm_once(
+        &self,
+        upgrade: &Upgrade<'_>,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Result<Upgraded, HelmError>, StepFailure> {
+        let _turn = tokio::select! {
+            turn = self.release.processes.acquire() => turn,
+            () = cancel.cancelled() => return Err(StepFailure::Interrupted),
+        };
+        reporter.progress("running helm");
+        self.run_helm(upgrade, reporter, cancel).await
     }
 
     /// Waits until the API server responds, and marks the release as failed if an interrupted request left it pending.

@@ -40,7 +40,8 @@ fn answers(folder: &Path, environment: &str, project: &str, schema: &Value) -> S
     let resolved = resolved.into_iter().find(|resolved| resolved.name.as_str() == project).unwrap();
     let name = Name::new(project).unwrap();
     let origin = config::ValueOrigin { sources: &loaded.sources, environment, set: None };
-    let found = config::check_values(origin, &name, &resolved.values, &config::ValuesSchema::new(schema));
+    let holder = config::ValuesHolder::Project(&name);
+    let found = config::check_values(origin, holder, &resolved.values, &config::ValuesSchema::new(schema));
     found.iter().map(|one| config::render(one, false)).collect::<Vec<_>>().join("\n\n")
 }
 

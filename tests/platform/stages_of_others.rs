@@ -3,11 +3,23 @@
 use std::{collections::BTreeSet, fs, net::Ipv4Addr};
 
 use super::{
-    GUEST, MEMORY, NEIGHBOUR,
+    GUEST, MEMORY, NEIGHBOUR, OPERATOR, OPERATOR_CHART,
     common::{TestWorkspace, rig, tell, until},
     walk::{Walk, answer},
     watchers::{Restore, credential_helper, payload, pool},
 };
+
+/// Adds an operator, and releases that have resources of it.
+fn add_operator(workspace: &TestWorkspace) {
+    let thing = "{apiVersion: example.test/v1, kind: Thing, metadata: {name: one}}";
+    for (name, template) in [("operator", OPERATOR_CHART), ("thing", thing)] {
+        let chart = workspace.root().join("charts").join(name);
+        fs::create_dir_all(chart.join("templates")).unwrap();
+        fs::write(chart.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 0.1.0\n")).unwrap();
+        fs::write(chart.join("templates/all.yaml"), template).unwrap();
+    }
+    workspace.replace("\nprojects:\n", OPERATOR);
+}
 
 impl Walk {
     #[expect(
@@ -146,7 +158,11 @@ impl Walk {
         assert_eq!(neighbour.http_port(), port);
         neighbour.run(&["up", "--recreate"]).expect(1).expect_said("confirm with --yes");
         assert_eq!(neighbour.http_port(), port);
+        add_operator(&neighbour);
         let again = neighbour.run(&["up", "--recreate", "--yes"]).expect(0);
+        for namespace in ["early", &neighbour.name] {
+            neighbour.kubectl(&["get", "things.example.test", "one", "--namespace", namespace]);
+        }
         assert_eq!(neighbour.http_port(), free);
         assert_eq!(answer(again.stdout.trim()), 200);
 

@@ -24,7 +24,7 @@ use kube::{
     api::ListParams,
     client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
-    core::PartialObjectMeta,
+    core::{PartialObjectMeta, Status},
 };
 use serde::de::DeserializeOwned;
 
@@ -129,25 +129,27 @@ impl ClusterError {
             _ => return Problem::of(self),
         };
         match &**source {
-            kube::Error::Api(status) => {
-                let problem = Problem::new(format!("cannot {what}: {}", status.message));
-                if let Some(explained) = refusals::explain(&status.message) {
-                    return Problem { help: explained.help, ..problem };
-                }
-                match status.code {
-                    401 => problem.help("log in again: the credentials of the context were rejected"),
-                    403 => {
-                        problem.help(missing_rule(&status.message).unwrap_or_else(|| {
-                            "fix the error in the message, or ask the owner of the cluster".to_owned()
-                        }))
-                    }
-                    _ => problem,
-                }
-            }
+            kube::Error::Api(status) => refused(what, status),
             other => Problem::new(format!("cannot {what}: no response from the cluster"))
                 .causes(Some(other))
                 .help("check that the cluster is running: cmdr doctor"),
         }
+    }
+}
+
+/// What the API server answered to a request, and how to fix it.
+fn refused(what: &str, status: &Status) -> Problem {
+    let problem = Problem::new(format!("cannot {what}: {}", status.message));
+    if let Some(explained) = refusals::explain(&status.message) {
+        return Problem { help: explained.help, ..problem };
+    }
+    match status.code {
+        401 => problem.help("log in again: the credentials of the context were rejected"),
+        403 => problem.help(
+            missing_rule(&status.message)
+                .unwrap_or_else(|| "fix the error in the message, or ask the owner of the cluster".to_owned()),
+        ),
+        _ => problem,
     }
 }
 

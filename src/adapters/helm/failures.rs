@@ -34,6 +34,16 @@ const RULES: &[FailureRule] = &[
         help: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
     },
     FailureRule {
+        part: "failed calling webhook",
+        message: "a webhook of the cluster does not respond",
+        help: "check the pods of the operator that it belongs to, and run cmdr up again",
+    },
+    FailureRule {
+        part: "conversion webhook for",
+        message: "a webhook of the cluster does not respond",
+        help: "check the pods of the operator that it belongs to, and run cmdr up again",
+    },
+    FailureRule {
         part: "field is immutable",
         message: "an immutable field was changed",
         help: "undo the change, or delete the object in the message and run cmdr up again",
@@ -121,6 +131,26 @@ const TRANSIENT: &[&str] = &[
     "unexpected EOF",
     "the server is currently unable to handle the request",
 ];
+
+/// What a release of the platform may still provide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Kind,
+    Webhook,
+}
+
+/// Messages about something that an operator provides some time after its chart is installed.
+const PROVIDED: &[(&str, Missing)] = &[
+    ("failed calling webhook", Missing::Webhook),
+    ("conversion webhook for", Missing::Webhook),
+    ("no matches for kind", Missing::Kind),
+    ("could not find the requested resource", Missing::Kind),
+];
+
+/// Returns what was missing, if a release of the platform may provide it.
+pub(super) fn missing(stderr: &str) -> Option<Missing> {
+    PROVIDED.iter().find(|(part, _)| stderr.contains(part)).map(|(_, missing)| *missing)
+}
 
 /// Returns whether a retry may succeed.
 pub(super) fn is_transient(stderr: &str) -> bool {
@@ -221,6 +251,27 @@ mod tests {
     fn what_may_work_a_moment_later_is_known() {
         assert!(is_transient("Error: UPGRADE FAILED: create: failed to create: etcdserver: request timed out\n"));
         assert!(!is_transient("Error: template: shop: nil pointer\n"));
+    }
+
+    #[test]
+    fn what_an_operator_provides_later_is_known() {
+        let webhook = |why: &str| {
+            format!("Error: UPGRADE FAILED: Internal error occurred: failed calling webhook \"w.example.com\": {why}\n")
+        };
+        let post = "failed to call webhook: Post \"https://w.default.svc:443/?timeout=10s\":";
+        for why in [
+            format!("{post} no endpoints available for service \"w\""),
+            format!("{post} tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+            format!("{post} dial tcp 10.96.0.9:443: connect: connection refused"),
+        ] {
+            assert_eq!(missing(&webhook(&why)), Some(Missing::Webhook), "{why}");
+            assert_eq!(diagnose(&webhook(&why)).message, "a webhook of the cluster does not respond");
+        }
+        let kind = "Error: unable to build kubernetes objects from release manifest: resource mapping not found for name: \
+                    \"one\" namespace: \"\" from \"\": no matches for kind \"Thing\" in version \"example.test/v1\"\n";
+        assert_eq!(missing(kind), Some(Missing::Kind));
+        assert_eq!(missing("Error: admission webhook \"w.example.com\" denied the request: no\n"), None);
+        assert_eq!(missing("Error: Get \"https://127.0.0.1:6443\": dial tcp: connect: connection refused\n"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod schema;
 
 pub use charts::{ChartCache, FetchedChart};
 pub use definitions::{Definition, definitions};
+pub use failures::Missing;
 pub use kept::pack;
 
 use std::{
@@ -147,6 +148,14 @@ impl HelmError {
     /// Returns whether a hook of the chart has failed.
     pub fn is_about_hooks(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if failures::is_about_hooks(stderr))
+    }
+
+    /// Returns what was missing in the cluster, if a release of the platform may still provide it.
+    pub fn missing(&self) -> Option<Missing> {
+        match self {
+            Self::Process(ProcessError::Failed { stderr, .. }) => failures::missing(stderr),
+            _ => None,
+        }
     }
 
     /// Returns what happened and how to fix it.

@@ -9,6 +9,13 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     for environment in EnvironmentNames::all(sources) {
         check_needs(sources, &environment, found);
     }
+    let mut platform = Graph::default();
+    for (_, release) in sources.entries("platform") {
+        for need in release.get("needs").into_iter().flat_map(|list| list.items()) {
+            platform.edge(release.key(), need.text(), need.location());
+        }
+    }
+    platform.report(("needs", "dependency cycle between platform releases"), "expected `needs` without a cycle", found);
     let mut promotions = Graph::default();
     for (_, environment) in sources.entries("environments") {
         if let Some(from) = environment.at(&["promote", "from"]) {

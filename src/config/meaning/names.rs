@@ -9,11 +9,15 @@ use crate::{
         sources::Sources,
         tree::Cursor,
     },
-    domain::workspace::LOCAL,
+    domain::{platform::PLATFORM, workspace::LOCAL},
 };
 
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     let projects = KnownNames::new("project", sources.names("projects"));
+    let mut platform = sources.names("platform");
+    platform.extend(PLATFORM.iter().map(|own| own.name).filter(|own| sources.find(&["platform", own]).is_none()));
+    let needed = KnownNames::new("project", sources.names("projects")).and(platform.clone());
+    let platform = KnownNames::new("platform release", platform);
     let mut environments = sources.names("environments");
     if !environments.contains(&LOCAL) {
         environments.push(LOCAL);
@@ -23,7 +27,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
         check_twice(sources, key, found);
     }
     for (_, project) in sources.entries("projects") {
-        check_project(project, &projects, &environments, found);
+        check_project(project, &needed, &environments, found);
     }
     for (_, bundle) in sources.entries("bundles") {
         projects.check_items(bundle.get("projects"), found);
@@ -37,23 +41,48 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     }
     for (_, release) in sources.entries("platform") {
         check_platform_chart(release, found);
+        check_platform_needs(release, &projects, &platform, found);
+        check_environments(release, &environments, found);
     }
     check_local(sources, &projects, found);
 }
 
 fn check_project(
     project: Cursor<'_>,
-    projects: &KnownNames<'_>,
+    needed: &KnownNames<'_>,
     environments: &KnownNames<'_>,
     found: &mut Vec<ConfigError>,
 ) {
-    projects.check_items(project.get("needs"), found);
+    needed.check_items(project.get("needs"), found);
+    check_environments(project, environments, found);
     for environment in project.get("environments").into_iter().flat_map(|map| map.entries()) {
-        environments.check(environment.key(), &environment.key_location(), found);
-        projects.check_items(environment.get("needs"), found);
+        needed.check_items(environment.get("needs"), found);
     }
     if project.get("chart").is_none() {
         check_image_in_values(project, found);
+    }
+}
+
+fn check_environments(entry: Cursor<'_>, environments: &KnownNames<'_>, found: &mut Vec<ConfigError>) {
+    for environment in entry.get("environments").into_iter().flat_map(|map| map.entries()) {
+        environments.check(environment.key(), &environment.key_location(), found);
+    }
+}
+
+/// A platform release cannot wait for a project, because projects wait for the platform.
+fn check_platform_needs(
+    release: Cursor<'_>,
+    projects: &KnownNames<'_>,
+    platform: &KnownNames<'_>,
+    found: &mut Vec<ConfigError>,
+) {
+    platform.check_items(release.get("needs"), found);
+    let needs = release.get("needs").into_iter().flat_map(|list| list.items());
+    let is_project = |name: &str| projects.sorted.contains(name) && !platform.sorted.contains(name);
+    for need in needs.filter(|need| need.text().is_some_and(is_project)) {
+        if let Some(last) = found.last_mut().filter(|last| last.location.range == need.location().range) {
+            last.help = Some("projects start after the platform: only projects can need projects".to_owned());
+        }
     }
 }
 
@@ -81,6 +110,12 @@ impl<'a> KnownNames<'a> {
         Self { kind, sorted: names.iter().copied().collect(), names }
     }
 
+    /// Also knows other names, which are not listed.
+    fn and(mut self, others: Vec<&'a str>) -> Self {
+        self.sorted.extend(others);
+        self
+    }
+
     fn check(&self, name: &str, location: &Location, found: &mut Vec<ConfigError>) {
         if self.sorted.contains(name) {
             return;
@@ -92,7 +127,7 @@ impl<'a> KnownNames<'a> {
             _ => format!("expected the name of {a} {}", self.kind),
         };
         let message = format!("unknown {} {}", self.kind, quoted(name));
-        let help = did_you_mean(name, self.names.iter().copied());
+        let help = did_you_mean(name, self.sorted.iter().copied());
         found.push(ConfigError::error(location.clone(), message, expected).with_help(help));
     }
 
@@ -141,12 +176,12 @@ fn check_image_in_values(project: Cursor<'_>, found: &mut Vec<ConfigError>) {
 }
 
 fn check_platform_chart(release: Cursor<'_>, found: &mut Vec<ConfigError>) {
-    const OWN: [&str; 2] = ["metallb", "traefik"];
-    if release.get("chart").is_some() || OWN.contains(&release.key()) {
+    let own = || PLATFORM.iter().map(|own| own.name);
+    if release.get("chart").is_some() || own().any(|own| own == release.key()) {
         return;
     }
     let message = format!("platform release {} has no `chart`", quoted(release.key()));
-    let help = did_you_mean(release.key(), OWN);
+    let help = did_you_mean(release.key(), own());
     let expected = "expected `chart`: only `metallb` and `traefik` are built in";
     found.push(ConfigError::error(release.key_location(), message, expected).with_help(help));
 }

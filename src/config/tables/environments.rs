@@ -59,7 +59,7 @@ pub(super) static ENVIRONMENT: Table = Table {
             optional(
                 "platform",
                 Shape::Choice(&["external"]),
-                "`external`: the ingress controller is managed by another tool",
+                "`external`: the platform is managed by another tool; cmdr installs only releases that are enabled for this environment",
             ),
         ],
     )

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     error::{ConfigError, did_you_mean},
     sources::Sources,
-    values::{ValueOrigin, ValuesSchema, check_values},
+    values::{ValueOrigin, ValuesHolder, ValuesSchema, check_values},
 };
 use crate::domain::{ResolvedProject, Workspace, resolve};
 pub use references::Provided;
@@ -57,7 +57,7 @@ impl Mistake {
 
     fn placed(self, origin: ValueOrigin<'_>, project: &ResolvedProject) -> Option<ConfigError> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        let error = origin.misplaced(&project.name, &path, self.message, &self.expected)?;
+        let error = origin.misplaced(ValuesHolder::Project(&project.name), &path, self.message, &self.expected)?;
         Some(error.with_help(self.help))
     }
 }
@@ -83,7 +83,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     }
     let mut values = project.values.clone();
     values.entry("image").or_insert_with(|| json!("image"));
-    let mut found = check_values(origin, &project.name, &values, &COMPILED);
+    let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, &COMPILED);
     found.extend(variables::circles(origin, project));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
     let mistakes = [variables::unknown(project), probes::unknown_ports(project), references::check(project, provided)];

@@ -10,7 +10,7 @@ use crate::{
     config::{
         error::{ConfigError, choice, quoted},
         meaning::circles::Graph,
-        values::ValueOrigin,
+        values::{ValueOrigin, ValuesHolder},
     },
     domain::ResolvedProject,
 };
@@ -87,7 +87,7 @@ pub(super) fn circles(origin: ValueOrigin<'_>, project: &ResolvedProject) -> Vec
         for (variable, text) in plain(&container).filter(|(_, text)| !references(text).is_empty()) {
             let path = container.path(&["env", variable]);
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let Some(place) = origin.misplaced(&project.name, &path, "", "") else { continue };
+            let Some(place) = origin.misplaced(ValuesHolder::Project(&project.name), &path, "", "") else { continue };
             for name in references(text) {
                 // `PATH: "$(PATH):/x"` extends what the ConfigMap provides.
                 if name != variable || !loaded.contains(name) {

@@ -28,7 +28,7 @@ use crate::{
         session::{RunResult, Session},
     },
     plan::{LedgerEntry, Plan, Step, StepId},
-    steps::{Decrypted, Runner},
+    steps::{Decrypted, PlatformWork, Runner},
     ui,
 };
 
@@ -195,7 +195,8 @@ impl RemoteRun<'_> {
         let PlannedRun { prepared, plan } = planned;
         let remote = &prepared.target;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
-        let runner = Arc::new(Runner { decrypted, ..runner });
+        let platform = PlatformWork::of(plan, &prepared.described.platform);
+        let runner = Arc::new(Runner { decrypted, platform, ..runner });
         let ran = session.run_plan(request.verb, plan, Arc::clone(&runner), lost).await;
         if ran.end == RunEnd::LockLost {
             // The open entries of the ledger may belong to another run by now.

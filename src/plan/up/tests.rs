@@ -1,7 +1,7 @@
 //! Tests of the planner, without a cluster.
 
 use super::*;
-use crate::domain::ImageReference;
+use crate::domain::{Chart, ChartSource, ImageReference, platform::ResolvedPlatform};
 use crate::plan::{
     change::tests::{found, spec},
     externals::{self, DescribedExternal},
@@ -321,4 +321,43 @@ fn volumes_come_before_the_pods_that_claim_them() {
     let elsewhere = Described { local_node: false, ..described(vec![redis.clone()]) };
     assert!(!lines(&up(&elsewhere, &running(&[])).unwrap()).iter().any(|line| line.contains("volumes")));
     assert!(up(&described(vec![redis]), &running(&["redis"])).unwrap().changes().next().is_none());
+}
+
+/// A workspace that adds an operator and what needs it, with a project that names the ingress.
+fn with_operator() -> Described {
+    let release = |name: &str, needs: &[&str]| ResolvedPlatform {
+        name: name.to_owned(),
+        namespace: "tunes".to_owned(),
+        chart: Chart { source: ChartSource::Universal, version: None },
+        values: crate::domain::Values::new(),
+        needs: needs.iter().map(|need| Name::new(need).unwrap()).collect(),
+        is_added: name != INGRESS,
+        is_privileged: false,
+    };
+    let mut described = described(vec![project("shop", &[]), project("page", &[INGRESS])]);
+    let platform = [release("issuers", &["operator"]), release("operator", &[]), release(INGRESS, &[])];
+    described.order = PlatformOrder::new(&platform);
+    described.platform = platform.iter().map(|release| spec(&release.name)).collect();
+    described.address_pool = false;
+    described
+}
+
+#[test]
+fn projects_start_after_the_releases_that_the_workspace_adds() {
+    let observed = Observed { releases: BTreeMap::new(), ..running(&[]) };
+    let plan = up(&with_operator(), &observed).unwrap();
+    let installs: Vec<String> = lines(&plan).into_iter().filter(|line| line.starts_with("install ")).collect();
+    assert_eq!(
+        installs,
+        [
+            "install operator <- cluster",
+            "install traefik <- cluster",
+            "install issuers <- cluster, operator",
+            "install shop <- cluster, operator, issuers",
+            "install page <- cluster, operator, traefik, issuers",
+        ]
+    );
+    let installed = running(&["operator", "issuers", INGRESS]);
+    let plan = up(&with_operator(), &installed).unwrap();
+    assert!(lines(&plan).contains(&"install shop <- cluster".to_owned()), "what is ready is not waited for");
 }
