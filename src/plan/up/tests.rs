@@ -142,7 +142,7 @@ fn start_deploys_nothing_and_tells_what_up_would_change() {
     let build = BuildSpec {
         project: Name::new("app").unwrap(),
         shared_by: Vec::new(),
-        context: "/work/app".into(),
+        context: "/src/app".into(),
         dockerfile: None,
         repository: "localhost:5001/tunes/app".to_owned(),
     };
