@@ -82,13 +82,13 @@ impl HttpCall {
     }
 }
 
-/// Sends a request and logs it.
+/// Sends a request with the client that it was made with, and logs it.
 pub(super) async fn send(
     caller: Caller,
-    client: &reqwest::Client,
     request: reqwest::RequestBuilder,
 ) -> Result<reqwest::Response, reqwest::Error> {
-    let request = request.build()?;
+    let (client, request) = request.build_split();
+    let request = request?;
     let call = HttpCall::start(caller, request.method(), request.url());
     let result = client.execute(request).await;
     match &result {

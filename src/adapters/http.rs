@@ -75,7 +75,7 @@ impl HttpClient {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, HttpError> {
-        call::send(Caller::Http, &self.client, request).await.map_err(|error| failure(&error))
+        call::send(Caller::Http, request).await.map_err(|error| failure(&error))
     }
 }
 

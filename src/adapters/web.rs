@@ -72,7 +72,7 @@ impl WebClient {
     /// If there is no response. Any status is a response.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Unanswered> {
         let request = request.timeout(self.patience.request);
-        let response = async { read(call::send(self.caller, &self.http, request).await?).await };
+        let response = async { read(call::send(self.caller, request).await?).await };
         response.await.map_err(|error| unanswered(&error))
     }
 

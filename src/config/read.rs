@@ -16,8 +16,8 @@ use super::{
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
-    PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify, VerifyWhen,
-    Workspace, Writer,
+    PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify,
+    VerifyWhen, Workspace, Writer,
     cluster_networks::ClusterNetworks,
     freeze::{FreezeWindow, weekday},
     pool::Subnet,
