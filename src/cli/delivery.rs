@@ -11,7 +11,7 @@ pub struct ChangeOptions {
     /// How long to wait for the lock if another run holds it: 30s, 5m; default: 0s
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
-    /// Override this gate: promotion, soak, freeze, hold, scan or verify; requires --because
+    /// Override this gate: promotion, soak, freeze, hold, scan, verify or outdated; requires --because
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
     /// The reason for the change; it is recorded in the ledger

@@ -27,10 +27,12 @@ pub enum Gate {
     Scan,
     /// A Job that must succeed before the change failed.
     Verify,
+    /// A later pipeline deployed what runs.
+    Outdated,
 }
 
 /// All gates, with their names and whether `--override` can override them.
-pub const GATES: [(Gate, &str, bool); 8] = [
+pub const GATES: [(Gate, &str, bool); 9] = [
     (Gate::Promotion, "promotion", true),
     (Gate::Record, "record", false),
     (Gate::Soak, "soak", true),
@@ -39,6 +41,7 @@ pub const GATES: [(Gate, &str, bool); 8] = [
     (Gate::Hold, "hold", true),
     (Gate::Scan, "scan", true),
     (Gate::Verify, "verify", true),
+    (Gate::Outdated, "outdated", true),
 ];
 
 impl Gate {

@@ -151,6 +151,21 @@ impl History {
         before.iter().rev().find(|it| it.record != current.record).copied()
     }
 
+    /// The deployments that led to what runs, newest first. A rollback counts as the deployment that it restored.
+    pub fn lineage(&self) -> impl Iterator<Item = &Deployment> {
+        let mut open = self.deployments.as_slice();
+        std::iter::from_fn(move || {
+            let (last, before) = open.split_last()?;
+            if !last.is_rollback() {
+                open = before;
+                return Some(last);
+            }
+            let restored = before.iter().rposition(|it| it.record == last.record && !it.is_rollback())?;
+            open = &before[..restored];
+            before.get(restored)
+        })
+    }
+
     /// The deployment that has not finished.
     pub fn in_flight(&self) -> Option<&Deployment> {
         self.deployments.last().filter(|it| it.outcome == DeploymentOutcome::Running)
@@ -282,6 +297,23 @@ pub mod tests {
         assert_eq!(previous(&history), None);
         add(&mut history, "a", "up");
         assert_eq!(previous(&history).as_deref(), Some("d"), "a deployment is not a rollback");
+    }
+
+    #[test]
+    fn what_was_rolled_back_did_not_lead_to_what_runs() {
+        let mut history = History::default();
+        let steps = [
+            ("a", "deploy", DeploymentOutcome::Healthy),
+            ("b", "deploy", DeploymentOutcome::Healthy),
+            ("c", "deploy", DeploymentOutcome::Failed),
+            ("b", AUTOMATIC_ROLLBACK, DeploymentOutcome::Healthy),
+            ("d", "up", DeploymentOutcome::Interrupted),
+        ];
+        for (record, verb, outcome) in steps {
+            history.deployments.push(Deployment { verb: verb.to_owned(), ..deployment(record, NOON, outcome) });
+        }
+        let lineage: Vec<&str> = history.lineage().map(|it| it.record.as_str()).collect();
+        assert_eq!(lineage, ["d", "b", "a"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The CI systems that cmdr recognizes by their variables, and what each says about a run.
 
+use std::cmp::Ordering;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -164,14 +166,13 @@ impl PipelineRun {
         self.user.clone().unwrap_or_else(|| self.provider.name().to_owned())
     }
 
-    /// Whether this pipeline is older than the one that `origin` describes. Pipelines of other projects and of other
-    /// CI systems are not comparable.
-    pub fn is_older_than(&self, origin: &Origin) -> bool {
-        let project = |url: Option<&String>, number: u64| url.map(|url| url.replace(&number.to_string(), ""));
-        let (Some(own), Some(other)) = (self.number, origin.pipeline_number) else { return false };
+    /// Compares the age of this pipeline with that of the one that `origin` describes: `Less` if this one is older.
+    /// `None` for pipelines of another or an unknown project or CI system.
+    pub fn compare_with(&self, origin: &Origin) -> Option<Ordering> {
+        let (own, other) = (self.number?, origin.pipeline_number?);
         let is_comparable = origin.provider == Some(self.provider)
-            && project(self.url.as_ref(), own) == project(origin.pipeline.as_ref(), other);
-        is_comparable && own < other
+            && project(self.url.as_deref()?, own)? == project(origin.pipeline.as_deref()?, other)?;
+        is_comparable.then(|| own.cmp(&other))
     }
 
     /// The most exact URL of the run.
@@ -187,6 +188,11 @@ pub fn variables() -> impl Iterator<Item = &'static str> {
             [known.url, known.job, known.user, known.number].into_iter().chain(known.branch.iter().copied());
         std::iter::once(known.marker).chain(templates.flat_map(names))
     })
+}
+
+/// What the URLs of all pipelines of a project have in common: the text around the number.
+fn project(url: &str, number: u64) -> Option<(&str, &str)> {
+    url.rsplit_once(&number.to_string())
 }
 
 /// The names of the variables in a template.
@@ -282,7 +288,7 @@ mod tests {
         let pipeline = |project: &str, number: &str| {
             read(&[
                 ("GITLAB_CI", "true"),
-                ("CI_PIPELINE_URL", &format!("https://git.test/{project}/-/pipelines/{number}")),
+                ("CI_PIPELINE_URL", &format!("https://git1.test/{project}/-/pipelines/{number}")),
                 ("CI_PIPELINE_ID", number),
             ])
             .unwrap()
@@ -294,12 +300,14 @@ mod tests {
             ..Origin::default()
         };
         let ran = origin(pipeline("tunes", "120"));
-        assert!(pipeline("tunes", "99").is_older_than(&ran));
-        assert!(!pipeline("tunes", "120").is_older_than(&ran), "a job of the same pipeline");
-        assert!(!pipeline("tunes", "121").is_older_than(&ran));
-        assert!(!pipeline("other", "99").is_older_than(&ran));
-        assert!(!pipeline("tunes", "99").is_older_than(&Origin::default()), "deployed from a laptop");
-        assert!(!read(&[("CI", "true")]).unwrap().is_older_than(&ran));
+        let compare = |project: &str, number: &str| pipeline(project, number).compare_with(&ran);
+        assert_eq!(compare("tunes", "99"), Some(Ordering::Less));
+        assert_eq!(compare("tunes", "1"), Some(Ordering::Less), "the number is the last one in the URL");
+        assert_eq!(compare("tunes", "120"), Some(Ordering::Equal), "a job of the same pipeline");
+        assert_eq!(compare("tunes", "121"), Some(Ordering::Greater));
+        assert_eq!(compare("other", "99"), None);
+        assert_eq!(pipeline("tunes", "99").compare_with(&Origin::default()), None, "deployed from a laptop");
+        assert_eq!(read(&[("CI", "true")]).unwrap().compare_with(&ran), None);
     }
 
     #[test]

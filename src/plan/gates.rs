@@ -1,6 +1,6 @@
 //! Evaluates the gates for a plan. Pure: time and variables are parameters.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use crate::domain::{
     Environment, Problem,
     gate::{Gate, Refusal},
     ledger::History,
+    pipeline::PipelineRun,
 };
 
 /// A planned change, with the context that gates need.
@@ -17,9 +18,11 @@ pub struct Checkpoint<'a> {
     pub now: Timestamp,
     /// GitLab reports a deploy freeze.
     pub deploy_freeze: bool,
+    /// The pipeline of this run; `None` outside of CI.
+    pub pipeline: Option<&'a PipelineRun>,
     /// The ledger of the environment, by project.
     pub histories: &'a BTreeMap<String, History>,
-    /// The projects whose releases change.
+    /// The releases that change, by their names in the ledger.
     pub changed: Vec<&'a str>,
     /// Changed projects that would get a new image from a command that cannot introduce one, with that image.
     pub new_images: Vec<(&'a str, String)>,
@@ -32,7 +35,9 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     }
     let mut refused = closed_windows(checkpoint);
     for project in &checkpoint.changed {
-        refused.extend(checkpoint.histories.get(*project).and_then(|history| held(project, history)));
+        let Some(history) = checkpoint.histories.get(*project) else { continue };
+        refused.extend(held(project, history));
+        refused.extend(outdated(checkpoint, project, history));
     }
     let source = checkpoint.environment.promote.as_ref().map(|promotion| &promotion.from);
     for (project, image) in checkpoint.new_images.iter().filter(|_| source.is_some()) {
@@ -81,10 +86,33 @@ fn held(project: &str, history: &History) -> Option<Refusal> {
     })
 }
 
+/// A retried job of an older pipeline would undo what a later pipeline deployed.
+fn outdated(checkpoint: &Checkpoint<'_>, project: &str, history: &History) -> Option<Refusal> {
+    let run = checkpoint.pipeline?;
+    let (age, newer) = history.lineage().find_map(|it| Some((run.compare_with(&it.origin)?, it)))?;
+    if age != Ordering::Less {
+        return None;
+    }
+    let cause = format!(
+        "pipeline {} is older than pipeline {} ({}), which deployed {}",
+        run.number.unwrap_or_default(),
+        newer.origin.pipeline_number.unwrap_or_default(),
+        newer.origin.pipeline.as_deref().unwrap_or_default(),
+        newer.version
+    );
+    let help = "run the job of the newest pipeline; to return to an earlier version, use cmdr rollback";
+    Some(Refusal { gate: Gate::Outdated, project: project.to_owned(), problem: Problem::new(cause).help(help) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Name, Platform, Promotion, freeze::FreezeWindow, ledger::Hold};
+    use crate::domain::{
+        Name, Platform, Promotion,
+        freeze::FreezeWindow,
+        ledger::{Deployment, DeploymentOutcome, Hold, tests::deployment},
+        pipeline::CiProvider,
+    };
 
     fn environment() -> Environment {
         Environment {
@@ -124,6 +152,7 @@ mod tests {
             environment: &environment,
             now,
             deploy_freeze: true,
+            pipeline: None,
             histories: &histories,
             changed: vec!["shop"],
             new_images: vec![("shop", "shop:2".to_owned())],
@@ -139,5 +168,64 @@ mod tests {
         );
         checkpoint.changed = Vec::new();
         assert_eq!(messages(&checkpoint).len(), 0, "a plan without changes passes every gate");
+    }
+
+    fn pipeline(number: u64) -> PipelineRun {
+        PipelineRun {
+            provider: CiProvider::Gitlab,
+            url: Some(format!("https://git.test/tunes/-/pipelines/{number}")),
+            job: None,
+            user: None,
+            branch: None,
+            number: Some(number),
+        }
+    }
+
+    /// A deployment by a pipeline; by a person without one.
+    fn deployed(version: &str, verb: &str, by: Option<u64>) -> Deployment {
+        let mut deployed = deployment(version, "2026-11-21T11:00:00Z", DeploymentOutcome::Healthy);
+        verb.clone_into(&mut deployed.verb);
+        if let Some(run) = by.map(pipeline) {
+            (deployed.origin.provider, deployed.origin.pipeline) = (Some(run.provider), run.url);
+            deployed.origin.pipeline_number = run.number;
+        }
+        deployed
+    }
+
+    #[test]
+    fn an_older_pipeline_does_not_replace_what_a_later_one_deployed() {
+        let mut environment = environment();
+        environment.promote = None;
+        let refused = |deployments: &[Deployment], run: Option<u64>| {
+            let history = History { hold: None, deployments: deployments.to_vec() };
+            let run = run.map(pipeline);
+            let checkpoint = Checkpoint {
+                environment: &environment,
+                now: "2026-11-21T12:00:00Z".parse().unwrap(),
+                deploy_freeze: false,
+                pipeline: run.as_ref(),
+                histories: &BTreeMap::from([("shop".to_owned(), history)]),
+                changed: vec!["shop"],
+                new_images: Vec::new(),
+            };
+            messages(&checkpoint)
+        };
+        let (five, six, seven) = (
+            deployed("1.5", "deploy", Some(5)),
+            deployed("1.6", "deploy", Some(6)),
+            deployed("1.7", "deploy", Some(7)),
+        );
+        let laptop = deployed("1.7", "up", None);
+        assert_eq!(
+            refused(&[six.clone(), seven.clone(), laptop.clone()], Some(6)),
+            ["blocked by gate 'outdated': shop: pipeline 6 is older than pipeline 7 \
+              (https://git.test/tunes/-/pipelines/7), which deployed 1.7"]
+        );
+        let nothing: [&str; 0] = [];
+        assert_eq!(refused(std::slice::from_ref(&seven), Some(7)), nothing, "a retried job of the same pipeline");
+        assert_eq!(refused(std::slice::from_ref(&seven), None), nothing, "a person decides");
+        assert_eq!(refused(&[laptop], Some(6)), nothing);
+        let restored = deployed("1.5", "automatic rollback", Some(7));
+        assert_eq!(refused(&[five, seven, restored], Some(6)), nothing, "pipeline 5 deployed what runs");
     }
 }

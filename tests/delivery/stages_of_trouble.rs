@@ -33,16 +33,25 @@ impl Walk {
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_SERVER_URL", "https://github.test"),
             ("GITHUB_REPOSITORY", "tunes/platform"),
-            ("GITHUB_RUN_ID", "7"),
             ("GITHUB_ACTOR", "ada"),
         ];
-        let mut deploy = self.workspace.cmdr(&["deploy", "cart", "--env", "production"]);
-        Running::start(deploy.envs(github)).wait(PATIENCE).expect(0);
+        let in_pipeline = |number: &str, more: &[&str]| {
+            let mut deploy = self.workspace.cmdr(&[&["deploy", "cart", "--env", "production"], more].concat());
+            Running::start(deploy.envs(github).env("GITHUB_RUN_ID", number)).wait(PATIENCE)
+        };
+        in_pipeline("7", &[]).expect(0);
         let origin = &self.last("production", "cart")["origin"];
         assert_eq!(
             (&origin["provider"], &origin["by"], &origin["pipeline"]),
             (&"github-actions".into(), &"ada".into(), &"https://github.test/tunes/platform/actions/runs/7".into())
         );
+        // The job of an older pipeline is started again.
+        let set = ["--set", "replicas=2"];
+        in_pipeline("6", &set).expect(10).expect_said("gate 'outdated': cart: pipeline 6 is older than pipeline 7");
+        let because = ["--override", "outdated", "--because", "7 is wrong"];
+        in_pipeline("6", &[&set[..], &because].concat()).expect(0);
+        assert_eq!(self.last("production", "cart")["origin"]["overridden"][0], "outdated");
+        in_pipeline("7", &[]).expect(0);
         self.workspace.replace("\n    only: ci", "");
     }
 

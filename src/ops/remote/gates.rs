@@ -12,7 +12,12 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         prepared::Prepared,
-        remote::{apply::RemoteRun, deploy_request::ChangeContext, prepare::Remote},
+        remote::{
+            apply::RemoteRun,
+            deploy_request::ChangeContext,
+            prepare::{Remote, subject},
+        },
+        session::Session,
     },
     plan::{
         Plan, Step,
@@ -53,20 +58,20 @@ pub(super) fn check(
 ) -> Result<Vec<Gate>, CommandError> {
     let RemoteRun { session, request, context, .. } = run;
     let remote = &prepared.target;
-    let changed: Vec<String> =
-        plan.changes().filter(|planned| changes_project(&planned.step)).map(|planned| planned.step.subject()).collect();
+    let changed: Vec<String> = plan.changes().filter_map(|planned| changed(session, &planned.step)).collect();
     let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
     let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
     let checkpoint = Checkpoint {
         environment: &session.environment,
         now: Timestamp::now(),
         deploy_freeze: session.settings.variables.deploy_freeze,
+        pipeline: session.settings.variables.pipeline.as_ref(),
         histories: &remote.histories,
         new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
         changed: changed.iter().map(String::as_str).collect(),
     };
     let refused = refusals(&checkpoint);
-    // Deployment windows and holds do not block a rollback: it restores a record that is known to be good.
+    // No gate of these blocks a rollback: it restores a record that is known to be good.
     let is_rollback = request.hold.is_some();
     let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
     let standing: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
@@ -80,7 +85,11 @@ pub(super) fn check(
     Ok(passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect())
 }
 
-/// Whether deployment windows and holds apply to a step.
-fn changes_project(step: &Step) -> bool {
-    matches!(step, Step::Deploy(_) | Step::External(_))
+/// The name in the ledger of what a step changes, if gates apply to the step.
+fn changed(session: &Session, step: &Step) -> Option<String> {
+    match step {
+        Step::Deploy(release) => Some(subject(session, release)),
+        Step::External(_) => Some(step.subject()),
+        _ => None,
+    }
 }
