@@ -119,7 +119,7 @@ fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) ->
     let observed = &prepared.observation.observed;
     let key = release.key();
     let found = observed.releases.get(&key);
-    let change = observed.change(release, &prepared.described.workspace);
+    let change = observed.change(release, &prepared.described);
     let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
     let (ready_replicas, replicas) = prepared.observation.pods.get(&key).copied().unwrap_or_default();
     Row {

@@ -26,7 +26,7 @@ use crate::{
         session::Session,
     },
     plan::{
-        CheckSpec, NamespaceSpec, Operation, Refresh, ReleaseSpec, SecretSpec,
+        CheckSpec, DeployPolicy, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
         up::{Described, DescribedProject, LOAD_BALANCER, PlatformOrder},
     },
 };
@@ -68,8 +68,9 @@ pub async fn describe(
     let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
     let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
     let namespaces = namespaces(of_platform, (namespace, own, in_namespace));
-    let mut described = Described {
+    Ok(Described {
         workspace: session.workspace().to_string(),
+        policy: policy(session, options),
         image_hosts: namespaces.iter().flat_map(|it| it.registries.iter().cloned()).collect(),
         namespaces,
         platform: platform.iter().map(|release| platform_spec(selection, release, &charts)).collect(),
@@ -81,18 +82,15 @@ pub async fn describe(
         registry: Vec::new(),
         builds: Vec::new(),
         later: BTreeSet::new(),
-    };
-    apply_options(&mut described, options);
-    Ok(described)
+    })
 }
 
-/// Sets how all releases are deployed. In the local environment, manual changes are always reverted.
-fn apply_options(described: &mut Described, options: &UpRequest) {
-    let repair = options.repair || described.local_node;
-    for release in described.releases_mut() {
-        release.adopt = options.adopt;
-        release.repair = repair;
-        release.refresh = if options.refresh { Refresh::ByPods } else { Refresh::No };
+/// How all releases are deployed. In the local environment, manual changes are always reverted.
+fn policy(session: &Session, options: &UpRequest) -> DeployPolicy {
+    DeployPolicy {
+        refresh: if options.refresh { Refresh::ByPods } else { Refresh::No },
+        adopt: options.adopt,
+        repair: options.repair || session.environment.is_local(),
     }
 }
 
@@ -209,14 +207,9 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         definitions: chart.definitions.clone(),
         record: content.id(),
         fingerprint: content.id().to_string(),
-        refresh: Refresh::No,
         content,
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
-        adopt: false,
-        repair: false,
-        operation: Operation::default(),
-        entry: None,
     }
 }
 

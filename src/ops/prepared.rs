@@ -139,9 +139,11 @@ impl Prepared<LocalTarget> {
     /// Adds the resolved digests of a refresh to those that pods run, where the registry knows both as one image: a node
     /// that pulled an image by another digest before reports that one.
     async fn recognize_images(&mut self, session: &Session) -> Result<(), CommandError> {
+        if self.described.policy.refresh != Refresh::ByPods {
+            return Ok(());
+        }
         let registry = registry(session)?;
-        let releases = self.described.projects.iter().map(|project| &project.release);
-        for release in releases.filter(|release| release.refresh == Refresh::ByPods) {
+        for release in self.described.projects.iter().map(|project| &project.release) {
             let Some(found) = self.observation.observed.releases.get_mut(&release.key()) else { continue };
             if found.labels.get(labels::FINGERPRINT) != Some(&release.fingerprint) {
                 continue;
@@ -194,7 +196,7 @@ fn mark_builds(plan: &mut Plan) {
     for planned in &mut plan.steps {
         if let Step::Deploy(spec) = &planned.step
             && spec.operation == Operation::Upgrade
-            && built.contains(&spec.name)
+            && built.contains(&spec.release.name)
         {
             "its image is built first".clone_into(&mut planned.reason);
         }

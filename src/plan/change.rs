@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Refresh, ReleaseSpec};
+use super::{DeployPolicy, Refresh, ReleaseSpec};
 use crate::domain::{
     Digest, ImageReference, ImagesIn, Problem, RecordId, Values, image::digests_by_name, labels, record::Record,
     values::differing_keys,
@@ -107,15 +107,16 @@ pub enum Change {
 /// Compares a release with its observed state. `holder` is the other tool that manages an object with the same name.
 pub fn observe_change(
     spec: &ReleaseSpec,
+    policy: DeployPolicy,
     observed: Option<&ObservedRelease>,
     holder: Option<&str>,
     workspace: &str,
 ) -> Change {
-    if let Some(holder) = holder.filter(|_| !spec.adopt) {
+    if let Some(holder) = holder.filter(|_| !policy.adopt) {
         return Change::Refused(Box::new(foreign(spec, holder)));
     }
     let Some(release) = observed else { return Change::Install };
-    if !release.belongs_to(workspace) && !spec.adopt {
+    if !release.belongs_to(workspace) && !policy.adopt {
         let holder = match release.labels.get(labels::WORKSPACE) {
             Some(other) => format!("workspace '{other}'"),
             None => "Helm outside of cmdr".to_owned(),
@@ -132,7 +133,7 @@ pub fn observe_change(
         return Change::Upgrade("its stored release cannot be read".to_owned());
     }
     let is_as_written = release.labels.get(labels::FINGERPRINT) == Some(&spec.fingerprint)
-        && match spec.refresh {
+        && match policy.refresh {
             Refresh::No => true,
             Refresh::ByRecord => false,
             Refresh::ByPods => release.runs(&spec.content),
@@ -141,7 +142,7 @@ pub fn observe_change(
         return Change::Upgrade(difference(spec, release));
     }
     if let Some(drift) = drift(release) {
-        return if spec.repair { Change::Upgrade(drift) } else { Change::Drifted(drift) };
+        return if policy.repair { Change::Upgrade(drift) } else { Change::Drifted(drift) };
     }
     if !release.failed_jobs.is_empty() {
         return Change::Retry(release.revision, release.failed_jobs.clone());
@@ -192,7 +193,6 @@ pub mod tests {
 
     use super::*;
     use crate::domain::record::tests::record;
-    use crate::plan::Operation;
 
     pub fn spec(name: &str) -> ReleaseSpec {
         ReleaseSpec {
@@ -204,13 +204,8 @@ pub mod tests {
             content: record("{}"),
             record: "r1".into(),
             fingerprint: "w1".to_owned(),
-            refresh: Refresh::No,
             image: None,
             timeout_seconds: 120,
-            adopt: false,
-            repair: true,
-            operation: Operation::default(),
-            entry: None,
         }
     }
 
@@ -236,15 +231,22 @@ pub mod tests {
         }
     }
 
+    /// The policy of `local`.
+    pub const LOCAL: DeployPolicy = DeployPolicy { refresh: Refresh::No, adopt: false, repair: true };
+
     fn change(spec: &ReleaseSpec, observed: &ObservedRelease) -> Change {
-        observe_change(spec, Some(observed), None, "tunes")
+        changed(spec, LOCAL, observed)
+    }
+
+    fn changed(spec: &ReleaseSpec, policy: DeployPolicy, observed: &ObservedRelease) -> Change {
+        observe_change(spec, policy, Some(observed), None, "tunes")
     }
 
     #[test]
     fn what_is_as_described_stays() {
         assert_eq!(change(&spec("shop"), &found()), Change::Unchanged);
         assert_eq!(change(&spec("shop"), &ObservedRelease { ready: false, ..found() }), Change::Await);
-        assert_eq!(observe_change(&spec("shop"), None, None, "tunes"), Change::Install);
+        assert_eq!(observe_change(&spec("shop"), LOCAL, None, None, "tunes"), Change::Install);
     }
 
     #[test]
@@ -277,21 +279,20 @@ pub mod tests {
         let mut observed = found();
         observed.labels.insert(labels::FINGERPRINT.to_owned(), "w1".to_owned());
         assert_eq!(change(&moved, &observed), Change::Unchanged);
-        assert!(matches!(
-            change(&ReleaseSpec { refresh: Refresh::ByRecord, ..moved.clone() }, &observed),
-            Change::Upgrade(_)
-        ));
-        let mut looked_up = ReleaseSpec { refresh: Refresh::ByPods, ..moved.clone() };
+        let by = |refresh: Refresh| DeployPolicy { refresh, ..LOCAL };
+        assert!(matches!(changed(&moved, by(Refresh::ByRecord), &observed), Change::Upgrade(_)));
+        let mut looked_up = moved.clone();
         looked_up.content.images.insert("redis:7".to_owned(), Digest::of(b"a"));
         let running = ObservedRelease { digests: BTreeSet::from([Digest::of(b"a")]), ..observed.clone() };
-        assert_eq!(change(&looked_up, &running), Change::Unchanged, "its pods run the digest of the tag");
-        looked_up.refresh = Refresh::ByRecord;
-        assert!(matches!(change(&looked_up, &running), Change::Upgrade(_)), "a given record has other values");
+        let by_pods = changed(&looked_up, by(Refresh::ByPods), &running);
+        assert_eq!(by_pods, Change::Unchanged, "its pods run the digest of the tag");
+        let by_record = changed(&looked_up, by(Refresh::ByRecord), &running);
+        assert!(matches!(by_record, Change::Upgrade(_)), "a given record has other values");
         let rewritten = ReleaseSpec { fingerprint: "w2".to_owned(), ..moved };
         assert!(matches!(change(&rewritten, &observed), Change::Upgrade(_)));
-        let same = ReleaseSpec { fingerprint: "w2".to_owned(), refresh: Refresh::ByRecord, ..spec("shop") };
+        let same = ReleaseSpec { fingerprint: "w2".to_owned(), ..spec("shop") };
         assert_eq!(
-            change(&same, &observed),
+            changed(&same, by(Refresh::ByRecord), &observed),
             Change::Unchanged,
             "the same content is unchanged, whatever its fingerprint"
         );
@@ -347,21 +348,23 @@ pub mod tests {
         let by_hand = ObservedRelease { drifted: vec![scaled], missing: vec!["Service/shop".to_owned()], ..found() };
         let shown = "missing from the cluster: Service/shop; changed manually: Deployment/shop spec.replicas (kubectl)";
         assert_eq!(change(&spec("shop"), &by_hand), Change::Upgrade(shown.to_owned()));
-        let careful = ReleaseSpec { repair: false, ..spec("shop") };
-        assert_eq!(change(&careful, &by_hand), Change::Drifted(shown.to_owned()));
-        let wanted = ReleaseSpec { record: "r2".into(), ..careful };
-        assert!(matches!(change(&wanted, &by_hand), Change::Upgrade(reason) if reason == "chart files differ"));
+        let careful = DeployPolicy { repair: false, ..LOCAL };
+        assert_eq!(changed(&spec("shop"), careful, &by_hand), Change::Drifted(shown.to_owned()));
+        let wanted = ReleaseSpec { record: "r2".into(), ..spec("shop") };
+        assert!(
+            matches!(changed(&wanted, careful, &by_hand), Change::Upgrade(reason) if reason == "chart files differ")
+        );
     }
 
     #[test]
     fn what_others_manage_is_refused_unless_adopted() {
         let by_hand = ObservedRelease { labels: BTreeMap::new(), ..found() };
         assert!(matches!(change(&spec("shop"), &by_hand), Change::Refused(_)));
-        let held = observe_change(&spec("shop"), None, Some("Argo CD"), "tunes");
+        let held = observe_change(&spec("shop"), LOCAL, None, Some("Argo CD"), "tunes");
         assert!(matches!(held, Change::Refused(problem) if problem.message.ends_with("is managed by Argo CD")));
-        let adopting = ReleaseSpec { adopt: true, ..spec("shop") };
+        let adopting = DeployPolicy { adopt: true, ..LOCAL };
         assert_eq!(
-            observe_change(&adopting, Some(&by_hand), Some("Argo CD"), "tunes"),
+            observe_change(&spec("shop"), adopting, Some(&by_hand), Some("Argo CD"), "tunes"),
             Change::Upgrade("chart none -> service-1.0.0".to_owned())
         );
     }

@@ -79,9 +79,10 @@ pub struct NamespaceSpec {
 }
 
 /// How to compare a release whose fingerprint is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refresh {
     /// No further comparison.
+    #[default]
     No,
     /// By record ID: a different digest is different content.
     ByRecord,
@@ -97,6 +98,16 @@ pub struct DefinitionsSpec {
     /// The chart that contains them.
     pub chart: PathBuf,
     pub names: Vec<String>,
+}
+
+/// How the releases of a run are compared and changed: the same for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeployPolicy {
+    pub refresh: Refresh,
+    /// Takes over objects of other tools.
+    pub adopt: bool,
+    /// Reverts manual changes: always in `local`, elsewhere only if requested.
+    pub repair: bool,
 }
 
 /// The desired state of a Helm release.
@@ -115,17 +126,9 @@ pub struct ReleaseSpec {
     pub record: RecordId,
     /// The hash of the content as written, before tags are resolved.
     pub fingerprint: String,
-    pub refresh: Refresh,
     pub image: Option<ImageReference>,
     /// How long the rollout may make no progress before it fails.
     pub timeout_seconds: u64,
-    /// Takes over objects of other tools.
-    pub adopt: bool,
-    /// Reverts manual changes: always in `local`, elsewhere only if requested.
-    pub repair: bool,
-    pub operation: Operation,
-    /// The entry for the ledger, if the environment has one.
-    pub entry: Option<Box<LedgerEntry>>,
 }
 
 impl ReleaseSpec {
@@ -136,6 +139,16 @@ impl ReleaseSpec {
     pub fn rollout(&self) -> RolloutSpec {
         RolloutSpec { release: self.key(), timeout_seconds: self.timeout_seconds }
     }
+}
+
+/// How a release is brought to its desired state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploySpec {
+    pub release: ReleaseSpec,
+    pub operation: Operation,
+    pub policy: DeployPolicy,
+    /// The entry for the ledger, if the environment has one.
+    pub entry: Option<LedgerEntry>,
 }
 
 /// The ledger entry that is written before a Helm operation.

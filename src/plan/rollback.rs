@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{LedgerEntry, ObservedRelease, Plan, ReleaseSpec, ReturnSpec, Step, StepId};
+use super::{DeploySpec, LedgerEntry, ObservedRelease, Plan, ReleaseSpec, ReturnSpec, Step, StepId};
 use crate::domain::{
     Problem, RecordId, ReleaseKey, labels,
     ledger::{AUTOMATIC_ROLLBACK, Deployment},
@@ -39,16 +39,16 @@ impl Rollback {
     }
 }
 
-/// Plans the rollback of `releases` to what was observed before the run.
+/// Plans the rollback of deployments to what was observed before the run.
 pub fn rollback<'a>(
-    releases: impl IntoIterator<Item = &'a ReleaseSpec>,
+    deployments: impl IntoIterator<Item = &'a DeploySpec>,
     before: &BTreeMap<ReleaseKey, ObservedRelease>,
 ) -> Rollback {
     let mut rollback = Rollback::default();
     let connect = rollback.plan.add(Step::ConnectCluster, "required by all other steps", None);
-    for release in releases {
-        match target(release, before.get(&release.key())) {
-            Ok(target) => rollback.add(release, target, connect),
+    for spec in deployments {
+        match target(spec, before.get(&spec.release.key())) {
+            Ok(target) => rollback.add(&spec.release, target, connect),
             Err(problem) => rollback.refused.push(problem),
         }
     }
@@ -62,15 +62,15 @@ struct Target<'a> {
     entry: &'a LedgerEntry,
 }
 
-fn target<'a>(release: &'a ReleaseSpec, before: Option<&'a ObservedRelease>) -> Result<Target<'a>, Problem> {
+fn target<'a>(spec: &'a DeploySpec, before: Option<&'a ObservedRelease>) -> Result<Target<'a>, Problem> {
     let refusal =
-        |why: &str, help: &str| Problem::new(format!("'{}' was not rolled back: {why}", release.name)).help(help);
+        |why: &str, help: &str| Problem::new(format!("'{}' was not rolled back: {why}", spec.release.name)).help(help);
     let before = before.filter(|before| before.status == "deployed");
-    let (Some(before), Some(entry)) = (before, &release.entry) else {
+    let (Some(before), Some(entry)) = (before, &spec.entry) else {
         let help = "fix the problem and deploy again; cmdr status shows the state";
         return Err(refusal("there is no earlier deployment", help));
     };
-    let Some(record) = before.record().filter(|record| *record != release.record) else {
+    let Some(record) = before.record().filter(|record| *record != spec.release.record) else {
         return Err(refusal("the previous record is the same", "find the cause with cmdr status"));
     };
     if entry.deployment.irreversible {
@@ -105,21 +105,23 @@ mod tests {
     use crate::{
         domain::ledger::{DeploymentOutcome, tests::deployment},
         plan::{
-            change::tests::{found, spec},
+            Operation,
+            change::tests::{LOCAL, found, spec},
             graph::tests::lines,
         },
     };
 
-    fn deployed(record: &str, irreversible: bool) -> ReleaseSpec {
+    fn deployed(record: &str, irreversible: bool) -> DeploySpec {
         let deployment = deployment(record, "2026-11-21T12:00:00Z", DeploymentOutcome::Failed);
         let deployment = Deployment { irreversible, bundle: Some("web@1".to_owned()), ..deployment };
         let entry = LedgerEntry { subject: "shop".to_owned(), deployment, healthy_seconds: None };
-        ReleaseSpec { record: record.into(), entry: Some(Box::new(entry)), ..spec("shop") }
+        let release = ReleaseSpec { record: record.into(), ..spec("shop") };
+        DeploySpec { release, operation: Operation::Upgrade, policy: LOCAL, entry: Some(entry) }
     }
 
-    fn planned(release: &ReleaseSpec, before: Option<ObservedRelease>) -> Rollback {
-        let before = before.into_iter().map(|before| (release.key(), before)).collect();
-        rollback([release], &before)
+    fn planned(spec: &DeploySpec, before: Option<ObservedRelease>) -> Rollback {
+        let before = before.into_iter().map(|before| (spec.release.key(), before)).collect();
+        rollback([spec], &before)
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The steps of a plan: what each one does, and to what.
 
 use super::{
-    AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec, RegistrySpec,
-    ReleaseSpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
+    AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
+    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
 };
 use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, snapshot::Snapshot};
 
@@ -38,7 +38,7 @@ pub enum Step {
     /// Applies CustomResourceDefinitions of a newer chart, which Helm leaves as they are.
     Definitions(DefinitionsSpec),
     /// Installs or upgrades a release through Helm and waits for its rollout.
-    Deploy(Box<ReleaseSpec>),
+    Deploy(Box<DeploySpec>),
     /// Waits for a rollout that a previous run started.
     AwaitRollout(RolloutSpec),
     /// Pulls images onto the local node before their pods start.
@@ -119,7 +119,7 @@ impl Step {
             Self::PrepareNamespace(namespace) => format!("namespace {}", namespace.name),
             Self::ExternalSecret(secret) => format!("secret {}", secret.name),
             Self::Definitions(spec) => format!("CRDs of {}", spec.release),
-            Self::Deploy(release) => release.name.clone(),
+            Self::Deploy(spec) => spec.release.name.clone(),
             Self::AwaitRollout(rollout) | Self::Restart(rollout) => rollout.release.name.clone(),
             Self::PullImages(_) => "images".to_owned(),
             Self::ProvideVolumes(_) => "volumes".to_owned(),

@@ -8,8 +8,8 @@ mod prerequisites;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, CheckSpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Operation, Plan, ReleaseSpec, Removal, Step,
-    StepId, VerifySpec, VolumeSpec,
+    Change, CheckSpec, DeployPolicy, DeploySpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Operation, Plan,
+    ReleaseSpec, Removal, Step, StepId, VerifySpec, VolumeSpec,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::images_of_later,
     observe_change,
@@ -36,6 +36,8 @@ pub const LOAD_BALANCER_NAMESPACE: &str = "metallb-system";
 #[derive(Debug, Clone, Default)]
 pub struct Described {
     pub workspace: String,
+    /// How all releases are compared and changed.
+    pub policy: DeployPolicy,
     /// In the order in which they are shown.
     pub namespaces: Vec<NamespaceSpec>,
     pub platform: Vec<ReleaseSpec>,
@@ -55,13 +57,6 @@ pub struct Described {
     pub builds: Vec<(BuildSpec, String)>,
     /// Projects that are built first or need one of those: a run deploys them after the builds.
     pub later: BTreeSet<Name>,
-}
-
-impl Described {
-    /// Returns all releases, of the platform and of projects.
-    pub fn releases_mut(&mut self) -> impl Iterator<Item = &mut ReleaseSpec> {
-        self.platform.iter_mut().chain(self.projects.iter_mut().map(|project| &mut project.release))
-    }
 }
 
 /// The desired state of a project. Projects that it needs but that are not described are assumed to exist.
@@ -103,10 +98,10 @@ pub struct Observed {
 
 impl Observed {
     /// Returns the change that a release needs.
-    pub fn change(&self, release: &ReleaseSpec, workspace: &str) -> Change {
+    pub fn change(&self, release: &ReleaseSpec, described: &Described) -> Change {
         let key = release.key();
         let holder = self.holders.get(&key).map(String::as_str);
-        observe_change(release, self.releases.get(&key), holder, workspace)
+        observe_change(release, described.policy, self.releases.get(&key), holder, &described.workspace)
     }
 }
 
@@ -410,7 +405,7 @@ impl Planner<'_> {
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {
-        self.observed.change(release, &self.described.workspace)
+        self.observed.change(release, self.described)
     }
 
     /// Whether a release needs a Helm operation.
@@ -421,11 +416,10 @@ impl Planner<'_> {
 
     /// Adds the step that a release needs, if it needs one.
     fn release(&mut self, release: &ReleaseSpec, needs: impl IntoIterator<Item = StepId>) -> Option<StepId> {
-        let mut spec = release.clone();
         let (operation, reason) = match self.change(release) {
             Change::Unchanged => return None,
             Change::Drifted(drift) => {
-                self.plan.drifted.push(format!("{}: {drift}", spec.name));
+                self.plan.drifted.push(format!("{}: {drift}", release.name));
                 return None;
             }
             Change::Refused(problem) => {
@@ -433,7 +427,7 @@ impl Planner<'_> {
                 return None;
             }
             Change::Await => {
-                let step = Step::AwaitRollout(spec.rollout());
+                let step = Step::AwaitRollout(release.rollout());
                 return Some(self.plan.add(step, "its rollout has not finished", needs));
             }
             Change::Install => (Operation::Install, "not installed yet".to_owned()),
@@ -451,7 +445,8 @@ impl Planner<'_> {
         if operation == Operation::Upgrade {
             needs.extend(self.definitions(release, &needs));
         }
-        spec.operation = operation;
+        let policy = self.described.policy;
+        let spec = DeploySpec { release: release.clone(), operation, policy, entry: None };
         Some(self.plan.add(Step::Deploy(Box::new(spec)), reason, needs))
     }
 }

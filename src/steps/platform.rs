@@ -71,7 +71,7 @@ impl PlatformWork {
 
 fn release_of(step: &Step) -> Option<ReleaseKey> {
     match step {
-        Step::Deploy(spec) => Some(spec.key()),
+        Step::Deploy(spec) => Some(spec.release.key()),
         Step::AwaitRollout(rollout) => Some(rollout.release.clone()),
         _ => None,
     }
@@ -80,14 +80,15 @@ fn release_of(step: &Step) -> Option<ReleaseKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::change::tests::spec;
+    use crate::plan::{DeployPolicy, DeploySpec, Operation, change::tests::spec};
 
     fn work(plan: &Plan) -> PlatformWork {
         PlatformWork::of(plan, &[spec("operator"), spec("issuers"), spec("later")])
     }
 
     fn deploy(name: &str) -> Step {
-        Step::Deploy(Box::new(spec(name)))
+        let (operation, policy) = (Operation::Install, DeployPolicy::default());
+        Step::Deploy(Box::new(DeploySpec { release: spec(name), operation, policy, entry: None }))
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     },
     domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
     engine::{Reporter, StepFailure},
-    plan::{DefinitionsSpec, ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
+    plan::{DefinitionsSpec, DeploySpec, ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
 
 /// The number of releases that roll out at once on a local node, per CPU. The pods of hundreds of releases would slow
@@ -93,25 +93,26 @@ impl ReleaseContext {
 impl Runner {
     pub(super) async fn deploy(
         &self,
-        spec: &ReleaseSpec,
+        spec: &DeploySpec,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
-        if let Some(revision) = spec.operation.failed_revision() {
+        let DeploySpec { release, operation, .. } = spec;
+        if let Some(revision) = operation.failed_revision() {
             reporter.progress(format!("marking revision {revision} as failed"));
-            cluster.mark_release_failed(&spec.namespace, &spec.name, revision).await?;
+            cluster.mark_release_failed(&release.namespace, &release.name, revision).await?;
         }
-        for job in spec.operation.retry_jobs() {
-            cluster.delete_job(&spec.namespace, job).await?;
+        for job in operation.retry_jobs() {
+            cluster.delete_job(&release.namespace, job).await?;
         }
         self.open_entry(spec).await?;
-        self.provide_pull_secrets(spec, reporter, cancel).await?;
+        self.provide_pull_secrets(release, reporter, cancel).await?;
         let turn = tokio::select! {
             turn = self.release.rollouts.acquire() => turn,
             () = cancel.cancelled() => return Err(StepFailure::Interrupted),
         };
-        let labels = self.release.labels(spec);
+        let labels = self.release.labels(release);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
         let mut targets = Vec::with_capacity(objects.len());
         for object in objects {
@@ -122,7 +123,7 @@ impl Runner {
             };
             targets.push(Target { object, meant });
         }
-        let mut rollout = pin!(self.await_rollout(&targets, spec.timeout_seconds, reporter, cancel));
+        let mut rollout = pin!(self.await_rollout(&targets, release.timeout_seconds, reporter, cancel));
         let shown = tokio::select! {
             shown = &mut rollout => shown?,
             () = tokio::time::sleep(TURN) => {
@@ -130,7 +131,7 @@ impl Runner {
                 rollout.await?
             }
         };
-        self.confirm_images(spec, &targets).await?;
+        self.confirm_images(release, &targets).await?;
         self.note_references(spec, &targets).await?;
         let parts = [format!("revision {revision}"), shown].into_iter().filter(|part| !part.is_empty());
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
@@ -146,14 +147,13 @@ impl Runner {
     }
 
     /// Writes the deployment to the ledger before anything is changed, so that an interrupted run is visible.
-    async fn open_entry(&self, spec: &ReleaseSpec) -> Result<(), StepFailure> {
+    async fn open_entry(&self, spec: &DeploySpec) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
-        let cluster = &self.connected()?.cluster;
-        if spec.content.chart.source == RecordedSource::Kept {
-            let archive = pack(&spec.chart)?;
-            cluster.keep_chart(namespace, &spec.content.chart.digest, &archive).await?;
+        let (cluster, ReleaseSpec { chart, content, .. }) = (&self.connected()?.cluster, &spec.release);
+        if content.chart.source == RecordedSource::Kept {
+            cluster.keep_chart(namespace, &content.chart.digest, &pack(chart)?).await?;
         }
-        cluster.keep_record(namespace, &spec.content).await?;
+        cluster.keep_record(namespace, content).await?;
         let open = |history: &mut History| history.open(entry.deployment.clone(), entry.healthy_seconds);
         Ok(cluster.update_history(namespace, &entry.subject, open).await?)
     }
@@ -194,12 +194,13 @@ impl Runner {
     }
 
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
-    async fn note_references(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
+    async fn note_references(&self, spec: &DeploySpec, targets: &[Target]) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
         let Connection { cluster, view } = self.connected()?;
         let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
-        let snapshot = view.snapshot(&spec.namespace).unwrap_or_default();
-        let references = cluster.references(&spec.namespace, &snapshot, &workloads).await?;
+        let release_namespace = &spec.release.namespace;
+        let snapshot = view.snapshot(release_namespace).unwrap_or_default();
+        let references = cluster.references(release_namespace, &snapshot, &workloads).await?;
         if references.is_empty() {
             return Ok(());
         }
@@ -239,25 +240,25 @@ impl Runner {
 
     async fn upgrade(
         &self,
-        spec: &ReleaseSpec,
+        DeploySpec { release, policy, .. }: &DeploySpec,
         labels: &BTreeMap<String, String>,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<(u32, Vec<Object>), StepFailure> {
-        let description = format!("cmdr: record {}", spec.record);
+        let description = format!("cmdr: record {}", release.record);
         let upgrade = Upgrade {
-            name: &spec.name,
-            namespace: &spec.namespace,
-            chart: &spec.chart,
-            values: &spec.content.values,
+            name: &release.name,
+            namespace: &release.namespace,
+            chart: &release.chart,
+            values: &release.content.values,
             labels,
             description: &description,
-            adopt: spec.adopt,
-            repair: spec.repair,
-            timeout_seconds: spec.timeout_seconds,
+            adopt: policy.adopt,
+            repair: policy.repair,
+            timeout_seconds: release.timeout_seconds,
         };
-        let upgraded = self.call_helm(spec, &upgrade, reporter, cancel).await?;
-        let rendered = parse_manifest(&upgraded.manifest, &spec.namespace)?;
+        let upgraded = self.call_helm(release, &upgrade, reporter, cancel).await?;
+        let rendered = parse_manifest(&upgraded.manifest, &release.namespace)?;
         let objects = rendered.into_iter().map(|rendered| rendered.object).collect();
         Ok((upgraded.revision, objects))
     }

@@ -170,12 +170,13 @@ impl RemoteRun<'_> {
         let bundles = &ledger::bundle_versions(request, described);
         let entry = EntryTemplate { session, request, context, bundles, now };
         for planned in &mut plan.steps {
-            let Step::Deploy(release) = &mut planned.step else { continue };
+            let Step::Deploy(spec) = &mut planned.step else { continue };
+            let release = &spec.release;
             let subject = subject(session, release);
             let observed = observation.observed.releases.get(&release.key());
             let healthy_seconds = ledger::healthy_seconds(target.histories.get(&subject), observed, now);
             let deployment = entry.draft(release);
-            release.entry = Some(Box::new(LedgerEntry { subject, deployment, healthy_seconds }));
+            spec.entry = Some(LedgerEntry { subject, deployment, healthy_seconds });
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
         session::Session,
     },
     plan::{
-        Plan, ReleaseSpec, Step, StepId,
+        DeploySpec, Plan, Step, StepId,
         rollback::{Rollback, RolledBack, rollback},
     },
     steps::Runner,
@@ -48,14 +48,14 @@ pub(super) fn plan(
             _ => None,
         })
     };
-    let is_project = |spec: &ReleaseSpec| spec.namespace == session.environment.namespace;
+    let is_project = |spec: &DeploySpec| spec.release.namespace == session.environment.namespace;
     let bundle_members: BTreeSet<String> = deployments()
         .filter(|(id, spec)| failed_steps.contains(id) && is_project(spec))
-        .flat_map(|(_, spec)| request.bundle_members(session, &spec.name))
+        .flat_map(|(_, spec)| request.bundle_members(session, &spec.release.name))
         .map(|project| project.to_string())
         .collect();
-    let is_affected = |id: StepId, spec: &ReleaseSpec| {
-        failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.name))
+    let is_affected = |id: StepId, spec: &DeploySpec| {
+        failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.release.name))
     };
     let affected = deployments().filter(|(id, spec)| is_affected(*id, spec)).map(|(_, spec)| spec.as_ref());
     rollback(affected, &prepared.observation.observed.releases)

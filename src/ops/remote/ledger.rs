@@ -104,7 +104,7 @@ pub(super) fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTree
         if summary.not_started.contains(&planned.id) {
             continue;
         }
-        let own = plan.steps.iter().filter(|other| concerns(&other.step, spec, namespace));
+        let own = plan.steps.iter().filter(|other| concerns(&other.step, &spec.release, namespace));
         let own: Vec<StepId> = own.map(|other| other.id).collect();
         let any = |ids: &BTreeSet<StepId>| own.iter().any(|id| ids.contains(id));
         let outcome = if any(&summary.failed) {
@@ -123,7 +123,7 @@ pub(super) fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTree
 fn concerns(step: &Step, release: &ReleaseSpec, namespace: &str) -> bool {
     let is_release = |in_namespace: &str, name: &str| in_namespace == release.namespace && name == release.name;
     match step {
-        Step::Deploy(other) => other.key() == release.key(),
+        Step::Deploy(other) => other.release.key() == release.key(),
         Step::AwaitRollout(rollout) => rollout.release == release.key(),
         Step::Verify(verify) => is_release(&verify.namespace, verify.project.as_str()),
         Step::Check(check) => is_release(namespace, check.project.as_str()),
@@ -265,14 +265,18 @@ mod tests {
     use super::*;
     use crate::{
         domain::VerifyWhen,
-        plan::{CheckSpec, VerifySpec, change::tests::spec, graph::tests::plan},
+        plan::{
+            CheckSpec, DeploySpec, Operation, VerifySpec,
+            change::tests::{LOCAL, spec},
+            graph::tests::plan,
+        },
     };
 
     const ENVIRONMENT: &str = "tunes";
 
     fn deploy(namespace: &str, name: &str) -> Step {
-        let spec = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
-        Step::Deploy(Box::new(spec))
+        let release = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
+        Step::Deploy(Box::new(DeploySpec { release, operation: Operation::Install, policy: LOCAL, entry: None }))
     }
 
     fn verify(project: &str) -> Step {

@@ -65,9 +65,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let registry = registry(session)?;
     pin(session, &registry, &mut selection, &settled).await?;
     let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
-    for release in described.releases_mut() {
-        release.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
-    }
+    described.policy.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
     add_verifications(session, &registry, (&selection, &settled), &mut described).await?;
     keep_logins(session, &mut described).await?;
@@ -77,7 +75,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
 /// The projects that already run as written, whose tags need not be resolved.
 fn unchanged(written: &Described, observation: &Observation) -> BTreeSet<Name> {
     let runs_so = |release: &ReleaseSpec| {
-        matches!(observation.observed.change(release, &written.workspace), Change::Unchanged | Change::Await)
+        matches!(observation.observed.change(release, written), Change::Unchanged | Change::Await)
     };
     let projects = written.projects.iter().filter(|project| runs_so(&project.release));
     projects.map(|project| project.name.clone()).collect()

@@ -56,15 +56,16 @@ fn plan_file(session: &Session, prepared: &Prepared<Remote>, plan: &Plan) -> Pla
         _ => None,
     });
     let changes = changes.map(|(planned, spec)| {
-        let found = prepared.observation.observed.releases.get(&spec.key());
+        let release = &spec.release;
+        let found = prepared.observation.observed.releases.get(&release.key());
         let change = PlannedChange {
             action: planned.step.action().to_owned(),
             reason: planned.reason.clone(),
             found: found.map(|release| (release.record().unwrap_or_default(), release.revision)),
-            record: spec.record.clone(),
-            content: spec.content.clone(),
+            record: release.record.clone(),
+            content: release.content.clone(),
         };
-        (subject(session, spec), change)
+        (subject(session, release), change)
     });
     let steps: Vec<String> = plan.changes().map(render_change).collect();
     PlanFile {
@@ -174,8 +175,8 @@ pub(super) async fn show_differences(
     let remote = &prepared.target;
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
-        let manifest = manifest(session, &prepared.helm, spec).await?;
-        let differences = remote.access.cluster.differences(&manifest, &spec.namespace).await?;
+        let manifest = manifest(session, &prepared.helm, &spec.release).await?;
+        let differences = remote.access.cluster.differences(&manifest, &spec.release.namespace).await?;
         for difference in differences {
             ui::print(&ui::difference::render(&difference, session.settings.color));
         }

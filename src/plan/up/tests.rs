@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{Chart, ChartSource, ImageReference, platform::ResolvedPlatform};
 use crate::plan::{
-    change::tests::{found, spec},
+    change::tests::{LOCAL, found, spec},
     externals::{self, DescribedExternal},
     graph::tests::lines,
     secrets::tests::external_secret,
@@ -27,6 +27,7 @@ fn described(projects: Vec<DescribedProject>) -> Described {
         NamespaceSpec { name: "tunes".to_owned(), registries: BTreeSet::new(), secrets: Vec::new(), privileged: false };
     Described {
         workspace: "tunes".to_owned(),
+        policy: LOCAL,
         namespaces: vec![namespace],
         platform: vec![ReleaseSpec { namespace: INGRESS.to_owned(), ..spec(INGRESS) }],
         projects,
