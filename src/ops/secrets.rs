@@ -14,7 +14,7 @@ use crate::{
         Values,
         digest::sha256,
         project_secret::{ProjectSecret, SecretSource, project_secrets, used_secrets, without_removed_sources},
-        resolve::{ResolvedProject, resolve},
+        resolve::ResolvedProject,
     },
     error::{CommandError, ErrorKind},
     ops::session::Session,
@@ -40,8 +40,7 @@ impl SopsSecrets {
         let used: BTreeSet<String> = chosen.iter().flat_map(used_secrets).collect();
         let (mut files, mut missing) = (BTreeMap::new(), Vec::new());
         // A Secret may belong to another project, selected or not; `--set` has changed only the selected ones.
-        let all = resolve(&session.loaded.workspace, &session.environment);
-        let others = all.iter().filter(|other| chosen.iter().all(|project| project.name != other.name));
+        let others = session.projects.iter().filter(|other| chosen.iter().all(|project| project.name != other.name));
         for project in chosen.iter().chain(others) {
             for (secret, path) in sops_secrets(project).filter(|(secret, _)| used.contains(&secret.name)) {
                 match std::fs::read(session.loaded.workspace.root.join(&path)) {
@@ -101,14 +100,12 @@ pub(crate) fn external_secrets(project: &ResolvedProject, namespace: &str) -> Ve
 /// The namespace in which External Secrets creates Secrets; `None` if no project of the environment has one.
 pub(crate) fn external_secrets_in(session: &Session) -> Option<&str> {
     let namespace = session.environment.namespace.as_str();
-    let projects = resolve(&session.loaded.workspace, &session.environment);
-    projects.iter().any(|project| !external_secrets(project, namespace).is_empty()).then_some(namespace)
+    session.projects.iter().any(|project| !external_secrets(project, namespace).is_empty()).then_some(namespace)
 }
 
 /// Whether any project of the environment has a Secret from SOPS.
 pub(crate) fn uses_sops(session: &Session) -> bool {
-    let projects = resolve(&session.loaded.workspace, &session.environment);
-    projects.iter().any(|project| sops_secrets(project).next().is_some())
+    session.projects.iter().any(|project| sops_secrets(project).next().is_some())
 }
 
 /// Decrypts what the steps of `plan` write, before the first of them runs.

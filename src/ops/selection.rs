@@ -5,12 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     adapters::helm::FetchedChart,
     config::{ConfigError, Provided, Report, SetOptions, ValueOrigin, check_project},
-    domain::{
-        Chart, Name, Problem,
-        platform::ResolvedPlatform,
-        record::Record,
-        resolve::{ResolvedProject, resolve},
-    },
+    domain::{Chart, Name, Problem, platform::ResolvedPlatform, record::Record, resolve::ResolvedProject},
     error::{CommandError, ErrorKind},
     ops::{
         builds::{Buildable, use_builds, with_shared},
@@ -47,8 +42,8 @@ impl Selection {
     /// # Errors
     /// When a project or profile is unknown or disabled here, or a value of `--set` is invalid.
     pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
-        let all = resolve(&session.loaded.workspace, &session.environment);
-        check_names(session, &all, options)?;
+        let all = &session.projects;
+        check_names(session, all, options)?;
         let by_name: BTreeMap<&str, &ResolvedProject> =
             all.iter().map(|project| (project.name.as_str(), project)).collect();
         let is_started = |project: &&ResolvedProject| {
@@ -78,9 +73,8 @@ impl Selection {
     /// # Errors
     /// When a value of `--set` is invalid.
     pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
-        let all = resolve(&session.loaded.workspace, &session.environment);
         let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
-            all.into_iter().partition(|project| project.external.is_some());
+            session.projects.iter().cloned().partition(|project| project.external.is_some());
         let mut projects: Vec<ResolvedProject> =
             own.into_iter().filter(|project| names.contains(&project.name)).collect();
         let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
@@ -138,7 +132,7 @@ impl Selection {
 
     /// The Secrets and ConfigMaps that all projects of the environment provide, selected or not.
     pub(crate) fn provided(&self, session: &Session) -> Provided {
-        let mut all = resolve(&session.loaded.workspace, &session.environment);
+        let mut all = session.projects.clone();
         for project in &mut all {
             if let Some(chosen) = self.projects.iter().find(|chosen| chosen.name == project.name) {
                 project.clone_from(chosen);

@@ -29,9 +29,10 @@ use crate::{
     },
     config::{self, LoadError, Loaded, Report, ValueOrigin},
     domain::{
-        Environment, Name, Problem,
+        Environment, Name, Problem, ResolvedProject,
         mirror::{ChartMirror, ImageMirror, Mirrors},
         nearest::nearest,
+        resolve::resolve,
         user_configuration::UserConfiguration,
     },
     engine::{self, StepRunner, Summary},
@@ -60,6 +61,8 @@ pub struct Session {
     pub environment: Environment,
     pub user: UserConfiguration,
     pub cancel: CancellationToken,
+    /// All projects of the workspace, resolved for the environment, by name.
+    pub projects: Vec<ResolvedProject>,
     reports: Reports,
     /// Measures until the command has finished.
     _processor: Option<ProcessorWatch>,
@@ -110,6 +113,7 @@ impl Session {
         }
         let (reports, processor) = reports(&settings.reports)?;
         Ok(Self {
+            projects: resolve(&loaded.workspace, &environment),
             settings,
             loaded,
             environment,
