@@ -4,6 +4,8 @@
 
 #[path = "charts/own.rs"]
 mod own;
+#[path = "common/server.rs"]
+mod server;
 
 use cmdr::domain::yaml;
 use serde_json::Value;

@@ -3,18 +3,20 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "common/server.rs"]
+mod server;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Output},
-    thread,
 };
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use server::{Server, file};
 
 const NAME: &str = "cmdr-1.2.3-x86_64-unknown-linux-musl";
 /// The programs that install.sh may use, in addition to one that downloads.
@@ -23,7 +25,7 @@ const PROGRAMS: [&str; 11] = ["chmod", "cp", "grep", "gzip", "mkdir", "mktemp", 
 /// A release on a web server, and a machine to install it on: its own home, and a PATH with few programs.
 struct Release {
     folder: TempDir,
-    url: String,
+    server: Server,
 }
 
 impl Release {
@@ -42,11 +44,11 @@ impl Release {
         let archive = files.join(format!("{NAME}.tar.gz"));
         let tar = Command::new("tar").arg("-C").arg(folder.path()).arg("-czf").arg(&archive).arg(NAME).status();
         assert!(tar.unwrap().success());
-        let url = serve(files);
-        let release = Self { folder, url };
+        let server = Server::start(move |request| file(&files, request));
+        let release = Self { folder, server };
         release.write_checksum(&fs::read(archive).unwrap());
         let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/install.sh")).unwrap();
-        let script = script.replace("@VERSION@", "1.2.3").replace("@DOWNLOAD_URL@", &release.url);
+        let script = script.replace("@VERSION@", "1.2.3").replace("@DOWNLOAD_URL@", &release.server.url());
         assert!(!script.contains('@'), "a placeholder was not replaced");
         fs::write(release.path("install.sh"), script).unwrap();
         for program in PROGRAMS {
@@ -105,30 +107,6 @@ fn write_program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Serves the files of a folder, for as long as the test runs.
-fn serve(folder: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            respond(stream, &folder);
-        }
-    });
-    url
-}
-
-fn respond(mut stream: TcpStream, folder: &Path) {
-    let lines: Vec<String> =
-        BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-    let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
-    let (status, body) = match fs::read(folder.join(path.trim_start_matches('/'))) {
-        Ok(body) => ("200 OK", body),
-        Err(_) => ("404 Not Found", Vec::new()),
-    };
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-}
-
 #[test]
 fn the_binary_is_installed() {
     for program in ["curl", "wget"] {
@@ -163,7 +141,7 @@ fn a_missing_archive_is_reported() {
     let release = Release::new();
     release.link("curl");
     fs::remove_file(release.path("release").join(format!("{NAME}.tar.gz"))).unwrap();
-    release.refused(&format!("download failed: {}/{NAME}.tar.gz", release.url));
+    release.refused(&format!("download failed: {}/{NAME}.tar.gz", release.server.url()));
     fs::write(release.path("release/SHA256SUMS"), "").unwrap();
     release.refused(&format!("{NAME}.tar.gz is not part of this release"));
 }

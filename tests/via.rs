@@ -3,13 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "common/server.rs"]
+mod server;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader},
+    net::TcpListener,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -23,6 +25,9 @@ use cmdr::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use wiremock::{Request, ResponseTemplate};
+
+use server::{Server, line};
 
 /// The token of every run; it must not be said anywhere.
 const CANARY: &str = "glpat-canary-5e7a";
@@ -36,90 +41,54 @@ projects:
   catalog: {image: 'docker.io/library/redis:7.0', values: {ports: {redis: 6379}}}
 ";
 
-/// What the server got: `GET /api/...`, and all of it.
-#[derive(Debug, Clone)]
-struct Request {
-    line: String,
-    text: String,
+fn ok(body: &Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
 }
 
-/// What the server answers: status, further headers, body.
-struct Reply(u16, &'static str, String);
-
-fn ok(body: &Value) -> Reply {
-    Reply(200, "", body.to_string())
-}
-
-fn status(status: u16, message: &str) -> Reply {
-    Reply(status, "Retry-After: 0\r\n", json!({"message": message}).to_string())
+fn status(status: u16, message: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({"message": message})).insert_header("Retry-After", "0")
 }
 
 /// A GitLab on a port of its own.
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Vec<Request>>>,
-}
+struct FakeGitlab(Server);
 
-impl Server {
+impl FakeGitlab {
     /// `answer` gets the request's line below the project, and how many there were before with the same one; `None`
     /// is answered as [`usual`] does.
-    fn start(answer: impl Fn(&str, usize) -> Option<Reply> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let server = Self { url, seen: Arc::clone(&seen) };
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                serve(stream, &seen, &answer);
-            }
-        });
-        server
+    fn start(answer: impl Fn(&str, usize) -> Option<ResponseTemplate> + Send + Sync + 'static) -> Self {
+        let seen = Mutex::new(Vec::new());
+        Self(Server::start(move |request| {
+            let line = below_the_project(request);
+            let before = {
+                let mut seen = seen.lock().unwrap();
+                seen.push(line.clone());
+                seen.iter().filter(|earlier| **earlier == line).count() - 1
+            };
+            let is_known = request.headers.get("private-token").is_some_and(|token| token == CANARY);
+            let usual = || if is_known { usual(&line) } else { status(401, "401 Unauthorized") };
+            answer(&line, before).unwrap_or_else(usual)
+        }))
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
     }
 
     fn lines(&self) -> Vec<String> {
-        self.seen.lock().unwrap().iter().map(|request| request.line.clone()).collect()
+        self.0.requests().iter().map(below_the_project).collect()
     }
 
     /// The body of the request that started the job.
     fn played(&self) -> Option<Value> {
-        let seen = self.seen.lock().unwrap();
-        let play = seen.iter().find(|request| request.line.starts_with("POST"))?;
-        serde_json::from_str(play.text.split_once("\r\n\r\n")?.1).ok()
+        let requests = self.0.requests();
+        let play = requests.iter().find(|request| request.method.as_str() == "POST")?;
+        serde_json::from_slice(&play.body).ok()
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &impl Fn(&str, usize) -> Option<Reply>) {
-    let Some(text) = whole(&mut stream) else { return };
-    let line = text.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1");
-    let line = line.replace("/api/v4/projects/tunes%2Fteams%2Fshop", "");
-    let before = {
-        let mut seen = seen.lock().unwrap();
-        let before = seen.iter().filter(|request| request.line == line).count();
-        seen.push(Request { line: line.clone(), text: text.clone() });
-        before
-    };
-    let is_known = text.lines().any(|header| header.eq_ignore_ascii_case(&format!("private-token: {CANARY}")));
-    let usual = || if is_known { usual(&line) } else { status(401, "401 Unauthorized") };
-    let Reply(status, headers, body) = answer(&line, before).unwrap_or_else(usual);
-    let length = body.len();
-    let answer = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-    let _ = stream.write_all(answer.as_bytes());
-}
-
-fn whole(stream: &mut TcpStream) -> Option<String> {
-    let mut text = String::new();
-    loop {
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0usize) {
-                return Some(text);
-            }
-        }
-        let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).ok().filter(|read| *read > 0)?;
-        text.push_str(&String::from_utf8_lossy(&bytes[..read]));
-    }
+/// The method and the target of a request, without the part that all requests share.
+fn below_the_project(request: &Request) -> String {
+    line(request).replace("/api/v4/projects/tunes%2Fteams%2Fshop", "")
 }
 
 fn job(id: u64, name: &str, status: &str) -> Value {
@@ -133,7 +102,7 @@ fn pipeline(id: u64, status: &str) -> Value {
 }
 
 /// A project whose commit has a pipeline with the component's jobs; the job that promotes succeeds at once.
-fn usual(line: &str) -> Reply {
+fn usual(line: &str) -> ResponseTemplate {
     match line.split('?').next().unwrap() {
         "GET " => ok(&json!({"id": 1, "default_branch": "main"})),
         "GET /pipelines" => ok(&json!([pipeline(5, "success")])),
@@ -195,9 +164,9 @@ impl Checkout {
 }
 
 /// A run against a GitLab that answers in its own way: exit code and standard error, and whether a job was started.
-fn run_with(answer: impl Fn(&str, usize) -> Option<Reply> + Send + 'static) -> (i32, String, bool) {
-    let server = Server::start(answer);
-    let (code, _, stderr) = Checkout::new(&server.url).run(&[]);
+fn run_with(answer: impl Fn(&str, usize) -> Option<ResponseTemplate> + Send + Sync + 'static) -> (i32, String, bool) {
+    let server = FakeGitlab::start(answer);
+    let (code, _, stderr) = Checkout::new(&server.url()).run(&[]);
     (code, stderr, server.played().is_some())
 }
 
@@ -212,8 +181,8 @@ fn assert_refused(run: (i32, String, bool), code: i32, words: &[&str]) {
 
 #[test]
 fn the_job_is_started_and_its_url_is_reported() {
-    let server = Server::start(|_, _| None);
-    let place = Checkout::new(&server.url);
+    let server = FakeGitlab::start(|_, _| None);
+    let place = Checkout::new(&server.url());
     let (code, stdout, stderr) = place.run(&[]);
     assert_eq!((code, stdout.as_str()), (0, "https://gitlab.example.com/tunes/-/jobs/7\n"), "{stderr}");
     assert!(stderr.contains("promote tunes in production") && stderr.contains("cmdr-promote"), "{stderr}");
@@ -225,9 +194,9 @@ fn the_job_is_started_and_its_url_is_reported() {
 
 #[test]
 fn what_is_named_goes_to_the_job() {
-    let server = Server::start(|_, _| None);
+    let server = FakeGitlab::start(|_, _| None);
     let words = ["shop", "catalog", "--record", "0123456789abcdef0123", "--because", "a reason", "--output", "json"];
-    let (code, stdout, stderr) = Checkout::new(&server.url).run(&words);
+    let (code, stdout, stderr) = Checkout::new(&server.url()).run(&words);
     assert_eq!(code, 0, "{stderr}");
     let given = json!([
         {"key": "CMDR_PROJECTS", "value": "shop catalog"},
@@ -242,14 +211,14 @@ fn what_is_named_goes_to_the_job() {
 
 #[test]
 fn a_dry_run_names_the_job_and_starts_nothing() {
-    let server = Server::start(|_, _| None);
-    let (code, stdout, _) = Checkout::new(&server.url).run(&["shop", "--dry-run"]);
+    let server = FakeGitlab::start(|_, _| None);
+    let (code, stdout, _) = Checkout::new(&server.url()).run(&["shop", "--dry-run"]);
     assert_eq!(code, 0);
     assert!(
         stdout.contains("would start cmdr-promote (https://") && stdout.contains("CMDR_PROJECTS: shop"),
         "{stdout}"
     );
-    let (_, stdout, _) = Checkout::new(&server.url).run(&["--dry-run", "--output", "json"]);
+    let (_, stdout, _) = Checkout::new(&server.url()).run(&["--dry-run", "--output", "json"]);
     let shown: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&shown["job"], &shown["variables"]), (&json!("cmdr-promote"), &json!({})));
     assert_eq!(server.played(), None);
@@ -258,12 +227,12 @@ fn a_dry_run_names_the_job_and_starts_nothing() {
 #[test]
 fn a_job_that_fails_ends_the_run_with_its_code() {
     for (end, code) in [(json!({"exit_code": 12, "failure_reason": "script_failure"}), 12), (json!({}), 1)] {
-        let server = Server::start(move |line, _| {
+        let server = FakeGitlab::start(move |line, _| {
             let mut failed = job(7, "cmdr-promote", "failed");
             failed.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
             line.starts_with("POST").then(|| ok(&failed))
         });
-        let (ended, _, stderr) = Checkout::new(&server.url).run(&[]);
+        let (ended, _, stderr) = Checkout::new(&server.url()).run(&[]);
         assert_eq!(ended, code, "{stderr}");
         assert!(stderr.contains("the job failed") && stderr.contains("/jobs/7"), "{stderr}");
     }
@@ -274,8 +243,8 @@ fn a_job_that_fails_ends_the_run_with_its_code() {
 
 #[test]
 fn an_interrupt_ends_the_following_alone() {
-    let server = Server::start(|line, _| line.contains("/jobs/7").then(|| ok(&job(7, "cmdr-promote", "running"))));
-    let place = Checkout::new(&server.url);
+    let server = FakeGitlab::start(|line, _| line.contains("/jobs/7").then(|| ok(&job(7, "cmdr-promote", "running"))));
+    let place = Checkout::new(&server.url());
     let mut child = place.cmdr(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut url = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
@@ -289,16 +258,16 @@ fn an_interrupt_ends_the_following_alone() {
 
 #[test]
 fn a_commit_that_is_not_pushed_takes_the_default_branch() {
-    let server = Server::start(|line, _| line.contains("?sha=").then(|| ok(&json!([]))));
-    let (code, _, stderr) = Checkout::new(&server.url).run(&[]);
+    let server = FakeGitlab::start(|line, _| line.contains("?sha=").then(|| ok(&json!([]))));
+    let (code, _, stderr) = Checkout::new(&server.url()).run(&[]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("is not pushed: using the newest pipeline of main"), "{stderr}");
 }
 
 #[test]
 fn what_gitlab_refuses_is_reported_with_a_remedy() {
-    let server = Server::start(|_, _| None);
-    let mut place = Checkout::new(&server.url);
+    let server = FakeGitlab::start(|_, _| None);
+    let mut place = Checkout::new(&server.url());
     place.token = None;
     let (code, _, report) = place.run(&[]);
     assert!(code == 2 && report.contains("GITLAB_TOKEN is not set") && report.contains("scope api"), "{report}");
@@ -314,7 +283,7 @@ fn what_gitlab_refuses_is_reported_with_a_remedy() {
         1,
         &["not accessible with the token: the project tunes/teams/shop", "CI_PROJECT_PATH"],
     );
-    let moved = |_: &str, _| Some(Reply(302, "Location: http://127.0.0.1:1/\r\n", String::new()));
+    let moved = |_: &str, _| Some(ResponseTemplate::new(302).insert_header("Location", "http://127.0.0.1:1/"));
     assert_refused(run_with(moved), 1, &["redirects to another address; the token is not sent there"]);
     let (code, report, _) = run_with(|line, _| line.starts_with("POST").then(|| status(403, "403 Forbidden")));
     assert!(code == 1 && report.contains("see Settings, CI/CD, Protected environments"), "{report}");
@@ -367,8 +336,8 @@ fn the_command_line_refuses_what_the_job_does_not_take() {
 }
 
 /// The server's project, asked without pauses.
-fn gitlab(server: &Server) -> Gitlab {
-    let place = Place { server: server.url.clone(), project: "tunes/teams/shop".to_owned() };
+fn gitlab(server: &FakeGitlab) -> Gitlab {
+    let place = Place { server: server.url(), project: "tunes/teams/shop".to_owned() };
     let patience = RetryPolicy {
         request: Duration::from_secs(15),
         pauses: &[Duration::ZERO; 3],
@@ -385,7 +354,7 @@ fn read(job: Value) -> Job {
 
 #[tokio::test]
 async fn a_job_is_followed_through_its_states_and_its_second_try() {
-    let server = Server::start(|line, before| match line.split('?').next().unwrap() {
+    let server = FakeGitlab::start(|line, before| match line.split('?').next().unwrap() {
         "GET /jobs/7" => Some(ok(&job(7, "cmdr-promote", ["pending", "running", "running", "failed"][before]))),
         "GET /pipelines/5/jobs" => {
             Some(ok(&json!([job(8, "cmdr-rollback", "success"), job(9, "cmdr-promote", "pending")])))
@@ -403,7 +372,7 @@ async fn a_job_is_followed_through_its_states_and_its_second_try() {
 
 #[tokio::test]
 async fn a_job_is_not_started_twice_where_the_answer_was_lost() {
-    let server = Server::start(|line, _| match line {
+    let server = FakeGitlab::start(|line, _| match line {
         "POST /jobs/7/play" => Some(status(502, "gone")),
         "GET /jobs/7" => Some(ok(&job(7, "cmdr-promote", "pending"))),
         _ => None,
@@ -412,11 +381,11 @@ async fn a_job_is_not_started_twice_where_the_answer_was_lost() {
     assert_eq!(gitlab(&server).play(&manual, &[]).await.unwrap().status, "pending");
     assert_eq!(server.lines(), ["POST /jobs/7/play", "GET /jobs/7"]);
 
-    let server = Server::start(|line, _| Some(status(if line.starts_with("POST") { 502 } else { 404 }, "gone")));
+    let server = FakeGitlab::start(|line, _| Some(status(if line.starts_with("POST") { 502 } else { 404 }, "gone")));
     let error = gitlab(&server).play(&manual, &[]).await.unwrap_err();
     assert_eq!(error.problem, GitlabErrorKind::Unsure { url: manual.web_url.clone() });
 
-    let server = Server::start(|line, before| match line {
+    let server = FakeGitlab::start(|line, before| match line {
         "POST /jobs/7/play" if before == 0 => Some(status(502, "gone")),
         "GET /jobs/7" => Some(ok(&job(7, "cmdr-promote", "manual"))),
         _ => None,
@@ -426,8 +395,8 @@ async fn a_job_is_not_started_twice_where_the_answer_was_lost() {
 
 #[tokio::test]
 async fn jobs_on_further_pages_are_read() {
-    let server = Server::start(|line, _| {
-        line.ends_with("page=1").then(|| Reply(200, "X-Next-Page: 2\r\n", json!([job(1, "a", "manual")]).to_string()))
+    let server = FakeGitlab::start(|line, _| {
+        line.ends_with("page=1").then(|| ok(&json!([job(1, "a", "manual")])).insert_header("X-Next-Page", "2"))
     });
     let names: Vec<String> = gitlab(&server).jobs(5).await.unwrap().into_iter().map(|job| job.name).collect();
     assert_eq!(names, ["a", "cmdr-deploy", "cmdr-promote", "cmdr-rollback"]);

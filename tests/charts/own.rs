@@ -4,15 +4,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
-    thread,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wiremock::ResponseTemplate;
+
+use super::server::{Server, file};
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n";
 
@@ -98,31 +98,11 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A chart repository that requires a login: user `u`, password `p`. Everything else gets 401.
-fn private_repository(folder: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            answer(stream, &folder);
-        }
-    });
-    url
-}
-
-fn answer(mut stream: TcpStream, folder: &Path) {
-    let lines = BufReader::new(&stream).lines().map_while(Result::ok);
-    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let path = head.first().and_then(|line| line.split_whitespace().nth(1)).unwrap_or_default();
-    let is_known = head.iter().any(|line| line.eq_ignore_ascii_case("authorization: Basic dTpw"));
-    let file = fs::read(folder.join(path.trim_start_matches('/'))).ok().filter(|_| is_known);
-    let (status, body) = match file {
-        Some(body) => ("200 OK", body),
-        None if is_known => ("404 Not Found", Vec::new()),
-        None => ("401 Unauthorized", Vec::new()),
-    };
-    let length = body.len();
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    let _ = stream.write_all(&body);
+fn private_repository(folder: PathBuf) -> Server {
+    Server::start(move |request| {
+        let is_known = request.headers.get("authorization").is_some_and(|sent| sent == "Basic dTpw");
+        if is_known { file(&folder, request) } else { ResponseTemplate::new(401) }
+    })
 }
 
 #[test]
@@ -228,7 +208,8 @@ fn a_repository_with_a_password_is_read_with_the_login_of_helm() {
     assert!(packed.status.success());
     let indexed = Command::new(super::helm().get_program()).args(["repo", "index", "."]).current_dir(&folder).output();
     assert!(indexed.unwrap().status.success());
-    let url = private_repository(folder);
+    let repository = private_repository(folder);
+    let url = repository.url();
     let projects = format!("projects: {{c: {{chart: {{repository: \"{url}/\", name: c, version: 0.1.0}}}}}}\n");
     place.write("projects.yaml", &format!("version: 1\nname: own\n{projects}"));
 

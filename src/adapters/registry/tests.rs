@@ -9,8 +9,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+use wiremock::{Request, ResponseTemplate};
 
-use self::server::{Reply, Request, Server, hang, reply};
+use self::server::{Server, hang, header, line, reply};
 use super::*;
 use crate::domain::Problem;
 
@@ -20,8 +21,8 @@ const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const SARIF: &str = "application/sarif+json";
 
 /// A response to HEAD with the digest.
-fn found() -> Reply {
-    reply(200, "").with("Content-Type", TYPE).with(CONTENT_DIGEST, DIGEST)
+fn found() -> ResponseTemplate {
+    reply(200, "").insert_header("Content-Type", TYPE).insert_header(CONTENT_DIGEST, DIGEST)
 }
 
 /// No delays, and a short timeout.
@@ -49,11 +50,11 @@ fn login(host: &str, entry: &str) -> String {
 
 #[tokio::test]
 async fn a_busy_registry_is_asked_again() {
-    let busy = |before: usize| if before == 0 { reply(429, "").with("Retry-After", "1") } else { found() };
+    let busy = |before: usize| if before == 0 { reply(429, "").insert_header("Retry-After", "1") } else { found() };
     let server = Server::start(move |_, _, before| busy(before)).await;
     let resolved = anonymous().resolve(&server.image("shop:1")).await.unwrap();
     assert_eq!(resolved.pinned.to_string(), format!("{}/shop:1@{DIGEST}", server.host));
-    assert_eq!(server.seen(), ["HEAD /v2/shop/manifests/1"; 2]);
+    assert_eq!(server.seen().await, ["HEAD /v2/shop/manifests/1"; 2]);
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn a_registry_that_stays_busy_or_broken_is_left_after_three_tries() {
             other => panic!("{other}"),
         };
         assert_eq!((kind, error.is_transient()), (status, true));
-        assert_eq!(server.seen(), ["HEAD /v2/shop/manifests/latest"; 3]);
+        assert_eq!(server.seen().await, ["HEAD /v2/shop/manifests/latest"; 3]);
     }
 }
 
@@ -91,37 +92,37 @@ async fn an_interrupt_ends_the_wait() {
 /// A registry that requires the token `fresh`. Its token service returns it if `knows` accepts the request.
 async fn guarded(knows: fn(&Request) -> bool) -> Server {
     Server::start(move |host, request, _| {
-        if request.line.contains(" /token") {
+        if line(request).contains(" /token") {
             return if knows(request) {
                 reply(200, r#"{"token": "fresh"}"#)
             } else {
                 reply(401, r#"{"details": "who?"}"#)
             };
         }
-        if request.header("authorization") == Some("Bearer fresh") {
+        if header(request, "authorization") == Some("Bearer fresh") {
             return found();
         }
         let challenge = format!(r#"Bearer realm="http://{host}/token",service="rig",scope="repository:shop:pull""#);
-        reply(401, "").with("WWW-Authenticate", challenge)
+        reply(401, "").insert_header("WWW-Authenticate", challenge)
     })
     .await
 }
 
 #[tokio::test]
 async fn a_token_is_asked_for_once() {
-    let server = guarded(|request| request.header("authorization").is_none()).await;
+    let server = guarded(|request| header(request, "authorization").is_none()).await;
     let registry = anonymous();
     for tag in ["shop:1", "shop:2"] {
         registry.resolve(&server.image(tag)).await.unwrap();
     }
     let token = "GET /token?scope=repository%3Ashop%3Apull&service=rig";
     let (one, two) = ("HEAD /v2/shop/manifests/1", "HEAD /v2/shop/manifests/2");
-    assert_eq!(server.seen(), [one, token, one, two]);
+    assert_eq!(server.seen().await, [one, token, one, two]);
 }
 
 #[tokio::test]
 async fn a_token_costs_a_login_where_one_is_wanted() {
-    let basic = |request: &Request| request.header("authorization") == Some("Basic bWU6c2VjcmV0");
+    let basic = |request: &Request| header(request, "authorization") == Some("Basic bWU6c2VjcmV0");
     let server = guarded(basic).await;
     let image = server.image("shop:1");
     let entry = format!(r#"{{"auth": "{}"}}"#, STANDARD.encode("me:secret"));
@@ -137,9 +138,9 @@ async fn a_token_costs_a_login_where_one_is_wanted() {
 #[tokio::test]
 async fn an_identity_token_is_changed_into_another() {
     let knows = |request: &Request| {
-        let body = request.text.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let body = String::from_utf8_lossy(&request.body);
         let grant = "grant_type=refresh_token&client_id=cmdr&refresh_token=id%2Btoken";
-        request.line == "POST /token" && body == format!("{grant}&scope=repository%3Ashop%3Apull&service=rig")
+        line(request) == "POST /token" && body == format!("{grant}&scope=repository%3Ashop%3Apull&service=rig")
     };
     let server = guarded(knows).await;
     let configuration = login(&server.host, r#"{"identitytoken": "id+token"}"#);
@@ -149,10 +150,10 @@ async fn an_identity_token_is_changed_into_another() {
 #[tokio::test]
 async fn no_secret_is_reported() {
     let server = Server::start(|_, request, _| {
-        let sent = request.header("authorization").unwrap_or_default();
+        let sent = header(request, "authorization").unwrap_or_default();
         let known = String::from_utf8_lossy(&STANDARD.decode(sent.trim_start_matches("Basic ")).unwrap()).into_owned();
         let body = format!(r#"{{"errors": [{{"code": "DENIED", "message": "not {known}"}}]}}"#);
-        reply(401, body).with("WWW-Authenticate", "Basic realm=rig")
+        reply(401, body).insert_header("WWW-Authenticate", "Basic realm=rig")
     })
     .await;
     let entry = r#"{"username": "me", "password": "hunter2hunter2"}"#;
@@ -173,7 +174,7 @@ async fn a_login_that_nobody_asked_for_is_not_blamed() {
 
 #[tokio::test]
 async fn a_tag_that_does_not_exist_is_reported_with_the_nearest_one() {
-    let server = Server::start(|_, request, _| match request.line.as_str() {
+    let server = Server::start(|_, request, _| match line(request).as_str() {
         "GET /v2/shop/tags/list?n=1000" => reply(200, r#"{"name": "shop", "tags": ["1.4.0", "latest"]}"#),
         _ => reply(404, r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#),
     })
@@ -189,7 +190,7 @@ async fn a_tag_that_does_not_exist_is_reported_with_the_nearest_one() {
 #[tokio::test]
 async fn all_that_cannot_be_resolved_are_reported_each_once() {
     let server =
-        Server::start(|_, request, _| if request.line.contains("shop") { found() } else { reply(404, "") }).await;
+        Server::start(|_, request, _| if line(request).contains("shop") { found() } else { reply(404, "") }).await;
     let images = ["shop:1", "bus:1", "shop:1", "tram:1", "bus:1"].map(|image| server.image(image));
     let registry = anonymous();
     // In a separate task, as steps run.
@@ -201,14 +202,17 @@ async fn all_that_cannot_be_resolved_are_reported_each_once() {
     .unwrap();
     let failed: Vec<&ImageReference> = errors.iter().map(|error| &error.image).collect();
     assert_eq!(failed, [&images[1], &images[3]]);
-    assert_eq!(server.seen().iter().filter(|line| line.contains("manifests") && line.contains("shop")).count(), 1);
+    assert_eq!(
+        server.seen().await.iter().filter(|line| line.contains("manifests") && line.contains("shop")).count(),
+        1
+    );
     let resolved = registry.resolve_all(&[images[0].clone(), images[2].clone()]).await.unwrap();
     assert_eq!(resolved.len(), 2);
 }
 
 #[tokio::test]
 async fn without_a_digest_in_the_header_the_content_has_it() {
-    let server = Server::start(|_, _, _| reply(200, MANIFEST).with("Content-Type", TYPE)).await;
+    let server = Server::start(|_, _, _| reply(200, MANIFEST).insert_header("Content-Type", TYPE)).await;
     let pinned = anonymous().resolve(&server.image("shop:1")).await.unwrap().pinned;
     assert_eq!(pinned.digest, Some(Digest::of(MANIFEST.as_bytes())));
     // Content with a digest other than the requested one is rejected.
@@ -218,7 +222,7 @@ async fn without_a_digest_in_the_header_the_content_has_it() {
 
 #[tokio::test]
 async fn a_page_to_sign_in_is_no_image() {
-    let server = Server::start(|_, _, _| reply(200, "<html>").with("Content-Type", "text/html")).await;
+    let server = Server::start(|_, _, _| reply(200, "<html>").insert_header("Content-Type", "text/html")).await;
     let error = anonymous().resolve(&server.image("shop:1")).await.unwrap_err();
     assert!(matches!(error.problem, RegistryErrorKind::NoImage { .. }) && !error.is_transient(), "{error}");
 }
@@ -231,7 +235,7 @@ async fn the_revision_is_read_from_the_first_image_of_an_index() {
     let attestation = r#"{"digest": "sha256:0", "platform": {"os": "unknown"}}"#;
     let first = format!(r#"{{"digest": "{}", "platform": {{"os": "linux"}}}}"#, Digest::of(image.as_bytes()));
     let index = format!(r#"{{"schemaVersion": 2, "manifests": [{attestation}, {first}]}}"#);
-    let server = Server::start(move |_, request, _| match request.line.as_str() {
+    let server = Server::start(move |_, request, _| match line(request).as_str() {
         "GET /v2/shop/manifests/1" => reply(200, index.clone()),
         line if line.contains("/manifests/sha256:") => reply(200, image.clone()),
         line if line.contains("/blobs/sha256:") => reply(200, configuration),
@@ -259,7 +263,7 @@ async fn an_index_and_its_manifest_are_one_image() {
     let converted = here.replace("\": ", "\":");
     let texts: Vec<String> = all.into_iter().chain([converted.clone()]).collect();
     let server = Server::start(move |_, request, _| {
-        let found = texts.iter().find(|text| request.line.ends_with(Digest::of(text.as_bytes()).as_str()));
+        let found = texts.iter().find(|text| line(request).ends_with(Digest::of(text.as_bytes()).as_str()));
         found.map_or_else(|| reply(404, ""), |text| reply(200, text.clone()))
     })
     .await;
@@ -281,7 +285,7 @@ async fn an_index_and_its_manifest_are_one_image() {
 }
 
 /// An index with one artifact.
-fn referrers(artifact_type: &str) -> Reply {
+fn referrers(artifact_type: &str) -> ResponseTemplate {
     let artifact = format!(r#"{{"digest": "sha256:1", "artifactType": "{artifact_type}"}}"#);
     reply(200, format!(r#"{{"schemaVersion": 2, "manifests": [{artifact}]}}"#))
 }
@@ -289,18 +293,18 @@ fn referrers(artifact_type: &str) -> Reply {
 #[tokio::test]
 async fn artifacts_are_found_by_the_api_page_by_page() {
     let server = Server::start(|_, request, _| {
-        if request.line.ends_with("last=1") {
+        if line(request).ends_with("last=1") {
             return referrers(SARIF);
         }
         // Some registries ignore the filter.
         let next = format!("</v2/shop/referrers/{DIGEST}?last=1>; rel=\"next\"");
-        referrers("application/spdx+json").with("Link", next)
+        referrers("application/spdx+json").insert_header("Link", next)
     })
     .await;
     let image = server.image(&format!("shop:1@{DIGEST}"));
     assert_eq!(anonymous().has_artifact(&image, SARIF).await, Ok(true));
     let first = format!("GET /v2/shop/referrers/{DIGEST}?artifactType=application%2Fsarif%2Bjson");
-    assert_eq!(server.seen(), [first, format!("GET /v2/shop/referrers/{DIGEST}?last=1")]);
+    assert_eq!(server.seen().await, [first, format!("GET /v2/shop/referrers/{DIGEST}?last=1")]);
     assert_eq!(anonymous().has_artifact(&server.image("shop:1"), SARIF).await, Ok(false));
 }
 
@@ -308,7 +312,7 @@ async fn artifacts_are_found_by_the_api_page_by_page() {
 async fn artifacts_are_found_by_the_tag_that_stands_in_for_the_api() {
     let tag = format!("GET /v2/shop/manifests/{}", DIGEST.replace(':', "-"));
     let server =
-        Server::start(move |_, request, _| if request.line == tag { referrers(SARIF) } else { reply(404, "") }).await;
+        Server::start(move |_, request, _| if line(request) == tag { referrers(SARIF) } else { reply(404, "") }).await;
     let image = server.image(&format!("shop@{DIGEST}"));
     assert_eq!(anonymous().has_artifact(&image, SARIF).await, Ok(true));
     assert_eq!(anonymous().has_artifact(&image, "application/spdx+json").await, Ok(false));
@@ -322,13 +326,13 @@ async fn artifacts_are_found_by_the_tag_that_stands_in_for_the_api() {
 #[tokio::test]
 async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_reached() {
     let mirror =
-        Server::start(|_, request, _| if request.line.contains("redis") { found() } else { reply(404, "") }).await;
+        Server::start(|_, request, _| if line(request).contains("redis") { found() } else { reply(404, "") }).await;
     // Nothing listens on port 1.
     let registry = registry(&format!("127.0.0.1:1=http://{}", mirror.host), "{}", NO_PAUSES);
     let image = |text: &str| ImageReference::parse(&format!("127.0.0.1:1/{text}")).unwrap();
     let pinned = registry.resolve(&image("redis")).await.unwrap().pinned;
     assert_eq!(pinned.to_string(), format!("127.0.0.1:1/redis:latest@{DIGEST}"));
-    assert_eq!(mirror.seen(), ["HEAD /v2/redis/manifests/latest?ns=127.0.0.1%3A1"]);
+    assert_eq!(mirror.seen().await, ["HEAD /v2/redis/manifests/latest?ns=127.0.0.1%3A1"]);
 
     let error = registry.resolve(&image("shop")).await.unwrap_err();
     assert!(matches!(error.problem, RegistryErrorKind::NotFound { .. }), "{error}");
