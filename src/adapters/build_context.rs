@@ -47,9 +47,9 @@ impl ContextState {
 }
 
 /// A file of a build: its name in the context, and its path.
-type ContextFile = (String, PathBuf);
+type FileOfContext = (String, PathBuf);
 
-fn files(context: &Path, dockerfile: Option<&Path>) -> io::Result<Vec<ContextFile>> {
+fn files(context: &Path, dockerfile: Option<&Path>) -> io::Result<Vec<FileOfContext>> {
     let dockerfile = dockerfile.map_or_else(|| context.join("Dockerfile"), Path::to_path_buf);
     let ignored = Ignored::read(context, &dockerfile)?;
     let mut files = Vec::new();
@@ -59,7 +59,7 @@ fn files(context: &Path, dockerfile: Option<&Path>) -> io::Result<Vec<ContextFil
     Ok(files)
 }
 
-fn walk(folder: &Path, below: &str, ignored: &Ignored, files: &mut Vec<ContextFile>) -> io::Result<()> {
+fn walk(folder: &Path, below: &str, ignored: &Ignored, files: &mut Vec<FileOfContext>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
@@ -77,7 +77,7 @@ fn walk(folder: &Path, below: &str, ignored: &Ignored, files: &mut Vec<ContextFi
     Ok(())
 }
 
-fn seen(files: &[ContextFile]) -> io::Result<String> {
+fn seen(files: &[FileOfContext]) -> io::Result<String> {
     let mut hash = Sha256::new();
     for (name, path) in files {
         let metadata = fs::symlink_metadata(path)?;
@@ -87,7 +87,7 @@ fn seen(files: &[ContextFile]) -> io::Result<String> {
     Ok(hexadecimal(hash))
 }
 
-fn content(files: &[ContextFile]) -> io::Result<String> {
+fn content(files: &[FileOfContext]) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut block = vec![0; BLOCK];
     for (name, path) in files {

@@ -24,7 +24,7 @@ pub struct Builds(pub PathBuf);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Content {
+struct KnownBuilds {
     /// `localhost:5001/tunes/shop:0123456789ab@sha256:...` by project.
     builds: BTreeMap<String, String>,
     /// The folder of each project when it was built.
@@ -94,7 +94,7 @@ impl Builds {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Content)) -> Result<(), BuildsError> {
+    fn change(&self, change: impl FnOnce(&mut KnownBuilds)) -> Result<(), BuildsError> {
         let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut content = self.read();
         change(&mut content);
@@ -102,7 +102,7 @@ impl Builds {
         write_whole(&self.0, &text).map_err(|source| BuildsError { path: self.0.clone(), source })
     }
 
-    fn read(&self) -> Content {
+    fn read(&self) -> KnownBuilds {
         let text = fs::read(&self.0).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }

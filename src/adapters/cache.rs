@@ -45,7 +45,7 @@ pub enum Pruning {
 }
 
 /// An entry of the cache.
-struct Entry {
+struct CacheEntry {
     path: PathBuf,
     bytes: u64,
     unused_for: Duration,
@@ -95,7 +95,7 @@ impl CacheFolder {
     }
 }
 
-impl Entry {
+impl CacheEntry {
     fn is_unused(&self) -> bool {
         let is_unfinished = self.path.file_name().is_some_and(|name| name.to_string_lossy().contains(UNFINISHED));
         self.unused_for > if is_unfinished { CHECKED } else { KEPT }
@@ -117,7 +117,7 @@ fn age(path: &Path) -> Option<Duration> {
 }
 
 /// The entries of a folder; none if it does not exist.
-fn entries(folder: &Path, by_children: bool) -> io::Result<Vec<Entry>> {
+fn entries(folder: &Path, by_children: bool) -> io::Result<Vec<CacheEntry>> {
     let mut found = Vec::new();
     let children = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -136,7 +136,7 @@ fn entries(folder: &Path, by_children: bool) -> io::Result<Vec<Entry>> {
         }
         let bytes = if metadata.is_dir() { size(&path)? } else { metadata.len() };
         let unused_for = age(&path).unwrap_or_default();
-        found.push(Entry { path, bytes, unused_for });
+        found.push(CacheEntry { path, bytes, unused_for });
     }
     Ok(found)
 }

@@ -20,7 +20,7 @@ impl CapturedLog {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)
             .with_ansi(false)
-            .with_writer(move || Writer(Arc::clone(&writer)))
+            .with_writer(move || LogBuffer(Arc::clone(&writer)))
             .finish();
         Self { written, _guard: tracing::subscriber::set_default(subscriber) }
     }
@@ -30,9 +30,9 @@ impl CapturedLog {
     }
 }
 
-struct Writer(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Writer {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())

@@ -91,7 +91,7 @@ pub struct Credentials {
     path: PathBuf,
     configuration: Configuration,
     /// The entries of `DOCKER_AUTH_CONFIG`, which take precedence.
-    given: BTreeMap<String, Entry>,
+    given: BTreeMap<String, StoredLogin>,
     search_path: Option<OsString>,
     /// Each is read only once, because a helper may ask the user to unlock a keychain.
     known: Mutex<HashMap<String, Arc<OnceCell<FoundCredential>>>>,
@@ -103,7 +103,7 @@ type FoundCredential = Result<Option<RegistryCredential>, CredentialWarning>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Configuration {
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, StoredLogin>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: String,
 }
@@ -111,16 +111,16 @@ struct Configuration {
 /// The entry of one registry. Without `Debug`, because it contains secrets.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Entry {
+struct StoredLogin {
     auth: String,
     username: String,
     password: String,
     identitytoken: String,
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for StoredLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Entry(***)")
+        formatter.write_str("StoredLogin(***)")
     }
 }
 
@@ -246,16 +246,16 @@ fn parsed(text: &str, place: impl Fn() -> String) -> Result<Configuration, Crede
 }
 
 /// Returns the credentials of a registry in the entries of a configuration.
-fn entry_of(entries: &BTreeMap<String, Entry>, host: &str, place: impl Fn() -> String) -> FoundCredential {
+fn entry_of(entries: &BTreeMap<String, StoredLogin>, host: &str, place: impl Fn() -> String) -> FoundCredential {
     let exact = entries.get(&key(host));
     let Some(entry) = exact.or_else(|| entries.iter().find(|(name, _)| is_for(name, host)).map(|(_, entry)| entry))
     else {
         return Ok(None);
     };
     match login(entry) {
-        Login::Absent => Ok(None),
-        Login::Known { username, password } => Ok(Some(credential(host, username, password))),
-        Login::Unreadable => Err(CredentialWarning::Entry { host: host.to_owned(), place: place() }),
+        LoginContent::Absent => Ok(None),
+        LoginContent::Known { username, password } => Ok(Some(credential(host, username, password))),
+        LoginContent::Unreadable => Err(CredentialWarning::Entry { host: host.to_owned(), place: place() }),
     }
 }
 
@@ -282,7 +282,7 @@ fn credential(host: &str, username: String, password: String) -> RegistryCredent
 }
 
 /// The credentials in an entry of the file. Without `Debug`, because it contains secrets.
-enum Login {
+enum LoginContent {
     /// The entry is empty, for example because a helper stores the credentials.
     Absent,
     Known {
@@ -292,25 +292,25 @@ enum Login {
     Unreadable,
 }
 
-fn login(entry: &Entry) -> Login {
+fn login(entry: &StoredLogin) -> LoginContent {
     if !entry.identitytoken.is_empty() {
-        return Login::Known { username: TOKEN_USER.to_owned(), password: entry.identitytoken.clone() };
+        return LoginContent::Known { username: TOKEN_USER.to_owned(), password: entry.identitytoken.clone() };
     }
     if !entry.auth.is_empty() {
-        return decoded(&entry.auth).unwrap_or(Login::Unreadable);
+        return decoded(&entry.auth).unwrap_or(LoginContent::Unreadable);
     }
     if entry.username.is_empty() {
-        return Login::Absent;
+        return LoginContent::Absent;
     }
-    Login::Known { username: entry.username.clone(), password: entry.password.clone() }
+    LoginContent::Known { username: entry.username.clone(), password: entry.password.clone() }
 }
 
 /// Decodes the base64 of `USER:PASSWORD`.
-fn decoded(auth: &str) -> Option<Login> {
+fn decoded(auth: &str) -> Option<LoginContent> {
     let text = String::from_utf8(STANDARD.decode(auth.trim()).ok()?).ok()?;
     let (username, password) = text.split_once(':')?;
     // Docker also strips trailing NULs, which some tools write.
-    Some(Login::Known { username: username.to_owned(), password: password.trim_end_matches('\0').to_owned() })
+    Some(LoginContent::Known { username: username.to_owned(), password: password.trim_end_matches('\0').to_owned() })
 }
 
 /// Returns the key of a registry in `config.json` and for helpers.

@@ -32,7 +32,7 @@ const ONLY_TEXT: &[&str] = &["completions", "env pin", "hold", "init", "man", "r
 const ONLY_READ: &[&str] =
     &["cache dir", "cache size", "completions", "diff", "doctor", "history", "plan", "render", "snapshot list"];
 
-/// The commands of a [`Rule`].
+/// The commands of a [`OptionRule`].
 #[derive(Debug, Clone, Copy)]
 enum Commands {
     Only(&'static [&'static str]),
@@ -40,21 +40,21 @@ enum Commands {
 }
 
 /// A global option that not every command uses.
-struct Rule {
+struct OptionRule {
     option: &'static str,
     commands: Commands,
 }
 
 /// All global options that not every command uses. The others change what any command prints, asks or reads.
-const RULES: &[Rule] = &[
-    Rule { option: "env", commands: Commands::AllBut(WITHOUT_ENVIRONMENT) },
-    Rule { option: "slug", commands: Commands::AllBut(WITHOUT_REVIEW) },
-    Rule { option: "output", commands: Commands::AllBut(ONLY_TEXT) },
-    Rule { option: "dry-run", commands: Commands::AllBut(ONLY_READ) },
-    Rule { option: "concurrency", commands: Commands::Only(RELEASES) },
-    Rule { option: "junit", commands: Commands::Only(RUNS) },
-    Rule { option: "dotenv", commands: Commands::Only(RUNS) },
-    Rule { option: "timeline", commands: Commands::Only(RUNS) },
+const RULES: &[OptionRule] = &[
+    OptionRule { option: "env", commands: Commands::AllBut(WITHOUT_ENVIRONMENT) },
+    OptionRule { option: "slug", commands: Commands::AllBut(WITHOUT_REVIEW) },
+    OptionRule { option: "output", commands: Commands::AllBut(ONLY_TEXT) },
+    OptionRule { option: "dry-run", commands: Commands::AllBut(ONLY_READ) },
+    OptionRule { option: "concurrency", commands: Commands::Only(RELEASES) },
+    OptionRule { option: "junit", commands: Commands::Only(RUNS) },
+    OptionRule { option: "dotenv", commands: Commands::Only(RUNS) },
+    OptionRule { option: "timeline", commands: Commands::Only(RUNS) },
 ];
 
 /// Whether a command, such as `snapshot save`, uses a global option, such as `env`.

@@ -27,7 +27,7 @@ const DOCKER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What an argument names.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum NameKind {
     Projects,
     ProjectsWithBuild,
     ProjectsAndBundles,
@@ -39,7 +39,7 @@ enum Kind {
     Snapshots,
 }
 
-impl Kind {
+impl NameKind {
     /// The kind of an argument, by the name of its command and its own.
     fn of(command: &str, argument: &str) -> Option<Self> {
         Some(match (command, argument) {
@@ -110,7 +110,7 @@ pub fn complete(words: &[OsString]) {
 fn with_names(command: Command, directory: Option<&Arc<Path>>) -> Command {
     let verb = command.get_name().to_owned();
     let command = command.mut_args(|argument| {
-        let Some(kind) = Kind::of(&verb, argument.get_id().as_str()) else { return argument };
+        let Some(kind) = NameKind::of(&verb, argument.get_id().as_str()) else { return argument };
         let directory = directory.cloned();
         argument.add(ArgValueCandidates::new(move || kind.candidates(directory.as_deref())))
     });

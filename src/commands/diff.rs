@@ -30,7 +30,7 @@ const COMMITS: usize = 10;
 
 /// One project in both environments.
 #[derive(Debug, Serialize)]
-struct Row {
+struct DiffRow {
     project: String,
     from: Option<Running>,
     to: Option<Running>,
@@ -70,7 +70,7 @@ pub(super) async fn diff(
             _ => Vec::new(),
         };
         let state = state(&from, &to, project.as_str(), one, other);
-        rows.push(Row { project: project.to_string(), from: one.cloned(), to: other.cloned(), state, commits });
+        rows.push(DiffRow { project: project.to_string(), from: one.cloned(), to: other.cloned(), state, commits });
     }
     show(&from, options, &rows);
     let is_wanted = |state: &str| ["same", "external", "disabled"].iter().any(|wanted| state.starts_with(wanted));
@@ -147,7 +147,7 @@ async fn commits(session: &Session, one: &Running, other: &Running) -> Result<Ve
     Ok(git::commits_between(&session.loaded.workspace.root, &other, &one, COMMITS).await)
 }
 
-fn show(session: &Session, options: &DiffOptions, rows: &[Row]) {
+fn show(session: &Session, options: &DiffOptions, rows: &[DiffRow]) {
     if session.settings.output == OutputFormat::Json {
         ui::print(&format!("{}\n", serde_json::to_string(rows).unwrap_or_default()));
         return;

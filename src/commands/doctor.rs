@@ -99,7 +99,7 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         sops: session.as_ref().is_some_and(uses_sops).then_some(OsStr::new("sops")),
     };
     let tools = host::tools(programs, &cancel).await;
-    let held = Held::by(&docker, session.as_ref()).await;
+    let held = LockHolder::by(&docker, session.as_ref()).await;
     let facts = Facts {
         engine: docker.as_ref().map_err(absent).and_then(|_| engine.map_err(|error| absent(&error))),
         requested: session.as_ref().map(requested).unwrap_or_default(),
@@ -124,14 +124,14 @@ fn absent(error: &DockerError) -> EngineAbsent {
 
 /// Ports that containers publish, and addresses that they have.
 #[derive(Default)]
-struct Held {
+struct LockHolder {
     own: Vec<u16>,
     others: BTreeMap<u16, String>,
     /// The network of kind's nodes.
     network: Option<Subnet>,
 }
 
-impl Held {
+impl LockHolder {
     async fn by(docker: &Result<Docker, DockerError>, session: Option<&Session>) -> Self {
         let Ok(docker) = docker else { return Self::default() };
         let nodes = docker.node_containers().await.unwrap_or_default();

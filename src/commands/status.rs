@@ -27,7 +27,7 @@ use crate::{
 
 /// One line of the table.
 #[derive(Debug, Serialize)]
-struct Row {
+struct StatusRow {
     name: String,
     /// The described version.
     desired: String,
@@ -77,7 +77,7 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
-fn rows(prepared: &Prepared<Target>) -> Vec<Row> {
+fn rows(prepared: &Prepared<Target>) -> Vec<StatusRow> {
     let platform = prepared.described.platform.iter().map(|release| row(prepared, release, Vec::new()));
     let projects = prepared.described.projects.iter().map(|project| {
         let urls = project.checks.iter().map(|check| check.shown_url.clone()).collect();
@@ -88,7 +88,7 @@ fn rows(prepared: &Prepared<Target>) -> Vec<Row> {
 }
 
 /// The row of an external project: its desired version is its address.
-fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Row {
+fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> StatusRow {
     let observed = &prepared.observation.observed;
     let key = external.spec.key();
     let (found, release) = (observed.externals.get(&key), observed.releases.get(&key));
@@ -99,7 +99,7 @@ fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Ro
         ExternalChange::Replace => "external, but its release still exists".to_owned(),
         ExternalChange::Refused(problem) => problem.message.clone(),
     };
-    Row {
+    StatusRow {
         name: external.name.to_string(),
         desired: external.spec.service.place(),
         running: None,
@@ -115,14 +115,14 @@ fn external_row(prepared: &Prepared<Target>, external: &DescribedExternal) -> Ro
     }
 }
 
-fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) -> Row {
+fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<String>) -> StatusRow {
     let observed = &prepared.observation.observed;
     let key = release.key();
     let found = observed.releases.get(&key);
     let change = observed.change(release, &prepared.described);
     let label = |name: &str| found.and_then(|found| found.labels.get(name).cloned());
     let (ready_replicas, replicas) = prepared.observation.pods.get(&key).copied().unwrap_or_default();
-    Row {
+    StatusRow {
         name: release.name.clone(),
         desired: release.content.version.clone(),
         running: label(labels::VERSION),
@@ -167,10 +167,10 @@ fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<ReleaseKey> {
 }
 
 /// The rows while the cluster does not run: only what is described is known.
-fn unobserved(prepared: &Prepared<Target>) -> Vec<Row> {
+fn unobserved(prepared: &Prepared<Target>) -> Vec<StatusRow> {
     let state = cluster_state(prepared.observation.observed.cluster);
     let rows = rows(prepared).into_iter();
-    rows.map(|row| Row { state: format!("the cluster is {state}"), ..row }).collect()
+    rows.map(|row| StatusRow { state: format!("the cluster is {state}"), ..row }).collect()
 }
 
 fn cluster_state(cluster: ObservedCluster) -> &'static str {
@@ -181,15 +181,15 @@ fn cluster_state(cluster: ObservedCluster) -> &'static str {
     }
 }
 
-fn print_json(prepared: &Prepared<Target>, rows: &[Row], orphans: &[&str]) {
+fn print_json(prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &[&str]) {
     ui::print(&format!("{}\n", document(prepared.observation.observed.cluster, rows, orphans)));
 }
 
-fn document(cluster: ObservedCluster, rows: &[Row], orphans: &[&str]) -> serde_json::Value {
+fn document(cluster: ObservedCluster, rows: &[StatusRow], orphans: &[&str]) -> serde_json::Value {
     serde_json::json!({"cluster": cluster_state(cluster), "releases": rows, "orphans": orphans})
 }
 
-fn show(session: &Session, prepared: &Prepared<Target>, rows: &[Row], orphans: &[ReleaseKey]) {
+fn show(session: &Session, prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &[ReleaseKey]) {
     let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
     if session.settings.output == OutputFormat::Json {
         print_json(prepared, rows, &names);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_document_names_the_wanted_record_and_the_state_of_the_cluster() {
-        let row = Row {
+        let row = StatusRow {
             name: "shop".to_owned(),
             desired: "1.0".to_owned(),
             running: None,

@@ -76,7 +76,7 @@ fn byte_at(text: &str, character: usize) -> usize {
 
 /// A node with its number of values and its nesting depth, which are limited.
 #[derive(Clone)]
-struct Measured {
+struct SizedNode {
     node: Node,
     size: usize,
     depth: usize,
@@ -104,9 +104,9 @@ struct Builder<'a> {
     file: &'a Arc<SourceFile>,
     found: &'a mut Vec<ConfigError>,
     open: Vec<Open>,
-    anchors: HashMap<usize, Measured>,
+    anchors: HashMap<usize, SizedNode>,
     spent: usize,
-    root: Option<Measured>,
+    root: Option<SizedNode>,
 }
 
 impl Builder<'_> {
@@ -118,7 +118,7 @@ impl Builder<'_> {
             Event::Alias(anchor) => self.alias(anchor, range),
             Event::Scalar(text, style, anchor, tag) => {
                 let content = self.scalar(text, style, tag.as_deref(), &range)?;
-                let measured = Measured { node: Node { range, content }, size: 1, depth: 0 };
+                let measured = SizedNode { node: Node { range, content }, size: 1, depth: 0 };
                 self.close(measured, anchor)
             }
             Event::SequenceStart(_, anchor, _) => self.start(range, anchor, Unfinished::List(Vec::new())),
@@ -187,7 +187,7 @@ impl Builder<'_> {
         // A flow collection ends with its bracket; a block ends with its last value, before any blank lines.
         let end = if range.is_empty() { last } else { range.end };
         let node = Node { range: open.start..end.max(open.start), content };
-        self.close(Measured { node, size: open.size, depth: open.depth }, open.anchor)
+        self.close(SizedNode { node, size: open.size, depth: open.depth }, open.anchor)
     }
 
     fn alias(&mut self, anchor: usize, range: Range<usize>) -> ParseResult {
@@ -206,7 +206,7 @@ impl Builder<'_> {
     }
 
     /// Adds a complete value to the open map or list, or sets it as the root.
-    fn close(&mut self, value: Measured, anchor: usize) -> ParseResult {
+    fn close(&mut self, value: SizedNode, anchor: usize) -> ParseResult {
         if self.open.len() + value.depth > DEEPEST {
             return Err(self.too_deep(value.node.range).into());
         }

@@ -16,10 +16,10 @@ pub const KEPT: usize = 20;
 
 /// The file, which is created with the first event. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LogFile(Arc<Mutex<State>>);
+pub(super) struct LogFile(Arc<Mutex<LogState>>);
 
 #[derive(Debug, Default)]
-enum State {
+enum LogState {
     /// Nothing is logged: before the start, or after an error.
     #[default]
     Closed,
@@ -39,19 +39,19 @@ impl LogFile {
         let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
         let path = folder.join(format!("{time}-{verb}-{}.log", std::process::id()));
         if let Ok(mut state) = self.0.lock() {
-            *state = State::Planned { path, head };
+            *state = LogState::Planned { path, head };
         }
     }
 
     pub(super) fn path(&self) -> Option<PathBuf> {
         match &*self.0.lock().ok()? {
-            State::Open { path, .. } => Some(path.clone()),
-            State::Planned { .. } | State::Closed => None,
+            LogState::Open { path, .. } => Some(path.clone()),
+            LogState::Planned { .. } | LogState::Closed => None,
         }
     }
 }
 
-impl State {
+impl LogState {
     fn write(&mut self, bytes: &[u8]) {
         if let Self::Planned { path, head } = self {
             *self = match create(path, head) {

@@ -45,7 +45,7 @@ pub struct Diagnosis<'a> {
 }
 
 /// A file of the report: its name and its content.
-type Entry = (String, Vec<u8>);
+type ArchiveEntry = (String, Vec<u8>);
 
 /// Refuses a file that exists or cannot be written, before anything is gathered.
 ///
@@ -128,7 +128,7 @@ async fn open(session: &Session) -> Result<Cluster, String> {
 }
 
 /// The files of the workspace without secrets; none if there is no workspace.
-fn workspace(directory: &Path) -> Vec<Entry> {
+fn workspace(directory: &Path) -> Vec<ArchiveEntry> {
     let files = config::read_files(directory).unwrap_or_default();
     let entry = |file: std::sync::Arc<config::SourceFile>| {
         let content = match yaml::read::<Value>(&file.text) {
@@ -146,7 +146,7 @@ fn inner(path: &Path) -> PathBuf {
     path.components().filter(|component| matches!(component, Component::Normal(_))).collect()
 }
 
-fn logs(folder: &Path) -> Vec<Entry> {
+fn logs(folder: &Path) -> Vec<ArchiveEntry> {
     let entry = |path: &PathBuf| {
         let name = path.file_name()?.to_string_lossy().into_owned();
         Some((format!("logs/{name}"), fs::read(path).ok()?))
@@ -159,7 +159,7 @@ fn pretty(value: &Value) -> Vec<u8> {
 }
 
 /// Writes the archive, which only its user can read.
-fn pack(path: &Path, entries: &[Entry]) -> io::Result<()> {
+fn pack(path: &Path, entries: &[ArchiveEntry]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = append(file, entries);
     if written.is_err() {
@@ -169,7 +169,7 @@ fn pack(path: &Path, entries: &[Entry]) -> io::Result<()> {
     written
 }
 
-fn append(file: File, entries: &[Entry]) -> io::Result<()> {
+fn append(file: File, entries: &[ArchiveEntry]) -> io::Result<()> {
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     let time = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
     for (name, content) in entries {

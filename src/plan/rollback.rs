@@ -56,13 +56,13 @@ pub fn rollback<'a>(
 }
 
 /// What a release is rolled back to.
-struct Target<'a> {
+struct RollbackTarget<'a> {
     before: &'a ObservedRelease,
     record: RecordId,
     entry: &'a LedgerEntry,
 }
 
-fn target<'a>(spec: &'a DeploySpec, before: Option<&'a ObservedRelease>) -> Result<Target<'a>, Problem> {
+fn target<'a>(spec: &'a DeploySpec, before: Option<&'a ObservedRelease>) -> Result<RollbackTarget<'a>, Problem> {
     let refusal =
         |why: &str, help: &str| Problem::new(format!("'{}' was not rolled back: {why}", spec.release.name)).help(help);
     let before = before.filter(|before| before.status == "deployed");
@@ -77,12 +77,12 @@ fn target<'a>(spec: &'a DeploySpec, before: Option<&'a ObservedRelease>) -> Resu
         let help = "deploy a build that works; cmdr rollback restores the previous record nevertheless";
         return Err(refusal("its changes cannot be undone (irreversible in projects.yaml)", help));
     }
-    Ok(Target { before, record, entry })
+    Ok(RollbackTarget { before, record, entry })
 }
 
 impl Rollback {
-    fn add(&mut self, release: &ReleaseSpec, target: Target<'_>, connect: StepId) {
-        let Target { before, record, entry } = target;
+    fn add(&mut self, release: &ReleaseSpec, target: RollbackTarget<'_>, connect: StepId) {
+        let RollbackTarget { before, record, entry } = target;
         let reason = format!("to record {record}");
         let spec = ReturnSpec { rollout: release.rollout(), revision: before.revision, record: record.clone() };
         let step = self.plan.add(Step::Return(spec), reason, [connect]);

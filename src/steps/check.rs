@@ -40,8 +40,8 @@ impl Runner {
         let mut wait = Wait::new(growing(FIRST_PAUSE, LONGEST_PAUSE).build(), NO_RESPONSE);
         loop {
             let (said, patience) = match self.request(check).await {
-                Ok(Answer::Passed(status)) => return Ok(Some(format!("{status} from {}", check.url))),
-                Ok(Answer::Failed { said, patience }) => (said, patience),
+                Ok(UrlAnswer::Passed(status)) => return Ok(Some(format!("{status} from {}", check.url))),
+                Ok(UrlAnswer::Failed { said, patience }) => (said, patience),
                 Err(error) => (format!("no response: {error}"), NO_RESPONSE),
             };
             wait.limit = patience;
@@ -50,27 +50,27 @@ impl Runner {
     }
 
     /// Any response of the project passes, unless the check names a status.
-    async fn request(&self, check: &CheckSpec) -> Result<Answer, HttpError> {
+    async fn request(&self, check: &CheckSpec) -> Result<UrlAnswer, HttpError> {
         let status = self.http.status(&check.url).await?;
         if status == 404 && self.http.is_from_ingress(&check.url).await? {
             let said = "HTTP 404 from the ingress controller: it has no route for this host and path".to_owned();
-            return Ok(Answer::Failed { said, patience: NO_ROUTE });
+            return Ok(UrlAnswer::Failed { said, patience: NO_ROUTE });
         }
         let no_pods = matches!(status, 502..=504);
         Ok(match check.status {
-            None if !no_pods => Answer::Passed(status),
-            Some(expected) if status == expected => Answer::Passed(status),
+            None if !no_pods => UrlAnswer::Passed(status),
+            Some(expected) if status == expected => UrlAnswer::Passed(status),
             expected => {
                 let expected = expected.map_or_else(|| "a response of the project".to_owned(), |it| it.to_string());
                 let patience = if no_pods || status == 404 { NO_ROUTE } else { OTHERWISE };
-                Answer::Failed { said: format!("HTTP {status}, expected {expected}"), patience }
+                UrlAnswer::Failed { said: format!("HTTP {status}, expected {expected}"), patience }
             }
         })
     }
 }
 
 /// The result of one request.
-enum Answer {
+enum UrlAnswer {
     Passed(u16),
     Failed { said: String, patience: Duration },
 }

@@ -27,7 +27,7 @@ pub(super) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-pub(super) struct Gitlab {
+pub(super) struct GitlabOutput {
     look: RenderStyle,
     style: Style,
     lines: Lines,
@@ -85,7 +85,7 @@ impl Section<'_> {
     }
 }
 
-impl Gitlab {
+impl GitlabOutput {
     pub(super) fn new(look: RenderStyle, out: Box<dyn Write + Send>, clock: fn() -> Duration) -> Self {
         let start = clock();
         Self {
@@ -204,7 +204,7 @@ impl Gitlab {
     }
 }
 
-impl Renderer for Gitlab {
+impl Renderer for GitlabOutput {
     fn event(&mut self, timed: &TimedEvent) {
         let event = &timed.event;
         match event {

@@ -65,7 +65,7 @@ impl EventSink {
         let mut renderer: Box<dyn Renderer> = match look.mode {
             Mode::Live => Box::new(live::Live::new(look)),
             Mode::Plain => Box::new(plain::Plain::new(look)),
-            Mode::Gitlab => Box::new(gitlab::Gitlab::new(look, Box::new(std::io::stderr()), gitlab::now)),
+            Mode::Gitlab => Box::new(gitlab::GitlabOutput::new(look, Box::new(std::io::stderr()), gitlab::now)),
             Mode::Json => Box::new(json::Json),
         };
         let reports = reports.clone();

@@ -94,7 +94,7 @@ fn with_scheme(host: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Configuration {
+struct DockerConfiguration {
     #[serde(rename = "currentContext", default)]
     current_context: String,
 }
@@ -108,7 +108,7 @@ fn current_context(lookup: &DockerLookup) -> Result<Option<(String, String)>, Do
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong(error.into())),
     };
-    let configuration: Configuration = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
+    let configuration: DockerConfiguration = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
     let named_by = path.display().to_string();
     Ok(Some(configuration.current_context).filter(|name| !name.is_empty()).map(|name| (name, named_by)))
 }

@@ -36,37 +36,37 @@ const PATIENCE: RetryPolicy = RetryPolicy {
 };
 
 /// A successful response.
-pub(super) struct Answer<T> {
+pub(super) struct GitlabResponse<T> {
     pub(super) content: T,
     pub(super) next_page: Option<String>,
 }
 
 /// A failed request, and the delay before the next one, if GitLab requests one.
-pub(super) struct Failure {
+pub(super) struct GitlabFailure {
     pub(super) error: GitlabError,
     pub(super) pause: Option<Duration>,
 }
 
-impl From<GitlabError> for Failure {
+impl From<GitlabError> for GitlabFailure {
     fn from(error: GitlabError) -> Self {
         Self { error, pause: None }
     }
 }
 
 /// A client of one GitLab server.
-pub(super) struct Client {
+pub(super) struct GitlabClient {
     pub(super) web: WebClient,
     server: String,
     token: Secret,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for GitlabClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("server", &self.server).finish_non_exhaustive()
+        formatter.debug_struct("GitlabClient").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl GitlabClient {
     pub(super) fn new(
         server: &str,
         token: Secret,
@@ -91,12 +91,16 @@ impl Client {
     }
 
     /// Sends a GET request, and retries it after temporary errors. `what` names the object in messages.
-    pub(super) async fn get<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<Answer<T>, GitlabError> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        url: &str,
+    ) -> Result<GitlabResponse<T>, GitlabError> {
         let mut retries = self.web.retries();
         loop {
             match self.web.cancellable(self.once(what, Method::GET, url, None)).await.map_err(GitlabError::from)? {
                 Ok(answer) => return Ok(answer),
-                Err(Failure { error, pause }) if error.is_transient() => retries.pause_or(error, pause).await?,
+                Err(GitlabFailure { error, pause }) if error.is_transient() => retries.pause_or(error, pause).await?,
                 Err(failure) => return Err(failure.error),
             }
         }
@@ -109,7 +113,7 @@ impl Client {
         method: Method,
         url: &str,
         body: Option<&Value>,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<GitlabResponse<T>, GitlabFailure> {
         let unreachable = || GitlabError::new(GitlabErrorKind::Unreachable { server: self.server.clone() });
         let url = Url::parse(url).map_err(|error| unreachable().said(error.to_string()))?;
         let mut request = self.web.http.request(method, url);
@@ -120,13 +124,13 @@ impl Client {
         if !status.is_success() {
             let error = GitlabError::new(self.problem(what, status)).said(self.said(&body));
             let pause = self.web.patience.asked_pause(&headers);
-            return Err(Failure { error, pause });
+            return Err(GitlabFailure { error, pause });
         }
         let content = serde_json::from_slice(&body).map_err(|_| {
             GitlabError::new(GitlabErrorKind::Answer { server: self.server.clone(), what: what.to_owned() })
         })?;
         let next_page = headers.get(NEXT_PAGE).and_then(|value| value.to_str().ok());
-        Ok(Answer { content, next_page: next_page.filter(|page| !page.is_empty()).map(str::to_owned) })
+        Ok(GitlabResponse { content, next_page: next_page.filter(|page| !page.is_empty()).map(str::to_owned) })
     }
 
     /// Waits, unless the run is interrupted.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use self::{client::Client, place::encoded};
+use self::{client::GitlabClient, place::encoded};
 pub use self::{
     error::{GitlabError, GitlabErrorKind},
     place::{Place, PlaceError},
@@ -27,7 +27,7 @@ const MOST_PIPELINES: usize = 20;
 /// One project on a GitLab server.
 #[derive(Debug)]
 pub struct Gitlab {
-    client: Client,
+    client: GitlabClient,
     api: String,
     project: String,
 }
@@ -98,7 +98,7 @@ impl Gitlab {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, GitlabError> {
-        let client = Client::new(&place.server, token, certificate_authority, cancel)?;
+        let client = GitlabClient::new(&place.server, token, certificate_authority, cancel)?;
         Ok(Self { client, api: place.api(), project: place.project.clone() })
     }
 

@@ -28,10 +28,10 @@ pub(super) fn read_chart(folder: &Path) -> Result<ChartFiles, HelmError> {
 }
 
 /// The rules of a `.helmignore`, which differ from those of `.gitignore`.
-struct IgnoreRules(Vec<Rule>);
+struct IgnoreRules(Vec<IgnoreRule>);
 
 /// One line of a `.helmignore`.
-struct Rule {
+struct IgnoreRule {
     pattern: Pattern,
     /// `!`: everything that does not match is ignored.
     is_negated: bool,
@@ -55,7 +55,7 @@ impl IgnoreRules {
     fn parse(text: &str) -> Result<Self, String> {
         let written = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         let written = written.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        written.chain([ALWAYS_IGNORED]).map(Rule::parse).collect::<Result<_, _>>().map(Self)
+        written.chain([ALWAYS_IGNORED]).map(IgnoreRule::parse).collect::<Result<_, _>>().map(Self)
     }
 
     fn excludes(&self, path: &str, is_folder: bool) -> bool {
@@ -86,7 +86,7 @@ impl IgnoreRules {
     }
 }
 
-impl Rule {
+impl IgnoreRule {
     fn parse(line: &str) -> Result<Self, String> {
         if line.contains("**") {
             return Err(format!("'{line}': Helm does not support ** here"));

@@ -14,8 +14,8 @@ use super::{
     authorization::Authorization,
     challenge::Challenge,
     document::MANIFEST_TYPES,
-    endpoint::Endpoint,
-    error::{Failure, RegistryErrorKind},
+    endpoint::RegistryEndpoint,
+    error::{RegistryErrorKind, RegistryFailure},
     logins::Logins,
 };
 use crate::{
@@ -41,7 +41,7 @@ const PATIENCE: RetryPolicy = RetryPolicy {
 
 /// A complete response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct RegistryResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -50,22 +50,22 @@ pub(super) struct Answer {
 }
 
 /// A client for registries.
-pub(super) struct Client {
+pub(super) struct RegistryClient {
     pub(super) web: WebClient,
     /// For registries on this machine: without a proxy.
     direct: reqwest::Client,
     logins: Logins,
     /// The authorizations of earlier requests, by repository.
-    authorizations: Mutex<HashMap<(Endpoint, String), Authorization>>,
+    authorizations: Mutex<HashMap<(RegistryEndpoint, String), Authorization>>,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for RegistryClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("patience", &self.web.patience).finish_non_exhaustive()
+        formatter.debug_struct("RegistryClient").field("patience", &self.web.patience).finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl RegistryClient {
     pub(super) fn new(
         credentials: Arc<Credentials>,
         certificate_authority: Option<&str>,
@@ -89,11 +89,11 @@ impl Client {
     /// If there is no response, or only 429 and 5xx after all retries. Any other status is a response.
     pub(super) async fn ask(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         method: Method,
         url: &Url,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<RegistryResponse, RegistryFailure> {
         let request = || self.http(url).request(method.clone(), url.clone()).header(ACCEPT, accepted(url));
         let key = (endpoint.clone(), repository.to_owned());
         let known = self.authorizations.lock().await.get(&key).cloned();
@@ -111,21 +111,21 @@ impl Client {
     async fn ask_with(
         &self,
         authorization: Option<&Authorization>,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         request: impl Fn() -> RequestBuilder,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<RegistryResponse, RegistryFailure> {
         let authorized = || authorization.map_or_else(&request, |authorization| authorization.apply(request()));
         let answer = self.persist(endpoint, &endpoint.name, authorized).await?;
-        Ok(Answer { with_login: authorization.is_some_and(Authorization::is_of_login), ..answer })
+        Ok(RegistryResponse { with_login: authorization.is_some_and(Authorization::is_of_login), ..answer })
     }
 
     /// Returns what the challenge requests; `None` if it requests a password and there are no credentials.
     async fn authorize(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         challenge: Challenge,
-    ) -> Result<Option<Authorization>, Failure> {
+    ) -> Result<Option<Authorization>, RegistryFailure> {
         let login = self.logins.find(&endpoint.login_hosts).await.credential;
         let Challenge::Bearer { realm, service, scope } = challenge else {
             return Ok(login.and_then(|login| Authorization::basic(&login)));
@@ -136,21 +136,21 @@ impl Client {
         if login.is_some() && !endpoint.may_send_login(&realm) {
             let unsafe_realm = RegistryErrorKind::Unsafe { registry: endpoint.name.clone() };
             let said = format!("its token service {host} would get the credentials over plain HTTP");
-            return Err(Failure::new(unsafe_realm).said(said));
+            return Err(RegistryFailure::new(unsafe_realm).said(said));
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
         let request =
             || Authorization::token_request(self.http(&realm), &realm, service.as_deref(), &scope, login.as_ref());
         let answer = self.persist(endpoint, &host, request).await?;
         if !answer.status.is_success() {
-            return Err(self.refused(endpoint, &Answer { with_login: login.is_some(), ..answer }).await);
+            return Err(self.refused(endpoint, &RegistryResponse { with_login: login.is_some(), ..answer }).await);
         }
         let token = Authorization::read_token(&answer.body, login.is_some());
         Ok(Some(token.ok_or_else(|| endpoint.no_image(format!("the response of {host} contains no token")))?))
     }
 
     /// Returns the error for a response of 401 or 403, or for any error status of a token service.
-    pub(super) async fn refused(&self, endpoint: &Endpoint, answer: &Answer) -> Failure {
+    pub(super) async fn refused(&self, endpoint: &RegistryEndpoint, answer: &RegistryResponse) -> RegistryFailure {
         let login = self.logins.find(&endpoint.login_hosts).await;
         let problem = RegistryErrorKind::Refused {
             registry: endpoint.name.clone(),
@@ -160,51 +160,53 @@ impl Client {
         let secret = login.credential.as_ref().map(|login| login.password.expose()).filter(|secret| !secret.is_empty());
         // If the response repeats the password, the password is masked.
         let said = secret.map_or_else(|| answer.said(), |secret| answer.said().replace(secret, "***"));
-        let failure = Failure::new(problem).said(said);
-        login.warnings.into_iter().fold(failure, Failure::said)
+        let failure = RegistryFailure::new(problem).said(said);
+        login.warnings.into_iter().fold(failure, RegistryFailure::said)
     }
 
     /// Repeats a request after temporary errors.
     async fn persist(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         name: &str,
         request: impl Fn() -> RequestBuilder,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<RegistryResponse, RegistryFailure> {
         let mut retries = self.web.retries();
         loop {
             let answer = self.once(name, request()).await?;
             let Some(problem) = passing(endpoint, name, answer.status) else { return Ok(answer) };
             let asked = self.web.patience.asked_pause(&answer.headers);
-            retries.pause_or(Failure::new(problem).said(answer.said()), asked).await?;
+            retries.pause_or(RegistryFailure::new(problem).said(answer.said()), asked).await?;
         }
     }
 
-    async fn once(&self, name: &str, request: RequestBuilder) -> Result<Answer, Failure> {
-        let interrupted = |Interrupted| Failure::new(RegistryErrorKind::Interrupted);
+    async fn once(&self, name: &str, request: RequestBuilder) -> Result<RegistryResponse, RegistryFailure> {
+        let interrupted = |Interrupted| RegistryFailure::new(RegistryErrorKind::Interrupted);
         let answer = self.web.cancellable(self.web.send(request)).await.map_err(interrupted)?;
         let Response { status, headers, body } = answer.map_err(|why| self.failure(name, why))?;
         if body.len() > LONGEST_ANSWER {
             let problem = RegistryErrorKind::NoImage { registry: name.to_owned() };
-            return Err(Failure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20)));
+            return Err(
+                RegistryFailure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20))
+            );
         }
-        Ok(Answer { status, headers, body, with_login: false })
+        Ok(RegistryResponse { status, headers, body, with_login: false })
     }
 
-    fn failure(&self, name: &str, why: Unanswered) -> Failure {
+    fn failure(&self, name: &str, why: Unanswered) -> RegistryFailure {
         let registry = name.to_owned();
         match why {
             Unanswered::Timeout => {
-                Failure::new(RegistryErrorKind::Silent { registry, patience: self.web.patience.request })
+                RegistryFailure::new(RegistryErrorKind::Silent { registry, patience: self.web.patience.request })
             }
-            Unanswered::Tls(said) => Failure::new(RegistryErrorKind::Unsafe { registry }).said(said),
-            Unanswered::Network(said) => Failure::new(RegistryErrorKind::Unreachable { registry }).said(said),
+            Unanswered::Tls(said) => RegistryFailure::new(RegistryErrorKind::Unsafe { registry }).said(said),
+            Unanswered::Network(said) => RegistryFailure::new(RegistryErrorKind::Unreachable { registry }).said(said),
         }
     }
 }
 
 /// Returns the problem if the status is a temporary error.
-fn passing(endpoint: &Endpoint, name: &str, status: StatusCode) -> Option<RegistryErrorKind> {
+fn passing(endpoint: &RegistryEndpoint, name: &str, status: StatusCode) -> Option<RegistryErrorKind> {
     let registry = name.to_owned();
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
@@ -220,7 +222,7 @@ fn accepted(url: &Url) -> String {
     if url.path().contains("/manifests/") { MANIFEST_TYPES.join(", ") } else { "*/*".to_owned() }
 }
 
-impl Answer {
+impl RegistryResponse {
     /// Returns the registry's message: its error messages, or the first line of a text, else the status.
     pub(super) fn said(&self) -> String {
         let said = match serde_json::from_slice(&self.body) {
@@ -259,7 +261,13 @@ mod tests {
     use super::*;
 
     fn said(body: &str) -> String {
-        Answer { status: StatusCode::FORBIDDEN, headers: HeaderMap::new(), body: body.into(), with_login: false }.said()
+        RegistryResponse {
+            status: StatusCode::FORBIDDEN,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            with_login: false,
+        }
+        .said()
     }
 
     #[test]

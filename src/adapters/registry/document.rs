@@ -31,13 +31,13 @@ pub(super) struct Descriptor {
     /// As the registry writes it; not only SHA-256.
     pub(super) digest: String,
     artifact_type: Option<String>,
-    platform: Option<Platform>,
+    platform: Option<ImagePlatform>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Platform {
+struct ImagePlatform {
     #[serde(default)]
     os: String,
 }

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::error::{Failure, RegistryErrorKind};
+use super::error::{RegistryErrorKind, RegistryFailure};
 use crate::domain::{
     ImageReference,
     mirror::{ImageMirror, is_this_machine},
@@ -13,7 +13,7 @@ const ELSEWHERE: [(&str, &str); 1] = [("docker.io", "registry-1.docker.io")];
 
 /// A server that provides the images of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Endpoint {
+pub(super) struct RegistryEndpoint {
     /// The name in messages: `ghcr.io`, `the mirror http://localhost:5000`.
     pub(super) name: String,
     /// The root of its API, including `/v2`, without a trailing slash.
@@ -26,7 +26,7 @@ pub(super) struct Endpoint {
     pub(super) login_host: String,
 }
 
-impl Endpoint {
+impl RegistryEndpoint {
     /// Returns all endpoints for this image, in order.
     pub(super) fn all(mirrors: &[ImageMirror], image: &ImageReference) -> Vec<Self> {
         let mirrors = ImageMirror::of(mirrors, &image.registry);
@@ -60,10 +60,10 @@ impl Endpoint {
     }
 
     /// Returns the URL of `path` in a repository's API, such as `manifests/latest`, with these query parameters.
-    pub(super) fn url(&self, repository: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, Failure> {
+    pub(super) fn url(&self, repository: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, RegistryFailure> {
         let unreachable = || RegistryErrorKind::Unreachable { registry: self.name.clone() };
         let mut url = Url::parse(&format!("{}/{repository}/{path}", self.api))
-            .map_err(|error| Failure::new(unreachable()).said(error.to_string()))?;
+            .map_err(|error| RegistryFailure::new(unreachable()).said(error.to_string()))?;
         let parts = self.namespace.iter().map(|registry| ("ns", registry.as_str())).chain(query.iter().copied());
         for (key, value) in parts {
             url.query_pairs_mut().append_pair(key, value);
@@ -76,8 +76,8 @@ impl Endpoint {
         url.scheme() == "https" || self.api.starts_with("http://")
     }
 
-    pub(super) fn no_image(&self, why: impl Into<String>) -> Failure {
-        Failure::new(RegistryErrorKind::NoImage { registry: self.name.clone() }).said(why)
+    pub(super) fn no_image(&self, why: impl Into<String>) -> RegistryFailure {
+        RegistryFailure::new(RegistryErrorKind::NoImage { registry: self.name.clone() }).said(why)
     }
 }
 
@@ -88,8 +88,8 @@ mod tests {
     fn urls(mirrors: &str, image: &str) -> Vec<String> {
         let mirrors = ImageMirror::parse_list(mirrors).unwrap();
         let image = ImageReference::parse(image).unwrap();
-        let url = |endpoint: Endpoint| endpoint.url(&image.repository, "manifests/1", &[]).unwrap().to_string();
-        Endpoint::all(&mirrors, &image).into_iter().map(url).collect()
+        let url = |endpoint: RegistryEndpoint| endpoint.url(&image.repository, "manifests/1", &[]).unwrap().to_string();
+        RegistryEndpoint::all(&mirrors, &image).into_iter().map(url).collect()
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_login_is_kept_under_the_name_that_nodes_know_too() {
         let mirrors = ImageMirror::parse_list("ghcr.io=http://localhost:1,*=https://any").unwrap();
-        let hosts = |image: &str| Endpoint::all(&mirrors, &ImageReference::parse(image).unwrap())[0].clone();
+        let hosts = |image: &str| RegistryEndpoint::all(&mirrors, &ImageReference::parse(image).unwrap())[0].clone();
         assert_eq!(hosts("ghcr.io/a").login_host, "ghcr.io");
         assert_eq!((hosts("redis").login_host.as_str(), hosts("redis").login_hosts.len()), ("any", 2));
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_login_goes_in_the_clear_only_where_all_does() {
         let url = |text: &str| Url::parse(text).unwrap();
-        let (safe, plain) = (Endpoint::registry("ghcr.io"), Endpoint::registry("localhost:1"));
+        let (safe, plain) = (RegistryEndpoint::registry("ghcr.io"), RegistryEndpoint::registry("localhost:1"));
         assert!(safe.may_send_login(&url("https://a/token")) && !safe.may_send_login(&url("http://a/token")));
         assert!(plain.may_send_login(&url("http://a/token")));
     }

@@ -107,17 +107,18 @@ impl RegistryErrorKind {
 
 impl RegistryError {
     /// `failures` has one entry per endpoint, in order: mirrors, then the registry itself.
-    pub(super) fn new(image: &ImageReference, failures: Vec<Failure>) -> Self {
-        let (mut best, mut said) = (None::<Failure>, Vec::new());
+    pub(super) fn new(image: &ImageReference, failures: Vec<RegistryFailure>) -> Self {
+        let (mut best, mut said) = (None::<RegistryFailure>, Vec::new());
         for failure in failures {
             let replaced = match &best {
                 Some(known) if known.problem.weight() > failure.problem.weight() => Some(failure),
                 _ => best.replace(failure),
             };
-            said.extend(replaced.into_iter().flat_map(Failure::in_passing));
+            said.extend(replaced.into_iter().flat_map(RegistryFailure::in_passing));
         }
         // There is always at least one endpoint: without mirrors it is the registry itself.
-        let Failure { problem, said: first } = best.unwrap_or(Failure::new(RegistryErrorKind::Interrupted));
+        let RegistryFailure { problem, said: first } =
+            best.unwrap_or(RegistryFailure::new(RegistryErrorKind::Interrupted));
         Self { image: image.clone(), problem, said: [first, said].concat() }
     }
 
@@ -144,12 +145,12 @@ impl RegistryError {
 
 /// The error of one endpoint.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct RegistryFailure {
     pub(super) problem: RegistryErrorKind,
     pub(super) said: Vec<String>,
 }
 
-impl From<WaitError<Self>> for Failure {
+impl From<WaitError<Self>> for RegistryFailure {
     fn from(error: WaitError<Self>) -> Self {
         match error {
             WaitError::Limit(failure) => failure,
@@ -158,7 +159,7 @@ impl From<WaitError<Self>> for Failure {
     }
 }
 
-impl Failure {
+impl RegistryFailure {
     pub(super) fn new(problem: RegistryErrorKind) -> Self {
         Self { problem, said: Vec::new() }
     }

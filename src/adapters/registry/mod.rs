@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::{RegistryError, RegistryErrorKind, RegistrySetupError};
 use self::{
-    client::{Answer, Client},
+    client::{RegistryClient, RegistryResponse},
     document::{MANIFEST_TYPES, Manifest, Tags},
-    endpoint::Endpoint,
-    error::Failure,
+    endpoint::RegistryEndpoint,
+    error::RegistryFailure,
 };
 use super::{credentials::Credentials, retry_policy::RetryPolicy};
 use crate::domain::{Digest, ImageReference, mirror::ImageMirror, nearest::nearest};
@@ -52,7 +52,7 @@ pub struct ResolvedImage {
 /// A client for container registries.
 #[derive(Debug)]
 pub struct Registry {
-    client: Client,
+    client: RegistryClient,
     mirrors: Vec<ImageMirror>,
 }
 
@@ -67,7 +67,7 @@ impl Registry {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, RegistrySetupError> {
-        let client = Client::new(credentials.into(), certificate_authority, cancel)?;
+        let client = RegistryClient::new(credentials.into(), certificate_authority, cancel)?;
         Ok(Self { client, mirrors })
     }
 
@@ -175,12 +175,12 @@ impl Registry {
         if is_known { Ok(false) } else { Err(RegistryError::new(image, failures)) }
     }
 
-    fn endpoints(&self, image: &ImageReference) -> Vec<Endpoint> {
-        Endpoint::all(&self.mirrors, image)
+    fn endpoints(&self, image: &ImageReference) -> Vec<RegistryEndpoint> {
+        RegistryEndpoint::all(&self.mirrors, image)
     }
 
     /// Returns the digest of the image at one endpoint. Uses HEAD, which registries do not count as a pull.
-    async fn digest(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<Digest, Failure> {
+    async fn digest(&self, endpoint: &RegistryEndpoint, image: &ImageReference) -> Result<Digest, RegistryFailure> {
         let reference = reference(image);
         let url = endpoint.url(&image.repository, &format!("manifests/{reference}"), &[])?;
         let head = self.client.ask(endpoint, &image.repository, Method::HEAD, &url).await?;
@@ -202,17 +202,21 @@ impl Registry {
     /// Returns the manifest of a tag or digest, with its digest.
     async fn manifest(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         reference: &str,
-    ) -> Result<(Manifest, Digest), Failure> {
+    ) -> Result<(Manifest, Digest), RegistryFailure> {
         let body = self.content(endpoint, repository, &format!("manifests/{reference}"), reference).await?;
         let manifest = Manifest::parse(&body).map_err(|why| endpoint.no_image(why))?;
         Ok((manifest, Digest::of(&body)))
     }
 
     /// Returns the configuration of an image, or of the first image of an index.
-    async fn configuration(&self, endpoint: &Endpoint, image: &ImageReference) -> Result<Vec<u8>, Failure> {
+    async fn configuration(
+        &self,
+        endpoint: &RegistryEndpoint,
+        image: &ImageReference,
+    ) -> Result<Vec<u8>, RegistryFailure> {
         let repository = &image.repository;
         let (mut manifest, _) = self.manifest(endpoint, repository, reference(image)).await?;
         if let Some(first) = manifest.first_image() {
@@ -225,11 +229,11 @@ impl Registry {
     /// Returns the content at `path`. If `reference` is a digest, verifies the content.
     async fn content(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         path: &str,
         reference: &str,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, RegistryFailure> {
         let url = endpoint.url(repository, path, &[])?;
         let answer = self.get(endpoint, repository, &url).await?;
         if !is_wanted(reference, &Digest::of(&answer.body)) {
@@ -238,22 +242,24 @@ impl Registry {
         Ok(answer.body)
     }
 
-    async fn get(&self, endpoint: &Endpoint, repository: &str, url: &Url) -> Result<Answer, Failure> {
+    async fn get(
+        &self,
+        endpoint: &RegistryEndpoint,
+        repository: &str,
+        url: &Url,
+    ) -> Result<RegistryResponse, RegistryFailure> {
         let answer = self.client.ask(endpoint, repository, Method::GET, url).await?;
         match answer.status {
             StatusCode::OK => Ok(answer),
-            StatusCode::NOT_FOUND => Err(Failure::new(RegistryErrorKind::NotFound { nearest: None }).said(format!(
-                "{}: {}",
-                endpoint.name,
-                answer.said()
-            ))),
+            StatusCode::NOT_FOUND => Err(RegistryFailure::new(RegistryErrorKind::NotFound { nearest: None })
+                .said(format!("{}: {}", endpoint.name, answer.said()))),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.client.refused(endpoint, &answer).await),
             _ => Err(endpoint.no_image(answer.said())),
         }
     }
 
     /// Returns the most similar tag, if the registry lists its tags.
-    async fn nearest(&self, endpoint: &Endpoint, image: &ImageReference) -> Option<String> {
+    async fn nearest(&self, endpoint: &RegistryEndpoint, image: &ImageReference) -> Option<String> {
         if image.digest.is_some() {
             return None;
         }
@@ -268,17 +274,17 @@ impl Registry {
     /// the tag schema.
     async fn refers(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         digest: &Digest,
         artifact_type: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, RegistryFailure> {
         let filter = [("artifactType", artifact_type)];
         let mut next = Some(endpoint.url(repository, &format!("referrers/{digest}"), &filter)?);
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { break };
             let answer = match self.get(endpoint, repository, &url).await {
-                Err(Failure { problem: RegistryErrorKind::NotFound { .. }, .. }) => {
+                Err(RegistryFailure { problem: RegistryErrorKind::NotFound { .. }, .. }) => {
                     return self.refers_by_tag(endpoint, repository, digest, artifact_type).await;
                 }
                 answer => answer?,
@@ -294,20 +300,20 @@ impl Registry {
 
     async fn refers_by_tag(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &RegistryEndpoint,
         repository: &str,
         digest: &Digest,
         artifact_type: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, RegistryFailure> {
         match self.manifest(endpoint, repository, &digest.as_str().replace(':', "-")).await {
             Ok((index, _)) => Ok(index.has_artifact(artifact_type)),
-            Err(Failure { problem: RegistryErrorKind::NotFound { .. }, .. }) => Ok(false),
+            Err(RegistryFailure { problem: RegistryErrorKind::NotFound { .. }, .. }) => Ok(false),
             Err(failure) => Err(failure),
         }
     }
 }
 
-impl Answer {
+impl RegistryResponse {
     /// Returns the digest of the manifest in this response; `None` if it is not a manifest.
     fn manifest_digest(&self) -> Option<Digest> {
         let header = |name: &str| self.headers.get(name)?.to_str().ok();

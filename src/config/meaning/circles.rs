@@ -78,18 +78,18 @@ impl<'a> Graph<'a> {
 }
 
 /// A name, and the location where it refers to the next one.
-type Link<'a, 'g> = (&'a str, &'g Location);
+type CircleLink<'a, 'g> = (&'a str, &'g Location);
 
 struct Walk<'a, 'g> {
     graph: &'g Graph<'a>,
     done: BTreeSet<&'a str>,
-    circles: Vec<Vec<Link<'a, 'g>>>,
+    circles: Vec<Vec<CircleLink<'a, 'g>>>,
 }
 
 impl<'a> Walk<'a, '_> {
     /// Searches depth first with an explicit stack; a name that is already on the path closes a cycle.
     fn from(&mut self, start: &'a str) {
-        let mut way: Vec<Link<'a, '_>> = Vec::new();
+        let mut way: Vec<CircleLink<'a, '_>> = Vec::new();
         // Each name on the path, and which of its edges comes next.
         let mut open = vec![(start, 0)];
         let mut places = BTreeMap::from([(start, 0)]);

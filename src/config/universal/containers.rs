@@ -8,13 +8,13 @@ use crate::domain::Values;
 const BESIDE: [&str; 2] = ["sidecars", "initContainers"];
 
 /// A container, and where its values are written.
-pub(super) struct Container<'a> {
+pub(super) struct ContainerValues<'a> {
     path: Vec<&'a str>,
     values: &'a Values,
     pub(super) is_main: bool,
 }
 
-impl<'a> Container<'a> {
+impl<'a> ContainerValues<'a> {
     /// The path of a key of this container, from the values on.
     pub(super) fn path(&self, below: &[&str]) -> Vec<String> {
         self.path.iter().chain(below).map(|key| (*key).to_owned()).collect()
@@ -27,11 +27,11 @@ impl<'a> Container<'a> {
 }
 
 /// Returns all containers of a project, the main one first.
-pub(super) fn containers(values: &Values) -> Vec<Container<'_>> {
-    let mut all = vec![Container { path: Vec::new(), values, is_main: true }];
+pub(super) fn containers(values: &Values) -> Vec<ContainerValues<'_>> {
+    let mut all = vec![ContainerValues { path: Vec::new(), values, is_main: true }];
     for kind in BESIDE {
         let named = entries(values.get(kind)).filter_map(|(name, values)| Some((name, values.as_object()?)));
-        all.extend(named.map(|(name, values)| Container { path: vec![kind, name], values, is_main: false }));
+        all.extend(named.map(|(name, values)| ContainerValues { path: vec![kind, name], values, is_main: false }));
     }
     all
 }

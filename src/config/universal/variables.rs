@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Mistake,
-    containers::{Container, containers},
+    containers::{ContainerValues, containers},
 };
 use crate::{
     config::{
@@ -40,12 +40,12 @@ fn is_name(text: &str) -> bool {
 }
 
 /// The variables with a plain value, which may name others.
-fn plain<'a>(container: &Container<'a>) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+fn plain<'a>(container: &ContainerValues<'a>) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
     container.entries("env").filter_map(|(name, value)| Some((name, value.as_str()?)))
 }
 
 /// The variables that the container's ConfigMap provides, which come before those of `env`.
-fn loaded<'a>(container: &Container<'a>) -> BTreeSet<&'a str> {
+fn loaded<'a>(container: &ContainerValues<'a>) -> BTreeSet<&'a str> {
     let config = container.entries("config").filter(|_| container.is_main);
     config.map(|(name, _)| name).collect()
 }

@@ -39,7 +39,7 @@ fn look() -> RenderStyle {
 fn rendered(look: RenderStyle, events: Vec<(u64, Event)>) -> String {
     SECONDS.set(0);
     let log = Log::default();
-    let mut renderer = Gitlab::new(look, Box::new(log.clone()), clock);
+    let mut renderer = GitlabOutput::new(look, Box::new(log.clone()), clock);
     for (seconds, event) in events {
         SECONDS.set(seconds);
         renderer.event(&TimedEvent { timestamp: jiff::Timestamp::UNIX_EPOCH, event });

@@ -20,9 +20,9 @@ pub enum Deviation {
 }
 
 /// A live object: its name and the managers of its fields.
-type Live = PartialObjectMeta<DynamicObject>;
+type LiveObject = PartialObjectMeta<DynamicObject>;
 /// By namespace and name; objects of cluster-wide kinds have no namespace.
-type LiveObjects = BTreeMap<(String, String), Live>;
+type LiveObjects = BTreeMap<(String, String), LiveObject>;
 
 impl Cluster {
     /// Returns the rendered objects that differ, and how. Lists each kind once, regardless of the number of objects.
@@ -93,17 +93,17 @@ fn deviation(rendered: &Rendered, live: &LiveObjects) -> Option<Deviation> {
     (!fields.is_empty()).then_some(Deviation::Drifted(fields))
 }
 
-fn find<'a>(live: &'a LiveObjects, object: &Object) -> Option<&'a Live> {
+fn find<'a>(live: &'a LiveObjects, object: &Object) -> Option<&'a LiveObject> {
     let in_namespace = live.get(&(object.namespace.clone(), object.name.clone()));
     in_namespace.or_else(|| live.get(&(String::new(), object.name.clone())))
 }
 
-fn place(live: &Live) -> (String, String) {
+fn place(live: &LiveObject) -> (String, String) {
     (live.metadata.namespace.clone().unwrap_or_default(), live.metadata.name.clone().unwrap_or_default())
 }
 
 /// An object that is assumed to exist, because the account may not read it.
-fn unknown(name: &str) -> Live {
+fn unknown(name: &str) -> LiveObject {
     let metadata = kube::core::ObjectMeta { name: Some(name.to_owned()), ..kube::core::ObjectMeta::default() };
-    Live { types: None, metadata, _phantom: std::marker::PhantomData }
+    LiveObject { types: None, metadata, _phantom: std::marker::PhantomData }
 }

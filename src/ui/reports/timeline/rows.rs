@@ -28,17 +28,17 @@ pub(super) fn rows(number: usize, stage: &Stage, scale: Scale) -> String {
     let mut ids: Vec<usize> = stage.steps.keys().copied().collect();
     let start = |id: &usize| stage.steps[id].start.unwrap_or(f64::INFINITY);
     ids.sort_by(|one, other| start(one).total_cmp(&start(other)));
-    ids.iter().map(|id| Row { number, stage, id: *id, scale }.html(critical.contains(id))).collect()
+    ids.iter().map(|id| TimelineRow { number, stage, id: *id, scale }.html(critical.contains(id))).collect()
 }
 
-struct Row<'a> {
+struct TimelineRow<'a> {
     number: usize,
     stage: &'a Stage,
     id: usize,
     scale: Scale,
 }
 
-impl Row<'_> {
+impl TimelineRow<'_> {
     fn step(&self) -> &TimelineStep {
         &self.stage.steps[&self.id]
     }
