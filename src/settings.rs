@@ -12,7 +12,7 @@ use std::{
 use etcetera::BaseStrategy;
 
 use crate::{
-    cli::{Color, GlobalOptions, Output, ReportOptions},
+    cli::{Color, GlobalOptions, OutputOption, ReportOptions},
     domain::{
         deadline::working_time,
         pipeline::{CiProvider, PipelineRun},
@@ -201,11 +201,11 @@ pub enum OutputFormat {
     Json,
 }
 
-impl From<Output> for OutputFormat {
-    fn from(output: Output) -> Self {
+impl From<OutputOption> for OutputFormat {
+    fn from(output: OutputOption) -> Self {
         match output {
-            Output::Text => Self::Text,
-            Output::Json => Self::Json,
+            OutputOption::Text => Self::Text,
+            OutputOption::Json => Self::Json,
         }
     }
 }

@@ -348,6 +348,31 @@ fn functions_stay_short() {
     assert_none(&silenced, "limits of functions that are silenced");
 }
 
+/// The types that a source file declares. Associated types and those of tests are indented.
+fn declared_types(code: &str) -> Vec<String> {
+    let declared = |line: &str| {
+        let line = line.strip_prefix("pub").map_or(line, |rest| rest.split_once(' ').map_or(rest, |(_, rest)| rest));
+        let (keyword, rest) = line.split_once(' ')?;
+        let name: String = rest.chars().take_while(|it| it.is_alphanumeric()).collect();
+        ["struct", "enum", "trait", "type"].contains(&keyword).then_some(name)
+    };
+    code.lines().filter_map(declared).collect()
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for name in declared_types(&source.code) {
+            places.entry(name).or_default().push(source.path.clone());
+        }
+    }
+    assert!(places.len() > 300, "only {} types were found", places.len());
+    let shared = places.iter().filter(|(_, places)| places.len() > 1);
+    let problems: Vec<String> = shared.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
+    assert_none(&problems, "type names that stand twice");
+}
+
 #[test]
 fn this_test_sees_what_it_should() {
     let plan = ["plan".to_owned(), "up".to_owned()];
@@ -357,4 +382,5 @@ fn this_test_sees_what_it_should() {
     assert_eq!(seen("use super::super::engine::run; use super::graph;"), ["engine"]);
     assert_eq!(seen("let text = \"crate::ui \\\" crate::cli\"; let quote = '\"'; crate::event;"), ["event"]);
     assert!(has_word("    print!(x)", "print!") && !has_word("sprint!(x)", "print!"));
+    assert_eq!(declared_types("pub(crate) struct One<T> {\ntype Two = u8;\n    type Output = u8;"), ["One", "Two"]);
 }

@@ -27,6 +27,9 @@ pub mod user_configuration;
 pub mod wait;
 mod web;
 
+/// The error below an adapter's error: of a connection, of a file, or a message of the other side.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Returns the message of the innermost error, which is the network error itself.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;

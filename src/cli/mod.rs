@@ -42,7 +42,7 @@ pub struct GlobalOptions {
     pub slug: Option<String>,
     /// Output format: text, or JSON Lines with one event per line
     #[arg(short, long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
-    pub output: Output,
+    pub output: OutputOption,
     /// Show what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
@@ -80,7 +80,7 @@ pub struct ReportOptions {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Output {
+pub enum OutputOption {
     #[default]
     Text,
     Json,

@@ -31,8 +31,8 @@ pub struct Facts {
     /// Linux only.
     pub inotify: Option<Inotify>,
     pub ports: Vec<(u16, PortState)>,
-    pub resolver: Resolver,
-    pub tools: Vec<Tool>,
+    pub resolver: ResolverResult,
+    pub tools: Vec<FoundTool>,
     /// The requested Kubernetes version, as written: `1.34`, `1.34.2`.
     pub kubernetes: Option<String>,
     /// The networks of the local cluster.
@@ -112,7 +112,7 @@ pub struct Inotify {
 
 /// The result of the system resolver for [`RESOLVER_PROBE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolver {
+pub enum ResolverResult {
     Loopback,
     Elsewhere(Vec<IpAddr>),
     /// The name does not resolve.
@@ -121,7 +121,7 @@ pub enum Resolver {
 
 /// A program that cmdr runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tool {
+pub struct FoundTool {
     /// `docker`, `kind` or `helm`; `sops` if the workspace has files to decrypt.
     pub name: &'static str,
     pub version: ToolVersion,

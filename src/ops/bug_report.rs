@@ -17,7 +17,7 @@ use crate::{
     config,
     domain::{
         Problem,
-        preflight::{Finding, Tool},
+        preflight::{Finding, FoundTool},
         redact::{masked_urls, redacted},
         yaml,
     },
@@ -39,7 +39,7 @@ const REDACTED: &str = "# Written by cmdr doctor --report, without secret-lookin
 #[derive(Debug, Clone, Copy)]
 pub struct Diagnosis<'a> {
     pub findings: &'a [Finding],
-    pub tools: &'a [Tool],
+    pub tools: &'a [FoundTool],
     /// `None` if the workspace is not valid.
     pub session: Option<&'a Session>,
 }
@@ -88,7 +88,7 @@ pub async fn write(
     Ok(entries.into_iter().map(|(name, _)| name).collect())
 }
 
-async fn versions(tools: &[Tool], cancel: &CancellationToken) -> String {
+async fn versions(tools: &[FoundTool], cancel: &CancellationToken) -> String {
     let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
     let mut text = format!("cmdr {} ({system}, {processor})\n", env!("CARGO_PKG_VERSION"));
     for tool in tools {

@@ -26,7 +26,7 @@ pub(crate) enum Freshness {
 
 /// Whether a run is complete.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum RunProgress {
     /// With the URLs whose checks passed.
     Done(Vec<String>),
     /// The plan was preliminary: the remaining steps depend on what has changed.
@@ -82,7 +82,7 @@ pub(crate) trait Run {
         &mut self,
         planned: PlannedRun<Self::Target>,
         decrypted: Decrypted,
-    ) -> Result<Progress, CommandError>;
+    ) -> Result<RunProgress, CommandError>;
 
     /// Releases the lock, if it was taken.
     async fn release(self);
@@ -119,8 +119,8 @@ async fn complete<R: Run>(session: &Session, run: &mut R) -> Result<Vec<String>,
         }
         run.confirm(&planned).await?;
         match run.execute(planned, decrypted).await? {
-            Progress::Done(urls) => return Ok(urls),
-            Progress::Continues => (),
+            RunProgress::Done(urls) => return Ok(urls),
+            RunProgress::Continues => (),
         }
     }
 }

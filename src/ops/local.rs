@@ -9,7 +9,7 @@ use crate::{
     ops::{
         builds::{BuildScope, Buildable},
         describe::describe,
-        driver::{Freshness, PlannedRun, Progress, Run, drive},
+        driver::{Freshness, PlannedRun, Run, RunProgress, drive},
         observe::{Observation, local_cluster},
         options::UpRequest,
         own_cluster,
@@ -130,7 +130,7 @@ impl Run for LocalRun<'_> {
         &mut self,
         planned: PlannedRun<LocalTarget>,
         decrypted: Decrypted,
-    ) -> Result<Progress, CommandError> {
+    ) -> Result<RunProgress, CommandError> {
         let PlannedRun { prepared, plan } = planned;
         let platform = PlatformWork::of(&plan, &prepared.described.platform);
         let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
@@ -138,7 +138,7 @@ impl Run for LocalRun<'_> {
         let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
         (self.recreate, self.due) = (false, BuildScope::Missing);
         self.is_started |= plan.preliminary;
-        Ok(if plan.preliminary { Progress::Continues } else { Progress::Done(urls) })
+        Ok(if plan.preliminary { RunProgress::Continues } else { RunProgress::Done(urls) })
     }
 
     async fn release(self) {}

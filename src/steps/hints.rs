@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::rollout::Target;
+use super::rollout::RolloutTarget;
 use crate::adapters::cluster::{
     Cluster, ClusterError,
     rollout::{EventSource, Progress, RolloutProblem},
@@ -34,7 +34,7 @@ impl Hints {
     pub(super) async fn add(
         &mut self,
         cluster: &Cluster,
-        workloads: &[&Target],
+        workloads: &[&RolloutTarget],
         progress: &mut [Option<Progress>],
     ) -> Result<(), ClusterError> {
         let is_due = self.asked.elapsed() >= ASK_AGAIN;

@@ -10,11 +10,11 @@ use backon::BackoffBuilder;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connection, Runner, rollout::Target};
+use super::{Connection, Runner, rollout::RolloutTarget};
 use crate::{
     adapters::{
         cluster::{ClusterError, Generation, Object, Rendered, parse_manifest, rollout},
-        helm::{Helm, HelmError, HelmTarget, Rollback, Upgrade, Upgraded, definitions, pack},
+        helm::{Helm, HelmError, HelmRollback, HelmTarget, Upgrade, Upgraded, definitions, pack},
         wait::{Wait, every, growing, pause},
     },
     domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
@@ -121,7 +121,7 @@ impl Runner {
             } else {
                 None
             };
-            targets.push(Target { object, meant });
+            targets.push(RolloutTarget { object, meant });
         }
         let mut rollout = pin!(self.await_rollout(&targets, release.timeout_seconds, reporter, cancel));
         let shown = tokio::select! {
@@ -159,7 +159,7 @@ impl Runner {
     }
 
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
-    async fn confirm_images(&self, spec: &ReleaseSpec, targets: &[Target]) -> Result<(), StepFailure> {
+    async fn confirm_images(&self, spec: &ReleaseSpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
         let view = &self.connected()?.view;
         let running: BTreeSet<ImageReference> = targets
             .iter()
@@ -194,7 +194,7 @@ impl Runner {
     }
 
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
-    async fn note_references(&self, spec: &DeploySpec, targets: &[Target]) -> Result<(), StepFailure> {
+    async fn note_references(&self, spec: &DeploySpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
         let Connection { cluster, view } = self.connected()?;
         let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
@@ -222,7 +222,7 @@ impl Runner {
         let RolloutSpec { release, timeout_seconds } = &back.rollout;
         reporter.progress(format!("helm: rolling back to revision {}", back.revision));
         let target = &self.release.target;
-        let rollback = Rollback { release, revision: back.revision, timeout_seconds: *timeout_seconds };
+        let rollback = HelmRollback { release, revision: back.revision, timeout_seconds: *timeout_seconds };
         self.release.helm.rollback(target, &rollback, cancel).await?;
         let cluster = &self.connected()?.cluster;
         let mut targets = Vec::new();
@@ -232,7 +232,7 @@ impl Runner {
             } else {
                 None
             };
-            targets.push(Target { object, meant });
+            targets.push(RolloutTarget { object, meant });
         }
         let shown = self.await_rollout(&targets, *timeout_seconds, reporter, cancel).await?;
         Ok(Some(format!("rolled back to record {}, {shown}", back.record)))
@@ -344,7 +344,8 @@ impl Runner {
         if self.local.is_some() {
             self.connected()?.cluster.retry_pulls(&rollout.release.namespace).await?;
         }
-        let targets: Vec<Target> = objects.into_iter().map(|object| Target { object, meant: None }).collect();
+        let targets: Vec<RolloutTarget> =
+            objects.into_iter().map(|object| RolloutTarget { object, meant: None }).collect();
         Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
 
@@ -358,7 +359,7 @@ impl Runner {
         let mut targets = Vec::new();
         for object in self.objects_of(&rollout.release).await?.into_iter().filter(is_restartable) {
             let meant = Some(self.connected()?.cluster.restart(&object, &now).await?);
-            targets.push(Target { object, meant });
+            targets.push(RolloutTarget { object, meant });
         }
         if targets.is_empty() {
             return Err(Problem::new("no Deployment, StatefulSet or DaemonSet to restart").into());

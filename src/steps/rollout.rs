@@ -28,7 +28,7 @@ const WORD: Duration = Duration::from_secs(20);
 
 /// An object to wait for, optionally from a generation on.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct RolloutTarget {
     pub object: Object,
     pub meant: Option<Generation>,
 }
@@ -69,12 +69,13 @@ impl Runner {
     /// pods are ready.
     pub(super) async fn await_rollout(
         &self,
-        targets: &[Target],
+        targets: &[RolloutTarget],
         timeout_seconds: u64,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<String, StepFailure> {
-        let workloads: Vec<&Target> = targets.iter().filter(|target| rollout::is_workload(&target.object)).collect();
+        let workloads: Vec<&RolloutTarget> =
+            targets.iter().filter(|target| rollout::is_workload(&target.object)).collect();
         let shown = if workloads.is_empty() {
             String::new()
         } else {
@@ -88,7 +89,7 @@ impl Runner {
 
     async fn await_workloads(
         &self,
-        workloads: &[&Target],
+        workloads: &[&RolloutTarget],
         timeout_seconds: u64,
         reporter: &Reporter,
         cancel: &CancellationToken,
@@ -132,8 +133,8 @@ impl Runner {
 
 impl Connection {
     /// Returns the progress of each workload; `None` for those that the watch has not reported yet.
-    fn assess(&self, workloads: &[&Target]) -> Vec<Option<Progress>> {
-        let assess = |target: &&Target| {
+    fn assess(&self, workloads: &[&RolloutTarget]) -> Vec<Option<Progress>> {
+        let assess = |target: &&RolloutTarget| {
             let snapshot = self.view.snapshot(&target.object.namespace)?;
             rollout::assess(&snapshot, &target.object, target.meant.as_ref())
         };

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, rollout::Target};
+use super::{Runner, rollout::RolloutTarget};
 use crate::{
     adapters::cluster::jobs::VerifyJob,
     domain::name::shortened,
@@ -28,7 +28,7 @@ impl Runner {
         reporter.progress(format!("job {}", verification.name));
         let object = self.connected()?.cluster.run_job(&verification).await?;
         let generation = self.connected()?.cluster.generation(&object).await?;
-        let target = Target { object, meant: Some(generation) };
+        let target = RolloutTarget { object, meant: Some(generation) };
         // The Job's own deadline ends it first, and its log is kept.
         self.await_rollout(&[target], verify.timeout_seconds + 10, reporter, cancel).await?;
         Ok(Some(format!("{} has succeeded", verification.name)))

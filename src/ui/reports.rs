@@ -74,7 +74,7 @@ struct Runs {
     files: ReportFiles,
     clock: Clock,
     suites: Vec<junit::Suite>,
-    variables: dotenv::Variables,
+    variables: dotenv::DotenvVariables,
     timeline: timeline::Timeline,
 }
 

@@ -29,7 +29,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use self::logged::LogLayer;
-use super::{forbidden::missing_rule, refusals};
+use super::{Cause, forbidden::missing_rule, refusals};
 use crate::domain::{Problem, redact::masked_url};
 
 /// A client for a cluster.
@@ -45,9 +45,6 @@ impl std::fmt::Debug for Cluster {
         formatter.write_str("Cluster")
     }
 }
-
-/// The error below a [`ClusterError`].
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {

@@ -5,11 +5,8 @@ use std::{io::ErrorKind, path::Path, time::Duration};
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{
-    DockerError, Endpoint,
-    error::{Cause, cause},
-};
-use crate::domain::redact::masked_url;
+use super::{DockerError, Endpoint, error::cause};
+use crate::{adapters::Cause, domain::redact::masked_url};
 
 /// The timeout of a request in seconds; it allows for stopping a node and for pulls.
 const REQUEST_SECONDS: u64 = 120;

@@ -1,11 +1,8 @@
 //! Errors of the Docker adapter.
 
-use std::{error::Error, path::PathBuf};
+use std::path::PathBuf;
 
-use crate::domain::Problem;
-
-/// The error below a [`DockerError`]: of the connection, of a file, or the engine's message.
-pub(super) type Cause = Box<dyn Error + Send + Sync>;
+use crate::{adapters::Cause, domain::Problem};
 
 /// Each message says what failed, and its source says why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +132,8 @@ fn list(paths: &[PathBuf]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]

@@ -10,12 +10,9 @@ use bollard::{
 };
 use futures::TryStreamExt;
 
-use super::{
-    Docker, DockerError,
-    error::{Cause, cause},
-};
+use super::{Docker, DockerError, error::cause};
 use crate::{
-    adapters::credentials::RegistryCredential,
+    adapters::{Cause, credentials::RegistryCredential},
     domain::{ImageReference, mirror::ImageMirror},
 };
 

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{DockerError, error::Cause};
-use crate::domain::{digest::sha256, nearest::nearest};
+use super::DockerError;
+use crate::{
+    adapters::Cause,
+    domain::{digest::sha256, nearest::nearest},
+};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The context that means no context.

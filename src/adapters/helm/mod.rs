@@ -94,7 +94,7 @@ pub struct Upgrade<'a> {
 
 /// A revision of a release to restore.
 #[derive(Debug)]
-pub struct Rollback<'a> {
+pub struct HelmRollback<'a> {
     pub release: &'a ReleaseKey,
     pub revision: u32,
     /// How long each hook may take; at least 5 minutes.
@@ -271,7 +271,7 @@ impl Helm {
     pub async fn rollback(
         &self,
         target: &HelmTarget,
-        rollback: &Rollback<'_>,
+        rollback: &HelmRollback<'_>,
         cancel: &CancellationToken,
     ) -> Result<(), HelmError> {
         let ReleaseKey { namespace, name } = rollback.release;

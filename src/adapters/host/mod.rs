@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::process::{ProcessError, Tool};
 use crate::domain::{
     ports::PortState,
-    preflight::{Inotify, RESOLVER_PROBE, Resolver, Tool as ToolFact, ToolVersion},
+    preflight::{FoundTool, Inotify, RESOLVER_PROBE, ResolverResult, ToolVersion},
 };
 pub use processor::ProcessorWatch;
 pub use routes::routes;
@@ -52,16 +52,16 @@ pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
 }
 
 /// Returns how the system's resolver resolves names below `localhost`.
-pub async fn resolver() -> Resolver {
+pub async fn resolver() -> ResolverResult {
     let lookup = tokio::net::lookup_host((RESOLVER_PROBE, 80));
-    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup).await else { return Resolver::Unknown };
+    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup).await else { return ResolverResult::Unknown };
     let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
     addresses.sort_unstable();
     addresses.dedup();
     match addresses.as_slice() {
-        [] => Resolver::Unknown,
-        all if all.iter().all(std::net::IpAddr::is_loopback) => Resolver::Loopback,
-        _ => Resolver::Elsewhere(addresses),
+        [] => ResolverResult::Unknown,
+        all if all.iter().all(std::net::IpAddr::is_loopback) => ResolverResult::Loopback,
+        _ => ResolverResult::Elsewhere(addresses),
     }
 }
 
@@ -76,7 +76,7 @@ pub struct Programs<'a> {
 }
 
 /// Returns the versions of the tools that cmdr uses. They run in parallel.
-pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<ToolFact> {
+pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<FoundTool> {
     let sops = async {
         match programs.sops {
             // Without this option, sops would ask the internet for its latest version.
@@ -91,7 +91,7 @@ pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<To
         sops,
     );
     let tools = [("docker", Some(docker)), ("kind", Some(kind)), ("helm", Some(helm)), ("sops", sops)];
-    tools.into_iter().filter_map(|(name, version)| Some(ToolFact { name, version: version? })).collect()
+    tools.into_iter().filter_map(|(name, version)| Some(FoundTool { name, version: version? })).collect()
 }
 
 /// Returns the version of kubectl, which cmdr itself does not run.
@@ -164,6 +164,6 @@ mod tests {
     #[tokio::test]
     async fn the_resolver_answers() {
         // Any valid result depends on the machine; it must not panic or return an empty list.
-        assert_ne!(resolver().await, Resolver::Elsewhere(Vec::new()));
+        assert_ne!(resolver().await, ResolverResult::Elsewhere(Vec::new()));
     }
 }

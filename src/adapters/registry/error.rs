@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::{
-    adapters::wait::WaitError,
+    adapters::{Cause, wait::WaitError},
     domain::{ImageReference, Problem},
 };
 
 /// The client cannot be created, because the company's CA file is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot create the registry client")]
-pub struct RegistrySetupError(#[source] pub(super) Box<dyn std::error::Error + Send + Sync>);
+pub struct RegistrySetupError(#[source] pub(super) Cause);
 
 /// Why a request for an image failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use super::{Engine, Facts, Finding, RESOLVER_PROBE, Resolver, Status, Tool, ToolVersion};
+use super::{Engine, Facts, Finding, FoundTool, RESOLVER_PROBE, ResolverResult, Status, ToolVersion};
 use crate::domain::{cluster_networks::MachineRoute, ports::PortState};
 
 const MIB: u64 = 1024 * 1024;
@@ -61,7 +61,7 @@ fn tools(facts: &Facts) -> Vec<Finding> {
     facts.tools.iter().map(tool).collect()
 }
 
-fn tool(tool: &Tool) -> Finding {
+fn tool(tool: &FoundTool) -> Finding {
     let (minimum, help) = match tool.name {
         "helm" => (Some(HELM_MINIMUM), "install Helm 4: https://helm.sh/docs/intro/install"),
         "kind" => (Some(KIND_MINIMUM), "install kind: https://kind.sigs.k8s.io/docs/user/quick-start"),
@@ -249,12 +249,12 @@ fn port_finding(port: u16, state: &PortState) -> Finding {
     Finding::bad(CHECK, Status::Warning, what, why, help)
 }
 
-fn resolver(resolver: &Resolver) -> Finding {
+fn resolver(resolver: &ResolverResult) -> Finding {
     const CHECK: &str = "resolver";
     let what = match resolver {
-        Resolver::Loopback => return Finding::ok(CHECK, "*.localhost resolves to this machine"),
-        Resolver::Unknown => format!("the system resolver cannot resolve {RESOLVER_PROBE}"),
-        Resolver::Elsewhere(addresses) => {
+        ResolverResult::Loopback => return Finding::ok(CHECK, "*.localhost resolves to this machine"),
+        ResolverResult::Unknown => format!("the system resolver cannot resolve {RESOLVER_PROBE}"),
+        ResolverResult::Elsewhere(addresses) => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("the system resolver resolves {RESOLVER_PROBE} to {}", addresses.join(", "))
         }

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use super::*;
 
 fn facts() -> Facts {
-    let found = |name, version: &str| Tool { name, version: ToolVersion::Found(Version::parse(version).unwrap()) };
+    let found = |name, version: &str| FoundTool { name, version: ToolVersion::Found(Version::parse(version).unwrap()) };
     Facts {
         engine: Ok(Engine {
             version: "28.2.2".to_owned(),
@@ -21,7 +21,7 @@ fn facts() -> Facts {
         free_disk_bytes: Some(50 << 30),
         inotify: Some(Inotify { watches: 524_288, instances: 512 }),
         ports: vec![(80, PortState::Free), (443, PortState::Free)],
-        resolver: Resolver::Loopback,
+        resolver: ResolverResult::Loopback,
         tools: vec![found("docker", "28.2.2"), found("kind", "0.30.0"), found("helm", "4.0.0")],
         kubernetes: Some("1.34.2".to_owned()),
         networks: ClusterNetworks::default(),
@@ -64,7 +64,7 @@ fn engine(change: impl FnOnce(&mut Engine)) -> impl FnOnce(&mut Facts) {
 }
 
 fn tool(name: &'static str, version: ToolVersion) -> impl FnOnce(&mut Facts) {
-    move |facts| facts.tools = vec![Tool { name, version }]
+    move |facts| facts.tools = vec![FoundTool { name, version }]
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn ports_and_resolver_warn() {
     let text = problems(|facts| facts.ports = vec![(80, taken), (443, PortState::Forbidden)]);
     assert!(text.starts_with("ports warning: port 80 on 127.0.0.1 is in use by nginx"), "{text}");
     assert!(text.contains("ports warning: port 443 on 127.0.0.1 is not allowed for rootless Docker"), "{text}");
-    assert!(problems(|facts| facts.resolver = Resolver::Unknown).starts_with("resolver warning"));
-    let elsewhere = Resolver::Elsewhere(vec!["192.0.2.1".parse().unwrap()]);
+    assert!(problems(|facts| facts.resolver = ResolverResult::Unknown).starts_with("resolver warning"));
+    let elsewhere = ResolverResult::Elsewhere(vec!["192.0.2.1".parse().unwrap()]);
     assert!(problems(|facts| facts.resolver = elsewhere).contains("to 192.0.2.1"));
 }

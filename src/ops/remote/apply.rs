@@ -12,7 +12,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::options::ChangeRequest,
     ops::{
-        driver::{Freshness, PlannedRun, Progress, Run, drive},
+        driver::{Freshness, PlannedRun, Run, RunProgress, drive},
         exit::{RunEnd, after_changes},
         prepared::{Prepared, show_plan},
         remote::{
@@ -134,7 +134,11 @@ impl Run for RemoteRun<'_> {
         prepared.target.access.confirm(session).await
     }
 
-    async fn execute(&mut self, planned: PlannedRun<Remote>, decrypted: Decrypted) -> Result<Progress, CommandError> {
+    async fn execute(
+        &mut self,
+        planned: PlannedRun<Remote>,
+        decrypted: Decrypted,
+    ) -> Result<RunProgress, CommandError> {
         let (session, request, remote) = (self.session, self.request, &planned.prepared.target);
         let ran = if planned.plan.has_changes() {
             self.change(&planned, decrypted).await.map_err(after_changes)?
@@ -151,7 +155,7 @@ impl Run for RemoteRun<'_> {
             None => Ok(()),
         };
         result.and(exported.and(held).map_err(after_changes))?;
-        Ok(Progress::Done(ran.urls))
+        Ok(RunProgress::Done(ran.urls))
     }
 
     async fn release(self) {

@@ -8,12 +8,12 @@ const MOST_VARIABLES: usize = 20;
 const MOST_BYTES: usize = 5 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Variables {
+pub(super) struct DotenvVariables {
     first: Option<String>,
     by_project: BTreeMap<String, String>,
 }
 
-impl Variables {
+impl DotenvVariables {
     pub(super) fn add(&mut self, urls: &[String], by_project: &BTreeMap<String, String>) {
         self.first = self.first.take().or_else(|| urls.first().cloned());
         self.by_project.extend(by_project.iter().map(|(project, url)| (key(project), url.clone())));
@@ -44,8 +44,8 @@ fn key(project: &str) -> String {
 mod tests {
     use super::*;
 
-    fn variables(projects: usize) -> Variables {
-        let mut variables = Variables::default();
+    fn variables(projects: usize) -> DotenvVariables {
+        let mut variables = DotenvVariables::default();
         let urls: Vec<String> = (0..projects).map(|number| format!("https://shop-{number:02}.example")).collect();
         let by_project =
             urls.iter().enumerate().map(|(number, url)| (format!("shop-{number:02}"), url.clone())).collect();
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn no_more_is_written_than_gitlab_takes() {
         assert_eq!(variables(40).text().lines().count(), MOST_VARIABLES);
-        let mut long = Variables::default();
+        let mut long = DotenvVariables::default();
         let url = format!("https://shop.example/{}", "x".repeat(1000));
         let by_project = (0..9).map(|number| (format!("shop-{number}"), url.clone())).collect();
         long.add(&[url], &by_project);

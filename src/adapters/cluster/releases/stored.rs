@@ -15,7 +15,10 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::adapters::cluster::{Cause, Cluster, ClusterError, Object, Rendered, parse_manifest};
+use crate::adapters::{
+    Cause,
+    cluster::{Cluster, ClusterError, Object, Rendered, parse_manifest},
+};
 use crate::domain::{ReleaseKey, Values};
 
 /// The newest revision of a release.
