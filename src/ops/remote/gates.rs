@@ -88,7 +88,7 @@ pub(super) fn check(
 /// The name in the ledger of what a step changes, if gates apply to the step.
 fn changed(session: &Session, step: &Step) -> Option<String> {
     match step {
-        Step::Deploy(release) => Some(subject(session, release)),
+        Step::Deploy(spec) => Some(subject(session, &spec.release)),
         Step::External(_) => Some(step.subject()),
         _ => None,
     }
