@@ -190,6 +190,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "chart-not-found",
     "complex-key",
     "duplicate-key",
+    "image-beside-chart",
     "image-under-values",
     "included-file-says-too-much",
     "needs-disabled",

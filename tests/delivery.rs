@@ -9,10 +9,14 @@ mod common;
 mod stages;
 #[path = "delivery/stages_of_externals.rs"]
 mod stages_of_externals;
+#[path = "delivery/stages_of_images.rs"]
+mod stages_of_images;
 #[path = "delivery/stages_of_reviews.rs"]
 mod stages_of_reviews;
 #[path = "delivery/stages_of_rights.rs"]
 mod stages_of_rights;
+#[path = "delivery/stages_of_sets.rs"]
+mod stages_of_sets;
 #[path = "delivery/stages_of_trouble.rs"]
 mod stages_of_trouble;
 #[path = "delivery/walk.rs"]
@@ -80,6 +84,10 @@ fn from_a_build_to_production_and_back() {
     stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);
     stage("rollback restores and holds until unhold", Walk::rollback_holds);
     stage("a change of values alone is rolled back", Walk::values_are_rolled_back);
+    stage("only promoted images run in production", Walk::only_promoted_images_run);
+    stage("only what ran together is promoted together", Walk::only_what_ran_together_is_promoted);
+    stage("all gates are told at once, and overrides are recorded", Walk::gates_are_told_at_once);
+    stage("a bundle has versions to go back to", Walk::a_bundle_has_versions);
     stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
     stage("a proof that fails refuses before, and returns after", Walk::proofs_decide);
     stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);

@@ -94,6 +94,8 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("repair", &["plan", "up"], TestedIn("tests/delivery/stages.rs")),
     ("report", &["doctor"], TestedIn("tests/cli.rs")),
     ("set", &["deploy", "plan", "render", "up"], Reported("x", "--set: 'x' has no value")),
+    ("set", &["promote"], TestedIn("tests/delivery/stages_of_sets.rs")),
+    ("sets", &["history"], TestedIn("tests/delivery/stages_of_sets.rs")),
     ("slug", &["*"], Reported("x", "is not a review environment")),
     ("tag", &["deploy"], TestedIn("tests/delivery/walk.rs")),
     ("timeline", &["*"], Reported("nowhere/x", "nowhere/x")),

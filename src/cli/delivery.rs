@@ -11,7 +11,7 @@ pub struct ChangeOptions {
     /// How long to wait for the lock if another run holds it: 30s, 5m; default: 0s
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
-    /// Override this gate: promotion, soak, freeze, hold, scan, verify or outdated; requires --because
+    /// Override this gate: promotion, soak, combination, freeze, hold, scan, verify or outdated; requires --because
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
     /// The reason for the change; it is recorded in the ledger
@@ -51,7 +51,7 @@ pub struct DeployOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct PromoteOptions {
-    /// The projects or bundles; all by default
+    /// The projects or bundles, or a version of a bundle: shop@1a2b3c; all projects by default
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
     /// The target environment, or a pattern: 'production-*'
@@ -60,9 +60,12 @@ pub struct PromoteOptions {
     /// Promote this record of the source environment instead of the newest eligible one
     #[arg(long, value_name = "RECORD", requires = "projects")]
     pub record: Option<String>,
+    /// Promote this set of records that ran side by side: see cmdr history --sets
+    #[arg(long, value_name = "SET", conflicts_with = "record")]
+    pub set: Option<String>,
     /// Start and follow the promotion job of the pipeline instead of deploying from this machine
     #[arg(long, value_enum, value_name = "WHERE",
-          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan"])]
+          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan", "set"])]
     pub via: Option<Via>,
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -76,7 +79,7 @@ pub enum Via {
 
 #[derive(Debug, Clone, Args)]
 pub struct RollbackOptions {
-    /// The projects or bundles
+    /// The projects or bundles, or a version of a bundle: shop@1a2b3c
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
     /// The record to roll back to; by default the one before the current record
@@ -91,6 +94,9 @@ pub struct HistoryOptions {
     /// The projects; all by default
     #[arg(value_name = "PROJECT")]
     pub projects: Vec<String>,
+    /// Show the sets: which records ran side by side, healthy, and for how long
+    #[arg(long)]
+    pub sets: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -101,6 +107,9 @@ pub struct DiffOptions {
     /// The environment to compare with, such as production
     #[arg(value_name = "ENVIRONMENT")]
     pub to: String,
+    /// Compare only these projects or bundles; shop@1a2b3c: that version of the first environment; all by default
+    #[arg(value_name = "PROJECT")]
+    pub projects: Vec<String>,
     /// Exit with code 3 if anything differs
     #[arg(long)]
     pub exit_code: bool,

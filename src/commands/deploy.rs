@@ -53,7 +53,6 @@ fn request(session: &Session, options: &DeployOptions) -> Result<DeployRequest, 
         app_version: options.app_version.clone(),
         chart_version: options.chart_version.clone(),
         bundles,
-        brings_images: false,
         ..DeployRequest::default()
     })
 }
@@ -83,7 +82,17 @@ fn images(
 
 /// The project's image with another tag or digest.
 fn tagged(project: &Project, environment: &Environment, tag: &str) -> Result<ImageReference, Problem> {
-    let Some(image) = project.overridden(environment).image else {
+    let project = project.overridden(environment);
+    if !project.takes_image() {
+        let cause = format!(
+            "the chart of '{}' determines its image: projects.yaml does not say where a tag goes",
+            project.name
+        );
+        let help = "add 'image: REPOSITORY' to the project, and to its chart 'image: {repository: image.repository, tag: \
+                    image.tag}' with the chart's values that take it; or set the value once with --set image.tag=TAG";
+        return Err(Problem::new(cause).help(help));
+    }
+    let Some(image) = project.image else {
         let cause = format!("'{}' has no image in projects.yaml for the tag '{tag}'", project.name);
         return Err(Problem::new(cause).help("add 'image: REPOSITORY', without a tag"));
     };

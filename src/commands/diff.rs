@@ -8,19 +8,20 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::git,
     cli::DiffOptions,
-    domain::{ImageReference, ImagesIn, Presence, labels},
+    domain::{ImageReference, ImagesIn, Name, Presence, Problem, labels},
     error::{CommandError, ErrorKind},
     ops::{
         environment::no_review,
         observe::warning,
         prepared::running_cluster,
         remote::{
-            access::RemoteAccess,
-            deploy_request::{is_external, presence},
+            access::{RemoteAccess, refuse_local},
+            deploy_request::{Named, expand, is_external, presence},
         },
         session::Session,
         tags::registry,
     },
+    plan::bundle_versions,
     settings::{OutputFormat, Settings},
     ui::{self, table::table},
 };
@@ -61,9 +62,13 @@ pub(super) async fn diff(
     if settings.requires_review && from.environment.copy.is_none() && to.environment.copy.is_none() {
         return Err(no_review(&from.environment));
     }
-    let (ahead, behind) = tokio::try_join!(running(&from), running(&to))?;
+    let named = Named::read(&from, &options.projects)?;
+    let (projects, _) = expand(&from, &named.names)?;
+    let (mut ahead, behind) = tokio::try_join!(running(&from), running(&to))?;
+    ahead.extend(of_versions(&from, &named).await?);
     let mut rows = Vec::new();
-    for project in from.loaded.workspace.projects.keys() {
+    let is_meant = |project: &&Name| projects.is_empty() || projects.contains(*project);
+    for project in from.loaded.workspace.projects.keys().filter(is_meant) {
         let (one, other) = (ahead.get(project.as_str()), behind.get(project.as_str()));
         let commits = match (one, other) {
             (Some(one), Some(other)) if !is_same_image(one, other) => commits(&from, one, other).await?,
@@ -97,6 +102,34 @@ async fn running(session: &Session) -> Result<BTreeMap<String, Running>, Command
         (release.key.name, Running { version, record, image, chart })
     });
     Ok(running.collect())
+}
+
+/// What the members of bundles ran in the versions that were named.
+async fn of_versions(session: &Session, named: &Named) -> Result<BTreeMap<String, Running>, CommandError> {
+    let mut running = BTreeMap::new();
+    if named.versions.is_empty() {
+        return Ok(running);
+    }
+    refuse_local(session, "it has no ledger: compare what runs there, without @VERSION")?;
+    let access = RemoteAccess::open(session).await?;
+    let namespace = &session.environment.namespace;
+    let histories = access.cluster.histories(namespace).await?;
+    for (bundle, id) in &named.versions {
+        let members = &session.loaded.workspace.bundles[bundle].projects;
+        let version = bundle_versions::find(&histories, members, id).ok_or_else(|| {
+            let environment = &session.environment.name;
+            let cause = format!("version '{id}' of the bundle '{bundle}' not found in '{environment}'");
+            let help = format!("list its deployments with cmdr history {bundle} --env {environment}");
+            CommandError::usage(Problem::new(cause).help(help))
+        })?;
+        for (project, record) in version.records {
+            let Some(content) = access.cluster.record(namespace, &record).await? else { continue };
+            let image = ImagesIn(&content.values).main().map(|image| image.to_string());
+            let (version, chart) = (labels::value(&content.version), labels::value(&content.chart.label()));
+            running.insert(project, Running { version, record: record.to_string(), image, chart });
+        }
+    }
+    Ok(running)
 }
 
 fn state(from: &Session, to: &Session, project: &str, one: Option<&Running>, other: Option<&Running>) -> String {

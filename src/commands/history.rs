@@ -1,20 +1,35 @@
 //! `cmdr history`: who deployed what, when, and from where.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::json;
 
 use crate::{
     cli::HistoryOptions,
-    domain::ledger::{Deployment, History},
+    domain::{
+        Name, RecordId,
+        ledger::{Deployment, History},
+    },
     error::CommandError,
     ops::remote::access::refuse_local,
     ops::{
-        remote::{access::RemoteAccess, deploy_request::expand},
+        remote::{
+            access::RemoteAccess,
+            deploy_request::expand,
+            source::{SourceState, own_projects},
+        },
         session::Session,
     },
+    plan::sets::{Period, RecordSet, sets},
     settings::OutputFormat,
     ui::{self, table::table},
 };
 
+const SETS_HEAD: [&str; 5] = ["SET", "FROM", "UNTIL", "HEALTHY FOR", "VERSIONS"];
 const HEAD: [&str; 8] = ["PROJECT", "STARTED", "VERB", "VERSION", "RECORD", "OUTCOME", "BY", "FROM"];
 
 /// # Errors
@@ -22,6 +37,9 @@ const HEAD: [&str; 8] = ["PROJECT", "STARTED", "VERB", "VERSION", "RECORD", "OUT
 pub(super) async fn history(session: &Session, options: &HistoryOptions) -> Result<(), CommandError> {
     refuse_local(session, "use git log for its history")?;
     let (projects, _) = expand(session, &options.projects)?;
+    if options.sets {
+        return show_sets(session, &projects).await;
+    }
     let access = RemoteAccess::open(session).await?;
     let mut histories = access.cluster.histories(&session.environment.namespace).await?;
     histories.retain(|subject, _| projects.is_empty() || projects.contains(subject.as_str()));
@@ -30,6 +48,46 @@ pub(super) async fn history(session: &Session, options: &HistoryOptions) -> Resu
         OutputFormat::Text => show(session, &histories),
     }
     Ok(())
+}
+
+/// Shows which records ran side by side, newest first.
+async fn show_sets(session: &Session, named: &BTreeSet<Name>) -> Result<(), CommandError> {
+    let state = SourceState::look(session).await?;
+    let projects = own_projects(session, named);
+    let sources = state.sources(projects, Duration::ZERO);
+    let periods: Vec<(&str, Vec<Period>)> = sources.iter().map(|it| (it.project, it.periods())).collect();
+    let deployed = periods.iter().filter(|(_, periods)| !periods.is_empty());
+    let mut found = sets(deployed.map(|(project, periods)| (*project, periods.as_slice())));
+    found.retain(|set| !set.lasted().is_zero());
+    found.reverse();
+    if session.settings.output == OutputFormat::Json {
+        let json: Vec<serde_json::Value> = found.iter().map(set_json).collect();
+        ui::print(&format!("{}\n", serde_json::Value::from(json)));
+        return Ok(());
+    }
+    if found.is_empty() {
+        session.note(&format!("no records have been healthy side by side in '{}' yet", session.environment.name));
+    }
+    let version = |project: &str, record: &RecordId| {
+        let deployments =
+            state.histories.get(project).map(|history| history.deployments.as_slice()).unwrap_or_default();
+        deployments.iter().rfind(|it| it.record == *record).map(|it| it.version.clone()).unwrap_or_default()
+    };
+    let row = |set: &RecordSet| {
+        let records = set.records.iter().map(|(project, record)| format!("{project} {}", version(project, record)));
+        let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let lasted = format!("{} s", set.lasted().as_secs());
+        vec![set.id(), time(set.from), time(set.until), lasted, records.collect::<Vec<_>>().join(", ")]
+    };
+    let head = SETS_HEAD.map(str::to_owned).to_vec();
+    ui::print(&table(&std::iter::once(head).chain(found.iter().map(row)).collect::<Vec<_>>()));
+    Ok(())
+}
+
+fn set_json(set: &RecordSet) -> serde_json::Value {
+    json!({
+        "id": set.id(), "from": set.from, "until": set.until, "seconds": set.lasted().as_secs(), "records": set.records,
+    })
 }
 
 fn show(session: &Session, histories: &BTreeMap<String, History>) {

@@ -2,36 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapters::cluster::lease::Scope,
     cli::{PromoteOptions, Via},
     domain::{
-        ImageReference, Name, Presence, Problem, Promotion, RecordId, ReleaseKey,
+        Name, Presence, Problem, Promotion, RecordId,
         gate::{Gate, Refusal},
         ledger::History,
-        record::Record,
     },
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     ops::remote::access::refuse_local,
     ops::{
-        observe::{Observation, look_at},
         options::{ChangeRequest, PipelineRequest},
         prepared::show_urls,
         remote::{
-            access::RemoteAccess,
             apply::apply,
-            deploy_request::{ChangeContext, DeployRequest, Promoted, expand_enabled, is_external, presence},
+            combination::Combination,
+            deploy_request::{ChangeContext, DeployRequest, Named, Promoted, expand_enabled, is_external, presence},
             pipeline::promote_via,
             recorded_charts::chart_of,
-            targets,
+            source::{SourceState, own_projects},
+            targets::{self, Reached},
         },
         session::Session,
         tags::registry,
     },
-    plan::eligible::Source,
+    plan::eligible::{Choice, Requested, choose},
     settings::Settings,
 };
 
@@ -46,62 +43,149 @@ pub(super) async fn promote(
         return promote_via(&settings, &cancel, &PipelineRequest::from(options)).await;
     }
     let sessions = targets::sessions(&settings, &cancel, &options.to)?;
-    let mut reached: Vec<String> = Vec::new();
+    let mut reached: Vec<Reached> = Vec::new();
     for session in &sessions {
-        let name = session.environment.name.to_string();
-        let result = one(&settings, &cancel, session, options, !reached.is_empty()).await;
-        if let Err(error) = result {
-            if sessions.len() > 1 {
-                targets::report_targets(&sessions, &reached, &name);
+        let is_one_of_several = sessions.len() > 1;
+        let target = Target { session, is_one_of_several, waits: targets::source_was_reached(session, &reached) };
+        match one(&settings, &cancel, target, options).await {
+            Ok(promoted) => reached.push(Reached { environment: session.environment.name.clone(), promoted }),
+            Err(error) => {
+                if is_one_of_several {
+                    targets::report_targets(&sessions, &reached, Some(&session.environment.name));
+                }
+                return Err(error);
             }
-            return Err(error);
         }
-        reached.push(name);
+    }
+    if sessions.len() > 1 {
+        targets::report_targets(&sessions, &reached, None);
     }
     Ok(())
 }
 
-/// Promotes to one environment. With `waits`, this run has just deployed to its source, which must soak first.
+/// A target of this run.
+struct Target<'a> {
+    session: &'a Session,
+    is_one_of_several: bool,
+    /// Whether this run has just deployed to its source, which must soak first.
+    waits: bool,
+}
+
+/// Promotes to one environment. Returns what was promoted.
 async fn one(
     settings: &Settings,
     cancel: &CancellationToken,
-    session: &Session,
+    target: Target<'_>,
     options: &PromoteOptions,
-    waits: bool,
-) -> Result<(), CommandError> {
+) -> Result<Vec<String>, CommandError> {
+    let Target { session, is_one_of_several, waits } = target;
     refuse_local(session, "use cmdr up there")?;
     let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
     let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
-    let (named, bundles) = expand_enabled(session, &options.projects)?;
-    let projects = chosen(session, &source, &named);
-    let context = ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
+    let mut change = ChangeRequest::from(&options.change);
+    if is_one_of_several {
+        change = change.for_environment(session.environment.name.as_str());
+    }
+    // Names and options are checked before tools and clusters are looked for.
+    let wanted = Wanted::read(session, &source, options)?;
+    ChangeContext::read(session, &change, None)?;
     if waits && !promotion.soak.is_zero() {
         targets::wait_for_soak(&source, promotion.soak).await?;
     }
-    let found = PromotionSource::look(&source, &promotion).await?;
-    let eligible = found.eligible(session, &projects, options.record.as_deref(), &context)?;
-    let mut request = DeployRequest {
-        verb: "promote",
-        only: Some(eligible.keys().cloned().collect()),
-        bundles,
-        brings_images: true,
-        // A promotion without named projects covers the whole environment.
-        whole: options.projects.is_empty(),
-        ..DeployRequest::default()
-    };
-    let helm = session.helm().await?;
-    for (project, name) in eligible {
-        let namespace = &source.environment.namespace;
-        let content = found.access.cluster.record(namespace, &name).await?;
-        let content = content.ok_or_else(|| lost(&source, &project, &name))?;
-        let chart = chart_of(&source, &helm, &found.access, namespace, &content).await?;
-        let environment = source.environment.name.to_string();
-        request.promoted.insert(project, Promoted { environment, record: name, content, chart });
-    }
-    check_scans(session, &promotion, &request, &context).await?;
-    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
+    let request = request(session, &source, &promotion, &wanted).await?;
+    let urls = apply(session, &request, &change).await?;
     show_urls(session, &urls);
-    Ok(())
+    let shown = request.promoted.iter().map(|(project, promoted)| format!("{project} {}", promoted.content.version));
+    Ok(shown.collect())
+}
+
+/// What the user asks to promote.
+struct Wanted {
+    /// Empty: everything.
+    named: BTreeSet<Name>,
+    bundles: BTreeMap<Name, Name>,
+    projects: BTreeSet<Name>,
+    record: Option<String>,
+    /// The ID of a set.
+    set: Option<String>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// When a name is unknown or disabled in the target, or options exclude each other.
+    fn read(session: &Session, source: &Session, options: &PromoteOptions) -> Result<Self, CommandError> {
+        let written = Named::read(session, &options.projects)?;
+        let set = set_of_bundle(&written, options)?.or(options.set.as_deref()).map(str::to_owned);
+        let (named, bundles) = expand_enabled(session, &written.names)?;
+        let projects = chosen(session, source, &named);
+        Ok(Self { named, bundles, projects, record: options.record.clone(), set })
+    }
+}
+
+/// The records to promote, with everything that refuses them.
+async fn request(
+    session: &Session,
+    source: &Session,
+    promotion: &Promotion,
+    wanted: &Wanted,
+) -> Result<DeployRequest, CommandError> {
+    let Wanted { named, bundles, projects, record, set } = wanted;
+    let requested = Requested { record: record.as_deref(), set: set.as_deref() };
+    let state = SourceState::look(source).await?;
+    let sources = state.sources(projects, promotion.soak);
+    let scope = own_projects(source, named);
+    let Choice { records, mut refused } = choose(&sources, &state.sources(scope, promotion.soak), requested);
+    if requested.record.is_none() && requested.set.is_none() {
+        note_younger_records(session, &state, promotion, &records);
+    }
+    let combination = Combination { source, target: session, state: &state, records: &records };
+    refused.extend(combination.refusals().await?);
+    let promoted = promoted(source, &state, &records).await?;
+    refused.extend(missing_scans(session, promotion, &promoted).await?);
+    Ok(DeployRequest {
+        verb: "promote",
+        only: Some(promoted.keys().cloned().collect()),
+        promoted,
+        bundles: bundles.clone(),
+        refused,
+        // A promotion without named projects covers the whole environment.
+        whole: named.is_empty(),
+        ..DeployRequest::default()
+    })
+}
+
+/// The version of `NAME@VERSION`: it is the ID of a set of the bundle's members.
+fn set_of_bundle<'a>(written: &'a Named, options: &PromoteOptions) -> Result<Option<&'a str>, CommandError> {
+    let Some((bundle, version)) = written.versions.first_key_value() else { return Ok(None) };
+    if written.names.len() == 1 && options.set.is_none() && options.record.is_none() {
+        return Ok(Some(version));
+    }
+    let cause = format!("'{bundle}@{version}' cannot be combined with other projects, --set or --record");
+    Err(CommandError::usage(Problem::new(cause).help("promote it with a command of its own")))
+}
+
+/// Reads the content of each record from the source's ledger.
+async fn promoted(
+    source: &Session,
+    state: &SourceState,
+    records: &BTreeMap<String, RecordId>,
+) -> Result<BTreeMap<Name, Promoted>, CommandError> {
+    let helm = source.helm().await?;
+    let namespace = &source.environment.namespace;
+    let projects = &source.loaded.workspace.projects;
+    let mut promoted = BTreeMap::new();
+    for (project, record) in records {
+        let Some((project, _)) = projects.get_key_value(project.as_str()) else { continue };
+        let content = state.access.cluster.record(namespace, record).await?;
+        let content = content.ok_or_else(|| lost(source, project, record))?;
+        let chart = chart_of(source, &helm, &state.access, namespace, &content).await?;
+        let environment = source.environment.name.to_string();
+        let history = state.histories.get(project.as_str());
+        let verify_images = history.map(|history| history.verify_images_of(record)).unwrap_or_default();
+        let record = record.clone();
+        promoted.insert(project.clone(), Promoted { environment, record, content, chart, verify_images });
+    }
+    Ok(promoted)
 }
 
 fn lost(source: &Session, project: &Name, record: &RecordId) -> CommandError {
@@ -127,103 +211,36 @@ fn chosen(session: &Session, source: &Session, named: &BTreeSet<Name>) -> BTreeS
     own.into_iter().cloned().collect()
 }
 
-/// The source of a promotion as observed.
-struct PromotionSource {
-    environment: String,
-    access: RemoteAccess,
-    observation: Observation,
-    histories: BTreeMap<String, History>,
-    /// The scopes that other runs have locked.
-    in_work: Vec<Scope>,
-    namespace: String,
-    promotion: Promotion,
-}
-
-impl PromotionSource {
-    async fn look(source: &Session, promotion: &Promotion) -> Result<Self, CommandError> {
-        let access = RemoteAccess::open(source).await?;
-        let namespace = source.environment.namespace.clone();
-        let (observation, histories, in_work) = tokio::try_join!(
-            look_at(&access.cluster, source.workspace().as_str(), None),
-            access.cluster.histories(&namespace),
-            access.cluster.held_scopes(&namespace),
-        )?;
-        let environment = source.environment.name.to_string();
-        Ok(Self { environment, access, observation, histories, in_work, namespace, promotion: promotion.clone() })
-    }
-
-    /// Reports a newer record that is not promoted, and why.
-    fn note_younger_records(&self, session: &Session, source: &Source<'_>, chosen: &RecordId) {
-        let Some(newest) = source.history.and_then(History::current).filter(|newest| newest.record != *chosen) else {
-            return;
-        };
+/// Reports newer records that are not promoted, and why.
+fn note_younger_records(
+    session: &Session,
+    state: &SourceState,
+    promotion: &Promotion,
+    records: &BTreeMap<String, RecordId>,
+) {
+    let together = if records.len() > 1 { " side by side with the others" } else { "" };
+    for (project, chosen) in records {
+        let current = state.histories.get(project).and_then(History::current);
+        let Some(newest) = current.filter(|newest| newest.record != *chosen) else { continue };
+        let (version, seconds) = (&newest.version, promotion.soak.as_secs());
         session.note(&format!(
-            "{}: {} of '{}' is not promoted: it has not been healthy for {} s",
-            source.project,
-            newest.version,
-            self.environment,
-            self.promotion.soak.as_secs()
+            "{project}: {version} of '{}' is not promoted: it has not been healthy{together} for {seconds} s",
+            promotion.from
         ));
     }
-
-    /// The eligible record of each project.
-    ///
-    /// # Errors
-    /// The refusals of all projects without one.
-    fn eligible(
-        &self,
-        session: &Session,
-        projects: &BTreeSet<Name>,
-        record: Option<&str>,
-        context: &ChangeContext,
-    ) -> Result<BTreeMap<Name, RecordId>, CommandError> {
-        let (mut eligible, mut refused) = (BTreeMap::new(), Vec::new());
-        for project in projects {
-            let live = self.observation.observed.releases.get(&ReleaseKey::new(&self.namespace, project.as_str()));
-            let is_meant = |scope: &Scope| match scope {
-                Scope::Environment => true,
-                Scope::Projects(names) => names.contains(project.as_str()),
-            };
-            let source = Source {
-                project: project.as_str(),
-                environment: &self.environment,
-                history: self.histories.get(project.as_str()),
-                live,
-                in_work: self.in_work.iter().any(is_meant),
-                soak: self.promotion.soak,
-                now: Timestamp::now(),
-            };
-            match source.eligible(record, context.overrides.contains(&Gate::Soak)) {
-                Ok(name) => {
-                    if record.is_none() {
-                        self.note_younger_records(session, &source, &name);
-                    }
-                    eligible.insert(project.clone(), name);
-                }
-                Err(refusal) => refused.push(refusal.to_problem()),
-            }
-        }
-        if refused.is_empty() {
-            return Ok(eligible);
-        }
-        Err(CommandError { kind: ErrorKind::Refused, problems: refused, report: None })
-    }
 }
 
-/// `promote.scan`: an artifact of that type must be attached to each image.
-async fn check_scans(
+/// The images without the artifact of `promote.scan` in their registry.
+async fn missing_scans(
     session: &Session,
     promotion: &Promotion,
-    request: &DeployRequest,
-    context: &ChangeContext,
-) -> Result<(), CommandError> {
-    let Some(kind) = promotion.scan.as_ref().filter(|_| !context.overrides.contains(&Gate::Scan)) else {
-        return Ok(());
-    };
+    promoted: &BTreeMap<Name, Promoted>,
+) -> Result<Vec<Refusal>, CommandError> {
+    let Some(kind) = &promotion.scan else { return Ok(Vec::new()) };
     let registry = registry(session)?;
     let mut refused = Vec::new();
-    for (project, promoted) in &request.promoted {
-        for image in pinned(&promoted.content) {
+    for (project, promoted) in promoted {
+        for image in promoted.content.pinned_images() {
             let has = registry.has_artifact(&image, kind).await;
             let cause = match has {
                 Ok(true) => continue,
@@ -231,19 +248,8 @@ async fn check_scans(
                 Err(error) => format!("{image}: cannot determine whether it was scanned: {}", error.problem().message),
             };
             let problem = Problem::new(cause).help("scan it in the pipeline and attach the result");
-            refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), problem }.to_problem());
+            refused.push(Refusal { gate: Gate::Scan, project: project.to_string(), problem });
         }
     }
-    if refused.is_empty() {
-        return Ok(());
-    }
-    Err(CommandError { kind: ErrorKind::Refused, problems: refused, report: None })
-}
-
-fn pinned(content: &Record) -> Vec<ImageReference> {
-    let references = content
-        .images
-        .iter()
-        .filter_map(|(image, digest)| Some(ImageReference::parse(image).ok()?.with_digest(digest)));
-    references.collect()
+    Ok(refused)
 }

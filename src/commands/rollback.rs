@@ -18,31 +18,40 @@ use crate::{
         remote::{
             access::RemoteAccess,
             apply::apply,
-            deploy_request::{ChangeContext, DeployRequest, expand_enabled},
+            deploy_request::{ChangeContext, DeployRequest, Named, expand_enabled},
             recorded_charts::chart_of,
         },
         session::Session,
     },
+    plan::bundle_versions::{self, BundleVersion},
 };
 
 /// # Errors
 /// When there is no earlier record, or the rollback fails; the error's kind is the exit code.
 pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Result<(), CommandError> {
     refuse_local(session, "check out an earlier commit of the workspace, and run cmdr up")?;
-    let (projects, bundles) = expand_enabled(session, &options.projects)?;
+    let named = Named::read(session, &options.projects)?;
+    let (projects, bundles) = expand_enabled(session, &named.names)?;
+    if let (Some(_), Some(bundle)) = (&options.record, bundles.values().next()) {
+        let cause = format!("--record chooses the record of a project, but '{bundle}' is a bundle");
+        let help = format!("choose a version of the bundle with {bundle}@VERSION; cmdr history lists versions");
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
+    }
     // Options are checked before tools and the cluster are looked for.
     ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
-    let contents = contents(session, &helm, &access, &projects, options.record.as_deref()).await?;
+    let histories = access.cluster.histories(&session.environment.namespace).await?;
+    let targets = Targets { histories: &histories, record: options.record.as_deref(), versions: &named.versions };
+    let records = targets.records(session, &projects, &bundles)?;
+    let contents = contents(session, &helm, &access, records).await?;
     let because = options.change.because.clone();
     let request = DeployRequest {
         verb: ROLLBACK,
         // Manual changes must not block the rollback.
         up: UpRequest { repair: true, ..UpRequest::default() },
-        only: Some(projects.clone()),
+        only: Some(projects.iter().filter(|project| contents.contains_key(project.as_str())).cloned().collect()),
         bundles,
         contents,
-        brings_images: true,
         hold: Some(because.unwrap_or_else(|| "rolled back".to_owned())),
         ..DeployRequest::default()
     };
@@ -56,39 +65,87 @@ pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Re
     Ok(())
 }
 
-/// The content to roll back to, by project: the record and its chart.
+/// Reads the content to roll back to, by project: the record and its chart.
 ///
 /// # Errors
-/// When a project has no such record, with all of these problems at once.
+/// When the ledger no longer contains a record.
 async fn contents(
     session: &Session,
     helm: &Helm,
     access: &RemoteAccess,
-    projects: &BTreeSet<Name>,
-    wanted: Option<&str>,
+    records: BTreeMap<String, RecordId>,
 ) -> Result<BTreeMap<String, (Record, FetchedChart)>, CommandError> {
     let namespace = &session.environment.namespace;
-    let histories = access.cluster.histories(namespace).await?;
     let (mut contents, mut wrong) = (BTreeMap::new(), Vec::new());
-    for project in projects {
-        let target = match target(project, histories.get(project.as_str()), wanted) {
-            Ok(target) => target,
-            Err(problem) => {
-                wrong.push(problem);
-                continue;
-            }
-        };
+    for (project, target) in records {
         let Some(record) = access.cluster.record(namespace, &target).await? else {
             wrong.push(Problem::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };
         let chart = chart_of(session, helm, access, namespace, &record).await?;
-        contents.insert(project.to_string(), (record, chart));
+        contents.insert(project, (record, chart));
     }
     if wrong.is_empty() {
         return Ok(contents);
     }
     Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None })
+}
+
+/// The targets of a rollback.
+struct Targets<'a> {
+    histories: &'a BTreeMap<String, History>,
+    /// The record that was chosen for projects.
+    record: Option<&'a str>,
+    /// The versions that were chosen for bundles.
+    versions: &'a BTreeMap<Name, String>,
+}
+
+impl Targets<'_> {
+    /// The record of each project: of its bundle's version, or its own.
+    ///
+    /// # Errors
+    /// All projects and bundles that have nothing to go back to.
+    fn records(
+        &self,
+        session: &Session,
+        projects: &BTreeSet<Name>,
+        bundles: &BTreeMap<Name, Name>,
+    ) -> Result<BTreeMap<String, RecordId>, CommandError> {
+        let (mut records, mut wrong) = (BTreeMap::new(), Vec::new());
+        for project in projects.iter().filter(|project| !bundles.contains_key(*project)) {
+            match target(project, self.histories.get(project.as_str()), self.record) {
+                Ok(record) => drop(records.insert(project.to_string(), record)),
+                Err(problem) => wrong.push(problem),
+            }
+        }
+        for bundle in bundles.values().collect::<BTreeSet<_>>() {
+            let members = &session.loaded.workspace.bundles[bundle].projects;
+            match self.version(bundle, members) {
+                Ok(version) => {
+                    let members = version.records.into_iter();
+                    records.extend(members.filter(|(member, _)| projects.contains(member.as_str())));
+                }
+                Err(problem) => wrong.push(problem),
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(records);
+        }
+        Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None })
+    }
+
+    fn version(&self, bundle: &Name, members: &[Name]) -> Result<BundleVersion, Problem> {
+        let list = format!("list its deployments with cmdr history {bundle}");
+        match self.versions.get(bundle) {
+            Some(id) => bundle_versions::find(self.histories, members, id).ok_or_else(|| {
+                Problem::new(format!("version '{id}' of the bundle '{bundle}' not found here")).help(list)
+            }),
+            None => bundle_versions::previous(self.histories, members).ok_or_else(|| {
+                Problem::new(format!("no earlier version of the bundle '{bundle}' is known to have been healthy"))
+                    .help(list)
+            }),
+        }
+    }
 }
 
 /// The record to roll back to: the one with the given prefix, or the one before the current record.

@@ -58,6 +58,11 @@ impl Table {
         self.fields.iter().find(|field| field.key == key)
     }
 
+    /// Whether a key counts for [`Self::alternatives`]; others can be combined with any of them.
+    pub fn is_in_alternatives(&self, key: &str) -> bool {
+        self.alternatives.iter().any(|set| set.contains(&key))
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.fields.iter().map(|field| field.key)
     }

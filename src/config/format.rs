@@ -2,7 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::domain::{ImageReference, InvalidName, Name, freeze::Moment, name, pool::Subnet, resolve::OWN_DOMAIN, slug};
+use crate::domain::{
+    ImageReference, InvalidName, Name, ValuePath, freeze::Moment, name, pool::Subnet, resolve::OWN_DOMAIN, slug,
+};
 
 /// The format of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum Format {
     TimeZone,
     /// A namespace with `{slug}` as placeholder for the merge request.
     Slug,
+    /// A path in Helm values, in the notation of `--set`: `image.tag`.
+    ValuePath,
 }
 
 /// Why a string does not match its [`Format`].
@@ -74,13 +78,14 @@ impl Format {
             Self::Moment => "a time such as \"18:00\", or a date such as 2026-12-20",
             Self::TimeZone => "a time zone such as `Europe/Berlin`",
             Self::Slug => "a namespace that contains `{slug}`, such as `review-{slug}`",
+            Self::ValuePath => "the path of a value in the chart's values, such as `image.tag`",
         }
     }
 
     /// The format as a regular expression for editors; validation can be stricter.
     pub fn pattern(self) -> Option<&'static str> {
         match self {
-            Self::Any | Self::TimeZone => None,
+            Self::Any | Self::TimeZone | Self::ValuePath => None,
             Self::Name => Some("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
             Self::Release => Some("^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$"),
             Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
@@ -109,6 +114,7 @@ impl Format {
         }
         match self {
             Self::Any => Ok(()),
+            Self::ValuePath => fits(ValuePath::parse(text).is_some(), "is not a valid path of a value", || None),
             Self::Name => Name::short(text).map(drop).map_err(|wrong| unnamed(text, wrong)),
             Self::Release => Name::new(text).map(drop).map_err(|wrong| unnamed(text, wrong)),
             Self::Image => ImageReference::parse(text)

@@ -15,8 +15,9 @@ use super::{
     universal::text::{self, Place},
 };
 use crate::domain::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageReference, Name, OnFailure, Platform,
-    PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Values, Verify,
+    Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, Name, OnFailure,
+    Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route,
+    ValuePath, Values, Verify,
     VerifyWhen, Workspace, Writer,
     cluster_networks::ClusterNetworks,
     freeze::{FreezeWindow, weekday},
@@ -159,6 +160,7 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
             Some(value) => chart(document, value)?,
             None => Chart { source: ChartSource::Universal, version: None },
         },
+        image_key: entry.at(&["chart", "image"]).and_then(image_key),
         routes: routes(entry),
         check: entry.get("check").map(check),
         needs: names_at(entry, "needs"),
@@ -203,6 +205,7 @@ fn project_override(document: &Document, value: Cursor<'_>, is_universal: bool) 
     ProjectOverride {
         presence: presence_there(value),
         chart: value.get("chart").and_then(|value| chart(document, value)),
+        image_key: value.at(&["chart", "image"]).and_then(image_key),
         routes: (has("host") || has("routes")).then(|| routes(value)),
         check: value.get("check").map(check),
         needs: has("needs").then(|| names_at(value, "needs")),
@@ -258,6 +261,16 @@ fn chart(document: &Document, value: Cursor<'_>) -> Option<Chart> {
         _ => return None,
     };
     Some(Chart { source, version: text_at(value, "version") })
+}
+
+/// The values of a chart of one's own that take the image, from its key `image`.
+pub(super) fn image_key(value: Cursor<'_>) -> Option<ImageKey> {
+    let path = |key: &str| ValuePath::parse(&text_at(value, key)?);
+    if let Some(reference) = path("reference") {
+        return Some(ImageKey::Reference(reference));
+    }
+    let repository = path("repository")?;
+    Some(ImageKey::Parts { registry: path("registry"), repository, tag: path("tag"), digest: path("digest") })
 }
 
 /// `folder/relative` without `.` and `..`, so that each location has one path.

@@ -56,7 +56,10 @@ fn of_table(table: &Table) -> Value {
 
 /// All keys of the set, and no others.
 fn of_alternative(table: &Table, set: &[&str]) -> Value {
-    let others = table.keys().filter(|key| !set.contains(key)).map(|key| (key.to_owned(), json!(false)));
+    let others = table
+        .keys()
+        .filter(|key| table.is_in_alternatives(key) && !set.contains(key))
+        .map(|key| (key.to_owned(), json!(false)));
     json!({"required": set, "properties": others.collect::<Map<_, _>>()})
 }
 

@@ -178,7 +178,8 @@ fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<
     if table.alternatives.is_empty() {
         return;
     }
-    let known: Vec<&str> = value.entries().map(|entry| entry.key()).filter(|key| table.field(key).is_some()).collect();
+    let known: Vec<&str> =
+        value.entries().map(|entry| entry.key()).filter(|key| table.is_in_alternatives(key)).collect();
     let same = |set: &&[&str]| set.len() == known.len() && known.iter().all(|key| set.contains(key));
     if table.alternatives.iter().any(same) {
         return;

@@ -268,6 +268,37 @@ static CHART: Table = Table {
             optional("name", Shape::Text(Format::Any), "The name of the chart in the repository"),
             optional("version", Shape::Text(Format::Any), "The exact version of the chart"),
             optional("path", Shape::Text(Format::FilePath), "A folder with a `Chart.yaml`, relative to this file"),
+            optional(
+                "image",
+                Shape::Table(&CHART_IMAGE),
+                "The values that take the project's image; not under `platform`",
+            ),
+        ],
+    )
+};
+
+static CHART_IMAGE: Table = Table {
+    any_of: &["reference", "repository"],
+    exclusive: &[("reference", "registry"), ("reference", "repository"), ("reference", "tag"), ("reference", "digest")],
+    ..table(
+        "chart-image",
+        "the image of a chart",
+        "Where a chart takes the project's image from: `reference`, or `repository` with `tag`, `digest` or both. \
+         cmdr writes `image` or the build there.",
+        &[
+            optional("reference", Shape::Text(Format::ValuePath), "The value that takes the whole reference"),
+            optional(
+                "registry",
+                Shape::Text(Format::ValuePath),
+                "The value that takes the registry's host; default: it is part of the repository",
+            ),
+            optional("repository", Shape::Text(Format::ValuePath), "The value that takes the repository"),
+            optional("tag", Shape::Text(Format::ValuePath), "The value that takes the tag"),
+            optional(
+                "digest",
+                Shape::Text(Format::ValuePath),
+                "The value that takes the digest; without it, cmdr compares the running pods with the digest",
+            ),
         ],
     )
 };
@@ -389,7 +420,7 @@ static BUNDLE: Table = table(
 );
 
 /// All tables, in the order of the documentation.
-pub static ALL: [&Table; 22] = [
+pub static ALL: [&Table; 23] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
@@ -403,6 +434,7 @@ pub static ALL: [&Table; 22] = [
     &PROJECT,
     &BUILD,
     &CHART,
+    &CHART_IMAGE,
     &ROUTE,
     &CHECK,
     &VERIFY,

@@ -17,6 +17,8 @@ pub enum Gate {
     Record,
     /// No record of the source has been healthy for long enough.
     Soak,
+    /// The projects beside it in the target are not those that it was tested with.
+    Combination,
     /// A deployment has not finished.
     Flight,
     /// The deployment window is closed.
@@ -36,6 +38,7 @@ pub const GATES: [(Gate, &str, bool); 9] = [
     (Gate::Promotion, "promotion", true),
     (Gate::Record, "record", false),
     (Gate::Soak, "soak", true),
+    (Gate::Combination, "combination", true),
     (Gate::Flight, "flight", false),
     (Gate::Freeze, "freeze", true),
     (Gate::Hold, "hold", true),

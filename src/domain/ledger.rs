@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ChartDigest,
+    ChartDigest, Digest,
+    digest::sha256,
     gate::Gate,
     pipeline::CiProvider,
     record::{Record, RecordId},
@@ -19,6 +20,19 @@ pub const KEPT: usize = 50;
 pub const ROLLBACK: &str = "rollback";
 /// The verb of the rollback that follows a failed deployment.
 pub const AUTOMATIC_ROLLBACK: &str = "automatic rollback";
+
+/// Hexadecimal digits of the ID of a combination of records.
+const COMBINATION: usize = 12;
+
+/// Identifies a combination of records by project: the ID of a set, and the version of a bundle. The projects are
+/// sorted by name.
+pub fn combination_id<'a>(records: impl IntoIterator<Item = (&'a str, &'a RecordId)>) -> String {
+    let mut lines: Vec<String> = records.into_iter().map(|(project, record)| format!("{project}={record}")).collect();
+    lines.sort();
+    let mut id = sha256(lines.join("\n").as_bytes());
+    id.truncate(COMBINATION);
+    id
+}
 
 /// The deployments of one project, oldest first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +81,9 @@ pub struct Deployment {
     /// The objects outside its release that its pods refer to, such as `Secret/shop-db`, with a hash of the content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<String, String>,
+    /// The digest of each image of its `verify` Jobs, by its reference.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verify_images: BTreeMap<String, Digest>,
     /// How long it had been healthy without interruption when it was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy_seconds: Option<u64>,
@@ -166,6 +183,12 @@ impl History {
         })
     }
 
+    /// The images of the `verify` Jobs that a record was deployed with, wherever it was healthy: digests by reference.
+    pub fn verify_images_of(&self, record: &RecordId) -> BTreeMap<String, Digest> {
+        let healthy = |it: &&Deployment| it.record == *record && it.outcome == DeploymentOutcome::Healthy;
+        self.deployments.iter().filter(healthy).flat_map(|it| it.verify_images.clone()).collect()
+    }
+
     /// The deployment that has not finished.
     pub fn in_flight(&self) -> Option<&Deployment> {
         self.deployments.last().filter(|it| it.outcome == DeploymentOutcome::Running)
@@ -254,6 +277,7 @@ pub mod tests {
             bundle: None,
             irreversible: false,
             references: BTreeMap::new(),
+            verify_images: BTreeMap::new(),
             healthy_seconds: None,
         }
     }

@@ -8,6 +8,7 @@ pub mod external;
 pub mod freeze;
 pub mod gate;
 pub mod image;
+pub mod image_key;
 pub mod images_in;
 pub mod labels;
 pub mod ledger;
@@ -41,6 +42,7 @@ pub mod yaml;
 
 pub use digest::{ChartDigest, Digest};
 pub use image::ImageReference;
+pub use image_key::{ImageKey, ValuePath};
 pub use images_in::ImagesIn;
 pub use name::{InvalidName, Name};
 pub use problem::Problem;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Chart, ChartDigest, ChartSource, Digest, Values, digest::sha256};
+use super::{Chart, ChartDigest, ChartSource, Digest, ImageReference, Values, digest::sha256};
 
 /// Incremented if cmdr passes the same content to Helm in a different way, so that releases are upgraded.
 const RENDERING: u32 = 2;
@@ -95,6 +95,12 @@ impl Record {
         let mut digest = sha256(content.to_string().as_bytes());
         digest.truncate(LENGTH);
         RecordId(digest)
+    }
+
+    /// Returns its images, each with its digest.
+    pub fn pinned_images(&self) -> Vec<ImageReference> {
+        let exact = |(image, digest): (&String, &Digest)| Some(ImageReference::parse(image).ok()?.with_digest(digest));
+        self.images.iter().filter_map(exact).collect()
     }
 }
 

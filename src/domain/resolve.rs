@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Build, Chart, ChartSource, Check, Environment, External, ImageReference, ImagesIn, Name, Presence, Project, Route,
-    Values, Verify, Workspace, images_in::Container, values,
+    Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
+    Project, Route, Values, Verify, Workspace, images_in::Container, values,
 };
 
 /// The desired state of a project in one environment.
@@ -17,6 +17,8 @@ pub struct ResolvedProject {
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
     pub chart: Chart,
+    /// The values of a chart of its own that take the image.
+    pub image_key: Option<ImageKey>,
     /// All layers merged. For the universal chart, cmdr adds `image`, `version`, `workspace` and `routes`.
     pub values: Values,
     /// Empty if the project is external.
@@ -70,9 +72,25 @@ impl ResolvedProject {
         self.version_is_written = true;
     }
 
+    /// Whether the chart runs the project's image: the universal chart, or one of its own with `chart.image`.
+    pub fn takes_image(&self) -> bool {
+        self.is_on_universal_chart() || self.image_key.is_some()
+    }
+
+    /// Returns the project's own image in values for its chart.
+    pub fn image_in(&self, values: &Values) -> Option<ImageReference> {
+        match &self.image_key {
+            Some(key) => key.read(values),
+            None if self.is_on_universal_chart() => ImagesIn(values).main(),
+            None => None,
+        }
+    }
+
     /// Sets the image to run: after it is built, or if a deployment sets a tag.
     pub fn use_image(&mut self, image: ImageReference) {
-        if self.is_on_universal_chart() {
+        if let Some(key) = &self.image_key {
+            key.write(&mut self.values, &image);
+        } else if self.is_on_universal_chart() {
             if !self.version_is_written {
                 self.values.insert("version".to_owned(), json!(image.version()));
             }
@@ -81,17 +99,25 @@ impl ResolvedProject {
         self.image = Some(image);
     }
 
-    /// Sets the image of each container for which `choose` returns one, as [`ImagesIn::replace`].
+    /// Sets the image of each container for which `choose` returns one, as [`ImagesIn::replace`]. A chart of its own has
+    /// no known container but the main one.
     pub fn use_images(&mut self, choose: impl Fn(Container<'_>, Option<&ImageReference>) -> Option<ImageReference>) {
-        ImagesIn(&mut self.values).replace(choose);
-        if let Some(image) = ImagesIn(&self.values).main() {
+        if self.is_on_universal_chart() {
+            ImagesIn(&mut self.values).replace(choose);
+            if let Some(image) = ImagesIn(&self.values).main() {
+                self.use_image(image);
+            }
+        } else if let Some(image) = choose(Container::Main, self.image.as_ref()).filter(|_| self.takes_image()) {
             self.use_image(image);
         }
     }
 
-    /// Returns all images that the project names: its own, and those of sidecars and init containers.
+    /// Returns all images that the project names and its chart runs: its own, and those of sidecars and init
+    /// containers.
     pub fn images(&self) -> Vec<ImageReference> {
-        self.image.clone().into_iter().chain(ImagesIn(&self.values).beside()).collect()
+        let own = self.image.clone().filter(|_| self.takes_image());
+        let beside = if self.is_on_universal_chart() { ImagesIn(&self.values).beside() } else { Vec::new() };
+        own.into_iter().chain(beside).collect()
     }
 }
 
@@ -143,6 +169,7 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: Pr
         image: None,
         build: project.build,
         chart: project.chart,
+        image_key: project.image_key,
         version_is_written: values.contains_key("version"),
         values,
         routes,
@@ -217,6 +244,7 @@ impl ResolvedProject {
             image: None,
             build: None,
             chart,
+            image_key: None,
             values,
             routes: Vec::new(),
             needs: Vec::new(),

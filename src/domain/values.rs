@@ -113,23 +113,31 @@ impl Assignment {
     /// Fails if a parent of the last key is not a map.
     pub fn apply(&self, values: &mut Values, value: Value) -> Result<(), InvalidSet> {
         let names: Vec<&str> = self.keys.iter().map(|(key, _)| key.as_str()).collect();
-        let Some((last, parents)) = names.split_last() else { return Ok(()) };
-        let mut map = values;
-        for (depth, key) in parents.iter().enumerate() {
-            let below = map.entry(*key).or_insert(Value::Null);
-            if below.is_null() {
-                *below = Value::Object(Values::new());
-            }
-            let not_a_map = || InvalidSet::NotAMap { key: names.join("."), holder: names[..=depth].join(".") };
-            map = below.as_object_mut().ok_or_else(not_a_map)?;
-        }
-        map.insert((*last).to_owned(), value);
-        Ok(())
+        put(values, &names, value)
+            .map_err(|depth| InvalidSet::NotAMap { key: names.join("."), holder: names[..=depth].join(".") })
     }
 }
 
+/// Sets the value at a path of keys, and creates the maps that it needs.
+///
+/// # Errors
+/// Returns the depth of the first key whose value is not a map.
+pub fn put(values: &mut Values, keys: &[impl AsRef<str>], value: Value) -> Result<(), usize> {
+    let Some((last, above)) = keys.split_last() else { return Ok(()) };
+    let mut map = values;
+    for (depth, key) in above.iter().enumerate() {
+        let below = map.entry(key.as_ref()).or_insert(Value::Null);
+        if below.is_null() {
+            *below = Value::Object(Values::new());
+        }
+        map = below.as_object_mut().ok_or(depth)?;
+    }
+    map.insert(last.as_ref().to_owned(), value);
+    Ok(())
+}
+
 /// `a.b\.c` -> `a`, `b.c`, each with its place.
-fn divided(path: &str) -> Vec<(String, Range<usize>)> {
+pub fn divided(path: &str) -> Vec<(String, Range<usize>)> {
     let mut keys = vec![(String::new(), 0..0)];
     let mut characters = path.char_indices().peekable();
     while let Some((at, character)) = characters.next() {

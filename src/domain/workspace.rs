@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{ImageReference, Name, Values, cluster_networks::ClusterNetworks, freeze::FreezeWindow, slug::Slug};
+use super::{
+    ImageKey, ImageReference, Name, Values, cluster_networks::ClusterNetworks, freeze::FreezeWindow, slug::Slug,
+};
 
 /// The name of the environment whose kind cluster cmdr creates.
 pub const LOCAL: &str = "local";
@@ -183,6 +185,8 @@ pub struct Project {
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
     pub chart: Chart,
+    /// The values of a chart of its own that take the image; `None`: that chart determines its images.
+    pub image_key: Option<ImageKey>,
     /// By name; `host: shop` is the route `web` with path `/`.
     pub routes: BTreeMap<Name, Route>,
     pub check: Option<Check>,
@@ -224,6 +228,9 @@ impl Project {
         let ProjectOverride { presence, chart, routes, needs, verify, .. } = over;
         replace(&mut self.presence, presence.as_ref());
         replace(&mut self.chart, chart.as_ref());
+        if chart.is_some() {
+            self.image_key.clone_from(&over.image_key);
+        }
         replace(&mut self.routes, routes.as_ref());
         replace(&mut self.needs, needs.as_ref());
         replace(&mut self.verify, verify.as_ref());
@@ -231,6 +238,11 @@ impl Project {
         self.check = over.check.clone().or_else(|| self.check.take());
         self.timeout = over.timeout.or(self.timeout);
         self.external = over.external.clone().or_else(|| self.external.take());
+    }
+
+    /// Whether the chart runs the project's image: the universal chart, or one of its own with `chart.image`.
+    pub fn takes_image(&self) -> bool {
+        self.chart.source == ChartSource::Universal || self.image_key.is_some()
     }
 }
 
@@ -249,6 +261,8 @@ pub enum Presence {
 pub struct ProjectOverride {
     pub presence: Option<Presence>,
     pub chart: Option<Chart>,
+    /// Of `chart`: without one, the project's own holds.
+    pub image_key: Option<ImageKey>,
     pub routes: Option<BTreeMap<Name, Route>>,
     pub check: Option<Check>,
     pub needs: Option<Vec<Name>>,

@@ -48,7 +48,7 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
     let chosen = |project: &ResolvedProject| {
         session.loaded.workspace.projects.get(&project.name).is_some_and(|written| written.local_image.is_some())
     };
-    let own = projects.iter_mut().filter(|project| project.is_on_universal_chart() && !chosen(project));
+    let own = projects.iter_mut().filter(|project| project.takes_image() && !chosen(project));
     let mut buildable = Vec::new();
     for project in own.filter(|project| project.build.is_some()) {
         let has_version =

@@ -1,6 +1,9 @@
 //! The local environment: from what is described to what runs.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     adapters::{host, lock::Lock},
@@ -157,7 +160,7 @@ pub(crate) async fn prepare(
         let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;
         let built: BTreeSet<Name> =
             selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
-        pin(session, &registry(session)?, &mut selection, &built).await?;
+        pin(session, &registry(session)?, &mut selection, &built, &BTreeMap::new()).await?;
     }
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let cluster = local_of(session, &access, recreate).await?;

@@ -1,6 +1,6 @@
 //! What a verb is asked to do, free of the command line's own types.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How `up` is to bring an environment to what is described.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,14 @@ pub struct ChangeRequest {
 }
 
 impl ChangeRequest {
+    /// With files of its own for one of several environments: `plan.production-eu.json` instead of `plan.json`.
+    #[must_use]
+    pub fn for_environment(self, environment: &str) -> Self {
+        let own = |file: Option<PathBuf>| file.map(|file| own_file(&file, environment));
+        let Self { export_ledger, plan_file, use_plan, .. } = self;
+        Self { export_ledger: own(export_ledger), plan_file: own(plan_file), use_plan: own(use_plan), ..self }
+    }
+
     /// The options that were given and have no meaning in the environment `local`.
     pub fn given(&self) -> Vec<&'static str> {
         let given = [
@@ -51,6 +59,13 @@ impl ChangeRequest {
     }
 }
 
+fn own_file(file: &Path, environment: &str) -> PathBuf {
+    match file.extension() {
+        Some(extension) => file.with_extension(format!("{environment}.{}", extension.to_string_lossy())),
+        None => file.with_extension(environment),
+    }
+}
+
 /// A promotion that a pipeline's job is to make.
 #[derive(Debug, Clone)]
 pub struct PipelineRequest {
@@ -60,4 +75,16 @@ pub struct PipelineRequest {
     pub projects: Vec<String>,
     pub record: Option<String>,
     pub because: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_environment_has_files_of_its_own() {
+        let own = |file: &str| own_file(Path::new(file), "production-eu");
+        assert_eq!(own("out/plan.json"), Path::new("out/plan.production-eu.json"));
+        assert_eq!(own("out.d/plan"), Path::new("out.d/plan.production-eu"));
+    }
 }

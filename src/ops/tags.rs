@@ -7,6 +7,7 @@ use crate::{
     domain::{ImageReference, Name, Problem, ResolvedProject},
     error::{CommandError, ErrorKind},
     ops::{selection::Selection, session::Session},
+    plan::known_images::KnownImages,
 };
 
 /// Returns a registry client with the credentials of the user's Docker.
@@ -21,8 +22,8 @@ pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
         .map_err(|error| CommandError::failed(Problem::of(&error)))
 }
 
-/// Writes the digest of every tag into the values, except for projects in `settled`. The projects as written are kept
-/// in `selection.written`.
+/// Writes the digest of every tag into the values, except for projects in `settled`. A tag that is in `known` gets the
+/// digest from there, any other tag is resolved. The projects as written are kept in `selection.written`.
 ///
 /// # Errors
 /// When images do not exist, or a registry is unreachable: all problems at once.
@@ -31,15 +32,24 @@ pub(crate) async fn pin(
     registry: &Registry,
     selection: &mut Selection,
     settled: &BTreeSet<Name>,
+    known: &BTreeMap<Name, KnownImages>,
 ) -> Result<(), CommandError> {
     selection.written = selection.projects.iter().map(|project| (project.name.clone(), project.clone())).collect();
     let given = &selection.contents;
     let is_described =
         |project: &&mut ResolvedProject| !given.contains_key(project.name.as_str()) && !settled.contains(&project.name);
-    let mut projects: Vec<&mut ResolvedProject> = selection.projects.iter_mut().filter(is_described).collect();
+    // In `local`, a chart of its own gets the image as written.
+    let has_digests =
+        |project: &&mut ResolvedProject| project.is_on_universal_chart() || !session.environment.is_local();
+    let mut projects: Vec<&mut ResolvedProject> =
+        selection.projects.iter_mut().filter(is_described).filter(has_digests).collect();
+    for project in &mut projects {
+        let known = known.get(&project.name);
+        project.use_images(|_, image| known?.exact(image?));
+    }
     let written: Vec<ImageReference> = projects.iter().flat_map(|project| project.images()).collect();
     let pinned = resolved(session, registry, &written).await?;
-    for project in projects.iter_mut().filter(|project| project.is_on_universal_chart()) {
+    for project in &mut projects {
         project.use_images(|_, image| pinned.get(&image?.to_string()).cloned());
     }
     Ok(())

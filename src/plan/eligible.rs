@@ -1,8 +1,11 @@
-//! Selects the record of a source environment that can be promoted. Pure: the time is a parameter.
+//! Selects the records of a source environment that can be promoted. Pure: the time is a parameter.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{
     Problem, RecordId,
@@ -10,7 +13,10 @@ use crate::domain::{
     ledger::{Deployment, DeploymentOutcome, History},
 };
 
-use super::ObservedRelease;
+use super::{
+    ObservedRelease,
+    sets::{Period, RecordSet, sets},
+};
 
 /// A project in the source environment of a promotion.
 #[derive(Debug, Clone, Copy)]
@@ -22,39 +28,156 @@ pub struct Source<'a> {
     pub live: Option<&'a ObservedRelease>,
     /// Another cmdr run holds the lock.
     pub in_work: bool,
-    /// How long a record must have been healthy.
+    /// How long records must have been healthy side by side.
     pub soak: Duration,
     pub now: Timestamp,
 }
 
+/// Which records are requested; by default the newest that soaked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Requested<'a> {
+    /// A record, by a prefix of its ID.
+    pub record: Option<&'a str>,
+    /// A set, by a prefix of its ID.
+    pub set: Option<&'a str>,
+}
+
+/// The records to promote, and the gates that refuse them.
+#[derive(Debug, Default, PartialEq)]
+pub struct Choice {
+    /// By project. If only the gate `soak` refuses, what an override promotes.
+    pub records: BTreeMap<String, RecordId>,
+    pub refused: Vec<Refusal>,
+}
+
+/// Chooses one record for each of the sources: those that ran side by side for the soak time. A requested set is looked
+/// up among the records of all projects in `scope`.
+pub fn choose(sources: &[Source<'_>], scope: &[Source<'_>], requested: Requested<'_>) -> Choice {
+    let mut choice = Choice::default();
+    if let Some(id) = requested.set {
+        choice.take_set(sources, scope, id);
+        return choice;
+    }
+    let has_record = |source: &&Source<'_>| requested.record.is_some_and(|record| source.knows(record));
+    let holders: BTreeSet<&str> = sources.iter().filter(has_record).map(|source| source.project).collect();
+    let mut periods: Vec<(&Source<'_>, Vec<Period>)> = Vec::new();
+    for source in sources {
+        let named = requested.record.filter(|_| holders.is_empty() || holders.contains(source.project));
+        match source.candidates(named) {
+            Ok(found) => periods.push((source, found)),
+            Err(refusal) => choice.refused.push(*refusal),
+        }
+    }
+    let found = sets(periods.iter().map(|(source, periods)| (source.project, periods.as_slice())));
+    choice.take_newest(&periods, &found);
+    choice
+}
+
+impl Choice {
+    fn take_set(&mut self, sources: &[Source<'_>], scope: &[Source<'_>], id: &str) {
+        let Some(any) = sources.first() else { return };
+        self.refused.extend(sources.iter().filter_map(Source::in_flight));
+        let periods: Vec<(&str, Vec<Period>)> = scope.iter().map(|it| (it.project, it.periods())).collect();
+        let known = periods.iter().filter(|(_, periods)| !periods.is_empty());
+        let mut found = sets(known.map(|(project, periods)| (*project, periods.as_slice())));
+        found.retain(|set| set.id().starts_with(id));
+        let Some(set) = soaked(&found, any.soak).or(found.last()) else {
+            let help = format!("cmdr history --sets --env {}", any.environment);
+            let problem = Problem::new(format!("set '{id}' not found in '{}'", any.environment)).help(help);
+            self.refused.push(Refusal { gate: Gate::Record, project: String::new(), problem });
+            return;
+        };
+        if set.lasted() < any.soak {
+            self.refused.push(too_short(any, &found));
+        }
+        let is_meant = |project: &str| sources.iter().any(|source| source.project == project);
+        self.records = set.records.clone();
+        self.records.retain(|project, _| is_meant(project));
+    }
+
+    fn take_newest(&mut self, periods: &[(&Source<'_>, Vec<Period>)], found: &[RecordSet]) {
+        let Some((any, _)) = periods.first() else { return };
+        if let Some(set) = soaked(found, any.soak) {
+            self.records.clone_from(&set.records);
+            return;
+        }
+        self.refused.push(match periods {
+            [(source, periods)] => source.too_young(periods),
+            _ => too_short(any, found),
+        });
+        let newest = |(source, periods): &(&Source<'_>, Vec<Period>)| {
+            Some((source.project.to_owned(), periods.last()?.record.clone()))
+        };
+        self.records = match found.last() {
+            Some(set) => set.records.clone(),
+            None => periods.iter().filter_map(newest).collect(),
+        };
+    }
+}
+
+/// The newest set that lasted for the soak time.
+fn soaked(sets: &[RecordSet], soak: Duration) -> Option<&RecordSet> {
+    sets.iter().rev().find(|set| set.lasted() >= soak)
+}
+
+/// The refusal of sets that did not run side by side for long enough.
+fn too_short(any: &Source<'_>, found: &[RecordSet]) -> Refusal {
+    let (environment, soak) = (any.environment, any.soak.as_secs());
+    let longest = found.iter().max_by_key(|set| (set.lasted(), set.until));
+    let longest = longest.map_or_else(
+        || "no records ever did".to_owned(),
+        |set| format!("the longest is set {} with {} s", set.id(), set.lasted().as_secs()),
+    );
+    let cause = format!("no records have been healthy side by side in '{environment}' for {soak} s: {longest}");
+    let help = format!("wait for it, or choose fewer projects; cmdr history --sets --env {environment} lists sets");
+    Refusal { gate: Gate::Soak, project: String::new(), problem: Problem::new(cause).help(help) }
+}
+
 impl Source<'_> {
-    /// Returns the newest record that was healthy for at least the soak time without interruption, or the requested
-    /// one, by a prefix of its ID.
+    /// The periods of its records, or of the requested one, oldest first.
     ///
     /// # Errors
     /// Returns the gate that blocks the promotion.
-    pub fn eligible(&self, named: Option<&str>, pass_soak: bool) -> Result<RecordId, Box<Refusal>> {
-        if self.in_work && self.history.is_some_and(|history| history.in_flight().is_some()) {
-            let cause = format!("a deployment in '{}' has not finished", self.environment);
-            return Err(self.refusal(Gate::Flight, Problem::new(cause).help("wait until it has finished")).into());
+    fn candidates(&self, named: Option<&str>) -> Result<Vec<Period>, Box<Refusal>> {
+        if let Some(refusal) = self.in_flight() {
+            return Err(refusal.into());
         }
-        let candidates = self.candidates(named)?;
-        let soaked = candidates.iter().find(|deployment| pass_soak || self.healthy_for(deployment) >= self.soak);
-        soaked.map(|deployment| deployment.record.clone()).ok_or_else(|| self.too_young(&candidates).into())
+        let mut periods = self.periods();
+        periods.retain(|period| named.is_none_or(|named| period.record.starts_with(named)));
+        if periods.is_empty() { Err(self.never_healthy(named).into()) } else { Ok(periods) }
     }
 
-    /// Returns the healthy deployments, newest first.
-    fn candidates(&self, named: Option<&str>) -> Result<Vec<&Deployment>, Box<Refusal>> {
-        let deployments = self.history.map(|history| history.deployments.as_slice()).unwrap_or_default();
-        let is_meant = |deployment: &&Deployment| named.is_none_or(|named| deployment.record.starts_with(named));
-        let meant: Vec<&Deployment> = deployments.iter().rev().filter(is_meant).collect();
-        let healthy: Vec<&Deployment> =
-            meant.iter().copied().filter(|it| it.outcome == DeploymentOutcome::Healthy).collect();
-        if !healthy.is_empty() {
-            return Ok(healthy);
-        }
+    fn in_flight(&self) -> Option<Refusal> {
+        let is_open = self.in_work && self.history.is_some_and(|history| history.in_flight().is_some());
+        let cause = format!("a deployment in '{}' has not finished", self.environment);
+        is_open.then(|| self.refusal(Gate::Flight, Problem::new(cause).help("wait until it has finished")))
+    }
+
+    fn deployments(&self) -> &[Deployment] {
+        self.history.map(|history| history.deployments.as_slice()).unwrap_or_default()
+    }
+
+    fn knows(&self, record: &str) -> bool {
+        self.deployments().iter().any(|deployment| deployment.record.starts_with(record))
+    }
+
+    /// The periods in which its records were healthy, oldest first. A period ends when the next deployment starts.
+    pub fn periods(&self) -> Vec<Period> {
+        let deployments = self.deployments();
+        let ends = deployments.iter().skip(1).map(|next| next.started).chain([self.now]);
+        let healthy = deployments.iter().zip(ends).filter(|(it, _)| it.outcome == DeploymentOutcome::Healthy);
+        let period = |(deployment, until): (&Deployment, Timestamp)| {
+            let lasted = SignedDuration::try_from(self.healthy_for(deployment)).unwrap_or_default();
+            let from = until.checked_sub(lasted).unwrap_or(until);
+            Period { record: deployment.record.clone(), from, until }
+        };
+        healthy.map(period).collect()
+    }
+
+    fn never_healthy(&self, named: Option<&str>) -> Refusal {
+        let meant = |deployment: &&Deployment| named.is_none_or(|named| deployment.record.starts_with(named));
         let help = format!("cmdr history {} --env {}", self.project, self.environment);
-        let cause = match (named, meant.first()) {
+        let cause = match (named, self.deployments().iter().rev().find(meant)) {
             (None, _) => format!("no record was ever healthy in '{}'", self.environment),
             (Some(named), None) => format!("record '{named}' not found in '{}'", self.environment),
             (Some(_), Some(failed)) => {
@@ -66,7 +189,7 @@ impl Source<'_> {
                 )
             }
         };
-        Err(self.refusal(Gate::Record, Problem::new(cause).help(help)).into())
+        self.refusal(Gate::Record, Problem::new(cause).help(help))
     }
 
     /// Returns how long a deployment has been healthy without interruption.
@@ -83,16 +206,16 @@ impl Source<'_> {
         since.and_then(|since| self.now.duration_since(since).try_into().ok()).unwrap_or_default()
     }
 
-    fn too_young(&self, candidates: &[&Deployment]) -> Refusal {
-        let best = candidates.iter().max_by_key(|deployment| self.healthy_for(deployment));
-        let shown = best.map(|best| (best.record.as_str(), self.healthy_for(best).as_secs())).unwrap_or_default();
-        let (record, seconds) = shown;
-        let soak = self.soak.as_secs();
+    fn too_young(&self, periods: &[Period]) -> Refusal {
+        let lasted = |period: &Period| period.until.duration_since(period.from).as_secs();
+        let longest = periods.iter().max_by_key(|period| (lasted(period), period.until));
+        let (record, seconds) = longest.map(|it| (it.record.as_str(), lasted(it))).unwrap_or_default();
+        let soak = i64::try_from(self.soak.as_secs()).unwrap_or(i64::MAX);
         let cause = format!(
             "no record has been healthy in '{}' for {soak} s: the longest is {record} with {seconds} s",
             self.environment
         );
-        self.refusal(Gate::Soak, Problem::new(cause).help(format!("try again in {} s", soak.saturating_sub(seconds))))
+        self.refusal(Gate::Soak, Problem::new(cause).help(format!("try again in {} s", (soak - seconds).max(0))))
     }
 
     fn refusal(&self, gate: Gate, problem: Problem) -> Refusal {
@@ -104,7 +227,10 @@ impl Source<'_> {
 mod tests {
     use super::*;
     use crate::{
-        domain::{labels, ledger::tests::deployment},
+        domain::{
+            labels,
+            ledger::{combination_id, tests::deployment},
+        },
         plan::change::tests::found,
     };
 
@@ -136,6 +262,13 @@ mod tests {
         }
     }
 
+    /// The record that is chosen for one project, and the gate that refuses it.
+    fn only(source: &Source<'_>, record: Option<&str>) -> (Option<RecordId>, Option<(Gate, String)>) {
+        let choice = choose(&[*source], &[*source], Requested { record, set: None });
+        let refused = choice.refused.into_iter().next().map(|refusal| (refusal.gate, refusal.problem.message));
+        (choice.records.into_values().next(), refused)
+    }
+
     fn history(deployments: Vec<Deployment>) -> History {
         History { hold: None, deployments }
     }
@@ -149,23 +282,26 @@ mod tests {
             healthy("d", "2026-11-21T11:50:00Z", None),
         ]);
         let live = live("d", "2026-11-21T11:45:00Z");
-        assert_eq!(source(&history, &live).eligible(None, false), Ok("b".into()));
-        assert_eq!(source(&history, &live).eligible(None, true), Ok("d".into()));
-        assert_eq!(source(&history, &live).eligible(Some("a"), false), Ok("a".into()));
-        let young = source(&history, &live).eligible(Some("d"), false).unwrap_err();
-        assert_eq!(young.gate, Gate::Soak);
-        assert!(young.problem.message.contains("the longest is d with 600 s"), "{}", young.problem.message);
+        let source = source(&history, &live);
+        assert_eq!(only(&source, None), (Some("b".into()), None));
+        assert_eq!(only(&Source { soak: Duration::ZERO, ..source }, None), (Some("d".into()), None));
+        assert_eq!(only(&source, Some("a")), (Some("a".into()), None));
+        let (record, young) = only(&source, Some("d"));
+        let (gate, message) = young.unwrap();
+        assert_eq!((gate, record), (Gate::Soak, Some("d".into())), "an override promotes it");
+        assert!(message.contains("the longest is d with 600 s"), "{message}");
     }
 
     #[test]
     fn a_break_starts_the_soak_again() {
         let history = history(vec![healthy("a", "2026-11-21T09:00:00Z", None)]);
         let steady = live("a", "2026-11-21T08:59:00Z");
-        assert_eq!(source(&history, &steady).eligible(None, false), Ok("a".into()));
+        assert_eq!(only(&source(&history, &steady), None).1, None);
+        let gate = |live: &ObservedRelease| only(&source(&history, live), None).1.map(|(gate, _)| gate);
         let restarted = live("a", "2026-11-21T11:55:00Z");
-        assert_eq!(source(&history, &restarted).eligible(None, false).unwrap_err().gate, Gate::Soak);
+        assert_eq!(gate(&restarted), Some(Gate::Soak));
         let gone = ObservedRelease { ready: false, ..steady };
-        assert_eq!(source(&history, &gone).eligible(None, false).unwrap_err().gate, Gate::Soak);
+        assert_eq!(gate(&gone), Some(Gate::Soak));
     }
 
     #[test]
@@ -173,14 +309,53 @@ mod tests {
         let failed = history(vec![deployment("a", NOW, DeploymentOutcome::Failed)]);
         let live = live("a", NOW);
         let shown = |history: &History, named: Option<&str>| {
-            let refusal = source(history, &live).eligible(named, true).unwrap_err();
-            (refusal.gate, refusal.problem.message)
+            let (record, refusal) = only(&source(history, &live), named);
+            assert_eq!(record, None);
+            refusal.unwrap()
         };
         assert_eq!(shown(&failed, None), (Gate::Record, "no record was ever healthy in 'staging'".to_owned()));
         assert_eq!(shown(&failed, Some("b")), (Gate::Record, "record 'b' not found in 'staging'".to_owned()));
         assert!(shown(&failed, Some("a")).1.contains("was never healthy"));
         let running = history(vec![deployment("a", NOW, DeploymentOutcome::Running)]);
         let busy = Source { in_work: true, ..source(&running, &live) };
-        assert_eq!(busy.eligible(None, true).unwrap_err().gate, Gate::Flight);
+        assert_eq!(only(&busy, None).1.unwrap().0, Gate::Flight);
+    }
+
+    /// Two projects: `shop` runs s1 from 09:00 and s2 from 11:00, `cart` runs c1 from 09:00 and c2 from 11:40.
+    fn two_projects() -> [History; 2] {
+        let shop = vec![healthy("s1", "2026-11-21T09:00:00Z", Some(7200)), healthy("s2", "2026-11-21T11:00:00Z", None)];
+        let cart = vec![healthy("c1", "2026-11-21T09:00:00Z", Some(9600)), healthy("c2", "2026-11-21T11:40:00Z", None)];
+        [history(shop), history(cart)]
+    }
+
+    #[test]
+    fn what_never_ran_together_is_not_promoted_together() {
+        let [shop, cart] = two_projects();
+        let (live_shop, live_cart) = (live("s2", "2026-11-21T11:00:00Z"), live("c2", "2026-11-21T11:40:00Z"));
+        let both = |soak: u64| {
+            let soak = Duration::from_mins(soak);
+            [
+                Source { soak, ..source(&shop, &live_shop) },
+                Source { soak, project: "cart", ..source(&cart, &live_cart) },
+            ]
+        };
+        let chosen = |soak: u64, requested: Requested<'_>| choose(&both(soak), &both(soak), requested);
+        let records = |choice: &Choice| choice.records.values().map(RecordId::as_str).collect::<Vec<_>>().join("+");
+        // On its own, shop would go as s2 and cart as c1, which ran together for 40 minutes.
+        assert_eq!(records(&chosen(30, Requested::default())), "c1+s2");
+        assert_eq!(records(&chosen(20, Requested::default())), "c2+s2");
+        assert_eq!(records(&chosen(60, Requested::default())), "c1+s1", "s2 has soaked for 60 minutes, not beside c1");
+        let none = chosen(180, Requested::default());
+        assert_eq!(
+            (none.refused[0].gate, records(&none).as_str()),
+            (Gate::Soak, "c2+s2"),
+            "an override takes the newest"
+        );
+        assert!(none.refused[0].problem.message.contains("with 7200 s"), "{}", none.refused[0].problem.message);
+        assert_eq!(records(&chosen(30, Requested { record: Some("s1"), set: None })), "c1+s1");
+        let id = combination_id([("cart", &"c1".into()), ("shop", &"s1".into())]);
+        let of_set = |id: &str| chosen(30, Requested { record: None, set: Some(id) });
+        assert_eq!(of_set(&id[..6]).records, chosen(60, Requested::default()).records);
+        assert_eq!(of_set("nothing").refused[0].gate, Gate::Record);
     }
 }

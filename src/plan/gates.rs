@@ -24,8 +24,18 @@ pub struct Checkpoint<'a> {
     pub histories: &'a BTreeMap<String, History>,
     /// The releases that change, by their names in the ledger.
     pub changed: Vec<&'a str>,
-    /// Changed projects that would get a new image from a command that cannot introduce one, with that image.
-    pub new_images: Vec<(&'a str, String)>,
+    /// Images of changed projects that were not promoted to an environment that gets images only by promotion.
+    pub new_images: Vec<&'a NewImage>,
+}
+
+/// An image that was not promoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewImage {
+    pub project: String,
+    /// With its digest.
+    pub image: String,
+    /// What to do.
+    pub help: String,
 }
 
 /// Returns all gates that block the change, in the order in which they are shown.
@@ -40,17 +50,23 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
         refused.extend(outdated(checkpoint, project, history));
     }
     let source = checkpoint.environment.promote.as_ref().map(|promotion| &promotion.from);
-    for (project, image) in checkpoint.new_images.iter().filter(|_| source.is_some()) {
+    for new in checkpoint.new_images.iter().filter(|_| source.is_some()) {
         let (environment, source) = (&checkpoint.environment.name, source.map(ToString::to_string).unwrap_or_default());
-        let cause = format!("{image} was not promoted to '{environment}' from '{source}'");
-        let help = format!("cmdr promote {project} --to {environment}");
+        let cause = format!("{} was not promoted to '{environment}' from '{source}'", new.image);
         refused.push(Refusal {
             gate: Gate::Promotion,
-            project: (*project).to_owned(),
-            problem: Problem::new(cause).help(help),
+            project: new.project.clone(),
+            problem: Problem::new(cause).help(&new.help),
         });
     }
     refused
+}
+
+/// Returns the refusals of a request that matter for a plan: what a project runs beside is of no interest unless the
+/// project changes.
+pub fn effective(requested: &[Refusal], changed: &[String]) -> Vec<Refusal> {
+    let matters = |refusal: &&Refusal| refusal.gate != Gate::Combination || changed.contains(&refusal.project);
+    requested.iter().filter(matters).cloned().collect()
 }
 
 fn closed_windows(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
@@ -148,6 +164,7 @@ mod tests {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let hold = Hold { since: now, by: "anna".to_owned(), because: "the database moves".to_owned() };
         let histories = BTreeMap::from([("shop".to_owned(), History { hold: Some(hold), deployments: Vec::new() })]);
+        let new = NewImage { project: "shop".to_owned(), image: "shop:2".to_owned(), help: String::new() };
         let mut checkpoint = Checkpoint {
             environment: &environment,
             now,
@@ -155,7 +172,7 @@ mod tests {
             pipeline: None,
             histories: &histories,
             changed: vec!["shop"],
-            new_images: vec![("shop", "shop:2".to_owned())],
+            new_images: vec![&new],
         };
         assert_eq!(
             messages(&checkpoint),

@@ -1,5 +1,6 @@
 //! Plans the steps from the observed to the desired state. Pure: nothing here performs I/O.
 
+pub mod bundle_versions;
 pub mod change;
 pub mod check_all;
 pub mod cluster;
@@ -8,11 +9,13 @@ pub mod externals;
 pub mod gates;
 pub mod graph;
 pub mod images;
+pub mod known_images;
 pub mod prune;
 pub mod registry;
 pub mod restart;
 pub mod rollback;
 pub mod secrets;
+pub mod sets;
 pub mod snapshot;
 pub mod start;
 pub mod step;

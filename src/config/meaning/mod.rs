@@ -1,6 +1,7 @@
 //! Validates references: whether names and paths exist, and whether names, hosts and paths are unique.
 
 pub(super) mod circles;
+mod images;
 mod names;
 mod needs;
 mod networks;
@@ -18,6 +19,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     networks::check(sources, found);
     circles::check(sources, found);
     routes::check(sources, found);
+    images::check(sources, found);
     paths::check(sources, found);
     tags::check(sources, found);
 }

@@ -22,7 +22,8 @@ impl<'a> EnvironmentNames<'a> {
         std::iter::once(Self { name: LOCAL, overrides: vec![LOCAL] }).chain(others).collect()
     }
 
-    fn overrides_of<'b>(&self, project: Cursor<'b>) -> impl Iterator<Item = Cursor<'b>> {
+    /// Returns the project's overrides for this environment, highest priority first.
+    pub(super) fn overrides_of<'b>(&self, project: Cursor<'b>) -> impl Iterator<Item = Cursor<'b>> {
         self.overrides.iter().filter_map(move |name| project.at(&["environments", name]))
     }
 

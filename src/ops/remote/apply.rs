@@ -172,7 +172,8 @@ impl RemoteRun<'_> {
         let now = Timestamp::now();
         let Prepared { described, observation, target, .. } = prepared;
         let bundles = &ledger::bundle_versions(request, described);
-        let entry = EntryTemplate { session, request, context, bundles, now };
+        let verified = &ledger::verify_images(described);
+        let entry = EntryTemplate { session, request, context, bundles, verified, now };
         for planned in &mut plan.steps {
             let Step::Deploy(spec) = &mut planned.step else { continue };
             let release = &spec.release;

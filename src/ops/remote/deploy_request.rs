@@ -9,8 +9,8 @@ use crate::{
     adapters::{cluster::lease::Scope, helm::FetchedChart},
     config::parse_duration,
     domain::{
-        ImageReference, Name, OnFailure, Presence, Problem, Project,
-        gate::{GATES, Gate},
+        Digest, ImageReference, Name, OnFailure, Presence, Problem, Project,
+        gate::{GATES, Gate, Refusal},
         ledger::Origin,
         record::{Record, RecordId},
     },
@@ -38,8 +38,8 @@ pub struct DeployRequest {
     pub whole: bool,
     /// The bundle of each project.
     pub bundles: BTreeMap<Name, Name>,
-    /// Whether images may be new in an environment that gets images only by promotion.
-    pub brings_images: bool,
+    /// What refuses the request before the environment is observed: the gates of a promotion's source.
+    pub refused: Vec<Refusal>,
     /// The hold to set afterwards: its reason.
     pub hold: Option<String>,
 }
@@ -51,6 +51,8 @@ pub struct Promoted {
     pub record: RecordId,
     pub content: Record,
     pub chart: FetchedChart,
+    /// The images of the `verify` Jobs that it was deployed with: digests by reference.
+    pub verify_images: BTreeMap<String, Digest>,
 }
 
 impl DeployRequest {
@@ -86,13 +88,18 @@ impl DeployRequest {
 
 /// The external projects that `projects` need.
 fn needed_externals(session: &Session, projects: &BTreeSet<Name>) -> BTreeSet<Name> {
-    let needs = projects.iter().filter_map(|name| described(session, name.as_str())).flat_map(|project| project.needs);
+    let needs = projects.iter().flat_map(|name| needs(session, name.as_str()));
     needs.filter(|need| is_external(session, need.as_str())).collect()
 }
 
 /// A project as the session's environment describes it.
 fn described(session: &Session, project: &str) -> Option<Project> {
     session.loaded.workspace.projects.get(project).map(|project| project.overridden(&session.environment))
+}
+
+/// The projects that a project needs in the session's environment.
+pub fn needs(session: &Session, project: &str) -> Vec<Name> {
+    described(session, project).map(|project| project.needs).unwrap_or_default()
 }
 
 /// Whether a project is external in the session's environment.
@@ -211,4 +218,40 @@ pub fn expand(session: &Session, names: &[String]) -> Result<(BTreeSet<Name>, BT
         }
     }
     wrong.map_or(Ok((projects, bundles)), Err)
+}
+
+/// Projects and bundles by name, and the versions of bundles that were named as `NAME@VERSION`.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// The names without versions.
+    pub names: Vec<String>,
+    pub versions: BTreeMap<Name, String>,
+}
+
+impl Named {
+    /// # Errors
+    /// When something other than a bundle has a version.
+    pub fn read(session: &Session, written: &[String]) -> Result<Self, CommandError> {
+        let mut named = Self::default();
+        let mut wrong = Vec::new();
+        for text in written {
+            let (name, version) = text.split_once('@').map_or((text.as_str(), None), |(name, it)| (name, Some(it)));
+            named.names.push(name.to_owned());
+            let Some(version) = version else { continue };
+            match session.loaded.workspace.bundles.get_key_value(name) {
+                Some((bundle, _)) if !version.is_empty() => {
+                    drop(named.versions.insert(bundle.clone(), version.to_owned()));
+                }
+                Some(_) => wrong.push(Problem::new(format!("'{text}' has no version: expected {name}@VERSION"))),
+                None => {
+                    let help = "choose a project's record with --record";
+                    wrong.push(Problem::new(format!("'{text}': only bundles have versions")).help(help));
+                }
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(named);
+        }
+        Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None })
+    }
 }

@@ -42,7 +42,6 @@ pub(super) async fn read(session: &Session, file: &Path, request: &mut DeployReq
         };
         request.contents.insert(subject.clone(), (release.content.clone(), chart));
     }
-    request.brings_images = true;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::{
     },
     plan::{
         Plan, Step,
-        gates::{Checkpoint, refusals},
+        gates::{Checkpoint, effective, refusals},
         up::Described,
     },
 };
@@ -58,19 +58,21 @@ pub(super) fn check(
 ) -> Result<Vec<Gate>, CommandError> {
     let RemoteRun { session, request, context, .. } = run;
     let remote = &prepared.target;
-    let changed: Vec<String> = plan.changes().filter_map(|planned| changed(session, &planned.step)).collect();
+    let mut changed: Vec<String> = plan.changes().filter_map(|planned| changed(session, &planned.step)).collect();
+    let mut refused = effective(&request.refused, &changed);
+    changed.extend(refused.iter().map(|refusal| refusal.project.clone()));
     let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
-    let new_images = remote.new_images.iter().filter(|(project, _)| is_changed(project));
+    let new_images = remote.new_images.iter().filter(|new| is_changed(&new.project));
     let checkpoint = Checkpoint {
         environment: &session.environment,
         now: Timestamp::now(),
         deploy_freeze: session.settings.variables.deploy_freeze,
         pipeline: session.settings.variables.pipeline.as_ref(),
         histories: &remote.histories,
-        new_images: new_images.map(|(project, image)| (project.as_str(), image.clone())).collect(),
+        new_images: new_images.collect(),
         changed: changed.iter().map(String::as_str).collect(),
     };
-    let refused = refusals(&checkpoint);
+    refused.extend(refusals(&checkpoint));
     // No gate of these blocks a rollback: it restores a record that is known to be good.
     let is_rollback = request.hold.is_some();
     let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use crate::{
     adapters::cluster::ledger::subject,
     domain::{
-        Name, Problem,
-        digest::sha256,
+        Digest, ImageReference, Name, Problem,
+        image::digests_by_name,
         labels,
-        ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease},
+        ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease, combination_id},
         record::{RecordId, RecordedSource},
     },
     engine::Summary,
@@ -28,11 +28,12 @@ use crate::{
         },
         session::Session,
     },
-    plan::{ObservedRelease, Plan, ReleaseSpec, Step, StepId, rollback::Rollback, up::Described},
+    plan::{
+        ObservedRelease, Plan, ReleaseSpec, Step, StepId,
+        rollback::Rollback,
+        up::{Described, DescribedProject},
+    },
 };
-
-/// Hexadecimal digits of a bundle's version.
-const BUNDLE_VERSION: usize = 12;
 
 /// How long the running record has been healthy, in seconds: since its deployment ended or since its workloads became
 /// healthy, whichever is later.
@@ -49,14 +50,24 @@ pub(super) fn healthy_seconds(
 
 /// The version of each bundle: the hash of its members' records.
 pub(super) fn bundle_versions(request: &DeployRequest, described: &Described) -> BTreeMap<Name, String> {
-    let mut members: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
+    let mut members: BTreeMap<&Name, Vec<(&str, &RecordId)>> = BTreeMap::new();
     for project in &described.projects {
         if let Some(bundle) = request.bundles.get(&project.name) {
-            members.entry(bundle).or_default().push(format!("{}={}", project.name, project.release.record));
+            members.entry(bundle).or_default().push((project.name.as_str(), &project.release.record));
         }
     }
-    let version = |records: &[String]| sha256(records.join("\n").as_bytes())[..BUNDLE_VERSION].to_owned();
-    members.into_iter().map(|(bundle, records)| (bundle.clone(), format!("{bundle}@{}", version(&records)))).collect()
+    let version =
+        |(bundle, records): (&Name, Vec<_>)| (bundle.clone(), format!("{bundle}@{}", combination_id(records)));
+    members.into_iter().map(version).collect()
+}
+
+/// The images of each project's `verify` Jobs, by reference.
+pub(super) fn verify_images(described: &Described) -> BTreeMap<Name, BTreeMap<String, Digest>> {
+    let of = |project: &DescribedProject| {
+        let images = project.verifications.iter().filter_map(|verify| ImageReference::parse(&verify.image).ok());
+        (project.name.clone(), digests_by_name(images))
+    };
+    described.projects.iter().map(of).collect()
 }
 
 /// What the ledger entries of a run have in common.
@@ -67,6 +78,8 @@ pub(super) struct EntryTemplate<'a> {
     pub context: &'a ChangeContext,
     /// The version of each bundle.
     pub bundles: &'a BTreeMap<Name, String>,
+    /// The images of each project's `verify` Jobs.
+    pub verified: &'a BTreeMap<Name, BTreeMap<String, Digest>>,
     /// When the deployments start.
     pub now: Timestamp,
 }
@@ -74,7 +87,7 @@ pub(super) struct EntryTemplate<'a> {
 impl EntryTemplate<'_> {
     /// Returns the ledger entry of a deployment that is about to start.
     pub(super) fn draft(&self, release: &ReleaseSpec) -> Deployment {
-        let Self { session, request, context, bundles, now } = *self;
+        let Self { session, request, context, bundles, verified, now } = *self;
         let promoted = request.promoted.get(release.name.as_str());
         let project = session.loaded.workspace.projects.get(release.name.as_str());
         Deployment {
@@ -90,6 +103,7 @@ impl EntryTemplate<'_> {
             bundle: request.bundles.get(release.name.as_str()).and_then(|bundle| bundles.get(bundle)).cloned(),
             irreversible: project.is_some_and(|project| project.irreversible),
             references: BTreeMap::new(),
+            verify_images: verified.get(release.name.as_str()).cloned().unwrap_or_default(),
             healthy_seconds: None,
         }
     }

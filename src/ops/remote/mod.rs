@@ -3,9 +3,11 @@
 pub mod access;
 pub mod apply;
 mod automatic_rollback;
+pub mod combination;
 pub mod deploy_request;
 mod from_ledger;
 mod gates;
+mod images;
 pub mod leases;
 mod ledger;
 pub mod pipeline;
@@ -14,5 +16,6 @@ pub mod prepare;
 mod preview;
 pub mod recorded_charts;
 pub mod reviews;
+pub mod source;
 pub mod targets;
 pub mod up;

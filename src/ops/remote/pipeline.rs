@@ -21,7 +21,7 @@ use crate::{
     ops::remote::access::refuse_local,
     ops::{
         remote::{
-            deploy_request::expand,
+            deploy_request::{Named, expand},
             pipeline_job::{Choice, PipelineJob, choose, no_job, spent},
             targets::nowhere,
         },
@@ -53,7 +53,7 @@ pub async fn promote_via(
     if session.environment.promote.is_none() {
         return Err(nowhere(&session));
     }
-    expand(&session, &options.projects)?;
+    expand(&session, &Named::read(&session, &options.projects)?.names)?;
     let variables = variables(options);
     let gitlab = open(&session).await?;
     let found = find(&session, &gitlab).await?;

@@ -3,29 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    adapters::{
-        cluster::{images_of_manifest, ledger},
-        helm::Helm,
-        registry::Registry,
-    },
-    domain::{
-        Environment, ImageReference, ImagesIn, Name, Problem, ReleaseKey, ResolvedProject, Values, Verify,
-        ledger::History,
-    },
+    adapters::{cluster::ledger, registry::Registry},
+    domain::{ImageReference, Name, Problem, ResolvedProject, ledger::History, record::Record},
     error::{CommandError, ErrorKind},
-    ops::manifest::manifest,
     ops::{
         describe::describe,
         logins::keep_logins,
         observe::{Observation, look_at},
         prepared::Prepared,
-        remote::{access::RemoteAccess, deploy_request::DeployRequest},
+        remote::{
+            access::RemoteAccess,
+            deploy_request::DeployRequest,
+            images::{EnvironmentState, look_up_rendered, new_images},
+        },
         secrets::external_secrets_in,
         selection::Selection,
         session::Session,
         tags::{pin, registry, resolved},
     },
-    plan::{Change, Refresh, ReleaseSpec, VerifySpec, up::Described},
+    plan::{Change, Refresh, ReleaseSpec, VerifySpec, gates::NewImage, known_images::KnownImages, up::Described},
 };
 
 /// The port of the URLs of a remote environment.
@@ -37,8 +33,8 @@ pub struct Remote {
     pub access: RemoteAccess,
     /// By the name of the release in the ledger.
     pub histories: BTreeMap<String, History>,
-    /// New images in an environment that gets images only by promotion, by project.
-    pub new_images: Vec<(String, String)>,
+    /// Images that were not promoted to an environment that gets images only by promotion.
+    pub new_images: Vec<NewImage>,
 }
 
 /// Observes the environment and describes its desired state; changes nothing.
@@ -54,20 +50,22 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
         access.cluster.histories(&environment.namespace),
     )?;
     observation.unreadable.iter().for_each(|warning| session.note(warning));
-    let known = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
-    let mut new_images = Vec::new();
-    known.choose_images(request, &mut selection, &mut new_images).await?;
+    let state = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
+    state.choose_images(request, &mut selection).await?;
     let settled = if request.resolves_tags() {
         BTreeSet::new()
     } else {
         unchanged(&describe(session, &helm, &selection, &request.up, HTTP_PORT).await?, &observation)
     };
     let registry = registry(session)?;
-    pin(session, &registry, &mut selection, &settled).await?;
+    let known = state.known_images(request, &selection, &settled).await?;
+    let trusted = if request.up.refresh { &BTreeMap::new() } else { &known };
+    pin(session, &registry, &mut selection, &settled, trusted).await?;
     let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
     described.policy.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
-    add_verifications(session, &registry, (&selection, &settled), &mut described).await?;
+    add_verifications(session, &registry, (&selection, &settled), trusted, &mut described).await?;
+    let new_images = new_images(session, request, &selection, &described, &known);
     keep_logins(session, &mut described).await?;
     Ok(Prepared { helm, described, observation, target: Remote { access, histories, new_images } })
 }
@@ -104,177 +102,67 @@ fn select(session: &Session, request: &DeployRequest) -> Result<Selection, Comma
     Ok(selection)
 }
 
-/// The environment as observed.
-struct EnvironmentState<'a> {
-    access: &'a RemoteAccess,
-    environment: &'a Environment,
-    observation: &'a Observation,
-    histories: &'a BTreeMap<String, History>,
-}
-
-impl EnvironmentState<'_> {
-    /// Chooses each project's image: from the request, else from the latest record if the workspace names no tag or
-    /// images arrive only by promotion, else from the workspace.
-    async fn choose_images(
-        &self,
-        request: &DeployRequest,
-        selection: &mut Selection,
-        new_images: &mut Vec<(String, String)>,
-    ) -> Result<(), CommandError> {
-        let mut missing = Vec::new();
-        for project in &mut selection.projects {
-            if request.contents.contains_key(project.name.as_str()) || !project.is_on_universal_chart() {
-                continue;
-            }
-            if let Some(promoted) = request.promoted.get(&project.name) {
-                let promoted = ImagesIn(&promoted.content.values);
-                project.use_images(|container, _| promoted.of(container));
-                continue;
-            }
-            let latest = match self.latest_values(&project.name).await? {
-                None => self.values_of_source(&project.name).await?,
-                known => known,
-            };
-            let of_record = latest.as_ref().and_then(|values| ImagesIn(values).main());
-            let written = project.image.clone();
-            let is_exact = |image: &ImageReference| image.tag.is_some() || image.digest.is_some();
-            let chosen = match (request.images.get(&project.name), of_record) {
-                (Some(image), _) => Some(image.clone()),
-                (None, Some(record)) if request.only.is_some() && self.environment.promote.is_some() => Some(record),
-                (None, record) => written.filter(is_exact).or(record),
-            };
-            match chosen {
-                Some(image) => project.use_image(image),
-                None => missing.push(no_image(project)),
-            }
-            if self.environment.promote.is_some() && !request.brings_images {
-                new_images.extend(is_new(project, latest.as_ref()));
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(CommandError { kind: ErrorKind::Usage, problems: missing, report: None })
-    }
-
-    /// For a review environment without a record of a project: the values that run in its source environment.
-    async fn values_of_source(&self, project: &Name) -> Result<Option<Values>, CommandError> {
-        let Some(copy) = &self.environment.copy else { return Ok(None) };
-        let cluster = &self.access.cluster;
-        let histories = cluster.histories(&copy.namespace).await?;
-        let Some(current) = histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
-        let record = cluster.record(&copy.namespace, &current.record).await?;
-        Ok(record.map(|record| record.values))
-    }
-
-    /// The values of the latest record of a project that was observed to be healthy.
-    async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
-        let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
-        let key = ReleaseKey::new(&self.environment.namespace, project.as_str());
-        if let Some(release) = self.observation.observed.releases.get(&key)
-            && release.status == "deployed"
-            && release.record().as_ref() == Some(&current.record)
-        {
-            return Ok(Some(release.values.clone()));
-        }
-        let record = self.access.cluster.record(&self.environment.namespace, &current.record).await;
-        Ok(record?.map(|record| record.values))
-    }
-}
-
-/// The image that a project would get, if its environment's record does not have it.
-fn is_new(project: &ResolvedProject, latest: Option<&Values>) -> Option<(String, String)> {
-    let image = project.image.as_ref()?;
-    let same = |known: &ImageReference| {
-        let tagged = |image: &ImageReference| image.to_string().split('@').next().unwrap_or_default().to_owned();
-        known == image || image.digest.is_none() && tagged(known) == tagged(image)
-    };
-    let known = latest.and_then(|values| ImagesIn(values).main());
-    (!known.as_ref().is_some_and(same)).then(|| (project.name.to_string(), image.to_string()))
-}
-
-fn no_image(project: &ResolvedProject) -> Problem {
-    let cause =
-        format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
-    let help = match project.image {
-        Some(_) => format!("deploy one with cmdr deploy {}=TAG", project.name),
-        // An image that is built here stays here.
-        None => "write `image: REPOSITORY` beside `build`, and deploy with cmdr deploy PROJECT=TAG"
-            .replace("PROJECT", project.name.as_str()),
-    };
-    Problem::new(cause).help(help)
-}
-
-/// For projects with their own chart, which determines the images: renders it, and adds the digests of its images to
-/// the record. The running pods are compared with them.
-async fn look_up_rendered(
-    session: &Session,
-    helm: &Helm,
-    registry: &Registry,
-    (selection, settled): (&Selection, &BTreeSet<Name>),
-    described: &mut Described,
-) -> Result<(), CommandError> {
-    let is_known = |name: &Name| settled.contains(name) || selection.contents.contains_key(name.as_str());
-    let foreign: BTreeSet<&Name> = selection
-        .projects
-        .iter()
-        .filter(|project| !project.is_on_universal_chart() && !is_known(&project.name))
-        .map(|project| &project.name)
-        .collect();
-    for project in described.projects.iter_mut().filter(|project| foreign.contains(&project.name)) {
-        let written = rendered_images(session, helm, &project.release).await?;
-        let pinned = resolved(session, registry, &written).await?;
-        let digest =
-            |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
-        project.release.content.images = written.iter().filter_map(digest).collect();
-        project.release.record = project.release.content.id();
-    }
-    Ok(())
-}
-
 /// Adds the Jobs of `verify`, each with an exact image: its own, or the project's.
 async fn add_verifications(
     session: &Session,
     registry: &Registry,
     (selection, settled): (&Selection, &BTreeSet<Name>),
+    known: &BTreeMap<Name, KnownImages>,
     described: &mut Described,
 ) -> Result<(), CommandError> {
-    let verified: BTreeMap<&Name, &BTreeMap<Name, Verify>> = selection
+    let exact = |project: &Name, image: &ImageReference| known.get(project).and_then(|known| known.exact(image));
+    let changing: BTreeMap<&Name, &ResolvedProject> = selection
         .projects
         .iter()
         .filter(|project| !settled.contains(&project.name))
-        .map(|project| (&project.name, &project.verify))
+        .map(|project| (&project.name, project))
         .collect();
-    let written: Vec<ImageReference> =
-        verified.values().flat_map(|jobs| jobs.values()).filter_map(|verify| verify.image.clone()).collect();
+    let written: Vec<ImageReference> = changing
+        .iter()
+        .flat_map(|(name, project)| project.verify.values().map(move |verify| (*name, verify)))
+        .filter_map(|(project, verify)| verify.image.clone().filter(|image| exact(project, image).is_none()))
+        .collect();
     let pinned = resolved(session, registry, &written).await?;
+    let mut wrong = Vec::new();
     for project in &mut described.projects {
-        let own = ImagesIn(&project.release.content.values).main().map(|image| image.to_string()).unwrap_or_default();
-        let verifications = verified.get(&project.name).copied().into_iter().flatten().map(|(name, verify)| {
-            let image = verify.image.as_ref().and_then(|image| pinned.get(&image.to_string()));
-            VerifySpec {
+        let Some(resolved) = changing.get(&project.name) else { continue };
+        let own = own_image(resolved, &project.release.content);
+        for (name, verify) in &resolved.verify {
+            let of_job = |image: &ImageReference| {
+                exact(&project.name, image).or_else(|| pinned.get(&image.to_string()).cloned())
+            };
+            let Some(image) = verify.image.as_ref().and_then(of_job).or_else(|| own.clone()) else {
+                wrong.push(no_job_image(&project.name, name));
+                continue;
+            };
+            project.verifications.push(VerifySpec {
                 project: project.name.clone(),
                 name: name.clone(),
                 namespace: session.environment.namespace.clone(),
-                image: image.map_or_else(|| own.clone(), ToString::to_string),
+                image: image.to_string(),
                 command: verify.command.clone(),
                 when: verify.when,
                 timeout_seconds: verify.timeout.as_secs().max(1),
-            }
-        });
-        project.verifications = verifications.collect();
+            });
+        }
     }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None }) }
 }
 
-async fn rendered_images(
-    session: &Session,
-    helm: &Helm,
-    release: &ReleaseSpec,
-) -> Result<Vec<ImageReference>, CommandError> {
-    let manifest = manifest(session, helm, release).await?;
-    let images = images_of_manifest(&manifest)?;
-    Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
+/// The image of the project itself: the one that its values name, or the only one that its chart renders.
+fn own_image(project: &ResolvedProject, content: &Record) -> Option<ImageReference> {
+    let pinned = content.pinned_images();
+    let Some(image) = project.image_in(&content.values) else {
+        return <[ImageReference; 1]>::try_from(pinned).ok().map(|[only]| only);
+    };
+    let is_same = |exact: &&ImageReference| exact.full().starts_with(&format!("{}@", image.full()));
+    Some(pinned.iter().find(is_same).cloned().unwrap_or(image))
+}
+
+fn no_job_image(project: &Name, job: &Name) -> Problem {
+    let cause =
+        format!("the verify Job '{job}' has no image: the chart of '{project}' does not name the project's image");
+    Problem::new(cause).help(format!("set projects.{project}.verify.{job}.image"))
 }
 
 /// The name in the ledger for a release of this environment.

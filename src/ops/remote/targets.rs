@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Name, Problem, Workspace},
+    domain::{Environment, Name, Problem, Workspace},
     error::{CommandError, ErrorKind},
     ops::session::{Session, unknown},
     settings::Settings,
@@ -69,16 +69,33 @@ pub async fn wait_for_soak(source: &Session, soak: Duration) -> Result<(), Comma
     }
 }
 
-/// Prints the state of each environment when a promotion to several ends early.
-pub fn report_targets(sessions: &[Session], reached: &[String], failed: &str) {
+/// A target that this run has promoted to.
+#[derive(Debug)]
+pub struct Reached {
+    pub environment: Name,
+    /// Projects with their versions.
+    pub promoted: Vec<String>,
+}
+
+/// Whether this run has deployed to the source of a target. Other sources have soaked before.
+pub fn source_was_reached(target: &Session, reached: &[Reached]) -> bool {
+    takes_from_reached(&target.environment, reached)
+}
+
+fn takes_from_reached(target: &Environment, reached: &[Reached]) -> bool {
+    let source = target.promote.as_ref().map(|promotion| &promotion.from);
+    source.is_some_and(|source| reached.iter().any(|reached| reached.environment == *source))
+}
+
+/// Prints what each environment has after a promotion to several.
+pub fn report_targets(sessions: &[Session], reached: &[Reached], failed: Option<&Name>) {
     for session in sessions {
-        let name = session.environment.name.as_str();
-        let state = if reached.iter().any(|reached| reached == name) {
-            "promoted"
-        } else if name == failed {
-            "not promoted: see below"
-        } else {
-            "not started"
+        let name = &session.environment.name;
+        let state = match reached.iter().find(|reached| reached.environment == *name) {
+            Some(reached) if reached.promoted.is_empty() => "nothing to promote".to_owned(),
+            Some(reached) => format!("promoted: {}", reached.promoted.join(", ")),
+            None if failed == Some(name) => "not promoted: see below".to_owned(),
+            None => "not started".to_owned(),
         };
         ui::print_message(&format!("{name}: {state}"));
     }
@@ -96,5 +113,18 @@ mod tests {
         let workspace = crate::config::load(folder.path()).unwrap().workspace;
         let names: Vec<String> = in_order(&workspace, "production-*").iter().map(ToString::to_string).collect();
         assert_eq!(names, ["production-eu", "production-asia", "production-us"]);
+    }
+    #[test]
+    fn a_target_waits_only_for_its_own_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "version: 1\nname: tunes\nenvironments:\n  staging: {context: s}\n  production-eu: {context: e, promote: {from: staging}}\n  production-us: {context: u, promote: {from: staging}}\n  production-asia: {context: a, promote: {from: production-eu}}\n";
+        std::fs::write(folder.path().join("projects.yaml"), text).unwrap();
+        let workspace = crate::config::load(folder.path()).unwrap().workspace;
+        let waits = |target: &str, reached: &str| {
+            let reached = [Reached { environment: Name::new(reached).unwrap(), promoted: Vec::new() }];
+            takes_from_reached(&workspace.environments[target], &reached)
+        };
+        assert!(!waits("production-us", "production-eu"), "both take from staging");
+        assert!(waits("production-asia", "production-eu"));
     }
 }
