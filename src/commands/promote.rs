@@ -22,13 +22,13 @@ use crate::{
             deploy_request::{ChangeContext, DeployRequest, Named, Promoted, expand_enabled, is_external, presence},
             pipeline::promote_via,
             recorded_charts::chart_of,
-            source::{SourceState, own_projects},
+            source::{SourceState, TargetState, own_projects},
             targets::{self, Reached},
         },
         session::Session,
         tags::registry,
     },
-    plan::eligible::{Choice, Requested, choose},
+    plan::eligible::{Choice, Requested, Source, choose, steps_back},
     settings::Settings,
 };
 
@@ -132,13 +132,16 @@ async fn request(
     let Wanted { named, bundles, projects, record, set } = wanted;
     let requested = Requested { record: record.as_deref(), set: set.as_deref() };
     let state = SourceState::look(source).await?;
-    let sources = state.sources(projects, promotion.soak);
+    let target_state = TargetState::look(session).await?;
+    let sources = target_state.compared(session, state.sources(projects, promotion.soak));
     let scope = own_projects(source, named);
     let Choice { records, mut refused } = choose(&sources, &state.sources(scope, promotion.soak), requested);
     if requested.record.is_none() && requested.set.is_none() {
         note_younger_records(session, &state, promotion, &records);
     }
-    let combination = Combination { source, target: session, state: &state, records: &records };
+    note_steps_back(session, &sources, &records);
+    let target_state = &target_state;
+    let combination = Combination { source, target: session, state: &state, target_state, records: &records };
     refused.extend(combination.refusals().await?);
     let promoted = promoted(source, &state, &records).await?;
     refused.extend(missing_scans(session, promotion, &promoted).await?);
@@ -227,6 +230,15 @@ fn note_younger_records(
             "{project}: {version} of '{}' is not promoted: it has not been healthy{together} for {seconds} s",
             promotion.from
         ));
+    }
+}
+
+/// Reports the records that are older than what the target runs.
+fn note_steps_back(session: &Session, sources: &[Source<'_>], records: &BTreeMap<String, RecordId>) {
+    for source in steps_back(sources, records) {
+        let (project, version) = (source.project, source.version_of(&records[source.project]));
+        let (environment, runs) = source.target.map(|it| (it.environment, it.version)).unwrap_or_default();
+        session.note(&format!("{project}: goes back to {version}: '{environment}' runs {runs}, which is newer"));
     }
 }
 

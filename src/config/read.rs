@@ -17,8 +17,7 @@ use super::{
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, Name, OnFailure,
     Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route,
-    ValuePath, Values, Verify,
-    VerifyWhen, Workspace, Writer,
+    ValuePath, Values, Verify, VerifyWhen, Workspace, Writer,
     cluster_networks::ClusterNetworks,
     freeze::{FreezeWindow, weekday},
     pool::Subnet,

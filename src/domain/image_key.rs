@@ -30,6 +30,14 @@ impl ValuePath {
         found?.as_str()
     }
 
+    fn clear(&self, values: &mut Values) {
+        let Some((last, above)) = self.0.split_last() else { return };
+        let map = above.iter().try_fold(values, |map, key| map.get_mut(key)?.as_object_mut());
+        if let Some(map) = map {
+            map.remove(last);
+        }
+    }
+
     fn write(&self, values: &mut Values, text: &str) {
         // The configuration refuses values above the path that are not maps.
         let _ = put(values, &self.0, Value::from(text));
@@ -80,6 +88,11 @@ impl ImageKey {
                 }
             }
         }
+    }
+
+    /// Removes the image from the values, so that the chart's default is used.
+    pub fn clear(&self, values: &mut Values) {
+        self.paths().into_iter().for_each(|path| path.clear(values));
     }
 
     /// Reads the image from the values of the chart; `None` if they contain no valid one.
@@ -143,6 +156,8 @@ mod tests {
             assert_eq!(Value::Object(values.clone()), expected);
             assert_eq!(key.read(&values), Some(read));
             assert_eq!(key.read(&Values::new()), None);
+            key.clear(&mut values);
+            assert_eq!(key.read(&values), None, "the chart's default");
         }
     }
 

@@ -99,6 +99,13 @@ impl ResolvedProject {
         self.image = Some(image);
     }
 
+    /// Leaves the image to the default of a chart of its own.
+    pub fn use_default_image(&mut self) {
+        if let (Some(key), Some(_)) = (&self.image_key, self.image.take()) {
+            key.clear(&mut self.values);
+        }
+    }
+
     /// Sets the image of each container for which `choose` returns one, as [`ImagesIn::replace`]. A chart of its own has
     /// no known container but the main one.
     pub fn use_images(&mut self, choose: impl Fn(Container<'_>, Option<&ImageReference>) -> Option<ImageReference>) {

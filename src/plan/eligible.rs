@@ -16,6 +16,7 @@ use crate::domain::{
 use super::{
     ObservedRelease,
     sets::{Period, RecordSet, sets},
+    step_back::Running,
 };
 
 /// A project in the source environment of a promotion.
@@ -30,10 +31,12 @@ pub struct Source<'a> {
     pub in_work: bool,
     /// How long records must have been healthy side by side.
     pub soak: Duration,
+    /// What the target of the promotion runs.
+    pub target: Option<Running<'a>>,
     pub now: Timestamp,
 }
 
-/// Which records are requested; by default the newest that soaked.
+/// Which records are requested; by default the newest that soaked and are not older than what the target runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Requested<'a> {
     /// A record, by a prefix of its ID.
@@ -68,9 +71,23 @@ pub fn choose(sources: &[Source<'_>], scope: &[Source<'_>], requested: Requested
             Err(refusal) => choice.refused.push(*refusal),
         }
     }
-    let found = sets(periods.iter().map(|(source, periods)| (source.project, periods.as_slice())));
-    choice.take_newest(&periods, &found);
+    choice.take_newest(&periods, requested.record.is_none());
     choice
+}
+
+/// The projects whose chosen records are older than what the target runs.
+pub fn steps_back<'a>(sources: &[Source<'a>], records: &BTreeMap<String, RecordId>) -> Vec<Source<'a>> {
+    let is_back = |source: &&Source<'_>| {
+        let periods = source.periods();
+        let chosen = periods.iter().rfind(|period| records.get(source.project) == Some(&period.record));
+        chosen.is_some_and(|period| source.is_behind(period))
+    };
+    sources.iter().filter(is_back).copied().collect()
+}
+
+/// The sets of these periods, by source.
+fn sets_of(periods: &[(&Source<'_>, Vec<Period>)]) -> Vec<RecordSet> {
+    sets(periods.iter().map(|(source, periods)| (source.project, periods.as_slice())))
 }
 
 impl Choice {
@@ -95,16 +112,29 @@ impl Choice {
         self.records.retain(|project, _| is_meant(project));
     }
 
-    fn take_newest(&mut self, periods: &[(&Source<'_>, Vec<Period>)], found: &[RecordSet]) {
-        let Some((any, _)) = periods.first() else { return };
-        if let Some(set) = soaked(found, any.soak) {
+    /// Takes the newest set that soaked: with `only_forward`, none with a record that is older than the target's.
+    fn take_newest(&mut self, all: &[(&Source<'_>, Vec<Period>)], only_forward: bool) {
+        let Some((any, _)) = all.first() else { return };
+        let mut periods = all.to_vec();
+        if only_forward {
+            periods.iter_mut().for_each(|(source, periods)| periods.retain(|period| !source.is_behind(period)));
+        }
+        let found = sets_of(&periods);
+        if let Some(set) = soaked(&found, any.soak) {
             self.records.clone_from(&set.records);
             return;
         }
-        self.refused.push(match periods {
-            [(source, periods)] => source.too_young(periods),
-            _ => too_short(any, found),
-        });
+        let mut refusal = match periods.as_slice() {
+            [(source, periods)] if !periods.is_empty() => source.too_young(periods),
+            _ => too_short(any, &found),
+        };
+        if let Some(older) = soaked(&sets_of(all), any.soak) {
+            let target = all.iter().find_map(|(source, _)| source.target).map(|target| target.environment);
+            let (id, target) = (older.id(), target.unwrap_or_default());
+            let detail = format!("set {id} has soaked, but '{target}' runs newer records; --set {id} promotes it");
+            refusal.problem.details.push(detail);
+        }
+        self.refused.push(refusal);
         let newest = |(source, periods): &(&Source<'_>, Vec<Period>)| {
             Some((source.project.to_owned(), periods.last()?.record.clone()))
         };
@@ -133,7 +163,7 @@ fn too_short(any: &Source<'_>, found: &[RecordSet]) -> Refusal {
     Refusal { gate: Gate::Soak, project: String::new(), problem: Problem::new(cause).help(help) }
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The periods of its records, or of the requested one, oldest first.
     ///
     /// # Errors
@@ -153,8 +183,14 @@ impl Source<'_> {
         is_open.then(|| self.refusal(Gate::Flight, Problem::new(cause).help("wait until it has finished")))
     }
 
-    fn deployments(&self) -> &[Deployment] {
+    fn deployments(&self) -> &'a [Deployment] {
         self.history.map(|history| history.deployments.as_slice()).unwrap_or_default()
+    }
+
+    /// The version of a record that was deployed there.
+    pub fn version_of(&self, record: &RecordId) -> &'a str {
+        let all = self.deployments();
+        all.iter().rfind(|it| it.record == *record).map(|it| it.version.as_str()).unwrap_or_default()
     }
 
     fn knows(&self, record: &str) -> bool {
@@ -172,6 +208,11 @@ impl Source<'_> {
             Period { record: deployment.record.clone(), from, until }
         };
         healthy.map(period).collect()
+    }
+
+    /// Whether a period is older than what the target runs.
+    fn is_behind(&self, period: &Period) -> bool {
+        self.target.is_some_and(|target| target.is_newer_than(period, self.deployments()))
     }
 
     fn never_healthy(&self, named: Option<&str>) -> Refusal {
@@ -258,6 +299,7 @@ mod tests {
             live: Some(live),
             in_work: false,
             soak: Duration::from_mins(30),
+            target: None,
             now: NOW.parse().unwrap(),
         }
     }
@@ -357,5 +399,33 @@ mod tests {
         let of_set = |id: &str| chosen(30, Requested { record: None, set: Some(id) });
         assert_eq!(of_set(&id[..6]).records, chosen(60, Requested::default()).records);
         assert_eq!(of_set("nothing").refused[0].gate, Gate::Record);
+    }
+
+    #[test]
+    fn a_promotion_never_steps_back_unless_it_is_asked_to() {
+        let [shop, cart] = two_projects();
+        let (live_shop, live_cart) = (live("s2", "2026-11-21T11:00:00Z"), live("c2", "2026-11-21T11:40:00Z"));
+        let runs = |record: &'static RecordId| {
+            let since = "2026-11-21T11:50:00Z".parse().unwrap();
+            Some(Running { environment: "production", version: "", record: Some(record), since })
+        };
+        let c2: &'static RecordId = Box::leak(Box::new("c2".into()));
+        let both =
+            [source(&shop, &live_shop), Source { project: "cart", target: runs(c2), ..source(&cart, &live_cart) }];
+        let chosen = |requested: Requested<'_>| choose(&both, &both, requested);
+        let young = chosen(Requested::default());
+        assert_eq!(young.refused[0].gate, Gate::Soak, "c1+s2 soaked, but production runs c2");
+        assert!(young.refused[0].problem.details[0].contains("'production' runs newer records"));
+        assert_eq!(young.records["cart"].as_str(), "c2", "an override goes forward, too");
+        assert!(steps_back(&both, &young.records).is_empty());
+        let id = combination_id([("cart", &"c1".into()), ("shop", &"s2".into())]);
+        for back in [Requested { record: None, set: Some(&id) }, Requested { record: Some("c1"), set: None }] {
+            let asked = chosen(back);
+            assert_eq!((asked.records["cart"].as_str(), asked.refused), ("c1", Vec::new()));
+            let back: Vec<&str> = steps_back(&both, &asked.records).iter().map(|source| source.project).collect();
+            assert_eq!(back, ["cart"]);
+        }
+        let [_, cart] = &both;
+        assert_eq!(only(cart, None).1.unwrap().0, Gate::Soak, "one project does not step back either");
     }
 }

@@ -19,6 +19,7 @@ pub mod sets;
 pub mod snapshot;
 pub mod start;
 pub mod step;
+pub mod step_back;
 pub mod up;
 pub mod volumes;
 

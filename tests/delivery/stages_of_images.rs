@@ -31,9 +31,10 @@ impl Walk {
         let image = self.image(&self.staging, "search-podinfo");
         assert!(image.ends_with("/catalog:1.1.0"), "{image}");
         until("search to have soaked", || {
-            (self.run("promote search --to production").code == 0
-                && self.image(&self.production, "search-podinfo") == image)
-                .then_some(())
+            let promoted = self.run("promote search --to production");
+            // An older record, from before the key, goes with the default image of its chart.
+            assert_eq!(promoted.code, 0, "{}", promoted.said());
+            (self.image(&self.production, "search-podinfo") == image).then_some(())
         });
         self.run("deploy search=1.2.0 --env production").expect(10).expect_said("gate 'promotion'");
         self.run("up search --env production").expect(0);

@@ -1,6 +1,10 @@
 //! The walk's workspace, its two clusters, and how its stages look at them.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    process::Stdio,
+};
 
 use serde_json::Value;
 
@@ -102,6 +106,16 @@ impl Walk {
         fs::write(&file, pool).unwrap();
         self.staging.kubectl(&self.workspace, &["apply", "--filename", &file.to_string_lossy()]);
         fs::remove_file(file).unwrap();
+    }
+
+    /// Runs a stage. A stage that fails leaves `projects.yaml` as it found it, so that the later ones can pass.
+    pub(crate) fn with_file_kept(&self, stage: impl FnOnce()) {
+        let file = self.workspace.root().join("projects.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(stage)) {
+            fs::write(file, text).unwrap();
+            resume_unwind(panic);
+        }
     }
 
     pub(crate) fn run(&self, words: &str) -> Output {

@@ -12,9 +12,8 @@ use crate::{
     error::CommandError,
     ops::{
         remote::{
-            access::RemoteAccess,
             deploy_request::{is_external, needs, presence},
-            source::SourceState,
+            source::{SourceState, TargetState},
         },
         session::Session,
     },
@@ -27,6 +26,7 @@ pub struct Combination<'a> {
     pub source: &'a Session,
     pub target: &'a Session,
     pub state: &'a SourceState,
+    pub target_state: &'a TargetState,
     /// The records that are promoted.
     pub records: &'a BTreeMap<String, RecordId>,
 }
@@ -38,15 +38,11 @@ impl Combination<'_> {
     /// When a cluster does not respond.
     pub async fn refusals(&self) -> Result<Vec<Refusal>, CommandError> {
         let pairs: Vec<(&Name, &Name)> = self.records.keys().flat_map(|project| self.neighbours(project)).collect();
-        if pairs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let access = RemoteAccess::open(self.target).await?;
-        let histories = access.cluster.histories(&self.target.environment.namespace).await?;
+        let histories = &self.target_state.histories;
         let mut refused = Vec::new();
         for (project, neighbour) in pairs {
             let tested = self.tested_with(project, neighbour);
-            if !tested.is_empty() && !self.runs(&access, &histories, neighbour, &tested).await? {
+            if !tested.is_empty() && !self.runs(neighbour, &tested).await? {
                 refused.push(self.refusal(project, neighbour, histories.get(neighbour.as_str())));
             }
         }
@@ -87,13 +83,8 @@ impl Combination<'_> {
 
     /// Whether the target runs one of these records of the source, apart from its values. A project that does not run
     /// there and is not needed is no difference.
-    async fn runs(
-        &self,
-        access: &RemoteAccess,
-        histories: &BTreeMap<String, History>,
-        neighbour: &Name,
-        tested: &BTreeSet<RecordId>,
-    ) -> Result<bool, CommandError> {
+    async fn runs(&self, neighbour: &Name, tested: &BTreeSet<RecordId>) -> Result<bool, CommandError> {
+        let TargetState { access, histories } = self.target_state;
         let Some(current) = histories.get(neighbour.as_str()).and_then(History::current) else {
             return Ok(!self.is_needed(neighbour));
         };

@@ -64,8 +64,12 @@ impl EnvironmentState<'_> {
             };
             match chosen {
                 Some(image) => project.use_image(image),
-                // A chart of its own has a default.
-                None if !project.is_on_universal_chart() && project.image.is_none() && project.build.is_none() => (),
+                // A chart of its own has a default, which a record without an image in its values has kept.
+                None if project.image_key.is_some()
+                    && (latest.is_some() || project.image.is_none() && project.build.is_none()) =>
+                {
+                    project.use_default_image();
+                }
                 None => missing.push(no_image(project)),
             }
         }
@@ -135,9 +139,13 @@ impl EnvironmentState<'_> {
     }
 }
 
-/// Uses the images of a record for the containers of the same name.
+/// Uses the images of a record for the containers of the same name. A record of a chart of its own that has no image in
+/// its values was deployed with the chart's default.
 fn take_images(project: &mut ResolvedProject, values: &Values) {
     let main = project.image_in(values);
+    if main.is_none() && project.image_key.is_some() {
+        return project.use_default_image();
+    }
     project.use_images(|container, _| match container {
         Container::Main => main.clone(),
         beside @ Container::Beside { .. } => ImagesIn(values).of(beside),
@@ -227,5 +235,30 @@ fn remedy(session: &Session, request: &DeployRequest, project: &Name, takes_imag
              the record, or deploy it to '{}' first",
             promoted.environment
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{Chart, ChartSource, ImageKey, image_key::ValuePath};
+
+    #[test]
+    fn a_record_from_before_chart_image_keeps_the_default_of_its_chart() {
+        let image = |tag: &str| ImageReference::parse(&format!("ghcr.io/tunes/search:{tag}")).unwrap();
+        let chart = Chart { source: ChartSource::Path("charts/search".into()), version: None };
+        let mut project = ResolvedProject::bare(Name::new("search").unwrap(), chart, Values::new());
+        project.image_key = ValuePath::parse("image").map(ImageKey::Reference);
+        project.use_image(image("today"));
+        let values = |value| serde_json::from_value::<Values>(value).unwrap();
+        take_images(&mut project, &values(json!({"image": "ghcr.io/tunes/search:1"})));
+        assert_eq!(
+            (&project.image, &project.values),
+            (&Some(image("1")), &values(json!({"image": image("1").to_string()})))
+        );
+        take_images(&mut project, &values(json!({"replicas": 1})));
+        assert_eq!((&project.image, &project.values), (&None, &Values::new()), "not today's image");
     }
 }

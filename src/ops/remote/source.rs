@@ -19,7 +19,7 @@ use crate::{
         },
         session::Session,
     },
-    plan::eligible::Source,
+    plan::{eligible::Source, step_back::Running},
 };
 
 /// An environment with its ledger.
@@ -67,8 +67,34 @@ impl SourceState {
             live: self.observation.observed.releases.get(&ReleaseKey::new(&self.namespace, project.as_str())),
             in_work: self.in_work.iter().any(is_meant),
             soak,
+            target: None,
             now: self.now,
         }
+    }
+}
+
+/// The target of a promotion, with its ledger.
+#[derive(Debug)]
+pub struct TargetState {
+    pub access: RemoteAccess,
+    pub histories: BTreeMap<String, History>,
+}
+
+impl TargetState {
+    /// # Errors
+    /// When the cluster is the wrong one, or does not respond.
+    pub async fn look(session: &Session) -> Result<Self, CommandError> {
+        let access = RemoteAccess::open(session).await?;
+        let histories = access.cluster.histories(&session.environment.namespace).await?;
+        Ok(Self { access, histories })
+    }
+
+    /// Adds what the target runs to each project of the source, to compare with.
+    pub fn compared<'a>(&'a self, target: &'a Session, sources: Vec<Source<'a>>) -> Vec<Source<'a>> {
+        let environment = target.environment.name.as_str();
+        let running =
+            |source: &Source<'a>| Running::of(environment, self.histories.get(source.project)?, source.environment);
+        sources.into_iter().map(|source| Source { target: running(&source), ..source }).collect()
     }
 }
 
