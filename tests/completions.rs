@@ -67,7 +67,7 @@ fn names_of_the_workspace_are_completed() {
         ("build ", "cart"),
         ("deploy a", "all"),
         ("deploy catalog=", ""),
-        ("deploy catalog --override ", "promotion soak combination freeze hold scan verify"),
+        ("deploy catalog --override ", "promotion soak combination freeze hold scan verify outdated"),
         ("render t", "traefik"),
         ("render st", "storefront"),
         ("up --env ", "local production staging"),

@@ -17,6 +17,8 @@ mod stages_of_reviews;
 mod stages_of_rights;
 #[path = "delivery/stages_of_sets.rs"]
 mod stages_of_sets;
+#[path = "delivery/stages_of_targets.rs"]
+mod stages_of_targets;
 #[path = "delivery/stages_of_trouble.rs"]
 mod stages_of_trouble;
 #[path = "delivery/walk.rs"]
@@ -73,12 +75,7 @@ bundles:
 fn from_a_build_to_production_and_back() {
     let walk = Walk::new();
     let stages = Stages::default();
-    let stage = |name: &str, stage: fn(&Walk)| {
-        let only = std::env::var("ONLY").unwrap_or_default();
-        if only.is_empty() || only.split(',').any(|part| name.contains(part)) {
-            stages.stage(name, || walk.with_file_kept(|| stage(&walk)));
-        }
-    };
+    let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || walk.with_file_kept(|| stage(&walk)));
     stage("local and staging render the same, but for the environment", Walk::environments_differ_in_values_alone);
     stage("up brings an empty cluster to the whole platform", Walk::an_empty_cluster_comes_up);
     stage("deploy pins a digest, and a tag that is not there touches nothing", Walk::deploy_pins_a_digest);
@@ -93,6 +90,7 @@ fn from_a_build_to_production_and_back() {
     stage("only what ran together is promoted together", Walk::only_what_ran_together_is_promoted);
     stage("all gates are told at once, and overrides are recorded", Walk::gates_are_told_at_once);
     stage("a bundle has versions to go back to", Walk::a_bundle_has_versions);
+    stage("targets of one source go side by side", Walk::targets_go_side_by_side);
     stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
     stage("a proof that fails refuses before, and returns after", Walk::proofs_decide);
     stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);

@@ -81,6 +81,7 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("output", &["*"], TestedIn("tests/platform/stages.rs")),
     ("override", &["plan", "up"], RefusedInLocal("soak")),
     ("override", &["deploy", "promote", "rollback"], Reported("nope", "--override: unknown gate 'nope'")),
+    ("parallel", &["promote"], Reported("2", "--parallel has no effect on one target")),
     ("pause", &["stop"], TestedIn("tests/sleep/stages.rs")),
     ("plan-file", &["plan", "up"], RefusedInLocal("x")),
     ("plan-file", &["deploy", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),

@@ -63,9 +63,12 @@ pub struct PromoteOptions {
     /// Promote this set of records that ran side by side: see cmdr history --sets
     #[arg(long, value_name = "SET", conflicts_with = "record")]
     pub set: Option<String>,
+    /// How many targets of a pattern are promoted to side by side; default: 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub parallel: Option<u8>,
     /// Start and follow the promotion job of the pipeline instead of deploying from this machine
     #[arg(long, value_enum, value_name = "WHERE",
-          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan", "set"])]
+          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan", "set", "parallel"])]
     pub via: Option<Via>,
     #[command(flatten)]
     pub change: ChangeOptions,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{PromoteOptions, Via},
     domain::{
-        Name, Presence, Problem, Promotion, RecordId,
+        Environment, Name, Presence, Problem, Promotion, RecordId,
         gate::{Gate, Refusal},
         ledger::History,
     },
@@ -15,22 +15,24 @@ use crate::{
     ops::remote::access::refuse_local,
     ops::{
         options::{ChangeRequest, PipelineRequest},
-        prepared::show_urls,
         remote::{
-            apply::apply,
+            apply::{apply, is_preview},
             combination::Combination,
             deploy_request::{ChangeContext, DeployRequest, Named, Promoted, expand_enabled, is_external, presence},
             pipeline::promote_via,
             recorded_charts::chart_of,
             source::{SourceState, TargetState, own_projects},
-            targets::{self, Reached},
+            targets::{self, Reached, Start},
         },
         session::Session,
         tags::registry,
     },
-    plan::eligible::{Choice, Requested, Source, choose, steps_back},
+    plan::eligible::{ChosenRecords, RequestedRecords, Source, choose, steps_back},
     settings::Settings,
 };
+
+/// How many targets are promoted to side by side, unless `--parallel` says otherwise.
+const PARALLEL: u8 = 4;
 
 /// # Errors
 /// When a gate refuses or a step fails; the error's kind is the exit code.
@@ -42,61 +44,81 @@ pub(super) async fn promote(
     if let Some(Via::Gitlab) = options.via {
         return promote_via(&settings, &cancel, &PipelineRequest::from(options)).await;
     }
+    refuse_parallel(options)?;
     let sessions = targets::sessions(&settings, &cancel, &options.to)?;
-    let mut reached: Vec<Reached> = Vec::new();
-    for session in &sessions {
-        let is_one_of_several = sessions.len() > 1;
-        let target = Target { session, is_one_of_several, waits: targets::source_was_reached(session, &reached) };
-        match one(&settings, &cancel, target, options).await {
-            Ok(promoted) => reached.push(Reached { environment: session.environment.name.clone(), promoted }),
-            Err(error) => {
-                if is_one_of_several {
-                    targets::report_targets(&sessions, &reached, Some(&session.environment.name));
-                }
-                return Err(error);
-            }
-        }
-    }
-    if sessions.len() > 1 {
-        targets::report_targets(&sessions, &reached, None);
-    }
-    Ok(())
+    let is_several = sessions.len() > 1;
+    let targets: Vec<PromotionTarget<'_>> = sessions
+        .iter()
+        .map(|session| PromotionTarget::read(session, is_several, (&settings, &cancel), options))
+        .collect::<Result<_, _>>()?;
+    let environments: Vec<&Environment> = sessions.iter().map(|session| &session.environment).collect();
+    // A preview is read in the order of the targets.
+    let at_once =
+        if targets.iter().any(PromotionTarget::is_preview) { 1 } else { options.parallel.unwrap_or(PARALLEL) };
+    let progress = targets::run_all(&environments, at_once.into(), |start| targets[start.index].promote(start)).await;
+    progress.conclude(&sessions).await
 }
 
-/// A target of this run.
-struct Target<'a> {
+fn refuse_parallel(options: &PromoteOptions) -> Result<(), CommandError> {
+    if options.parallel.is_none() || options.to.contains('*') {
+        return Ok(());
+    }
+    let cause = format!("--parallel has no effect on one target: '{}'", options.to);
+    Err(CommandError::usage(Problem::new(cause).help("leave it out, or name a pattern: --to 'production-*'")))
+}
+
+/// A target of this run, and the request for it.
+struct PromotionTarget<'a> {
     session: &'a Session,
-    is_one_of_several: bool,
-    /// Whether this run has just deployed to its source, which must soak first.
-    waits: bool,
+    source: Session,
+    promotion: &'a Promotion,
+    change: ChangeRequest,
+    wanted: Wanted,
 }
 
-/// Promotes to one environment. Returns what was promoted.
-async fn one(
-    settings: &Settings,
-    cancel: &CancellationToken,
-    target: Target<'_>,
-    options: &PromoteOptions,
-) -> Result<Vec<String>, CommandError> {
-    let Target { session, is_one_of_several, waits } = target;
-    refuse_local(session, "use cmdr up there")?;
-    let promotion = session.environment.promote.clone().ok_or_else(|| targets::nowhere(session))?;
-    let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
-    let mut change = ChangeRequest::from(&options.change);
-    if is_one_of_several {
-        change = change.for_environment(session.environment.name.as_str());
+impl<'a> PromotionTarget<'a> {
+    /// Reads names and options, before tools and clusters are looked for.
+    ///
+    /// # Errors
+    /// When something is wrong with them, or the environment is not the target of a promotion.
+    fn read(
+        session: &'a Session,
+        is_several: bool,
+        (settings, cancel): (&Settings, &CancellationToken),
+        options: &PromoteOptions,
+    ) -> Result<Self, CommandError> {
+        refuse_local(session, "use cmdr up there")?;
+        let promotion = session.environment.promote.as_ref().ok_or_else(|| targets::nowhere(session))?;
+        let source = Session::open_in(promotion.from.as_str(), settings, cancel)?;
+        let mut change = ChangeRequest::from(&options.change);
+        if is_several {
+            change = change.for_environment(session.environment.name.as_str());
+        }
+        let wanted = Wanted::read(session, &source, options)?;
+        ChangeContext::read(session, &change, None)?;
+        Ok(Self { session, source, promotion, change, wanted })
     }
-    // Names and options are checked before tools and clusters are looked for.
-    let wanted = Wanted::read(session, &source, options)?;
-    ChangeContext::read(session, &change, None)?;
-    if waits && !promotion.soak.is_zero() {
-        targets::wait_for_soak(&source, promotion.soak).await?;
+
+    fn is_preview(&self) -> bool {
+        is_preview(self.session, &self.change)
     }
-    let request = request(session, &source, &promotion, &wanted).await?;
-    let urls = apply(session, &request, &change).await?;
-    show_urls(session, &urls);
-    let shown = request.promoted.iter().map(|(project, promoted)| format!("{project} {}", promoted.content.version));
-    Ok(shown.collect())
+
+    /// Promotes to one environment, unless another one fails before it starts.
+    async fn promote(&self, start: Start) -> Result<Option<Reached>, CommandError> {
+        let Self { session, source, promotion, change, wanted } = self;
+        let waits = start.waits && !promotion.soak.is_zero() && !self.is_preview();
+        if waits && !targets::wait_for_soak(source, promotion.soak, &start.stop).await? {
+            return Ok(None);
+        }
+        let request = request(session, source, promotion, wanted).await?;
+        if self.is_preview() && session.is_one_of_several {
+            session.note("planned changes:");
+        }
+        let urls = apply(session, &request, change).await?;
+        let promoted = request.promoted.iter().map(|(name, promoted)| format!("{name} {}", promoted.content.version));
+        let (environment, is_preview) = (session.environment.name.clone(), self.is_preview());
+        Ok(Some(Reached { environment, promoted: promoted.collect(), urls, is_preview }))
+    }
 }
 
 /// What the user asks to promote.
@@ -130,12 +152,12 @@ async fn request(
     wanted: &Wanted,
 ) -> Result<DeployRequest, CommandError> {
     let Wanted { named, bundles, projects, record, set } = wanted;
-    let requested = Requested { record: record.as_deref(), set: set.as_deref() };
+    let requested = RequestedRecords { record: record.as_deref(), set: set.as_deref() };
     let state = SourceState::look(source).await?;
     let target_state = TargetState::look(session).await?;
     let sources = target_state.compared(session, state.sources(projects, promotion.soak));
     let scope = own_projects(source, named);
-    let Choice { records, mut refused } = choose(&sources, &state.sources(scope, promotion.soak), requested);
+    let ChosenRecords { records, mut refused } = choose(&sources, &state.sources(scope, promotion.soak), requested);
     if requested.record.is_none() && requested.set.is_none() {
         note_younger_records(session, &state, promotion, &records);
     }
@@ -238,7 +260,7 @@ fn note_steps_back(session: &Session, sources: &[Source<'_>], records: &BTreeMap
     for source in steps_back(sources, records) {
         let (project, version) = (source.project, source.version_of(&records[source.project]));
         let (environment, runs) = source.target.map(|it| (it.environment, it.version)).unwrap_or_default();
-        session.note(&format!("{project}: goes back to {version}: '{environment}' runs {runs}, which is newer"));
+        session.note(&format!("{project}: {version} is older than {runs}, which '{environment}' runs"));
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Gate {
 }
 
 /// All gates, with their names and whether `--override` can override them.
-pub const GATES: [(Gate, &str, bool); 9] = [
+pub const GATES: [(Gate, &str, bool); 10] = [
     (Gate::Promotion, "promotion", true),
     (Gate::Record, "record", false),
     (Gate::Soak, "soak", true),

@@ -144,7 +144,7 @@ impl DeploymentOutcome {
 
 impl Deployment {
     /// Whether an earlier record was deployed again, by `cmdr rollback` or automatically.
-    pub fn is_rollback(&self) -> bool {
+    fn is_rollback(&self) -> bool {
         [ROLLBACK, AUTOMATIC_ROLLBACK].contains(&self.verb.as_str())
     }
 }

@@ -68,6 +68,8 @@ pub struct Session {
     _processor: Option<ProcessorWatch>,
     /// The notes printed so far: a second observation does not repeat them.
     noted: Mutex<BTreeSet<String>>,
+    /// Notes name the environment, because this command changes others, too.
+    pub is_one_of_several: bool,
     /// The workspace's commit, once git has been called.
     commit: OnceCell<Option<String>>,
     /// Helm, once it has been found.
@@ -122,10 +124,18 @@ impl Session {
             reports,
             _processor: processor,
             noted: Mutex::default(),
+            is_one_of_several: false,
             commit: OnceCell::new(),
             helm: OnceCell::new(),
             credentials: OnceLock::new(),
         })
+    }
+
+    /// One of several environments that a command changes, with one set of report files.
+    #[must_use]
+    pub fn beside(self, first: Option<&Self>) -> Self {
+        let reports = first.map_or_else(|| self.reports.clone(), |first| first.reports.clone());
+        Self { is_one_of_several: true, reports, ..self }
     }
 
     /// The same in another environment.
@@ -373,9 +383,10 @@ impl Session {
 
     /// Prints a note once, unless `--quiet` is set.
     pub fn note(&self, text: &str) {
+        let name = if self.is_one_of_several { format!("{}: ", self.environment.name) } else { String::new() };
         let is_new = self.noted.lock().is_ok_and(|mut noted| noted.insert(text.to_owned()));
         if is_new && !self.settings.quiet {
-            ui::print_message(text);
+            ui::print_message(&format!("{name}{text}"));
         }
     }
 }

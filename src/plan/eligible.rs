@@ -16,7 +16,7 @@ use crate::domain::{
 use super::{
     ObservedRelease,
     sets::{Period, RecordSet, sets},
-    step_back::Running,
+    step_back::TargetRecord,
 };
 
 /// A project in the source environment of a promotion.
@@ -32,13 +32,13 @@ pub struct Source<'a> {
     /// How long records must have been healthy side by side.
     pub soak: Duration,
     /// What the target of the promotion runs.
-    pub target: Option<Running<'a>>,
+    pub target: Option<TargetRecord<'a>>,
     pub now: Timestamp,
 }
 
 /// Which records are requested; by default the newest that soaked and are not older than what the target runs.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Requested<'a> {
+pub struct RequestedRecords<'a> {
     /// A record, by a prefix of its ID.
     pub record: Option<&'a str>,
     /// A set, by a prefix of its ID.
@@ -47,7 +47,7 @@ pub struct Requested<'a> {
 
 /// The records to promote, and the gates that refuse them.
 #[derive(Debug, Default, PartialEq)]
-pub struct Choice {
+pub struct ChosenRecords {
     /// By project. If only the gate `soak` refuses, what an override promotes.
     pub records: BTreeMap<String, RecordId>,
     pub refused: Vec<Refusal>,
@@ -55,8 +55,8 @@ pub struct Choice {
 
 /// Chooses one record for each of the sources: those that ran side by side for the soak time. A requested set is looked
 /// up among the records of all projects in `scope`.
-pub fn choose(sources: &[Source<'_>], scope: &[Source<'_>], requested: Requested<'_>) -> Choice {
-    let mut choice = Choice::default();
+pub fn choose(sources: &[Source<'_>], scope: &[Source<'_>], requested: RequestedRecords<'_>) -> ChosenRecords {
+    let mut choice = ChosenRecords::default();
     if let Some(id) = requested.set {
         choice.take_set(sources, scope, id);
         return choice;
@@ -90,7 +90,7 @@ fn sets_of(periods: &[(&Source<'_>, Vec<Period>)]) -> Vec<RecordSet> {
     sets(periods.iter().map(|(source, periods)| (source.project, periods.as_slice())))
 }
 
-impl Choice {
+impl ChosenRecords {
     fn take_set(&mut self, sources: &[Source<'_>], scope: &[Source<'_>], id: &str) {
         let Some(any) = sources.first() else { return };
         self.refused.extend(sources.iter().filter_map(Source::in_flight));
@@ -117,7 +117,9 @@ impl Choice {
         let Some((any, _)) = all.first() else { return };
         let mut periods = all.to_vec();
         if only_forward {
-            periods.iter_mut().for_each(|(source, periods)| periods.retain(|period| !source.is_behind(period)));
+            for (source, periods) in &mut periods {
+                periods.retain(|period| !source.is_behind(period));
+            }
         }
         let found = sets_of(&periods);
         if let Some(set) = soaked(&found, any.soak) {
@@ -306,7 +308,7 @@ mod tests {
 
     /// The record that is chosen for one project, and the gate that refuses it.
     fn only(source: &Source<'_>, record: Option<&str>) -> (Option<RecordId>, Option<(Gate, String)>) {
-        let choice = choose(&[*source], &[*source], Requested { record, set: None });
+        let choice = choose(&[*source], &[*source], RequestedRecords { record, set: None });
         let refused = choice.refused.into_iter().next().map(|refusal| (refusal.gate, refusal.problem.message));
         (choice.records.into_values().next(), refused)
     }
@@ -381,23 +383,28 @@ mod tests {
                 Source { soak, project: "cart", ..source(&cart, &live_cart) },
             ]
         };
-        let chosen = |soak: u64, requested: Requested<'_>| choose(&both(soak), &both(soak), requested);
-        let records = |choice: &Choice| choice.records.values().map(RecordId::as_str).collect::<Vec<_>>().join("+");
+        let chosen = |soak: u64, requested: RequestedRecords<'_>| choose(&both(soak), &both(soak), requested);
+        let records =
+            |choice: &ChosenRecords| choice.records.values().map(RecordId::as_str).collect::<Vec<_>>().join("+");
         // On its own, shop would go as s2 and cart as c1, which ran together for 40 minutes.
-        assert_eq!(records(&chosen(30, Requested::default())), "c1+s2");
-        assert_eq!(records(&chosen(20, Requested::default())), "c2+s2");
-        assert_eq!(records(&chosen(60, Requested::default())), "c1+s1", "s2 has soaked for 60 minutes, not beside c1");
-        let none = chosen(180, Requested::default());
+        assert_eq!(records(&chosen(30, RequestedRecords::default())), "c1+s2");
+        assert_eq!(records(&chosen(20, RequestedRecords::default())), "c2+s2");
+        assert_eq!(
+            records(&chosen(60, RequestedRecords::default())),
+            "c1+s1",
+            "s2 has soaked for 60 minutes, not beside c1"
+        );
+        let none = chosen(180, RequestedRecords::default());
         assert_eq!(
             (none.refused[0].gate, records(&none).as_str()),
             (Gate::Soak, "c2+s2"),
             "an override takes the newest"
         );
         assert!(none.refused[0].problem.message.contains("with 7200 s"), "{}", none.refused[0].problem.message);
-        assert_eq!(records(&chosen(30, Requested { record: Some("s1"), set: None })), "c1+s1");
+        assert_eq!(records(&chosen(30, RequestedRecords { record: Some("s1"), set: None })), "c1+s1");
         let id = combination_id([("cart", &"c1".into()), ("shop", &"s1".into())]);
-        let of_set = |id: &str| chosen(30, Requested { record: None, set: Some(id) });
-        assert_eq!(of_set(&id[..6]).records, chosen(60, Requested::default()).records);
+        let of_set = |id: &str| chosen(30, RequestedRecords { record: None, set: Some(id) });
+        assert_eq!(of_set(&id[..6]).records, chosen(60, RequestedRecords::default()).records);
         assert_eq!(of_set("nothing").refused[0].gate, Gate::Record);
     }
 
@@ -407,19 +414,21 @@ mod tests {
         let (live_shop, live_cart) = (live("s2", "2026-11-21T11:00:00Z"), live("c2", "2026-11-21T11:40:00Z"));
         let runs = |record: &'static RecordId| {
             let since = "2026-11-21T11:50:00Z".parse().unwrap();
-            Some(Running { environment: "production", version: "", record: Some(record), since })
+            Some(TargetRecord { environment: "production", version: "", record: Some(record), since })
         };
         let c2: &'static RecordId = Box::leak(Box::new("c2".into()));
         let both =
             [source(&shop, &live_shop), Source { project: "cart", target: runs(c2), ..source(&cart, &live_cart) }];
-        let chosen = |requested: Requested<'_>| choose(&both, &both, requested);
-        let young = chosen(Requested::default());
+        let chosen = |requested: RequestedRecords<'_>| choose(&both, &both, requested);
+        let young = chosen(RequestedRecords::default());
         assert_eq!(young.refused[0].gate, Gate::Soak, "c1+s2 soaked, but production runs c2");
         assert!(young.refused[0].problem.details[0].contains("'production' runs newer records"));
         assert_eq!(young.records["cart"].as_str(), "c2", "an override goes forward, too");
         assert!(steps_back(&both, &young.records).is_empty());
         let id = combination_id([("cart", &"c1".into()), ("shop", &"s2".into())]);
-        for back in [Requested { record: None, set: Some(&id) }, Requested { record: Some("c1"), set: None }] {
+        for back in
+            [RequestedRecords { record: None, set: Some(&id) }, RequestedRecords { record: Some("c1"), set: None }]
+        {
             let asked = chosen(back);
             assert_eq!((asked.records["cart"].as_str(), asked.refused), ("c1", Vec::new()));
             let back: Vec<&str> = steps_back(&both, &asked.records).iter().map(|source| source.project).collect();

@@ -11,10 +11,17 @@ mod reports;
 pub mod style;
 pub mod table;
 
-use std::io::Write;
+use std::{
+    io::Write,
+    mem,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{Mutex as Queue, MutexGuard as Turn},
+    task::JoinHandle,
+};
 
 use crate::{
     domain::Problem,
@@ -51,11 +58,31 @@ trait Renderer: Send {
     fn event(&mut self, timed: &TimedEvent);
 }
 
+/// The queue for the screen: runs side by side are shown one after the other, in the order in which they started.
+static SCREEN: Queue<()> = Queue::const_new(());
+/// The renderers that had to wait for the screen.
+static WAITING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+
+/// Waits until no run writes to the screen, and keeps others from it until the guard is dropped.
+pub async fn turn() -> Turn<'static, ()> {
+    SCREEN.lock().await
+}
+
+/// Waits until all runs that had to wait for the screen have been shown.
+pub async fn flush() {
+    let waiting = mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner));
+    for task in waiting {
+        let _ = task.await;
+    }
+}
+
 /// A renderer that runs in its own task; it ends when the last sender is dropped.
 #[derive(Debug)]
 pub struct EventSink {
     pub events: Sender,
     task: JoinHandle<()>,
+    /// Another run is being shown.
+    waits: bool,
 }
 
 impl EventSink {
@@ -68,21 +95,31 @@ impl EventSink {
             Mode::Gitlab => Box::new(gitlab::GitlabOutput::new(look, Box::new(std::io::stderr()), gitlab::now)),
             Mode::Json => Box::new(json::Json),
         };
-        let reports = reports.clone();
+        let (reports, turn) = (reports.clone(), SCREEN.try_lock().ok());
+        let waits = turn.is_none();
         let task = tokio::spawn(async move {
+            let _turn = match turn {
+                Some(turn) => turn,
+                None => SCREEN.lock().await,
+            };
             while let Some(event) = receiver.recv().await {
                 record::record(&event.event);
                 renderer.event(&event);
                 reports.handle(&event);
             }
         });
-        Self { events, task }
+        Self { events, task, waits }
     }
 
-    /// Waits until all events have been shown.
+    /// Waits until all events have been shown. The events of a run beside another one are shown later, because the run
+    /// must release its lock: see [`flush`].
     pub async fn close(self) {
         drop(self.events);
-        let _ = self.task.await;
+        if self.waits {
+            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(self.task);
+        } else {
+            let _ = self.task.await;
+        }
     }
 }
 

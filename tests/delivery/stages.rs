@@ -178,13 +178,13 @@ impl Walk {
             deployment["spec"]["template"].to_string().contains("forth")
         };
         self.workspace.replace(before, after);
-        self.run("up --env staging").expect(0);
+        self.run("up postgres --env staging").expect(0);
         assert!(has_changed());
         self.run("rollback postgres --env staging").expect(0);
         assert!(!has_changed(), "the images are the same, the record is another");
         self.run("unhold postgres --env staging").expect(0);
         self.workspace.replace(after, before);
-        self.run("up --env staging").expect(0);
+        self.run("up postgres --env staging").expect(0);
     }
 
     pub(crate) fn rollback_holds(&self) {

@@ -35,6 +35,9 @@ impl Walk {
         });
         let of_tag = |project: &str| self.image(&self.production, project).contains(":1.3.0@");
         assert!(of_tag("cart") && of_tag("catalog"));
+        let older = sets[1]["id"].as_str().unwrap();
+        let back = self.run(&format!("promote cart catalog --set {older} --to production --dry-run")).expect(0);
+        back.expect_said("cart: 1.2.0 is older than 1.3.0, which 'production' runs");
         self.run("promote cart --set 0123 --to production").expect(10).expect_said("set '0123' not found");
     }
 

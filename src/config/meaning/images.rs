@@ -29,18 +29,18 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
             .chain([project])
             .filter_map(|holder| holder.at(&["chart", "image"]))
             .for_each(|key| check_parts(key, found));
-        check_project(&Project { project, local }, &environments, found);
+        check_project(&WrittenProject { project, local }, &environments, found);
     }
 }
 
 /// A project as written.
-struct Project<'a> {
+struct WrittenProject<'a> {
     project: Cursor<'a>,
     /// Its entry in `projects.local.yaml`.
     local: Option<Cursor<'a>>,
 }
 
-impl<'a> Project<'a> {
+impl<'a> WrittenProject<'a> {
     fn local_in(&self, environment: &EnvironmentNames<'_>) -> Option<Cursor<'a>> {
         self.local.filter(|_| environment.name == LOCAL)
     }
@@ -60,7 +60,7 @@ impl<'a> Project<'a> {
 }
 
 /// Reports the images that reach the chart in no environment, and values that cmdr sets.
-fn check_project(project: &Project<'_>, environments: &[EnvironmentNames<'_>], found: &mut Vec<ConfigError>) {
+fn check_project(project: &WrittenProject<'_>, environments: &[EnvironmentNames<'_>], found: &mut Vec<ConfigError>) {
     let (mut reaching, mut others) = (Vec::new(), Vec::new());
     for environment in environments {
         let images = project.images(environment);

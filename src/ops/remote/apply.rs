@@ -49,7 +49,8 @@ pub async fn apply(
     drive(session, RemoteRun { session, request, options, context, held: None }).await
 }
 
-fn is_preview(session: &Session, options: &ChangeRequest) -> bool {
+/// Whether nothing is changed: the plan is shown, or written to a file.
+pub fn is_preview(session: &Session, options: &ChangeRequest) -> bool {
     session.settings.dry_run || options.plan_file.is_some()
 }
 
@@ -126,8 +127,11 @@ impl Run for RemoteRun<'_> {
             return Ok(());
         }
         if session.settings.may_ask() {
+            let _turn = ui::turn().await;
             show_plan(session, &prepared.described, plan);
-            if !ui::confirm(&format!("Apply these changes to '{}'?", session.environment.name)) {
+            let question = format!("Apply these changes to '{}'?", session.environment.name);
+            // Other targets of a promotion continue meanwhile.
+            if !tokio::task::spawn_blocking(move || ui::confirm(&question)).await.unwrap_or(false) {
                 return Err(CommandError::failed(Problem::new("cancelled: nothing was changed")));
             }
         }

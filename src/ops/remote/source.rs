@@ -19,7 +19,7 @@ use crate::{
         },
         session::Session,
     },
-    plan::{eligible::Source, step_back::Running},
+    plan::{eligible::Source, step_back::TargetRecord},
 };
 
 /// An environment with its ledger.
@@ -92,8 +92,9 @@ impl TargetState {
     /// Adds what the target runs to each project of the source, to compare with.
     pub fn compared<'a>(&'a self, target: &'a Session, sources: Vec<Source<'a>>) -> Vec<Source<'a>> {
         let environment = target.environment.name.as_str();
-        let running =
-            |source: &Source<'a>| Running::of(environment, self.histories.get(source.project)?, source.environment);
+        let running = |source: &Source<'a>| {
+            TargetRecord::of(environment, self.histories.get(source.project)?, source.environment)
+        };
         sources.into_iter().map(|source| Source { target: running(&source), ..source }).collect()
     }
 }

@@ -1,13 +1,18 @@
 //! The target environments of a promotion, each after its source.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{Environment, Name, Problem, Workspace},
     error::{CommandError, ErrorKind},
-    ops::session::{Session, unknown},
+    ops::{
+        exit::after_changes,
+        prepared::show_urls,
+        session::{Session, unknown},
+    },
     settings::Settings,
     ui,
 };
@@ -27,7 +32,12 @@ pub fn sessions(settings: &Settings, cancel: &CancellationToken, pattern: &str) 
         let known = local.loaded.workspace.environments.keys().map(Name::as_str);
         return Err(unknown("environment like", pattern, known));
     }
-    names.iter().map(|name| open(name.as_str())).collect()
+    let mut sessions: Vec<Session> = Vec::new();
+    for name in &names {
+        let session = open(name.as_str())?;
+        sessions.push(if names.len() > 1 { session.beside(sessions.first()) } else { session });
+    }
+    Ok(sessions)
 }
 
 /// The error for an environment that is not the target of a promotion.
@@ -57,47 +67,149 @@ fn in_order(workspace: &Workspace, pattern: &str) -> Vec<Name> {
     ordered
 }
 
-/// Waits until an environment that was just deployed to has soaked.
-///
-/// # Errors
-/// When the run is interrupted meanwhile.
-pub async fn wait_for_soak(source: &Session, soak: Duration) -> Result<(), CommandError> {
-    source.note(&format!("waiting {} s for '{}' to soak", soak.as_secs(), source.environment.name));
-    tokio::select! {
-        () = tokio::time::sleep(soak + Duration::from_secs(1)) => Ok(()),
-        () = source.cancel.cancelled() => Err(CommandError::reported(ErrorKind::Interrupted)),
-    }
-}
-
 /// A target that this run has promoted to.
 #[derive(Debug)]
 pub struct Reached {
     pub environment: Name,
     /// Projects with their versions.
     pub promoted: Vec<String>,
+    pub urls: Vec<String>,
+    /// The plan was only shown.
+    pub is_preview: bool,
 }
 
-/// Whether this run has deployed to the source of a target. Other sources have soaked before.
-pub fn source_was_reached(target: &Session, reached: &[Reached]) -> bool {
-    takes_from_reached(&target.environment, reached)
+/// A promotion to one target that starts now.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The number of the target.
+    pub index: usize,
+    /// This run has deployed to its source, which must soak first.
+    pub waits: bool,
+    /// Cancelled when another target has failed.
+    pub stop: CancellationToken,
 }
 
-fn takes_from_reached(target: &Environment, reached: &[Reached]) -> bool {
-    let source = target.promote.as_ref().map(|promotion| &promotion.from);
-    source.is_some_and(|source| reached.iter().any(|reached| reached.environment == *source))
+/// What a promotion has done to its targets so far.
+#[derive(Debug, Default)]
+pub struct TargetProgress {
+    started: BTreeSet<usize>,
+    reached: Vec<Reached>,
+    failed: Vec<(Name, CommandError)>,
 }
 
-/// Prints what each environment has after a promotion to several.
-pub fn report_targets(sessions: &[Session], reached: &[Reached], failed: Option<&Name>) {
-    for session in sessions {
-        let name = &session.environment.name;
-        let state = match reached.iter().find(|reached| reached.environment == *name) {
-            Some(reached) if reached.promoted.is_empty() => "nothing to promote".to_owned(),
-            Some(reached) => format!("promoted: {}", reached.promoted.join(", ")),
-            None if failed == Some(name) => "not promoted: see below".to_owned(),
-            None => "not started".to_owned(),
+/// Promotes to all targets, with at most `at_once` side by side, each after its source. After a failure, no other starts:
+/// those that have started end, apart from those that still wait, for which `promote` returns `None`.
+pub async fn run_all<F>(targets: &[&Environment], at_once: usize, promote: impl Fn(Start) -> F) -> TargetProgress
+where
+    F: Future<Output = Result<Option<Reached>, CommandError>>,
+{
+    let (mut progress, stop, mut running) =
+        (TargetProgress::default(), CancellationToken::new(), FuturesUnordered::new());
+    loop {
+        while running.len() < at_once
+            && let Some(index) = progress.next(targets)
+        {
+            progress.started.insert(index);
+            let start = Start { index, waits: progress.has_reached_source(targets[index]), stop: stop.clone() };
+            running.push(promote(start).map(move |result| (index, result)));
+        }
+        let Some((index, result)) = running.next().await else { return progress };
+        match result {
+            Ok(reached) => progress.reached.extend(reached),
+            Err(error) => {
+                stop.cancel();
+                progress.failed.push((targets[index].name.clone(), error));
+            }
+        }
+    }
+}
+
+impl TargetProgress {
+    /// The next target that can start.
+    fn next(&self, targets: &[&Environment]) -> Option<usize> {
+        let is_target = |name: &Name| targets.iter().any(|target| target.name == *name);
+        let is_ready = |target: &Environment| {
+            let source = target.promote.as_ref().map(|promotion| &promotion.from);
+            source.is_none_or(|source| !is_target(source)) || self.has_reached_source(target)
         };
-        ui::print_message(&format!("{name}: {state}"));
+        let open = (0..targets.len()).find(|index| !self.started.contains(index) && is_ready(targets[*index]));
+        open.filter(|_| self.failed.is_empty())
+    }
+
+    /// Whether this run has deployed to the source of a target. Other sources have soaked before.
+    fn has_reached_source(&self, target: &Environment) -> bool {
+        let source = target.promote.as_ref().map(|promotion| &promotion.from);
+        source.is_some_and(|source| self.reached.iter().any(|reached| reached.environment == *source))
+    }
+
+    /// Prints the URLs, and what each of several targets has.
+    ///
+    /// # Errors
+    /// The failures of all targets, with the kind of the first.
+    pub async fn conclude(self, sessions: &[Session]) -> Result<(), CommandError> {
+        ui::flush().await;
+        let urls = |name: &Name| self.reached.iter().find(|reached| reached.environment == *name).map(|it| &it.urls);
+        for session in sessions {
+            show_urls(session, urls(&session.environment.name).map(Vec::as_slice).unwrap_or_default());
+        }
+        if let [_, _, ..] = sessions {
+            for session in sessions {
+                ui::print_message(&self.state(&session.environment.name));
+            }
+        }
+        self.into_result(sessions.len() > 1)
+    }
+
+    fn state(&self, name: &Name) -> String {
+        let failed = self.failed.iter().find(|(failed, _)| failed == name).map(|(_, error)| error.kind);
+        match (self.reached.iter().find(|reached| reached.environment == *name), failed) {
+            (Some(reached), _) if reached.is_preview => format!("{name}: previewed, unchanged"),
+            (Some(reached), _) if reached.promoted.is_empty() => format!("{name}: nothing to promote"),
+            (Some(reached), _) => format!("{name}: promoted: {}", reached.promoted.join(", ")),
+            (None, None) => format!("{name}: not started, unchanged"),
+            (None, Some(kind)) => format!("{name}: {}", failed_state(kind)),
+        }
+    }
+
+    fn into_result(self, is_several: bool) -> Result<(), CommandError> {
+        let has_changed = self.reached.iter().any(|reached| !reached.is_preview);
+        let errors = self.failed.into_iter().map(|(name, mut error)| {
+            let problems = error.problems.iter_mut().filter(|_| is_several);
+            problems.for_each(|problem| problem.message = format!("{name}: {}", problem.message));
+            error
+        });
+        let together = |mut first: CommandError, next: CommandError| {
+            first.problems.extend(next.problems);
+            first
+        };
+        match errors.reduce(together) {
+            None => Ok(()),
+            Some(error) if has_changed => Err(after_changes(error)),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+fn failed_state(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::RolledBack => "failed, and rolled back",
+        ErrorKind::NotRolledBack => "failed, and not rolled back",
+        ErrorKind::Refused => "not promoted: refused",
+        ErrorKind::Interrupted => "interrupted",
+        _ => "not promoted: failed",
+    }
+}
+
+/// Waits until an environment that was just deployed to has soaked. Returns `false` if another target has failed.
+///
+/// # Errors
+/// When the run is interrupted meanwhile.
+pub async fn wait_for_soak(source: &Session, soak: Duration, stop: &CancellationToken) -> Result<bool, CommandError> {
+    source.note(&format!("waiting {} s for '{}' to soak", soak.as_secs(), source.environment.name));
+    tokio::select! {
+        () = tokio::time::sleep(soak + Duration::from_secs(1)) => Ok(true),
+        () = stop.cancelled() => Ok(false),
+        () = source.cancel.cancelled() => Err(CommandError::reported(ErrorKind::Interrupted)),
     }
 }
 
@@ -114,17 +226,51 @@ mod tests {
         let names: Vec<String> = in_order(&workspace, "production-*").iter().map(ToString::to_string).collect();
         assert_eq!(names, ["production-eu", "production-asia", "production-us"]);
     }
-    #[test]
-    fn a_target_waits_only_for_its_own_source() {
+
+    /// Promotes to the targets of `projects.yaml`, and returns the order of events. `failing` is one that fails.
+    async fn order(at_once: usize, failing: &str) -> (Vec<String>, TargetProgress) {
         let folder = tempfile::tempdir().unwrap();
-        let text = "version: 1\nname: tunes\nenvironments:\n  staging: {context: s}\n  production-eu: {context: e, promote: {from: staging}}\n  production-us: {context: u, promote: {from: staging}}\n  production-asia: {context: a, promote: {from: production-eu}}\n";
+        let text = "version: 1\nname: tunes\nenvironments:\n  staging: {context: s}\n  eu: {context: e, promote: {from: staging}}\n  us: {context: u, promote: {from: staging}}\n  asia: {context: a, promote: {from: eu}}\n";
         std::fs::write(folder.path().join("projects.yaml"), text).unwrap();
         let workspace = crate::config::load(folder.path()).unwrap().workspace;
-        let waits = |target: &str, reached: &str| {
-            let reached = [Reached { environment: Name::new(reached).unwrap(), promoted: Vec::new() }];
-            takes_from_reached(&workspace.environments[target], &reached)
-        };
-        assert!(!waits("production-us", "production-eu"), "both take from staging");
-        assert!(waits("production-asia", "production-eu"));
+        let targets = ["eu", "us", "asia"].map(|name| &workspace.environments[name]);
+        let events = std::cell::RefCell::new(Vec::new());
+        let progress = run_all(&targets, at_once, |start| {
+            let (name, events) = (targets[start.index].name.clone(), &events);
+            async move {
+                events.borrow_mut().push(format!("{name}{}", if start.waits { " waits" } else { "" }));
+                for _ in 0..if name.as_str() == "us" { 3 } else { 1 } {
+                    tokio::task::yield_now().await;
+                }
+                events.borrow_mut().push(format!("{name} ends"));
+                if name.as_str() == failing {
+                    return Err(CommandError::new(ErrorKind::Transient, Problem::new("no response")));
+                }
+                Ok(Some(Reached { environment: name, promoted: Vec::new(), urls: Vec::new(), is_preview: false }))
+            }
+        });
+        let progress = progress.await;
+        (events.into_inner(), progress)
+    }
+
+    #[tokio::test]
+    async fn targets_of_one_source_go_side_by_side_and_others_after_their_source() {
+        let (events, progress) = order(4, "").await;
+        assert_eq!(events, ["eu", "us", "eu ends", "asia waits", "asia ends", "us ends"]);
+        assert!(progress.into_result(true).is_ok());
+        let (events, _) = order(1, "").await;
+        assert_eq!(events, ["eu", "eu ends", "us", "us ends", "asia waits", "asia ends"]);
+    }
+
+    #[tokio::test]
+    async fn the_first_failure_stops_those_that_have_not_started() {
+        let (events, progress) = order(4, "eu").await;
+        assert_eq!(events, ["eu", "us", "eu ends", "us ends"], "us had started");
+        let states = ["eu", "us", "asia"].map(|name| progress.state(&Name::new(name).unwrap()));
+        assert_eq!(states, ["eu: not promoted: failed", "us: nothing to promote", "asia: not started, unchanged"]);
+        let error = progress.into_result(true).unwrap_err();
+        assert_eq!(error.problems[0].message, "eu: no response");
+        assert_eq!(error.kind, ErrorKind::Failed, "something was changed, so it is not transient");
+        assert_eq!(order(1, "eu").await.0, ["eu", "eu ends"]);
     }
 }
