@@ -133,6 +133,7 @@ fn mistakes_with_environments() {
     let output = place.run_with(&["deploy", "catalog", "--env", "staging"], &[("CI", "false")]);
     assert_eq!(output.status.code(), Some(10));
     assert_reported("deploy-unknown-projects", &place.shown(&["deploy", "katalog", "car=1", "--env", "staging"]));
+    assert_reported("deploy-with-two-tags", &place.shown(&["deploy", "catalog=1", "catalog=2", "--env", "staging"]));
     assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
     assert_reported(
         "override-without-reason",
@@ -143,6 +144,25 @@ fn mistakes_with_environments() {
     assert_reported("promote-to-nowhere", &place.shown(&["promote", "--to", "production-*"]));
     assert_reported("review-without-slug", &place.shown(&["up", "--env", "review"]));
     assert_reported("no-kubeconfig", &place.shown(&["history", "--env", "staging"]));
+}
+
+#[test]
+fn tags_and_versions_that_do_not_fit() {
+    let environments = "environments:\n  staging: {context: stage}\nprojects:\n  search: {chart: {path: chart}}\n";
+    let place = Place::with_workspace(&LEAST.replace("projects:\n", environments));
+    fs::create_dir(place.path().join("chart")).unwrap();
+    fs::write(place.path().join("chart/Chart.yaml"), "apiVersion: v2\nname: chart\nversion: 1.0.0\n").unwrap();
+    let staging = |words: &[&str]| place.shown(&[words, &["--env", "staging"]].concat());
+    let versions = ["--app-version", "2", "--chart-version", "1.0.0"];
+    assert_reported("versions-that-do-not-fit", &staging(&[&["deploy", "search", "catalog"], &versions[..]].concat()));
+    assert_reported("up-with-a-tagged-name", &staging(&["up", "catalog=2"]));
+    assert_reported("up-with-a-tag-in-local", &place.shown(&["up", "--tag", "catalog=2"]));
+    assert_reported("up-with-a-tag-without-tag", &staging(&["up", "--tag", "catalog"]));
+    assert_reported("up-with-a-tag-of-another", &staging(&["up", "search", "--tag", "catalog=2"]));
+    assert_reported("up-with-a-tag-of-nothing", &staging(&["up", "--tag", "katalog=2"]));
+    assert_reported("plan-with-a-tag-in-local", &place.shown(&["plan", "catalog=2"]));
+    assert_reported("plan-with-a-tag-and-repair", &staging(&["plan", "catalog=2", "--repair", "--without", "search"]));
+    assert_reported("plan-with-an-override", &staging(&["plan", "--override", "soak"]));
 }
 
 #[test]

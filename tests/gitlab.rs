@@ -119,11 +119,15 @@ fn inputs_are_declared_and_used() {
     assert_eq!(needed, ["image", "projects"], "the least that a user must say");
 }
 
+/// The option `--tag` for each project, as a shell writes it.
+const TAGS: &str = r#"$(printf -- "--tag %s=$CI_COMMIT_SHA " catalog)"#;
+
 /// A command line as a shell divides it, with inputs and variables filled in.
 fn words(line: &str) -> Vec<String> {
     let line = line.replace("$[[ inputs.lock-timeout ]]", "10m").replace("$[[ inputs.projects ]]", "catalog");
     let line = line.replace(r#"${CMDR_RECORD:+--record "$CMDR_RECORD"}"#, "--record 0123456789abcdef0123");
     let line = line.replace(r#"${CMDR_BECAUSE:+--because "$CMDR_BECAUSE"}"#, r#"--because "a reason""#);
+    let line = line.replace(TAGS, "--tag catalog=0123456789abcdef");
     let mut line = line.replace("${CMDR_PROJECTS:-catalog}", "catalog");
     while let Some((start, rest)) = line.split_once("$[[ inputs.") {
         let (name, rest) = rest.split_once(" ]]").unwrap();
@@ -160,6 +164,18 @@ fn command_lines_can_be_typed() {
         }
     }
     assert_eq!(seen, 10, "each job but the build has its verb, and four tell what runs when they fail");
+}
+
+#[test]
+fn a_review_runs_the_build_of_its_merge_request() {
+    let jobs = jobs();
+    let (_, review) = jobs.iter().find(|(name, _)| name == "cmdr-review").unwrap();
+    let script = scripts(review).join("\n");
+    let tags = TAGS.replace(" catalog)", " $[[ inputs.projects ]])");
+    assert!(script.contains(&tags), "{script}");
+    let line = format!("echo {}", TAGS.replace(" catalog)", " catalog storefront)"));
+    let shell = Command::new("sh").args(["-c", &line]).env("CI_COMMIT_SHA", "12ab").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), "--tag catalog=12ab --tag storefront=12ab\n");
 }
 
 /// A repository that includes the component.

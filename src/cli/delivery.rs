@@ -28,7 +28,7 @@ pub struct ChangeOptions {
     pub use_plan: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct DeployOptions {
     /// The projects or bundles, optionally with a tag: shop=1.4.2
     #[arg(required = true, value_name = "PROJECT[=TAG]")]
@@ -36,10 +36,10 @@ pub struct DeployOptions {
     /// The tag of every project that is named without one
     #[arg(long)]
     pub tag: Option<String>,
-    /// The application version to show, if it is not the tag
+    /// The application version to show, if it is not the tag; for projects without a chart of their own
     #[arg(long, value_name = "VERSION")]
     pub app_version: Option<String>,
-    /// Use this version of the project's own chart
+    /// Use this version of the project's own chart, which is in a repository or registry
     #[arg(long, value_name = "VERSION")]
     pub chart_version: Option<String>,
     /// Set a Helm value of the projects: env.LOG_LEVEL=debug

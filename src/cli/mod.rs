@@ -191,18 +191,19 @@ impl Cli {
     }
 }
 
+/// What `up` brings an environment to.
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
-pub struct UpOptions {
-    /// Only these projects and what they need; by default all that are not optional
-    #[arg(value_name = "PROJECT")]
-    pub projects: Vec<String>,
+pub struct DesiredOptions {
     /// Include the optional projects with this profile
     #[arg(long = "profile", value_name = "PROFILE", conflicts_with = "projects")]
     pub profiles: Vec<String>,
     /// Skip this project; projects that need it start without waiting for it
     #[arg(long, value_name = "PROJECT")]
     pub without: Vec<String>,
+    /// Deploy this tag of a project or bundle, whatever projects.yaml specifies: shop=1.4.2
+    #[arg(long = "tag", value_name = "PROJECT=TAG")]
+    pub tags: Vec<String>,
     /// Set a Helm value of the named projects: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "projects")]
     pub set: Vec<String>,
@@ -222,8 +223,17 @@ pub struct UpOptions {
     #[arg(long)]
     pub repair: bool,
     /// Rebuild the environment from a ledger that --export-ledger wrote
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "profiles", "without", "set"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "profiles", "without", "tags", "set"])]
     pub from_ledger: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpOptions {
+    /// Only these projects and what they need; by default all that are not optional
+    #[arg(value_name = "PROJECT")]
+    pub projects: Vec<String>,
+    #[command(flatten)]
+    pub desired: DesiredOptions,
     #[command(flatten)]
     pub change: ChangeOptions,
 }
@@ -302,17 +312,25 @@ pub struct StatusOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct PlanOptions {
+    /// Only these projects and what they need; with a tag (shop=1.4.2), what `deploy` would do with them
+    #[arg(value_name = "PROJECT[=TAG]")]
+    pub projects: Vec<String>,
     #[command(flatten)]
-    pub up: UpOptions,
+    pub desired: DesiredOptions,
     /// Exit with code 3 if there is anything to do
     #[arg(long)]
     pub exit_code: bool,
     /// Use no network: show what `up` would deploy to an empty environment, with the charts in the cache
     #[arg(long, conflicts_with_all = [
-        "exit_code", "build", "recreate", "adopt", "refresh", "repair", "from_ledger", "lock_timeout", "overrides",
-        "because", "export_ledger", "plan_file", "use_plan",
+        "exit_code", "tags", "build", "recreate", "adopt", "refresh", "repair", "from_ledger", "plan_file", "use_plan",
     ])]
     pub offline: bool,
+    /// Write the plan to this file; `up` or `deploy` with --use-plan applies it
+    #[arg(long, value_name = "FILE", help_heading = "Options for remote environments", conflicts_with = "use_plan")]
+    pub plan_file: Option<PathBuf>,
+    /// Compare with the plan in this file; refuse if anything differs
+    #[arg(long, value_name = "FILE", help_heading = "Options for remote environments")]
+    pub use_plan: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

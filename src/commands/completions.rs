@@ -49,7 +49,7 @@ impl NameKind {
             (_, "overrides") => Self::Gates,
             ("build", "projects") => Self::ProjectsWithBuild,
             ("up" | "plan" | "restart", "projects") | (_, "without") => Self::Projects,
-            (_, "projects") => Self::ProjectsAndBundles,
+            (_, "projects" | "tags") => Self::ProjectsAndBundles,
             ("render", "project") => Self::ProjectsAndPlatform,
             ("restore" | "delete", "name") => Self::Snapshots,
             _ => return None,

@@ -1,27 +1,31 @@
 //! From the command line's types to those of the operations.
 
 use crate::{
-    cli::{ChangeOptions, PromoteOptions, UpOptions},
+    cli::{ChangeOptions, DesiredOptions, PlanOptions, PromoteOptions, UpOptions},
     ops::options::{ChangeRequest, PipelineRequest, UpRequest},
 };
 
 impl From<&UpOptions> for UpRequest {
     fn from(options: &UpOptions) -> Self {
-        let UpOptions {
-            projects,
-            profiles,
-            without,
-            set,
-            build,
-            recreate,
-            adopt,
-            refresh,
-            repair,
-            from_ledger,
-            change,
-        } = options.clone();
-        let change = ChangeRequest::from(&change);
-        Self { projects, profiles, without, set, build, recreate, adopt, refresh, repair, from_ledger, change }
+        let UpOptions { projects, desired, change } = options;
+        Self { projects: projects.clone(), change: ChangeRequest::from(change), ..Self::from(desired) }
+    }
+}
+
+impl From<&PlanOptions> for UpRequest {
+    fn from(options: &PlanOptions) -> Self {
+        let PlanOptions { projects, desired, plan_file, use_plan, .. } = options.clone();
+        let change = ChangeRequest { plan_file, use_plan, ..ChangeRequest::default() };
+        Self { projects, change, ..Self::from(&desired) }
+    }
+}
+
+impl From<&DesiredOptions> for UpRequest {
+    fn from(options: &DesiredOptions) -> Self {
+        let DesiredOptions { profiles, without, tags, set, build, recreate, adopt, refresh, repair, from_ledger } =
+            options.clone();
+        let (projects, change) = (Vec::new(), ChangeRequest::default());
+        Self { projects, profiles, without, tags, set, build, recreate, adopt, refresh, repair, from_ledger, change }
     }
 }
 

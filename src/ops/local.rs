@@ -171,6 +171,11 @@ pub(crate) async fn prepare(
 
 /// Refuses options for environments with a ledger, instead of ignoring them in `local`.
 fn refuse_foreign_options(options: &UpRequest) -> Result<(), CommandError> {
+    if !options.tags.is_empty() {
+        let cause = "not supported in the environment 'local', which runs builds: --tag";
+        let help = "write the image to projects.local.yaml, or choose another environment with --env";
+        return Err(CommandError::usage(Problem::new(cause).help(help)));
+    }
     let mut given = options.change.given();
     given.extend(options.from_ledger.as_ref().map(|_| "--from-ledger"));
     if given.is_empty() {

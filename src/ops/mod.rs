@@ -36,8 +36,7 @@ use session::Session;
 /// When `projects.yaml` or an option is invalid, or the cluster does not respond.
 pub async fn observe_environment(session: &Session, request: &UpRequest) -> Result<Prepared<Target>, CommandError> {
     if !session.environment.is_local() {
-        remote::up::refuse_build(request)?;
-        let request = remote::deploy_request::DeployRequest::up(request);
+        let request = remote::up::request(session, request).await?;
         return Ok(remote::prepare::prepare(session, &request).await?.into());
     }
     let mut prepared = local::prepare(session, request, request.recreate).await?;

@@ -11,6 +11,8 @@ pub struct UpRequest {
     /// Adds the optional projects with one of these profiles.
     pub profiles: Vec<String>,
     pub without: Vec<String>,
+    /// Images of projects and bundles, as `PROJECT=TAG`.
+    pub tags: Vec<String>,
     /// Helm values of the named projects, as `KEY=VALUE`.
     pub set: Vec<String>,
     pub build: bool,

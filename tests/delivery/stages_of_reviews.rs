@@ -19,8 +19,14 @@ impl Walk {
         again.expect_said("waiting until the earlier review environment '123-title-3d8deb' is deleted");
         self.run("down --env review --slug 123-Title").expect(0);
         self.run("down --env review --slug 123-Title").expect(0).expect_said("is already being deleted");
-        let up = self.run("up site catalog --env review --slug fix-1").expect(0);
+        self.run("up --env review --slug fix-1 --tag cart=7.7.7").expect(1).expect_said("catalog:7.7.7");
+        assert!(!self.kubectl("get namespaces -o name").contains("review-fix-1"), "the build is looked up before");
+        let up = self.run("up site catalog cart --env review --slug fix-1 --tag cart=1.3.0").expect(0);
         assert_eq!(up.stdout.trim(), "http://site-fix-1.staging.example/");
+        let build = self.kubectl("-n review-fix-1 get deployment cart -o jsonpath={..containers[0].image}");
+        assert!(build.contains("catalog:1.3.0@sha256:"), "the build of the merge request: {build}");
+        let history = self.run("history cart --env review --slug fix-1 --output json").expect(0).json();
+        assert_eq!(history["cart"]["deployments"][0]["version"], "1.3.0");
         let image = self.kubectl("-n review-fix-1 get deployment catalog -o jsonpath={..containers[0].image}");
         assert_eq!(image, self.image(&self.staging, "catalog"), "without a tag: what its source runs");
         self.run("up site catalog --env review --slug fix-1").expect(0);

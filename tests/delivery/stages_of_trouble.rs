@@ -86,6 +86,14 @@ impl Walk {
             .expect_said("record");
         self.run(&format!("deploy cart --env staging --set env.A=1 --use-plan {file}")).expect(0);
         self.run(&format!("deploy cart --env staging --set env.A=1 --use-plan {file}")).expect(10);
+        let revision = self.revision(&self.staging, "cart");
+        let plan = format!("plan cart=1.3.0 --env staging --exit-code --plan-file {file}");
+        self.run(&plan).expect(3).expect_said("upgrade cart");
+        self.run(&format!("plan cart=1.3.0 --env staging --use-plan {file}")).expect(0);
+        self.run(&format!("plan cart=1.2.0 --env staging --use-plan {file}")).expect(10);
+        assert_eq!(self.revision(&self.staging, "cart"), revision, "a plan changes nothing");
+        self.run("plan cart=1.3.0 --env production").expect(0).expect_said("blocked by gate 'promotion'");
+        self.run(&format!("deploy cart --env staging --set env.A=1 --plan-file {file}")).expect(0);
         self.workspace.replace(
             &format!("context: {}   #", self.staging.context()),
             &format!("context: {}   #", self.production.context()),
@@ -232,6 +240,7 @@ impl Walk {
         let before: Vec<(String, String)> = self.running();
         self.staging.delete();
         self.restart_staging();
+        self.run(&format!("plan --env staging --from-ledger {file}")).expect(0).expect_said("install catalog");
         self.run(&format!("up --env staging --from-ledger {file}")).expect(0);
         assert_eq!(self.running(), before, "every record is there again, by its name");
         self.run("plan --env staging --exit-code").expect(0);

@@ -14,7 +14,7 @@ use crate::{
         prepared::Prepared,
         remote::{
             apply::RemoteRun,
-            deploy_request::ChangeContext,
+            deploy_request::{ChangeContext, DeployRequest},
             prepare::{Remote, subject},
         },
         session::Session,
@@ -46,6 +46,29 @@ impl SkippedVerifications {
     }
 }
 
+/// The gates that block a plan, in the order in which they are shown; also those that are overridden.
+pub(super) fn blocking(
+    session: &Session,
+    request: &DeployRequest,
+    prepared: &Prepared<Remote>,
+    plan: &Plan,
+) -> Vec<Refusal> {
+    let remote = &prepared.target;
+    let mut changed = changed(session, plan);
+    let mut refused = effective(&request.refused, &changed);
+    changed.extend(refused.iter().map(|refusal| refusal.project.clone()));
+    refused.extend(refusals(&Checkpoint {
+        environment: &session.environment,
+        now: Timestamp::now(),
+        deploy_freeze: session.settings.variables.deploy_freeze,
+        pipeline: session.settings.variables.pipeline.as_ref(),
+        histories: &remote.histories,
+        new_images: remote.new_images.iter().filter(|new| changed.contains(&new.project)).collect(),
+        changed: changed.iter().map(String::as_str).collect(),
+    }));
+    refused
+}
+
 /// Refuses the changes that a gate blocks, unless it is overridden. Returns the overridden gates.
 ///
 /// # Errors
@@ -57,22 +80,7 @@ pub(super) fn check(
     skipped: &SkippedVerifications,
 ) -> Result<Vec<Gate>, CommandError> {
     let RemoteRun { session, request, context, .. } = run;
-    let remote = &prepared.target;
-    let mut changed: Vec<String> = plan.changes().filter_map(|planned| changed(session, &planned.step)).collect();
-    let mut refused = effective(&request.refused, &changed);
-    changed.extend(refused.iter().map(|refusal| refusal.project.clone()));
-    let is_changed = |project: &str| changed.iter().any(|changed| changed == project);
-    let new_images = remote.new_images.iter().filter(|new| is_changed(&new.project));
-    let checkpoint = Checkpoint {
-        environment: &session.environment,
-        now: Timestamp::now(),
-        deploy_freeze: session.settings.variables.deploy_freeze,
-        pipeline: session.settings.variables.pipeline.as_ref(),
-        histories: &remote.histories,
-        new_images: new_images.collect(),
-        changed: changed.iter().map(String::as_str).collect(),
-    };
-    refused.extend(refusals(&checkpoint));
+    let refused = blocking(session, request, prepared, plan);
     // No gate of these blocks a rollback: it restores a record that is known to be good.
     let is_rollback = request.hold.is_some();
     let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
@@ -81,17 +89,18 @@ pub(super) fn check(
         return Err(CommandError { kind: ErrorKind::Refused, problems: standing, report: None });
     }
     let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
-    if skipped.0.iter().any(|project| is_changed(project)) {
+    if changed(session, plan).iter().any(|project| skipped.0.contains(project)) {
         passed.insert(Gate::Verify);
     }
     Ok(passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect())
 }
 
-/// The name in the ledger of what a step changes, if gates apply to the step.
-fn changed(session: &Session, step: &Step) -> Option<String> {
-    match step {
+/// The names in the ledger of what a plan changes, as far as gates apply to it.
+fn changed(session: &Session, plan: &Plan) -> Vec<String> {
+    let changed = plan.changes().filter_map(|planned| match &planned.step {
         Step::Deploy(spec) => Some(subject(session, &spec.release)),
-        Step::External(_) => Some(step.subject()),
+        step @ Step::External(_) => Some(step.subject()),
         _ => None,
-    }
+    });
+    changed.collect()
 }

@@ -84,6 +84,7 @@ fn select(session: &Session, request: &DeployRequest) -> Result<Selection, Comma
         Some(names) => Selection::only(session, names, &request.up.set)?,
         None => Selection::choose(session, &request.up)?,
     };
+    refuse_unselected(request, &selection)?;
     selection.platform = request.only.is_some().then(BTreeSet::new);
     selection.contents.clone_from(&request.contents);
     for project in &mut selection.projects {
@@ -100,6 +101,20 @@ fn select(session: &Session, request: &DeployRequest) -> Result<Selection, Comma
         }
     }
     Ok(selection)
+}
+
+/// Refuses images for projects that are not selected.
+fn refuse_unselected(request: &DeployRequest, selection: &Selection) -> Result<(), CommandError> {
+    let is_selected = |name: &Name| selection.projects.iter().any(|project| project.name == *name);
+    let problem = |name: &Name| {
+        Problem::new(format!("--tag: '{name}' is not among the selected projects"))
+            .help(format!("name '{name}' too, or leave out its tag"))
+    };
+    let problems: Vec<Problem> = request.images.keys().filter(|name| !is_selected(name)).map(problem).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
 }
 
 /// Adds the Jobs of `verify`, each with an exact image: its own, or the project's.

@@ -1,29 +1,31 @@
 //! `cmdr up` for an environment whose cluster cmdr does not own.
 
 use crate::{
-    domain::Problem,
+    domain::{ImageReference, Problem},
     error::CommandError,
     ops::{
         options::UpRequest,
         prepared::show_urls,
-        remote::{apply::apply, deploy_request::DeployRequest, from_ledger, reviews},
+        remote::{
+            apply::{apply, is_preview},
+            deploy_request::DeployRequest,
+            from_ledger,
+            named_images::{NamedImages, split},
+            reviews,
+        },
         session::Session,
+        tags::{registry, resolved},
     },
 };
 
 /// # Errors
 /// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandError> {
-    refuse_build(options)?;
-    if options.recreate {
-        let problem = Problem::new("--recreate deletes the cluster, but cmdr does not own this one");
-        return Err(CommandError::usage(problem.help("use --recreate only in the environment 'local'")));
-    }
-    let mut request = DeployRequest::up(options);
-    if let Some(file) = &options.from_ledger {
-        from_ledger::read(session, file, &mut request).await?;
-    }
-    if session.environment.copy.is_some() && !session.settings.dry_run {
+    let request = request(session, options).await?;
+    if session.environment.copy.is_some() && !is_preview(session, &options.change) {
+        // Before the namespace is created.
+        let images: Vec<ImageReference> = request.images.values().cloned().collect();
+        resolved(session, &registry(session)?, &images).await?;
         reviews::mark(session).await?;
     }
     let urls = apply(session, &request, &options.change).await?;
@@ -31,11 +33,33 @@ pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandErr
     Ok(())
 }
 
+/// The changes that `up` requests.
+///
+/// # Errors
+/// When an option is invalid here, or a file cannot be read.
+pub async fn request(session: &Session, options: &UpRequest) -> Result<DeployRequest, CommandError> {
+    refuse_build(options)?;
+    if options.recreate {
+        let problem = Problem::new("--recreate deletes the cluster, but cmdr does not own this one");
+        return Err(CommandError::usage(problem.help("use --recreate only in the environment 'local'")));
+    }
+    if let Some(target) = options.tags.iter().find(|target| split(target).1.is_none()) {
+        let cause = format!("--tag: '{target}' has no tag");
+        return Err(CommandError::usage(Problem::new(cause).help(format!("write --tag {target}=TAG"))));
+    }
+    let mut request = DeployRequest::up(options);
+    request.images = NamedImages::read(session, &options.tags, None)?.images;
+    if let Some(file) = &options.from_ledger {
+        from_ledger::read(session, file, &mut request).await?;
+    }
+    Ok(request)
+}
+
 /// Refuses `--build` for remote environments: images that are built here stay on this machine.
 ///
 /// # Errors
 /// When a build is requested.
-pub fn refuse_build(options: &UpRequest) -> Result<(), CommandError> {
+fn refuse_build(options: &UpRequest) -> Result<(), CommandError> {
     if !options.build {
         return Ok(());
     }
