@@ -97,6 +97,7 @@ fn mistakes_on_the_command_line() {
     assert_reported("unknown-project", &place.shown(&["up", "katalog"]));
     assert_reported("report-nowhere", &place.shown(&["up", "--timeline", "nowhere/up.html"]));
     assert_reported("unknown-project-left-out", &place.shown(&["up", "--without", "x"]));
+    assert_reported("profile-where-there-is-none", &place.shown(&["up", "--profile", "nope"]));
     assert_reported("set-without-project", &place.shown(&["up", "--set", "replicas=2"]));
     assert_reported("set-without-value", &place.shown(&["up", "catalog", "--set", "replicas"]));
     assert_reported(

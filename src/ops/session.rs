@@ -464,6 +464,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
     let known: Vec<&str> = known.collect();
     let help = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
+        None if known.is_empty() => "projects.yaml has none: leave out the name, or add it there".to_owned(),
         None => format!("valid names: {}", known.join(", ")),
     };
     CommandError::usage(Problem::new(format!("projects.yaml has no {what} '{name}'")).help(help))
