@@ -110,11 +110,12 @@ const GUEST: &str = "
 ";
 
 /// A second workspace beside the first.
+/// The name of the project is as long as Helm allows for a release.
 const NEIGHBOUR: &str = "
 environments:
   local: {}
 projects:
-  shop:
+  a-name-of-fifty-three-characters-which-is-helms-limit:
     image: PRIVATE_IMAGE
     host: shop
     values: {ports: {http: 9898}}

@@ -250,6 +250,11 @@ fn note_differences(session: &Session, access: &LocalAccess, image: &ImageRefere
     {
         differences.push(format!("its ports are {http} and {https}, but projects.yaml sets others"));
     }
+    let networks = session.environment.networks;
+    if let Some(made) = access.folder.networks().filter(|made| *made != networks) {
+        let what = "its networks of Pods and Services are";
+        differences.push(format!("{what} {made}, but {networks} are configured"));
+    }
     for difference in differences {
         session.note(&format!("the cluster is left unchanged: {difference}; only cmdr up --recreate changes that"));
     }

@@ -85,12 +85,23 @@ impl ClusterFolder {
         self.unfinished().exists()
     }
 
-    pub(super) fn begin(&self) -> std::io::Result<()> {
+    /// The networks that the cluster was created with; `None` if they are not known.
+    pub fn networks(&self) -> Option<ClusterNetworks> {
+        ClusterNetworks::parse(&fs::read_to_string(self.networks_file()).ok()?)
+    }
+
+    fn networks_file(&self) -> PathBuf {
+        self.0.join("networks")
+    }
+
+    /// Prepares the folder for a new cluster. `networks`: those of the cluster, `None` for the unknown ones of a snapshot.
+    pub(super) fn begin(&self, networks: Option<ClusterNetworks>) -> std::io::Result<()> {
         for (name, content) in node_files() {
             let file = self.node().join(name);
             fs::create_dir_all(file.parent().unwrap_or(&self.0))?;
             fs::write(file, content)?;
         }
+        fs::write(self.networks_file(), networks.map(|networks| networks.to_string()).unwrap_or_default())?;
         fs::write(self.unfinished(), "")
     }
 
@@ -118,7 +129,7 @@ impl LocalCluster {
         make_present(&self.docker, &self.mirrors, &self.node_image, reporter, cancel).await?;
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
-        self.folder.begin().map_err(|error| self.cannot_write(&error))?;
+        self.folder.begin(Some(self.networks)).map_err(|error| self.cannot_write(&error))?;
         let store = self.image_store(reporter).await?;
         let mounts: Vec<(&str, &str)> = store.iter().map(|folder| (folder.as_str(), IMAGE_STORE)).collect();
         let settings = NodeSettings {

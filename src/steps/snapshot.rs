@@ -153,7 +153,7 @@ impl LocalCluster {
     async fn give_up(&self) -> Result<(), StepFailure> {
         let nodes = self.docker.node_containers().await?;
         let own: Vec<&NodeContainer> = nodes.iter().filter(|node| node.cluster == self.name).collect();
-        self.folder.begin().map_err(|error| self.cannot_write(&error))?;
+        self.folder.begin(None).map_err(|error| self.cannot_write(&error))?;
         let mut volumes = fs::read_to_string(self.folder.given_up()).unwrap_or_default();
         for node in &own {
             for (volume, _) in self.kept_mounts(&node.mounts).await? {

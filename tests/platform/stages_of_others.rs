@@ -152,9 +152,12 @@ impl Walk {
         assert!(one.1 < other.0 || other.1 < one.0, "{one:?} and {other:?}");
 
         let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        neighbour.replace("local: {}", &format!("local: {{ports: {{http: {free}}}}}"));
+        neighbour.replace("local: {}", &format!("local: {{ports: {{http: {free}}}, pods: 10.200.0.0/16}}"));
         let stays = neighbour.run(&["up"]).expect(0);
-        assert!(stays.stderr.contains("only cmdr up --recreate changes that"), "{}", stays.stderr);
+        for difference in ["its ports are", "its networks of Pods and Services are 10.244.0.0/16 and 10.96.0.0/16"] {
+            let note = stays.stderr.lines().find(|line| line.contains(difference));
+            assert!(note.is_some_and(|it| it.ends_with("only cmdr up --recreate changes that")), "{}", stays.stderr);
+        }
         assert_eq!(neighbour.http_port(), port);
         neighbour.run(&["up", "--recreate"]).expect(1).expect_said("confirm with --yes");
         assert_eq!(neighbour.http_port(), port);
@@ -164,6 +167,8 @@ impl Walk {
             neighbour.kubectl(&["get", "things.example.test", "one", "--namespace", namespace]);
         }
         assert_eq!(neighbour.http_port(), free);
+        let pods = neighbour.kubectl(&["get", "nodes", "--output", "jsonpath={.items[0].spec.podCIDR}"]);
+        assert_eq!(pods, "10.200.0.0/24");
         assert_eq!(answer(again.stdout.trim()), 200);
 
         neighbour.run(&["down", "--yes"]).expect(0);
