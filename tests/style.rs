@@ -99,7 +99,7 @@ fn texts_use_the_words_of_the_guide() {
     all.extend(files("charts", &["yaml", "json", "tpl", "txt", "md"]));
     all.extend(files("templates", &["yaml", "yml", "md", "Dockerfile"]));
     all.extend(files("platform", &["yaml"]));
-    all.push(repository().join("projects.schema.json"));
+    // projects.schema.json is made of these, and of Kubernetes' own texts.
     let mut wrong = Vec::new();
     for path in all {
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {

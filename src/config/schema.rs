@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fields::{Shape, Table},
-    tables,
+    tables, universal,
 };
 
 /// Returns the text of `projects.schema.json`.
@@ -16,8 +16,9 @@ pub fn json_schema() -> String {
 
 /// Returns the schema in draft 7, which the YAML language server supports best.
 pub fn schema() -> Value {
-    let definitions: Map<String, Value> =
+    let mut definitions: Map<String, Value> =
         tables::ALL.iter().map(|table| (table.name.to_owned(), of_table(table))).collect();
+    add_values(&mut definitions);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "projects.yaml",
@@ -25,6 +26,34 @@ pub fn schema() -> Value {
         "allOf": [{"$ref": format!("#/definitions/{}", tables::WORKSPACE.name)}],
         "definitions": definitions,
     })
+}
+
+/// Describes the values of the universal chart wherever they are written: beside no key `chart`. An override need not be
+/// complete, so nothing of them is required.
+fn add_values(definitions: &mut Map<String, Value>) {
+    let mut values = without_required(universal::fragments::with_fragments(&universal::SCHEMA));
+    if let Some(Value::Object(types)) = values.as_object_mut().and_then(|values| values.remove("definitions")) {
+        definitions.extend(types);
+    }
+    definitions.insert("values".to_owned(), values);
+    let has_no_chart = json!({"not": {"required": ["chart"]}});
+    let values = json!({"$ref": "#/definitions/values"});
+    let overrides = json!({"if": has_no_chart, "then": {"properties": {"values": values}}});
+    let of_project = json!({"properties": {"values": values, "environments": {"additionalProperties": overrides}}});
+    definitions[tables::PROJECT.name]["if"] = has_no_chart;
+    definitions[tables::PROJECT.name]["then"] = of_project;
+    definitions[tables::DEFAULTS.name]["allOf"] = json!([{"properties": {"values": values}}]);
+}
+
+fn without_required(schema: Value) -> Value {
+    match schema {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(key, value)| !(key == "required" && value.is_array()));
+            Value::Object(kept.map(|(key, value)| (key, without_required(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_required).collect()),
+        other => other,
+    }
 }
 
 fn of_table(table: &Table) -> Value {

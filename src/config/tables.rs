@@ -132,7 +132,7 @@ static PLATFORM_OVERRIDE: Table = table(
     ],
 );
 
-static DEFAULTS: Table = table(
+pub(super) static DEFAULTS: Table = table(
     "defaults",
     "`defaults`",
     "Defaults for all projects.",
@@ -180,7 +180,7 @@ const CHART_KEYS: &[&str] = &[
     "volumes",
 ];
 
-static PROJECT: Table = Table {
+pub(super) static PROJECT: Table = Table {
     any_of: &["image", "build", "chart"],
     exclusive: &[("host", "routes"), ("enabled", "profiles")],
     elsewhere: &[

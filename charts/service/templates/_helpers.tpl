@@ -235,7 +235,7 @@ seccompProfile: {type: {{ .seccompProfile }}}
 One container: the main one, a sidecar or an init container.
 Parameters: root, name, container; main: adds config, files, all volumes with a path, and default probes.
 */}}
-{{- define "service.container" -}}
+{{- define "service.plainContainer" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $container := .container -}}
@@ -293,6 +293,55 @@ securityContext: {{- include "service.containerSecurity" (dict "all" $security "
 {{- with include "service.mounts" (dict "root" $root "name" .name "mounts" $container.mounts "main" .main "readOnly" $security.readOnlyRootFilesystem) | trim }}
 volumeMounts: {{- . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* The container with its fragment. Parameters: as of service.plainContainer. */}}
+{{- define "service.container" -}}
+{{- include "service.patched" (dict "text" (include "service.plainContainer" .) "patch" .container.container) }}
+{{- end }}
+
+{{/* The object that `text` describes, with a fragment merged into it. */}}
+{{- define "service.patched" -}}
+{{- if .patch }}{{ include "service.merged" (dict "base" (fromYaml .text) "patch" .patch) | fromJson | toYaml }}{{ else }}{{ .text }}{{ end }}
+{{- end }}
+
+{{/* Maps are merged by key, and lists by the key that Kubernetes merges them by; other lists are replaced. As JSON. */}}
+{{- define "service.merged" -}}
+{{- $out := .base -}}
+{{- /* A probe or hook has one handler: that of the fragment replaces another one. */ -}}
+{{- $handlers := list "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
+{{- range $key, $value := .patch }}{{ if has $key $handlers }}{{ $out = omit $out "exec" "grpc" "httpGet" "sleep" "tcpSocket" }}{{ end }}{{ end -}}
+{{- range $key, $value := .patch -}}
+{{- $old := index $out $key -}}
+{{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
+{{- $value = include "service.merged" (dict "base" $old "patch" $value) | fromJson -}}
+{{- else if and (kindIs "slice" $value) (kindIs "slice" $old) -}}
+{{- with get (include "service.mergeKeys" $ | fromYaml) $key -}}
+{{- $value = include "service.mergedList" (dict "key" . "base" $old "patch" $value) | fromJsonArray -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $out $key $value -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{- define "service.mergedList" -}}
+{{- $out := .base -}}
+{{- range $item := .patch -}}
+{{- $found := list -}}
+{{- $others := list -}}
+{{- range $old := $out -}}
+{{- if eq (toString (index $old $.key)) (toString (index $item $.key)) }}{{ $found = append $found $old }}{{ else }}{{ $others = append $others $old }}{{ end -}}
+{{- end -}}
+{{- with $found }}{{ $item = include "service.merged" (dict "base" (first .) "patch" $item) | fromJson }}{{ end -}}
+{{- $out = append $others $item -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{/* The keys that the items of a list are merged by: `patchMergeKey` of Kubernetes' API. */}}
+{{- define "service.mergeKeys" -}}
+{env: name, volumes: name, imagePullSecrets: name, ports: containerPort, volumeMounts: mountPath, volumeDevices: devicePath, hostAliases: ip, topologySpreadConstraints: topologyKey}
 {{- end }}
 
 {{- define "service.mounts" -}}
@@ -390,6 +439,11 @@ resources: {requests: {storage: {{ .size }}}}
 {{- end }}
 
 {{- define "service.podTemplate" -}}
+{{- $pod := ternary (dict "spec" .Values.pod) nil (not (empty .Values.pod)) -}}
+{{- include "service.patched" (dict "text" (include "service.plainPodTemplate" .) "patch" $pod) }}
+{{- end }}
+
+{{- define "service.plainPodTemplate" -}}
 {{- $root := . -}}
 {{- $batch := has .Values.kind (list "Job" "CronJob") -}}
 metadata:
@@ -467,7 +521,7 @@ spec:
     {{- end }}
   {{- end }}
   containers:
-    - {{ include "service.container" (dict "root" $root "name" .Release.Name "container" (pick .Values "command" "args" "env" "ports" "probes" "resources") "main" true) | nindent 6 | trim }}
+    - {{ include "service.container" (dict "root" $root "name" .Release.Name "container" (pick .Values "command" "args" "env" "ports" "probes" "resources" "container") "main" true) | nindent 6 | trim }}
   {{- with include "service.volumes" . | trim }}
   volumes: {{- . | nindent 4 }}
   {{- end }}

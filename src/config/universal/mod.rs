@@ -3,12 +3,15 @@
 //! The chart is embedded in cmdr, so these values are checked with the rest of the files, for every environment.
 
 mod containers;
+pub(super) mod fragments;
 mod probes;
 mod references;
 pub(super) mod text;
 mod variables;
 
 use std::sync::LazyLock;
+
+use fragments::{WITH_FRAGMENTS, has_fragments};
 
 use serde_json::{Value, json};
 
@@ -83,7 +86,8 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     }
     let mut values = project.values.clone();
     values.entry("image").or_insert_with(|| json!("image"));
-    let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, &COMPILED);
+    let schema = if has_fragments(&values) { &*WITH_FRAGMENTS } else { &*COMPILED };
+    let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, schema);
     found.extend(variables::circles(origin, project));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
     let mistakes = [variables::unknown(project), probes::unknown_ports(project), references::check(project, provided)];

@@ -1,0 +1,76 @@
+//! The keys `pod` and `container`: fragments of Kubernetes' own API, checked against its schema.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::SCHEMA;
+use crate::{config::values::ValuesSchema, domain::Values};
+
+/// The schema with Kubernetes' types, for values with a fragment. It is much larger than that of most values.
+pub(super) static WITH_FRAGMENTS: LazyLock<ValuesSchema<'static>> = LazyLock::new(|| ValuesSchema::new(&EXTENDED));
+static EXTENDED: LazyLock<Value> = LazyLock::new(|| with_fragments(&SCHEMA));
+
+const POD: &str = "io.k8s.api.core.v1.PodSpec";
+const CONTAINER: &str = "io.k8s.api.core.v1.Container";
+const VOLUME: &str = "io.k8s.api.core.v1.Volume";
+
+/// Keys of Kubernetes' types that a fragment cannot have, because cmdr must know their content: it resolves, promotes
+/// and pulls images, and adds pull secrets to service accounts. Each with its replacement.
+const EXCLUDED: [(&str, &str, &str); 8] = [
+    (POD, "containers", "use the key `container` for the main container, and `sidecars` for others"),
+    (POD, "initContainers", "use the key `initContainers` of the values"),
+    (POD, "ephemeralContainers", "add them to a running pod with kubectl debug"),
+    (POD, "serviceAccountName", "use `serviceAccount.name` of the values"),
+    (POD, "serviceAccount", "use `serviceAccount.name` of the values"),
+    (CONTAINER, "image", "use `image` beside this key"),
+    (CONTAINER, "name", "containers are named by cmdr"),
+    (VOLUME, "image", "copy the files from an init container with this image"),
+];
+/// The types of which nothing is required: what a fragment leaves out is there already.
+const FRAGMENTS: [&str; 2] = [POD, CONTAINER];
+
+/// Types that are a number or text, of which Kubernetes' schema says nothing.
+const NUMBERS_OR_TEXT: [&str; 2] =
+    ["io.k8s.apimachinery.pkg.api.resource.Quantity", "io.k8s.apimachinery.pkg.util.intstr.IntOrString"];
+
+/// Returns whether values have a fragment.
+pub(super) fn has_fragments(values: &Values) -> bool {
+    let has = |values: &Map<String, Value>| values.contains_key("pod") || values.contains_key("container");
+    let beside = ["sidecars", "initContainers"].into_iter().filter_map(|key| values.get(key)?.as_object());
+    has(values) || beside.flat_map(|containers| containers.values()).filter_map(Value::as_object).any(has)
+}
+
+/// Returns the schema of the chart's values, with the types of Kubernetes in place of `#/definitions/podFragment`
+/// and `#/definitions/containerFragment`.
+pub(crate) fn with_fragments(schema: &Value) -> Value {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    let pod = generator.subschema_for::<PodSpec>();
+    let container = generator.subschema_for::<Container>();
+    let mut types = generator.take_definitions(true);
+    types.iter_mut().for_each(|(name, definition)| restrict(name, definition));
+    types.insert("podFragment".to_owned(), pod.to_value());
+    types.insert("containerFragment".to_owned(), container.to_value());
+    let mut schema = schema.clone();
+    if let Some(definitions) = schema["definitions"].as_object_mut() {
+        definitions.extend(types);
+    }
+    schema
+}
+
+/// Refuses unknown keys, which Kubernetes' schema allows, and those of [`EXCLUDED`].
+fn restrict(name: &str, definition: &mut Value) {
+    if NUMBERS_OR_TEXT.contains(&name) {
+        *definition = json!({"type": ["number", "string"]});
+    }
+    let Some(map) = definition.as_object_mut().filter(|map| map.contains_key("properties")) else { return };
+    map.insert("additionalProperties".to_owned(), json!(false));
+    if FRAGMENTS.contains(&name) {
+        map.remove("required");
+    }
+    for (_, key, instead) in EXCLUDED.iter().filter(|(of_type, ..)| *of_type == name) {
+        map["properties"][*key] = json!({"not": {}, "description": instead});
+    }
+}
