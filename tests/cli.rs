@@ -134,6 +134,10 @@ fn mistakes_with_environments() {
     let output = place.run_with(&["deploy", "catalog", "--env", "staging"], &[("CI", "false")]);
     assert_eq!(output.status.code(), Some(10));
     assert_reported("deploy-unknown-projects", &place.shown(&["deploy", "katalog", "car=1", "--env", "staging"]));
+    assert_reported(
+        "plan-file-and-export",
+        &place.shown(&["deploy", "catalog", "--env", "staging", "--plan-file", "x", "--export-ledger", "y"]),
+    );
     assert_reported("deploy-with-two-tags", &place.shown(&["deploy", "catalog=1", "catalog=2", "--env", "staging"]));
     assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
     assert_reported(

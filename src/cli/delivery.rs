@@ -21,7 +21,7 @@ pub struct ChangeOptions {
     #[arg(long, value_name = "FILE")]
     pub export_ledger: Option<PathBuf>,
     /// Write the plan to this file, and change nothing
-    #[arg(long, value_name = "FILE", conflicts_with = "use_plan")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["use_plan", "lock_timeout", "export_ledger"])]
     pub plan_file: Option<PathBuf>,
     /// Apply exactly the plan that --plan-file wrote; refuse if anything differs
     #[arg(long, value_name = "FILE")]
