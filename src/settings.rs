@@ -218,6 +218,14 @@ pub struct ReportPaths {
     pub timeline: Option<PathBuf>,
 }
 
+impl ReportPaths {
+    /// The requested files with their options.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let named = [("--junit", &self.junit), ("--dotenv", &self.dotenv), ("--timeline", &self.timeline)];
+        named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+}
+
 impl From<&ReportOptions> for ReportPaths {
     fn from(options: &ReportOptions) -> Self {
         let ReportOptions { junit, dotenv, timeline } = options.clone();

@@ -139,6 +139,9 @@ fn mistakes_with_environments() {
         &place.shown(&["deploy", "catalog", "--env", "staging", "--plan-file", "x", "--export-ledger", "y"]),
     );
     assert_reported("deploy-with-two-tags", &place.shown(&["deploy", "catalog=1", "catalog=2", "--env", "staging"]));
+    let files = ["--export-ledger", "nowhere/ledger.json", "--plan-file", "ledger.json", "--junit", "ledger.json"];
+    let up = [&["up", "--env", "staging"], &files[..]].concat();
+    assert_reported("files-that-cannot-be-written", &place.shown(&up));
     assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
     assert_reported(
         "override-without-reason",

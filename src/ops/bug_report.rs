@@ -21,11 +21,12 @@ use crate::{
         redact::{masked_urls, redacted},
         yaml,
     },
-    error::CommandError,
+    error::{CommandError, ErrorKind},
     log,
     ops::{describe::namespaces_of, remote::access::RemoteAccess, session::Session},
     settings::Settings,
     steps::ClusterFolder,
+    ui,
 };
 
 /// The number of logs in a report.
@@ -60,7 +61,11 @@ pub fn check_path(path: &Path) -> Result<(), CommandError> {
     if !folder.is_dir() {
         return refused(format!("--report: folder not found: {}", folder.display()), "create the folder first");
     }
-    Ok(())
+    ui::check_output_files(&[("--report", path)]).map_err(|problems| CommandError {
+        kind: ErrorKind::Usage,
+        problems,
+        report: None,
+    })
 }
 
 /// Writes the report and returns the names of the files in it.

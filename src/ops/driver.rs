@@ -3,7 +3,7 @@
 
 use crate::{
     error::CommandError,
-    ops::{prepared::Prepared, secrets::decrypt, session::Session},
+    ops::{exit::after_changes, prepared::Prepared, secrets::decrypt, session::Session},
     plan::Plan,
     steps::Decrypted,
 };
@@ -29,7 +29,7 @@ pub(crate) enum Freshness {
 pub(crate) enum RunProgress {
     /// With the URLs whose checks passed.
     Done(Vec<String>),
-    /// The plan was preliminary: the remaining steps depend on what has changed.
+    /// The plan was preliminary, or is outdated: the remaining steps depend on what has changed.
     Continues,
 }
 
@@ -98,29 +98,38 @@ pub(crate) async fn drive<R: Run>(session: &Session, mut run: R) -> Result<Vec<S
     result
 }
 
-/// Repeats the stages until the plan is not preliminary, and what was described is not older than the lock.
+/// Repeats the stages until the plan is not preliminary, and what was described is not older than the lock. Once a plan
+/// with changes was started, no error is transient anymore.
 async fn complete<R: Run>(session: &Session, run: &mut R) -> Result<Vec<String>, CommandError> {
+    let mut is_changed = false;
     loop {
-        let mut prepared = run.describe().await?;
-        if run.needs_lock(&prepared, None) && run.lock(&prepared).await? == Freshness::Outdated {
-            continue;
-        }
-        let plan = run.plan(&mut prepared).await?;
-        let planned = PlannedRun { prepared, plan };
-        if run.is_preview() {
-            run.preview(&planned).await?;
-            return Ok(Vec::new());
-        }
-        // Before a lease is taken, so that a failed decryption changes nothing.
-        let decrypted = decrypt(session, &planned.plan).await?;
-        let needs_lock = run.needs_lock(&planned.prepared, Some(&planned.plan));
-        if needs_lock && run.lock(&planned.prepared).await? == Freshness::Outdated {
-            continue;
-        }
-        run.confirm(&planned).await?;
-        match run.execute(planned, decrypted).await? {
-            RunProgress::Done(urls) => return Ok(urls),
-            RunProgress::Continues => (),
+        match pass(session, run, &mut is_changed).await {
+            Ok(RunProgress::Done(urls)) => return Ok(urls),
+            Ok(RunProgress::Continues) => (),
+            Err(error) => return Err(if is_changed { after_changes(error) } else { error }),
         }
     }
+}
+
+/// The stages once, until the run ends, the lock makes what was described outdated, or a preliminary plan was run.
+async fn pass<R: Run>(session: &Session, run: &mut R, is_changed: &mut bool) -> Result<RunProgress, CommandError> {
+    let mut prepared = run.describe().await?;
+    if run.needs_lock(&prepared, None) && run.lock(&prepared).await? == Freshness::Outdated {
+        return Ok(RunProgress::Continues);
+    }
+    let plan = run.plan(&mut prepared).await?;
+    let planned = PlannedRun { prepared, plan };
+    if run.is_preview() {
+        run.preview(&planned).await?;
+        return Ok(RunProgress::Done(Vec::new()));
+    }
+    // Before a lease is taken, so that a failed decryption changes nothing.
+    let decrypted = decrypt(session, &planned.plan).await?;
+    let needs_lock = run.needs_lock(&planned.prepared, Some(&planned.plan));
+    if needs_lock && run.lock(&planned.prepared).await? == Freshness::Outdated {
+        return Ok(RunProgress::Continues);
+    }
+    run.confirm(&planned).await?;
+    *is_changed |= planned.plan.has_changes();
+    run.execute(planned, decrypted).await
 }

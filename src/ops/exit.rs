@@ -39,6 +39,12 @@ impl RunEnd {
         }
     }
 
+    /// The same when the ledger could not be closed: only a rollback is known to have succeeded.
+    #[must_use]
+    pub(crate) fn with_open_ledger(self) -> Self {
+        if self == Self::RolledBack { self } else { Self::NotRolledBack }
+    }
+
     /// # Errors
     /// If the run did not succeed: the error's kind is the exit code.
     pub(crate) fn into_result(self) -> Result<(), CommandError> {
@@ -69,6 +75,24 @@ pub(crate) fn after_changes(error: CommandError) -> CommandError {
     }
 }
 
+/// Adds the errors of what followed a run, such as its files. The end of the run decides the exit code, and everything
+/// that failed is reported.
+///
+/// # Errors
+/// If the run failed, or something that followed it.
+pub(crate) fn concluded(
+    end: Result<(), CommandError>,
+    following: impl IntoIterator<Item = Result<(), CommandError>>,
+) -> Result<(), CommandError> {
+    following.into_iter().filter_map(Result::err).map(after_changes).fold(end, |end, error| match end {
+        Ok(()) => Err(error),
+        Err(mut first) => {
+            first.problems.extend(error.problems);
+            Err(first)
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -96,6 +120,20 @@ mod tests {
         }
         user.cancel();
         assert_eq!(code(RunEnd::of(&interrupted(), &run, &user)), 130);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_does_not_hide_how_the_run_ended() {
+        let full = || Err(CommandError::failed(Problem::new("cannot write ledger.json")));
+        let lost = || Err(CommandError::new(ErrorKind::Transient, Problem::new("no response")));
+        let shown = |end: RunEnd| {
+            let error = concluded(end.into_result(), [full(), lost()]).unwrap_err();
+            (error.kind as i32, error.problems.len())
+        };
+        assert_eq!(shown(RunEnd::RolledBack), (12, 2));
+        assert_eq!(shown(RunEnd::NotRolledBack), (13, 2));
+        assert_eq!(shown(RunEnd::Succeeded), (1, 2), "something was changed: not transient");
+        concluded(Ok(()), [Ok(())]).unwrap();
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl ChangeRequest {
         Self { export_ledger: own(export_ledger), plan_file: own(plan_file), use_plan: own(use_plan), ..self }
     }
 
+    /// The files to write, with their options.
+    pub fn output_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [("--export-ledger", &self.export_ledger), ("--plan-file", &self.plan_file)];
+        files.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+
     /// The options that were given and have no meaning in the environment `local`.
     pub fn given(&self) -> Vec<&'static str> {
         let given = [

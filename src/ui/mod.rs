@@ -5,6 +5,7 @@ pub mod difference;
 mod gitlab;
 mod json;
 mod live;
+mod output_file;
 mod plain;
 mod record;
 mod reports;
@@ -28,6 +29,7 @@ use crate::{
     event::{self, Sender, TimedEvent},
 };
 pub use confirm::confirm;
+pub use output_file::{OutputFile, check_output_files, write_output_file};
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
 

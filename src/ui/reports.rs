@@ -3,7 +3,6 @@
 //! They are written whenever a run has finished, successful or not, in addition to the output on the screen.
 
 mod dotenv;
-mod file;
 mod junit;
 mod markup;
 mod timeline;
@@ -15,9 +14,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Renderer, print_message};
+use super::{Renderer, print_message, write_output_file};
 use crate::{
-    domain::{Problem, processor::ProcessorUses},
+    domain::processor::ProcessorUses,
     event::{Event, TimedEvent},
 };
 
@@ -27,21 +26,6 @@ pub struct ReportFiles {
     pub junit: Option<PathBuf>,
     pub dotenv: Option<PathBuf>,
     pub timeline: Option<PathBuf>,
-}
-
-impl ReportFiles {
-    /// # Errors
-    /// The first file that cannot be written, before the run that it would report on.
-    pub fn check(&self) -> Result<(), Problem> {
-        let named = [("--junit", &self.junit), ("--dotenv", &self.dotenv), ("--timeline", &self.timeline)];
-        for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
-            file::check(path).map_err(|error| {
-                let cause = format!("{option}: cannot write {}: {error}", path.display());
-                Problem::new(cause).help("choose a file in an existing, writable folder")
-            })?;
-        }
-        Ok(())
-    }
 }
 
 /// The measurements for a timeline.
@@ -84,7 +68,7 @@ impl Runs {
         let dotenv = self.files.dotenv.as_ref().map(|path| (path, self.variables.text()));
         let timeline = self.files.timeline.as_ref().map(|path| (path, self.page()));
         for (path, text) in junit.into_iter().chain(dotenv).chain(timeline) {
-            if let Err(error) = file::write(path, &text) {
+            if let Err(error) = write_output_file(path, &text) {
                 print_message(&format!("warning: cannot write {}: {error}", path.display()));
             }
         }

@@ -121,7 +121,14 @@ impl Walk {
 
     pub(crate) fn what_fails_returns(&self) {
         let image = self.image(&self.staging, "catalog");
-        let failed = self.run("deploy catalog=9.9.9 --env staging").expect(12);
+        // The folder of the file goes away meanwhile.
+        let folder = self.workspace.root().join("gone");
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("ledger.json").to_string_lossy().into_owned();
+        let run = self.workspace.start(&["deploy", "catalog=9.9.9", "--env", "staging", "--export-ledger", &file]);
+        until("the deployment to be open", || (self.last("staging", "catalog")["outcome"] == "running").then_some(()));
+        std::fs::remove_dir(&folder).unwrap();
+        let failed = run.wait(Duration::from_mins(3)).expect(12).expect_said("cannot write");
         assert!(failed.stderr.contains("rolled back to record"), "{}", failed.stderr);
         assert_eq!(self.image(&self.staging, "catalog"), image);
         let verbs: Vec<Value> =

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::cluster::lease::HeldLeases,
     domain::{Problem, VerifyWhen, ledger::DeploymentOutcome},
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     ops::options::ChangeRequest,
     ops::{
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
-        exit::{RunEnd, after_changes},
+        exit::{RunEnd, concluded},
         prepared::{Prepared, show_plan},
         remote::{
             access::may_write,
@@ -145,7 +145,7 @@ impl Run for RemoteRun<'_> {
     ) -> Result<RunProgress, CommandError> {
         let (session, request, remote) = (self.session, self.request, &planned.prepared.target);
         let ran = if planned.plan.has_changes() {
-            self.change(&planned, decrypted).await.map_err(after_changes)?
+            self.change(&planned, decrypted).await?
         } else {
             self.check(&planned).await?
         };
@@ -158,7 +158,7 @@ impl Run for RemoteRun<'_> {
             Some(because) => ledger::hold(session, remote, request, &self.context.origin.by, because).await,
             None => Ok(()),
         };
-        result.and(exported.and(held).map_err(after_changes))?;
+        concluded(result, [exported, held])?;
         Ok(RunProgress::Done(ran.urls))
     }
 
@@ -222,19 +222,22 @@ impl RemoteRun<'_> {
         let failed: BTreeSet<StepId> = failed.map(|(step, _)| *step).collect();
         let rollback = automatic_rollback::plan(session, request, prepared, plan, &failed);
         let closed = ledger::close(remote, namespace, plan, &outcomes, &rollback).await;
-        closed.map_err(|error| what_is_certain(error, plan, &outcomes))?;
         if ran.summary.is_success() {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         }
         let end = match ran.end {
             RunEnd::Failed if rollback.is_about_something() => {
                 let tools = RollbackTools { remote, runner: &runner, lost };
-                automatic_rollback::run(session, request, tools, rollback).await?
+                automatic_rollback::run(session, request, tools, rollback).await
             }
             // No release was changed: a Job that must verify first has failed, or something that releases need.
             RunEnd::Failed if ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step)) => RunEnd::Refused,
             end => end,
         };
+        if let Err(error) = closed {
+            ui::print_problems(&what_is_certain(error, plan, &outcomes), session.settings.color);
+            return Ok(RunResult { end: end.with_open_ledger(), ..ran });
+        }
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
             ui::print_problems(&[error.problem()], session.settings.color);
         }
@@ -242,12 +245,12 @@ impl RemoteRun<'_> {
     }
 }
 
-/// The cluster became unreachable during the run: adds the last observation of each project to the error.
+/// The cluster became unreachable during the run: adds the last observation of each project to the problems.
 fn what_is_certain(
     mut error: CommandError,
     plan: &Plan,
     outcomes: &BTreeMap<StepId, DeploymentOutcome>,
-) -> CommandError {
+) -> Vec<Problem> {
     let seen =
         outcomes.iter().map(|(step, outcome)| (plan[*step].step.subject(), outcome)).map(|(subject, outcome)| {
             match outcome {
@@ -261,9 +264,7 @@ fn what_is_certain(
         .help("run the command again when the cluster responds: it continues from the current state");
     problem.details.extend(seen);
     error.problems.push(problem);
-    // Something was changed: a retry is right, but the failure is not transient.
-    error.kind = ErrorKind::NotRolledBack;
-    error
+    error.problems
 }
 
 /// Whether a step belongs to the gate `verify`.

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::ledger::{DeploymentOutcome, History},
-    error::CommandError,
     ops::{
         exit::RunEnd,
         prepared::Prepared,
@@ -61,27 +60,25 @@ pub(super) fn plan(
     rollback(affected, &prepared.observation.observed.releases)
 }
 
-/// Performs the rollback. Returns whether everything that failed is in its previous state again, as the end of the run.
-///
-/// # Errors
-/// When the ledger cannot be written.
+/// Performs the rollback. Returns whether everything that failed is in its previous state again, as the end of the run:
+/// a ledger that cannot be written is reported, and does not change it.
 pub(super) async fn run(
     session: &Session,
     request: &DeployRequest,
     remote_run: RollbackTools<'_>,
     rollback: Rollback,
-) -> Result<RunEnd, CommandError> {
+) -> RunEnd {
     let RollbackTools { remote, runner, lost } = remote_run;
     ui::print_problems(&rollback.refused, session.settings.color);
     let is_complete = rollback.refused.is_empty();
     if rollback.releases.is_empty() {
-        return Ok(RunEnd::NotRolledBack);
+        return RunEnd::NotRolledBack;
     }
     let started = Timestamp::now();
     let verb = format!("{}: automatic rollback", request.verb);
     let ran = session.run_plan(&verb, &rollback.plan, Arc::clone(runner), lost).await;
     if ran.end == RunEnd::LockLost {
-        return Ok(ran.end);
+        return ran.end;
     }
     let namespace = &session.environment.namespace;
     for RolledBack { step, subject, mut deployment } in rollback.releases {
@@ -89,7 +86,9 @@ pub(super) async fn run(
         deployment.outcome = if is_done { DeploymentOutcome::Healthy } else { DeploymentOutcome::Failed };
         (deployment.started, deployment.ended) = (started, Some(Timestamp::now()));
         let open = |history: &mut History| history.open(deployment.clone(), None);
-        remote.access.cluster.update_history(namespace, &subject, open).await?;
+        if let Err(error) = remote.access.cluster.update_history(namespace, &subject, open).await {
+            ui::print_problems(&[error.problem()], session.settings.color);
+        }
     }
-    Ok(if is_complete && ran.summary.is_success() { RunEnd::RolledBack } else { RunEnd::NotRolledBack })
+    if is_complete && ran.summary.is_success() { RunEnd::RolledBack } else { RunEnd::NotRolledBack }
 }

@@ -122,8 +122,9 @@ pub struct ChangeContext {
 
 impl ChangeContext {
     /// # Errors
-    /// When a gate is unknown or cannot be overridden, or the timeout is not a valid duration.
+    /// When a gate is unknown or cannot be overridden, the timeout is not a valid duration, or a file cannot be written.
     pub fn read(session: &Session, options: &ChangeRequest, commit: Option<String>) -> Result<Self, CommandError> {
+        session.check_output_files(options.output_files())?;
         let overrides: BTreeSet<Gate> = options.overrides.iter().map(|name| gate(name)).collect::<Result<_, _>>()?;
         let written = options.lock_timeout.as_deref().unwrap_or("0s");
         let lock_timeout = parse_duration(written).ok_or_else(|| {

@@ -33,6 +33,7 @@ use crate::{
         rollback::Rollback,
         up::{Described, DescribedProject},
     },
+    ui,
 };
 
 /// How long the running record has been healthy, in seconds: since its deployment ended or since its workloads became
@@ -238,7 +239,7 @@ pub(super) async fn hold(
 pub(super) async fn write_file(session: &Session, remote: &Remote, file: &Path) -> Result<(), CommandError> {
     let content = read(session, remote).await?;
     let text = serde_json::to_string_pretty(&content).unwrap_or_default();
-    std::fs::write(file, text + "\n")
+    ui::write_output_file(file, &(text + "\n"))
         .map_err(|error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", file.display()))))?;
     session.note(&format!("exported the ledger of '{}' to {}", session.environment.name, file.display()));
     Ok(())

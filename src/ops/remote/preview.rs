@@ -99,7 +99,7 @@ pub(super) fn write_plan(
     file: &Path,
 ) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&plan_file(session, prepared, plan)).unwrap_or_default();
-    std::fs::write(file, text + "\n")
+    ui::write_output_file(file, &(text + "\n"))
         .map_err(|error| CommandError::failed(Problem::new(format!("cannot write {}: {error}", file.display()))))
 }
 

@@ -8,7 +8,7 @@ use crate::{
         prepared::show_urls,
         remote::{
             apply::{apply, is_preview},
-            deploy_request::DeployRequest,
+            deploy_request::{ChangeContext, DeployRequest},
             from_ledger,
             named_images::{NamedImages, split},
             reviews,
@@ -21,6 +21,8 @@ use crate::{
 /// # Errors
 /// When the environment cannot be brought to the described state; the error's kind is the exit code.
 pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandError> {
+    // Options are checked before tools and the cluster are looked for.
+    ChangeContext::read(session, &options.change, None)?;
     let request = request(session, options).await?;
     if session.environment.copy.is_some() && !is_preview(session, &options.change) {
         // Before the namespace is created.
