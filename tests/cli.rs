@@ -142,6 +142,10 @@ fn mistakes_with_environments() {
     let files = ["--export-ledger", "nowhere/ledger.json", "--plan-file", "ledger.json", "--junit", "ledger.json"];
     let up = [&["up", "--env", "staging"], &files[..]].concat();
     assert_reported("files-that-cannot-be-written", &place.shown(&up));
+    let gates = ["--override", "soak", "--override", "hold", "--override", "scan", "--because", "x"];
+    let restart = [&["restart", "catalog", "--env", "staging"], &gates[..]].concat();
+    assert_reported("restart-overrides-another-gate", &place.shown(&restart));
+    assert_reported("restart-unknown-projects", &place.shown(&["restart", "katalog", "car"]));
     assert_reported("deploy-with-a-bad-tag", &place.shown(&["deploy", "catalog=a b", "--env", "staging"]));
     assert_reported(
         "override-without-reason",

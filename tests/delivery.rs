@@ -11,6 +11,8 @@ mod stages;
 mod stages_of_externals;
 #[path = "delivery/stages_of_images.rs"]
 mod stages_of_images;
+#[path = "delivery/stages_of_operations.rs"]
+mod stages_of_operations;
 #[path = "delivery/stages_of_reviews.rs"]
 mod stages_of_reviews;
 #[path = "delivery/stages_of_rights.rs"]
@@ -98,6 +100,8 @@ fn from_a_build_to_production_and_back() {
     stage("a killed promote is healed by the next", Walk::a_killed_run_is_healed);
     stage("a cluster that goes away for a while is waited for", Walk::a_cluster_goes_away);
     stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
+    stage("a restart passes the gates, and stands in the history", Walk::restarts_pass_the_gates);
+    stage("orphans are removed as they were shown, or not at all", Walk::orphans_pass_the_gates);
     stage("another cluster is refused", Walk::another_cluster_is_refused);
     stage("what an account may not do is said", Walk::missing_rights_are_named);
     stage("the deployer's role deploys and changes no namespace", Walk::a_deployer_deploys_and_changes_no_namespace);

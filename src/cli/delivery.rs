@@ -28,6 +28,21 @@ pub struct ChangeOptions {
     pub use_plan: Option<PathBuf>,
 }
 
+/// Options of commands that change an environment other than `local` without a new record.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options for remote environments")]
+pub struct OperationOptions {
+    /// How long to wait for the lock if another run holds it: 30s, 5m; default: 0s
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
+    /// Override this gate: freeze, hold, or outdated (only with status --prune); requires --because
+    #[arg(long = "override", value_name = "GATE", requires = "because")]
+    pub overrides: Vec<String>,
+    /// The reason for the operation; it is recorded in the ledger
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 pub struct DeployOptions {
     /// The projects or bundles, optionally with a tag: shop=1.4.2

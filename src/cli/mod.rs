@@ -6,8 +6,8 @@ mod delivery;
 pub use applies::applies;
 
 pub use delivery::{
-    ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, PromoteOptions,
-    RollbackOptions, UnholdOptions, Via,
+    ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, OperationOptions,
+    PromoteOptions, RollbackOptions, UnholdOptions, Via,
 };
 
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ pub enum Command {
     Up(UpOptions),
     /// Build the images of projects from their folders for the local environment
     Build(BuildOptions),
-    /// Delete the local cluster and everything in it
+    /// Delete the local cluster, or a review environment, and everything in it
     Down(DownOptions),
     /// Stop the local cluster and keep its data
     Stop(StopOptions),
@@ -253,6 +253,8 @@ pub struct DownOptions {
     /// Also remove the registry of this machine, its caches and the images of deleted clusters
     #[arg(long)]
     pub registry: bool,
+    #[command(flatten)]
+    pub operation: OperationOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -308,6 +310,8 @@ pub struct StatusOptions {
     /// Exit with code 3 if anything differs from projects.yaml or is not healthy
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub operation: OperationOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -350,6 +354,8 @@ pub struct RestartOptions {
     /// The projects
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
+    #[command(flatten)]
+    pub operation: OperationOptions,
 }
 
 #[derive(Debug, Clone, Args)]

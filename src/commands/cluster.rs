@@ -8,11 +8,11 @@ use crate::{
     domain::Problem,
     error::CommandError,
     ops::{
-        local::{Purpose, bring},
+        local::{Purpose, bring, refuse_change_options},
         observe::local_cluster,
-        options::UpRequest,
+        options::{ChangeRequest, UpRequest},
         own_cluster::{absent, access, confirm, existing},
-        remote::reviews,
+        remote::operation::{OperationRequest, operate},
         session::Session,
     },
     plan::{self, up::ObservedCluster},
@@ -25,9 +25,11 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
         let cause = "--registry removes the registry of this machine, which no review environment uses";
         return Err(CommandError::usage(Problem::new(cause).help("use it only in the local environment")));
     }
+    let change = ChangeRequest::from(&options.operation);
     if session.environment.copy.is_some() {
-        return reviews::down(session).await;
+        return operate(session, &OperationRequest::EndReview, &change).await;
     }
+    refuse_change_options(&change)?;
     let access = access(session).await?;
     if options.registry {
         return down_with_registry(session, &access).await;

@@ -12,7 +12,7 @@ use crate::{
     cli::HistoryOptions,
     domain::{
         Name, RecordId,
-        ledger::{Deployment, History},
+        ledger::{Deployment, History, OperationEntry, Origin},
     },
     error::CommandError,
     ops::remote::access::refuse_local,
@@ -75,9 +75,8 @@ async fn show_sets(session: &Session, named: &BTreeSet<Name>) -> Result<(), Comm
     };
     let row = |set: &RecordSet| {
         let records = set.records.iter().map(|(project, record)| format!("{project} {}", version(project, record)));
-        let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S").to_string();
         let lasted = format!("{} s", set.lasted().as_secs());
-        vec![set.id(), time(set.from), time(set.until), lasted, records.collect::<Vec<_>>().join(", ")]
+        vec![set.id(), shown_time(set.from), shown_time(set.until), lasted, records.collect::<Vec<_>>().join(", ")]
     };
     let head = SETS_HEAD.map(str::to_owned).to_vec();
     ui::print(&table(&std::iter::once(head).chain(found.iter().map(row)).collect::<Vec<_>>()));
@@ -91,17 +90,21 @@ fn set_json(set: &RecordSet) -> serde_json::Value {
 }
 
 fn show(session: &Session, histories: &BTreeMap<String, History>) {
-    if histories.values().all(|history| history.deployments.is_empty()) {
+    let mut rows: Vec<(Timestamp, Vec<String>)> = histories
+        .iter()
+        .flat_map(|(subject, history)| {
+            let deployments = history.deployments.iter().map(move |it| (it.started, deployment_row(subject, it)));
+            let operations = history.operations.iter().map(move |it| (it.started, operation_row(subject, it)));
+            deployments.chain(operations)
+        })
+        .collect();
+    if rows.is_empty() {
         session.note(&format!("no deployments to '{}' yet", session.environment.name));
     }
-    let mut rows: Vec<(&String, &Deployment)> = histories
-        .iter()
-        .flat_map(|(subject, history)| history.deployments.iter().map(move |it| (subject, it)))
-        .collect();
-    rows.sort_by_key(|(_, deployment)| std::cmp::Reverse(deployment.started));
+    rows.sort_by_key(|(started, _)| std::cmp::Reverse(*started));
     let head = HEAD.map(str::to_owned).to_vec();
-    let lines = rows.into_iter().map(|(subject, deployment)| row(subject, deployment));
-    ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
+    let rows = rows.into_iter().map(|(_, row)| row);
+    ui::print(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
     for (subject, history) in histories {
         if let Some(hold) = &history.hold {
             let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
@@ -113,26 +116,47 @@ fn show(session: &Session, histories: &BTreeMap<String, History>) {
     }
 }
 
-fn row(subject: &str, deployment: &Deployment) -> Vec<String> {
-    let origin = &deployment.origin;
+fn deployment_row(subject: &str, deployment: &Deployment) -> Vec<String> {
     let promoted = deployment.promoted_from.as_ref().map(|environment| format!("promoted from {environment}"));
-    let overridden = origin.overridden.iter().map(|gate| format!("overrode {gate}"));
-    let because = origin.because.as_ref().map(|because| format!("\"{because}\""));
-    let from = [
-        promoted,
-        deployment.bundle.clone(),
-        origin.job.clone().or_else(|| origin.pipeline.clone()),
-        origin.commit.clone(),
-    ];
-    let from: Vec<String> = from.into_iter().flatten().chain(overridden).chain(because).collect();
+    let from = promoted.into_iter().chain(deployment.bundle.clone()).chain(sources(&deployment.origin));
     vec![
         subject.to_owned(),
-        deployment.started.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        shown_time(deployment.started),
         deployment.verb.clone(),
         deployment.version.clone(),
-        deployment.record.as_str().chars().take(12).collect(),
+        shown_record(&deployment.record),
         deployment.outcome.as_str().to_owned(),
-        origin.by.clone(),
-        from.join(", "),
+        deployment.origin.by.clone(),
+        from.collect::<Vec<_>>().join(", "),
     ]
+}
+
+fn operation_row(subject: &str, operation: &OperationEntry) -> Vec<String> {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    vec![
+        subject.to_owned(),
+        shown_time(operation.started),
+        operation.verb.clone(),
+        or_none(operation.version.clone()),
+        or_none(operation.record.as_ref().map(shown_record)),
+        operation.outcome.as_str().to_owned(),
+        operation.origin.by.clone(),
+        sources(&operation.origin).collect::<Vec<_>>().join(", "),
+    ]
+}
+
+/// Where an event came from, which gates it overrode, and why.
+fn sources(origin: &Origin) -> impl Iterator<Item = String> {
+    let run = origin.job.clone().or_else(|| origin.pipeline.clone());
+    let overridden = origin.overridden.iter().map(|gate| format!("overrode {gate}"));
+    let because = origin.because.as_ref().map(|because| format!("\"{because}\""));
+    run.into_iter().chain(origin.commit.clone()).chain(overridden).chain(because)
+}
+
+fn shown_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn shown_record(record: &RecordId) -> String {
+    record.as_str().chars().take(12).collect()
 }

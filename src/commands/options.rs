@@ -1,7 +1,7 @@
 //! From the command line's types to those of the operations.
 
 use crate::{
-    cli::{ChangeOptions, DesiredOptions, PlanOptions, PromoteOptions, UpOptions},
+    cli::{ChangeOptions, DesiredOptions, OperationOptions, PlanOptions, PromoteOptions, UpOptions},
     ops::options::{ChangeRequest, PipelineRequest, UpRequest},
 };
 
@@ -33,6 +33,13 @@ impl From<&ChangeOptions> for ChangeRequest {
     fn from(options: &ChangeOptions) -> Self {
         let ChangeOptions { lock_timeout, overrides, because, export_ledger, plan_file, use_plan } = options.clone();
         Self { lock_timeout, overrides, because, export_ledger, plan_file, use_plan }
+    }
+}
+
+impl From<&OperationOptions> for ChangeRequest {
+    fn from(options: &OperationOptions) -> Self {
+        let OperationOptions { lock_timeout, overrides, because } = options.clone();
+        Self { lock_timeout, overrides, because, ..Self::default() }
     }
 }
 

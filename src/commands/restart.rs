@@ -3,34 +3,48 @@
 use crate::{
     cli::RestartOptions,
     domain::{Name, ReleaseKey},
-    error::CommandError,
+    error::{CommandError, ErrorKind},
     ops::{
         describe::timeout_seconds,
-        guarded::run_guarded,
+        local::{refuse_change_options, run_locked},
+        options::ChangeRequest,
+        remote::operation::{OperationRequest, operate},
         session::{Session, unknown},
     },
     plan::{self, RolloutSpec},
 };
 
 /// # Errors
-/// When a project is unknown or not deployed, or its new pods do not become ready.
+/// When a project is unknown or not deployed, a gate refuses, or its new pods do not become ready.
 pub(super) async fn restart(session: &Session, options: &RestartOptions) -> Result<(), CommandError> {
-    let projects = &session.loaded.workspace.projects;
-    for name in &options.projects {
-        if !projects.contains_key(name.as_str()) {
-            return Err(unknown("project", name, projects.keys().map(Name::as_str)));
-        }
+    let change = ChangeRequest::from(&options.operation);
+    let rollouts = rollouts(session, &options.projects)?;
+    if !session.environment.is_local() {
+        return operate(session, &OperationRequest::Restart(rollouts), &change).await;
     }
+    refuse_change_options(&change)?;
     if session.settings.dry_run {
         session.note(&format!("would restart {}", options.projects.join(", ")));
         return Ok(());
     }
-    let rollouts = options.projects.iter().map(|name| RolloutSpec {
-        release: ReleaseKey::new(&session.environment.namespace, name),
-        timeout_seconds: timeout_seconds(
-            projects.get(name.as_str()).and_then(|project| project.overridden(&session.environment).timeout),
-        ),
-    });
-    let plan = plan::restart::restart(rollouts);
-    run_guarded(session, "restart", &plan, options.projects.iter().cloned().collect()).await
+    run_locked(session, "restart", &plan::restart::restart(rollouts)).await
+}
+
+fn rollouts(session: &Session, names: &[String]) -> Result<Vec<RolloutSpec>, CommandError> {
+    let projects = &session.loaded.workspace.projects;
+    let (mut rollouts, mut problems) = (Vec::new(), Vec::new());
+    for name in names {
+        match projects.get(name.as_str()) {
+            Some(project) => rollouts.push(RolloutSpec {
+                release: ReleaseKey::new(&session.environment.namespace, name),
+                timeout_seconds: timeout_seconds(project.overridden(&session.environment).timeout),
+            }),
+            None => problems.extend(unknown("project", name, projects.keys().map(Name::as_str)).problems),
+        }
+    }
+    if problems.is_empty() {
+        Ok(rollouts)
+    } else {
+        Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
+    }
 }

@@ -7,18 +7,20 @@ use serde::Serialize;
 use crate::{
     cli::StatusOptions,
     commands::registry,
-    domain::{ReleaseKey, labels},
+    domain::{Problem, ReleaseKey, labels},
     error::{CommandError, ErrorKind},
     ops::{
-        guarded::run_guarded,
+        local::{refuse_change_options, run_locked},
         observe_environment,
-        options::UpRequest,
+        options::{ChangeRequest, UpRequest},
         prepared::{Prepared, Target},
+        remote::operation::{OperationRequest, operate},
         session::Session,
     },
     plan::{
-        self, Change, ReleaseSpec,
+        Change, ReleaseSpec,
         externals::{DescribedExternal, ExternalChange, external_change},
+        prune::{Orphans, orphans, prune},
         up::{Described, ObservedCluster},
     },
     settings::OutputFormat,
@@ -51,6 +53,8 @@ struct StatusRow {
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
+    let change = ChangeRequest::from(&options.operation);
+    refuse_options_of_prune(session, options.prune, &change)?;
     let request = UpRequest { profiles: options.profiles.clone(), ..UpRequest::default() };
     let prepared = observe_environment(session, &request).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {
@@ -65,13 +69,21 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
         return if options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) };
     }
     let rows = rows(&prepared);
-    let orphans = orphans(&prepared, session);
+    let described = described(&prepared);
+    let workspace = session.workspace().as_str();
+    let orphans = orphans(&prepared.observation.observed, &described, workspace, &session.environment);
     if let Target::Local(local) = &prepared.target {
         registry::note_registry(session, &local.access.docker).await?;
     }
     show(session, &prepared, &rows, &orphans);
     if options.prune {
-        return prune(session, &prepared, &orphans).await;
+        return match &prepared.target {
+            Target::Local(_) => prune_locally(session, &prepared, &orphans).await,
+            Target::Remote(_) if orphans.is_empty() => Ok(()),
+            Target::Remote(_) => {
+                operate(session, &OperationRequest::Prune { described, shown: orphans }, &change).await
+            }
+        };
     }
     let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
@@ -150,20 +162,25 @@ fn state(change: &Change) -> String {
     }
 }
 
-/// Releases and external services of this workspace whose projects are disabled or no longer in projects.yaml.
-fn orphans(prepared: &Prepared<Target>, session: &Session) -> Vec<ReleaseKey> {
+/// Refuses options that only the removal in an environment other than `local` uses.
+fn refuse_options_of_prune(session: &Session, prunes: bool, change: &ChangeRequest) -> Result<(), CommandError> {
+    let given = change.given();
+    if session.environment.is_local() && prunes {
+        return refuse_change_options(change);
+    }
+    if prunes || given.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new(format!("only status --prune uses these options: {}", given.join(", ")));
+    Err(CommandError::usage(problem.help("add --prune, or leave them out")))
+}
+
+/// Everything that projects.yaml describes.
+fn described(prepared: &Prepared<Target>) -> BTreeSet<ReleaseKey> {
     let Described { platform, projects, externals, .. } = &prepared.described;
     let releases = platform.iter().chain(projects.iter().map(|project| &project.release));
     let externals = externals.iter().map(|external| external.spec.key());
-    let described: BTreeSet<ReleaseKey> = releases.map(ReleaseSpec::key).chain(externals).collect();
-    let own = prepared.observation.observed.releases.iter().filter(|(_, release)| {
-        let environment = release.labels.get(labels::ENVIRONMENT);
-        release.belongs_to(session.workspace().as_str())
-            && environment.is_some_and(|name| name == session.environment.name.as_str())
-    });
-    let leading = prepared.observation.observed.externals.keys();
-    let leading = leading.filter(|key| key.namespace == session.environment.namespace);
-    own.map(|(key, _)| key).chain(leading).filter(|key| !described.contains(key)).cloned().collect()
+    releases.map(ReleaseSpec::key).chain(externals).collect()
 }
 
 /// The rows while the cluster does not run: only what is described is known.
@@ -189,8 +206,8 @@ fn document(cluster: ObservedCluster, rows: &[StatusRow], orphans: &[&str]) -> s
     serde_json::json!({"cluster": cluster_state(cluster), "releases": rows, "orphans": orphans})
 }
 
-fn show(session: &Session, prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &[ReleaseKey]) {
-    let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
+fn show(session: &Session, prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &Orphans) {
+    let names: Vec<&str> = orphans.keys().map(|orphan| orphan.name.as_str()).collect();
     if session.settings.output == OutputFormat::Json {
         print_json(prepared, rows, &names);
         return;
@@ -225,17 +242,16 @@ fn orphan_messages(session: &Session, names: &[&str]) -> Vec<String> {
     parts.into_iter().flatten().collect()
 }
 
-async fn prune(session: &Session, prepared: &Prepared<Target>, orphans: &[ReleaseKey]) -> Result<(), CommandError> {
+async fn prune_locally(session: &Session, prepared: &Prepared<Target>, orphans: &Orphans) -> Result<(), CommandError> {
     if orphans.is_empty() {
         return Ok(());
     }
     if session.settings.dry_run {
-        let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
+        let names: Vec<&str> = orphans.keys().map(|orphan| orphan.name.as_str()).collect();
         session.note(&format!("would remove: {}", names.join(", ")));
         return Ok(());
     }
-    let plan = plan::prune::prune(orphans, &prepared.observation.observed.externals);
-    run_guarded(session, "status --prune", &plan, orphans.iter().map(|orphan| orphan.name.clone()).collect()).await
+    run_locked(session, "status --prune", &prune(orphans.keys(), &prepared.observation.observed.externals)).await
 }
 
 #[cfg(test)]

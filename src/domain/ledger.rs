@@ -14,7 +14,7 @@ use super::{
     record::{Record, RecordId},
 };
 
-/// The maximum number of deployments in a history.
+/// The maximum number of deployments, and of operations, in a history.
 pub const KEPT: usize = 50;
 /// The verb of a deployment by `cmdr rollback`.
 pub const ROLLBACK: &str = "rollback";
@@ -41,6 +41,9 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
     pub deployments: Vec<Deployment>,
+    /// What changed without a new record, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationEntry>,
 }
 
 /// A hold: deployments are blocked until `cmdr unhold`.
@@ -89,7 +92,49 @@ pub struct Deployment {
     pub healthy_seconds: Option<u64>,
 }
 
-/// The origin of a deployment.
+/// An event without a new record: pods were restarted, or a release or its environment was removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationEntry {
+    /// What started it: `restart`, `status --prune`, or `down` for a review environment.
+    pub verb: String,
+    /// The ID of the record that ran, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordId>,
+    /// The version that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    pub started: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    pub outcome: OperationOutcome,
+    pub origin: Origin,
+}
+
+/// The result of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationOutcome {
+    /// It has started, and its end was not observed.
+    Running,
+    Done,
+    Failed,
+    /// The run that started it was interrupted.
+    Interrupted,
+}
+
+impl OperationOutcome {
+    /// The text to show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// The origin of a deployment or an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// Who started it: the user of the CI system, or a user and the machine.
@@ -209,14 +254,37 @@ impl History {
         self.deployments.drain(..surplus);
     }
 
-    /// Marks an unfinished deployment of an ended run as interrupted. Returns whether there was one.
+    /// Marks what an ended run has left unfinished as interrupted. Returns whether there was a deployment.
     pub fn close_interrupted(&mut self, now: Timestamp) -> bool {
+        self.end_operation(OperationOutcome::Interrupted, now);
         self.close(DeploymentOutcome::Interrupted, now)
+    }
+
+    /// Adds an operation that starts now. An unfinished one of another run is marked as interrupted.
+    pub fn start_operation(&mut self, operation: OperationEntry) {
+        self.end_operation(OperationOutcome::Interrupted, operation.started);
+        self.operations.push(operation);
+        let surplus = self.operations.len().saturating_sub(KEPT);
+        self.operations.drain(..surplus);
+    }
+
+    /// Sets the outcome of the unfinished operation, if there is one.
+    pub fn end_operation(&mut self, outcome: OperationOutcome, now: Timestamp) {
+        if let Some(open) = self.operations.last_mut().filter(|it| it.outcome == OperationOutcome::Running) {
+            (open.outcome, open.ended) = (outcome, Some(now));
+        }
+    }
+
+    /// Whether the last deployment or operation has not finished.
+    pub fn is_open(&self) -> bool {
+        self.in_flight().is_some()
+            || self.operations.last().is_some_and(|last| last.outcome == OperationOutcome::Running)
     }
 
     /// Marks the last deployment, if it is of this record, as healthy: a later run observed the rollout that an
     /// interrupted or failed run had started.
     pub fn settle(&mut self, record: &RecordId, now: Timestamp) {
+        self.end_operation(OperationOutcome::Interrupted, now);
         let last = self.deployments.last_mut().filter(|it| it.record == *record);
         if let Some(last) = last.filter(|it| it.outcome != DeploymentOutcome::Healthy) {
             (last.outcome, last.ended) = (DeploymentOutcome::Healthy, Some(now));
@@ -293,6 +361,7 @@ pub mod tests {
                 deployment("b", NOON, DeploymentOutcome::Healthy),
                 deployment("c", NOON, DeploymentOutcome::Failed),
             ],
+            operations: Vec::new(),
         };
         assert_eq!(history.current().map(|it| it.record.as_str()), Some("b"));
         assert_eq!(history.previous().map(|it| it.record.as_str()), Some("a"));
@@ -356,11 +425,44 @@ pub mod tests {
     #[test]
     fn what_was_seen_to_run_later_has_come_up() {
         let mut history =
-            History { hold: None, deployments: vec![deployment("a", NOON, DeploymentOutcome::Interrupted)] };
+            History { deployments: vec![deployment("a", NOON, DeploymentOutcome::Interrupted)], ..History::default() };
         history.settle(&"b".into(), NOON.parse().unwrap());
         assert_eq!(history.current(), None);
         history.settle(&"a".into(), NOON.parse().unwrap());
         assert_eq!(history.current().map(|it| it.record.as_str()), Some("a"));
+    }
+
+    fn operation(verb: &str) -> OperationEntry {
+        OperationEntry {
+            verb: verb.to_owned(),
+            record: Some("a".into()),
+            version: None,
+            started: NOON.parse().unwrap(),
+            ended: None,
+            outcome: OperationOutcome::Running,
+            origin: Origin::default(),
+        }
+    }
+
+    #[test]
+    fn operations_leave_deployments_as_they_are() {
+        let mut history = History::default();
+        for record in ["a", "b"] {
+            history.open(deployment(record, NOON, DeploymentOutcome::Healthy), None);
+        }
+        let before = history.deployments.clone();
+        history.start_operation(operation("restart"));
+        assert!(history.is_open() && history.in_flight().is_none());
+        history.end_operation(OperationOutcome::Done, NOON.parse().unwrap());
+        assert_eq!((history.operations[0].outcome, history.is_open()), (OperationOutcome::Done, false));
+        assert_eq!(history.deployments, before);
+        for _ in 0..KEPT + 5 {
+            history.start_operation(operation("restart"));
+        }
+        assert_eq!(history.operations.len(), KEPT);
+        assert_eq!(history.operations[KEPT - 2].outcome, OperationOutcome::Interrupted, "of a run that was killed");
+        history.open(deployment("c", NOON, DeploymentOutcome::Running), None);
+        assert_eq!(history.operations[KEPT - 1].outcome, OperationOutcome::Interrupted, "closed by the next run");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
         describe::describe,
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
         observe::{Observation, local_cluster},
-        options::UpRequest,
+        options::{ChangeRequest, UpRequest},
         own_cluster,
         prepared::{LocalTarget, Prepared, show_plan, show_urls},
         selection::Selection,
@@ -178,11 +178,33 @@ fn refuse_foreign_options(options: &UpRequest) -> Result<(), CommandError> {
     }
     let mut given = options.change.given();
     given.extend(options.from_ledger.as_ref().map(|_| "--from-ledger"));
+    refuse_given(&given)
+}
+
+/// Refuses these options, which were given in `local`.
+fn refuse_given(given: &[&str]) -> Result<(), CommandError> {
     if given.is_empty() {
         return Ok(());
     }
     let cause = format!("not supported in the environment 'local', which has no ledger: {}", given.join(", "));
     Err(CommandError::usage(Problem::new(cause).help("choose another environment with --env")))
+}
+
+/// Refuses the options of a change in another environment.
+///
+/// # Errors
+/// When any was given.
+pub(crate) fn refuse_change_options(options: &ChangeRequest) -> Result<(), CommandError> {
+    refuse_given(&options.given())
+}
+
+/// Runs a plan on the running local cluster.
+///
+/// # Errors
+/// When the cluster is not running, another run holds its lock, or a step fails.
+pub(crate) async fn run_locked(session: &Session, verb: &str, plan: &Plan) -> Result<(), CommandError> {
+    let (runner, _lock) = runner_of(session).await?;
+    session.execute(verb, plan, runner).await.map(drop)
 }
 
 /// The cluster as it is, or as it will be created; refuses one that cannot be created before anything is changed.
@@ -296,7 +318,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
 }
 
 /// Returns the runner for commands on the running local cluster.
-pub(crate) async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
+async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     if local_cluster(&access, false) != ObservedCluster::Running {
         return Err(own_cluster::not_running());

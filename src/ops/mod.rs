@@ -9,7 +9,6 @@ pub(crate) mod environment;
 mod errors;
 pub mod exit;
 mod externals;
-pub mod guarded;
 pub mod local;
 mod logins;
 pub mod manifest;

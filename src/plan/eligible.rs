@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn history(deployments: Vec<Deployment>) -> History {
-        History { hold: None, deployments }
+        History { deployments, ..History::default() }
     }
 
     #[test]

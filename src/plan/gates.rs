@@ -163,7 +163,7 @@ mod tests {
         environment.freeze.insert(Name::new("always").unwrap(), window);
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let hold = Hold { since: now, by: "anna".to_owned(), because: "the database moves".to_owned() };
-        let histories = BTreeMap::from([("shop".to_owned(), History { hold: Some(hold), deployments: Vec::new() })]);
+        let histories = BTreeMap::from([("shop".to_owned(), History { hold: Some(hold), ..History::default() })]);
         let new = NewImage { project: "shop".to_owned(), image: "shop:2".to_owned(), help: String::new() };
         let mut checkpoint = Checkpoint {
             environment: &environment,
@@ -214,7 +214,7 @@ mod tests {
         let mut environment = environment();
         environment.promote = None;
         let refused = |deployments: &[Deployment], run: Option<u64>| {
-            let history = History { hold: None, deployments: deployments.to_vec() };
+            let history = History { deployments: deployments.to_vec(), ..History::default() };
             let run = run.map(pipeline);
             let checkpoint = Checkpoint {
                 environment: &environment,

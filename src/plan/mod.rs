@@ -5,6 +5,7 @@ pub mod change;
 pub mod check_all;
 pub mod cluster;
 pub mod eligible;
+pub mod end_review;
 pub mod externals;
 pub mod gates;
 pub mod graph;

@@ -67,6 +67,8 @@ pub enum Step {
     Answer(AnswerSpec),
     /// Restarts the pods with the same content.
     Restart(RolloutSpec),
+    /// Deletes a namespace with everything in it, and does not wait until it is gone.
+    DeleteNamespace(String),
     /// Runs a Job that verifies a deployment.
     Verify(VerifySpec),
     /// Rolls a release back to a revision that Helm still has.
@@ -77,7 +79,7 @@ impl Step {
     /// Returns the action, as an imperative: `create`, `install`.
     pub fn action(&self) -> &'static str {
         match self {
-            Self::DeleteCluster => "delete",
+            Self::DeleteCluster | Self::DeleteNamespace(_) => "delete",
             Self::CreateCluster => "create",
             Self::StartCluster => "start",
             Self::StopCluster { warm: true } => "pause",
@@ -117,6 +119,7 @@ impl Step {
             Self::LocalRegistry(_) | Self::RemoveRegistry | Self::AnnounceRegistry { .. } => "registry".to_owned(),
             Self::Build(build) => build.project.to_string(),
             Self::PrepareNamespace(namespace) => format!("namespace {}", namespace.name),
+            Self::DeleteNamespace(namespace) => format!("namespace {namespace}"),
             Self::ExternalSecret(secret) => format!("secret {}", secret.name),
             Self::Definitions(spec) => format!("CRDs of {}", spec.release),
             Self::Deploy(spec) => spec.release.name.clone(),

@@ -126,6 +126,7 @@ impl Runner {
             Step::RemoveExternal(removal) => self.remove_redirect(removal).await,
             Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
+            Step::DeleteNamespace(name) => Ok(self.connected()?.cluster.delete_namespace(name).await.map(|()| None)?),
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,
         }

@@ -31,11 +31,19 @@ impl Walk {
         assert_eq!(image, self.image(&self.staging, "catalog"), "without a tag: what its source runs");
         self.run("up site catalog --env review --slug fix-1").expect(0);
         self.kubectl("annotate namespace review-fix-1 --overwrite cmdr.dev/expires=2020-01-01T00:00:00Z");
-        self.run("up cart --env review --slug fix-2")
-            .expect(0)
-            .expect_said("deleted the expired review environment 'fix-1'");
-        self.run("down --env review --slug fix-2 --dry-run").expect(0).expect_said("would delete the review");
-        self.run("down --env review --slug fix-2").expect(0);
+        self.run("hold site --env review --slug fix-1 --because demo").expect(0);
+        self.run("down --env review --slug fix-1").expect(10).expect_said("gate 'hold'");
+        self.frozen("up cart --env review --slug fix-2").expect(10);
+        assert!(!self.kubectl("get namespaces -o name").contains("review-fix-2"), "a refused run creates nothing");
+        let up = self.run("up cart --env review --slug fix-2").expect(0);
+        up.expect_said("kept the expired review environment 'fix-1': held by");
+        self.run("unhold site --env review --slug fix-1").expect(0);
+        let again = self.run("up cart --env review --slug fix-2").expect(0);
+        again.expect_said("deleted the expired review environment 'fix-1'");
+        self.run("down --env review --slug fix-2 --dry-run").expect(0).expect_said("delete namespace review-fix-2");
+        self.frozen("down --env review --slug fix-2").expect(10).expect_said("gate 'freeze'");
+        let down = "down --env review --slug fix-2 --override freeze --because merged";
+        self.frozen(down).expect(0).expect_said("deleted the review environment 'fix-2'");
         until("both reviews to be gone", || {
             let left = self.kubectl("get namespaces -o name");
             (!left.contains("review-fix")).then_some(())

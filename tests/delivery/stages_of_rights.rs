@@ -25,6 +25,7 @@ impl Walk {
         self.on(&self.production, &format!("apply --filename {TEMPLATES}/deployer.yaml"));
         let run = |words: &str| self.as_account(&self.production, "cmdr-deployer", words).expect(0);
         run("deploy cart --env production --set env.R=1");
+        run("restart cart --env production");
         run("rollback cart --env production");
         run("unhold cart --env production");
         for namespace in ["kube-system", "tunes"] {

@@ -205,7 +205,7 @@ impl Walk {
     }
 
     /// The contexts that runs have for themselves, those that were killed among them.
-    fn contexts_of_runs(&self) -> BTreeSet<String> {
+    pub(crate) fn contexts_of_runs(&self) -> BTreeSet<String> {
         let runs = Path::new(self.workspace.variable("CMDR_STATE")).join("runs");
         let files = fs::read_dir(runs).into_iter().flatten().flatten();
         let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
@@ -213,7 +213,7 @@ impl Walk {
     }
 
     /// Plays another run that is at work on staging, for some seconds.
-    fn hold_lease(&self, name: &str, seconds: u32) {
+    pub(crate) fn hold_lease(&self, name: &str, seconds: u32) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
         let lease = format!(
             "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata:\n  name: {name}\n  namespace: tunes\n  \

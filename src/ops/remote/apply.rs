@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapters::cluster::lease::HeldLeases,
     domain::{Problem, VerifyWhen, ledger::DeploymentOutcome},
     error::CommandError,
     ops::options::ChangeRequest,
@@ -20,10 +18,10 @@ use crate::{
             automatic_rollback::{self, RollbackTools},
             deploy_request::{ChangeContext, DeployRequest},
             gates::{self, SkippedVerifications},
-            leases::take_leases,
+            leases::{Held, not_locked},
             ledger::{self, EntryTemplate},
             prepare::{Remote, prepare, subject},
-            preview,
+            preview, reviews,
         },
         session::{RunResult, Session},
     },
@@ -64,20 +62,13 @@ pub(super) struct RemoteRun<'a> {
     held: Option<Held>,
 }
 
-/// The leases, and the cluster that they belong to.
-struct Held {
-    leases: HeldLeases,
-    lost: CancellationToken,
-    identity: String,
-}
-
 impl Run for RemoteRun<'_> {
     type Target = Remote;
 
     async fn describe(&self) -> Result<Prepared<Remote>, CommandError> {
         let prepared = prepare(self.session, self.request).await?;
         if let Some(held) = &self.held {
-            prepared.target.access.is_still(&held.identity)?;
+            held.protects(&prepared.target.access)?;
         }
         Ok(prepared)
     }
@@ -91,9 +82,9 @@ impl Run for RemoteRun<'_> {
 
     async fn lock(&mut self, prepared: &Prepared<Remote>) -> Result<Freshness, CommandError> {
         let (session, access) = (self.session, &prepared.target.access);
+        reviews::create_namespace(session, access).await?;
         let scope = self.request.scope(session);
-        let (leases, lost) = take_leases(session, access, &scope, self.context.lock_timeout).await?;
-        self.held = Some(Held { leases, lost, identity: access.identity.clone() });
+        self.held = Some(Held::take(session, access, &scope, self.context.lock_timeout).await?);
         Ok(Freshness::Outdated)
     }
 
@@ -122,20 +113,7 @@ impl Run for RemoteRun<'_> {
     }
 
     async fn confirm(&self, planned: &PlannedRun<Remote>) -> Result<(), CommandError> {
-        let (session, PlannedRun { prepared, plan }) = (self.session, planned);
-        if !plan.has_changes() {
-            return Ok(());
-        }
-        if session.settings.may_ask() {
-            let _turn = ui::turn().await;
-            show_plan(session, &prepared.described, plan);
-            let question = format!("Apply these changes to '{}'?", session.environment.name);
-            // Other targets of a promotion continue meanwhile.
-            if !tokio::task::spawn_blocking(move || ui::confirm(&question)).await.unwrap_or(false) {
-                return Err(CommandError::failed(Problem::new("cancelled: nothing was changed")));
-            }
-        }
-        prepared.target.access.confirm(session).await
+        confirm(self.session, planned).await
     }
 
     async fn execute(
@@ -164,7 +142,7 @@ impl Run for RemoteRun<'_> {
 
     async fn release(self) {
         if let Some(held) = self.held {
-            held.leases.give_back().await;
+            held.give_back().await;
         }
     }
 }
@@ -193,6 +171,9 @@ impl RemoteRun<'_> {
     async fn check(&self, planned: &PlannedRun<Remote>) -> Result<RunResult, CommandError> {
         let (session, PlannedRun { prepared, plan }) = (self.session, planned);
         let remote = &prepared.target;
+        if session.environment.copy.is_some() && self.held.is_none() {
+            reviews::create_namespace(session, &remote.access).await?;
+        }
         ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         Ok(session.run_plan(self.request.verb, plan, Arc::new(runner), &session.cancel).await)
@@ -200,8 +181,7 @@ impl RemoteRun<'_> {
 
     async fn change(&self, planned: &PlannedRun<Remote>, decrypted: Decrypted) -> Result<RunResult, CommandError> {
         let Self { session, request, held, .. } = self;
-        let unlocked = || CommandError::failed(Problem::new("internal error: the environment is not locked"));
-        let Held { lost, .. } = held.as_ref().ok_or_else(unlocked)?;
+        let Held { lost, .. } = held.as_ref().ok_or_else(not_locked)?;
         let PlannedRun { prepared, plan } = planned;
         let remote = &prepared.target;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
@@ -213,11 +193,7 @@ impl RemoteRun<'_> {
             return Ok(ran);
         }
         let namespace = &session.environment.namespace;
-        let mut outcomes = ledger::outcomes(plan, &ran.summary, namespace);
-        if ran.end == RunEnd::Interrupted {
-            let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
-            failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
-        }
+        let outcomes = outcomes(plan, &ran, namespace);
         let failed = outcomes.iter().filter(|(_, outcome)| **outcome == DeploymentOutcome::Failed);
         let failed: BTreeSet<StepId> = failed.map(|(step, _)| *step).collect();
         let rollback = automatic_rollback::plan(session, request, prepared, plan, &failed);
@@ -243,6 +219,37 @@ impl RemoteRun<'_> {
         }
         Ok(RunResult { end, ..ran })
     }
+}
+
+/// The results of the run's deployments. In a run that was interrupted, none has failed by itself.
+fn outcomes(plan: &Plan, ran: &RunResult, namespace: &str) -> BTreeMap<StepId, DeploymentOutcome> {
+    let mut outcomes = ledger::outcomes(plan, &ran.summary, namespace);
+    if ran.end == RunEnd::Interrupted {
+        let failed = outcomes.values_mut().filter(|outcome| **outcome == DeploymentOutcome::Failed);
+        failed.for_each(|outcome| *outcome = DeploymentOutcome::Interrupted);
+    }
+    outcomes
+}
+
+/// The last checks before anything is changed: on a terminal the user's, and that the cluster is still the same.
+///
+/// # Errors
+/// When the user declines, or the context points to another cluster by now.
+pub(super) async fn confirm(session: &Session, planned: &PlannedRun<Remote>) -> Result<(), CommandError> {
+    let PlannedRun { prepared, plan } = planned;
+    if !plan.has_changes() {
+        return Ok(());
+    }
+    if session.settings.may_ask() {
+        let _turn = ui::turn().await;
+        show_plan(session, &prepared.described, plan);
+        let question = format!("Apply these changes to '{}'?", session.environment.name);
+        // Other targets of a promotion continue meanwhile.
+        if !tokio::task::spawn_blocking(move || ui::confirm(&question)).await.unwrap_or(false) {
+            return Err(CommandError::failed(Problem::new("cancelled: nothing was changed")));
+        }
+    }
+    prepared.target.access.confirm(session).await
 }
 
 /// The cluster became unreachable during the run: adds the last observation of each project to the problems.

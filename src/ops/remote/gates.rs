@@ -1,6 +1,6 @@
 //! The gates of a run: which of them block its plan, and which are overridden.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use crate::{
     domain::{
         Problem, VerifyWhen,
         gate::{Gate, Refusal},
+        ledger::History,
     },
     error::{CommandError, ErrorKind},
     ops::{
@@ -82,17 +83,47 @@ pub(super) fn check(
     let RemoteRun { session, request, context, .. } = run;
     let refused = blocking(session, request, prepared, plan);
     // No gate of these blocks a rollback: it restores a record that is known to be good.
-    let is_rollback = request.hold.is_some();
-    let stands = |refusal: &&Refusal| !is_rollback && !context.overrides.contains(&refusal.gate);
-    let standing: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
-    if !standing.is_empty() {
-        return Err(CommandError { kind: ErrorKind::Refused, problems: standing, report: None });
+    if request.hold.is_none() {
+        refuse(&refused, context)?;
     }
     let mut passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
     if changed(session, plan).iter().any(|project| skipped.0.contains(project)) {
         passed.insert(Gate::Verify);
     }
     Ok(passed.into_iter().filter(|gate| context.overrides.contains(gate)).collect())
+}
+
+/// Refuses an operation without a new record on these releases of the ledger. Returns the overridden gates.
+///
+/// # Errors
+/// All of `gates` that block it.
+pub(super) fn check_operation(
+    session: &Session,
+    context: &ChangeContext,
+    gates: &[Gate],
+    histories: &BTreeMap<String, History>,
+    changed: &BTreeSet<&str>,
+) -> Result<Vec<Gate>, CommandError> {
+    let mut refused = refusals(&Checkpoint {
+        environment: &session.environment,
+        now: Timestamp::now(),
+        deploy_freeze: session.settings.variables.deploy_freeze,
+        pipeline: session.settings.variables.pipeline.as_ref(),
+        histories,
+        changed: changed.iter().copied().collect(),
+        new_images: Vec::new(),
+    });
+    refused.retain(|refusal| gates.contains(&refusal.gate));
+    refuse(&refused, context)?;
+    let passed: BTreeSet<Gate> = refused.iter().map(|refusal| refusal.gate).collect();
+    Ok(passed.into_iter().collect())
+}
+
+/// Fails with the refusals whose gates are not overridden.
+fn refuse(refused: &[Refusal], context: &ChangeContext) -> Result<(), CommandError> {
+    let stands = |refusal: &&Refusal| !context.overrides.contains(&refusal.gate);
+    let problems: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Refused, problems, report: None }) }
 }
 
 /// The names in the ledger of what a plan changes, as far as gates apply to it.

@@ -14,28 +14,54 @@ use crate::{
     },
 };
 
-/// Locks out other runs. The token is cancelled when a lease is lost.
-///
-/// # Errors
-/// With exit code 11 when another run holds the lock.
-pub async fn take_leases(
-    session: &Session,
-    access: &RemoteAccess,
-    scope: &Scope,
-    patience: Duration,
-) -> Result<(HeldLeases, CancellationToken), CommandError> {
-    let namespace = &session.environment.namespace;
-    access.cluster.ensure_namespace(namespace, &session.cancel).await?;
-    let lost = session.cancel.child_token();
-    let request = LeaseRequest { namespace, scope, holder: &session.settings.holder() };
-    let taken = access.cluster.take_leases(request, patience, &lost).await;
-    let leases = taken.map_err(|error| match error {
-        LeaseError::Held { .. } => {
-            let help = "try again when it has finished, or wait for it with --lock-timeout 5m";
-            CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
-        }
-        LeaseError::Cluster(error) => failed(error),
-        LeaseError::Interrupted => CommandError::reported(ErrorKind::Interrupted),
-    })?;
-    Ok((leases, lost))
+/// The leases of a run, and the cluster that they belong to.
+pub(super) struct Held {
+    leases: HeldLeases,
+    /// Cancelled when a lease is lost.
+    pub(super) lost: CancellationToken,
+    identity: String,
+}
+
+impl Held {
+    /// Locks out other runs. The environment's namespace must exist.
+    ///
+    /// # Errors
+    /// With exit code 11 when another run holds the lock.
+    pub(super) async fn take(
+        session: &Session,
+        access: &RemoteAccess,
+        scope: &Scope,
+        patience: Duration,
+    ) -> Result<Self, CommandError> {
+        let namespace = &session.environment.namespace;
+        let lost = session.cancel.child_token();
+        let request = LeaseRequest { namespace, scope, holder: &session.settings.holder() };
+        let taken = access.cluster.take_leases(request, patience, &lost).await;
+        let leases = taken.map_err(|error| match error {
+            LeaseError::Held { .. } => {
+                let help = "try again when it has finished, or wait for it with --lock-timeout 5m";
+                CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
+            }
+            LeaseError::Cluster(error) => failed(error),
+            LeaseError::Interrupted => CommandError::reported(ErrorKind::Interrupted),
+        })?;
+        Ok(Self { leases, lost, identity: access.identity.clone() })
+    }
+
+    /// Refuses any cluster other than the one with the leases.
+    ///
+    /// # Errors
+    /// When the context points to another cluster by now.
+    pub(super) fn protects(&self, access: &RemoteAccess) -> Result<(), CommandError> {
+        access.is_still(&self.identity)
+    }
+
+    pub(super) async fn give_back(self) {
+        self.leases.give_back().await;
+    }
+}
+
+/// The error of a run that changes something without a lock.
+pub(super) fn not_locked() -> CommandError {
+    CommandError::failed(Problem::new("internal error: the environment is not locked"))
 }

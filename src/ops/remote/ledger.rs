@@ -180,9 +180,12 @@ pub(super) fn left_open(session: &Session, prepared: &Prepared<Remote>) -> BTree
     let releases = prepared.described.platform.iter().chain(projects);
     let open = releases.filter_map(|release| {
         let subject = crate::ops::remote::prepare::subject(session, release);
-        let last = prepared.target.histories.get(&subject)?.deployments.last()?;
-        let is_open = last.outcome == DeploymentOutcome::Running;
-        let came_up = last.record == release.record && last.outcome != DeploymentOutcome::Healthy;
+        let history = prepared.target.histories.get(&subject)?;
+        let is_open = history.is_open();
+        let came_up = history
+            .deployments
+            .last()
+            .is_some_and(|last| last.record == release.record && last.outcome != DeploymentOutcome::Healthy);
         (is_open || came_up).then(|| (subject, came_up.then(|| release.record.clone())))
     });
     open.collect()

@@ -43,13 +43,8 @@ pub struct Remote {
 /// When the cluster is the wrong one, an image does not exist, or something is invalid: all problems at once.
 pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepared<Remote>, CommandError> {
     let mut selection = select(session, request)?;
-    let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
+    let Prepared { helm, observation, target: Remote { access, histories, .. }, .. } = observe(session).await?;
     let environment = &session.environment;
-    let (observation, histories) = tokio::try_join!(
-        look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
-        access.cluster.histories(&environment.namespace),
-    )?;
-    observation.unreadable.iter().for_each(|warning| session.note(warning));
     let state = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     state.choose_images(request, &mut selection).await?;
     let settled = if request.resolves_tags() {
@@ -68,6 +63,21 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let new_images = new_images(session, request, &selection, &described, &known);
     keep_logins(session, &mut described).await?;
     Ok(Prepared { helm, described, observation, target: Remote { access, histories, new_images } })
+}
+
+/// Observes the environment without describing it; changes nothing.
+///
+/// # Errors
+/// When the cluster is the wrong one, or does not respond.
+pub(super) async fn observe(session: &Session) -> Result<Prepared<Remote>, CommandError> {
+    let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
+    let (observation, histories) = tokio::try_join!(
+        look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
+        access.cluster.histories(&session.environment.namespace),
+    )?;
+    observation.unreadable.iter().for_each(|warning| session.note(warning));
+    let target = Remote { access, histories, new_images: Vec::new() };
+    Ok(Prepared { helm, described: Described::default(), observation, target })
 }
 
 /// The projects that already run as written, whose tags need not be resolved.

@@ -1,20 +1,18 @@
 //! `cmdr up` for an environment whose cluster cmdr does not own.
 
 use crate::{
-    domain::{ImageReference, Problem},
+    domain::Problem,
     error::CommandError,
     ops::{
         options::UpRequest,
         prepared::show_urls,
         remote::{
-            apply::{apply, is_preview},
+            apply::apply,
             deploy_request::{ChangeContext, DeployRequest},
             from_ledger,
             named_images::{NamedImages, split},
-            reviews,
         },
         session::Session,
-        tags::{registry, resolved},
     },
 };
 
@@ -24,12 +22,6 @@ pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandErr
     // Options are checked before tools and the cluster are looked for.
     ChangeContext::read(session, &options.change, None)?;
     let request = request(session, options).await?;
-    if session.environment.copy.is_some() && !is_preview(session, &options.change) {
-        // Before the namespace is created.
-        let images: Vec<ImageReference> = request.images.values().cloned().collect();
-        resolved(session, &registry(session)?, &images).await?;
-        reviews::mark(session).await?;
-    }
     let urls = apply(session, &request, &options.change).await?;
     show_urls(session, &urls);
     Ok(())

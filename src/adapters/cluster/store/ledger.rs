@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn histories_survive_the_round_trip() {
         let deployments = vec![deployment("a", "2026-11-21T12:00:00Z", DeploymentOutcome::Healthy)];
-        let history = History { hold: None, deployments };
+        let history = History { deployments, ..History::default() };
         let secret = secret(HISTORY, "shop", encode(&history));
         assert_eq!(content::<History>(&secret).unwrap(), history);
         assert_eq!(subject_of(&secret), "shop");
