@@ -98,12 +98,18 @@ pub(crate) async fn drive<R: Run>(session: &Session, mut run: R) -> Result<Vec<S
     result
 }
 
-/// Repeats the stages until the plan is not preliminary, and what was described is not older than the lock. Once a plan
-/// with changes was started, no error is transient anymore.
+/// Repeats the stages until the plan is not preliminary, and what was described is not older than the lock.
 async fn complete<R: Run>(session: &Session, run: &mut R) -> Result<Vec<String>, CommandError> {
+    until_done(async |is_changed| pass(session, run, is_changed).await).await
+}
+
+/// Once a pass has started to change something, no error is transient anymore.
+async fn until_done(
+    mut pass: impl AsyncFnMut(&mut bool) -> Result<RunProgress, CommandError>,
+) -> Result<Vec<String>, CommandError> {
     let mut is_changed = false;
     loop {
-        match pass(session, run, &mut is_changed).await {
+        match pass(&mut is_changed).await {
             Ok(RunProgress::Done(urls)) => return Ok(urls),
             Ok(RunProgress::Continues) => (),
             Err(error) => return Err(if is_changed { after_changes(error) } else { error }),
@@ -132,4 +138,30 @@ async fn pass<R: Run>(session: &Session, run: &mut R, is_changed: &mut bool) -> 
     run.confirm(&planned).await?;
     *is_changed |= planned.plan.has_changes();
     run.execute(planned, decrypted).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Problem, error::ErrorKind};
+
+    /// The exit code when the connection is lost in the pass after the one that `changes` something or not.
+    async fn lost_after(changes: bool) -> i32 {
+        let mut passes = 0;
+        let done = until_done(async |is_changed| {
+            passes += 1;
+            if passes == 1 {
+                *is_changed |= changes;
+                return Ok(RunProgress::Continues);
+            }
+            Err(CommandError::new(ErrorKind::Transient, Problem::new("no response")))
+        });
+        done.await.unwrap_err().kind as i32
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_transient_until_something_was_changed() {
+        assert_eq!(lost_after(false).await, 75, "only the lock was taken");
+        assert_eq!(lost_after(true).await, 1);
+    }
 }
