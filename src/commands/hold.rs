@@ -9,6 +9,7 @@ use crate::{
     error::CommandError,
     ops::remote::access::refuse_local,
     ops::{
+        exit::after_changes,
         remote::{
             access::{RemoteAccess, may_write},
             deploy_request::expand,
@@ -51,7 +52,8 @@ async fn set(session: &Session, names: &[String], hold: Option<Hold>) -> Result<
             history.hold.clone_from(&hold);
         })
     });
-    try_join_all(holds).await?;
+    // Some may have been written before one fails.
+    try_join_all(holds).await.map_err(|error| after_changes(error.into()))?;
     session.note(&format!("{what} in '{}': {shown}", environment.name));
     Ok(())
 }
