@@ -124,8 +124,10 @@ impl OperationRequest {
         let (environment, observed) = (&session.environment, &prepared.observation.observed);
         match self {
             Self::Restart(rollouts) => {
-                let absent = rollouts.iter().filter(|rollout| !observed.releases.contains_key(&rollout.release));
-                refuse_absent(environment.name.as_str(), absent)?;
+                let workspace = session.workspace().as_str();
+                let found = |rollout: &RolloutSpec| observed.releases.get(&rollout.release);
+                let is_own = |rollout: &RolloutSpec| found(rollout).is_some_and(|found| found.belongs_to(workspace));
+                refuse_absent(environment.name.as_str(), rollouts.iter().filter(|rollout| !is_own(rollout)))?;
                 Ok(restart(rollouts.iter().cloned()))
             }
             Self::Prune { described, shown } => {
@@ -144,7 +146,8 @@ impl OperationRequest {
 fn refuse_absent<'a>(environment: &str, absent: impl Iterator<Item = &'a RolloutSpec>) -> Result<(), CommandError> {
     let help = format!("list what is deployed with cmdr status --env {environment}");
     let problem = |rollout: &RolloutSpec| {
-        Problem::new(format!("'{}' is not deployed in '{environment}'", rollout.release.name)).help(&help)
+        let name = &rollout.release.name;
+        Problem::new(format!("'{name}' is not deployed in '{environment}' by this workspace")).help(&help)
     };
     let problems: Vec<Problem> = absent.map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Failed, problems, report: None }) }
