@@ -21,12 +21,11 @@ use crate::{
         redact::{masked_urls, redacted},
         yaml,
     },
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     log,
-    ops::{describe::namespaces_of, remote::access::RemoteAccess, session::Session},
+    ops::{describe::namespaces_of, options::check_output_files, remote::access::RemoteAccess, session::Session},
     settings::Settings,
     steps::ClusterFolder,
-    ui,
 };
 
 /// The number of logs in a report.
@@ -61,11 +60,7 @@ pub fn check_path(path: &Path) -> Result<(), CommandError> {
     if !folder.is_dir() {
         return refused(format!("--report: folder not found: {}", folder.display()), "create the folder first");
     }
-    ui::check_output_files(&[("--report", path)]).map_err(|problems| CommandError {
-        kind: ErrorKind::Usage,
-        problems,
-        report: None,
-    })
+    check_output_files([("--report", path)].into_iter())
 }
 
 /// Writes the report and returns the names of the files in it.

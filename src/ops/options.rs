@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::{
+    error::{CommandError, ErrorKind},
+    ui::{self, OutputFile},
+};
+
 /// How `up` is to bring an environment to what is described.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
@@ -48,7 +53,7 @@ impl ChangeRequest {
     }
 
     /// The files to write, with their options.
-    pub fn output_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+    pub fn output_files(&self) -> impl Iterator<Item = OutputFile<'_>> {
         let files = [("--export-ledger", &self.export_ledger), ("--plan-file", &self.plan_file)];
         files.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
@@ -72,6 +77,15 @@ fn own_file(file: &Path, environment: &str) -> PathBuf {
         Some(extension) => file.with_extension(format!("{environment}.{}", extension.to_string_lossy())),
         None => file.with_extension(environment),
     }
+}
+
+/// Checks the files that options request, before anything is changed.
+///
+/// # Errors
+/// All files that cannot be written, or that several options name.
+pub(crate) fn check_output_files<'a>(files: impl Iterator<Item = OutputFile<'a>>) -> Result<(), CommandError> {
+    let checked = ui::check_output_files(&files.collect::<Vec<_>>());
+    checked.map_err(|problems| CommandError { kind: ErrorKind::Usage, problems, report: None })
 }
 
 /// A promotion that a pipeline's job is to make.

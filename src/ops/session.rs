@@ -41,13 +41,14 @@ use crate::{
     ops::{
         environment::{copied, find_environment, no_review},
         exit::RunEnd,
+        options::check_output_files,
         prepared::postponed,
         tags::registry,
     },
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
     steps::{ClusterFolder, Decrypted, LocalCluster, PlatformWork, ReleaseContext, ReleaseOrigin, Runner},
-    ui::{self, Clock, EventSink, Mode, OutputFile, RenderStyle, ReportFiles, Reports},
+    ui::{self, Clock, EventSink, Mode, RenderStyle, ReportFiles, Reports},
 };
 
 /// How long a run waits for another cmdr run on the same cluster: enough for one that is finishing.
@@ -145,14 +146,6 @@ impl Session {
     pub fn open_in(environment: &str, settings: &Settings, cancel: &CancellationToken) -> Result<Self, CommandError> {
         let settings = Settings { environment: environment.to_owned(), requires_review: false, ..settings.clone() };
         Self::open(settings, cancel.clone())
-    }
-
-    /// Checks files that options of a command request, together with the report files.
-    ///
-    /// # Errors
-    /// All files that cannot be written, or that are requested twice.
-    pub fn check_output_files<'a>(&'a self, files: impl Iterator<Item = OutputFile<'a>>) -> Result<(), CommandError> {
-        writable(&self.settings.reports.named().chain(files).collect::<Vec<_>>())
     }
 
     pub fn workspace(&self) -> &Name {
@@ -419,13 +412,9 @@ fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), Com
     let began = Timestamp::now();
     let watch = timeline.as_ref().and_then(|_| ProcessorWatch::begin(Instant::now()));
     let files = ReportFiles { junit, dotenv, timeline };
-    writable(&paths.named().collect::<Vec<_>>())?;
+    check_output_files(paths.named())?;
     let clock = Clock { began, processor: watch.as_ref().map(ProcessorWatch::uses) };
     Ok((Reports::new(files, clock), watch))
-}
-
-fn writable(files: &[OutputFile<'_>]) -> Result<(), CommandError> {
-    ui::check_output_files(files).map_err(|problems| CommandError { kind: ErrorKind::Usage, problems, report: None })
 }
 
 /// The URLs whose checks passed, and the first of each project.

@@ -22,7 +22,7 @@ pub struct BundleVersion {
 pub fn previous(histories: &BTreeMap<String, History>, members: &[Name]) -> Option<BundleVersion> {
     let events = events(histories, members);
     let deployments = events.iter().map(|(deployment, _)| deployment.clone()).collect();
-    let history = History { hold: None, deployments };
+    let history = History { deployments, ..History::default() };
     let id = history.previous()?.record.clone();
     events.into_iter().rev().map(|(_, version)| version).find(|version| version.id == id.as_str())
 }

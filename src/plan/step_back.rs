@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn record_of(deployments: Vec<Deployment>) -> Option<String> {
-        let history = History { hold: None, deployments };
+        let history = History { deployments, ..History::default() };
         TargetRecord::of("production", &history, "staging").unwrap().record.map(ToString::to_string)
     }
 

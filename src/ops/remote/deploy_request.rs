@@ -15,7 +15,7 @@ use crate::{
         record::{Record, RecordId},
     },
     error::{CommandError, ErrorKind},
-    ops::options::{ChangeRequest, UpRequest},
+    ops::options::{ChangeRequest, UpRequest, check_output_files},
     ops::session::{Session, disabled_here, unknown},
 };
 
@@ -124,7 +124,7 @@ impl ChangeContext {
     /// # Errors
     /// When a gate is unknown or cannot be overridden, the timeout is not a valid duration, or a file cannot be written.
     pub fn read(session: &Session, options: &ChangeRequest, commit: Option<String>) -> Result<Self, CommandError> {
-        session.check_output_files(options.output_files())?;
+        check_output_files(session.settings.reports.named().chain(options.output_files()))?;
         let overrides: BTreeSet<Gate> = options.overrides.iter().map(|name| gate(name)).collect::<Result<_, _>>()?;
         let written = options.lock_timeout.as_deref().unwrap_or("0s");
         let lock_timeout = parse_duration(written).ok_or_else(|| {
