@@ -107,6 +107,7 @@ fn from_a_build_to_production_and_back() {
     stage("the deployer's role deploys and changes no namespace", Walk::a_deployer_deploys_and_changes_no_namespace);
     stage("the viewer's role only looks", Walk::a_viewer_only_looks);
     stage("a review lives beside its source, and goes", Walk::reviews_come_and_go);
+    stage("the end of a review passes the gates", Walk::reviews_pass_the_gates);
     stage("the reviewer's role changes reviews alone", Walk::a_reviewer_changes_reviews_alone);
     stage("a project that somebody else runs keeps its name", Walk::externals_keep_their_names);
     stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
