@@ -139,9 +139,9 @@ fn mistakes_with_environments() {
         &place.shown(&["deploy", "catalog", "--env", "staging", "--plan-file", "x", "--export-ledger", "y"]),
     );
     assert_reported("deploy-with-two-tags", &place.shown(&["deploy", "catalog=1", "catalog=2", "--env", "staging"]));
-    let files = ["--export-ledger", "nowhere/ledger.json", "--plan-file", "ledger.json", "--junit", "ledger.json"];
-    let up = [&["up", "--env", "staging"], &files[..]].concat();
-    assert_reported("files-that-cannot-be-written", &place.shown(&up));
+    let up = |files: &[&str]| place.shown(&[&["up", "--env", "staging"], files].concat());
+    assert_reported("a-file-that-cannot-be-written", &up(&["--export-ledger", "nowhere/ledger.json"]));
+    assert_reported("one-file-for-two-options", &up(&["--export-ledger", "a.json", "--junit", "a.json"]));
     let gates = ["--override", "soak", "--override", "hold", "--override", "scan", "--because", "x"];
     let restart = [&["restart", "catalog", "--env", "staging"], &gates[..]].concat();
     assert_reported("restart-overrides-another-gate", &place.shown(&restart));
