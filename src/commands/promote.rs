@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
             pipeline::promote_via,
             recorded_charts::chart_of,
             source::{SourceState, TargetState, own_projects},
-            targets::{self, Reached, Start},
+            targets::{self, Reached, Start, wait_for_soak},
         },
         session::Session,
         tags::registry,
@@ -74,6 +75,8 @@ struct PromotionTarget<'a> {
     promotion: &'a Promotion,
     change: ChangeRequest,
     wanted: Wanted,
+    /// When this run began.
+    began: Timestamp,
 }
 
 impl<'a> PromotionTarget<'a> {
@@ -96,18 +99,27 @@ impl<'a> PromotionTarget<'a> {
         }
         let wanted = Wanted::read(session, &source, options)?;
         ChangeContext::read(session, &change, None)?;
-        Ok(Self { session, source, promotion, change, wanted })
+        Ok(Self { session, source, promotion, change, wanted, began: Timestamp::now() })
     }
 
     fn is_preview(&self) -> bool {
         is_preview(self.session, &self.change)
     }
 
+    /// Whether this run has changed the source, which it promoted to before.
+    async fn must_soak(&self) -> Result<bool, CommandError> {
+        if self.promotion.soak.is_zero() || self.is_preview() {
+            return Ok(false);
+        }
+        let state = SourceState::look(&self.source).await?;
+        let mut deployments = state.histories.values().filter_map(|history| history.deployments.last());
+        Ok(deployments.any(|last| last.started >= self.began))
+    }
+
     /// Promotes to one environment, unless another one fails before it starts.
     async fn promote(&self, start: Start) -> Result<Option<Reached>, CommandError> {
-        let Self { session, source, promotion, change, wanted } = self;
-        let waits = start.waits && !promotion.soak.is_zero() && !self.is_preview();
-        if waits && !targets::wait_for_soak(source, promotion.soak, &start.stop).await? {
+        let Self { session, source, promotion, change, wanted, .. } = self;
+        if start.waits && self.must_soak().await? && !wait_for_soak(source, promotion.soak, &start.stop).await? {
             return Ok(None);
         }
         let request = request(session, source, promotion, wanted).await?;

@@ -43,17 +43,17 @@ impl Walk {
 
     pub(crate) fn gates_are_told_at_once(&self) {
         self.run("deploy shop catalog=1.2.0 cart=1.2.0 --env staging").expect(0);
-        self.workspace.replace("soak: 4s}", "soak: 5m}");
+        self.workspace.replace("soak: 4s}", "soak: 5m, scan: application/sarif+json}");
         self.run("hold cart --env production --because inventory").expect(0);
         let refused = self.run("promote cart --to production").expect(10);
-        for gate in ["soak", "combination", "hold"] {
+        for gate in ["soak", "combination", "hold", "scan"] {
             assert!(refused.stderr.contains(&format!("gate '{gate}'")), "{gate}: {}", refused.stderr);
         }
         self.run("unhold cart --env production").expect(0);
         self.promote_at_once("promote cart --to production").expect(0);
         let last = self.last("production", "cart");
-        assert_eq!(last["origin"]["overridden"], serde_json::json!(["soak", "combination"]));
-        self.workspace.replace("soak: 5m}", "soak: 4s}");
+        assert_eq!(last["origin"]["overridden"], serde_json::json!(["soak", "combination", "scan"]));
+        self.workspace.replace("soak: 5m, scan: application/sarif+json}", "soak: 4s}");
     }
 
     pub(crate) fn a_bundle_has_versions(&self) {
@@ -88,7 +88,8 @@ impl Walk {
 
     fn promote_at_once(&self, words: &str) -> Output {
         let words: Vec<&str> = words.split_whitespace().collect();
-        let pass = ["--override", "soak", "--override", "combination", "--because", "it cannot wait"];
-        self.workspace.run(&[&words[..], &pass].concat())
+        let gates = ["soak", "combination", "scan"].map(|gate| ["--override", gate]).concat();
+        let pass = [&gates[..], &["--because", "it cannot wait"]].concat();
+        self.workspace.run(&[&words[..], &pass[..]].concat())
     }
 }

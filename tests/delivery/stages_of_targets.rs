@@ -48,7 +48,22 @@ impl Walk {
         for state in ["production: promoted: cart 1.2.0", "production-two: not promoted: refused"] {
             assert!(refused.stderr.contains(state), "{state}: {}", refused.stderr);
         }
+        self.run("unhold cart --env production-two").expect(0);
+        self.targets_wait_for_their_source(promote, &two);
         self.production.kubectl(&self.workspace, &["delete", "namespace", "tunes-two", "--wait=false"]);
-        self.workspace.replace(&two, "");
+    }
+
+    /// Promotes to production, and from there to `two`, which it removes from `projects.yaml`.
+    fn targets_wait_for_their_source(&self, promote: &str, two: &str) {
+        let chained = two.replace("from: staging", "from: production");
+        self.workspace.replace(two, &chained);
+        let waiting = "waiting 4 s for 'production' to soak";
+        self.run("deploy cart=1.3.0 --env staging").expect(0);
+        thread::sleep(SOAKED);
+        let both = self.run(promote).expect(0).expect_said(waiting);
+        both.expect_said("production: promoted: cart 1.3.0").expect_said("production-two: promoted: cart 1.3.0");
+        let again = self.run(promote).expect(0);
+        assert!(!again.said().contains(waiting), "this run changed nothing in production: {}", again.said());
+        self.workspace.replace(&chained, "");
     }
 }

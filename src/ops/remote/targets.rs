@@ -83,7 +83,7 @@ pub struct Reached {
 pub struct Start {
     /// The number of the target.
     pub index: usize,
-    /// This run has deployed to its source, which must soak first.
+    /// This run has promoted to its source, which must soak first if that changed anything.
     pub waits: bool,
     /// Cancelled when another target has failed.
     pub stop: CancellationToken,
@@ -136,7 +136,7 @@ impl TargetProgress {
         open.filter(|_| self.failed.is_empty())
     }
 
-    /// Whether this run has deployed to the source of a target. Other sources have soaked before.
+    /// Whether this run has promoted to the source of a target. Other sources have soaked before.
     fn has_reached_source(&self, target: &Environment) -> bool {
         let source = target.promote.as_ref().map(|promotion| &promotion.from);
         source.is_some_and(|source| self.reached.iter().any(|reached| reached.environment == *source))
