@@ -17,9 +17,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// What is known from events and requests of one rollout.
 pub(super) struct Hints {
     asked: Instant,
-    problems: BTreeMap<EventSource, RolloutProblem>,
-    /// Deleted Jobs by name.
-    ended: BTreeMap<String, Progress>,
+    /// By namespace and object.
+    problems: BTreeMap<(String, EventSource), RolloutProblem>,
+    /// Deleted Jobs by namespace and name.
+    ended: BTreeMap<(String, String), Progress>,
 }
 
 impl Hints {
@@ -40,23 +41,25 @@ impl Hints {
         let is_due = self.asked.elapsed() >= ASK_AGAIN;
         for (object, one) in workloads.iter().map(|target| &target.object).zip(progress) {
             if one.is_none() && object.expires {
-                if !self.ended.contains_key(&object.name)
+                let job = (object.namespace.clone(), object.name.clone());
+                if !self.ended.contains_key(&job)
                     && let Some(ended) = cluster.expired_job(object).await?
                 {
-                    self.ended.insert(object.name.clone(), ended);
+                    self.ended.insert(job.clone(), ended);
                 }
-                *one = self.ended.get(&object.name).cloned();
+                *one = self.ended.get(&job).cloned();
             }
             let Some(one) = one.as_mut().filter(|one| one.problems.is_empty()) else { continue };
-            let Some(source) = &one.silent else { continue };
+            let Some(source) = one.silent.clone() else { continue };
+            let source = (object.namespace.clone(), source);
             if is_due {
                 self.asked = Instant::now();
-                match cluster.problem_in_events(&object.namespace, source).await {
+                match cluster.problem_in_events(&source.0, &source.1).await {
                     Some(problem) => drop(self.problems.insert(source.clone(), problem)),
-                    None => drop(self.problems.remove(source)),
+                    None => drop(self.problems.remove(&source)),
                 }
             }
-            one.problems.extend(self.problems.get(source).cloned());
+            one.problems.extend(self.problems.get(&source).cloned());
         }
         Ok(())
     }

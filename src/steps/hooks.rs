@@ -148,7 +148,7 @@ impl<'a> Hooks<'a> {
     }
 
     async fn explain(&self, object: &Object, problem: &RolloutProblem) -> Problem {
-        let mut problem = self.connection.cluster.explain(&object.namespace, problem).await;
+        let mut problem = self.connection.cluster.explain(problem).await;
         problem.message = format!("helm hook {}: {}", object.label(), problem.message);
         problem
     }

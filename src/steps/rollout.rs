@@ -109,11 +109,11 @@ impl Runner {
                 }
                 Verdict::GiveUp(problem) => {
                     let problem = self.with_local_image(problem, cancel).await;
-                    return Err(connection.cluster.explain(&workloads[0].object.namespace, &problem).await.into());
+                    return Err(connection.cluster.explain(&problem).await.into());
                 }
                 Verdict::Wait { message, warning } => {
                     if let Some(problem) = warning {
-                        reporter.warn(connection.cluster.explain(&workloads[0].object.namespace, &problem).await);
+                        reporter.warn(connection.cluster.explain(&problem).await);
                     }
                     if message != shown {
                         reporter.progress(message.clone());

@@ -8,7 +8,7 @@ use kube::{
 
 use crate::adapters::cluster::{
     Cluster, ClusterError,
-    workloads::rollout::{RolloutProblem, essence, waits_for_image},
+    workloads::rollout::{PodName, RolloutProblem, essence, waits_for_image},
 };
 use crate::domain::Problem;
 
@@ -22,10 +22,10 @@ const NOISE: &[&str] = &["Back-off ", "Error: ErrImagePull", "Error: ImagePullBa
 impl Cluster {
     /// Returns the problem's cause with the container's last log lines and the pod's newest warnings. Errors are
     /// ignored, because the cause is known without them.
-    pub async fn explain(&self, namespace: &str, found: &RolloutProblem) -> Problem {
+    pub async fn explain(&self, found: &RolloutProblem) -> Problem {
         let mut problem = found.cause.clone();
-        let Some(pod) = &found.pod else { return problem };
-        let (logs, warnings) = futures::join!(self.last_log(namespace, pod, found), self.warnings(namespace, pod));
+        let Some(PodName { namespace, name }) = &found.pod else { return problem };
+        let (logs, warnings) = futures::join!(self.last_log(namespace, name, found), self.warnings(namespace, name));
         problem.logs = logs;
         let new = warnings.into_iter().filter(|warning| !problem.message.contains(warning.as_str()));
         problem.details.extend(new.take(EVENTS));

@@ -12,12 +12,25 @@ use super::{
 };
 use crate::domain::Problem;
 
+/// A pod, in the namespace of its workload: a release may have workloads in several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodName {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl From<&Pod> for PodName {
+    fn from(pod: &Pod) -> Self {
+        Self { namespace: pod.namespace().unwrap_or_default(), name: pod.name_any() }
+    }
+}
+
 /// A problem of one pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RolloutProblem {
     pub patience: GiveUpAfter,
     /// The pod whose log and events contain more details.
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     pub container: Option<String>,
     /// How often the container was restarted.
     pub restarts: i32,
@@ -51,7 +64,7 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<RolloutProblem> {
     let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
     let (patience, problem) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
-    Some(RolloutProblem { pod: Some(pod.name_any()), ..RolloutProblem::new(patience, problem) })
+    Some(RolloutProblem { pod: Some(pod.into()), ..RolloutProblem::new(patience, problem) })
 }
 
 /// Returns whether a pod that would be replaced waits for an image that could not be pulled.
@@ -150,7 +163,7 @@ fn container_problem(
     };
     Some(RolloutProblem {
         patience,
-        pod: Some(pod.name_any()),
+        pod: Some(pod.into()),
         container: Some(status.name.clone()),
         restarts: status.restart_count,
         has_previous_log,
@@ -299,7 +312,7 @@ pub(super) fn running_pod(pod: &Pod) -> Option<RolloutProblem> {
 
 fn about(pod: &Pod, status: &ContainerStatus, cause: Problem) -> RolloutProblem {
     let problem = RolloutProblem::new(GiveUpAfter::Timeout, cause);
-    RolloutProblem { pod: Some(pod.name_any()), container: Some(status.name.clone()), ..problem }
+    RolloutProblem { pod: Some(pod.into()), container: Some(status.name.clone()), ..problem }
 }
 
 /// Returns the image that a pod waits for while it is being pulled. containerd itself ends a pull without progress
@@ -353,7 +366,7 @@ fn unready(pods: &[&Pod]) -> RolloutProblem {
     let pod = pods.first();
     let spec = pod.and_then(|pod| pod.spec.as_ref());
     RolloutProblem {
-        pod: pod.map(|pod| pod.name_any()),
+        pod: pod.map(|pod| PodName::from(*pod)),
         container: spec.and_then(|spec| spec.containers.first()).map(|container| container.name.clone()),
         ..RolloutProblem::new(GiveUpAfter::Timeout, Problem::default())
     }

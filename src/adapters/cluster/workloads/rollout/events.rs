@@ -4,7 +4,7 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Event};
 use kube::api::ListParams;
 
-use super::{GiveUpAfter, Progress, RolloutProblem, rules::diagnose};
+use super::{GiveUpAfter, Progress, RolloutProblem, causes::PodName, rules::diagnose};
 use crate::{
     adapters::cluster::{Cluster, ClusterError, Object},
     domain::Problem,
@@ -37,7 +37,8 @@ impl Cluster {
         let events = self.events(namespace, source.kind, &source.name).await;
         let mut warnings = events.iter().filter(|event| event.type_.as_deref() == Some("Warning"));
         let (patience, cause) = warnings.find_map(problem)?;
-        let pod = (source.kind == "Pod").then(|| source.name.clone());
+        let pod =
+            (source.kind == "Pod").then(|| PodName { namespace: namespace.to_owned(), name: source.name.clone() });
         Some(RolloutProblem { pod, ..RolloutProblem::new(patience, cause) })
     }
 

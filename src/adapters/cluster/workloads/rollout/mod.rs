@@ -20,8 +20,8 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use causes::RolloutProblem;
 pub(in crate::adapters::cluster) use causes::waits_for_image;
+pub use causes::{PodName, RolloutProblem};
 pub use events::EventSource;
 pub use health::{healthy_since, running_images};
 pub use pulls::UnavailableImage;

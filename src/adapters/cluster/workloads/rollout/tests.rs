@@ -84,6 +84,17 @@ fn only_pods_of_the_newest_revision_count() {
 }
 
 #[test]
+fn a_problem_names_its_pod_in_its_own_namespace() {
+    let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "new", "uid": "new"}]);
+    let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "taint"});
+    let metadata = json!({"name": "new-1", "namespace": "other", "ownerReferences": owners});
+    let pod = parse(json!({"metadata": metadata, "status": {"conditions": [condition]}}));
+    let progress = assess(&snapshot(deployment(2, 0), vec![pod]), &object("Deployment"), None).unwrap();
+    let expected = PodName { namespace: "other".to_owned(), name: "new-1".to_owned() };
+    assert_eq!(progress.problems[0].pod, Some(expected));
+}
+
+#[test]
 fn what_kubernetes_says_becomes_a_cause() {
     let waiting = |reason: &str, message: &str| {
         first_problem(vec![pod("new", json!({"state": {"waiting": {"reason": reason, "message": message}}}))]).unwrap()
