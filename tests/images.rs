@@ -34,7 +34,7 @@ projects:
     values: {ports: {http: 9898}}
   worker:
     build: {context: front}
-    values: {ports: {http: 9898}, grace: 1}
+    chart: {path: charts/worker, image: {reference: app.image}}
   back:
     image: registry.example.com/img/back
     build: {context: back, dockerfile: other/Dockerfile}
@@ -45,6 +45,19 @@ projects:
   cache:
     image: docker.io/library/redis:7.0
     values: {ports: {redis: 6379}}
+";
+
+/// A chart of one's own, which takes the image of the build by its key.
+const WORKER_CHART: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: worker}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: worker}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: worker}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: worker, image: '{{ .Values.app.image }}', resources: {requests: {cpu: 10m, memory: 16Mi}}}]
 ";
 
 /// Lists what cmdr's label is on.
@@ -91,11 +104,7 @@ impl Walk {
         workspace.set_variable("CMDR_IMAGE_MIRRORS", &mirrors);
         let walk = Self { workspace, upstream };
         walk.workspace.tool("docker", &["pull", "--quiet", &base()]);
-        for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
-            let folder = walk.folder(project);
-            fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
-            write_service(&folder, file, "first");
-        }
+        write_services(&walk.workspace.root(), "first");
         walk
     }
 
@@ -171,7 +180,11 @@ impl Walk {
             let start = format!("localhost:{}/{}/{project}:", self.port(), self.workspace.name);
             assert!(image.starts_with(&start) && image.contains("@sha256:"), "{image}");
         }
-        assert_eq!(self.running_image("worker"), self.running_image("front"), "one build for both");
+        assert_eq!(
+            self.running_image("worker"),
+            self.running_image("front"),
+            "one build for both, also in a chart of its own"
+        );
         assert_eq!(self.workspace.ask("front", "/readyz").unwrap().status, 200);
         let map = ["get", "configmap", "local-registry-hosting", "--namespace", "kube-public"];
         let map = self.workspace.objects(&map);
@@ -386,11 +399,7 @@ impl Walk {
 
     fn two_at_once(&self) {
         let other = TestWorkspace::new("img-two", PROJECTS);
-        for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
-            let folder = other.root().join(project);
-            fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
-            write_service(&folder, file, "other");
-        }
+        write_services(&other.root(), "other");
         let runs = [self.workspace.start(&["build"]), other.start(&["build"])];
         for run in runs {
             let output = run.wait(std::time::Duration::from_mins(2)).expect(0);
@@ -405,6 +414,19 @@ impl Walk {
 /// What services are built on: the engine has it, or gets it from the rig's registry.
 fn base() -> String {
     format!("{}/stefanprodan/podinfo:6.9.2", rig("RIG_REGISTRY"))
+}
+
+/// The services and the chart of a workspace.
+fn write_services(root: &Path, greeting: &str) {
+    for (project, file) in [("front", "Dockerfile"), ("back", "other/Dockerfile")] {
+        let folder = root.join(project);
+        fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        write_service(&folder, file, greeting);
+    }
+    let templates = root.join("charts/worker/templates");
+    fs::create_dir_all(&templates).unwrap();
+    fs::write(templates.join("all.yaml"), WORKER_CHART).unwrap();
+    fs::write(root.join("charts/worker/Chart.yaml"), "apiVersion: v2\nname: worker\nversion: 0.1.0\n").unwrap();
 }
 
 /// A service whose last layer is a greeting.
