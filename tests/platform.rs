@@ -119,6 +119,20 @@ projects:
     image: PRIVATE_IMAGE
     host: shop
     values: {ports: {http: 9898}}
+  keys:
+    image: ghcr.io/stefanprodan/podinfo:6.9.2
+    values:
+      ports: {http: 9898, grpc: {port: 9999, appProtocol: kubernetes.io/h2c}}
+      probes: {readiness: {grpc: grpc}, liveness: {path: /healthz, port: http, headers: {X-Probe: liveness}}}
+      aliases: {products: true}
+      strategy: {surge: 1, unavailable: 0}
+      minReady: 1
+      security: {profile: image}
+      config: {PODINFO_GRPC_PORT: 9999, GREETING: hello}
+      envFrom: {own: {config: keys, prefix: COPY_}, absent: {secret: absent, optional: true}}
+      volumes: {host: {path: /host, readOnly: true, source: {hostPath: {path: /etc}}}}
+      pod: {hostAliases: [{ip: 10.9.8.7, hostnames: [legacy.example]}]}
+      container: {env: [{name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory}}}]}
 ";
 
 /// An operator, and a release and a project that have resources of it.

@@ -21,6 +21,21 @@ fn add_operator(workspace: &TestWorkspace) {
     workspace.replace("\nprojects:\n", OPERATOR);
 }
 
+/// What the values of the project `keys` say is in its pod: short keys of the chart, and fields of Kubernetes.
+fn keys_arrive(workspace: &TestWorkspace) {
+    let namespace = &workspace.name;
+    let by_alias = format!("/api/v1/namespaces/{namespace}/services/products:http/proxy/env");
+    let variables = workspace.kubectl(&["get", "--raw", &by_alias]);
+    assert!(variables.contains("COPY_GREETING=hello"), "{variables}");
+    assert!(variables.contains("MEMORY="), "{variables}");
+    let pods =
+        workspace.objects(&["get", "pods", "--namespace", namespace, "--selector", "app.kubernetes.io/name=keys"]);
+    let pod = &pods["items"][0]["spec"];
+    assert_eq!(pod["hostAliases"][0]["hostnames"][0], "legacy.example");
+    assert_eq!(pod["containers"][0]["readinessProbe"]["grpc"]["port"], 9999);
+    assert!(pod["securityContext"]["runAsUser"].is_null(), "the user of the image");
+}
+
 impl Walk {
     #[expect(
         clippy::too_many_lines,
@@ -148,6 +163,7 @@ impl Walk {
         for url in up.stdout.lines().map(str::to_owned).chain(self.up().stdout.lines().map(str::to_owned)) {
             assert_eq!(answer(&url), 200, "{url}");
         }
+        keys_arrive(&neighbour);
         let (one, other) = (pool(&self.workspace), pool(&neighbour));
         assert!(one.1 < other.0 || other.1 < one.0, "{one:?} and {other:?}");
 

@@ -78,7 +78,7 @@ annotations: {{- . | nindent 2 }}
 {{- else }}{{ .name }}{{ end -}}
 {{- end }}
 
-{{/* Ports: name -> {port, service, protocol}, as JSON. The Service port of `http` is 80. */}}
+{{/* Ports: name -> {port, service, protocol, appProtocol, nodePort, hostPort}, as JSON. The Service port of `http` is 80. */}}
 {{- define "service.ports" -}}
 {{- $out := dict -}}
 {{- range $name, $port := . -}}
@@ -86,7 +86,7 @@ annotations: {{- . | nindent 2 }}
 {{- $spec := $port -}}
 {{- if not (kindIs "map" $port) }}{{ $spec = dict "port" $port }}{{ end -}}
 {{- $service := $spec.service | default (ternary 80 $spec.port (eq $name "http")) -}}
-{{- $_ := set $out $name (dict "port" (int $spec.port) "service" (int $service) "protocol" ($spec.protocol | default "TCP")) -}}
+{{- $_ := set $out $name (merge (dict "port" (int $spec.port) "service" (int $service) "protocol" ($spec.protocol | default "TCP")) (pick $spec "appProtocol" "nodePort" "hostPort")) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $out -}}
@@ -98,8 +98,30 @@ annotations: {{- . | nindent 2 }}
 {{- if hasKey $ports "http" }}http{{ else }}{{ keys $ports | sortAlpha | first | default "" }}{{ end -}}
 {{- end }}
 
+{{- define "service.servicePort" -}}
+{name: {{ .name }}, port: {{ int .port.service }}, targetPort: {{ int .port.port }}, protocol: {{ .port.protocol }}{{ with .port.appProtocol }}, appProtocol: {{ . }}{{ end }}{{ with .port.nodePort }}, nodePort: {{ int . }}{{ end }}}
+{{- end }}
+
+{{/* The ports of all containers: name -> number, as JSON. */}}
+{{- define "service.namedPorts" -}}
+{{- $out := dict -}}
+{{- range prepend (concat (values (.sidecars | default dict)) (values (.initContainers | default dict))) . -}}
+{{- range $name, $port := include "service.ports" (. | default dict).ports | fromJson }}{{ $_ := set $out $name $port.port }}{{ end -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end }}
+
 {{- define "service.isServer" -}}
 {{- if and (has .Values.kind (list "Deployment" "StatefulSet" "DaemonSet")) (include "service.firstPort" .Values.ports) }}true{{ end -}}
+{{- end }}
+
+{{/* The limits of a rolling update. Parameters: strategy; surge and unavailable: the defaults. 0 is a value. */}}
+{{- define "service.rollingUpdate" -}}
+{{- $strategy := ternary .strategy dict (kindIs "map" .strategy) -}}
+{{- range $key, $field := dict "surge" "maxSurge" "unavailable" "maxUnavailable" }}
+{{- $value := get $strategy $key }}
+{{ $field }}: {{ ternary (index $ $key) $value (or (not (hasKey $strategy $key)) (kindIs "invalid" $value)) }}
+{{- end }}
 {{- end }}
 
 {{- define "service.filesKey" -}}
@@ -119,9 +141,11 @@ plain value comes after those that it names.
 - name: {{ $name }}
   valueFrom:
     {{- if $value.secret }}
-    secretKeyRef: {name: {{ include "service.secretName" (dict "root" $root "name" $value.secret) }}, key: {{ quote $value.key }}}
+    secretKeyRef: {name: {{ include "service.secretName" (dict "root" $root "name" $value.secret) }}, key: {{ quote $value.key }}{{ if $value.optional }}, optional: true{{ end }}}
     {{- else if $value.config }}
-    configMapKeyRef: {name: {{ $value.config }}, key: {{ quote $value.key }}}
+    configMapKeyRef: {name: {{ $value.config }}, key: {{ quote $value.key }}{{ if $value.optional }}, optional: true{{ end }}}
+    {{- else if $value.resource }}
+    resourceFieldRef: {resource: {{ $value.resource }}}
     {{- else }}
     fieldRef: {fieldPath: {{ quote $value.field }}}
     {{- end }}
@@ -154,20 +178,35 @@ one has none. Without either, the first port must accept a TCP connection.
 {{- define "service.probe" -}}
 {{- $probe := ternary .probe dict (kindIs "map" .probe) -}}
 {{- $check := $probe -}}
-{{- if not (or $probe.path $probe.port $probe.tcp $probe.exec) }}{{ $check = ternary .check dict (kindIs "map" .check) }}{{ end -}}
+{{- if not (or $probe.path $probe.port $probe.tcp $probe.grpc $probe.exec) }}{{ $check = ternary .check dict (kindIs "map" .check) }}{{ end -}}
 {{- if $check.exec }}
 exec:
   command: {{- toYaml $check.exec | nindent 4 }}
 {{- else }}
-{{- $port := $check.tcp | default $check.port | default .port | int -}}
+{{- $port := $check.grpc | default $check.tcp | default $check.port | default .port -}}
+{{- if kindIs "string" $port }}{{ $port = get .named $port }}{{ end }}
+{{- $port = int $port }}
 {{- if not $port }}{{ fail "a probe has no port, and its container has no `ports`" }}{{ end }}
-{{- if $check.path }}
-httpGet: {path: {{ quote $check.path }}, port: {{ $port }}{{ with $check.scheme }}, scheme: {{ . }}{{ end }}}
+{{- if $check.grpc }}
+grpc: {port: {{ $port }}{{ with $check.service }}, service: {{ quote . }}{{ end }}}
+{{- else if $check.path }}
+httpGet:
+  path: {{ quote $check.path }}
+  port: {{ $port }}
+  {{- with $check.scheme }}
+  scheme: {{ . }}
+  {{- end }}
+  {{- with include "service.present" $check.headers | fromJson }}
+  httpHeaders:
+    {{- range $name, $value := . }}
+    - {name: {{ quote $name }}, value: {{ quote $value }}}
+    {{- end }}
+  {{- end }}
 {{- else }}
 tcpSocket: {port: {{ $port }}}
 {{- end }}
 {{- end }}
-{{- range $key, $value := merge (pick $probe "periodSeconds" "failureThreshold" "timeoutSeconds" "initialDelaySeconds") .timing }}
+{{- range $key, $value := merge (pick $probe "periodSeconds" "failureThreshold" "successThreshold" "timeoutSeconds" "initialDelaySeconds") .timing }}
 {{ $key }}: {{ int $value }}
 {{- end }}
 {{- end }}
@@ -185,17 +224,31 @@ Otherwise it would delay readiness by about a second, because kubelet checks rea
 {{- $hasReadiness := or (kindIs "map" $readiness) (and .defaults (not (kindIs "bool" $readiness))) (and .defaults (eq (toString $readiness) "true")) -}}
 {{- $hasStartup := or (kindIs "map" $startup) (and $hasReadiness (kindIs "map" $liveness) (ne (toString $startup) "false")) -}}
 {{- if $hasStartup }}
-startupProbe: {{- include "service.probe" (dict "probe" $startup "check" $readiness "port" .port "timing" (dict "periodSeconds" 1 "timeoutSeconds" 3 "failureThreshold" 120)) | trim | nindent 2 }}
+startupProbe: {{- include "service.probe" (dict "probe" $startup "check" $readiness "port" .port "named" .named "timing" (dict "periodSeconds" 1 "timeoutSeconds" 3 "failureThreshold" 120)) | trim | nindent 2 }}
 {{- end }}
 {{- if $hasReadiness }}
-readinessProbe: {{- include "service.probe" (dict "probe" $readiness "port" .port "timing" (dict "periodSeconds" 2 "timeoutSeconds" 3 "failureThreshold" 5)) | trim | nindent 2 }}
+readinessProbe: {{- include "service.probe" (dict "probe" $readiness "port" .port "named" .named "timing" (dict "periodSeconds" 2 "timeoutSeconds" 3 "failureThreshold" 5)) | trim | nindent 2 }}
 {{- end }}
 {{- if kindIs "map" $liveness }}
-livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $readiness "port" .port "timing" (dict "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
+livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $readiness "port" .port "named" .named "timing" (dict "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3)) | trim | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The security context that Pod Security level "restricted" requires of a container. */}}
+{{/* What each profile of `security` means, before its overrides. */}}
+{{- define "service.securityProfiles" -}}
+restricted: {runAsUser: 1000, runAsNonRoot: true, readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, dropCapabilities: true, seccompProfile: RuntimeDefault}
+baseline: {runAsNonRoot: false, readOnlyRootFilesystem: false, allowPrivilegeEscalation: false, seccompProfile: RuntimeDefault}
+image: {runAsNonRoot: false, readOnlyRootFilesystem: false, allowPrivilegeEscalation: true, seccompProfile: RuntimeDefault}
+{{- end }}
+
+{{/* The settings of `security`, as JSON. A key that is null is removed from the profile. */}}
+{{- define "service.security" -}}
+{{- $out := get (include "service.securityProfiles" . | fromYaml) (.profile | default "restricted") -}}
+{{- range $key, $value := omit . "profile" }}{{ $_ := set $out $key $value }}{{ end -}}
+{{- toJson $out -}}
+{{- end }}
+
+{{/* The security context of a container: by default what Pod Security level "restricted" requires. */}}
 {{- define "service.containerSecurity" -}}
 {{- $all := .all -}}
 {{- $own := .own | default dict -}}
@@ -203,11 +256,15 @@ livenessProbe: {{- include "service.probe" (dict "probe" $liveness "check" $read
 {{- range $name, $wanted := $all.capabilities }}{{ if $wanted }}{{ $added = append $added $name }}{{ end }}{{ end -}}
 allowPrivilegeEscalation: {{ $all.allowPrivilegeEscalation }}
 readOnlyRootFilesystem: {{ $all.readOnlyRootFilesystem }}
+{{- if or $all.dropCapabilities $added }}
 capabilities:
+  {{- if $all.dropCapabilities }}
   drop: [ALL]
+  {{- end }}
   {{- with $added }}
   add: {{ toJson . }}
   {{- end }}
+{{- end }}
 {{- range $key := list "runAsUser" "runAsGroup" "runAsNonRoot" }}
 {{- if hasKey $own $key }}
 {{ $key }}: {{ index $own $key | toJson }}
@@ -239,7 +296,7 @@ Parameters: root, name, container; main: adds config, files, all volumes with a 
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $container := .container -}}
-{{- $security := mergeOverwrite (deepCopy $values.security) ($container.security | default dict) -}}
+{{- $security := mergeOverwrite (include "service.security" $values.security | fromJson) ($container.security | default dict) -}}
 {{- $ports := include "service.ports" $container.ports | fromJson -}}
 name: {{ .name }}
 image: {{ $container.image | default $values.image | quote }}
@@ -255,9 +312,23 @@ command: {{- toYaml . | nindent 2 }}
 {{- with $container.args }}
 args: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if and .main (include "service.strings" $values.config) }}
+{{- $own := and .main (include "service.strings" $values.config) }}
+{{- $sources := include "service.present" $container.envFrom | fromJson }}
+{{- if or $own $sources }}
 envFrom:
+  {{- if $own }}
   - configMapRef: {name: {{ $root.Release.Name }}}
+  {{- end }}
+  {{- range $sources }}
+  - {{ if .secret }}secretRef{{ else }}configMapRef{{ end }}:
+      name: {{ if .secret }}{{ include "service.secretName" (dict "root" $root "name" .secret) }}{{ else }}{{ .config }}{{ end }}
+      {{- if .optional }}
+      optional: true
+      {{- end }}
+    {{- with .prefix }}
+    prefix: {{ quote . }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- with include "service.env" (dict "root" $root "env" $container.env) | trim }}
 env: {{- . | nindent 2 }}
@@ -265,14 +336,14 @@ env: {{- . | nindent 2 }}
 {{- with $ports }}
 ports:
   {{- range $name, $port := . }}
-  - {name: {{ $name }}, containerPort: {{ int $port.port }}, protocol: {{ $port.protocol }}}
+  - {name: {{ $name }}, containerPort: {{ int $port.port }}, protocol: {{ $port.protocol }}{{ with $port.hostPort }}, hostPort: {{ int . }}{{ end }}}
   {{- end }}
 {{- end }}
 {{- if not .init }}
 {{- $first := include "service.firstPort" $container.ports -}}
 {{- $number := 0 -}}
 {{- if $first }}{{ $number = int (index $ports $first).port }}{{ end -}}
-{{- include "service.probes" (dict "probes" $container.probes "port" $number "defaults" (and .main (include "service.isServer" $root))) }}
+{{- include "service.probes" (dict "probes" $container.probes "port" $number "named" (include "service.namedPorts" $values | fromJson) "defaults" (and .main (include "service.isServer" $root))) }}
 {{- end }}
 {{- if .main }}
 {{- $drain := $values.drain -}}
@@ -388,6 +459,9 @@ secret-{{ . | replace "." "-" }}
 {{- else if $volume.config }}
 - name: {{ $name }}
   configMap: {name: {{ $volume.config }}}
+{{- else if $volume.source }}
+- name: {{ $name }}
+  {{- toYaml $volume.source | nindent 2 }}
 {{- else if $volume.claim }}
 - name: {{ $name }}
   persistentVolumeClaim: {claimName: {{ $volume.claim }}}
@@ -408,7 +482,7 @@ secret-{{ . | replace "." "-" }}
 - name: {{ $volume }}
   secret: {secretName: {{ $secret }}}
 {{- end }}
-{{- $readOnly := .Values.security.readOnlyRootFilesystem }}
+{{- $readOnly := (include "service.security" .Values.security | fromJson).readOnlyRootFilesystem }}
 {{- range $containers := list .Values.sidecars .Values.initContainers }}
 {{- range $name, $container := $containers }}
 {{- if $container }}{{ if ($container.security | default dict).readOnlyRootFilesystem }}{{ $readOnly = true }}{{ end }}{{ end }}
@@ -507,7 +581,7 @@ spec:
         matchLabels: {{- include "service.selectorLabels" $root | nindent 10 }}
     {{- end }}
   {{- end }}
-  securityContext: {{- include "service.podSecurity" .Values.security | nindent 4 }}
+  securityContext: {{- include "service.podSecurity" (include "service.security" .Values.security | fromJson) | nindent 4 }}
   {{- $init := include "service.present" .Values.initContainers | fromJson }}
   {{- $sidecars := include "service.present" .Values.sidecars | fromJson }}
   {{- if or $init $sidecars }}
@@ -521,7 +595,7 @@ spec:
     {{- end }}
   {{- end }}
   containers:
-    - {{ include "service.container" (dict "root" $root "name" .Release.Name "container" (pick .Values "command" "args" "env" "ports" "probes" "resources" "container") "main" true) | nindent 6 | trim }}
+    - {{ include "service.container" (dict "root" $root "name" .Release.Name "container" (pick .Values "command" "args" "env" "envFrom" "ports" "probes" "resources" "container") "main" true) | nindent 6 | trim }}
   {{- with include "service.volumes" . | trim }}
   volumes: {{- . | nindent 4 }}
   {{- end }}

@@ -1,8 +1,8 @@
-//! The keys `pod` and `container`: fragments of Kubernetes' own API, checked against its schema.
+//! The keys `pod`, `container` and `source` of a volume: fragments of Kubernetes' own API, checked against its schema.
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,7 @@ const EXCLUDED: [(&str, &str, &str); 8] = [
     (VOLUME, "image", "copy the files from an init container with this image"),
 ];
 /// The types of which nothing is required: what a fragment leaves out is there already.
-const FRAGMENTS: [&str; 2] = [POD, CONTAINER];
+const FRAGMENTS: [&str; 3] = [POD, CONTAINER, VOLUME];
 
 /// Types that are a number or text, of which Kubernetes' schema says nothing.
 const NUMBERS_OR_TEXT: [&str; 2] =
@@ -40,19 +40,23 @@ const NUMBERS_OR_TEXT: [&str; 2] =
 pub(super) fn has_fragments(values: &Values) -> bool {
     let has = |values: &Map<String, Value>| values.contains_key("pod") || values.contains_key("container");
     let beside = ["sidecars", "initContainers"].into_iter().filter_map(|key| values.get(key)?.as_object());
-    has(values) || beside.flat_map(|containers| containers.values()).filter_map(Value::as_object).any(has)
+    let volumes = values.get("volumes").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    has(values)
+        || beside.flat_map(Map::values).filter_map(Value::as_object).any(has)
+        || volumes.into_iter().any(|volume| volume.get("source").is_some())
 }
 
-/// Returns the schema of the chart's values, with the types of Kubernetes in place of `#/definitions/podFragment`
-/// and `#/definitions/containerFragment`.
+/// Returns the schema of the chart's values, with the types of Kubernetes in place of its definitions of fragments.
 pub(crate) fn with_fragments(schema: &Value) -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let pod = generator.subschema_for::<PodSpec>();
     let container = generator.subschema_for::<Container>();
+    let volume = generator.subschema_for::<Volume>();
     let mut types = generator.take_definitions(true);
     types.iter_mut().for_each(|(name, definition)| restrict(name, definition));
     types.insert("podFragment".to_owned(), pod.to_value());
     types.insert("containerFragment".to_owned(), container.to_value());
+    types.insert("volumeFragment".to_owned(), volume.to_value());
     let mut schema = schema.clone();
     if let Some(definitions) = schema["definitions"].as_object_mut() {
         definitions.extend(types);

@@ -2,6 +2,7 @@
 //!
 //! The chart is embedded in cmdr, so these values are checked with the rest of the files, for every environment.
 
+mod aliases;
 mod containers;
 pub(super) mod fragments;
 mod probes;
@@ -48,6 +49,10 @@ impl Mistake {
         Self { path, message, expected, help: None }
     }
 
+    fn at(self, path: Vec<String>) -> Self {
+        Self { path, ..self }
+    }
+
     fn with_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
@@ -90,7 +95,12 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, schema);
     found.extend(variables::circles(origin, project));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
-    let mistakes = [variables::unknown(project), probes::unknown_ports(project), references::check(project, provided)];
+    let mistakes = [
+        variables::unknown(project),
+        probes::unknown_ports(project),
+        references::check(project, provided),
+        aliases::taken(project, provided),
+    ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found
 }

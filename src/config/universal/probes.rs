@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Mistake, containers::containers};
-use crate::{config::error::quoted, domain::ResolvedProject};
+use crate::{
+    config::error::{choice, quoted},
+    domain::ResolvedProject,
+};
 
-/// The keys of a probe that are a port.
-const PORT_KEYS: [&str; 2] = ["port", "tcp"];
+/// The keys of a probe that are a port: a number, or the name of one.
+const PORT_KEYS: [&str; 3] = ["port", "tcp", "grpc"];
 
 /// Returns a mistake for each probe of a port that no container of the pod opens.
 ///
-/// A pod without any `ports` is not checked: only its own probes need to know the port.
+/// A pod without any `ports` is not checked for numbers: only its own probes need to know the port.
 pub(super) fn unknown_ports(project: &ResolvedProject) -> Vec<Mistake> {
     let containers = containers(&project.values);
     let opened: BTreeMap<u64, &str> = containers
@@ -20,23 +23,41 @@ pub(super) fn unknown_ports(project: &ResolvedProject) -> Vec<Mistake> {
         .flat_map(|container| container.entries("ports"))
         .filter_map(|(name, port)| Some((port.as_u64().or_else(|| port.get("port")?.as_u64())?, name)))
         .collect();
-    if opened.is_empty() {
-        return Vec::new();
-    }
-    let listed: Vec<String> = opened.iter().map(|(port, name)| format!("{port} (`{name}`)")).collect();
     let mut found = Vec::new();
     for container in &containers {
         for (probe, settings) in container.entries("probes") {
-            for key in PORT_KEYS {
-                let port = settings.get(key).and_then(Value::as_u64);
-                let Some(port) = port.filter(|port| !opened.contains_key(port)) else { continue };
-                let message = format!("the probe {} checks port {port}, which no container opens", quoted(probe));
-                let expected = format!("expected {}", listed.join(" or "));
-                let help = format!("correct the port, or add it to `ports`: `NAME: {port}`");
-                let path = container.path(&["probes", probe, key]);
-                found.push(Mistake::new(path, message, expected).with_help(Some(help)));
+            for (key, port) in PORT_KEYS.into_iter().filter_map(|key| Some((key, settings.get(key)?))) {
+                let mistake = match port {
+                    Value::String(name) => unknown_name(probe, name, &opened),
+                    port => port.as_u64().and_then(|port| unknown_number(probe, port, &opened)),
+                };
+                found.extend(mistake.map(|mistake| mistake.at(container.path(&["probes", probe, key]))));
             }
         }
     }
     found
+}
+
+fn unknown_number(probe: &str, port: u64, opened: &BTreeMap<u64, &str>) -> Option<Mistake> {
+    if opened.is_empty() || opened.contains_key(&port) {
+        return None;
+    }
+    let message = format!("the probe {} checks port {port}, which no container opens", quoted(probe));
+    let help = format!("correct the port, or add it to `ports`: `NAME: {port}`");
+    let listed: Vec<String> = opened.iter().map(|(port, name)| format!("{port} (`{name}`)")).collect();
+    Some(Mistake::new(Vec::new(), message, format!("expected {}", listed.join(" or "))).with_help(Some(help)))
+}
+
+fn unknown_name(probe: &str, name: &str, opened: &BTreeMap<u64, &str>) -> Option<Mistake> {
+    if opened.values().any(|known| *known == name) {
+        return None;
+    }
+    let message = format!("the probe {} checks the port {}, which no container opens", quoted(probe), quoted(name));
+    let known: Vec<&str> = opened.values().copied().collect();
+    let expected = if known.is_empty() {
+        "expected a name in `ports`".to_owned()
+    } else {
+        format!("expected {}", choice(name, known.iter().copied()))
+    };
+    Some(Mistake::new(Vec::new(), message, expected).with_nearest(name, known))
 }

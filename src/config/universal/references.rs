@@ -35,13 +35,17 @@ impl Reference<'_> {
 fn references<'a>(project: &'a ResolvedProject, kind: &str) -> Vec<Reference<'a>> {
     let values = &project.values;
     let containers = containers(values);
-    let variables = containers
-        .iter()
-        .flat_map(|container| container.entries("env").map(|(name, source)| (container.path(&["env", name]), source)));
+    let variables = containers.iter().flat_map(|container| {
+        ["env", "envFrom"].into_iter().flat_map(move |key| {
+            container.entries(key).map(move |(name, source)| (container.path(&[key, name]), source))
+        })
+    });
     let mounted = ["secretFiles", "volumes"].into_iter().flat_map(|key| {
         entries(values.get(key)).map(move |(name, source)| (vec![key.to_owned(), name.to_owned()], source))
     });
-    let named = variables.chain(mounted).filter_map(|(path, source)| {
+    let is_required = |source: &Value| source.get("optional") != Some(&Value::Bool(true));
+    let all = variables.chain(mounted).filter(|(_, source)| is_required(source));
+    let named = all.filter_map(|(path, source)| {
         let text = |key: &str| source.get(key).and_then(Value::as_str);
         Some(Reference { path, name: text(kind)?, key: text("key") })
     });
@@ -62,11 +66,18 @@ pub struct Provided {
     config_maps: BTreeSet<String>,
     /// The projects of the universal chart.
     projects: BTreeSet<String>,
+    /// The names of Services and the project of each: its own name, and its aliases.
+    services: BTreeSet<(String, String)>,
 }
 
 impl Provided {
     pub fn by(projects: &[ResolvedProject]) -> Self {
         let mut provided = Self::default();
+        for project in projects {
+            let names = entries(project.values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true));
+            let all = names.map(|(alias, _)| alias).chain([project.name.as_str()]);
+            provided.services.extend(all.map(|name| (name.to_owned(), project.name.to_string())));
+        }
         for project in projects.iter().filter(|project| project.is_on_universal_chart()) {
             for secret in project_secrets(project) {
                 provided.short_names.insert(secret.short_name, secret.name.clone());
@@ -83,6 +94,11 @@ impl Provided {
             provided.projects.insert(project.name.to_string());
         }
         provided
+    }
+
+    /// The projects that a Service name refers to.
+    pub(super) fn service_owners(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.services.iter().filter(move |(own, _)| own == name).map(|(_, project)| project.as_str())
     }
 }
 
