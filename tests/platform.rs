@@ -132,6 +132,7 @@ projects:
       envFrom: {own: {config: keys, prefix: COPY_}, absent: {secret: absent, optional: true}}
       volumes: {host: {path: /host, readOnly: true, source: {hostPath: {path: /etc}}}}
       pod: {hostAliases: [{ip: 10.9.8.7, hostnames: [legacy.example]}]}
+      patches: {Service/keys: {spec: {publishNotReadyAddresses: true}}}
       container: {env: [{name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory}}}]}
 ";
 

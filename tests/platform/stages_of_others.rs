@@ -34,6 +34,8 @@ fn keys_arrive(workspace: &TestWorkspace) {
     assert_eq!(pod["hostAliases"][0]["hostnames"][0], "legacy.example");
     assert_eq!(pod["containers"][0]["readinessProbe"]["grpc"]["port"], 9999);
     assert!(pod["securityContext"]["runAsUser"].is_null(), "the user of the image");
+    let service = workspace.objects(&["get", "service", "keys", "--namespace", namespace]);
+    assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
 }
 
 impl Walk {

@@ -387,9 +387,7 @@ volumeMounts: {{- . | nindent 2 }}
 {{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
 {{- $value = include "service.merged" (dict "base" $old "patch" $value) | fromJson -}}
 {{- else if and (kindIs "slice" $value) (kindIs "slice" $old) -}}
-{{- with get (include "service.mergeKeys" $ | fromYaml) $key -}}
-{{- $value = include "service.mergedList" (dict "key" . "base" $old "patch" $value) | fromJsonArray -}}
-{{- end -}}
+{{- with get (include "service.mergeKeys" (first $old) | fromYaml) $key }}{{ $value = include "service.mergedList" (dict "key" . "base" $old "patch" $value) | fromJsonArray }}{{ end -}}
 {{- end -}}
 {{- $_ := set $out $key $value -}}
 {{- end -}}
@@ -399,20 +397,18 @@ volumeMounts: {{- . | nindent 2 }}
 {{- define "service.mergedList" -}}
 {{- $out := .base -}}
 {{- range $item := .patch -}}
-{{- $found := list -}}
 {{- $others := list -}}
 {{- range $old := $out -}}
-{{- if eq (toString (index $old $.key)) (toString (index $item $.key)) }}{{ $found = append $found $old }}{{ else }}{{ $others = append $others $old }}{{ end -}}
+{{- if ne (toString (index $old $.key)) (toString (index $item $.key)) }}{{ $others = append $others $old }}{{ else }}{{ $item = include "service.merged" (dict "base" $old "patch" $item) | fromJson }}{{ end -}}
 {{- end -}}
-{{- with $found }}{{ $item = include "service.merged" (dict "base" (first .) "patch" $item) | fromJson }}{{ end -}}
 {{- $out = append $others $item -}}
 {{- end -}}
 {{- toJson $out -}}
 {{- end }}
 
-{{/* The keys that the items of a list are merged by: `patchMergeKey` of Kubernetes' API. */}}
+{{/* The keys that items are merged by: `patchMergeKey` of Kubernetes' API. Parameter: the first item of the list. */}}
 {{- define "service.mergeKeys" -}}
-{env: name, volumes: name, imagePullSecrets: name, ports: containerPort, volumeMounts: mountPath, volumeDevices: devicePath, hostAliases: ip, topologySpreadConstraints: topologyKey}
+{env: name, volumes: name, imagePullSecrets: name, ports: {{ ternary "containerPort" "port" (contains "containerPort" (toJson .)) }}, volumeMounts: mountPath, volumeDevices: devicePath, hostAliases: ip, topologySpreadConstraints: topologyKey}
 {{- end }}
 
 {{- define "service.mounts" -}}

@@ -1,9 +1,16 @@
-//! The keys `pod`, `container` and `source` of a volume: fragments of Kubernetes' own API, checked against its schema.
+//! The keys `patches`, `pod`, `container` and `source` of a volume: fragments of Kubernetes' own API, checked against its schema.
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
-use schemars::generate::SchemaSettings;
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, Container, PersistentVolumeClaim, PodSpec, Service, ServiceAccount, Volume},
+    networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
+};
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::SCHEMA;
@@ -29,8 +36,26 @@ const EXCLUDED: [(&str, &str, &str); 8] = [
     (CONTAINER, "name", "containers are named by cmdr"),
     (VOLUME, "image", "copy the files from an init container with this image"),
 ];
-/// The types of which nothing is required: what a fragment leaves out is there already.
-const FRAGMENTS: [&str; 3] = [POD, CONTAINER, VOLUME];
+/// The types of which nothing is required, beside objects and each `...Spec`: what a fragment leaves out is there already.
+const FRAGMENTS: [&str; 2] = [CONTAINER, VOLUME];
+
+type SchemaOfKind = fn(&mut SchemaGenerator) -> Schema;
+
+/// The kinds of the chart's objects, each with its type. Those of `extraObjects` may be of any kind.
+const KINDS: [(&str, SchemaOfKind); 12] = [
+    ("ConfigMap", SchemaGenerator::subschema_for::<ConfigMap>),
+    ("CronJob", SchemaGenerator::subschema_for::<CronJob>),
+    ("DaemonSet", SchemaGenerator::subschema_for::<DaemonSet>),
+    ("Deployment", SchemaGenerator::subschema_for::<Deployment>),
+    ("HorizontalPodAutoscaler", SchemaGenerator::subschema_for::<HorizontalPodAutoscaler>),
+    ("Ingress", SchemaGenerator::subschema_for::<Ingress>),
+    ("Job", SchemaGenerator::subschema_for::<Job>),
+    ("PersistentVolumeClaim", SchemaGenerator::subschema_for::<PersistentVolumeClaim>),
+    ("PodDisruptionBudget", SchemaGenerator::subschema_for::<PodDisruptionBudget>),
+    ("Service", SchemaGenerator::subschema_for::<Service>),
+    ("ServiceAccount", SchemaGenerator::subschema_for::<ServiceAccount>),
+    ("StatefulSet", SchemaGenerator::subschema_for::<StatefulSet>),
+];
 
 /// Types that are a number or text, of which Kubernetes' schema says nothing.
 const NUMBERS_OR_TEXT: [&str; 2] =
@@ -41,7 +66,8 @@ pub(super) fn has_fragments(values: &Values) -> bool {
     let has = |values: &Map<String, Value>| values.contains_key("pod") || values.contains_key("container");
     let beside = ["sidecars", "initContainers"].into_iter().filter_map(|key| values.get(key)?.as_object());
     let volumes = values.get("volumes").and_then(Value::as_object).into_iter().flat_map(Map::values);
-    has(values)
+    values.contains_key("patches")
+        || has(values)
         || beside.flat_map(Map::values).filter_map(Value::as_object).any(has)
         || volumes.into_iter().any(|volume| volume.get("source").is_some())
 }
@@ -52,12 +78,17 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
     let pod = generator.subschema_for::<PodSpec>();
     let container = generator.subschema_for::<Container>();
     let volume = generator.subschema_for::<Volume>();
+    let of_kinds: Map<String, Value> = KINDS
+        .iter()
+        .map(|(kind, of_kind)| (format!("^{kind}/"), json!({"anyOf": [of_kind(&mut generator), {"type": "null"}]})))
+        .collect();
     let mut types = generator.take_definitions(true);
     types.iter_mut().for_each(|(name, definition)| restrict(name, definition));
     types.insert("podFragment".to_owned(), pod.to_value());
     types.insert("containerFragment".to_owned(), container.to_value());
     types.insert("volumeFragment".to_owned(), volume.to_value());
     let mut schema = schema.clone();
+    schema["definitions"]["patches"]["patternProperties"] = Value::Object(of_kinds);
     if let Some(definitions) = schema["definitions"].as_object_mut() {
         definitions.extend(types);
     }
@@ -71,7 +102,8 @@ fn restrict(name: &str, definition: &mut Value) {
     }
     let Some(map) = definition.as_object_mut().filter(|map| map.contains_key("properties")) else { return };
     map.insert("additionalProperties".to_owned(), json!(false));
-    if FRAGMENTS.contains(&name) {
+    let is_object = map["properties"].get("apiVersion").is_some() && map["properties"].get("metadata").is_some();
+    if is_object || FRAGMENTS.contains(&name) || name.ends_with("Spec") {
         map.remove("required");
     }
     for (_, key, instead) in EXCLUDED.iter().filter(|(of_type, ..)| *of_type == name) {

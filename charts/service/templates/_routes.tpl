@@ -1,3 +1,4 @@
+{{- define "service.routes" -}}
 {{- /* One Ingress for all routes; a route with its own class or annotations gets a separate Ingress. */}}
 {{- $routes := include "service.present" .Values.routes | fromJson }}
 {{- $groups := dict }}
@@ -42,4 +43,5 @@ spec:
             backend:
               service: {name: {{ $.Release.Name }}, port: {name: {{ .port | default (include "service.firstPort" $.Values.ports) | required "a route needs a project with `ports`" }}}}
     {{- end }}
+{{- end }}
 {{- end }}

@@ -1,3 +1,4 @@
+{{- define "service.scaling" -}}
 {{- with .Values.autoscaling }}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -23,4 +24,5 @@ spec:
   selector:
     matchLabels: {{- include "service.selectorLabels" $ | nindent 6 }}
   {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}

@@ -1,12 +1,14 @@
+{{- define "service.workload" -}}
 {{- $kind := .Values.kind -}}
 {{- $claims := include "service.claims" . | fromJson -}}
 {{- if eq $kind "Job" }}
 {{- $spec := include "service.jobSpec" . }}
+{{- $patch := get (.Values.patches | default dict) (printf "Job/%s" .Release.Name) | default dict }}
 apiVersion: batch/v1
 kind: Job
 metadata:
   {{- /* A Job is immutable: its name contains a hash of the spec, so that a changed spec creates a new Job. */}}
-  name: {{ .Release.Name }}-{{ sha256sum $spec | trunc 8 }}
+  name: {{ .Release.Name }}-{{ print $spec (ternary (toJson $patch) "" (gt (len $patch) 0)) | sha256sum | trunc 8 }}
   labels: {{- include "service.labels" . | nindent 4 }}
   {{- with include "service.annotations" . }}
   {{- . | nindent 2 }}
@@ -92,5 +94,6 @@ metadata:
   labels: {{- include "service.labels" $ | nindent 4 }}
   annotations: {helm.sh/resource-policy: keep}
 spec: {{- include "service.claim" $volume | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,3 +1,4 @@
+{{- define "service.service" -}}
 {{- if include "service.isServer" . }}
 {{- $ports := include "service.ports" .Values.ports | fromJson }}
 {{- $service := .Values.service | default dict }}
@@ -56,4 +57,5 @@ spec:
   clusterIP: None
   publishNotReadyAddresses: true
   selector: {{- include "service.selectorLabels" . | nindent 4 }}
+{{- end }}
 {{- end }}

@@ -1,3 +1,4 @@
+{{- define "service.configuration" -}}
 {{- with include "service.strings" .Values.config }}
 apiVersion: v1
 kind: ConfigMap
@@ -16,4 +17,5 @@ data:
   {{- range $path, $content := . }}
   {{ include "service.filesKey" $path }}: {{ toJson $content }}
   {{- end }}
+{{- end }}
 {{- end }}

@@ -1,3 +1,4 @@
+{{- define "service.extra" -}}
 {{- with .Values.serviceAccount }}
 {{- if .create }}
 apiVersion: v1
@@ -15,4 +16,5 @@ automountServiceAccountToken: false
 ---
 {{- $labels := dict "metadata" (dict "name" (printf "%s-%s" $.Release.Name $name) "labels" (include "service.labels" $ | fromYaml)) }}
 {{ merge (deepCopy $object) $labels | toYaml }}
+{{- end }}
 {{- end }}
