@@ -179,6 +179,7 @@ impl Reader<'_> {
                 }
             }
             ValidationErrorKind::Required { property } => vec![self.missing(&keys, property, error)],
+            ValidationErrorKind::PropertyNames { error: of_key } => vec![self.wrong_key(&keys, of_key)],
             _ => vec![self.other(&keys, error)],
         }
     }
@@ -195,6 +196,14 @@ impl Reader<'_> {
         };
         let help = did_you_mean(key, known.iter().copied());
         ConfigError::error(self.places.nearest(&path).key_location(), message, expected).with_help(help)
+    }
+
+    fn wrong_key(&self, holder: &[&str], error: &ValidationError<'_>) -> ConfigError {
+        let key = error.instance().as_str().unwrap_or_default();
+        let mut path = holder.to_vec();
+        path.push(key);
+        let message = format!("the chart does not accept the key {} in {}", quoted(key), quoted(&holder.join(".")));
+        ConfigError::error(self.places.nearest(&path).key_location(), message, expected(error))
     }
 
     fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> ConfigError {
@@ -314,7 +323,6 @@ fn expected(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::MinProperties { limit } => format!("expected at least {limit} keys"),
         ValidationErrorKind::MaxProperties { limit } => format!("expected at most {limit} keys"),
         ValidationErrorKind::FalseSchema => "expected no value here".to_owned(),
-        ValidationErrorKind::PropertyNames { error } => format!("{} as a key", expected(error)),
         ValidationErrorKind::Not { .. } => "expected a different value, or a different value next to it".to_owned(),
         _ => error.masked().to_string(),
     }
