@@ -230,6 +230,24 @@ fn the_schema_refuses_the_mistakes_it_can_express() {
     }
 }
 
+/// An editor must not mark values that the chart accepts.
+#[test]
+fn the_schema_accepts_the_values_of_the_chart() {
+    let validator = jsonschema::validator_for(&schema::schema()).unwrap();
+    for entry in fs::read_dir(repository().join("tests/golden")).unwrap() {
+        let folder = entry.unwrap().path();
+        let text = fs::read_to_string(folder.join("values.yaml")).unwrap();
+        let mut values: serde_json::Value = domain::yaml::read(&text).unwrap();
+        let image = values.as_object_mut().unwrap().remove("image");
+        let project = serde_json::json!({"image": image, "values": values});
+        let file = serde_json::json!({"version": 1, "name": "tunes", "projects": {"shop": project}});
+        let errors: Vec<String> = validator.iter_errors(&file).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", folder.display());
+    }
+    let sample = yaml(&repository());
+    assert!(validator.is_valid(&sample), "the sample");
+}
+
 /// As an editor reads it.
 fn yaml(folder: &Path) -> serde_json::Value {
     let text = fs::read_to_string(folder.join(config::FILE)).unwrap();

@@ -24,7 +24,7 @@ use common::Stages;
 use walk::Walk;
 
 /// The most memory that cmdr may take, in kB.
-const MEMORY: u64 = 80 * 1024;
+const MEMORY: u64 = 90 * 1024;
 /// Has bash, and every machine that ran `make test` once has it.
 const SHELL_IMAGE: &str = "rig/base:bookworm";
 

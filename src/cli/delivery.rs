@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+/// The ledger keeps reasons, so that an empty one is of no use.
+fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("a reason is required".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 /// Options of every command that changes an environment other than `local`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for remote environments")]
@@ -15,7 +20,7 @@ pub struct ChangeOptions {
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
     /// The reason for the change; it is recorded in the ledger
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub because: Option<String>,
     /// Write the environment's ledger to this file; `up --from-ledger` rebuilds the environment from it
     #[arg(long, value_name = "FILE")]
@@ -39,7 +44,7 @@ pub struct OperationOptions {
     #[arg(long = "override", value_name = "GATE", requires = "because")]
     pub overrides: Vec<String>,
     /// The reason for the operation; it is recorded in the ledger
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub because: Option<String>,
 }
 
@@ -139,7 +144,7 @@ pub struct HoldOptions {
     #[arg(required = true, value_name = "PROJECT")]
     pub projects: Vec<String>,
     /// The reason; it is shown when a deployment is blocked
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub because: String,
 }
 

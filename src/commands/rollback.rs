@@ -41,7 +41,12 @@ pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Re
     ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
     let histories = access.cluster.histories(&session.environment.namespace).await?;
-    let targets = Targets { histories: &histories, record: options.record.as_deref(), versions: &named.versions };
+    let targets = Targets {
+        environment: session.environment.name.as_str(),
+        histories: &histories,
+        record: options.record.as_deref(),
+        versions: &named.versions,
+    };
     let records = targets.records(session, &projects, &bundles)?;
     let contents = contents(session, &helm, &access, records).await?;
     let because = options.change.because.clone();
@@ -93,6 +98,7 @@ async fn contents(
 
 /// The targets of a rollback.
 struct Targets<'a> {
+    environment: &'a str,
     histories: &'a BTreeMap<String, History>,
     /// The record that was chosen for projects.
     record: Option<&'a str>,
@@ -135,7 +141,7 @@ impl Targets<'_> {
     }
 
     fn version(&self, bundle: &Name, members: &[Name]) -> Result<BundleVersion, Problem> {
-        let list = format!("list its deployments with cmdr history {bundle}");
+        let list = format!("list its deployments with cmdr history {bundle} --env {}", self.environment);
         match self.versions.get(bundle) {
             Some(id) => bundle_versions::find(self.histories, members, id).ok_or_else(|| {
                 Problem::new(format!("version '{id}' of the bundle '{bundle}' not found here")).help(list)

@@ -28,10 +28,9 @@ pub fn schema() -> Value {
     })
 }
 
-/// Describes the values of the universal chart wherever they are written: beside no key `chart`. An override need not be
-/// complete, so nothing of them is required.
+/// Describes the values of the universal chart wherever they are written: beside no key `chart`.
 fn add_values(definitions: &mut Map<String, Value>) {
-    let mut values = without_required(universal::fragments::with_fragments(&universal::SCHEMA));
+    let mut values = universal::fragments::with_fragments(&of_one_layer(universal::SCHEMA.clone()));
     if let Some(Value::Object(types)) = values.as_object_mut().and_then(|values| values.remove("definitions")) {
         definitions.extend(types);
     }
@@ -45,13 +44,18 @@ fn add_values(definitions: &mut Map<String, Value>) {
     definitions[tables::DEFAULTS.name]["allOf"] = json!([{"properties": {"values": values}}]);
 }
 
-fn without_required(schema: Value) -> Value {
+/// Keywords about several keys together: one layer of values need not be complete, as others are merged with it.
+const ABOUT_SEVERAL_KEYS: [&str; 9] =
+    ["anyOf", "dependencies", "else", "if", "maxProperties", "minProperties", "oneOf", "required", "then"];
+
+/// The schema without what holds only for all layers together.
+fn of_one_layer(schema: Value) -> Value {
     match schema {
         Value::Object(map) => {
-            let kept = map.into_iter().filter(|(key, value)| !(key == "required" && value.is_array()));
-            Value::Object(kept.map(|(key, value)| (key, without_required(value))).collect())
+            let kept = map.into_iter().filter(|(key, _)| !ABOUT_SEVERAL_KEYS.contains(&key.as_str()));
+            Value::Object(kept.map(|(key, value)| (key, of_one_layer(value))).collect())
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_required).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(of_one_layer).collect()),
         other => other,
     }
 }

@@ -17,8 +17,10 @@ spec:
   {{- range $key, $value := pick $service "externalTrafficPolicy" "loadBalancerClass" "sessionAffinity" }}
   {{ $key }}: {{ $value }}
   {{- end }}
-  {{- with include "service.present" $service.sourceRanges | fromJson }}
-  loadBalancerSourceRanges: {{ keys . | sortAlpha | toJson }}
+  {{- $ranges := list }}
+  {{- range $network, $wanted := $service.sourceRanges }}{{ if $wanted }}{{ $ranges = append $ranges $network }}{{ end }}{{ end }}
+  {{- with $ranges }}
+  loadBalancerSourceRanges: {{ toJson . }}
   {{- end }}
   selector: {{- include "service.selectorLabels" . | nindent 4 }}
   ports:

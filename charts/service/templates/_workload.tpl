@@ -50,7 +50,7 @@ spec:
   selector:
     matchLabels: {{- include "service.selectorLabels" . | nindent 6 }}
   {{- if eq $kind "Deployment" }}
-  progressDeadlineSeconds: {{ int .Values.progressDeadline }}
+  progressDeadlineSeconds: {{ add (int .Values.progressDeadline) (int (.Values.minReady | default 0)) }}
   {{- $exclusive := false }}
   {{- range $claims }}{{ if eq (.accessMode | default "ReadWriteOnce") "ReadWriteOnce" "ReadWriteOncePod" }}{{ $exclusive = true }}{{ end }}{{ end }}
   {{- if or $exclusive (eq (toString .Values.strategy) "Recreate") }}
@@ -64,7 +64,7 @@ spec:
   {{- else if and (eq $kind "DaemonSet") .Values.strategy }}
   updateStrategy:
     type: RollingUpdate
-    rollingUpdate: {{- include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" 0 "unavailable" 1) | nindent 6 }}
+    rollingUpdate: {{- include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" 0 "unavailable" (ternary 0 1 (hasKey .Values.strategy "surge"))) | nindent 6 }}
   {{- else if eq $kind "StatefulSet" }}
   serviceName: {{ .Release.Name }}-pods
   {{- /* With ordered updates, a pod that never becomes ready would block its own fix. */}}

@@ -3,11 +3,13 @@
 use super::{Mistake, containers::entries, references::Provided};
 use crate::{config::error::quoted, domain::ResolvedProject};
 
-/// Returns a mistake for each alias that another project of the environment has as its name or alias.
+/// Returns a mistake for each alias that is the project's own name, or that another project of the environment has as its
+/// name or alias.
 pub(super) fn taken(project: &ResolvedProject, provided: &Provided) -> Vec<Mistake> {
     let wanted = entries(project.values.get("aliases")).filter(|(_, value)| value.as_bool() == Some(true));
     let mistake = |(alias, _)| {
-        let other = provided.service_owners(alias).find(|owner| *owner != project.name.as_str())?;
+        let own = project.name.as_str();
+        let other = provided.service_owners(alias).find(|owner| *owner != own).or((alias == own).then_some(own))?;
         let message = format!("the name {} refers to the project {}", quoted(alias), quoted(other));
         let path = vec!["aliases".to_owned(), alias.to_owned()];
         Some(Mistake::new(path, message, "expected a name that no other project has".to_owned()))

@@ -94,10 +94,12 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     let schema = if has_fragments(&values) { &*WITH_FRAGMENTS } else { &*COMPILED };
     let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, schema);
     found.extend(variables::circles(origin, project));
+    found.extend(probes::routes_without_port(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
     let mistakes = [
         variables::unknown(project),
         probes::unknown_ports(project),
+        probes::without_port(project),
         references::check(project, provided),
         aliases::taken(project, provided),
     ];

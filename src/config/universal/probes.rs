@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Mistake, containers::containers};
+use super::{
+    Mistake,
+    containers::{ContainerValues, containers, entries},
+};
 use crate::{
     config::error::{choice, quoted},
     domain::ResolvedProject,
@@ -12,6 +15,9 @@ use crate::{
 
 /// The keys of a probe that are a port: a number, or the name of one.
 const PORT_KEYS: [&str; 3] = ["port", "tcp", "grpc"];
+
+/// The keys that say what a probe checks.
+const CHECK_KEYS: [&str; 5] = ["path", "port", "tcp", "grpc", "exec"];
 
 /// Returns a mistake for each probe of a port that no container of the pod opens.
 ///
@@ -36,6 +42,38 @@ pub(super) fn unknown_ports(project: &ResolvedProject) -> Vec<Mistake> {
         }
     }
     found
+}
+
+/// Returns a mistake for each probe without a port in a container without `ports`.
+pub(super) fn without_port(project: &ResolvedProject) -> Vec<Mistake> {
+    let containers = containers(&project.values);
+    let portless = containers.iter().filter(|container| container.entries("ports").next().is_none());
+    let probes = portless.flat_map(|container| {
+        let readiness = container.entries("probes").find(|(name, _)| *name == "readiness").map(|(_, probe)| probe);
+        container.entries("probes").map(move |(name, probe)| (container, name, probe, readiness))
+    });
+    let mistake = |(container, name, probe, readiness): (&ContainerValues<'_>, &str, &Value, Option<&Value>)| {
+        let has = |probe: &Value, keys: &[&str]| keys.iter().any(|key| probe.get(key).is_some());
+        let check = if has(probe, &CHECK_KEYS) { probe } else { readiness.unwrap_or(probe) };
+        if !probe.is_object() || has(check, &PORT_KEYS) || has(check, &["exec"]) {
+            return None;
+        }
+        let message = format!("the probe {} has no port, and its container has no `ports`", quoted(name));
+        let expected = "expected a `port` here, or `ports` of the container".to_owned();
+        Some(Mistake::new(container.path(&["probes", name]), message, expected))
+    };
+    probes.filter_map(mistake).collect()
+}
+
+/// Returns a mistake if the project has routes, but no port that they can refer to.
+pub(super) fn routes_without_port(project: &ResolvedProject) -> Option<Mistake> {
+    let has_routes = !project.routes.is_empty() || entries(project.values.get("routes")).next().is_some();
+    if !has_routes || entries(project.values.get("ports")).next().is_some() {
+        return None;
+    }
+    let message = format!("{} has a host or routes, but no port", quoted(project.name.as_str()));
+    let expected = "expected `ports` under `values`, such as `{http: 8080}`".to_owned();
+    Some(Mistake::new(vec!["ports".to_owned()], message, expected))
 }
 
 fn unknown_number(probe: &str, port: u64, opened: &BTreeMap<u64, &str>) -> Option<Mistake> {

@@ -54,6 +54,10 @@ fn loaded<'a>(container: &ContainerValues<'a>) -> BTreeSet<&'a str> {
 pub(super) fn unknown(project: &ResolvedProject) -> Vec<Mistake> {
     let mut found = Vec::new();
     for container in containers(&project.values) {
+        // Which variables a source has is known to the cluster only.
+        if container.entries("envFrom").next().is_some() {
+            continue;
+        }
         let mut known = loaded(&container);
         known.extend(container.entries("env").map(|(name, _)| name));
         for (variable, text) in plain(&container) {

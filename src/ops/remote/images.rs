@@ -70,7 +70,7 @@ impl EnvironmentState<'_> {
                 {
                     project.use_default_image();
                 }
-                None => missing.push(no_image(project)),
+                None => missing.push(no_image(project, self.environment)),
             }
         }
         if missing.is_empty() {
@@ -152,14 +152,16 @@ fn take_images(project: &mut ResolvedProject, values: &Values) {
     });
 }
 
-fn no_image(project: &ResolvedProject) -> Problem {
-    let cause =
-        format!("'{}' has no image here: projects.yaml names no tag, and none was deployed before", project.name);
-    let help = match project.image {
-        Some(_) => format!("deploy one with cmdr deploy {}=TAG", project.name),
+fn no_image(project: &ResolvedProject, environment: &Environment) -> Problem {
+    let (name, at) = (&project.name, &environment.name);
+    let cause = format!("'{name}' has no image here: projects.yaml names no tag, and none was deployed before");
+    let help = match (&project.image, &environment.promote) {
+        (Some(_), Some(_)) => format!("promote one with cmdr promote {name} --to {at}"),
+        (Some(_), None) => format!("deploy one with cmdr deploy {name}=TAG --env {at}"),
         // An image that is built here stays here.
-        None => "write `image: REPOSITORY` beside `build`, and deploy with cmdr deploy PROJECT=TAG"
-            .replace("PROJECT", project.name.as_str()),
+        (None, _) => {
+            format!("write `image: REPOSITORY` beside `build`, and deploy with cmdr deploy {name}=TAG --env {at}")
+        }
     };
     Problem::new(cause).help(help)
 }
