@@ -119,7 +119,7 @@ impl Targets<'_> {
     ) -> Result<BTreeMap<String, RecordId>, CommandError> {
         let (mut records, mut wrong) = (BTreeMap::new(), Vec::new());
         for project in projects.iter().filter(|project| !bundles.contains_key(*project)) {
-            match target(project, self.histories.get(project.as_str()), self.record) {
+            match target(project, self.histories.get(project.as_str()), self.record, self.environment) {
                 Ok(record) => drop(records.insert(project.to_string(), record)),
                 Err(problem) => wrong.push(problem),
             }
@@ -155,20 +155,26 @@ impl Targets<'_> {
 }
 
 /// The record to roll back to: the one with the given prefix, or the one before the current record.
-fn target(project: &Name, history: Option<&History>, wanted: Option<&str>) -> Result<RecordId, Problem> {
+fn target(
+    project: &Name,
+    history: Option<&History>,
+    wanted: Option<&str>,
+    environment: &str,
+) -> Result<RecordId, Problem> {
     let nothing = || Problem::new(format!("'{project}' was never deployed here"));
     let history = history.ok_or_else(nothing)?;
     let Some(wanted) = wanted else {
         let current = history.current().ok_or_else(nothing)?;
         let previous = history.previous().map(|previous| previous.record.clone());
         let cause = format!("no earlier record of '{project}' is known to have been healthy before {}", current.record);
-        let help = format!("list its records with cmdr history {project}, and choose one with --record");
+        let help =
+            format!("list its records with cmdr history {project} --env {environment}, and choose one with --record");
         return previous.ok_or_else(|| Problem::new(cause).help(help));
     };
     let healthy = history.deployments.iter().filter(|it| it.outcome == DeploymentOutcome::Healthy);
     let found = healthy.into_iter().rev().find(|it| it.record.starts_with(wanted));
     found.map(|found| found.record.clone()).ok_or_else(|| {
         let cause = format!("'{project}' has no healthy deployment of record '{wanted}' here");
-        Problem::new(cause).help(format!("list its records with cmdr history {project}"))
+        Problem::new(cause).help(format!("list its records with cmdr history {project} --env {environment}"))
     })
 }

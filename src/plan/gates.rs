@@ -46,7 +46,7 @@ pub fn refusals(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     let mut refused = closed_windows(checkpoint);
     for project in &checkpoint.changed {
         let Some(history) = checkpoint.histories.get(*project) else { continue };
-        refused.extend(held(project, history));
+        refused.extend(held(project, history, checkpoint.environment));
         refused.extend(outdated(checkpoint, project, history));
     }
     let source = checkpoint.environment.promote.as_ref().map(|promotion| &promotion.from);
@@ -91,14 +91,14 @@ fn closed_windows(checkpoint: &Checkpoint<'_>) -> Vec<Refusal> {
     refused
 }
 
-fn held(project: &str, history: &History) -> Option<Refusal> {
+fn held(project: &str, history: &History, environment: &Environment) -> Option<Refusal> {
     let hold = history.hold.as_ref()?;
     let since = hold.since.strftime("%Y-%m-%d %H:%M UTC");
     let cause = format!("deployments are blocked by {} since {since}: {}", hold.by, hold.because);
     Some(Refusal {
         gate: Gate::Hold,
         project: project.to_owned(),
-        problem: Problem::new(cause).help(format!("cmdr unhold {project}")),
+        problem: Problem::new(cause).help(format!("cmdr unhold {project} --env {}", environment.name)),
     })
 }
 
