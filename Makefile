@@ -12,7 +12,7 @@ CMDR := $(TARGET)/debug/cmdr
 INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. A new file counts as one that needs none, until it is listed here.
-CLUSTER_TESTS := charts delivery docker failures images platform refusals registry sample sleep
+CLUSTER_TESTS := charts delivery docker failures images pipeline platform refusals registry sample sleep
 OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 

@@ -13,10 +13,6 @@ use clap::Parser;
 use cmdr::{cli::Cli, domain::yaml};
 use serde_json::{Map, Value};
 
-/// The release of gitlab-ci-local that the long test runs, with GitLab's own schema in it.
-const GITLAB_CI_LOCAL: &str = "gitlab-ci-local@4.75.1";
-/// What it runs on.
-const NODE: &str = "node@22";
 /// The keywords of GitLab's that jobs use here; any other is a slip.
 const JOB_KEYS: [&str; 20] = [
     "after_script",
@@ -176,50 +172,4 @@ fn a_review_runs_the_build_of_its_merge_request() {
     let line = format!("echo {}", TAGS.replace(" catalog)", " catalog storefront)"));
     let shell = Command::new("sh").args(["-c", &line]).env("CI_COMMIT_SHA", "12ab").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&shell.stdout), "--tag catalog=12ab --tag storefront=12ab\n");
-}
-
-/// A repository that includes the component.
-fn sample() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let component = folder.path().join("templates/gitlab/template.yml");
-    fs::create_dir_all(component.parent().unwrap()).unwrap();
-    fs::write(&component, text()).unwrap();
-    let pipeline = "stages: [build, deploy, promote]\ninclude:\n  - local: templates/gitlab/template.yml\n    inputs:\n      \
-                    image: registry.example.com/tools/cmdr:1\n      projects: catalog storefront\n      review: true\n";
-    fs::write(folder.path().join(".gitlab-ci.yml"), pipeline).unwrap();
-    for words in [
-        &["init", "--quiet", "--initial-branch", "main"][..],
-        &["remote", "add", "origin", "git@gitlab.example.com:tunes/tunes.git"],
-        &["add", "--all"],
-        &["-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "begin"],
-    ] {
-        let ended = Command::new("git").args(words).current_dir(folder.path()).status().unwrap();
-        assert!(ended.success(), "git {words:?}");
-    }
-    folder
-}
-
-#[test]
-#[ignore = "fetches gitlab-ci-local and its Node through npm"]
-fn the_pipeline_is_as_gitlabs_schema_says() {
-    let folder = sample();
-    let run = |variables: &[&str]| {
-        let output = Command::new("npx")
-            .args(["--yes", "--package", GITLAB_CI_LOCAL, "--package", NODE, "--", "gitlab-ci-local", "--list-csv"])
-            .args(variables.iter().flat_map(|variable| ["--variable", variable]))
-            .current_dir(folder.path())
-            .output()
-            .unwrap_or_else(|error| panic!("this test needs npm: {error}"));
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && said.contains("json schema validated"), "{said}");
-        said
-    };
-    let merged = run(&["CI_COMMIT_REF_PROTECTED=true"]);
-    for job in ["cmdr-build", "cmdr-deploy;", "cmdr-promote;", "cmdr-rollback;", "cmdr-unhold;"] {
-        assert!(merged.contains(job), "{merged}");
-    }
-    assert!(!merged.contains("cmdr-review"), "{merged}");
-    let review = run(&["CI_PIPELINE_SOURCE=merge_request_event", "CI_COMMIT_BRANCH="]);
-    assert!(review.contains("cmdr-review;") && review.contains("cmdr-review-end;"), "{review}");
-    assert!(!review.contains("cmdr-deploy") && !review.contains("cmdr-promote"), "{review}");
 }
