@@ -192,6 +192,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "duplicate-key",
     "image-beside-chart",
     "image-under-values",
+    "freeze-windows",
     "included-file-says-too-much",
     "needs-disabled",
     "needs-in-a-circle",

@@ -108,7 +108,8 @@ fn promotion(value: Cursor<'_>) -> Option<Promotion> {
     Some(Promotion { from: value.get("from").and_then(name_of)?, soak, scan: text_at(value, "scan") })
 }
 
-fn freeze(value: Cursor<'_>) -> Option<FreezeWindow> {
+/// A freeze window; `None` if a part of it is invalid.
+pub(super) fn freeze(value: Cursor<'_>) -> Option<FreezeWindow> {
     let moment = |key: &str| text_at(value, key).and_then(|text| text.parse().ok());
     let days = value.get("days").into_iter().flat_map(|days| days.items());
     Some(FreezeWindow {

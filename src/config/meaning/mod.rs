@@ -1,6 +1,7 @@
 //! Validates references: whether names and paths exist, and whether names, hosts and paths are unique.
 
 pub(super) mod circles;
+mod freezes;
 mod images;
 mod names;
 mod needs;
@@ -17,6 +18,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     names::check(sources, found);
     needs::check(sources, found);
     networks::check(sources, found);
+    freezes::check(sources, found);
     circles::check(sources, found);
     routes::check(sources, found);
     images::check(sources, found);

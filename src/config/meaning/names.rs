@@ -31,6 +31,10 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     }
     for (_, bundle) in sources.entries("bundles") {
         projects.check_items(bundle.get("projects"), found);
+        if sources.find(&["projects", bundle.key()]).is_some() {
+            let message = format!("{} is the name of a bundle and of a project", quoted(bundle.key()));
+            found.push(ConfigError::error(bundle.key_location(), message, "expected a name that no project has"));
+        }
     }
     for (_, environment) in sources.entries("environments") {
         for key in ["promote", "review"] {
