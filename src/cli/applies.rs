@@ -21,6 +21,8 @@ const RUNS: &[&str] = &[
     "stop",
     "up",
 ];
+/// The options for files that describe a run.
+const FILES_OF_RUNS: [&str; 3] = ["dotenv", "junit", "timeline"];
 /// The commands that work without an environment, or name theirs in another way.
 const WITHOUT_ENVIRONMENT: &[&str] =
     &["cache dir", "cache prune", "cache size", "completions", "diff", "env pin", "init", "man", "promote"];
@@ -80,12 +82,14 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
         given.extend(given_at(command, matches));
     }
     let path = path.join(" ");
-    match given.iter().find(|option| !applies(&path, option)) {
+    let wrong = |message: String| Err(root.clone().error(ErrorKind::ArgumentConflict, message));
+    if let Some(option) = given.iter().find(|option| !applies(&path, option)) {
+        return wrong(format!("--{option} does not apply to 'cmdr {path}'"));
+    }
+    let of_run = given.iter().find(|option| FILES_OF_RUNS.contains(&option.as_str()));
+    match of_run.filter(|_| given.iter().any(|option| option == "dry-run")) {
+        Some(option) => wrong(format!("--{option} describes a run, and --dry-run runs nothing")),
         None => Ok(()),
-        Some(option) => {
-            let message = format!("--{option} does not apply to 'cmdr {path}'");
-            Err(root.error(ErrorKind::ArgumentConflict, message))
-        }
     }
 }
 
@@ -116,6 +120,10 @@ mod tests {
         );
         assert_eq!(refusal(&["cmdr", "up", "--junit", "x", "--env", "staging", "--slug", "a"]), None);
         assert_eq!(refusal(&["cmdr", "snapshot", "save", "a", "--dry-run"]), None);
+        assert_eq!(
+            wrong(&["cmdr", "up", "--junit", "x", "--dry-run"]),
+            "error: --junit describes a run, and --dry-run runs nothing"
+        );
     }
 
     #[test]
