@@ -4,7 +4,7 @@ use jsonschema::{
     ValidationError,
     error::{TypeKind, ValidationErrorKind},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     error::{ConfigError, choice, did_you_mean, listed, quoted},
@@ -323,6 +323,10 @@ fn expected(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::MinProperties { limit } => format!("expected at least {limit} keys"),
         ValidationErrorKind::MaxProperties { limit } => format!("expected at most {limit} keys"),
         ValidationErrorKind::FalseSchema => "expected no value here".to_owned(),
+        ValidationErrorKind::Not { schema } if schema.as_object().is_some_and(Map::is_empty) => {
+            "expected no value here".to_owned()
+        }
+        ValidationErrorKind::OneOfMultipleValid { .. } => "expected only one of the alternatives".to_owned(),
         ValidationErrorKind::Not { .. } => "expected a different value, or a different value next to it".to_owned(),
         _ => error.masked().to_string(),
     }
