@@ -117,7 +117,7 @@ impl Runner {
         let mut targets = Vec::with_capacity(objects.len());
         for object in objects {
             let meant = if is_annotated(&object) {
-                unless_expired(&object, cluster.annotate(&object, &labels).await)?
+                unless_expired(&object, once_reached(|| cluster.annotate(&object, &labels), cancel).await?)?
             } else {
                 None
             };
@@ -228,7 +228,7 @@ impl Runner {
         let mut targets = Vec::new();
         for object in self.objects_of(release).await? {
             let meant = if rollout::is_workload(&object) {
-                unless_expired(&object, cluster.generation(&object).await)?
+                unless_expired(&object, once_reached(|| cluster.generation(&object), cancel).await?)?
             } else {
                 None
             };
@@ -310,14 +310,8 @@ impl Runner {
 
     /// Waits until the API server responds, and marks the release as failed if an interrupted request left it pending.
     async fn await_free_release(&self, spec: &ReleaseSpec, cancel: &CancellationToken) -> Result<(), StepFailure> {
-        let mut wait = Wait::new(every(AGAIN), AWAY);
         pause(AGAIN, cancel).await?;
-        loop {
-            match self.free_release(spec).await {
-                Err(error) if error.is_unreachable() => wait.pause_or(error, cancel).await?,
-                freed => return Ok(freed?),
-            }
-        }
+        Ok(once_reached(|| self.free_release(spec), cancel).await??)
     }
 
     async fn free_release(&self, spec: &ReleaseSpec) -> Result<(), ClusterError> {
@@ -408,6 +402,23 @@ fn unknown_images(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String
 
 fn has_same_repository(one: &ImageReference, other: &ImageReference) -> bool {
     one.registry == other.registry && one.repository == other.repository
+}
+
+/// Calls the API server again while it does not respond, for at most [`AWAY`].
+async fn once_reached<T, F>(
+    call: impl Fn() -> F + Send,
+    cancel: &CancellationToken,
+) -> Result<Result<T, ClusterError>, StepFailure>
+where
+    F: Future<Output = Result<T, ClusterError>> + Send,
+{
+    let mut wait = Wait::new(every(AGAIN), AWAY);
+    loop {
+        match call().await {
+            Err(error) if error.is_unreachable() => wait.pause_or(error, cancel).await?,
+            answer => return Ok(answer),
+        }
+    }
 }
 
 /// A Job that ended and was already deleted has no generation to wait for. The API server takes an annotation of it for
