@@ -44,9 +44,7 @@ spec:
     {{- range $name, $port := $ports }}
     - {{ include "service.servicePort" (dict "name" $name "port" (omit $port "nodePort")) }}
     {{- end }}
-{{- end }}
-{{- end }}
-{{- end }}
+{{- end }}{{ end }}{{ end }}
 {{- if eq .Values.kind "StatefulSet" }}
 ---
 {{- /* Creates a DNS name for each pod. */}}
