@@ -92,7 +92,8 @@ impl Walk {
         self.run(&format!("plan cart=1.3.0 --env staging --use-plan {file}")).expect(0);
         self.run(&format!("plan cart=1.2.0 --env staging --use-plan {file}")).expect(10);
         assert_eq!(self.revision(&self.staging, "cart"), revision, "a plan changes nothing");
-        self.run("plan cart=1.3.0 --env production").expect(0).expect_said("blocked by gate 'promotion'");
+        // A tag that no other stage promotes.
+        self.run("plan cart=9.9.9 --env production").expect(0).expect_said("blocked by gate 'promotion'");
         self.run(&format!("deploy cart --env staging --set env.A=1 --plan-file {file}")).expect(0);
         self.workspace.replace(
             &format!("context: {}   #", self.staging.context()),
