@@ -16,7 +16,7 @@ use k8s_openapi::{
         core::v1::Pod,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
 
@@ -104,13 +104,22 @@ fn deployment(deployment: &Deployment, snapshot: &WorkloadSnapshot) -> Progress 
     let stalled = conditions.iter().find(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
     let deadline = deployment.spec.as_ref().and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
     let is_under_way = || pods.iter().any(|pod| causes::is_under_way(pod, Timestamp::now(), deadline));
-    let stalled = stalled.filter(|_| is_seen && !is_under_way()).and_then(|it| it.message.as_deref());
+    let stalled =
+        stalled.filter(|_| is_seen && !is_under_way() && !newest.is_some_and(|set| is_younger(set, deadline)));
+    let stalled = stalled.and_then(|it| it.message.as_deref());
     let mut progress =
         ControllerStatus { ready: available.min(updated), wanted, is_complete, refused, stalled }.progress(&pods);
     if !is_complete && deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
         progress.problems.insert(0, causes::paused(&deployment.name_any()));
     }
     progress
+}
+
+/// Returns whether a ReplicaSet is younger than its Deployment's deadline in seconds. Its controller may still report the
+/// exceeded deadline of the previous one.
+fn is_younger(set: &ReplicaSet, deadline: i32) -> bool {
+    let deadline = SignedDuration::from_secs(deadline.into());
+    set.creation_timestamp().is_some_and(|created| Timestamp::now().duration_since(created.0) < deadline)
 }
 
 /// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.

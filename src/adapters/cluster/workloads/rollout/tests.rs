@@ -305,6 +305,12 @@ fn an_exceeded_deadline_does_not_count_during_a_pull_or_soon_after() {
     let unready = json!({"ready": false});
     assert_eq!(problems(unprobed(10, &unready)), 0);
     assert_eq!(problems(unprobed(70, &unready)), 1);
+    let mut again = snapshot(late.clone(), vec![unprobed(70, &unready)]);
+    let newest = again.replica_sets.iter_mut().max_by_key(|set| set.metadata.uid == Some("new".to_owned())).unwrap();
+    Arc::make_mut(newest).metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now()));
+    let progress = assess(&again, &object("Deployment"), None).unwrap();
+    assert_eq!(progress.problems.len(), 0, "the deadline of the previous ReplicaSet");
 }
 
 #[test]
