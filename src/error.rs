@@ -59,6 +59,12 @@ impl CommandError {
         Self::new(ErrorKind::Usage, problem)
     }
 
+    /// # Errors
+    /// All problems at once, if there are any.
+    pub fn require_none(kind: ErrorKind, problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { kind, problems, report: None }) }
+    }
+
     /// The run has already reported everything: only the exit code is left.
     pub fn reported(kind: ErrorKind) -> Self {
         Self { kind, problems: Vec::new(), report: None }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     cli::DeployOptions,
-    domain::{Name, Problem, ResolvedProject, resolve::resolve},
+    domain::{Name, Problem, ResolvedProject},
     error::{CommandError, ErrorKind},
     ops::{
         options::{ChangeRequest, UpRequest},
@@ -54,8 +54,7 @@ pub(super) fn request(session: &Session, options: &DeployOptions) -> Result<Depl
 
 /// Refuses `--app-version` and `--chart-version` for projects that have no such version to choose.
 fn refuse_versions(session: &Session, names: &BTreeSet<Name>, options: &DeployOptions) -> Result<(), CommandError> {
-    let all = resolve(&session.loaded.workspace, &session.environment);
-    let projects = || all.iter().filter(|project| names.contains(&project.name));
+    let projects = || session.projects.iter().filter(|project| names.contains(&project.name));
     let mut problems = Vec::new();
     if let Some(version) = &options.app_version {
         let unfit = projects().filter(|project| !project.is_on_universal_chart());
@@ -67,10 +66,7 @@ fn refuse_versions(session: &Session, names: &BTreeSet<Name>, options: &DeployOp
         let why = "whose chart is not from a repository or registry";
         problems.extend(unfit.map(|project| unfit_version(project, &format!("--chart-version {version}"), why)));
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
+    CommandError::require_none(ErrorKind::Usage, problems)
 }
 
 fn unfit_version(project: &ResolvedProject, option: &str, why: &str) -> Problem {

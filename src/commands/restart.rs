@@ -42,9 +42,6 @@ fn rollouts(session: &Session, names: &[String]) -> Result<Vec<RolloutSpec>, Com
             None => problems.extend(unknown("project", name, projects.keys().map(Name::as_str)).problems),
         }
     }
-    if problems.is_empty() {
-        Ok(rollouts)
-    } else {
-        Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
-    }
+    CommandError::require_none(ErrorKind::Usage, problems)?;
+    Ok(rollouts)
 }

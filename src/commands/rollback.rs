@@ -90,10 +90,8 @@ async fn contents(
         let chart = chart_of(session, helm, access, namespace, &record).await?;
         contents.insert(project, (record, chart));
     }
-    if wrong.is_empty() {
-        return Ok(contents);
-    }
-    Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None })
+    CommandError::require_none(ErrorKind::Refused, wrong)?;
+    Ok(contents)
 }
 
 /// The targets of a rollback.
@@ -134,10 +132,8 @@ impl Targets<'_> {
                 Err(problem) => wrong.push(problem),
             }
         }
-        if wrong.is_empty() {
-            return Ok(records);
-        }
-        Err(CommandError { kind: ErrorKind::Refused, problems: wrong, report: None })
+        CommandError::require_none(ErrorKind::Refused, wrong)?;
+        Ok(records)
     }
 
     fn version(&self, bundle: &Name, members: &[Name]) -> Result<BundleVersion, Problem> {

@@ -110,7 +110,7 @@ pub fn named<'a>(session: &'a Session, names: &[String]) -> Result<Vec<(&'a Name
             Some(_) => (),
         }
     }
-    refuse(wrong)?;
+    CommandError::require_none(ErrorKind::Usage, wrong)?;
     let names = with_shared(session, names);
     Ok(built.filter(|(name, _)| names.iter().any(|wanted| wanted == name.as_str())).collect())
 }
@@ -124,7 +124,8 @@ pub fn specs(
     builds: &[(&Name, &Build)],
     registry: &[RegistryService],
 ) -> Result<Vec<BuildSpec>, CommandError> {
-    refuse(builds.iter().filter_map(|(name, build)| missing(name, build)).collect())?;
+    let missing = builds.iter().filter_map(|(name, build)| missing(name, build)).collect();
+    CommandError::require_none(ErrorKind::Usage, missing)?;
     let port = registry.iter().find_map(RegistryService::port).unwrap_or(*local_registry::PORTS.start());
     let mut specs: Vec<(&Build, BuildSpec)> = Vec::new();
     for (name, build) in builds {
@@ -137,10 +138,6 @@ pub fn specs(
         specs.push((build, BuildSpec { project, shared_by: Vec::new(), context, dockerfile, repository }));
     }
     Ok(specs.into_iter().map(|(_, spec)| spec).collect())
-}
-
-fn refuse(problems: Vec<Problem>) -> Result<(), CommandError> {
-    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems, report: None }) }
 }
 
 fn missing(name: &Name, build: &Build) -> Option<Problem> {

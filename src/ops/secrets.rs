@@ -121,10 +121,8 @@ pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted,
             Err(error) => refused.push(error.problem(path)),
         }
     }
-    if refused.is_empty() {
-        return Ok(decrypted);
-    }
-    Err(CommandError { kind: ErrorKind::Failed, problems: refused, report: None })
+    CommandError::require_none(ErrorKind::Failed, refused)?;
+    Ok(decrypted)
 }
 
 fn files_of(plan: &Plan) -> BTreeSet<&Path> {

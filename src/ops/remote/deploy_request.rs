@@ -177,10 +177,8 @@ pub fn expand_enabled(
     let disabled = projects.iter().filter(|name| presence(session, name.as_str()) == Some(Presence::Disabled));
     let mut problems: Vec<Problem> = disabled.map(|name| disabled_here(session, name.as_str())).collect();
     problems.extend(empty_bundles(session, names, &bundles));
-    if problems.is_empty() {
-        return Ok((projects, bundles));
-    }
-    Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
+    CommandError::require_none(ErrorKind::Usage, problems)?;
+    Ok((projects, bundles))
 }
 
 /// The named bundles of which no member is left.
@@ -250,9 +248,7 @@ impl Named {
                 }
             }
         }
-        if wrong.is_empty() {
-            return Ok(named);
-        }
-        Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None })
+        CommandError::require_none(ErrorKind::Usage, wrong)?;
+        Ok(named)
     }
 }

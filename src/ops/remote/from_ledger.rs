@@ -66,11 +66,8 @@ fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
         ledger.releases.keys().filter(|subject| !subject.contains('.') && !projects.contains_key(subject.as_str()));
     let gone: Vec<Problem> =
         gone.flat_map(|name| unknown("project", name, projects.keys().map(Name::as_str)).problems).collect();
-    if gone.is_empty() {
-        Ok(ledger)
-    } else {
-        Err(CommandError { kind: ErrorKind::Usage, problems: gone, report: None })
-    }
+    CommandError::require_none(ErrorKind::Usage, gone)?;
+    Ok(ledger)
 }
 
 /// A chart that only the file contains.

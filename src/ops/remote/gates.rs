@@ -123,7 +123,7 @@ pub(super) fn check_operation(
 fn refuse(refused: &[Refusal], context: &ChangeContext) -> Result<(), CommandError> {
     let stands = |refusal: &&Refusal| !context.overrides.contains(&refusal.gate);
     let problems: Vec<Problem> = refused.iter().filter(stands).map(Refusal::to_problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Refused, problems, report: None }) }
+    CommandError::require_none(ErrorKind::Refused, problems)
 }
 
 /// The names in the ledger of what a plan changes, as far as gates apply to it.

@@ -73,10 +73,7 @@ impl EnvironmentState<'_> {
                 None => missing.push(no_image(project, self.environment)),
             }
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(CommandError { kind: ErrorKind::Usage, problems: missing, report: None })
+        CommandError::require_none(ErrorKind::Usage, missing)
     }
 
     /// For a review environment without a record of a project: the values that run in its source environment.

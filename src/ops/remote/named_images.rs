@@ -65,11 +65,8 @@ fn images(
             Err(problem) => wrong.push(problem),
         }
     }
-    if wrong.is_empty() {
-        Ok(images)
-    } else {
-        Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None })
-    }
+    CommandError::require_none(ErrorKind::Usage, wrong)?;
+    Ok(images)
 }
 
 /// The project's image with another tag or digest.
@@ -100,5 +97,5 @@ fn refuse_externals(session: &Session, projects: &BTreeSet<Name>) -> Result<(), 
         .filter(|name| is_external(session, name.as_str()))
         .map(|name| Problem::new(format!("'{name}' is external in '{environment}': cmdr does not deploy it there")))
         .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None }) }
+    CommandError::require_none(ErrorKind::Usage, wrong)
 }

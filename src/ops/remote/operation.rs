@@ -84,7 +84,7 @@ fn refuse_other_gates(request: &OperationRequest, overrides: &BTreeSet<Gate>) ->
         Problem::new(cause).help(&help)
     };
     let problems: Vec<Problem> = others.map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems, report: None }) }
+    CommandError::require_none(ErrorKind::Usage, problems)
 }
 
 impl OperationRequest {
@@ -150,7 +150,7 @@ fn refuse_absent<'a>(environment: &str, absent: impl Iterator<Item = &'a Rollout
         Problem::new(format!("'{name}' is not deployed in '{environment}' by this workspace")).help(&help)
     };
     let problems: Vec<Problem> = absent.map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Failed, problems, report: None }) }
+    CommandError::require_none(ErrorKind::Failed, problems)
 }
 
 fn refuse_differences(differing: Vec<String>) -> Result<(), CommandError> {

@@ -121,10 +121,7 @@ fn refuse_unselected(request: &DeployRequest, selection: &Selection) -> Result<(
             .help(format!("name '{name}' too, or leave out its tag"))
     };
     let problems: Vec<Problem> = request.images.keys().filter(|name| !is_selected(name)).map(problem).collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(CommandError { kind: ErrorKind::Usage, problems, report: None })
+    CommandError::require_none(ErrorKind::Usage, problems)
 }
 
 /// Adds the Jobs of `verify`, each with an exact image: its own, or the project's.
@@ -171,7 +168,7 @@ async fn add_verifications(
             });
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(CommandError { kind: ErrorKind::Usage, problems: wrong, report: None }) }
+    CommandError::require_none(ErrorKind::Usage, wrong)
 }
 
 /// The image of the project itself: the one that its values name, or the only one that its chart renders.
