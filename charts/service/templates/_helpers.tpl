@@ -70,6 +70,13 @@ annotations: {{- . | nindent 2 }}
 {{- toJson $out -}}
 {{- end }}
 
+{{/* The keys of a map that are true, in order, as JSON. */}}
+{{- define "service.wanted" -}}
+{{- $out := list -}}
+{{- range $key, $wanted := . }}{{ if $wanted }}{{ $out = append $out $key }}{{ end }}{{ end -}}
+{{- toJson $out -}}
+{{- end }}
+
 {{/* A Secret defined under `secrets` is resolved to its full name; any other name is used unchanged. */}}
 {{- define "service.secretName" -}}
 {{- $declared := index (.root.Values.secrets | default dict) .name | default dict -}}
@@ -252,8 +259,7 @@ image: {runAsNonRoot: false, readOnlyRootFilesystem: false, allowPrivilegeEscala
 {{- define "service.containerSecurity" -}}
 {{- $all := .all -}}
 {{- $own := .own | default dict -}}
-{{- $added := list -}}
-{{- range $name, $wanted := $all.capabilities }}{{ if $wanted }}{{ $added = append $added $name }}{{ end }}{{ end -}}
+{{- $added := include "service.wanted" $all.capabilities | fromJsonArray -}}
 allowPrivilegeEscalation: {{ $all.allowPrivilegeEscalation }}
 readOnlyRootFilesystem: {{ $all.readOnlyRootFilesystem }}
 {{- if or $all.dropCapabilities $added }}
@@ -550,12 +556,10 @@ spec:
   {{- with .Values.priorityClass }}
   priorityClassName: {{ . }}
   {{- end }}
-  {{- with include "service.present" .Values.pullSecrets | fromJson }}
+  {{- with include "service.wanted" .Values.pullSecrets | fromJsonArray }}
   imagePullSecrets:
-    {{- range $name, $wanted := . }}
-    {{- if $wanted }}
-    - name: {{ $name }}
-    {{- end }}
+    {{- range . }}
+    - name: {{ . }}
     {{- end }}
   {{- end }}
   {{- with include "service.strings" .Values.nodeSelector }}

@@ -17,9 +17,7 @@ spec:
   {{- range $key, $value := pick $service "externalTrafficPolicy" "loadBalancerClass" "sessionAffinity" }}
   {{ $key }}: {{ $value }}
   {{- end }}
-  {{- $ranges := list }}
-  {{- range $network, $wanted := $service.sourceRanges }}{{ if $wanted }}{{ $ranges = append $ranges $network }}{{ end }}{{ end }}
-  {{- with $ranges }}
+  {{- with include "service.wanted" $service.sourceRanges | fromJsonArray }}
   loadBalancerSourceRanges: {{ toJson . }}
   {{- end }}
   selector: {{- include "service.selectorLabels" . | nindent 4 }}
@@ -27,8 +25,7 @@ spec:
     {{- range $name, $port := $ports }}
     - {{ include "service.servicePort" (dict "name" $name "port" $port) }}
     {{- end }}
-{{- range $alias, $wanted := .Values.aliases }}
-{{- if $wanted }}
+{{- range $alias := include "service.wanted" .Values.aliases | fromJsonArray }}
 ---
 apiVersion: v1
 kind: Service
@@ -44,7 +41,7 @@ spec:
     {{- range $name, $port := $ports }}
     - {{ include "service.servicePort" (dict "name" $name "port" (omit $port "nodePort")) }}
     {{- end }}
-{{- end }}{{ end }}{{ end }}
+{{- end }}{{ end }}
 {{- if eq .Values.kind "StatefulSet" }}
 ---
 {{- /* Creates a DNS name for each pod. */}}
