@@ -3,16 +3,20 @@
 use super::{Mistake, containers::entries, references::Provided};
 use crate::{config::error::quoted, domain::ResolvedProject};
 
+/// The aliases of a project; an entry of `false` removes one.
+pub(super) fn aliases(project: &ResolvedProject) -> impl Iterator<Item = &str> {
+    entries(project.values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true)).map(|(alias, _)| alias)
+}
+
 /// Returns a mistake for each alias that is the project's own name, or that another project of the environment has as its
 /// name or alias.
 pub(super) fn taken(project: &ResolvedProject, provided: &Provided) -> Vec<Mistake> {
-    let wanted = entries(project.values.get("aliases")).filter(|(_, value)| value.as_bool() == Some(true));
-    let mistake = |(alias, _)| {
+    let mistake = |alias: &str| {
         let own = project.name.as_str();
         let other = provided.service_owners(alias).find(|owner| *owner != own).or((alias == own).then_some(own))?;
         let message = format!("the name {} refers to the project {}", quoted(alias), quoted(other));
         let path = vec!["aliases".to_owned(), alias.to_owned()];
         Some(Mistake::new(path, message, "expected a name that no other project has".to_owned()))
     };
-    wanted.filter_map(mistake).collect()
+    aliases(project).filter_map(mistake).collect()
 }

@@ -7,6 +7,7 @@ mod containers;
 pub(super) mod fragments;
 mod probes;
 mod references;
+mod routes;
 pub(super) mod text;
 mod variables;
 
@@ -94,7 +95,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     let schema = if has_fragments(&values) { &*WITH_FRAGMENTS } else { &*COMPILED };
     let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, schema);
     found.extend(variables::circles(origin, project));
-    found.extend(probes::routes_without_port(project).and_then(|mistake| mistake.placed(origin, project)));
+    found.extend(routes::without_port(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
     let mistakes = [
         variables::unknown(project),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Mistake,
-    containers::{ContainerValues, containers, entries},
+    containers::{ContainerValues, containers},
 };
 use crate::{
     config::error::{choice, quoted},
@@ -63,17 +63,6 @@ pub(super) fn without_port(project: &ResolvedProject) -> Vec<Mistake> {
         Some(Mistake::new(container.path(&["probes", name]), message, expected))
     };
     probes.filter_map(mistake).collect()
-}
-
-/// Returns a mistake if the project has routes, but no port that they can refer to.
-pub(super) fn routes_without_port(project: &ResolvedProject) -> Option<Mistake> {
-    let has_routes = !project.routes.is_empty() || entries(project.values.get("routes")).next().is_some();
-    if !has_routes || entries(project.values.get("ports")).next().is_some() {
-        return None;
-    }
-    let message = format!("{} has a host or routes, but no port", quoted(project.name.as_str()));
-    let expected = "expected `ports` under `values`, such as `{http: 8080}`".to_owned();
-    Some(Mistake::new(vec!["ports".to_owned()], message, expected))
 }
 
 fn unknown_number(probe: &str, port: u64, opened: &BTreeMap<u64, &str>) -> Option<Mistake> {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Mistake,
+    aliases::aliases,
     containers::{containers, entries},
 };
 use crate::{
@@ -74,8 +75,7 @@ impl Provided {
     pub fn by(projects: &[ResolvedProject]) -> Self {
         let mut provided = Self::default();
         for project in projects {
-            let names = entries(project.values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true));
-            let all = names.map(|(alias, _)| alias).chain([project.name.as_str()]);
+            let all = aliases(project).chain([project.name.as_str()]);
             provided.services.extend(all.map(|name| (name.to_owned(), project.name.to_string())));
         }
         for project in projects.iter().filter(|project| project.is_on_universal_chart()) {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::{
     api::core::v1::{Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
@@ -344,13 +345,17 @@ pub(super) fn is_silent(pod: &Pod) -> bool {
     status.phase.as_deref() == Some("Pending") && is_true("PodScheduled") && !is_true("PodReadyToStartContainers")
 }
 
+/// Returns whether less than a deadline in seconds has passed since a moment.
+pub(super) fn is_within(start: &Time, now: Timestamp, deadline: i32) -> bool {
+    now.duration_since(start.0) < SignedDuration::from_secs(deadline.into())
+}
+
 /// Returns whether a pod makes progress that its Deployment does not see: it pulls an image, or has run for less than
 /// the Deployment's deadline in seconds.
 pub(super) fn is_under_way(pod: &Pod, now: Timestamp, deadline: i32) -> bool {
     let is_new = |status: &ContainerStatus| {
         let start = status.state.as_ref().and_then(|state| state.running.as_ref()?.started_at.as_ref());
-        let deadline = SignedDuration::from_secs(deadline.into());
-        status.restart_count == 0 && start.is_some_and(|start| now.duration_since(start.0) < deadline)
+        status.restart_count == 0 && start.is_some_and(|start| is_within(start, now, deadline))
     };
     pulled_image(pod).is_some() || containers(pod).any(|(status, _)| is_new(status))
 }

@@ -16,7 +16,7 @@ use k8s_openapi::{
         core::v1::Pod,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
-    jiff::{SignedDuration, Timestamp},
+    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
@@ -118,8 +118,10 @@ fn deployment(deployment: &Deployment, snapshot: &WorkloadSnapshot) -> Progress 
 /// Returns whether a ReplicaSet is younger than its Deployment's deadline in seconds. Its controller may still report the
 /// exceeded deadline of the previous one.
 fn is_younger(set: &ReplicaSet, deadline: i32) -> bool {
-    let deadline = SignedDuration::from_secs(deadline.into());
-    set.creation_timestamp().is_some_and(|created| Timestamp::now().duration_since(created.0) < deadline)
+    set.metadata
+        .creation_timestamp
+        .as_ref()
+        .is_some_and(|created| causes::is_within(created, Timestamp::now(), deadline))
 }
 
 /// Returns the ReplicaSet of the Deployment's newest revision: pods of older ones are being replaced.
