@@ -8,7 +8,7 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   {{- /* A Job is immutable: its name contains a hash of the spec, so that a changed spec creates a new Job. */}}
-  name: {{ .Release.Name }}-{{ print $spec (ternary (toJson $patch) "" (gt (len $patch) 0)) | sha256sum | trunc 8 }}
+  name: {{ .Release.Name }}-{{ list (fromYaml $spec) $patch | toJson | sha256sum | trunc 8 }}
   labels: {{- include "service.labels" . | nindent 4 }}
   {{- with include "service.annotations" . }}
   {{- . | nindent 2 }}
