@@ -1,18 +1,11 @@
 {{- define "service.configuration" -}}
 {{- with include "service.strings" .Values.config }}
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  {{- include "service.metadata" $ | nindent 2 }}
+{{- include "service.head" (dict "root" $ "api" "v1" "kind" "ConfigMap") }}
 data: {{- . | nindent 2 }}
 {{- end }}
-{{- with include "service.present" .Values.files | fromJson }}
+{{- with .Values.files }}
 ---
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: {{ $.Release.Name }}-files
-  labels: {{- include "service.labels" $ | nindent 4 }}
+{{ include "service.head" (dict "root" $ "api" "v1" "kind" "ConfigMap" "name" (printf "%s-files" $.Release.Name)) }}
 data:
   {{- range $path, $content := . }}
   {{ include "service.filesKey" $path }}: {{ toJson $content }}

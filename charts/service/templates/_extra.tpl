@@ -1,20 +1,13 @@
 {{- define "service.extra" -}}
 {{- with .Values.serviceAccount }}
 {{- if .create }}
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: {{ .name | default $.Release.Name }}
-  labels: {{- include "service.labels" $ | nindent 4 }}
-  {{- with include "service.strings" .annotations }}
-  annotations: {{- . | nindent 4 }}
-  {{- end }}
+{{- include "service.head" (dict "root" $ "api" "v1" "kind" "ServiceAccount" "name" .name "annotations" .annotations) }}
 automountServiceAccountToken: false
 {{- end }}
 {{- end }}
-{{- range $name, $object := include "service.present" .Values.extraObjects | fromJson }}
+{{- range $name, $object := .Values.extraObjects }}
 ---
-{{- $labels := dict "metadata" (dict "name" (printf "%s-%s" $.Release.Name $name) "labels" (include "service.labels" $ | fromYaml)) }}
-{{ merge (deepCopy $object) $labels | toYaml }}
+{{- $metadata := dict "name" (printf "%s-%s" $.Release.Name $name) "labels" (include "service.labels" $ | fromJson) }}
+{{ if $object }}{{ merge $object (dict "metadata" $metadata) | toJson }}{{ end }}
 {{- end }}
 {{- end }}

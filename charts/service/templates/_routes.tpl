@@ -1,47 +1,36 @@
+{{/* One Ingress for all routes; a route with its own class or annotations gets a separate Ingress. */}}
 {{- define "service.routes" -}}
-{{- /* One Ingress for all routes; a route with its own class or annotations gets a separate Ingress. */}}
-{{- $routes := include "service.present" .Values.routes | fromJson }}
 {{- $groups := dict }}
-{{- range $name, $route := $routes }}
-{{- $object := ternary (printf "%s-%s" $.Release.Name $name) $.Release.Name (or (not (empty $route.annotations)) (not (empty $route.class))) }}
-{{- $_ := set $groups $object (set (index $groups $object | default dict) $name $route) }}
+{{- range $name, $route := .Values.routes }}
+{{- $isApart := or $route.annotations $route.class }}
+{{- $object := ternary (printf "%s-%s" $.Release.Name $name) $.Release.Name (not (empty $isApart)) }}
+{{- $_ := set $groups $object (set (get $groups $object | default dict) $name $route) }}
 {{- end }}
 {{- range $object, $members := $groups }}
-{{- $any := index $members (keys $members | sortAlpha | first) }}
+{{- $any := get $members (keys $members | sortAlpha | first) }}
 ---
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata:
-  name: {{ $object }}
-  labels: {{- include "service.labels" $ | nindent 4 }}
-  {{- with include "service.strings" $any.annotations }}
-  annotations: {{- . | nindent 4 }}
-  {{- end }}
+{{ include "service.head" (dict
+  "root" $ "api" "networking.k8s.io/v1" "kind" "Ingress" "name" $object "annotations" $any.annotations) }}
 spec:
   ingressClassName: {{ $any.class | default "traefik" }}
   {{- $tls := list }}
   {{- range $members }}
-  {{- if .tls }}
-  {{- $entry := dict "hosts" (list .host) }}
-  {{- if kindIs "string" .tls }}{{ $_ := set $entry "secretName" .tls }}{{ end }}
-  {{- $tls = append $tls $entry }}
-  {{- end }}
+  {{- $secret := ternary (dict "secretName" .tls) dict (kindIs "string" .tls) }}
+  {{- if .tls }}{{ $tls = append $tls (set $secret "hosts" (list .host)) }}{{ end }}
   {{- end }}
   {{- with $tls | uniq }}
-  tls:
-    {{- range . }}
-    - {{ toJson . }}
-    {{- end }}
+  tls: {{ toJson . }}
   {{- end }}
   rules:
     {{- range $members }}
+    {{- $port := .port | default (include "service.firstPort" $.Values.ports) }}
+    {{- $name := required "a route needs a project with `ports`" $port }}
     - host: {{ quote .host }}
       http:
         paths:
           - path: {{ .path | default "/" | quote }}
             pathType: Prefix
-            backend:
-              service: {name: {{ $.Release.Name }}, port: {name: {{ .port | default (include "service.firstPort" $.Values.ports) | required "a route needs a project with `ports`" }}}}
+            backend: {service: {name: {{ $.Release.Name }}, port: {name: {{ $name }}}}}
     {{- end }}
 {{- end }}
 {{- end }}

@@ -1,28 +1,20 @@
 {{- define "service.scaling" -}}
 {{- with .Values.autoscaling }}
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata:
-  {{- include "service.metadata" $ | nindent 2 }}
+{{- include "service.head" (dict "root" $ "api" "autoscaling/v2" "kind" "HorizontalPodAutoscaler") }}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: {{ $.Values.kind }}, name: {{ $.Release.Name }}}
-  minReplicas: {{ int (.min | default 1) }}
-  maxReplicas: {{ int .max }}
+  minReplicas: {{ .min | default 1 }}
+  maxReplicas: {{ .max }}
   metrics:
-    {{- $targets := pick . "cpu" "memory" }}
-    {{- range $name, $percent := ternary $targets (dict "cpu" 80) (gt (len $targets) 0) }}
-    - {type: Resource, resource: {name: {{ $name }}, target: {type: Utilization, averageUtilization: {{ int $percent }}}}}
+    {{- range $name, $percent := pick . "cpu" "memory" | default (dict "cpu" 80) }}
+    - {type: Resource, resource: {name: {{ $name }}, target: {type: Utilization, averageUtilization: {{ $percent }}}}}
     {{- end }}
 {{- end }}
 {{- with .Values.podDisruptionBudget }}
 ---
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata:
-  {{- include "service.metadata" $ | nindent 2 }}
+{{ include "service.head" (dict "root" $ "api" "policy/v1" "kind" "PodDisruptionBudget") }}
 spec:
-  selector:
-    matchLabels: {{- include "service.selectorLabels" $ | nindent 6 }}
+  selector: {matchLabels: {{ include "service.selectorLabels" $ }}}
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

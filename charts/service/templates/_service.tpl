@@ -1,58 +1,36 @@
 {{- define "service.service" -}}
-{{- if include "service.isServer" . }}
-{{- $ports := include "service.ports" .Values.ports | fromJson }}
 {{- $service := .Values.service | default dict }}
-apiVersion: v1
-kind: Service
-metadata:
-  {{- include "service.metadata" . | nindent 2 }}
-  {{- with include "service.strings" $service.annotations }}
-  annotations: {{- . | nindent 4 }}
-  {{- end }}
-spec:
-  type: {{ $service.type | default "ClusterIP" }}
-  {{- if $service.headless }}
-  clusterIP: None
-  {{- end }}
-  {{- range $key, $value := pick $service "externalTrafficPolicy" "loadBalancerClass" "sessionAffinity" }}
-  {{ $key }}: {{ $value }}
-  {{- end }}
-  {{- with include "service.wanted" $service.sourceRanges | fromJsonArray }}
-  loadBalancerSourceRanges: {{ toJson . }}
-  {{- end }}
-  selector: {{- include "service.selectorLabels" . | nindent 4 }}
-  ports:
-    {{- range $name, $port := $ports }}
-    - {{ include "service.servicePort" (dict "name" $name "port" $port) }}
-    {{- end }}
-{{- range $alias := include "service.wanted" .Values.aliases | fromJsonArray }}
+{{- $selector := include "service.selectorLabels" . }}
+{{- if include "service.isServer" . }}
+{{- $ports := include "service.servicePorts" .Values.ports | fromYamlArray }}
+{{- include "service.head" (dict "root" . "api" "v1" "kind" "Service" "annotations" $service.annotations) }}
+spec: {{ include "service.given" (dict
+  "type" ($service.type | default "ClusterIP")
+  "clusterIP" (ternary "None" nil (eq true $service.headless))
+  "externalTrafficPolicy" $service.externalTrafficPolicy
+  "loadBalancerClass" $service.loadBalancerClass
+  "sessionAffinity" $service.sessionAffinity
+  "loadBalancerSourceRanges" (include "service.wanted" $service.sourceRanges | fromYamlArray)
+  "selector" (fromJson $selector)
+  "ports" $ports) }}
+{{- range $alias := include "service.wanted" .Values.aliases | fromYamlArray }}
 ---
-apiVersion: v1
-kind: Service
-metadata:
-  name: {{ $alias }}
-  labels: {{- include "service.labels" $ | nindent 4 }}
+{{ include "service.head" (dict "root" $ "api" "v1" "kind" "Service" "name" $alias) }}
 spec:
   {{- if $service.headless }}
   clusterIP: None
   {{- end }}
-  selector: {{- include "service.selectorLabels" $ | nindent 4 }}
+  selector: {{ $selector }}
   ports:
-    {{- range $name, $port := $ports }}
-    - {{ include "service.servicePort" (dict "name" $name "port" (omit $port "nodePort")) }}
+    {{- range $ports }}
+    - {{ omit . "nodePort" | toJson }}
     {{- end }}
-{{- end }}{{ end }}
+{{- end }}
+{{- end }}
 {{- if eq .Values.kind "StatefulSet" }}
 ---
 {{- /* Creates a DNS name for each pod. */}}
-apiVersion: v1
-kind: Service
-metadata:
-  name: {{ .Release.Name }}-pods
-  labels: {{- include "service.labels" . | nindent 4 }}
-spec:
-  clusterIP: None
-  publishNotReadyAddresses: true
-  selector: {{- include "service.selectorLabels" . | nindent 4 }}
+{{ include "service.head" (dict "root" . "api" "v1" "kind" "Service" "name" (printf "%s-pods" .Release.Name)) }}
+spec: {clusterIP: None, publishNotReadyAddresses: true, selector: {{ $selector }}}
 {{- end }}
 {{- end }}

@@ -1,99 +1,64 @@
 {{- define "service.workload" -}}
-{{- $kind := .Values.kind -}}
-{{- $claims := include "service.claims" . | fromJson -}}
-{{- if eq $kind "Job" }}
-{{- $spec := include "service.jobSpec" . }}
-{{- $patch := get (.Values.patches | default dict) (printf "Job/%s" .Release.Name) | default dict }}
-apiVersion: batch/v1
-kind: Job
-metadata:
-  {{- /* A Job is immutable: its name contains a hash of the spec, so that a changed spec creates a new Job. */}}
-  name: {{ .Release.Name }}-{{ list (fromYaml $spec) $patch | toJson | sha256sum | trunc 8 }}
-  labels: {{- include "service.labels" . | nindent 4 }}
-  {{- with include "service.annotations" . }}
-  {{- . | nindent 2 }}
-  {{- end }}
-spec: {{- $spec | nindent 2 }}
-{{- else if eq $kind "CronJob" }}
-apiVersion: batch/v1
-kind: CronJob
-metadata:
-  {{- include "service.metadata" . | nindent 2 }}
-  {{- with include "service.annotations" . }}
-  {{- . | nindent 2 }}
-  {{- end }}
-spec:
-  schedule: {{ required "a CronJob needs a `schedule`" .Values.schedule | quote }}
-  {{- with .Values.timeZone }}
-  timeZone: {{ quote . }}
-  {{- end }}
-  concurrencyPolicy: {{ .Values.concurrency | default "Forbid" }}
-  successfulJobsHistoryLimit: {{ int (.Values.keep | default 3) }}
-  failedJobsHistoryLimit: {{ int (.Values.keep | default 3) }}
-  jobTemplate:
-    metadata:
-      labels: {{- include "service.podLabels" . | nindent 8 }}
-    spec: {{- include "service.jobSpec" . | nindent 6 }}
-{{- else }}
-apiVersion: apps/v1
-kind: {{ $kind }}
-metadata:
-  {{- include "service.metadata" . | nindent 2 }}
-  {{- with include "service.annotations" . }}
-  {{- . | nindent 2 }}
-  {{- end }}
-spec:
-  {{- if and (ne $kind "DaemonSet") (not .Values.autoscaling) }}
-  replicas: {{ int .Values.replicas }}
-  {{- end }}
-  revisionHistoryLimit: 3
-  selector:
-    matchLabels: {{- include "service.selectorLabels" . | nindent 6 }}
-  {{- if eq $kind "Deployment" }}
-  progressDeadlineSeconds: {{ add (int .Values.progressDeadline) (int (.Values.minReady | default 0)) }}
-  {{- $exclusive := false }}
-  {{- range $claims }}{{ if eq (.accessMode | default "ReadWriteOnce") "ReadWriteOnce" "ReadWriteOncePod" }}{{ $exclusive = true }}{{ end }}{{ end }}
-  {{- if or $exclusive (eq (toString .Values.strategy) "Recreate") }}
-  {{- /* Pods on two nodes cannot mount the same volume: the old pod must stop first. */}}
-  strategy: {type: Recreate}
-  {{- else }}
-  strategy:
-    type: RollingUpdate
-    rollingUpdate: {{- include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" "25%" "unavailable" 0) | nindent 6 }}
-  {{- end }}
-  {{- else if and (eq $kind "DaemonSet") .Values.strategy }}
-  updateStrategy:
-    type: RollingUpdate
-    rollingUpdate: {{- include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" 0 "unavailable" (ternary 0 1 (hasKey .Values.strategy "surge"))) | nindent 6 }}
-  {{- else if eq $kind "StatefulSet" }}
-  serviceName: {{ .Release.Name }}-pods
-  {{- /* With ordered updates, a pod that never becomes ready would block its own fix. */}}
-  podManagementPolicy: Parallel
-  {{- with $claims }}
-  volumeClaimTemplates:
-    {{- range $name, $volume := . }}
-    - metadata:
-        name: {{ $name }}
-        labels: {{- include "service.selectorLabels" $ | nindent 10 }}
-      spec: {{- include "service.claim" $volume | nindent 8 }}
-    {{- end }}
-  {{- end }}
-  {{- end }}
-  {{- with .Values.minReady }}
-  minReadySeconds: {{ int . }}
-  {{- end }}
-  template: {{- include "service.podTemplate" . | nindent 4 }}
-{{- end }}
-{{- if ne $kind "StatefulSet" }}
-{{- range $name, $volume := $claims }}
+{{- $parts := dict "Job" "job" "CronJob" "cronJob" -}}
+{{- include (printf "service.%s" (get $parts .Values.kind | default "replicated")) . }}
+{{- range $name, $volume := ternary dict (include "service.claims" . | fromJson) (eq .Values.kind "StatefulSet") }}
 ---
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata:
-  name: {{ $.Release.Name }}-{{ $name }}
-  labels: {{- include "service.labels" $ | nindent 4 }}
-  annotations: {helm.sh/resource-policy: keep}
+{{ include "service.head" (dict
+  "root" $ "api" "v1" "kind" "PersistentVolumeClaim" "name" (printf "%s-%s" $.Release.Name $name)
+  "annotations" (dict "helm.sh/resource-policy" "keep")) }}
 spec: {{- include "service.claim" $volume | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{/* A Deployment, StatefulSet or DaemonSet. */}}
+{{- define "service.replicated" -}}
+{{- $kind := .Values.kind -}}
+{{- $isFixed := and (ne $kind "DaemonSet") (empty .Values.autoscaling) -}}
+{{- $fields := dict
+  "replicas" (ternary .Values.replicas nil $isFixed)
+  "revisionHistoryLimit" 3
+  "selector" (dict "matchLabels" (include "service.selectorLabels" . | fromJson))
+  "minReadySeconds" (.Values.minReady | default nil)
+  "template" (include "service.podTemplate" . | fromYaml) -}}
+{{- include "service.head" (dict "root" . "api" "apps/v1" "kind" $kind "annotations" .Values.annotations) }}
+spec: {{ merge $fields (include (printf "service.of%s" $kind) . | fromYaml) | include "service.given" }}
+{{- end }}
+
+{{- define "service.ofDeployment" -}}
+progressDeadlineSeconds: {{ add (int .Values.progressDeadline) (int (.Values.minReady | default 0)) }}
+{{- $recreates := eq (toString .Values.strategy) "Recreate" }}
+{{- range include "service.claims" . | fromJson }}
+{{- /* Pods on two nodes cannot mount the same volume: the old pod must stop first. */}}
+{{- $recreates = or $recreates (hasPrefix "ReadWriteOnce" (.accessMode | default "ReadWriteOnce")) }}
+{{- end }}
+{{- $rolling := include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" "25%" "unavailable" 0) }}
+strategy: {{- ternary "type: Recreate" $rolling $recreates | nindent 2 }}
+{{- end }}
+
+{{- define "service.ofDaemonSet" -}}
+{{- with .Values.strategy }}
+{{- $unavailable := ternary 0 1 (hasKey . "surge") }}
+{{- $limits := dict "strategy" . "surge" 0 "unavailable" $unavailable }}
+updateStrategy: {{- include "service.rollingUpdate" $limits | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "service.ofStatefulSet" -}}
+serviceName: {{ .Release.Name }}-pods
+{{- /* With ordered updates, a pod that never becomes ready would block its own fix. */}}
+podManagementPolicy: Parallel
+{{- with include "service.claims" . | fromJson }}
+volumeClaimTemplates:
+  {{- range $name, $volume := . }}
+  - metadata: {name: {{ $name }}, labels: {{ include "service.selectorLabels" $ }}}
+    spec: {{- include "service.claim" $volume | nindent 6 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The limits of a rolling update. Parameters: strategy; surge and unavailable: the defaults. 0 is a value. */}}
+{{- define "service.rollingUpdate" -}}
+{{- $limits := mergeOverwrite (pick . "surge" "unavailable") (ternary .strategy dict (kindIs "map" .strategy)) -}}
+type: RollingUpdate
+rollingUpdate: {maxSurge: {{ $limits.surge }}, maxUnavailable: {{ $limits.unavailable }}}
 {{- end }}
