@@ -135,6 +135,38 @@ fn every_json_output_is_documented() {
     }
 }
 
+/// A row a service of `benches/charts`: the lines of its plain manifests, and of what each tool needs for the same.
+#[test]
+fn the_comparison_of_charts_is_documented() {
+    let tools = ["manifest", "cmdr", "stakater", "bjw-s", "onechart"];
+    let mut table = "| service | plain manifests | cmdr | stakater/application | bjw-s app-template | onechart |\n\
+                     |---|---|---|---|---|---|\n"
+        .to_owned();
+    let mut rows: Vec<_> =
+        fs::read_dir(repository().join("benches/charts")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    rows.sort();
+    assert!(rows.len() >= 10, "rows are missing");
+    for row in rows {
+        let input = |tool: &str| fs::read_to_string(row.join(format!("{tool}.yaml"))).ok();
+        let lines = tools.map(|tool| input(tool).map(|text| text.lines().filter(|line| counts(line)).count()));
+        let cmdr = lines[1].unwrap_or_else(|| panic!("{} has no cmdr.yaml", row.display()));
+        assert!(lines.iter().flatten().all(|&other| other >= cmdr), "{}: another needs fewer lines", row.display());
+        let manifest = input("manifest").unwrap();
+        let about = manifest.lines().next().unwrap().trim_start_matches("# ");
+        let cells = lines.map(|lines| lines.map_or_else(|| "–".to_owned(), |lines| lines.to_string()));
+        writeln!(table, "| {about} | {} |", cells.join(" | ")).unwrap();
+        assert_without_mistakes(&row.display().to_string(), &whole(&input("cmdr").unwrap()));
+    }
+    let page = "docs/chart.md";
+    assert_generated(page, &filled(&read(page), "comparison", &table));
+}
+
+/// Whether a line says something: neither empty nor a comment.
+fn counts(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with('#')
+}
+
 fn about(verb: &Command) -> String {
     verb.get_about().map(ToString::to_string).unwrap_or_default()
 }
@@ -279,22 +311,24 @@ fn excerpts_of_projects_yaml_are_without_mistakes() {
     let mut seen = 0;
     for page in pages() {
         for block in blocks(&page, "yaml") {
-            let folder = surroundings();
-            let text = whole(&block);
-            fs::write(folder.path().join(config::FILE), &text).unwrap();
-            match config::load(folder.path()) {
-                Ok(loaded) => {
-                    let warnings: Vec<String> =
-                        loaded.warnings.iter().map(|warning| config::render(warning, false)).collect();
-                    assert_eq!(warnings, Vec::<String>::new(), "{page}:\n{text}");
-                }
-                Err(config::LoadError::Invalid(report)) => panic!("{page}:\n{}", report.render(false)),
-                Err(error) => panic!("{page}: {error}"),
-            }
+            assert_without_mistakes(&page, &whole(&block));
             seen += 1;
         }
     }
     assert!(seen > 5, "only {seen} excerpts were found");
+}
+
+fn assert_without_mistakes(source: &str, workspace: &str) {
+    let folder = surroundings();
+    fs::write(folder.path().join(config::FILE), workspace).unwrap();
+    match config::load(folder.path()) {
+        Ok(loaded) => {
+            let warnings: Vec<String> = loaded.warnings.iter().map(|warning| config::render(warning, false)).collect();
+            assert_eq!(warnings, Vec::<String>::new(), "{source}:\n{workspace}");
+        }
+        Err(config::LoadError::Invalid(report)) => panic!("{source}:\n{}", report.render(false)),
+        Err(error) => panic!("{source}: {error}"),
+    }
 }
 
 /// The files that excerpts name.
