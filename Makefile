@@ -12,7 +12,7 @@ CMDR := $(TARGET)/debug/cmdr
 INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. A new file counts as one that needs none, until it is listed here.
-CLUSTER_TESTS := charts delivery docker failures images pipeline platform refusals registry sample sleep
+CLUSTER_TESTS := charts delivery docker failures images pipeline platform recipes refusals registry sample sleep
 OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 
@@ -33,7 +33,7 @@ test: ## unit, snapshot and real-cluster tests
 
 test-full: ## the same, with the longer ones
 	@tools/needs cargo cc
-	@tools/with-cluster --tests --compile '$(BUILD_TESTS)' tools/test --include-ignored
+	@tools/with-cluster --tests --components --compile '$(BUILD_TESTS)' tools/test --include-ignored
 
 check: ## formatting, lints, dependencies, unit tests; no cluster
 	@tools/needs cargo cc
