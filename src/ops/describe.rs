@@ -8,7 +8,7 @@ use crate::{
         kind::configuration::NODE_PORTS,
     },
     domain::{
-        Chart, Digest, ImageReference, Values,
+        Chart, ImageReference, Values,
         image::digests_by_name,
         local_registry::registries_of,
         platform::{ResolvedPlatform, resolve_platform},
@@ -39,7 +39,8 @@ pub(crate) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
     written.map_or(TIMEOUT_SECONDS, |timeout| timeout.as_secs().max(1))
 }
 
-/// Describes the desired state of the environment. `http_port` is the port of local URLs.
+/// Describes the desired state of the environment as it is written: [`pin`](super::tags::pin) resolves the tags in it.
+/// `http_port` is the port of local URLs.
 ///
 /// # Errors
 /// When a chart cannot be fetched, values are invalid, or secret files are missing: all problems of one kind at once.
@@ -57,13 +58,8 @@ pub async fn describe(
     let chosen: Vec<ResolvedProject> =
         selection.projects.iter().map(|project| secrets.with_checksums(project)).collect();
     let namespace = &session.environment.namespace;
-    let projects = chosen
-        .iter()
-        .map(|project| {
-            let written = selection.written.get(&project.name).map(|written| secrets.with_checksums(written));
-            describe_project(session, selection, (project, written.as_ref()), &charts, http_port)
-        })
-        .collect();
+    let projects =
+        chosen.iter().map(|project| describe_project(session, selection, project, &charts, http_port)).collect();
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
     let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
@@ -136,28 +132,22 @@ fn platform_spec(
 fn describe_project(
     session: &Session,
     selection: &Selection,
-    (project, written): (&ResolvedProject, Option<&ResolvedProject>),
+    project: &ResolvedProject,
     charts: &BTreeMap<Chart, FetchedChart>,
     http_port: u16,
 ) -> DescribedProject {
-    let (content, chart) = if let Some((content, chart)) = selection.contents.get(project.name.as_str()) {
-        (content.clone(), chart)
-    } else {
-        let chart = selection.charts.get(&project.name).unwrap_or_else(|| &charts[&project.chart]);
-        let version = project.image.as_ref().map(ImageReference::version);
-        let mut content = content_of(&project.chart, chart, version, &project.values);
-        content.images = digests_of(project);
-        (content, chart)
-    };
+    let given = selection.contents.get(project.name.as_str());
+    let own_chart = || selection.charts.get(&project.name).unwrap_or_else(|| &charts[&project.chart]);
+    let chart = given.map_or_else(own_chart, |(_, chart)| chart);
+    let version = project.image.as_ref().map(ImageReference::version);
+    let mut written = content_of(&project.chart, chart, version, &project.values);
+    written.images = digests_by_name(project.images());
+    let fingerprint = written.id().to_string();
+    let content = given.map_or(written, |(content, _)| content.clone());
     let namespace = &session.environment.namespace;
     let mut release = release_spec(project.name.as_str(), namespace, chart, content);
+    release.fingerprint = fingerprint;
     release.universal = project.is_on_universal_chart();
-    if let Some(written) = written {
-        let version = written.image.as_ref().map(ImageReference::version);
-        let mut content = content_of(&project.chart, chart, version, &written.values);
-        content.images = digests_of(written);
-        release.fingerprint = content.id().to_string();
-    }
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
     let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
@@ -175,11 +165,6 @@ fn describe_project(
         checks,
         verifications: Vec::new(),
     }
-}
-
-/// The digests of a project's images, as far as its values contain them.
-fn digests_of(project: &ResolvedProject) -> BTreeMap<String, Digest> {
-    digests_by_name(project.images())
 }
 
 /// The content of a release. The default version is the chart's app version.

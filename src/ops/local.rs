@@ -154,17 +154,17 @@ pub(crate) async fn prepare(
     recreate: bool,
 ) -> Result<Prepared<LocalTarget>, CommandError> {
     refuse_foreign_options(options)?;
-    let mut selection = Selection::choose(session, options)?;
+    let selection = Selection::choose(session, options)?;
+    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
+    let cluster = local_of(session, &access, recreate).await?;
+    let mut described = describe(session, &helm, &selection, options, cluster.http_port).await?;
     if options.refresh {
         // A build has its digest, and a project that is not built yet has none.
         let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;
         let built: BTreeSet<Name> =
             selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
-        pin(session, &registry(session)?, &mut selection, &built, &BTreeMap::new()).await?;
+        pin(session, &registry(session)?, (&selection, &built), &BTreeMap::new(), &mut described).await?;
     }
-    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
-    let cluster = local_of(session, &access, recreate).await?;
-    let described = describe(session, &helm, &selection, options, cluster.http_port).await?;
     let target = LocalTarget { access, cluster, buildable: selection.buildable };
     Ok(Prepared { helm, described, observation: Observation::default(), target })
 }

@@ -25,8 +25,6 @@ pub struct Selection {
     pub charts: BTreeMap<Name, FetchedChart>,
     /// Contents of records, deployed unchanged, by release: those of projects and of the platform.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
-    /// Projects as they were before their tags were resolved.
-    pub written: BTreeMap<Name, ResolvedProject>,
     /// The selected projects that are built here.
     pub buildable: Vec<Buildable>,
     /// The releases of the platform to describe, by name; `None` means all.

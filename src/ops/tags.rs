@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     adapters::registry::{Registry, RegistryError},
-    domain::{ImageReference, Name, Problem, ResolvedProject},
+    domain::{ImageReference, Name, Problem, ResolvedProject, image::digests_by_name},
     error::{CommandError, ErrorKind},
     ops::{selection::Selection, session::Session},
-    plan::known_images::KnownImages,
+    plan::{ReleaseSpec, known_images::KnownImages, up::Described},
 };
 
 /// Returns a registry client with the credentials of the user's Docker.
@@ -22,37 +22,53 @@ pub(crate) fn registry(session: &Session) -> Result<Registry, CommandError> {
         .map_err(|error| CommandError::failed(Problem::of(&error)))
 }
 
-/// Writes the digest of every tag into the values, except for projects in `settled`. A tag that is in `known` gets the
-/// digest from there, any other tag is resolved. The projects as written are kept in `selection.written`.
+/// Writes the digest of every tag into the described releases, except for projects in `settled` and contents of records.
+/// A tag that is in `known` gets the digest from there, any other tag is resolved. Nothing else of a description depends
+/// on a digest, so an environment is described once.
 ///
 /// # Errors
 /// When images do not exist, or a registry is unreachable: all problems at once.
 pub(crate) async fn pin(
     session: &Session,
     registry: &Registry,
-    selection: &mut Selection,
-    settled: &BTreeSet<Name>,
+    (selection, settled): (&Selection, &BTreeSet<Name>),
     known: &BTreeMap<Name, KnownImages>,
+    described: &mut Described,
 ) -> Result<(), CommandError> {
-    selection.written = selection.projects.iter().map(|project| (project.name.clone(), project.clone())).collect();
-    let given = &selection.contents;
-    let is_described =
-        |project: &&mut ResolvedProject| !given.contains_key(project.name.as_str()) && !settled.contains(&project.name);
+    let is_written = |project: &&ResolvedProject| {
+        !selection.contents.contains_key(project.name.as_str()) && !settled.contains(&project.name)
+    };
     // In `local`, a chart of its own gets the image as written.
-    let has_digests =
-        |project: &&mut ResolvedProject| project.is_on_universal_chart() || !session.environment.is_local();
-    let mut projects: Vec<&mut ResolvedProject> =
-        selection.projects.iter_mut().filter(is_described).filter(has_digests).collect();
-    for project in &mut projects {
-        let known = known.get(&project.name);
-        project.use_images(|_, image| known?.exact(image?));
-    }
-    let written: Vec<ImageReference> = projects.iter().flat_map(|project| project.images()).collect();
-    let pinned = resolved(session, registry, &written).await?;
-    for project in &mut projects {
-        project.use_images(|_, image| pinned.get(&image?.to_string()).cloned());
+    let has_digests = |project: &&ResolvedProject| project.is_on_universal_chart() || !session.environment.is_local();
+    let projects: Vec<&ResolvedProject> = selection.projects.iter().filter(is_written).filter(has_digests).collect();
+    let promoted = |project: &Name, image: &ImageReference| {
+        known.get(project).and_then(|known| known.exact(image)).unwrap_or_else(|| image.clone())
+    };
+    let images = |project: &&ResolvedProject| {
+        let images = project.images().into_iter();
+        images.map(|image| promoted(&project.name, &image)).collect::<Vec<_>>()
+    };
+    let pinned = resolved(session, registry, &projects.iter().flat_map(images).collect::<Vec<_>>()).await?;
+    for release in described.projects.iter_mut().map(|project| &mut project.release) {
+        let Some(project) = projects.iter().find(|project| project.name.as_str() == release.name) else { continue };
+        use_digests(release, project, |image| pinned.get(&promoted(&project.name, image).to_string()).cloned());
     }
     Ok(())
+}
+
+/// Sets the images of a described project. The fingerprint stays: it is the hash of what is written.
+fn use_digests(
+    release: &mut ReleaseSpec,
+    project: &ResolvedProject,
+    exact: impl Fn(&ImageReference) -> Option<ImageReference>,
+) {
+    let mut pinned = project.clone();
+    pinned.values = std::mem::take(&mut release.content.values);
+    pinned.use_images(|_, image| exact(image?));
+    release.content.images = digests_by_name(pinned.images());
+    release.content.values = pinned.values;
+    release.image = pinned.image;
+    release.record = release.content.id();
 }
 
 /// Resolves each image to its digest. The keys are the images as written.
@@ -74,4 +90,54 @@ pub(crate) async fn resolved(
         CommandError { kind, problems, report: None }
     })?;
     Ok(answers.into_iter().map(|answer| (answer.image.to_string(), answer.pinned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Digest, resolve::resolve},
+        plan::change::tests::spec,
+    };
+
+    /// A project as projects.yaml describes it.
+    fn project(written: &str) -> ResolvedProject {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("version: 1\nname: tunes\nprojects:\n  shop: {written}\n");
+        std::fs::create_dir_all(folder.path().join("chart/templates")).unwrap();
+        std::fs::write(folder.path().join("chart/Chart.yaml"), "apiVersion: v2\nname: chart\nversion: 0.1.0\n")
+            .unwrap();
+        std::fs::write(folder.path().join("projects.yaml"), text).unwrap();
+        let workspace = crate::config::load(folder.path()).unwrap().workspace;
+        resolve(&workspace, workspace.environments.values().next().unwrap()).remove(0)
+    }
+
+    /// The release of a project, as it is described.
+    fn described(project: &ResolvedProject) -> ReleaseSpec {
+        let mut release = ReleaseSpec { image: project.image.clone(), ..spec("shop") };
+        release.content.values.clone_from(&project.values);
+        release.content.version = project.image.as_ref().map(ImageReference::version).unwrap_or_default();
+        release.content.images = digests_by_name(project.images());
+        release.record = release.content.id();
+        release
+    }
+
+    #[test]
+    fn a_pinned_release_equals_one_described_with_digests() {
+        for written in [
+            "{image: docker.io/shop, values: {sidecars: {logs: {image: docker.io/logs:1}}}}",
+            "{image: docker.io/shop:2, values: {version: v7, sidecars: {logs: {image: docker.io/logs:1}}}}",
+            "{image: docker.io/shop:2, chart: {path: chart, image: {repository: web.image, digest: web.digest}}}",
+            "{chart: {path: chart}}",
+        ] {
+            let written = project(written);
+            let exact = |image: &ImageReference| image.with_digest(&Digest::of(b"a"));
+            let mut with_digests = written.clone();
+            with_digests.use_images(|_, image| image.map(exact));
+            let (mut release, expected) = (described(&written), described(&with_digests));
+            use_digests(&mut release, &written, |image| Some(exact(image)));
+            assert_eq!(release, expected);
+            assert_eq!(release.content.images.len(), written.images().len());
+        }
+    }
 }

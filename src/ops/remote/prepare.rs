@@ -47,17 +47,13 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let environment = &session.environment;
     let state = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     state.choose_images(request, &mut selection).await?;
-    let settled = if request.resolves_tags() {
-        BTreeSet::new()
-    } else {
-        unchanged(&describe(session, &helm, &selection, &request.up, HTTP_PORT).await?, &observation)
-    };
+    let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
+    described.policy.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
+    let settled = if request.resolves_tags() { BTreeSet::new() } else { unchanged(&described, &observation) };
     let registry = registry(session)?;
     let known = state.known_images(request, &selection, &settled).await?;
     let trusted = if request.up.refresh { &BTreeMap::new() } else { &known };
-    pin(session, &registry, &mut selection, &settled, trusted).await?;
-    let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
-    described.policy.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
+    pin(session, &registry, (&selection, &settled), trusted, &mut described).await?;
     look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
     add_verifications(session, &registry, (&selection, &settled), trusted, &mut described).await?;
     let new_images = new_images(session, request, &selection, &described, &known);
