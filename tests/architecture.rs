@@ -215,7 +215,7 @@ fn modules_use_what_the_map_allows() {
 }
 
 #[test]
-fn the_map_allows_nothing_that_nobody_uses() {
+fn the_map_contains_no_unused_dependency() {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
         if let Some(module) = source.top() {
@@ -292,7 +292,7 @@ fn only_settings_read_the_environment() {
 }
 
 #[test]
-fn words_and_plans_do_no_io() {
+fn domain_and_plan_do_no_io() {
     let may = |path: &str| {
         !["src/domain/", "src/plan/", "src/event.rs", "src/cli/"].iter().any(|pure| path.starts_with(pure))
     };
@@ -360,7 +360,7 @@ fn declared_types(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_type_name_stands_for_one_thing() {
+fn each_type_name_is_unique() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for source in sources() {
         for name in declared_types(&source.code) {

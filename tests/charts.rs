@@ -1,4 +1,4 @@
-//! The universal chart, rendered by the real helm: golden files, its schema, and what must always hold.
+//! The universal chart, rendered by the real helm: golden files, its schema, and invariants.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test charts` rewrites `tests/golden/*/expected.yaml`.
 
@@ -19,7 +19,7 @@ fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/service")
 }
 
-/// helm from the PATH, else the one that the rig built. Without helm these tests fail: a skipped test proves nothing.
+/// helm from the PATH, else the one that the rig built. Without helm these tests fail: a skipped test verifies nothing.
 fn helm() -> Command {
     let on_path = env::var_os("PATH")
         .and_then(|path| env::split_paths(&path).map(|dir| dir.join("helm")).find(|file| file.is_file()));
@@ -40,7 +40,7 @@ fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// Renders values that are given as text; the error is what helm said.
+/// Renders values that are given as text; the error is helm's output.
 fn render(release: &str, values: &str) -> Result<Vec<Value>, String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("values.yaml");
@@ -108,7 +108,7 @@ fn renders_as_the_golden_files_say() {
     assert!(stale.is_empty(), "these differ; UPDATE_GOLDEN=1 rewrites them: {stale:#?}");
 }
 
-/// A release's Secret holds the chart as well, three times over with its history, and may have 1 MiB at most.
+/// A release's Secret contains the chart and may have at most 1 MiB.
 #[test]
 fn stays_small() {
     let output = tempfile::tempdir().expect("a temporary folder");
@@ -129,7 +129,7 @@ fn passes_helm_lint() {
     }
 }
 
-/// Values that the chart rejects, each with a word that the error must contain.
+/// Values that the chart rejects, each with a part of the error.
 const WRONG_VALUES: &[(&str, &str)] = &[
     ("replicas: 1", "image"),
     ("image: 7", "image"),
@@ -247,7 +247,7 @@ fn a_secret_from_sops_that_has_changed_changes_the_pod_template() {
 
 #[test]
 fn every_container_keeps_to_pod_security_restricted() {
-    // Those that say something else.
+    // Expectations of other renderings.
     let others = ["profile", "fragments"];
     for (name, _, values) in cases().into_iter().filter(|(name, ..)| !others.contains(&name.as_str())) {
         for object in &rendered(&name, &values) {

@@ -1,5 +1,5 @@
-//! `cmdr deploy`, `promote`, `rollback` and what belongs to them, on two real clusters that cmdr does not own: one
-//! workspace, walked through in stages. Images are built and pushed here.
+//! `cmdr deploy`, `promote`, `rollback` and related commands, in stages on two real clusters that cmdr does not own. The
+//! test builds and pushes its images.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -78,38 +78,41 @@ fn from_a_build_to_production_and_back() {
     let walk = Walk::new();
     let stages = Stages::default();
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || walk.with_file_kept(|| stage(&walk)));
-    stage("local and staging render the same, but for the environment", Walk::environments_differ_in_values_alone);
-    stage("up brings an empty cluster to the whole platform", Walk::an_empty_cluster_comes_up);
-    stage("deploy pins a digest, and a tag that is not there touches nothing", Walk::deploy_pins_a_digest);
-    stage("a tag that moved waits for --refresh", Walk::a_tag_that_moved_waits_for_refresh);
-    stage("drift stays until it is repaired", Walk::drift_stays_until_it_is_repaired);
-    stage("what fails returns to the record before", Walk::what_fails_returns);
-    stage("promote brings what soaked, once", Walk::promote_brings_what_soaked);
-    stage("a busy staging still promotes its soaked record", Walk::a_busy_staging_promotes);
-    stage("rollback restores and holds until unhold", Walk::rollback_holds);
-    stage("a change of values alone is rolled back", Walk::values_are_rolled_back);
+    stage("local and staging render the same except for the environment", Walk::environments_differ_only_in_values);
+    stage("up deploys everything to an empty cluster", Walk::an_empty_cluster_comes_up);
+    stage("deploy pins a digest, and a missing tag changes nothing", Walk::deploy_pins_a_digest);
+    stage("a moved tag is deployed only with --refresh", Walk::a_tag_that_moved_waits_for_refresh);
+    stage("drift is kept until --repair", Walk::drift_stays_until_it_is_repaired);
+    stage("a failed deployment is rolled back to the previous record", Walk::what_fails_returns);
+    stage("promote deploys a soaked record, once", Walk::promote_deploys_what_soaked);
+    stage("a soaked record is promoted although staging has a newer one", Walk::a_busy_staging_promotes);
+    stage("rollback restores a record and sets a hold until unhold", Walk::rollback_holds);
+    stage("a change of only values is rolled back", Walk::values_are_rolled_back);
     stage("only promoted images run in production", Walk::only_promoted_images_run);
-    stage("only what ran together is promoted together", Walk::only_what_ran_together_is_promoted);
-    stage("all gates are told at once, and overrides are recorded", Walk::gates_are_told_at_once);
-    stage("a bundle has versions to go back to", Walk::a_bundle_has_versions);
-    stage("targets of one source go side by side", Walk::targets_go_side_by_side);
-    stage("gates say no by name, and an override is recorded", Walk::gates_refuse);
-    stage("a proof that fails refuses before, and returns after", Walk::proofs_decide);
-    stage("a plan runs as it was reviewed, or not at all", Walk::plans_are_exact);
-    stage("one of two promotes wins", Walk::one_of_two_wins);
-    stage("a killed promote is healed by the next", Walk::a_killed_run_is_healed);
-    stage("a cluster that goes away for a while is waited for", Walk::a_cluster_goes_away);
-    stage("a bundle goes back as one", Walk::a_bundle_goes_back_as_one);
-    stage("a restart passes the gates, and stands in the history", Walk::restarts_pass_the_gates);
-    stage("orphans are removed as they were shown, or not at all", Walk::orphans_pass_the_gates);
-    stage("another cluster is refused", Walk::another_cluster_is_refused);
-    stage("what an account may not do is said", Walk::missing_rights_are_named);
+    stage("only records that ran together are promoted together", Walk::only_what_ran_together_is_promoted);
+    stage("all gates are reported at once, and overrides are recorded", Walk::gates_are_reported_at_once);
+    stage("a bundle is rolled back to its previous version", Walk::a_bundle_has_versions);
+    stage("targets with the same source are deployed in parallel", Walk::targets_go_side_by_side);
+    stage("each gate blocks by name, and an override is recorded", Walk::gates_refuse);
+    stage("a failed verify Job blocks before a deployment, and rolls back after it", Walk::verify_jobs_decide);
+    stage("a plan file is executed only if the plan is unchanged", Walk::plans_are_exact);
+    stage("one of two concurrent promotions proceeds", Walk::one_of_two_wins);
+    stage("the next promotion repairs a killed one", Walk::a_killed_run_is_repaired);
+    stage(
+        "a run waits for an API server that is temporarily unreachable",
+        Walk::a_run_waits_for_an_unreachable_cluster,
+    );
+    stage("a failed bundle is rolled back as a whole", Walk::a_bundle_is_rolled_back_as_a_whole);
+    stage("a restart passes the gates and is recorded in the history", Walk::restarts_pass_the_gates);
+    stage("orphans are removed only if they are the ones that were shown", Walk::orphans_pass_the_gates);
+    stage("a context that points to another cluster is refused", Walk::another_cluster_is_refused);
+    stage("missing permissions are reported", Walk::missing_rights_are_named);
     stage("the deployer's role deploys and changes no namespace", Walk::a_deployer_deploys_and_changes_no_namespace);
-    stage("the viewer's role only looks", Walk::a_viewer_only_looks);
-    stage("a review lives beside its source, and goes", Walk::reviews_come_and_go);
-    stage("the end of a review passes the gates", Walk::reviews_pass_the_gates);
-    stage("the reviewer's role changes reviews alone", Walk::a_reviewer_changes_reviews_alone);
-    stage("a project that somebody else runs keeps its name", Walk::externals_keep_their_names);
-    stage("a lost cluster is rebuilt from its file", Walk::a_lost_cluster_is_rebuilt);
+    stage("the viewer's role only reads", Walk::a_viewer_only_looks);
+    stage("a review environment is created beside its source and removed", Walk::reviews_come_and_go);
+    stage("the removal of a review environment passes the gates", Walk::reviews_pass_the_gates);
+    stage("the reviewer's role changes only review environments", Walk::a_reviewer_changes_only_reviews);
+    stage("an external project keeps its Service name", Walk::externals_keep_their_names);
+    stage("a lost cluster is rebuilt from an exported ledger", Walk::a_lost_cluster_is_rebuilt);
     stages.finish();
 }

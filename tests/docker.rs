@@ -15,21 +15,21 @@ use cmdr::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// An image with a shell that the rig builds, and every machine that ran `make test` once has.
+/// An image with a shell that the rig builds.
 const IMAGE: &str = "rig/base:bookworm";
-/// Prints a certificate: any will do where the mirror speaks plain HTTP.
+/// A certificate; any works, because the mirror uses plain HTTP.
 const CERTIFICATE: &str = "cat /etc/ssl/certs/ca-certificates.crt | sed '/END CERTIFICATE/q'";
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable of the rig's.
+/// A variable of the rig.
 fn rig(name: &str) -> String {
     variable(name).unwrap_or_else(|| panic!("this test needs {name}, which 'make test' sets"))
 }
 
-/// The engine as the settings of cmdr would look for it.
+/// The engine that cmdr's settings find.
 fn lookup() -> DockerLookup {
     let home = PathBuf::from(variable("HOME").unwrap_or_default());
     DockerLookup {
@@ -50,7 +50,7 @@ async fn docker() -> Docker {
     }
 }
 
-/// The docker CLI, at the engine of the adapter.
+/// Runs the docker CLI with the adapter's engine.
 fn cli(docker: &Docker, args: &[&str]) -> String {
     let output = Command::new("docker").args(args).envs(docker.endpoint().environment()).output();
     let output = output.expect("the docker CLI is installed");
@@ -59,7 +59,7 @@ fn cli(docker: &Docker, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Something on the engine that is removed at the end, however the test ends.
+/// An object of the engine that is removed at the end, also when the test fails.
 struct Guard<'a> {
     docker: &'a Docker,
     remove: Vec<String>,
@@ -99,7 +99,7 @@ async fn a_network_is_made_once_as_kind_makes_it() {
     let name = unique("network");
     let _guard = guard(&docker, &["network", "rm", &name]);
     assert_eq!(docker.network(&name).await.unwrap(), None);
-    // Side by side: two clusters that are made at the same moment must end up on one network.
+    // In parallel: two clusters that are created at the same time must use one network.
     let (one, other) = tokio::join!(docker.ensure_network(&name), docker.ensure_network(&name));
     let again = docker.ensure_network(&name).await.unwrap();
     assert_eq!((one.unwrap(), other.unwrap()), (again.clone(), again.clone()));
@@ -110,7 +110,7 @@ async fn a_network_is_made_once_as_kind_makes_it() {
     assert_eq!(inside(again.gateway), inside(again.subnet.address));
 }
 
-/// Creates a container that looks like a kind node and sleeps.
+/// Creates a container with the labels of a kind node that runs `sleep`.
 fn create_node(docker: &Docker, name: &str) {
     let cluster = format!("io.x-k8s.kind.cluster={name}");
     let labels = ["--label", &cluster, "--label", "io.x-k8s.kind.role=control-plane"];
@@ -138,7 +138,7 @@ async fn a_node_is_seen_through_its_whole_life() {
     assert_eq!((created.name.as_str(), created.address), (name.as_str(), None));
 
     docker.start(&name).await.unwrap();
-    docker.start(&name).await.expect("a container that runs is left alone");
+    docker.start(&name).await.expect("a running container is left unchanged");
     let running = node().await.unwrap();
     assert_eq!(running.state, State::Running);
     let network = docker.network("kind").await.unwrap().unwrap();
@@ -157,14 +157,14 @@ async fn a_node_is_seen_through_its_whole_life() {
     docker.unpause(&name).await.unwrap();
     assert_eq!(state().await, Some(State::Running));
 
-    // `sleep` as the first process does not hear SIGTERM; nothing is proven by waiting for it.
+    // `sleep` as process 1 ignores SIGTERM, so the test does not wait for it.
     cli(&docker, &["kill", &name]);
-    docker.stop(&name, 1).await.expect("a container that does not run is left alone");
+    docker.stop(&name, 1).await.expect("a stopped container is left unchanged");
     let stopped = node().await.unwrap();
     assert_eq!((stopped.state, stopped.address), (State::Stopped, None));
 
     docker.remove(&name, true).await.unwrap();
-    docker.remove(&name, true).await.expect("a container that is gone is left alone");
+    docker.remove(&name, true).await.expect("a missing container is no error");
     assert_eq!(state().await, None);
     assert_eq!(cli(&docker, &["volume", "ls", "-q", "--filter", &format!("name={volume}")]), "");
 }
@@ -196,10 +196,10 @@ async fn files_go_in_and_out_and_programs_run() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_pulled_says_why() {
+async fn an_image_that_cannot_be_pulled_is_explained() {
     let docker = docker().await;
     assert!(docker.has_image(IMAGE).await.unwrap(), "{IMAGE} is built by the rig, which 'make test' prepares");
-    // Nobody listens on port 1: no registry is asked.
+    // No process listens on port 1: no registry receives a request.
     let image = ImageReference::parse("127.0.0.1:1/shop:1").unwrap();
     assert!(!docker.has_image(&image.to_string()).await.unwrap());
     let error = docker.pull_image(&image, None, |_| ()).await.unwrap_err().problem();
@@ -232,7 +232,7 @@ async fn a_private_image_is_pulled_with_the_login_of_a_helper() {
     let mut last = None;
     docker.pull_image(&image, found.credentials.first(), |progress| last = Some(progress)).await.unwrap();
     assert!(docker.has_image(&image.to_string()).await.unwrap());
-    // No layers at all where another image shares them.
+    // No layers are pushed if another image has them.
     assert!(last.is_some_and(|last| last.layers_done == last.layers_total), "{last:?}");
 }
 
@@ -249,7 +249,7 @@ async fn a_published_port_that_is_taken_is_reported_with_what_to_do() {
     assert!(error.problem().help.is_some_and(|help| help.contains("stop the program that uses the port")), "{error}");
 }
 
-/// Runs the containerd of the node image alone, which is much faster than a cluster.
+/// Runs only the containerd of the node image, which is much faster than a cluster.
 async fn containerd(docker: &Docker, name: &str) {
     let image = rig("RIG_NODE_IMAGE");
     let run = ["run", "--detach", "--name", name, "--network", "kind", "--entrypoint", "containerd", &image];
@@ -273,7 +273,7 @@ async fn a_nodes_containerd_takes_images_from_mirrors_with_and_without_a_ca() {
     containerd(&docker, &name).await;
     let mirror = format!("http://{}", rig("RIG_REGISTRY"));
     let port = rig("RIG_REGISTRY").rsplit(':').next().map(str::to_owned).unwrap();
-    // What a node cannot reach by itself: Docker Hub, and a registry that does not exist.
+    // Registries that a node cannot reach directly: Docker Hub, and one that does not exist.
     let redis = "docker.io/library/redis:7.0".to_owned();
     let absent = format!("registry.invalid:{port}/library/redis:7.0");
     let ca = cli(&docker, &["run", "--rm", IMAGE, "sh", "-c", CERTIFICATE]);

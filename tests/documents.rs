@@ -252,7 +252,7 @@ fn type_name(of: &Value) -> String {
 }
 
 #[test]
-fn events_are_as_their_schema_says() {
+fn events_match_their_schema() {
     let validator =
         jsonschema::validator_for(&serde_json::to_value(schemars::schema_for!(TimedEvent)).unwrap()).unwrap();
     for block in blocks("docs/events.md", "json") {

@@ -1,4 +1,4 @@
-//! What goes wrong on a real cluster, shown in time and by its cause; what is interrupted, gone on with.
+//! Failures on a real cluster are reported early and with their cause; interrupted runs are continued.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod common;
@@ -19,7 +19,7 @@ use std::{
 use common::{Stages, TestWorkspace, tell};
 use serde_json::Value;
 
-/// Every project is broken in its own way, but for those that are said to be well.
+/// Each project fails in its own way, except the healthy ones.
 const BROKEN: &str = r#"
 defaults: {values: {command: [sleep, infinity], grace: 1, drain: 0}}
 projects:
@@ -76,7 +76,7 @@ projects:
     needs: [needs-broken]
 "#;
 
-/// What each of them is shown by: cause, last line of log, help.
+/// The report of each failure: cause, last line of the log, help.
 const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("no-image", "image not found: docker.io/library/no-such-image:1.0", "", "check the name and the tag"),
     ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "create the Secret in the namespace"),
@@ -100,7 +100,7 @@ const CAUSES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// The same, mended.
+/// The corrections of these projects.
 const MENDED: &[(&str, &str)] = &[
     ("no-such-image:1.0", "redis:7.0"),
     ("{secret: vault, key: password}", "plain"),
@@ -119,7 +119,7 @@ fn events(output: &[(SystemTime, Value)], event: &str, subject: &str) -> Vec<(Sy
     own.cloned().collect()
 }
 
-/// Runs `up` and notes when it shown what.
+/// Runs `up` and records when each line was printed.
 fn timed_up(workspace: &TestWorkspace) -> (i32, Vec<(SystemTime, Value)>) {
     let mut command = workspace.cmdr(&["up", "--output", "json"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -128,13 +128,13 @@ fn timed_up(workspace: &TestWorkspace) -> (i32, Vec<(SystemTime, Value)>) {
     (child.wait().unwrap().code().unwrap_or(-1), shown)
 }
 
-/// When the cluster first warned of a project's pods or Job, in seconds since 1970.
+/// The time of the cluster's first warning about a project's pods or Job, in seconds since 1970.
 fn first_warnings(workspace: &TestWorkspace) -> BTreeMap<String, u64> {
     let format = "jsonpath={range .items[*]}{.involvedObject.name} {.firstTimestamp}{\"\\n\"}{end}";
     let shown = workspace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", format]);
     let mut first = BTreeMap::new();
     for (name, time) in shown.lines().filter_map(|line| line.split_once(' ')) {
-        // An event of the newer kind has its time elsewhere.
+        // The newer event API stores the time in another field.
         if time.is_empty() || time == "null" {
             continue;
         }
@@ -157,14 +157,16 @@ fn failures_on_a_cluster() {
     waits::stages(&workspace, &stages);
     interruptions::while_helm_works(&workspace, &stages);
     interruptions::dead_runs(&workspace, &stages);
-    stages.stage("the API server goes away for a while", || interruptions::paused_node(&workspace));
-    stages.stage("a registry with a company's certificate", || company_registry(&mut workspace));
+    stages.stage("a run waits for an API server that is temporarily unreachable", || {
+        interruptions::paused_node(&workspace);
+    });
+    stages.stage("a registry with a certificate of a private authority works", || company_registry(&mut workspace));
     stages.finish();
 }
 
 #[expect(clippy::too_many_lines, reason = "a list of stages, each on the cluster that the one before left")]
 fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
-    stages.stage("broken projects are shown by their causes, and hold up nobody else", || {
+    stages.stage("failures are reported with their causes and do not block other projects", || {
         let (code, shown) = timed_up(workspace);
         assert_eq!(code, 1);
         let warned = first_warnings(workspace);
@@ -180,7 +182,7 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
             let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
             if let Some(known) = warned.get(*project) {
                 tell(&format!("{project}: shown {} s after the cluster's first word", at.saturating_sub(*known)));
-                // Far below the rollout's own time of 5 minutes.
+                // Far below the rollout's timeout of 5 minutes.
                 assert!(at.saturating_sub(*known) <= 90, "{project}");
             }
         }
@@ -201,7 +203,7 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
         );
         assert_eq!(workspace.ask("healthy", "/").map(|answer| answer.status), Ok(200));
     });
-    stages.stage("a second run says the same, and tries the job again", || {
+    stages.stage("a second run reports the same failures and retries the Job", || {
         let again = workspace.run(&["up"]).expect(1);
         for (project, cause, ..) in CAUSES.iter().filter(|(project, ..)| !["deaf", "endless"].contains(project)) {
             assert!(again.stderr.contains(&format!("✗ {project}  {cause}")), "{project}\n{}", again.stderr);
@@ -217,7 +219,7 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
         );
         tell(&again.stderr);
     });
-    stages.stage("once mended, the next run does what is left", || {
+    stages.stage("after the corrections the next run deploys the rest", || {
         for (old, new) in MENDED {
             workspace.replace(old, new);
         }
@@ -233,7 +235,7 @@ fn broken_projects(workspace: &TestWorkspace, stages: &Stages) {
     });
 }
 
-/// A process that ends with the test.
+/// A process that is killed at the end of the test.
 struct Server(std::process::Child);
 
 impl Drop for Server {
@@ -243,7 +245,7 @@ impl Drop for Server {
     }
 }
 
-/// A registry behind TLS whose certificate nobody knows but the company: it passes on what the tests' own one holds.
+/// A registry with TLS and a certificate of a private authority, in front of the tests' own registry.
 fn company_registry(workspace: &mut TestWorkspace) {
     let mirrors = workspace.variable("CMDR_IMAGE_MIRRORS").to_owned();
     let upstream = mirrors.split(',').find_map(|mirror| mirror.strip_prefix("*=")).map(str::to_owned);
@@ -284,7 +286,7 @@ fn company_registry(workspace: &mut TestWorkspace) {
     workspace.run(&["render", "radio"]).expect(0);
 }
 
-/// A company's certificate authority, and a certificate by it for the address.
+/// A private certificate authority, and a certificate that it issued for the address.
 fn certificates(workspace: &TestWorkspace, folder: &Path, address: &str) -> PathBuf {
     fs::create_dir_all(folder).unwrap();
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();

@@ -77,7 +77,7 @@ fn scripts(job: &Map<String, Value>) -> Vec<String> {
 }
 
 #[test]
-fn each_job_says_what_gitlab_must_know() {
+fn each_job_has_the_keys_that_gitlab_needs() {
     let jobs = jobs();
     let names: BTreeSet<&str> = jobs.iter().map(|(name, _)| name.as_str()).collect();
     let expected =

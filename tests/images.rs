@@ -1,7 +1,7 @@
-//! The registry of a laptop and its caches, and images that are built for it: two small services on a real cluster,
-//! which is made a second time. What is sent and pulled is counted.
+//! The local registry, its caches, and built images: two small services on a real cluster, which is re-created once. Pushed
+//! and pulled blobs are counted.
 //!
-//! Registry and caches serve the whole machine: this test takes them away at its end.
+//! Registry and caches serve the whole machine: this test removes them at its end.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -47,7 +47,7 @@ projects:
     values: {ports: {redis: 6379}}
 ";
 
-/// A chart of one's own, which takes the image of the build by its key.
+/// A chart of the user's own that gets the built image through `chart.image`.
 const WORKER_CHART: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: worker}
@@ -60,7 +60,7 @@ spec:
       containers: [{name: worker, image: '{{ .Values.app.image }}', resources: {requests: {cpu: 10m, memory: 16Mi}}}]
 ";
 
-/// Lists what cmdr's label is on.
+/// Lists the objects with cmdr's label.
 const OWN: [&str; 2] = ["--filter", "label=cmdr/registry"];
 
 #[test]
@@ -68,23 +68,23 @@ fn images_outlive_clusters() {
     let walk = Walk::new();
     let stages = Stages::default();
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
-    stage("mistakes are shown all at once", Walk::mistakes);
-    stage("a plan builds nothing and tells what will be built", Walk::nothing_is_touched);
-    stage("up builds what has no image, and it runs", Walk::up_builds);
-    stage("a second up builds and makes nothing", Walk::nothing_to_do);
-    stage("of a changed layer only that is sent and pulled", Walk::one_layer);
-    stage("what does not build is shown with its last lines", Walk::a_failed_build);
-    stage("a builder of the user's own does not keep images to itself", Walk::another_builder);
+    stage("all errors are reported at once", Walk::mistakes);
+    stage("a plan builds nothing and lists the builds", Walk::nothing_is_touched);
+    stage("up builds missing images and runs them", Walk::up_builds);
+    stage("a second up builds and changes nothing", Walk::nothing_to_do);
+    stage("only a changed layer is pushed and pulled", Walk::one_layer);
+    stage("a failed build is reported with its last lines", Walk::a_failed_build);
+    stage("images of the user's own builder are available to Docker", Walk::another_builder);
     stage("pull secrets reach every service account", Walk::pull_secrets);
     stage("an index and its manifest are one image", Walk::one_image_of_two_digests);
-    stage("an image that only Docker has is named as that", Walk::an_image_of_docker);
-    stage("an image that is pushed late is pulled at once", Walk::a_late_image);
-    stage("a cluster made anew pulls nothing from outside and builds nothing", Walk::a_second_cluster);
-    stage("a dead cache costs a try", Walk::a_dead_cache);
-    stage("what the registry lost is built again", Walk::a_lost_registry);
-    stage("registry and caches stay while another cluster uses them", Walk::refused_while_used);
+    stage("an image that only the local Docker engine has is reported", Walk::an_image_of_docker);
+    stage("an image that is pushed late is pulled immediately", Walk::a_late_image);
+    stage("a re-created cluster pulls nothing from the internet and builds nothing", Walk::a_second_cluster);
+    stage("pulls work while a cache is down", Walk::a_dead_cache);
+    stage("images that the registry lost are built again", Walk::a_lost_registry);
+    stage("registry and caches are kept while another cluster uses them", Walk::refused_while_used);
     stage("down --registry leaves nothing", Walk::nothing_is_left);
-    stage("two runs at once make one registry", Walk::two_at_once);
+    stage("two concurrent runs create one registry", Walk::two_at_once);
     drop(walk);
     stages.finish();
 }
@@ -116,7 +116,7 @@ impl Walk {
         format!("{}-control-plane", self.workspace.name)
     }
 
-    /// How many blobs of a project's image the registry has given away.
+    /// The number of blobs of a project's image that the registry has served.
     fn given(&self, project: &str) -> usize {
         let log = self.workspace.command("docker").args(["logs", "cmdr-registry"]).output().unwrap();
         let log = String::from_utf8_lossy(&log.stdout).into_owned();
@@ -124,7 +124,7 @@ impl Walk {
         log.lines().filter(|line| line.contains(&path)).count()
     }
 
-    /// The image that a project's pod runs, as its container's status has it.
+    /// The image in the status of a project's container.
     fn running_image(&self, project: &str) -> String {
         let label = format!("app.kubernetes.io/name={project}");
         let pods = self.workspace.objects(&["get", "pods", "--selector", &label]);
@@ -195,7 +195,7 @@ impl Walk {
         assert!(services.contains(&"cmdr-cache-docker-io".to_owned()), "{services:?}");
     }
 
-    /// Where the registry is published, as Docker says.
+    /// The published address of the registry.
     fn port(&self) -> u16 {
         let published = self.workspace.tool("docker", &["port", "cmdr-registry", "5000/tcp"]);
         let port = published.lines().next().and_then(|line| line.strip_prefix("127.0.0.1:"));
@@ -276,14 +276,14 @@ impl Walk {
     }
 
     fn a_late_image(&self) {
-        // kubelet's own next try may come in the very moment between push and up.
+        // kubelet may retry between the push and `up`.
         assert!(
             (1..=3).any(|number| self.replaces_what_waits(&format!("late-{number}"))),
             "kubelet's try was waited for"
         );
     }
 
-    /// Whether `up` made the pod of an image anew that was pushed late; it came up in any case.
+    /// Whether `up` re-created the pod of an image that was pushed late; the pod becomes ready in any case.
     fn replaces_what_waits(&self, project: &str) -> bool {
         let image = format!("localhost:{}/{}/{project}:1", self.port(), self.workspace.name);
         let described = format!("  {project}:\n    image: {image}\n    values: {{ports: {{http: 9898}}, grace: 1}}\n");
@@ -306,7 +306,7 @@ impl Walk {
         let images = [self.running_image("front"), self.running_image("back")];
         let down = self.workspace.run(&["down", "--yes"]).expect(0);
         down.expect_said("cmdr down --registry removes them");
-        // What the nodes of this workspace had is not what is tried here: another workspace's cluster has no such store.
+        // The image store of this workspace's nodes is not tested here: a cluster of another workspace has none.
         let store = format!("label=cmdr/image-store={}", self.workspace.name);
         let stores = self.workspace.tool("docker", &["volume", "ls", "--quiet", "--filter", &store]);
         for volume in stores.lines() {
@@ -319,7 +319,7 @@ impl Walk {
         assert_eq!(self.upstream.blobs(), 0, "blobs were pulled from outside");
     }
 
-    /// Brings the cluster up with a proxy that nothing answers at: what is on this machine is reached without it.
+    /// Creates the cluster with an unreachable proxy: services on this machine are reached without it.
     fn up_behind_a_dead_proxy(&self) -> Output {
         let proxy = "http://10.255.255.1:3128";
         let variables = [("HTTP_PROXY", proxy), ("https_proxy", proxy), ("NO_PROXY", "example.com")];
@@ -364,7 +364,7 @@ impl Walk {
         assert_eq!(self.running_image("front"), image, "the same content is the same build");
     }
 
-    /// Another cluster of cmdr's: a container as kind makes them, which was shown of the registry and never ran.
+    /// Another cluster of cmdr: a container as kind creates it, connected to the registry, which never ran.
     fn refused_while_used(&self) {
         let (name, hosts) = (format!("{}-other", self.workspace.name), format!("localhost:{}", self.port()));
         let node = format!("{name}-{}", std::process::id());
@@ -411,7 +411,7 @@ impl Walk {
     }
 }
 
-/// What services are built on: the engine has it, or gets it from the rig's registry.
+/// The base image of the services, from the engine or the rig's registry.
 fn base() -> String {
     format!("{}/stefanprodan/podinfo:6.9.2", rig("RIG_REGISTRY"))
 }
@@ -429,16 +429,16 @@ fn write_services(root: &Path, greeting: &str) {
     fs::write(root.join("charts/worker/Chart.yaml"), "apiVersion: v2\nname: worker\nversion: 0.1.0\n").unwrap();
 }
 
-/// A service whose last layer is a greeting.
+/// A service whose last layer contains a greeting.
 fn write_service(folder: &Path, dockerfile: &str, greeting: &str) {
     let text = format!("FROM {}\nCOPY constant /constant\nCOPY greeting /greeting\n", base());
     fs::write(folder.join(dockerfile), text).unwrap();
     fs::write(folder.join("constant"), "the same in each build\n").unwrap();
-    // A registry that an earlier run has left must not have this layer.
+    // A registry from an earlier run must not contain this layer.
     fs::write(folder.join("greeting"), format!("{greeting} of {}\n", std::process::id())).unwrap();
 }
 
-/// Actions and subjects of the steps that a run began.
+/// The actions and subjects of the steps that a run started.
 fn started(output: &Output) -> Vec<(String, String)> {
     let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let events = output.events();

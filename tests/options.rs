@@ -85,7 +85,7 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("override", &["status"], Reported("hold", "only status --prune uses these options: --override, --because")),
     ("override", &["deploy", "promote", "rollback"], Reported("nope", "--override: unknown gate 'nope'")),
     ("parallel", &["promote"], Reported("2", "--parallel has no effect on one target")),
-    ("pause", &["stop"], TestedIn("tests/sleep/stages.rs")),
+    ("pause", &["stop"], TestedIn("tests/stop_start/stages.rs")),
     ("plan-file", &["plan", "up"], RefusedInLocal("x")),
     ("plan-file", &["deploy", "promote", "rollback"], Reported("nowhere/x", "nowhere/x")),
     ("profile", &["plan", "status", "up"], TestedIn("tests/platform/stages_of_others.rs")),

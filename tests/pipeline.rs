@@ -1,5 +1,5 @@
 //! The CI/CD component of `templates/gitlab` in whole pipelines: gitlab-ci-local runs its jobs with cmdr on two real
-//! clusters, from a merge to production and back, and for a merge request.
+//! clusters, from a merge to production and a rollback, and for a merge request.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -9,9 +9,9 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use common::{Output, Running, Stages, TestWorkspace, cloud::Cloud, rig, tell, until};
 
-/// The release of gitlab-ci-local, with GitLab's own schema in it, and the Node that it runs on.
+/// The release of gitlab-ci-local, which contains GitLab's schema, and its Node.js.
 const PACKAGES: [&str; 2] = ["gitlab-ci-local@4.75.1", "node@22"];
-/// Longer than any job of this test takes.
+/// The limit of a job.
 const JOB: Duration = Duration::from_mins(4);
 
 const PROJECTS: &str = "
@@ -84,7 +84,7 @@ impl Pipelines {
         self.workspace.tool("git", &[&own, words].concat())
     }
 
-    /// Commits a service that says `message`, and returns the commit.
+    /// Commits a service that responds with `message`, and returns the commit.
     fn commit(&self, message: &str) -> String {
         let base = format!("{}/stefanprodan/podinfo:6.9.2", rig("RIG_REGISTRY"));
         let file = format!("FROM {base}\nENV PODINFO_UI_MESSAGE={message}\n");
@@ -100,7 +100,7 @@ impl Pipelines {
         let mut command = self.workspace.command(self.programs.join("gitlab-ci-local"));
         let cmdr = self.workspace.root().parent().unwrap().display().to_string();
         let path = [&self.programs.display().to_string(), &cmdr, self.workspace.variable("PATH")].join(":");
-        // The jobs make Docker's configuration themselves.
+        // The jobs write Docker's configuration themselves.
         command.env("PATH", path).env_remove("DOCKER_CONFIG").env("KUBECONFIG", self.workspace.user_kubeconfig());
         let given = [
             ("GITLAB_CI", "true"),
@@ -156,13 +156,13 @@ impl Pipelines {
         }
     }
 
-    fn a_promotion_brings_it_to_production(&self) {
+    fn a_promotion_deploys_to_production(&self) {
         let commit = self.git(&["rev-parse", "HEAD"]);
         self.ci(&["cmdr-promote"], &[]).expect(0);
         assert_eq!(self.tag(&self.production, "tunes"), commit);
     }
 
-    fn a_rollback_goes_back_and_holds_until_it_is_lifted(&self) {
+    fn a_rollback_sets_a_hold(&self) {
         let before = self.git(&["rev-parse", "HEAD"]);
         let commit = self.commit("second");
         self.ci(&[], &[]).expect(0);
@@ -170,7 +170,7 @@ impl Pipelines {
         assert_eq!(self.tag(&self.production, "tunes"), commit);
         self.ci(&["cmdr-rollback"], &[]).expect(0);
         assert_eq!(self.tag(&self.production, "tunes"), before);
-        // A manual job may fail; the pipeline goes on.
+        // A manual job may fail; the pipeline continues.
         let held = self.ci(&["cmdr-promote"], &[]).expect(0);
         held.expect_said("blocked by gate 'hold'").expect_said("cmdr-rollback of deborah").expect_said("WARN 10");
         assert_eq!(self.tag(&self.production, "tunes"), before);
@@ -200,10 +200,10 @@ impl Pipelines {
     }
 }
 
-/// What GitLab says in a pipeline of a merge request.
+/// GitLab's variables in a pipeline of a merge request.
 const MERGE_REQUEST: [(&str, &str); 2] = [("CI_PIPELINE_SOURCE", "merge_request_event"), ("CI_COMMIT_BRANCH", "")];
 
-/// Installs [`PACKAGES`] with the user's own npm, and returns the folder of their programs.
+/// Installs [`PACKAGES`] with npm, and returns the folder of their programs.
 fn install(workspace: &TestWorkspace) -> PathBuf {
     let folder = workspace.root().parent().unwrap().join("npm");
     fs::create_dir(&folder).unwrap();
@@ -221,10 +221,13 @@ fn from_a_merge_to_production_and_back() {
     let pipelines = Pipelines::new();
     let stages = Stages::default();
     let stage = |name: &str, stage: fn(&Pipelines)| stages.stage(name, || stage(&pipelines));
-    stage("the jobs are those of their pipelines", Pipelines::the_jobs_are_those_of_their_pipelines);
+    stage("each pipeline has its jobs", Pipelines::the_jobs_are_those_of_their_pipelines);
     stage("a merge is built and deployed to staging", Pipelines::a_merge_is_built_and_deployed_to_staging);
-    stage("a promotion brings it to production", Pipelines::a_promotion_brings_it_to_production);
-    stage("a rollback goes back and holds", Pipelines::a_rollback_goes_back_and_holds_until_it_is_lifted);
-    stage("a merge request has a review of its own build", Pipelines::a_merge_request_has_a_review_of_its_own_build);
+    stage("a promotion deploys it to production", Pipelines::a_promotion_deploys_to_production);
+    stage("a rollback restores the previous record and sets a hold", Pipelines::a_rollback_sets_a_hold);
+    stage(
+        "a merge request has a review environment with its own build",
+        Pipelines::a_merge_request_has_a_review_of_its_own_build,
+    );
     stages.finish();
 }

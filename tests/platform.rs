@@ -1,5 +1,5 @@
-//! `cmdr up` and the verbs around it on a real cluster: one small workspace, walked through in stages, from nothing to
-//! nothing. What fails on purpose is in `tests/failures.rs`.
+//! `cmdr up` and related commands on a real cluster: one small workspace, in stages, from creation to deletion. Failures on
+//! purpose are in `tests/failures.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -23,9 +23,9 @@ mod watchers;
 use common::Stages;
 use walk::Walk;
 
-/// The most memory that cmdr may take, in kB.
+/// The limit of cmdr's memory, in kB.
 const MEMORY: u64 = 90 * 1024;
-/// Has bash, and every machine that ran `make test` once has it.
+/// An image with bash that the rig builds.
 const SHELL_IMAGE: &str = "rig/base:bookworm";
 
 const PROJECTS: &str = r#"
@@ -102,15 +102,14 @@ projects:
     values: {ui: {message: found}}
 "#;
 
-/// Added later, and removed from the file again.
+/// A project that a stage adds and removes again.
 const GUEST: &str = "
   guest:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
     values: {ports: {http: 9898}}
 ";
 
-/// A second workspace beside the first.
-/// The name of the project is as long as Helm allows for a release.
+/// A second workspace. The name of its project has the maximum length of a Helm release's name.
 const NEIGHBOUR: &str = "
 environments:
   local: {}
@@ -136,7 +135,7 @@ projects:
       container: {env: [{name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory}}}]}
 ";
 
-/// An operator, and a release and a project that have resources of it.
+/// An operator, and a release and a project with custom resources of this operator.
 const OPERATOR: &str = "
 platform:
   operator: {chart: {path: charts/operator}}
@@ -145,7 +144,7 @@ projects:
   thing: {chart: {path: charts/thing}}
 ";
 
-/// Its kind is there after some seconds only.
+/// Its CustomResourceDefinition is created after some seconds.
 const OPERATOR_CHART: &str = r#"
 apiVersion: batch/v1
 kind: Job
@@ -172,42 +171,42 @@ spec:
 fn from_nothing_to_nothing() {
     let (walk, stages) = (Walk::new(), Stages::default());
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
-    stage("plan and --dry-run touch nothing", Walk::nothing_is_touched);
-    stage("up of one project brings it and what it needs", Walk::one_project_from_nothing);
-    stage("up --without leaves one out, up brings the rest", Walk::all_projects);
-    stage("every printed URL answers", Walk::every_url_answers);
-    stage("pods see the address of who asks", Walk::the_clients_address_arrives);
-    stage("a request crosses its backends", Walk::a_request_crosses_backends);
-    stage("a project starts after what it needs", Walk::needs_come_first);
-    stage("status and render tell what is there", Walk::status_and_render);
-    stage("each chart was fetched once", Walk::charts_are_fetched_once);
-    stage("volumes were there before their pods", Walk::volumes_are_there_before_their_pods);
+    stage("plan and --dry-run change nothing", Walk::nothing_is_touched);
+    stage("up of one project deploys it and the projects that it needs", Walk::one_project_from_nothing);
+    stage("up --without skips one project, up deploys the others", Walk::all_projects);
+    stage("every printed URL responds", Walk::every_url_answers);
+    stage("pods see the address of the client", Walk::the_clients_address_arrives);
+    stage("a request reaches all backends", Walk::a_request_crosses_backends);
+    stage("a project starts after the projects that it needs", Walk::needs_come_first);
+    stage("status and render show the deployed state", Walk::status_and_render);
+    stage("each chart is fetched once", Walk::charts_are_fetched_once);
+    stage("volumes are created before their pods", Walk::volumes_are_there_before_their_pods);
     stage("a second up changes nothing", Walk::nothing_to_do);
     stage("a second up calls no helm", Walk::a_second_up_calls_no_helm);
-    stage("a commit alone changes nothing", Walk::a_commit_changes_nothing);
-    stage("one changed line touches one project", Walk::one_change_touches_one_project);
-    stage("a changed configuration restarts its own pods", Walk::configuration_restarts_its_pods);
-    stage("what was deleted by hand comes back", Walk::deleted_objects_come_back);
-    stage("what was changed by hand is named and put right", Walk::what_was_changed_by_hand_is_put_right);
-    stage("releases and workloads tell where they come from", Walk::everything_is_labelled);
-    stage("restart gives new pods of the same revision", Walk::restart_gives_new_pods);
+    stage("a new commit without other changes changes nothing", Walk::a_commit_changes_nothing);
+    stage("one changed line changes one project", Walk::one_change_touches_one_project);
+    stage("a changed configuration restarts only the pods that use it", Walk::configuration_restarts_its_pods);
+    stage("deleted objects are restored", Walk::deleted_objects_come_back);
+    stage("manual changes are reported and reverted", Walk::manual_changes_are_reverted);
+    stage("releases and workloads have cmdr's labels and annotations", Walk::everything_is_labelled);
+    stage("restart replaces pods without a new revision", Walk::restart_gives_new_pods);
     stage("a rolling update loses no request", Walk::a_rolling_update_loses_no_request);
-    stage("what others manage is refused, and adopted", Walk::foreign_releases_are_refused);
-    stage("an orphan is named and removed, its volume stays", Walk::orphans_are_pruned);
+    stage("releases of other tools are refused, and adopted on request", Walk::foreign_releases_are_refused);
+    stage("an orphan is reported and removed, its volume is kept", Walk::orphans_are_pruned);
     stage("lists, claims and irregular plurals of a chart are read", Walk::every_shape_is_read);
     stage("CRDs of a newer chart are applied first", Walk::definitions_are_upgraded);
-    stage("a release that nobody can read hides nothing", Walk::an_unreadable_release_hides_nothing);
-    stage("claims of a chart survive their release", Walk::claims_survive_their_release);
-    stage("an optional project runs when it is asked for", Walk::optional_projects);
+    stage("an unreadable release does not affect others", Walk::an_unreadable_release_hides_nothing);
+    stage("claims of a chart are kept when their release is removed", Walk::claims_survive_their_release);
+    stage("an optional project runs when it is requested", Walk::optional_projects);
     stage("secrets from SOPS reach pods", Walk::secrets_from_sops_reach_pods);
-    stage("generated secrets stay secret", Walk::secrets_stay_secret);
+    stage("generated secrets do not appear in arguments or output", Walk::secrets_stay_secret);
     stage("a changed secret from SOPS restarts its pods", Walk::changed_secrets_restart_their_pods);
-    stage("what sops refuses is shown before anything is touched", Walk::what_sops_refuses_is_reported);
-    stage("secrets of External Secrets are awaited", Walk::external_secrets_are_awaited);
-    stage("no canary is anywhere but in its Secret", Walk::canaries_are_nowhere);
-    stage("a second cluster lives beside the first", Walk::two_clusters);
-    stage("stop and start keep what is stored", Walk::sleep_and_wake);
+    stage("errors of sops are reported before anything changes", Walk::what_sops_refuses_is_reported);
+    stage("cmdr waits for secrets of External Secrets", Walk::external_secrets_are_awaited);
+    stage("secret values appear only in their Secret", Walk::canaries_are_nowhere);
+    stage("a second cluster runs at the same time as the first", Walk::two_clusters);
+    stage("stop and start keep stored data", Walk::stop_and_start);
     stage("down leaves nothing", Walk::down_leaves_nothing);
-    stage("cmdr stays small", Walk::memory_stays_small);
+    stage("cmdr's memory stays below its limit", Walk::memory_stays_small);
     stages.finish();
 }

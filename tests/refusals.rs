@@ -1,4 +1,4 @@
-//! What cannot work is shown by its cause before anything is changed, or leaves nothing half-done.
+//! Errors are reported with their cause before anything changes, or leave nothing unfinished.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod common;
@@ -12,7 +12,7 @@ use std::{
 
 use common::{Output, Running, Stages, TestWorkspace, rig, tell};
 
-/// Guards against what hangs; nothing here takes a tenth of it.
+/// The limit for a run that hangs; normal runs take less than a tenth of it.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 const SMALL: &str = "
@@ -22,12 +22,12 @@ projects:
     values: {ports: {redis: 6379}}
 ";
 
-/// cmdr with variables of this run's own.
+/// Runs cmdr with additional environment variables.
 fn run_with(workspace: &TestWorkspace, variables: &[(&str, &str)]) -> Output {
     Running::start(workspace.cmdr(&["up"]).envs(variables.iter().copied())).wait(PATIENCE)
 }
 
-/// The run failed as it should: it says why and what to do, in few words, and nothing was made.
+/// Checks that the run failed with a short cause and help, and created nothing.
 #[track_caller]
 fn refused(workspace: &TestWorkspace, output: Output, code: i32, words: &[&str]) {
     let output = words.iter().fold(output.expect(code), |output, word| output.expect_said(word));
@@ -42,7 +42,7 @@ fn refused(workspace: &TestWorkspace, output: Output, code: i32, words: &[&str])
     assert!(!kept.exists(), "{} was made", kept.display());
 }
 
-/// A PATH on which `program` is this script, before everything else.
+/// A PATH that starts with a folder in which `program` is this script.
 fn with_fake(workspace: &TestWorkspace, program: &str, script: &str) -> String {
     let folder = workspace.root().join(format!("fake-{program}"));
     let _ = fs::create_dir(&folder);
@@ -52,7 +52,7 @@ fn with_fake(workspace: &TestWorkspace, program: &str, script: &str) -> String {
     format!("{}:{}", folder.display(), workspace.variable("PATH"))
 }
 
-/// A PATH without `program`, and with the others that cmdr starts.
+/// A PATH with the programs that cmdr starts, except `program`.
 fn without(workspace: &TestWorkspace, program: &str) -> String {
     let folder = workspace.root().join(format!("without-{program}"));
     let _ = fs::create_dir(&folder);
@@ -76,11 +76,11 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
     };
     ask(
         "Docker does not run",
-        &[("DOCKER_HOST", "unix:///nobody/listens.sock")],
+        &[("DOCKER_HOST", "unix:///nowhere/docker.sock")],
         1,
-        &["Docker is not running: cannot connect to unix:///nobody/listens.sock (DOCKER_HOST)", "help: start Docker"],
+        &["Docker is not running: cannot connect to unix:///nowhere/docker.sock (DOCKER_HOST)", "help: start Docker"],
     );
-    stages.stage("Docker is not for this user", || {
+    stages.stage("the user has no permission for Docker", || {
         let socket = workspace.root().join("docker.sock");
         let _listener = UnixListener::bind(&socket).unwrap();
         fs::set_permissions(&socket, PermissionsExt::from_mode(0o000)).unwrap();
@@ -89,10 +89,10 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
         let mut command = workspace.cmdr(&["up"]);
         command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
         if workspace.tool("id", &["-u"]) == "0" {
-            // Nothing is forbidden to root.
+            // root has all permissions.
             command.uid(65534).gid(65534);
         }
-        // Where the real helm is, that user may not look.
+        // That user cannot read the folder of the real helm.
         command.env("PATH", with_fake(&workspace, "helm", "echo v4.0.0"));
         let output = Running::start(&mut command).wait(PATIENCE);
         refused(&workspace, output, 1, &["permission denied", "help: run sudo usermod -aG docker $USER"]);
@@ -112,7 +112,7 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
         let path = with_fake(&workspace, program, &format!("echo '{said}'"));
         ask(&format!("{program} says {said}"), &[("PATH", &path)], 1, &[word, "help: install"]);
     }
-    stages.stage("the cache cannot be written", || {
+    stages.stage("the cache is not writable", || {
         let file = workspace.root().join("file");
         fs::write(&file, "").unwrap();
         let output = run_with(&workspace, &[("CMDR_CACHE", &file.to_string_lossy())]);
@@ -122,7 +122,7 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
         let output = run_with(&workspace, &[("DOCKER_HOST", &full_engine(&workspace))]);
         refused(&workspace, output, 1, &["only 0 MB are free on Docker's disk", "help: free some"]);
     });
-    stages.stage("somebody else's cluster has the name", || {
+    stages.stage("a cluster of another tool has the name", || {
         let label = format!("io.x-k8s.kind.cluster={}", workspace.name);
         let role = "io.x-k8s.kind.role=control-plane";
         let image = rig("CMDR_NODE_IMAGE");
@@ -136,12 +136,12 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
         let all =
             workspace.tool("docker", &["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label={label}")]);
         workspace.tool("docker", &["rm", &foreign]);
-        assert_eq!(all, foreign, "it is still there, and alone");
+        assert_eq!(all, foreign, "it still exists, and no other");
     });
     stages.finish();
 }
 
-/// Something that looks like Docker with no space left: what it says of its folder leads to a file system of size 0.
+/// A proxy of Docker whose disk is full: it reports a data folder on a file system of size 0.
 fn full_engine(workspace: &TestWorkspace) -> String {
     let engine = workspace.variable("DOCKER_HOST").trim_start_matches("unix://").to_owned();
     let root = workspace.tool("docker", &["info", "--format", "{{.DockerRootDir}}"]);
@@ -160,7 +160,7 @@ fn full_engine(workspace: &TestWorkspace) -> String {
     format!("unix://{}", socket.display())
 }
 
-/// Copies with every `old` replaced, as far as it comes in one piece.
+/// Copies a stream and replaces every `old` within one chunk.
 fn pass_on(mut from: impl std::io::Read, mut to: impl std::io::Write, old: &str, new: &str) {
     let mut buffer = vec![0; 1 << 20];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -185,7 +185,7 @@ fn a_wrong_description_is_reported_before_anything_is_changed() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     ask(
-        "the port that is wished for is taken",
+        "the configured port is in use",
         &format!("environments: {{local: {{ports: {{http: {port}}}}}}}\n{SMALL}"),
         1,
         &[
@@ -201,7 +201,7 @@ fn a_wrong_description_is_reported_before_anything_is_changed() {
         &["chart not found", "registry.example.com/charts/none", "help: check its name and version"],
     );
     ask(
-        "a chart's folder that does not exist",
+        "a chart folder that does not exist",
         "projects:\n  shop:\n    chart: {path: charts/none}\n",
         2,
         &["charts/none", "projects.yaml:"],
@@ -221,12 +221,12 @@ fn a_wrong_description_is_reported_before_anything_is_changed() {
         );
     });
     ask(
-        "values that the chart does not take",
+        "values that the chart's schema rejects",
         "projects:\n  shop:\n    image: docker.io/library/redis:7.0\n    values: {replicas: many}\n",
         2,
         &["projects.yaml:6:24", "the value `replicas` is a string"],
     );
-    ask("a broken file", "projects: [\n", 2, &["projects.yaml:"]);
+    ask("an invalid file", "projects: [\n", 2, &["projects.yaml:"]);
     stages.stage("no projects.yaml", || {
         fs::remove_file(workspace.root().join("projects.yaml")).unwrap();
         refused(&workspace, run_with(&workspace, &[]), 2, &["projects.yaml", "help:"]);
@@ -235,8 +235,8 @@ fn a_wrong_description_is_reported_before_anything_is_changed() {
     stages.finish();
 }
 
-/// What kind and Docker print, with what cmdr makes of it. Node images that do not boot, full disks and low limits
-/// cannot be had on demand.
+/// Output of kind and Docker, with cmdr's report. Node images that do not boot, full disks and low limits cannot be
+/// created on demand.
 const KIND_FAILURES: &[(&str, &str, &str)] = &[
     (
         "ERROR: failed to create cluster: failed to init node with kubeadm: command \"docker exec --privileged x-control-plane kubeadm init\" failed with error: exit status 1\nCommand Output: Failed to create control group inotify object: Too many open files\nFailed to allocate manager object: Too many open files",

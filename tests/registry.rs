@@ -16,12 +16,12 @@ use cmdr::{
 use common::{rig, tell};
 use tokio_util::sync::CancellationToken;
 
-/// What registries are to answer with, as curl is shown it.
+/// The manifest types that cmdr requests, for curl.
 const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \
                       application/vnd.docker.distribution.manifest.v2+json";
 
-/// The login at the private registry, as `docker login` would write it.
+/// The login of the private registry, as `docker login` writes it.
 fn login() -> String {
     let (host, user, password) = (rig("RIG_PRIVATE_REGISTRY"), rig("RIG_PRIVATE_USER"), rig("RIG_PRIVATE_PASSWORD"));
     format!(r#"{{"auths": {{"{host}": {{"username": "{user}", "password": "{password}"}}}}}}"#)
@@ -36,7 +36,7 @@ fn registry(mirrors: &str, configuration: &str) -> Registry {
     Registry::new(mirrors, credentials, None, CancellationToken::new()).unwrap()
 }
 
-/// Every image of the internet comes from the rig's registry.
+/// Mirrors every public registry to the rig's registry.
 fn mirrored() -> Registry {
     registry(&format!("*=http://{}", rig("RIG_REGISTRY")), "{}")
 }
@@ -45,7 +45,7 @@ fn image(text: &str) -> ImageReference {
     ImageReference::parse(text).unwrap()
 }
 
-/// The digest as curl sees it. `login` is `USER:PASSWORD`, or nothing.
+/// The digest that curl receives. `login` is `USER:PASSWORD`, or empty.
 fn digest_by_curl(host: &str, repository: &str, tag: &str, login: &str) -> String {
     let url = format!("http://{host}/v2/{repository}/manifests/{tag}");
     let output = Command::new("curl").args(["-sSI", "--user", login, "-H", ACCEPT, &url]).output().unwrap();
@@ -86,7 +86,7 @@ async fn a_private_image_wants_the_login() {
 
         let error = registry(mirrors, "{}").resolve(&private).await.unwrap_err();
         assert!(matches!(error.problem, RegistryErrorKind::Refused { with_login: false, .. }), "{error}");
-        assert!(!error.is_transient() && error.said[0].contains("UNAUTHORIZED"), "{:?}", error.said);
+        assert!(!error.is_transient() && error.detail[0].contains("UNAUTHORIZED"), "{:?}", error.detail);
         let help = error.problem().help.unwrap();
         assert!(help.starts_with(&format!("run docker login {host};")), "{help}");
     }

@@ -96,7 +96,7 @@ fn missing_tools_are_all_named() {
 }
 
 #[test]
-fn a_machine_without_docker_that_cannot_build_the_rig_says_what_to_do() {
+fn without_docker_and_rig_the_help_is_printed() {
     let machine = Machine::with(&[("curl", "exit 0"), ("docker", "exit 1")]);
     let run = machine.with_cluster(&["bash", "-c", "echo ran"], &[]);
     let stderr = text(&run.stderr);

@@ -1,5 +1,4 @@
-//! The sample platform, as the repository's own `projects.yaml` describes it, on a real cluster: what a newcomer's first
-//! `make up` brings.
+//! The sample platform of the repository's own `projects.yaml` on a real cluster: the result of a first `make up`.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -7,7 +6,7 @@ mod common;
 
 use common::{Stages, TestWorkspace, tell, until};
 
-/// The least that the sample holds, and how many of it are services that call one another.
+/// The minimum number of the sample's projects, and how many of them are services that call each other.
 const PROJECTS: usize = 24;
 const SERVICES: usize = 16;
 
@@ -17,7 +16,7 @@ fn the_sample_comes_up_and_a_request_crosses_it() {
     let description = text.split_once("name: tunes\n").unwrap().1;
     let workspace = TestWorkspace::new("sample", description);
     let stages = Stages::default();
-    stages.stage("the whole platform comes up, and every URL answers", || {
+    stages.stage("up deploys the whole platform, and every URL responds", || {
         let run = workspace.run(&["up"]).expect(0);
         let urls: Vec<&str> = run.stdout.lines().collect();
         assert_eq!(urls.len(), 5, "{}", run.said());
@@ -26,24 +25,24 @@ fn the_sample_comes_up_and_a_request_crosses_it() {
             assert_eq!(workspace.ask(host, "/").unwrap().status, 200, "{url}");
         }
     });
-    stages.stage("it is as large as it says", || {
+    stages.stage("status shows all projects", || {
         let status = workspace.run(&["status", "--output", "json", "--exit-code"]).expect(0).json();
         let releases = status["releases"].as_array().unwrap();
         assert!(releases.len() - 2 >= PROJECTS, "{} releases, two of them the platform's", releases.len());
         let services = releases.iter().filter(|release| release["running"] == "6.9.2").count();
         assert!(services >= SERVICES, "{services} services");
     });
-    stages.stage("a request to the storefront crosses those behind it", || {
-        // The node learns the way to a pod up to a second after it is ready.
-        let answer = until("an answer of catalog, cart and search", || {
+    stages.stage("a request to the storefront reaches the services behind it", || {
+        // kube-proxy routes to a pod up to a second after the pod is ready.
+        let answer = until("a response of catalog, cart and search", || {
             let answer = workspace.request("POST", "shop", "/echo", "hello").ok()?;
             let backends: Vec<serde_json::Value> = serde_json::from_str(&answer.body).ok()?;
-            // Each asks two more.
+            // Each of them calls two others.
             (backends.len() == 3 && answer.body.matches("hello").count() >= 6).then_some(answer)
         });
         tell(&answer.body);
     });
-    stages.stage("nothing is left to do", || {
+    stages.stage("a plan is empty", || {
         let plan = workspace.run(&["plan", "--output", "json", "--exit-code"]).expect(0).json();
         assert!(plan["unchanged"].as_array().unwrap().len() >= PROJECTS);
     });

@@ -193,7 +193,7 @@ fn the_job_is_started_and_its_url_is_reported() {
 }
 
 #[test]
-fn what_is_named_goes_to_the_job() {
+fn options_are_passed_to_the_job() {
     let server = FakeGitlab::start(|_, _| None);
     let words = ["shop", "catalog", "--record", "0123456789abcdef0123", "--because", "a reason", "--output", "json"];
     let (code, stdout, stderr) = Checkout::new(&server.url()).run(&words);
@@ -242,7 +242,7 @@ fn a_job_that_fails_ends_the_run_with_its_code() {
 }
 
 #[test]
-fn an_interrupt_ends_the_following_alone() {
+fn an_interrupt_ends_only_the_local_run() {
     let server = FakeGitlab::start(|line, _| line.contains("/jobs/7").then(|| ok(&job(7, "cmdr-promote", "running"))));
     let place = Checkout::new(&server.url());
     let mut child = place.cmdr(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

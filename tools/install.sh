@@ -3,7 +3,7 @@
 #
 #   curl -fsSL URL/install.sh | sh
 #
-# Variables: CMDR_DOWNLOAD_URL (where the release's files are), CMDR_INSTALL_DIR (~/.local/bin).
+# Variables: CMDR_DOWNLOAD_URL (the folder with the release's files), CMDR_INSTALL_DIR (default: ~/.local/bin).
 set -eu
 
 version='@VERSION@'

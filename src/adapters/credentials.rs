@@ -269,9 +269,9 @@ fn helper_failure(error: ProcessError) -> Option<String> {
         // Helpers write errors to standard output. Output that looks like a response is not printed: it may be the
         // secret.
         ProcessError::Failed { status, stdout, stderr, .. } => {
-            let said = [stdout, stderr].concat();
-            let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-            let is_speakable = !line.is_empty() && !said.contains(['{', '}']);
+            let detail = [stdout, stderr].concat();
+            let line = detail.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            let is_speakable = !line.is_empty() && !detail.contains(['{', '}']);
             Some(if is_speakable { format!("failed: {line}") } else { format!("failed ({status})") })
         }
     }

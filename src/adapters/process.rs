@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_says_what_the_tool_said() {
+    async fn a_failure_contains_the_output_of_the_tool() {
         let error = shell("echo 'no space left' >&2; exit 3").run(&CancellationToken::new()).await.unwrap_err();
         assert_eq!(error.to_string(), "sh failed (exit status: 3): no space left");
     }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_too_large_is_named_in_old_and_new_words() {
+    fn objects_over_the_size_limit_are_named_for_old_and_new_messages() {
         let release = "create: failed to create: Secret \"sh.helm.release.v1.big.v1\" is invalid: data: Too long: may not \
                        be more than 1048576 bytes";
         assert!(explained(release).0.starts_with("the release is larger than 1 MiB"));

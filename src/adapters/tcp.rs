@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_listener_is_reported_from_nobody() {
+    async fn a_listener_is_not_reported_without_a_process() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(connect("127.0.0.1", port, Duration::from_secs(2)).await, Ok(()));

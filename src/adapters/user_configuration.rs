@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_absent_file_says_nothing() {
+    fn an_empty_or_missing_file_sets_nothing() {
         for text in ["", "# later\n", "{}\n"] {
             assert_eq!(parsed(text).unwrap(), UserConfiguration::default(), "{text:?}");
         }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_is_certificates_alone() {
+    fn a_ca_file_contains_only_certificates() {
         let folder = tempfile::tempdir().unwrap();
         let ca = folder.path().join("ca.pem");
         let read = |text: &str| {

@@ -47,7 +47,7 @@ pub(super) struct Response {
 
 /// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unanswered {
+pub(super) enum NoResponse {
     Timeout,
     /// The connection failed at TLS; such a request is not retried.
     Tls(String),
@@ -70,10 +70,10 @@ impl WebClient {
     ///
     /// # Errors
     /// If there is no response. Any status is a response.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Unanswered> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, NoResponse> {
         let request = request.timeout(self.patience.request);
         let response = async { read(call::send(self.caller, request).await?).await };
-        response.await.map_err(|error| unanswered(&error))
+        response.await.map_err(|error| no_response(&error))
     }
 
     /// Waits, unless the run is interrupted.
@@ -122,12 +122,12 @@ async fn read(mut response: reqwest::Response) -> Result<Response, reqwest::Erro
     Ok(Response { status, headers, body })
 }
 
-fn unanswered(error: &reqwest::Error) -> Unanswered {
-    let said = root_cause(error);
+fn no_response(error: &reqwest::Error) -> NoResponse {
+    let detail = root_cause(error);
     match error {
-        error if error.is_timeout() => Unanswered::Timeout,
-        error if is_tls(error) => Unanswered::Tls(said),
-        _ => Unanswered::Network(said),
+        error if error.is_timeout() => NoResponse::Timeout,
+        error if is_tls(error) => NoResponse::Tls(detail),
+        _ => NoResponse::Network(detail),
     }
 }
 

@@ -46,14 +46,14 @@ pub(super) async fn save(session: &Session, name: &str) -> Result<(), CommandErr
     let local = existing(session, &access)?;
     let measured = local.measure(&node).await?;
     refuse_full_disk(measured.bytes, measured.free)?;
-    let is_awake = node.state == State::Running;
+    let is_running = node.state == State::Running;
     let away = Instant::now();
     let is_stopped = !matches!(node.state, State::Running | State::Paused);
     let plan = plan::snapshot::save(name.clone(), is_stopped);
     let helm = session.helm().await?;
     let runner = session.runner(helm, local).await?;
     let saved = session.execute("snapshot save", &plan, Arc::new(runner)).await;
-    if !is_awake || session.cancel.is_cancelled() {
+    if !is_running || session.cancel.is_cancelled() {
         // After an interrupted stop, the cluster keeps running.
         if session.node(&access.docker).await?.is_some_and(|node| node.state != State::Running) {
             session.note(&format!("the cluster '{workspace}' is stopped; start it with cmdr start"));

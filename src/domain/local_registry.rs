@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_tells_what_it_is_made_from() {
+    fn the_checksum_depends_on_the_content() {
         let made = |mirrors: &str, ca: Option<&str>| {
             let mirrors = ImageMirror::parse_list(mirrors).unwrap();
             wanted(&hosts(&["ghcr.io"]), &mirrors, |_| false, ca, 5001)[1].checksum()

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_an_image_mirror() {
+    fn errors_of_image_mirrors_are_explained() {
         let message = |list: &str| ImageMirror::parse_list(list).unwrap_err().to_string();
         insta::assert_snapshot!(message("docker.io"), @"'docker.io' is not a valid mirror: expected HOST=URL, such as docker.io=https://mirror.example.com");
         insta::assert_snapshot!(message("*=http://m,ghcr.io="), @"'ghcr.io=' is not a valid mirror: expected HOST=URL, such as docker.io=https://mirror.example.com");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_chart_mirror() {
+    fn errors_of_chart_mirrors_are_explained() {
         let message = |list: &str| ChartMirror::parse_list(list).unwrap_err().to_string();
         insta::assert_snapshot!(message("ghcr.io=oci://m"), @"'ghcr.io=oci://m': 'ghcr.io' is not a valid chart repository: expected https://HOST/PATH, oci://HOST, oci://* or *");
         insta::assert_snapshot!(message("oci://*=http://m"), @"'oci://*=http://m': 'http://m' is not a valid mirror URL: expected oci://HOST[:PORT]");

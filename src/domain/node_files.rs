@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_is_asked_before_mirrors_and_alone_for_what_is_built_here() {
+    fn a_cache_precedes_mirrors_and_is_the_only_endpoint_for_local_builds() {
         let registry = |host: &str, url: &str| NodeRegistry { host: host.to_owned(), url: Some(url.to_owned()) };
         let registries = [
             registry("localhost:5001", "http://cmdr-registry:5000"),

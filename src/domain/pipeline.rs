@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_system_tells_who_started_which_run() {
+    fn every_system_names_the_user_and_the_run() {
         let gitlab = [
             ("CI", "true"),
             ("GITLAB_CI", "true"),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn says_when_there_is_no_room() {
+    fn a_full_network_is_reported() {
         assert_eq!(Pool::choose(subnet("10.0.0.0/26"), "a", &[]), Err(PoolError::TooSmall(26)));
         let only = Pool::choose(subnet("10.0.0.0/25"), "a", &[]).unwrap();
         assert_eq!(Pool::choose(subnet("10.0.0.0/25"), "b", &[only]), Err(PoolError::Exhausted(1)));

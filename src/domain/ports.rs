@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_ports_need_no_words() {
+    fn the_standard_ports_need_no_note() {
         assert_eq!(choose(None, None, except(&[])), Ok(Ports { http: 80, https: 443, note: None }));
     }
 
     #[test]
-    fn one_taken_port_moves_both_and_says_why() {
+    fn one_port_in_use_changes_both_with_a_note() {
         let ports = choose(None, None, except(&[80])).unwrap();
         assert_eq!((ports.http, ports.https), (8080, 8443));
         let note = "port 80 is in use by nginx: this cluster uses ports 8080 (HTTP) and 8443 (HTTPS) instead";
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_to_the_next_free_ones() {
+    fn continues_with_the_next_free_ports() {
         let ports = choose(None, None, except(&[443, 8080, 8081, 8443])).unwrap();
         assert_eq!((ports.http, ports.https), (8082, 8444));
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_is_granted_or_refused_by_name() {
+    fn a_configured_port_is_used_or_refused() {
         assert_eq!(choose(Some(9000), None, except(&[80])), Ok(Ports { http: 9000, https: 443, note: None }));
         let error = choose(Some(9000), None, except(&[9000])).unwrap_err();
         let expected = "port 9000 on 127.0.0.1 (environments.local.ports.http in projects.yaml) is in use by nginx";

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_an_environment_removes_is_gone() {
+    fn a_source_that_an_environment_removes_is_missing() {
         let mut values =
             json!({"secrets": {"db": {"generate": null, "existing": "x"}, "gone": null}, "env": {"A": null}});
         without_removed_sources(values.as_object_mut().unwrap());

@@ -152,7 +152,7 @@ pub mod tests {
     }
 
     #[test]
-    fn content_alone_decides() {
+    fn only_content_decides() {
         let one = record(r#"{"a": 1, "b": 2}"#);
         assert_eq!(one.id(), record(r#"{"b": 2, "a": 1}"#).id());
         assert_ne!(one.id(), record(r#"{"a": 1, "b": 3}"#).id());

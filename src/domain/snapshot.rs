@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_tells_its_snapshot() {
+    fn an_image_names_its_snapshot() {
         let snapshot = Snapshot {
             workspace: "tunes".to_owned(),
             name: "before".to_owned(),

@@ -59,8 +59,8 @@ pub(crate) async fn bring(
     purpose: Purpose,
     lock: Option<Lock>,
 ) -> Result<(), CommandError> {
-    let (recreate, is_started) = (request.recreate, purpose != Purpose::Up);
-    let run = LocalRun { session, request, purpose, lock, recreate, is_started, due: BuildScope::of(request) };
+    let (recreate, was_started) = (request.recreate, purpose != Purpose::Up);
+    let run = LocalRun { session, request, purpose, lock, recreate, was_started, due: BuildScope::of(request) };
     let urls = drive(session, run).await?;
     show_urls(session, &urls);
     Ok(())
@@ -75,7 +75,7 @@ struct LocalRun<'a> {
     /// Whether an existing cluster is still to be deleted first.
     recreate: bool,
     /// Whether the cluster was started: then its network is checked.
-    is_started: bool,
+    was_started: bool,
     /// The builds that are still to be run.
     due: BuildScope<'a>,
 }
@@ -102,7 +102,7 @@ impl Run for LocalRun<'_> {
 
     async fn plan(&mut self, prepared: &mut Prepared<LocalTarget>) -> Result<Plan, CommandError> {
         prepared.observe(self.session, self.recreate).await?;
-        prepared.observation.observed.is_started = self.is_started;
+        prepared.observation.observed.was_started = self.was_started;
         if let Purpose::Check(_) = self.purpose {
             return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
         }
@@ -140,7 +140,7 @@ impl Run for LocalRun<'_> {
         let runner = Runner { decrypted, platform, ..runner };
         let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
         (self.recreate, self.due) = (false, BuildScope::Missing);
-        self.is_started |= plan.preliminary;
+        self.was_started |= plan.preliminary;
         Ok(if plan.preliminary { RunProgress::Continues } else { RunProgress::Done(urls) })
     }
 

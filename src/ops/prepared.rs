@@ -115,7 +115,7 @@ impl Prepared<LocalTarget> {
         let kubeconfig = kubeconfig(session, access).await?;
         match look(&kubeconfig, session.workspace().as_str(), external_secrets_in(session)).await {
             // An earlier start did not wait for its pods: their status is from before the stop.
-            Ok(observation) if is_from_before_wake(access, &observation).await? => {
+            Ok(observation) if is_from_before_start(access, &observation).await? => {
                 self.observation.observed.cluster = ObservedCluster::Stopped;
             }
             Ok(observation) => {
@@ -216,7 +216,7 @@ async fn runs_as(registry: &Registry, image: &ImageReference, running: &BTreeSet
 /// The kubeconfig of the environment's cluster. A missing or wrong file of a local cluster is written again.
 async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path::PathBuf, CommandError> {
     let file = access.folder.kubeconfig();
-    if !access.api_port().is_none_or(|port| access.folder.leads_to(port)) {
+    if !access.api_port().is_none_or(|port| access.folder.points_to(port)) {
         let _ = std::fs::create_dir_all(&access.folder.0);
         access
             .kind
@@ -241,10 +241,10 @@ pub(crate) async fn running_cluster(session: &Session) -> Result<Cluster, Comman
 }
 
 /// Whether the API's status of a local cluster's pods is from before its node was started.
-async fn is_from_before_wake(access: &LocalAccess, observation: &Observation) -> Result<bool, CommandError> {
+async fn is_from_before_start(access: &LocalAccess, observation: &Observation) -> Result<bool, CommandError> {
     let (Some(node), Some(since)) = (&access.node, observation.running_since) else { return Ok(false) };
-    let wake = access.docker.started_at(&node.name).await?;
-    Ok(wake.is_some_and(|wake| is_from_before(since, wake)))
+    let node_start = access.docker.started_at(&node.name).await?;
+    Ok(node_start.is_some_and(|start| is_from_before(since, start)))
 }
 
 pub(crate) fn show_urls(session: &Session, urls: &[String]) {

@@ -44,14 +44,14 @@ impl Selection {
         check_names(session, all, options)?;
         let by_name: BTreeMap<&str, &ResolvedProject> =
             all.iter().map(|project| (project.name.as_str(), project)).collect();
-        let is_started = |project: &&ResolvedProject| {
+        let is_default = |project: &&ResolvedProject| {
             !project.is_optional
                 || project.profiles.iter().any(|own| options.profiles.iter().any(|it| it == own.as_str()))
         };
         // What shares a build with a named project is deployed with it.
         let asked = if options.build { with_shared(session, &options.projects) } else { options.projects.clone() };
         let named: Vec<&str> = match asked.as_slice() {
-            [] => all.iter().filter(is_started).map(|project| project.name.as_str()).collect(),
+            [] => all.iter().filter(is_default).map(|project| project.name.as_str()).collect(),
             named => named.iter().map(String::as_str).filter(|name| by_name.contains_key(name)).collect(),
         };
         let chosen = with_needs(named, &by_name, &options.without);

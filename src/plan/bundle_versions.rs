@@ -113,7 +113,7 @@ mod tests {
     const BAD: DeploymentOutcome = DeploymentOutcome::Failed;
 
     #[test]
-    fn a_bundle_goes_back_to_what_its_members_ran_together() {
+    fn a_bundle_is_rolled_back_to_records_that_ran_together() {
         let mut runs: Vec<Run> = vec![
             ("up", &[("cart", "c1", GOOD), ("shop", "s1", GOOD)]),
             ("deploy", &[("cart", "c2", GOOD), ("shop", "s2", GOOD)]),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_that_a_failure_left_goes_back_to_the_version_before_it() {
+    fn a_partly_failed_bundle_is_rolled_back_to_the_version_before_it() {
         let runs: &[Run] = &[
             ("up", &[("cart", "c1", GOOD), ("shop", "s1", GOOD)]),
             ("deploy", &[("cart", "c2", GOOD), ("shop", "s2", BAD)]),

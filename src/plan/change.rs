@@ -325,7 +325,7 @@ pub mod tests {
     }
 
     #[test]
-    fn broken_releases_are_mended() {
+    fn broken_releases_are_repaired() {
         let gone = ObservedRelease { missing: vec!["Deployment/shop".to_owned()], ..found() };
         assert_eq!(
             change(&spec("shop"), &gone),
@@ -343,7 +343,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_was_changed_by_hand_is_put_right_or_named() {
+    fn manual_changes_are_reverted_or_reported() {
         let scaled = "Deployment/shop spec.replicas (kubectl)".to_owned();
         let by_hand = ObservedRelease { drifted: vec![scaled], missing: vec!["Service/shop".to_owned()], ..found() };
         let shown = "missing from the cluster: Service/shop; changed manually: Deployment/shop spec.replicas (kubectl)";

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_healthy_is_no_candidate() {
+    fn records_that_were_never_healthy_are_no_candidates() {
         let failed = history(vec![deployment("a", NOW, DeploymentOutcome::Failed)]);
         let live = live("a", NOW);
         let shown = |history: &History, named: Option<&str>| {

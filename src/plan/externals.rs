@@ -139,7 +139,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_leads_there_stays() {
+    fn correct_objects_are_kept() {
         assert_eq!(external_change(&spec("db"), Some(&found("new")), None, "tunes"), ExternalChange::Unchanged);
         assert_eq!(reason(None), "to 10.0.0.1:5432: does not exist yet");
         assert!(reason(Some(&found("old"))).ends_with("its configuration has changed"));

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_says_no_is_reported_at_once() {
+    fn all_refusals_are_reported_at_once() {
         let mut environment = environment();
         environment.promote =
             Some(Promotion { from: Name::new("staging").unwrap(), soak: std::time::Duration::ZERO, scan: None });

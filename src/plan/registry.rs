@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_wanted_is_left_alone() {
+    fn unneeded_services_are_left_unchanged() {
         let all = wanted(&["docker.io".to_owned()].into(), &[], |_| false, None, 5001);
         let found: Vec<ObservedService> = all.iter().map(as_made).collect();
         assert_eq!(to_make(&all[..1], &found), None);

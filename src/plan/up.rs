@@ -89,7 +89,7 @@ pub struct Observed {
     /// CustomResourceDefinitions with the checksum of what cmdr applied; `None` if they cannot be listed.
     pub definitions: Option<BTreeMap<String, Option<String>>>,
     /// Whether it was just started: then everything is checked that a restart of Docker or a new address can break.
-    pub is_started: bool,
+    pub was_started: bool,
     /// The existing containers of the local registry and its caches.
     pub registry: Vec<ObservedService>,
     /// The address of the local registry that the cluster announces.
@@ -134,7 +134,7 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
     planner.announce(registry, cluster);
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
-    if observed.is_started {
+    if observed.was_started {
         planner.network(cluster, &platform);
     }
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);

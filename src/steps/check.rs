@@ -39,13 +39,13 @@ impl Runner {
         self.find_balancer().await?;
         let mut wait = Wait::new(growing(FIRST_PAUSE, LONGEST_PAUSE).build(), NO_RESPONSE);
         loop {
-            let (said, patience) = match self.request(check).await {
+            let (detail, patience) = match self.request(check).await {
                 Ok(UrlAnswer::Passed(status)) => return Ok(Some(format!("{status} from {}", check.url))),
-                Ok(UrlAnswer::Failed { said, patience }) => (said, patience),
+                Ok(UrlAnswer::Failed { detail, patience }) => (detail, patience),
                 Err(error) => (format!("no response: {error}"), NO_RESPONSE),
             };
             wait.limit = patience;
-            wait.pause_or(unproven(check, said), cancel).await?;
+            wait.pause_or(check_failure(check, detail), cancel).await?;
         }
     }
 
@@ -53,8 +53,8 @@ impl Runner {
     async fn request(&self, check: &CheckSpec) -> Result<UrlAnswer, HttpError> {
         let status = self.http.status(&check.url).await?;
         if status == 404 && self.http.is_from_ingress(&check.url).await? {
-            let said = "HTTP 404 from the ingress controller: it has no route for this host and path".to_owned();
-            return Ok(UrlAnswer::Failed { said, patience: NO_ROUTE });
+            let detail = "HTTP 404 from the ingress controller: it has no route for this host and path".to_owned();
+            return Ok(UrlAnswer::Failed { detail, patience: NO_ROUTE });
         }
         let no_pods = matches!(status, 502..=504);
         Ok(match check.status {
@@ -63,7 +63,7 @@ impl Runner {
             expected => {
                 let expected = expected.map_or_else(|| "a response of the project".to_owned(), |it| it.to_string());
                 let patience = if no_pods || status == 404 { NO_ROUTE } else { OTHERWISE };
-                UrlAnswer::Failed { said: format!("HTTP {status}, expected {expected}"), patience }
+                UrlAnswer::Failed { detail: format!("HTTP {status}, expected {expected}"), patience }
             }
         })
     }
@@ -72,7 +72,7 @@ impl Runner {
 /// The result of one request.
 enum UrlAnswer {
     Passed(u16),
-    Failed { said: String, patience: Duration },
+    Failed { detail: String, patience: Duration },
 }
 
 impl Runner {
@@ -88,8 +88,8 @@ impl Runner {
     }
 }
 
-fn unproven(check: &CheckSpec, said: String) -> StepFailure {
+fn check_failure(check: &CheckSpec, detail: String) -> StepFailure {
     let help = "check that the project serves this path, or set another one with 'check' in projects.yaml; see cmdr \
                   status";
-    Problem::new(format!("the check of {} failed", check.url)).detail(said).help(help).into()
+    Problem::new(format!("the check of {} failed", check.url)).detail(detail).help(help).into()
 }

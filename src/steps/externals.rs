@@ -54,10 +54,10 @@ impl Runner {
             if probe.has_answered().await {
                 break Ok(Some(format!("{host}:{port} accepts connections from the cluster")));
             }
-            let Err(said_here) = tcp::connect(host, *port, CONNECT).await else {
+            let Err(detail_here) = tcp::connect(host, *port, CONNECT).await else {
                 break Ok(Some(format!("{host}:{port} accepts connections")));
             };
-            if let Err(failure) = wait.pause_or(silent(spec, &said_here, &probe.said), cancel).await {
+            if let Err(failure) = wait.pause_or(silent(spec, &detail_here, &probe.detail), cancel).await {
                 break Err(failure.into());
             }
         };
@@ -73,26 +73,26 @@ struct Probe<'a> {
     /// `None` if the cluster rejected the pod.
     pod: Option<String>,
     /// The last status, for the error message.
-    said: String,
+    detail: String,
 }
 
 impl<'a> Probe<'a> {
     async fn start(cluster: &'a Cluster, spec: &'a AnswerSpec) -> Self {
         let started = cluster.start_probe(&spec.namespace, &spec.project, &spec.host, spec.port).await;
-        let (pod, said) = match started {
+        let (pod, detail) = match started {
             Ok(pod) => (Some(pod), "no response".to_owned()),
             Err(error) => (None, error.problem().message),
         };
-        Self { cluster, namespace: &spec.namespace, pod, said }
+        Self { cluster, namespace: &spec.namespace, pod, detail }
     }
 
     async fn has_answered(&mut self) -> bool {
         let Some(pod) = &self.pod else { return false };
         match self.cluster.probe_state(self.namespace, pod).await {
             Ok(ProbeState::Answered) => return true,
-            Ok(ProbeState::Waiting(Some(said))) => self.said = said,
+            Ok(ProbeState::Waiting(Some(detail))) => self.detail = detail,
             Ok(ProbeState::Waiting(None)) => (),
-            Err(error) => self.said = error.problem().message,
+            Err(error) => self.detail = error.problem().message,
         }
         false
     }
@@ -105,10 +105,10 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn silent(spec: &AnswerSpec, said_here: &str, said_there: &str) -> Problem {
+fn silent(spec: &AnswerSpec, detail_here: &str, said_there: &str) -> Problem {
     let AnswerSpec { project, host, port, .. } = spec;
     Problem::new(format!("no response from {host}:{port}, the external address of '{project}'"))
-        .detail(format!("from this machine: {said_here}"))
+        .detail(format!("from this machine: {detail_here}"))
         .detail(format!("from a pod in the cluster: {said_there}"))
         .help(
             "correct 'external' in projects.yaml, or make the address reachable from the cluster's nodes; a project \

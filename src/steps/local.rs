@@ -281,8 +281,8 @@ impl LocalCluster {
         let port = INNER_PORT.to_string();
         let mut command = vec!["bash", "-c", script, &port];
         command.extend(names.iter().map(String::as_str));
-        let said = self.docker.exec(&self.node(), &command).await.map(|output| output.stdout).unwrap_or_default();
-        said.lines().map(str::to_owned).collect()
+        let detail = self.docker.exec(&self.node(), &command).await.map(|output| output.stdout).unwrap_or_default();
+        detail.lines().map(str::to_owned).collect()
     }
 
     pub(super) fn cannot_write(&self, error: &std::io::Error) -> StepFailure {

@@ -13,8 +13,8 @@ mod pull_secrets;
 mod release;
 mod rollout;
 mod secrets;
-mod sleep;
 mod snapshot;
+mod stop_start;
 mod verify;
 mod volumes;
 

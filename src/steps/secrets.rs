@@ -88,9 +88,9 @@ async fn await_ready(
     loop {
         match cluster.external_state(&spec.namespace, &spec.name).await? {
             ExternalState::Ready => return Ok(()),
-            ExternalState::Refused(said) => {
+            ExternalState::Refused(detail) => {
                 let wait = refused.get_or_insert_with(|| Wait::new(every(LOOK), REFUSAL_PATIENCE));
-                wait.pause_or(refusal(spec, &said), cancel).await?;
+                wait.pause_or(refusal(spec, &detail), cancel).await?;
             }
             ExternalState::Waiting => {
                 refused = None;
@@ -100,9 +100,9 @@ async fn await_ready(
     }
 }
 
-fn refusal(spec: &ExternalSecretSpec, said: &str) -> Problem {
+fn refusal(spec: &ExternalSecretSpec, detail: &str) -> Problem {
     let store = format!("{} '{}'", spec.content.store_kind, spec.content.store);
-    Problem::new(format!("External Secrets cannot create secret {}: {said}", spec.name))
+    Problem::new(format!("External Secrets cannot create secret {}: {detail}", spec.name))
         .help(format!("check that the {store} is ready and contains the requested keys"))
 }
 

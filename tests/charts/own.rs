@@ -1,4 +1,4 @@
-//! Charts of one's own and from elsewhere, as cmdr reads, fetches and renders them: with helm, without a cluster.
+//! How cmdr reads, fetches and renders charts that are not the universal one: with helm, without a cluster.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -16,7 +16,7 @@ use super::server::{Server, file};
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n";
 
-/// A workspace with a home and a cache of its own.
+/// A workspace with its own home and cache.
 struct Place(TempDir);
 
 impl Place {
@@ -57,7 +57,7 @@ impl Place {
         self.command(env!("CARGO_BIN_EXE_cmdr")).args(words).output().unwrap()
     }
 
-    /// What a run that must succeed prints on standard output.
+    /// Runs cmdr, which must succeed, and returns its standard output.
     #[track_caller]
     fn shown(&self, words: &[&str]) -> String {
         let output = self.cmdr(words);
@@ -65,7 +65,7 @@ impl Place {
         text(&output.stdout)
     }
 
-    /// What a run that must end with this exit code prints on standard error.
+    /// Runs cmdr, which must end with this exit code, and returns its standard error.
     #[track_caller]
     fn refused(&self, words: &[&str], code: i32) -> String {
         let output = self.cmdr(words);

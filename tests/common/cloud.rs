@@ -1,4 +1,4 @@
-//! Clusters that cmdr does not own, reached by a context, as a cloud's would be: plain kind clusters.
+//! Clusters that cmdr does not own, selected by a context like those of a cloud: plain kind clusters.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -6,7 +6,7 @@ use cmdr::domain::{mirror::ImageMirror, node_files::node_files};
 
 use super::{PATIENCE, Running, TestWorkspace, rig, tell};
 
-/// A plain kind cluster. It goes when this is dropped.
+/// A plain kind cluster, deleted on drop.
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub name: String,
@@ -16,7 +16,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Makes clusters side by side, each with its context `kind-NAME` in the workspace's own kubeconfig.
+    /// Creates clusters in parallel, each with its context `kind-NAME` in the workspace's own kubeconfig.
     pub(crate) fn start(workspace: &TestWorkspace, names: &[&str]) -> Vec<Self> {
         let clouds: Vec<Self> = names.iter().map(|name| Self::new(workspace, name)).collect();
         tell(&format!("making the clusters {}", names.join(" and ")));
@@ -40,12 +40,12 @@ impl Cloud {
         format!("kind-{}", self.name)
     }
 
-    /// Makes the cluster.
+    /// Creates the cluster.
     pub(crate) fn create(&self, workspace: &TestWorkspace) {
         self.begin(workspace).wait(PATIENCE).expect(0);
     }
 
-    /// Begins to make the cluster; its node finds images where the tests' own environment says.
+    /// Starts to create the cluster; its node uses the image mirrors of the tests' environment.
     fn begin(&self, workspace: &TestWorkspace) -> Running {
         let folder = workspace.root().parent().unwrap().join("clouds");
         fs::create_dir_all(&folder).unwrap();
@@ -77,7 +77,7 @@ impl Cloud {
         Running::start(kind.args(create).args(["--kubeconfig", &kubeconfig, "--wait", "120s"]))
     }
 
-    /// kubectl on this cluster.
+    /// Runs kubectl on this cluster.
     #[track_caller]
     pub(crate) fn kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
@@ -85,14 +85,14 @@ impl Cloud {
         workspace.tool("kubectl", &[&["--kubeconfig", &kubeconfig, "--context", &context], args].concat())
     }
 
-    /// kubectl, with its answer as JSON.
+    /// Runs kubectl and returns its output as JSON.
     #[track_caller]
     pub(crate) fn objects(&self, workspace: &TestWorkspace, args: &[&str]) -> serde_json::Value {
         let answer = self.kubectl(workspace, &[args, &["--output", "json"]].concat());
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")))
     }
 
-    /// helm on this cluster.
+    /// Runs helm on this cluster.
     #[track_caller]
     pub(crate) fn helm(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
@@ -100,7 +100,7 @@ impl Cloud {
         workspace.tool("helm", &[args, &["--kubeconfig", &kubeconfig, "--kube-context", &context]].concat())
     }
 
-    /// Deletes the cluster, as a disaster would.
+    /// Deletes the cluster, to simulate its loss.
     pub(crate) fn delete(&self) {
         let mut delete = std::process::Command::new("kind");
         delete.env("PATH", &self.path).env("DOCKER_HOST", &self.docker_host);

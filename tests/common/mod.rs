@@ -1,5 +1,5 @@
-//! What the tests on a real cluster share: a workspace of their own, cmdr in an environment of nothing but what it
-//! needs, and the tools that look at what it did.
+//! Shared by the tests on a real cluster: a workspace for each test, cmdr with a minimal environment, and the tools that
+//! observe the result.
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
 
@@ -20,9 +20,9 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Longer than anything takes that still works.
+/// The limit of any run that works.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// The variables that a run gets from the tests' own environment, where they are set.
+/// The variables that a run inherits from the tests' environment.
 const PASSED_ON: [&str; 6] =
     ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
 
@@ -35,31 +35,31 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// How a command ended, and what it said.
+/// The exit code and the output of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
     pub seconds: f64,
-    /// The most memory that it took at one time, in kB; 0 where the system does not tell.
+    /// The peak of its memory in kB; 0 if the system does not report it.
     pub peak_kb: u64,
 }
 
 impl Output {
-    /// Fails the test, with all that was said, unless the exit code is this one.
+    /// Fails the test, and shows the output, unless the exit code is `code`.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Everything that was said.
+    /// Standard output and standard error.
     pub(crate) fn said(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
-    /// Fails the test unless this was said.
+    /// Fails the test unless the output contains this text.
     #[track_caller]
     pub(crate) fn expect_said(self, text: &str) -> Self {
         assert!(
@@ -77,7 +77,7 @@ impl Output {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.said()))
     }
 
-    /// Standard output as one JSON value a line, as `--output json` prints events.
+    /// Standard output as one JSON value per line, as `--output json` prints events.
     #[track_caller]
     pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -85,7 +85,7 @@ impl Output {
     }
 }
 
-/// A command that runs, with what it says collected meanwhile.
+/// A running command, whose output is collected.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -114,13 +114,13 @@ impl Running {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
-    /// Sends a signal, as `INT` or `KILL`, to this process alone.
+    /// Sends a signal, such as `INT` or `KILL`, to only this process.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot signal '{}'", self.command);
     }
 
-    /// Waits for the end; the test fails when that takes longer than `patience`.
+    /// Waits for the end; the test fails after `patience`.
     #[track_caller]
     pub(crate) fn wait(mut self, patience: Duration) -> Output {
         let mut peak_kb = 0;
@@ -159,14 +159,14 @@ fn said(reader: &mut Option<JoinHandle<String>>) -> String {
     reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
 }
 
-/// The high-water mark of a process that runs, in kB.
+/// The peak memory of a running process, in kB.
 fn peak_memory(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// A workspace in a temporary folder, with a name and a cluster of its own. The cluster goes when this is dropped.
+/// A workspace in a temporary folder, with its own name and cluster. The cluster is deleted on drop.
 #[derive(Debug)]
 pub(crate) struct TestWorkspace {
     pub name: String,
@@ -205,13 +205,13 @@ impl TestWorkspace {
         self.folder.path().join("docker")
     }
 
-    /// Writes projects.yaml: `projects` is all but `version` and `name`.
+    /// Writes projects.yaml: `projects` is everything except `version` and `name`.
     pub(crate) fn write_projects(&self, projects: &str) {
         let text = format!("version: 1\nname: {}\n{projects}", self.name);
         fs::write(self.root().join("projects.yaml"), text).expect("projects.yaml can be written");
     }
 
-    /// Replaces a part of projects.yaml, which must be in there.
+    /// Replaces a part of projects.yaml; the test fails if it is missing.
     #[track_caller]
     pub(crate) fn replace(&self, old: &str, new: &str) {
         let file = self.root().join("projects.yaml");
@@ -228,14 +228,14 @@ impl TestWorkspace {
         self.environment.get(name).map_or("", String::as_str)
     }
 
-    /// A program in the environment that cmdr gets here, in the workspace's folder.
+    /// A program with cmdr's environment, in the workspace's folder.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(&self.environment).current_dir(self.root());
         command
     }
 
-    /// cmdr, not yet started.
+    /// The command line of cmdr, not started.
     pub(crate) fn cmdr(&self, args: &[&str]) -> Command {
         let mut command = self.command(&self.cmdr);
         command.args(args);
@@ -248,7 +248,7 @@ impl TestWorkspace {
         Running::start(&mut self.cmdr(args))
     }
 
-    /// Runs cmdr to its end.
+    /// Runs cmdr and waits for its end.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         let output = self.start(args).wait(PATIENCE);
@@ -258,17 +258,17 @@ impl TestWorkspace {
         output
     }
 
-    /// All that cmdr has said here so far, run by run.
+    /// The output of all runs of cmdr so far.
     pub(crate) fn transcript(&self) -> Vec<String> {
         self.transcript.borrow().clone()
     }
 
-    /// The most memory that any run of cmdr took here, in kB.
+    /// The peak memory of all runs of cmdr, in kB.
     pub(crate) fn peak_kb(&self) -> u64 {
         self.peak_kb.get()
     }
 
-    /// Runs another program to its end, which must be a good one, and gives what it printed.
+    /// Runs another program, which must succeed, and returns its standard output.
     #[track_caller]
     pub(crate) fn tool(&self, program: &str, args: &[&str]) -> String {
         let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
@@ -276,7 +276,7 @@ impl TestWorkspace {
         output.stdout.trim_end().to_owned()
     }
 
-    /// As [`TestWorkspace::tool`], where a refusal is an answer too.
+    /// As [`TestWorkspace::tool`]; `None` if the program fails.
     pub(crate) fn try_tool(&self, program: &str, args: &[&str]) -> Option<String> {
         let output = Running::start(self.command(program).args(args)).wait(PATIENCE);
         (output.code == 0).then(|| output.stdout.trim_end().to_owned())
@@ -292,7 +292,7 @@ impl TestWorkspace {
         Path::new(self.variable("CMDR_STATE")).join("clusters").join(&self.name).join("kubeconfig")
     }
 
-    /// kubectl in the namespace of the projects.
+    /// Runs kubectl in the namespace of the projects.
     #[track_caller]
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         let kubeconfig = self.kubeconfig();
@@ -300,14 +300,14 @@ impl TestWorkspace {
         self.tool("kubectl", &[&target, args].concat())
     }
 
-    /// kubectl, where a refusal is an answer too.
+    /// Runs kubectl; `None` if it fails.
     pub(crate) fn try_kubectl(&self, args: &[&str]) -> Option<String> {
         let kubeconfig = self.kubeconfig();
         let target = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--namespace", &self.name];
         self.try_tool("kubectl", &[&target, args].concat())
     }
 
-    /// kubectl, with its answer as JSON.
+    /// Runs kubectl and returns its output as JSON.
     #[track_caller]
     pub(crate) fn objects(&self, args: &[&str]) -> serde_json::Value {
         let answer = self.kubectl(&[args, &["--output", "json"]].concat());
@@ -321,7 +321,7 @@ impl TestWorkspace {
         self.tool("helm", &[args, &target].concat())
     }
 
-    /// The port on 127.0.0.1 that the cluster answers HTTP on.
+    /// The port of the cluster on 127.0.0.1 for HTTP.
     #[track_caller]
     pub(crate) fn http_port(&self) -> u16 {
         let node = format!("{}-control-plane", self.name);
@@ -330,7 +330,7 @@ impl TestWorkspace {
         port.unwrap_or_else(|| panic!("not a port: {published}"))
     }
 
-    /// Asks a project by the host of its route (`shop`), through the published port.
+    /// Sends a request to a project by the host of its route (`shop`), through the published port.
     pub(crate) fn ask(&self, host: &str, path: &str) -> Result<Answer, String> {
         self.request("GET", host, path, "")
     }
@@ -356,7 +356,7 @@ impl Drop for TestWorkspace {
     }
 }
 
-/// What cmdr runs with: the tools, the engine, where images and charts are; nothing of the user's own.
+/// The environment of cmdr: the tools, the engine, mirrors of images and charts; nothing of the user's.
 fn environment(folder: &Path) -> BTreeMap<String, String> {
     for name in ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE"] {
         rig(name);
@@ -377,7 +377,7 @@ fn environment(folder: &Path) -> BTreeMap<String, String> {
     environment
 }
 
-/// The engine that the docker command uses here, be it named by a context of the user's.
+/// The engine of the docker command, also if a context of the user names it.
 fn engine() -> String {
     if let Some(host) = variable("DOCKER_HOST") {
         return host;
@@ -387,7 +387,7 @@ fn engine() -> String {
     String::from_utf8_lossy(&asked.stdout).trim().to_owned()
 }
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub status: u16,
@@ -401,10 +401,10 @@ impl Answer {
     }
 }
 
-/// One request to 127.0.0.1, with a connection of its own. In HTTP/1.0, so that the answer comes in one piece.
+/// Sends one request to 127.0.0.1 with its own connection, in HTTP/1.0 so that the response is not chunked.
 ///
 /// # Errors
-/// When no whole answer comes.
+/// When there is no complete response.
 pub(crate) fn request(port: u16, method: &str, host: &str, path: &str, body: &str) -> Result<Answer, String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = |error: std::io::Error| format!("http://{host}:{port}{path}: {error}");
@@ -422,7 +422,7 @@ pub(crate) fn request(port: u16, method: &str, host: &str, path: &str, body: &st
     Ok(Answer { status, body: body.to_owned() })
 }
 
-/// Waits until `look` gives something; the test fails when that takes longer than two minutes.
+/// Waits until `look` returns something; the test fails after two minutes.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     tell(&format!("waiting for {what}"));
@@ -436,19 +436,19 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Tells what goes on, at once: written past the test harness, which would keep it until the test has ended.
+/// Prints progress immediately, without the test harness, which would keep it until the end of the test.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "    {text}");
 }
 
-/// A walk through named stages on one cluster: one that fails does not hide what the others find.
+/// Named stages on one cluster: a failed stage does not stop the others.
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
     failed: RefCell<Vec<String>>,
 }
 
 impl Stages {
-    /// Runs a stage and notes whether it failed.
+    /// Runs a stage and records whether it failed.
     pub(crate) fn stage(&self, name: &str, stage: impl FnOnce()) {
         tell(&format!("=== {name}"));
         let start = Instant::now();
@@ -456,13 +456,13 @@ impl Stages {
         let word = if passed { "ok" } else { "FAILED" };
         tell(&format!("=== {name}: {word} in {:.1} s", start.elapsed().as_secs_f64()));
         if !passed {
-            // Beside the reason, which the harness shows at the end.
+            // The harness shows the reason at the end.
             eprintln!("=== in the stage '{name}'");
             self.failed.borrow_mut().push(name.to_owned());
         }
     }
 
-    /// Fails the test when a stage has failed.
+    /// Fails the test if a stage has failed.
     pub(crate) fn finish(self) {
         let failed = self.failed.into_inner();
         assert!(failed.is_empty(), "these stages failed: {}", failed.join("; "));

@@ -12,7 +12,7 @@ pub(crate) struct Server(MockServer);
 
 impl Server {
     pub(crate) fn start(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -> Self {
-        // A server of its own: one from wiremock's pool would get requests of tests that have ended.
+        // Not from wiremock's pool: such a server could get requests of tests that have ended.
         let server = block_on(MockServer::builder().start());
         block_on(server.register(Mock::given(any()).respond_with(answer)));
         Self(server)
@@ -34,7 +34,7 @@ pub(crate) fn line(request: &Request) -> String {
     format!("{} {}{query}", request.method, request.url.path())
 }
 
-/// The file of a folder that a request names.
+/// The file of a folder that a request addresses.
 pub(crate) fn file(folder: &Path, request: &Request) -> ResponseTemplate {
     match fs::read(folder.join(request.url.path().trim_start_matches('/'))) {
         Ok(content) => ResponseTemplate::new(200).set_body_bytes(content),

@@ -52,7 +52,7 @@ fn workspace() -> tempfile::TempDir {
 }
 
 #[test]
-fn what_nobody_wrote_is_shown_at_the_project() {
+fn values_without_a_location_are_reported_at_the_project() {
     let folder = workspace();
     let missing = answers(folder.path(), "staging", "search", &json!({"required": ["image"]}));
     let broken = answers(folder.path(), "staging", "search", &json!({"type": "nonsense"}));
@@ -60,7 +60,7 @@ fn what_nobody_wrote_is_shown_at_the_project() {
 }
 
 #[test]
-fn keys_that_are_null_are_gone_before_the_check() {
+fn null_keys_are_removed_before_the_check() {
     let folder = workspace();
     assert_ne!(answers(folder.path(), "local", "shop", &schema()), "");
     fs::write(folder.path().join(config::LOCAL_FILE), "projects: {shop: {values: {kind: null, ports: null}}}").unwrap();

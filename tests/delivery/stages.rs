@@ -1,4 +1,4 @@
-//! The stages of the straight way: build, staging, production, back.
+//! Stages without obstacles: build, staging, production, rollback.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Walk {
-    pub(crate) fn environments_differ_in_values_alone(&self) {
+    pub(crate) fn environments_differ_only_in_values(&self) {
         let render = |environment: &str| {
             let manifest = |project| self.workspace.run(&["render", project, "--env", environment]).expect(0).stdout;
             let manifests = ["catalog", "cart", "search"].map(manifest);
@@ -121,7 +121,7 @@ impl Walk {
 
     pub(crate) fn what_fails_returns(&self) {
         let image = self.image(&self.staging, "catalog");
-        // The folder of the file goes away meanwhile.
+        // The folder of the file is removed during the run.
         let folder = self.workspace.root().join("gone");
         std::fs::create_dir(&folder).unwrap();
         let file = folder.join("ledger.json").to_string_lossy().into_owned();
@@ -137,13 +137,13 @@ impl Walk {
         self.run("status --env staging --exit-code").expect(0);
     }
 
-    pub(crate) fn promote_brings_what_soaked(&self) {
+    pub(crate) fn promote_deploys_what_soaked(&self) {
         let new = self.run("deploy cart=1.2.0 --env production").expect(10);
         assert!(new.stderr.contains("gate 'promotion'"), "{}", new.stderr);
         self.run("deploy cart=1.2.0 --env staging").expect(0);
         let young = self.run("promote cart --to production --record 0123").expect(10);
         assert!(young.stderr.contains("gate 'record'"), "{}", young.stderr);
-        // An older record that soaked may go first.
+        // An older record that has soaked may be promoted first.
         until("the new build of cart to have soaked", || {
             let promoted = self.run("promote --to production");
             (promoted.code == 0 && self.image(&self.production, "cart").contains(":1.2.0@")).then_some(())
@@ -163,7 +163,7 @@ impl Walk {
 
     pub(crate) fn a_busy_staging_promotes(&self) {
         let soaked = self.image(&self.production, "catalog");
-        // What is young stays so while diff and promote look.
+        // The record must not finish its soak while diff and promote run.
         self.workspace.replace("soak: 4s}", "soak: 15s}");
         thread::sleep(Duration::from_secs(12));
         self.run("deploy catalog=1.2.0 --env staging").expect(0);

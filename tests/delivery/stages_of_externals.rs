@@ -1,4 +1,4 @@
-//! The stage about a project that is a release in one environment and run by somebody else in another one.
+//! The stage about a project that is a release in one environment and external in another.
 
 use std::{process::Command, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{
     walk::Walk,
 };
 
-/// Enough for any verb here.
+/// Longer than any command of this test takes.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PASSWORD: &str = "known-to-its-owner";
 /// A database, and a consumer that reaches it by Service, Secret and `ConfigMap`.
@@ -36,10 +36,10 @@ const PROJECTS: &str = r#"  database:
         PGDATABASE: {config: database, key: DATABASE}
 bundles:
 "#;
-/// Where the password comes from in place of cmdr.
+/// The Secret with the password, which cmdr does not create.
 const KNOWN: &str = "values: {secrets: {auth: {generate: null, existing: database-auth}}}";
 
-/// A database outside of all clusters. It goes when this is dropped.
+/// A database outside of all clusters, removed on drop.
 struct Database {
     name: String,
     address: String,
@@ -109,7 +109,7 @@ impl Walk {
         self.run("diff staging production").expect(0).expect_said("external in production");
     }
 
-    /// In staging, by a name that the cluster's nodes know and this machine does not: the consumer stays as it is.
+    /// In staging, by a host name that only the cluster's nodes resolve: the consumer does not change.
     fn a_release_gives_way_and_comes_back(&self, database: &Database) {
         let Database { name, address, .. } = database;
         let production = format!("environments: {{production: {{external: {{host: {address}");
@@ -132,7 +132,7 @@ impl Walk {
         self.staging.objects(&self.workspace, &["-n", "tunes", "get", "service", "database"])
     }
 
-    /// What production has of the two projects.
+    /// The objects of both projects in production.
     fn names_in_production(&self, kinds: &str) -> Vec<String> {
         let names = self.production.kubectl(&self.workspace, &["-n", "tunes", "get", kinds, "--output", "name"]);
         let own = names.lines().filter(|name| name.contains("/database") || name.contains("/reader"));

@@ -1,4 +1,4 @@
-//! The stage about images that were not promoted, and about a chart of one's own that takes an image.
+//! The stage about images that were not promoted, and about a chart of the user's own with `chart.image`.
 
 use super::{
     common::until,
@@ -32,7 +32,7 @@ impl Walk {
         assert!(image.ends_with("/catalog:1.1.0"), "{image}");
         until("search to have soaked", || {
             let promoted = self.run("promote search --to production");
-            // An older record, from before the key, goes with the default image of its chart.
+            // An older record, from before the key, is deployed with the default image of its chart.
             assert_eq!(promoted.code, 0, "{}", promoted.said());
             (self.image(&self.production, "search-podinfo") == image).then_some(())
         });

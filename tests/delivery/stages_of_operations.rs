@@ -1,4 +1,4 @@
-//! The stages of what changes without a new record: restarts, and the removal of what is no longer described.
+//! Stages of changes without a new record: restarts, and the removal of orphans.
 
 use std::{fs, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{
     walk::Walk,
 };
 
-/// Enough for any verb here.
+/// Longer than any command of this test takes.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 impl Walk {
@@ -50,7 +50,7 @@ impl Walk {
         let prune = "status --prune --env staging";
         self.run(&format!("{prune} --dry-run")).expect(0).expect_said("remove extra");
         self.frozen(prune).expect(10).expect_said("gate 'freeze'");
-        // Between what was shown and its removal: while it waits for a lease.
+        // Changed after the plan was shown, while the run waits for a lease.
         self.hold_lease("cmdr.project.extra", 60);
         let seen = self.contexts_of_runs().len();
         let waiting = self.workspace.start(&["status", "--prune", "--env", "staging", "--lock-timeout", "1m"]);
@@ -77,7 +77,7 @@ impl Walk {
         self.staging.kubectl(&self.workspace, &[&["-n", "tunes"], &words[..]].concat())
     }
 
-    /// What happened to a project in staging without a new record, the oldest first.
+    /// The operations on a project in staging without a new record, oldest first.
     fn operations(&self, project: &str) -> Vec<Value> {
         let histories = self.run("history --env staging --output json").expect(0).json();
         histories[project]["operations"].as_array().cloned().unwrap_or_default()

@@ -11,7 +11,7 @@ impl Walk {
             .expect(14)
             .expect_said("is not a review environment of this workspace");
         self.run("down --env review --slug foreign").expect(14);
-        // The branch of a merge request that GitLab made from an issue, deleted, and wanted again at once.
+        // A branch that GitLab created from an issue. Its environment is deleted, and requested again immediately.
         let up = self.run("up site --env review --slug 123-Title").expect(0);
         assert_eq!(up.stdout.trim(), "http://site-123-title-3d8deb.staging.example/");
         self.run("down --env review --slug 123-Title").expect(0);
@@ -32,7 +32,7 @@ impl Walk {
         self.run("up site catalog --env review --slug fix-1").expect(0);
     }
 
-    /// As the stage before left it, with a review environment.
+    /// Needs the review environment of the previous stage.
     pub(crate) fn reviews_pass_the_gates(&self) {
         self.kubectl("annotate namespace review-fix-1 --overwrite cmdr.dev/expires=2020-01-01T00:00:00Z");
         self.run("hold site --env review --slug fix-1 --because demo").expect(0);

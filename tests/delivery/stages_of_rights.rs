@@ -48,7 +48,7 @@ impl Walk {
         run("deploy cart --env production --set env.R=2").expect(1);
     }
 
-    pub(crate) fn a_reviewer_changes_reviews_alone(&self) {
+    pub(crate) fn a_reviewer_changes_only_reviews(&self) {
         self.on(&self.staging, &format!("apply --filename {TEMPLATES}/reviewer.yaml"));
         let other = ["-n", "tunes", "create", "configmap", "foreign"];
         until("the policy to apply", || (!self.may(&self.staging, "cmdr-reviewer", &other)).then_some(()));
@@ -73,7 +73,7 @@ impl Walk {
         self.workspace.try_tool("kubectl", &[words, &target].concat()).is_some()
     }
 
-    /// Runs cmdr with the token of an account, which must not be said.
+    /// Runs cmdr with the token of an account, which must not be printed.
     fn as_account(&self, cloud: &Cloud, account: &str, words: &str) -> Output {
         let token = cloud.kubectl(&self.workspace, &["-n", "tunes", "create", "token", account]);
         let kubeconfig = self.workspace.user_kubeconfig();

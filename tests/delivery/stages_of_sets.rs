@@ -1,4 +1,4 @@
-//! The stages about records that belong together: sets, neighbours, and versions of a bundle.
+//! Stages about records that ran together: sets, neighbours, and versions of a bundle.
 
 use std::{thread, time::Duration};
 
@@ -7,7 +7,7 @@ use super::{
     walk::Walk,
 };
 
-/// Longer than what runs between two deployments here.
+/// Longer than the time between two deployments of these stages.
 const SOAK: u64 = 20;
 
 impl Walk {
@@ -17,7 +17,7 @@ impl Walk {
         self.run("deploy catalog=1.3.0 --env staging").expect(0);
         self.run("deploy cart=1.3.0 --env staging").expect(0);
         thread::sleep(Duration::from_secs(SOAK + 1));
-        // Its soak starts again: on its own, cart would go as 1.3.0 and catalog as what ran before.
+        // Its soak starts again: chosen separately, cart would be 1.3.0 and catalog its previous record.
         for words in ["delete pod --selector app.kubernetes.io/name=catalog", "rollout status deployment catalog"] {
             let words: Vec<&str> = words.split_whitespace().collect();
             self.staging.kubectl(&self.workspace, &[&["-n", "tunes"], &words[..]].concat());
@@ -41,7 +41,7 @@ impl Walk {
         self.run("promote cart --set 0123 --to production").expect(10).expect_said("set '0123' not found");
     }
 
-    pub(crate) fn gates_are_told_at_once(&self) {
+    pub(crate) fn gates_are_reported_at_once(&self) {
         self.run("deploy shop catalog=1.2.0 cart=1.2.0 --env staging").expect(0);
         self.workspace.replace("soak: 4s}", "soak: 5m, scan: application/sarif+json}");
         self.run("hold cart --env production --because inventory").expect(0);

@@ -1,4 +1,4 @@
-//! The stages in which something says no: gates, others at work, kills, wrong clusters, missing rights, a disaster.
+//! Stages of refusals and failures: gates, concurrent runs, kills, wrong clusters, missing permissions, a lost cluster.
 
 use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use super::{
     walk::Walk,
 };
 
-/// Enough for any verb here.
+/// Longer than any command of this test takes.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 impl Walk {
@@ -45,7 +45,7 @@ impl Walk {
             (&origin["provider"], &origin["by"], &origin["pipeline"]),
             (&"github-actions".into(), &"ada".into(), &"https://github.test/tunes/platform/actions/runs/7".into())
         );
-        // The job of an older pipeline is started again.
+        // The job of an older pipeline is retried.
         let set = ["--set", "replicas=2"];
         in_pipeline("6", &set).expect(10).expect_said("gate 'outdated': cart: pipeline 6 is older than pipeline 7");
         let because = ["--override", "outdated", "--because", "7 is wrong"];
@@ -55,7 +55,7 @@ impl Walk {
         self.workspace.replace("\n    only: ci", "");
     }
 
-    pub(crate) fn proofs_decide(&self) {
+    pub(crate) fn verify_jobs_decide(&self) {
         let file = fs::read_to_string(self.workspace.root().join("projects.yaml")).unwrap();
         let deploy = |proof: &str, value: &str| {
             fs::write(self.workspace.root().join("projects.yaml"), &file).unwrap();
@@ -118,7 +118,7 @@ impl Walk {
         assert_eq!(codes, [0, 11], "{}\n{}", one.said(), other.said());
         let loser = if one.code == 11 { one } else { other };
         loser.expect_said("has held the lock on cart since");
-        // Of two kinds either may win, and the other one is refused or, when it came late enough, let in.
+        // Either may proceed. The other one is refused, or runs if it started late enough.
         let mixed = both(start("mixed", &[]), self.workspace.start(&["up", "--env", "staging"]));
         let codes = mixed.each_ref().map(|output| output.code);
         assert!(matches!(codes, [0, 0 | 11] | [11, 0]), "{codes:?}\n{}\n{}", mixed[0].said(), mixed[1].said());
@@ -129,7 +129,7 @@ impl Walk {
         }
     }
 
-    pub(crate) fn a_killed_run_is_healed(&self) {
+    pub(crate) fn a_killed_run_is_repaired(&self) {
         let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.KILLED=yes"]);
         until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
         run.signal("KILL");
@@ -142,7 +142,7 @@ impl Walk {
         self.run("up --env staging").expect(0);
     }
 
-    pub(crate) fn a_cluster_goes_away(&self) {
+    pub(crate) fn a_run_waits_for_an_unreachable_cluster(&self) {
         let node = format!("{}-control-plane", self.staging.name);
         let run = self.workspace.start(&["deploy", "cart", "--env", "staging", "--set", "env.AWAY=yes"]);
         until("the deployment to be open", || (self.last("staging", "cart")["outcome"] == "running").then_some(()));
@@ -154,7 +154,7 @@ impl Walk {
         assert_eq!(self.last("staging", "cart")["outcome"], "healthy");
     }
 
-    pub(crate) fn a_bundle_goes_back_as_one(&self) {
+    pub(crate) fn a_bundle_is_rolled_back_as_a_whole(&self) {
         let images = ["cart", "search"].map(|project| self.revision(&self.staging, project));
         let cart = self.image(&self.staging, "cart");
         let failed = self.run("deploy shop catalog=9.9.9 cart=1.3.0 --set env.BUNDLE=yes --env staging").code;
@@ -183,7 +183,7 @@ impl Walk {
         self.run("up --env staging").expect(14).expect_said(&id);
         fs::write(&projects, written).unwrap();
         fs::write(&kubeconfig, &text).unwrap();
-        // Between the plan and its execution: while it waits for a lease.
+        // Changed between the plan and its execution, while the run waits for a lease.
         self.hold_lease("cmdr.project.cart", 60);
         let before = self.contexts_of_runs();
         let deploy = ["deploy", "cart", "--env", "staging", "--set", "env.SLOW=2", "--lock-timeout", "2m"];
@@ -205,7 +205,7 @@ impl Walk {
         fs::write(projects, written).unwrap();
     }
 
-    /// The contexts that runs have for themselves, those that were killed among them.
+    /// The temporary contexts of runs, including those of killed runs.
     pub(crate) fn contexts_of_runs(&self) -> BTreeSet<String> {
         let runs = Path::new(self.workspace.variable("CMDR_STATE")).join("runs");
         let files = fs::read_dir(runs).into_iter().flatten().flatten();
@@ -213,7 +213,7 @@ impl Walk {
         names.filter(|name| name.starts_with("context-")).collect()
     }
 
-    /// Plays another run that is at work on staging, for some seconds.
+    /// Simulates another run on staging for some seconds.
     pub(crate) fn hold_lease(&self, name: &str, seconds: u32) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
         let lease = format!(
@@ -227,7 +227,7 @@ impl Walk {
         fs::remove_file(file).unwrap();
     }
 
-    /// Makes a context lead to another one's cluster, as a mistaken kubeconfig does.
+    /// Points a context to the cluster of another context, as a wrong kubeconfig does.
     fn repoint(&self, context: &str, to: &str) {
         let kubeconfig = self.workspace.user_kubeconfig().to_string_lossy().into_owned();
         let set = ["config", "set-context", context, "--cluster", to, "--user", to, "--kubeconfig", &kubeconfig];
@@ -247,7 +247,7 @@ impl Walk {
         self.run("plan --env staging --exit-code").expect(0);
     }
 
-    /// Project and record of all that runs in staging.
+    /// The project and record of each release in staging.
     fn running(&self) -> Vec<(String, String)> {
         let status = self.run("status --env staging --output json").expect(0).json();
         let releases = status["releases"].as_array().unwrap().iter();

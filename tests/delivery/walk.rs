@@ -1,4 +1,4 @@
-//! The walk's workspace, its two clusters, and how its stages look at them.
+//! The workspace of the stages, its two clusters, and functions that observe them.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub(crate) struct Walk {
     pub production: Cloud,
 }
 
-/// Builds of the test's own service: tag, and what is wrong with it.
+/// Builds of the test's own service: tag, and the defect of the build.
 const BUILDS: [(&str, Option<&str>); 5] =
     [("1.0.0", None), ("1.1.0", None), ("1.2.0", None), ("1.3.0", None), ("9.9.9", Some(r#"ENTRYPOINT ["/missing"]"#))];
 
@@ -46,7 +46,7 @@ impl Walk {
         self.install_balancer();
     }
 
-    /// Builds the images of [`BUILDS`], each on the one that every rig has, and pushes them to the rig's registry.
+    /// Builds the images of [`BUILDS`] from an image of the rig, and pushes them to the rig's registry.
     fn push_builds(&self) {
         tell("building and pushing images");
         for (tag, fault) in BUILDS {
@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// Builds one image that says `message`, and pushes it as `tag`.
+    /// Builds an image that responds with `message`, and pushes it as `tag`.
     pub(crate) fn push_build(&self, tag: &str, message: &str, fault: Option<&str>) {
         let registry = rig("RIG_REGISTRY");
         let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
@@ -71,8 +71,8 @@ impl Walk {
         self.workspace.tool("docker", &["image", "rm", &image]);
     }
 
-    /// What a cloud brings: addresses for load balancers. Taken from the middle of the network, where cmdr's own pools
-    /// are not, and from another place in each run of these tests: two may run side by side.
+    /// Installs addresses for load balancers, as a cloud provides them. They are in the middle of the network, where
+    /// cmdr has no pools, and differ in each run of these tests, because two runs may be concurrent.
     fn install_balancer(&self) {
         let values = concat!(env!("CARGO_MANIFEST_DIR"), "/platform/metallb.yaml");
         let charts = rig("RIG_CHARTS");
@@ -108,7 +108,7 @@ impl Walk {
         fs::remove_file(file).unwrap();
     }
 
-    /// Runs a stage. A stage that fails leaves `projects.yaml` as it found it, so that the later ones can pass.
+    /// Runs a stage. After a failure `projects.yaml` is restored, so that later stages can pass.
     pub(crate) fn with_file_kept(&self, stage: impl FnOnce()) {
         let file = self.workspace.root().join("projects.yaml");
         let text = fs::read_to_string(&file).unwrap();
@@ -123,7 +123,7 @@ impl Walk {
         self.workspace.run(&words)
     }
 
-    /// The image that a project's pod template names.
+    /// The image in a project's pod template.
     pub(crate) fn image(&self, cloud: &Cloud, project: &str) -> String {
         let deployment = cloud.objects(&self.workspace, &["-n", "tunes", "get", "deployment", project]);
         deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
@@ -137,7 +137,7 @@ impl Walk {
         list[0]["revision"].as_str().unwrap_or("0").parse().unwrap()
     }
 
-    /// The deployments of a project, the oldest first.
+    /// The deployments of a project, oldest first.
     pub(crate) fn history(&self, environment: &str, project: &str) -> Vec<Value> {
         let histories = self.workspace.run(&["history", "--env", environment, "--output", "json"]).expect(0).json();
         histories[project]["deployments"].as_array().cloned().unwrap_or_default()
@@ -149,7 +149,7 @@ impl Walk {
     }
 }
 
-/// Where the test's own images are: a host that only the mirror knows.
+/// The registry of the test's own images: a host that only the mirror resolves.
 pub(crate) fn repository() -> String {
     format!("registry.example/delivery-{}", std::process::id())
 }

@@ -1,13 +1,13 @@
-//! What is interrupted: signals and kills while kind or helm are at work, and a node that stands still.
+//! Interruptions: signals and kills while kind or helm run, and a paused node.
 
 use std::{fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use super::common::{Output, Running, Stages, TestWorkspace, until};
 
-/// Guards against what hangs; nothing here takes a tenth of it.
+/// The limit for a run that hangs; normal runs take less than a tenth of it.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A chart that keeps helm busy: a hook that helm waits for.
+/// A chart with a slow hook that helm waits for.
 const SLOW_CHART: [(&str, &str); 2] = [
     ("Chart.yaml", "apiVersion: v2\nname: slow\nversion: 1.0.0\n"),
     (
@@ -37,7 +37,7 @@ pub(crate) fn write_chart(workspace: &TestWorkspace) {
     }
 }
 
-/// A project on that chart, in front of the others.
+/// A project with this chart, which starts before the others.
 fn add_slow(workspace: &TestWorkspace, seconds: u32) {
     workspace.replace(
         "projects:\n",
@@ -45,7 +45,7 @@ fn add_slow(workspace: &TestWorkspace, seconds: u32) {
     );
 }
 
-/// Processes whose command line holds all of these words.
+/// The processes whose command line contains all of these words.
 fn processes(words: &[&str]) -> Vec<u32> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
@@ -77,14 +77,14 @@ fn release_status(workspace: &TestWorkspace, release: &str) -> String {
     all.lines().last().unwrap_or_default().to_owned()
 }
 
-/// What a stage that failed has left running would keep the next ones from the cluster.
+/// Kills processes that a failed stage left running: they would block the next stages.
 fn end_what_is_left(workspace: &TestWorkspace) {
     let folder = workspace.root().parent().unwrap().to_string_lossy().into_owned();
     processes(&[&format!("{folder}/cmdr"), "up"]).into_iter().for_each(kill);
     helm_processes(workspace).into_iter().for_each(kill);
 }
 
-/// Waits until the node's container is there, and kind at work on it.
+/// Waits until the node's container exists and kind configures it.
 fn await_kind(workspace: &TestWorkspace, run: Running) -> Running {
     let node = format!("name={}-control-plane", workspace.name);
     await_sight("the node of a cluster that is being made", run, || {
@@ -98,7 +98,7 @@ fn await_helm(workspace: &TestWorkspace, run: Running) -> Running {
     })
 }
 
-/// Waits until something is seen while cmdr runs; a run that ends before has failed, and is shown.
+/// Waits for a condition while cmdr runs; the test fails and shows the output if the run ends first.
 fn await_sight(what: &str, mut run: Running, is_seen: impl Fn() -> bool) -> Running {
     let look = || if is_seen() { Some(true) } else { (!run.is_running()).then_some(false) };
     if until(what, look) {
@@ -107,7 +107,7 @@ fn await_sight(what: &str, mut run: Running, is_seen: impl Fn() -> bool) -> Runn
     panic!("cmdr ended before {what}\n{}", run.wait(PATIENCE).said())
 }
 
-/// Ended by a signal: soon, with 130, and without a helm or kind left behind.
+/// Checks the end after a signal: soon, with exit code 130, and no helm or kind process is left.
 #[track_caller]
 fn interrupted(workspace: &TestWorkspace, run: Running) -> Output {
     let output = run.wait(PATIENCE).expect(130);
@@ -117,7 +117,7 @@ fn interrupted(workspace: &TestWorkspace, run: Running) -> Output {
 
 pub(crate) fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stages) {
     let folder = workspace.kubeconfig().parent().unwrap().to_owned();
-    stages.stage("Ctrl-C while kind makes the cluster", || {
+    stages.stage("Ctrl-C while kind creates the cluster", || {
         let run = workspace.start(&["up"]);
         let run = await_kind(workspace, run);
         run.signal("INT");
@@ -126,12 +126,12 @@ pub(crate) fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stag
         assert_eq!(workspace.tool("docker", &["ps", "--all", "--quiet", "--filter", &nodes]), "");
         assert!(!folder.exists(), "half a cluster is left in {}", folder.display());
     });
-    stages.stage("kill -9 while kind makes the cluster", || {
+    stages.stage("kill -9 while kind creates the cluster", || {
         let run = workspace.start(&["up"]);
         let run = await_kind(workspace, run);
         run.signal("KILL");
         run.wait(PATIENCE);
-        // It dies by itself with its next word, which nobody hears.
+        // It ends with its next write to the closed pipe.
         kind_processes(workspace).into_iter().for_each(kill);
         workspace.run(&["plan"]).expect(0).expect_said("a previous run was interrupted while creating the cluster");
     });
@@ -140,7 +140,7 @@ pub(crate) fn while_the_cluster_is_made(workspace: &TestWorkspace, stages: &Stag
 #[expect(clippy::too_many_lines, reason = "a list of stages, each on the cluster that the one before left")]
 pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
     add_slow(workspace, 600);
-    stages.stage("Ctrl-C while helm waits; a second run is text who is at work", || {
+    stages.stage("Ctrl-C while helm waits; a second run reports which run holds the lock", || {
         let run = workspace.start(&["up"]);
         let run = await_helm(workspace, run);
         let second = workspace.run(&["up"]).expect(11);
@@ -159,7 +159,7 @@ pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "failed");
     });
-    stages.stage("Ctrl-C lets helm end by itself what is done in a moment", || {
+    stages.stage("Ctrl-C lets helm finish what takes only a moment", || {
         end_what_is_left(workspace);
         workspace.replace("seconds: 600", "seconds: 2");
         let run = workspace.start(&["up"]);
@@ -171,7 +171,7 @@ pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
         interrupted(workspace, run);
         assert_eq!(release_status(workspace, "held"), "deployed");
     });
-    stages.stage("SIGTERM while a rollout is awaited", || {
+    stages.stage("SIGTERM during a rollout", || {
         end_what_is_left(workspace);
         workspace.replace("seconds: 2", "seconds: 0");
         let deaf = "\n    values: {ports: {redis: 6379}}";
@@ -190,12 +190,12 @@ pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
         workspace.run(&["up"]).expect(0);
         assert_eq!(release_status(workspace, "held"), "deployed");
     });
-    stages.stage("a second Ctrl-C ends at once", || {
+    stages.stage("a second Ctrl-C ends immediately", || {
         end_what_is_left(workspace);
         workspace.replace("seconds: 0", "seconds: 601");
         let run = workspace.start(&["up"]);
         let mut run = await_helm(workspace, run);
-        // Two signals at once may arrive as one.
+        // Two signals at the same time may be delivered as one.
         until("cmdr to end", || {
             run.signal("INT");
             (!run.is_running()).then_some(())
@@ -206,7 +206,7 @@ pub(crate) fn while_helm_works(workspace: &TestWorkspace, stages: &Stages) {
 }
 
 pub(crate) fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
-    stages.stage("kill -9 while helm is at work: refused while helm lives, healed when it is dead", || {
+    stages.stage("kill -9 while helm runs: the next run is refused while helm runs, then repairs the release", || {
         end_what_is_left(workspace);
         workspace.replace("seconds: 601", "seconds: 602");
         let run = workspace.start(&["up"]);
@@ -221,7 +221,7 @@ pub(crate) fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
         workspace.run(&["up"]).expect(0).expect_said("held");
         assert_eq!(release_status(workspace, "held"), "deployed");
     });
-    stages.stage("an install that was never finished is healed", || {
+    stages.stage("an unfinished installation is repaired", || {
         end_what_is_left(workspace);
         workspace.helm(&["uninstall", "held", "--namespace", &workspace.name]);
         workspace.replace("seconds: 0", "seconds: 603");
@@ -237,7 +237,7 @@ pub(crate) fn dead_runs(workspace: &TestWorkspace, stages: &Stages) {
     });
 }
 
-/// A node that stands still for some seconds, as a laptop that sleeps.
+/// A node that is paused for some seconds, as on a suspended laptop.
 pub(crate) fn paused_node(workspace: &TestWorkspace) {
     end_what_is_left(workspace);
     let node = format!("{}-control-plane", workspace.name);

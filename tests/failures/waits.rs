@@ -1,10 +1,10 @@
-//! What a rollout does not wait for, and changes that the cluster rejects although the account has permission.
+//! Workloads that a rollout does not wait for, and changes that the cluster rejects although the account has permission.
 
 use std::fs;
 
 use super::common::{Stages, TestWorkspace};
 
-/// Workloads that are done in their own way.
+/// Workloads with their own conditions of completion.
 const CHART: &str = r#"
 {{- range $name, $strategy := dict "on-delete" (dict "type" "OnDelete") "partial" (dict "type" "RollingUpdate" "rollingUpdate" (dict "partition" 1)) }}
 apiVersion: apps/v1
@@ -45,7 +45,7 @@ spec:
 {{- end }}
 "#;
 
-/// Projects with something that cannot be changed later.
+/// Projects with immutable fields.
 const LASTING: &str = r"
   kinds: {chart: {path: charts/kinds}, values: {version: one}}
   grows:
@@ -59,7 +59,7 @@ const LASTING: &str = r"
     values: {files: {/etc/large: small}}
 ";
 
-/// A change, the same undone, and why it is rejected.
+/// A change, its reversal, and the reason why it is rejected.
 const REJECTED: &[(&str, &str, &str, &str)] = &[
     (
         "{path: /grows, size: 1Gi}",
@@ -75,7 +75,7 @@ const REJECTED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// A hook that Helm would wait for, and a Service that no load balancer takes.
+/// A hook that Helm waits for, and a Service that no load balancer serves.
 const HOOK: &str = r#"
 apiVersion: batch/v1
 kind: Job
@@ -110,10 +110,10 @@ pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {
     for (name, template) in [("kinds", CHART), ("hooked", HOOK), ("balanced", BALANCED)] {
         write_chart(workspace, name, template);
     }
-    stages.stage("what an update strategy keeps is named, and a deleted Job is done", || kinds(workspace));
-    stages.stage("a change that cannot be made is rejected for its own reason", || rejected(workspace));
-    stages.stage("a quota is named, also for pods of a StatefulSet", || quota(workspace));
-    stages.stage("hooks and Services without an address are reported by their causes", || waiting(workspace));
+    stages.stage("pods that an update strategy keeps are reported, and a deleted Job is complete", || kinds(workspace));
+    stages.stage("a change of an immutable field is rejected with its cause", || rejected(workspace));
+    stages.stage("an exceeded quota is reported, also for pods of a StatefulSet", || quota(workspace));
+    stages.stage("hooks and Services without an address are reported with their causes", || waiting(workspace));
 }
 
 fn kinds(workspace: &TestWorkspace) {

@@ -1,5 +1,4 @@
-//! Stages about builders, registries and images of others: a builder of the user's own, private registries, and one image
-//! of two digests.
+//! Stages about the user's own builder, private registries, and one image with two digests.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -11,7 +10,7 @@ use super::{
     started,
 };
 
-/// A chart of one's own, with its own account and an image that its values do not show.
+/// A chart of the user's own with its own service account and an image that is not in its values.
 const OWN_CHART: &str = "
 apiVersion: v1
 kind: ServiceAccount
@@ -31,8 +30,8 @@ spec:
 ";
 
 impl Walk {
-    /// docker with BuildKit, which would build where `BUILDX_BUILDER` says: a program that stands in for it, because not
-    /// every machine has BuildKit.
+    /// A stand-in for docker with BuildKit, which builds with the builder in `BUILDX_BUILDER`: not every machine has
+    /// BuildKit.
     pub(crate) fn another_builder(&self) {
         let bin = self.workspace.root().join("bin");
         fs::create_dir_all(&bin).unwrap();
@@ -58,7 +57,7 @@ impl Walk {
         Running::start(self.workspace.cmdr(args).env(name, value)).wait(std::time::Duration::from_mins(4))
     }
 
-    /// A chart and the universal chart, each with an account of its own, and a chart whose values do not show its image.
+    /// A chart and the universal chart, each with its own account, and a chart whose image is not in its values.
     pub(crate) fn pull_secrets(&self) {
         let (host, image) = (rig("RIG_PRIVATE_REGISTRY"), rig("RIG_PRIVATE_IMAGE"));
         let templates = self.folder("charts/own").join("templates");
@@ -89,7 +88,7 @@ impl Walk {
         self.workspace.run(&["status", "--prune"]).expect(0).expect_said("account");
     }
 
-    /// The node has one image by the digest of its manifest and of an index.
+    /// The node has one image with the digests of its manifest and of its index.
     pub(crate) fn one_image_of_two_digests(&self) {
         let running = self.running_image("back");
         let (_, digest) = running.split_once('@').unwrap();

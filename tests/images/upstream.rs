@@ -1,4 +1,4 @@
-//! A relay before the registry that stands for the internet: it counts what is asked of it.
+//! A relay in front of the registry that represents the internet: it counts requests.
 
 use std::{
     io::{Read, Write},
@@ -10,14 +10,14 @@ use std::{
     thread,
 };
 
-/// Whatever is asked of it goes on to another registry, until the test ends.
+/// Forwards every request to another registry until the test ends.
 pub(crate) struct Upstream {
     port: u16,
     blobs: Arc<AtomicUsize>,
 }
 
 impl Upstream {
-    /// Listens where containers reach it. `registry`: `127.0.0.1:5555`.
+    /// Listens on an address that containers reach. `registry`: `127.0.0.1:5555`.
     pub(crate) fn before(registry: &str) -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -36,7 +36,7 @@ impl Upstream {
         format!("http://localhost:{}", self.port)
     }
 
-    /// How many blobs it was asked for since the last time this was read.
+    /// The number of requests for blobs since the last call.
     pub(crate) fn blobs(&self) -> usize {
         self.blobs.swap(0, Ordering::SeqCst)
     }
@@ -52,8 +52,8 @@ fn relay(client: TcpStream, registry: &str, blobs: &AtomicUsize) {
     forward(client, server, blobs);
 }
 
-/// Hands requests on, and counts those for blobs. Requests have no bodies here, and a line comes in one piece or not at
-/// all: what is left of a piece is looked at with the next one.
+/// Forwards requests, and counts those for blobs. Requests have no bodies here. An incomplete line at the end of a chunk
+/// is read again with the next chunk.
 fn forward(mut client: TcpStream, mut server: TcpStream, blobs: &AtomicUsize) {
     let (mut piece, mut rest) = ([0; 16 * 1024], String::new());
     while let Ok(read) = client.read(&mut piece) {

@@ -1,4 +1,4 @@
-//! The stages up to a rolling update: what `up` makes, and what it leaves alone.
+//! Stages up to a rolling update: what `up` creates, and what it leaves unchanged.
 
 use std::net::Ipv4Addr;
 
@@ -44,7 +44,7 @@ impl Walk {
         self.workspace.run(&["up", "--without", "search"]).expect(0);
         assert!(!self.revisions().contains_key(&format!("{}/search", self.workspace.name)));
         let page = self.workspace.ask("front", "/api/info").unwrap().json();
-        assert_eq!(page["message"], "first", "what --set said was for that run");
+        assert_eq!(page["message"], "first", "--set applies to one run");
         let up = self.workspace.run(&["up", "--output", "json"]).expect(0);
         assert_eq!(changes(&up), ["install search"]);
     }
@@ -74,8 +74,8 @@ impl Walk {
             printf 'GET /headers HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&3; cat <&3"#;
         let host = format!("front.{}.localhost", self.workspace.name);
         let run = ["run", "--rm", "--network", "kind", SHELL_IMAGE, "bash", "-c", ask, &balancer, &host];
-        // MetalLB's speaker says where the address is some moments after the service has got it.
-        let said = until("an answer at the balancer's address", || self.workspace.try_tool("docker", &run));
+        // MetalLB's speaker announces the address shortly after the Service has got it.
+        let said = until("a response at the load balancer's address", || self.workspace.try_tool("docker", &run));
         // A network with IPv6 gives the container two addresses.
         let own = said.lines().next().unwrap_or_default().split_whitespace().find(|it| it.parse::<Ipv4Addr>().is_ok());
         let own = own.unwrap_or_else(|| panic!("the container's address: {said}"));
@@ -83,8 +83,8 @@ impl Walk {
     }
 
     pub(crate) fn a_request_crosses_backends(&self) {
-        // The node learns the way to a pod up to a second after it is ready.
-        until("an answer of both backends", || {
+        // kube-proxy routes to a pod up to a second after the pod is ready.
+        until("a response of both backends", || {
             let answer = self.workspace.request("POST", "front", "/echo", "tunes").ok()?;
             let answers: Vec<Value> = serde_json::from_str(&answer.body).ok()?;
             (answers.len() == 2 && answers.iter().all(|it| it.to_string().contains("tunes"))).then_some(())
@@ -171,7 +171,7 @@ impl Walk {
         until("its pods to go", || self.pods_of("front").is_empty().then_some(()));
         self.workspace.run(&["plan"]).expect(0).expect_said("Deployment/front");
         self.touches_only("front", || drop(self.up()));
-        // A Service is restored beside pods that stay.
+        // A Service is restored; the pods are not replaced.
         self.workspace.kubectl(&["delete", "service", "catalog"]);
         self.workspace.run(&["plan"]).expect(0).expect_said("Service/catalog");
         let pods = self.pods_except("");
@@ -227,10 +227,10 @@ impl Walk {
 
     pub(crate) fn a_rolling_update_loses_no_request(&self) {
         let load = Load::start(self.workspace.http_port(), &format!("site.{}.localhost", self.workspace.name));
-        until("the first answers", || (load.answered() > 20).then_some(()));
+        until("the first responses", || (load.answered() > 20).then_some(()));
         self.workspace.replace("return 200 \"first", "return 200 \"second");
         let up = self.workspace.run(&["up"]).expect(0);
-        // The old pods go on for a while after the new ones are ready.
+        // The old pods still drain after the new ones are ready.
         until("the old pods to go", || (self.count_pods("site") == 2).then_some(()));
         let (answered, failed) = load.end();
         tell(&format!("{answered} requests answered, {} failed, in an update of {:.1} s", failed.len(), up.seconds));

@@ -1,10 +1,10 @@
-//! Charts of one's own, in shapes that the universal chart never has.
+//! Charts of the user's own, with objects that the universal chart never renders.
 
 use std::fs;
 
 use super::walk::Walk;
 
-/// A list with a name, a key that is rendered twice, a claim, and a custom resource whose plural follows no rule.
+/// A list with a name, a key that is rendered twice, a claim, and a custom resource with an irregular plural.
 const SHAPES: &str = "
 apiVersion: v1
 kind: List
@@ -44,7 +44,7 @@ spec:
 
 const PROJECT: &str = "projects:\n  shapes: {chart: {path: charts/shapes}}\n";
 
-/// A release of somebody else's that nobody can read.
+/// An unreadable release of another tool.
 const BROKEN: [&str; 6] =
     ["create", "secret", "generic", "broken", "--type=helm.sh/release.v1", "--from-literal=release=garbage"];
 

@@ -1,4 +1,4 @@
-//! The stages about what others made, what is secret, other clusters, and the end.
+//! Stages about releases of other tools, secrets, a second cluster, and the end.
 
 use std::{collections::BTreeSet, fs, net::Ipv4Addr};
 
@@ -9,7 +9,7 @@ use super::{
     watchers::{Restore, credential_helper, payload, pool},
 };
 
-/// Adds an operator, and releases that have resources of it.
+/// Adds an operator, and releases with its custom resources.
 fn add_operator(workspace: &TestWorkspace) {
     let thing = "{apiVersion: example.test/v1, kind: Thing, metadata: {name: one}}";
     for (name, template) in [("operator", OPERATOR_CHART), ("thing", thing)] {
@@ -21,7 +21,7 @@ fn add_operator(workspace: &TestWorkspace) {
     workspace.replace("\nprojects:\n", OPERATOR);
 }
 
-/// What the values of the project `keys` say is in its pod: short keys of the chart, and fields of Kubernetes.
+/// The pod of the project `keys` has the fields that its values set: short keys of the chart, and Kubernetes fields.
 fn keys_arrive(workspace: &TestWorkspace) {
     let namespace = &workspace.name;
     let by_alias = format!("/api/v1/namespaces/{namespace}/services/products:http/proxy/env");
@@ -39,10 +39,7 @@ fn keys_arrive(workspace: &TestWorkspace) {
 }
 
 impl Walk {
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one release passes from owner to owner, and each state needs the one before"
-    )]
+    #[expect(clippy::too_many_lines, reason = "each state of the release needs the state before it")]
     pub(crate) fn foreign_releases_are_refused(&self) {
         let workspace = &self.workspace;
         let restore = Restore::of(workspace);
@@ -75,7 +72,7 @@ impl Walk {
         ]);
         refused("Argo CD");
         adopted();
-        // And a release that somebody made with helm.
+        // A release that was installed with helm.
         workspace.kubectl(&["annotate", "deployment", "guest", "argocd.argoproj.io/tracking-id-"]);
         workspace.helm(&["uninstall", "guest", "--namespace", &workspace.name, "--wait"]);
         let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/service");
@@ -193,14 +190,14 @@ impl Walk {
         self.front_answers();
     }
 
-    /// In time: another cluster beside this one may keep a probe waiting.
+    /// Waits, because a second cluster on this machine may delay a probe.
     fn front_answers(&self) {
-        until("an answer of front", || {
+        until("a response of front", || {
             self.workspace.ask("front", "/readyz").ok().filter(|answer| answer.status == 200)
         });
     }
 
-    pub(crate) fn sleep_and_wake(&self) {
+    pub(crate) fn stop_and_start(&self) {
         self.sql("insert into orders default values");
         self.workspace.run(&["stop", "--dry-run"]).expect(0).expect_said("would stop the cluster");
         self.front_answers();
@@ -217,7 +214,7 @@ impl Walk {
             }
             assert_eq!(self.sql("select count(*) from orders"), "1", "after {stop:?}");
         }
-        // A probe may miss a moment while everything wakes: a pod is not ready then, and soon is again.
+        // A probe may fail while the cluster starts; the pod is ready again soon.
         until("nothing to be left to do", || (self.workspace.run(&["plan", "--exit-code"]).code == 0).then_some(()));
     }
 

@@ -1,4 +1,4 @@
-//! The stages about secrets that come from SOPS files and from stores outside of the cluster.
+//! Stages about secrets from SOPS files and from stores outside of the cluster.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, time::Duration};
 
@@ -11,9 +11,9 @@ use super::{
     watchers::{Watch, files_below, payload},
 };
 
-/// What no output may show. Its length lets its base64 begin in the same way wherever it stands alone.
+/// Must not appear in any output. Because of its length, its base64 form always starts with the same characters.
 const CANARY: &str = "canary-in-the-mine";
-/// Below the workspace's root.
+/// Relative to the workspace's root.
 const FILE: &str = "secrets/api.enc.yaml";
 const SOPS: &str = "      grace: 1
       secrets: {api: {sops: secrets/api.enc.yaml}}
@@ -23,8 +23,8 @@ const SCHEDULE: &str = "schedule: \"0 0 1 1 *\"";
 const EXTERNAL: &str = "schedule: \"0 0 1 1 *\", env: {MAIL: {secret: mail, key: PASSWORD}},
       secrets: {mail: {external: {store: vault, kind: ClusterSecretStore, data: {PASSWORD: tunes/mail#password}}}}";
 
-/// The least of the kind: External Secrets itself cannot be had where these tests run. What is proved is what cmdr says
-/// to the API and what it makes of the answers; the stage plays the operator.
+/// A minimal definition of the kind, because External Secrets is not available to these tests. The stage acts as the
+/// operator; tested are cmdr's requests to the API and how it handles the responses.
 const KIND: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -59,10 +59,10 @@ impl Walk {
             assert!(helms > 0, "no helm process was seen");
             assert!(leaks.is_empty(), "{} processes had one among their arguments", leaks.len());
         }
-        assert_eq!(self.password(), password, "what is generated is made once");
+        assert_eq!(self.password(), password, "a secret is generated once");
         self.pod_knows("TOKEN", &format!("{CANARY}-1"));
 
-        // What has not changed is not decrypted: nothing more needs the key.
+        // Unchanged files are not decrypted: the key is no longer needed.
         let aside = self.age_keys().with_extension("aside");
         fs::rename(self.age_keys(), &aside).unwrap();
         self.touches_nothing(|| {
@@ -70,7 +70,7 @@ impl Walk {
             assert_eq!(changes(&up), [""; 0]);
         });
         fs::rename(aside, self.age_keys()).unwrap();
-        // The pods of another project that reads the Secret change with it, too.
+        // Pods of another project that reads the Secret are replaced too.
         let other = ["render", "report", "--set", "env.TOKEN.secret=worker-api", "--set", "env.TOKEN.key=TOKEN"];
         self.workspace.run(&other).expect(0).expect_said("checksum/secrets");
     }
@@ -80,7 +80,7 @@ impl Walk {
         self.encrypt(&public, &format!("TOKEN: {CANARY}-2\nPORT: 5432\n"));
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3);
         plan.expect_said("SOPS secret has changed: worker-api").expect_said("upgrade worker");
-        // This time sops is shown where the key is.
+        // This run has the key in a variable of sops.
         let aside = self.age_keys().with_extension("aside");
         fs::rename(self.age_keys(), &aside).unwrap();
         self.touches_only("worker", || {
@@ -130,7 +130,9 @@ impl Walk {
         self.workspace.kubectl(&["apply", "--filename", &kind.to_string_lossy()]);
         let established = "jsonpath={.status.conditions[?(@.type=='Established')].status}";
         let ask = ["get", "crd/externalsecrets.external-secrets.io", "--output", established];
-        until("the kind to be known", || self.workspace.try_kubectl(&ask).filter(|shown| shown == "True").map(drop));
+        until("the kind to be established", || {
+            self.workspace.try_kubectl(&ask).filter(|shown| shown == "True").map(drop)
+        });
 
         let up = self.workspace.start(&["up"]);
         until("the ExternalSecret", || {
@@ -155,7 +157,7 @@ impl Walk {
         self.workspace.run(&["plan", "--exit-code"]).expect(0);
     }
 
-    /// Everything that cmdr said and keeps, after all that the stages before did.
+    /// Searches all output and all files of cmdr from the previous stages.
     pub(crate) fn canaries_are_nowhere(&self) {
         for words in [&["render", "worker"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
             self.workspace.run(words).expect(0);
@@ -164,7 +166,7 @@ impl Walk {
         let encoded = BASE64.encode(CANARY);
         let is_clean = |text: &str| !text.contains(CANARY) && !text.contains(&encoded);
         for said in self.workspace.transcript() {
-            assert!(is_clean(&said), "cmdr said it");
+            assert!(is_clean(&said), "cmdr printed it");
         }
         let secrets = self.workspace.objects(&["get", "secrets", "--all-namespaces", "--selector", "owner=helm"]);
         let payloads = secrets["items"].as_array().unwrap().iter();
@@ -178,7 +180,7 @@ impl Walk {
         }
     }
 
-    /// Where sops looks for age keys by itself.
+    /// The default folder of sops for age keys.
     fn age_keys(&self) -> PathBuf {
         PathBuf::from(self.workspace.variable("HOME")).join(".config/sops/age/keys.txt")
     }
@@ -187,7 +189,7 @@ impl Walk {
         self.workspace.root().join(FILE)
     }
 
-    /// Makes a key pair and gives its public half.
+    /// Creates a key pair and returns the public key.
     fn make_age_key(&self, file: &std::path::Path) -> String {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let file = file.to_string_lossy();
@@ -205,7 +207,7 @@ impl Walk {
         fs::write(self.secret_file(), encrypted).unwrap();
     }
 
-    /// Compares without showing either.
+    /// Compares without printing the values.
     #[track_caller]
     fn pod_knows(&self, variable: &str, value: &str) {
         let print = format!("printf %s \"${variable}\"");
@@ -213,15 +215,15 @@ impl Walk {
         assert!(found == value, "{variable} of the pod is another one");
     }
 
-    /// A run with one variable of its own.
+    /// Runs cmdr with one more environment variable.
     #[track_caller]
     fn run_with(&self, words: &[&str], variable: &str, value: &str) -> super::common::Output {
         let output = Running::start(self.workspace.cmdr(words).env(variable, value)).wait(Duration::from_mins(1));
-        assert!(!output.said().contains(CANARY), "cmdr said it");
+        assert!(!output.said().contains(CANARY), "cmdr printed it");
         output
     }
 
-    /// A folder with the programs that cmdr starts, but for sops.
+    /// A folder with the programs that cmdr starts, except sops.
     fn path_without_sops(&self) -> PathBuf {
         let folder = self.workspace.root().join("../without-sops");
         if fs::create_dir(&folder).is_ok() {

@@ -1,4 +1,4 @@
-//! What is not done twice, by counting; and what is put right because somebody else undid it.
+//! Stages that count calls and downloads, and stages that revert manual changes.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -14,7 +14,7 @@ impl Walk {
         let others: Vec<&String> = calls.iter().filter(|call| !call.starts_with("upgrade --install report ")).collect();
         assert_eq!(others, [""; 0], "no tag has moved; of a CronJob no pod tells");
         self.workspace.run(&["up"]).expect(0);
-        assert_eq!(self.helm_calls(), calls, "what was looked up stays");
+        assert_eq!(self.helm_calls(), calls, "resolved digests are kept");
         for (old, new) in [("0 0 1 1 *", "0 0 2 1 *"), ("0 0 2 1 *", "0 0 1 1 *")] {
             self.forget_helm_calls();
             self.workspace.replace(old, new);
@@ -46,13 +46,13 @@ impl Walk {
         assert!(!helpers.to_string().contains("helper-pod-create"), "the node's own provisioner had nothing to do");
     }
 
-    pub(crate) fn what_was_changed_by_hand_is_put_right(&self) {
+    pub(crate) fn manual_changes_are_reverted(&self) {
         let kubectl = |args: &[&str]| drop(self.workspace.kubectl(args));
         kubectl(&["scale", "deployment", "site", "--replicas", "3"]);
         kubectl(&["set", "env", "deployment/front", "PODINFO_UI_MESSAGE=by-hand"]);
         kubectl(&["set", "env", "deployment/front", "PODINFO_BACKEND_URL-"]);
         kubectl(&["label", "service", "catalog", "app.kubernetes.io/instance-"]);
-        // What no chart rendered is nobody's drift.
+        // A field that no chart rendered is not drift.
         kubectl(&["annotate", "deployment", "worker", "example.com/note=mine"]);
         let plan = self.workspace.run(&["plan", "--exit-code"]).expect(3).stdout;
         for shown in [
@@ -73,7 +73,7 @@ impl Walk {
         kubectl(&["annotate", "deployment", "worker", "example.com/note-"]);
     }
 
-    /// Puts a helm first on the PATH that notes each call but those for its version.
+    /// Puts a helm first on the PATH that logs each call except `helm version`.
     pub(crate) fn count_helm_calls(&mut self) {
         let folder = self.workspace.root().with_file_name("counting");
         fs::create_dir(&folder).unwrap();
@@ -96,7 +96,7 @@ impl Walk {
         fs::write(self.helm_log(), "").unwrap();
     }
 
-    /// What helm was called with, but for its options of connection.
+    /// The arguments of helm's calls, without connection options.
     fn helm_calls(&self) -> Vec<String> {
         let log = fs::read_to_string(self.helm_log()).unwrap_or_default();
         let without_connection = |line: &str| {

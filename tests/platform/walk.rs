@@ -1,4 +1,4 @@
-//! The walk's workspace, and how its stages look at the cluster.
+//! The workspace of the stages, and functions that observe its cluster.
 
 use std::{collections::BTreeMap, fs};
 
@@ -10,12 +10,12 @@ use super::{
     common::{Output, TestWorkspace, request, rig, until},
 };
 
-/// The workspace with what its stages hand on.
+/// The workspace, and what later stages need from earlier ones.
 pub(crate) struct Walk {
     pub workspace: TestWorkspace,
 }
 
-/// A pod's identity: another one after a restart.
+/// A pod's identity, which changes with a restart.
 pub(crate) type Pods = BTreeMap<String, (String, u64)>;
 
 impl Walk {
@@ -51,7 +51,7 @@ impl Walk {
         releases.map(|it| (format!("{}/{}", text(it, "namespace"), text(it, "name")), text(it, "revision"))).collect()
     }
 
-    /// Every pod of the cluster with its uid and restarts, except those of one project and those that end already.
+    /// Every pod of the cluster with its uid and restarts, except those of one project and those that are terminating.
     pub(crate) fn pods_except(&self, project: &str) -> Pods {
         let pods = self.workspace.objects(&["get", "pods", "--all-namespaces"]);
         let pods = pods["items"].as_array().unwrap().iter();
@@ -66,13 +66,13 @@ impl Walk {
         pods["items"].as_array().unwrap().iter().filter(|pod| is_staying(pod)).map(identity).collect()
     }
 
-    /// How many pods a project has, those that end among them.
+    /// The number of a project's pods, including those that are terminating.
     pub(crate) fn count_pods(&self, project: &str) -> usize {
         let selector = format!("app.kubernetes.io/name={project}");
         self.workspace.objects(&["get", "pods", "--selector", &selector])["items"].as_array().map_or(0, Vec::len)
     }
 
-    /// Does something that may touch one project alone, whose pods must be other ones then.
+    /// Runs something that may change only one project, and must replace its pods.
     #[track_caller]
     pub(crate) fn touches_only(&self, project: &str, act: impl FnOnce()) {
         let (revisions, others, own) = (self.revisions(), self.pods_except(project), self.pods_of(project));
@@ -86,7 +86,7 @@ impl Walk {
         until("its old pods to go", || self.pods_of(project).keys().all(|pod| !own.contains_key(pod)).then_some(()));
     }
 
-    /// Does something that may touch nothing.
+    /// Runs something that must not change anything.
     #[track_caller]
     pub(crate) fn touches_nothing(&self, act: impl FnOnce()) {
         let before = (self.revisions(), self.pods_except(""));
@@ -118,7 +118,7 @@ pub(crate) fn identity(pod: &Value) -> (String, (String, u64)) {
     (format!("{}/{}", text("namespace"), text("name")), (text("uid"), restarts))
 }
 
-/// What a run with `--output json` changed: `upgrade front`.
+/// The changes of a run with `--output json`: `upgrade front`.
 pub(crate) fn changes(up: &Output) -> Vec<String> {
     let events = up.events();
     let started = events.iter().filter(|event| event["event"] == "step-started");
@@ -131,7 +131,7 @@ pub(crate) fn changes(up: &Output) -> Vec<String> {
         .collect()
 }
 
-/// The status of the answer to a URL as cmdr prints it.
+/// The HTTP status of a URL as cmdr prints it.
 #[track_caller]
 pub(crate) fn answer(url: &str) -> u16 {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a URL: '{url}'"));

@@ -1,4 +1,4 @@
-//! Watchers beside the walk: load, arguments of processes, files that are put back.
+//! Helpers that run in parallel with stages: load, arguments of processes, files that are restored.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::common::{TestWorkspace, request, rig};
 
-/// Puts projects.yaml back as it was, however a stage ends.
+/// Restores projects.yaml, also when a stage fails.
 pub(crate) struct Restore(std::path::PathBuf, String);
 
 impl Restore {
@@ -50,7 +50,7 @@ pub(crate) fn pool(workspace: &TestWorkspace) -> (Ipv4Addr, Ipv4Addr) {
     (first.parse().unwrap(), last.parse().unwrap())
 }
 
-/// Gives the private registry's password by a program, as Docker Desktop does. The file appears when it was asked.
+/// A credential helper for the private registry, as Docker Desktop has one. It creates a file when it is called.
 pub(crate) fn credential_helper(workspace: &mut TestWorkspace) -> std::path::PathBuf {
     let folder = workspace.docker_config();
     let asked = folder.join("asked");
@@ -66,7 +66,7 @@ pub(crate) fn credential_helper(workspace: &mut TestWorkspace) -> std::path::Pat
     asked
 }
 
-/// Requests without a pause, from two sides, until it is ended.
+/// Sends requests without a pause from two threads until it is stopped.
 pub(crate) struct Load {
     end: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -86,7 +86,7 @@ impl Load {
                         Ok(answer) => failed.push(format!("{}: {}", answer.status, answer.body)),
                         Err(error) => failed.push(error),
                     }
-                    // Leaves the two processors of a small machine to the cluster.
+                    // Leaves processor time for the cluster on a small machine.
                     thread::sleep(std::time::Duration::from_millis(10));
                 }
                 failed
@@ -107,7 +107,7 @@ impl Load {
     }
 }
 
-/// Looks at the arguments of every process for a text that must not be there.
+/// Searches the arguments of every process for a text that must not appear there.
 pub(crate) struct Watch {
     end: Arc<AtomicBool>,
     thread: thread::JoinHandle<(usize, Vec<String>)>,
@@ -150,7 +150,7 @@ pub(crate) fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// The arguments of every process that can be seen, divided by NUL.
+/// The arguments of all visible processes, separated by NUL.
 pub(crate) fn arguments_of_all() -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());

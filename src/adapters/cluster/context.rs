@@ -207,7 +207,7 @@ contexts:
     }
 
     #[test]
-    fn a_context_that_is_gone_is_named_with_the_nearest() {
+    fn a_missing_context_is_reported_with_the_nearest_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         fs::write(&path, FILE).unwrap();

@@ -132,16 +132,16 @@ fn failed_step(stdout: &str, stderr: &str) -> Vec<String> {
     // The classic builder colors what a step writes to standard error.
     let plain: Vec<String> =
         stdout.lines().chain(stderr.lines()).map(|line| strip_ansi_codes(line).into_owned()).collect();
-    let said: Vec<&str> = plain.iter().map(|line| line.trim_end()).filter(|line| is_telling(line)).collect();
-    let (step, rest) = match said.iter().rposition(|line| line.starts_with(" > [")) {
+    let detail: Vec<&str> = plain.iter().map(|line| line.trim_end()).filter(|line| is_telling(line)).collect();
+    let (step, rest) = match detail.iter().rposition(|line| line.starts_with(" > [")) {
         Some(at) => {
-            let output = said[at + 1..].iter().take_while(|line| !is_rule(line)).copied();
-            let error = said[at + 1..].iter().rev().find(|line| line.starts_with("ERROR:")).copied();
-            (Some(said[at].trim_start_matches(" > ")), output.chain(error).collect())
+            let output = detail[at + 1..].iter().take_while(|line| !is_rule(line)).copied();
+            let error = detail[at + 1..].iter().rev().find(|line| line.starts_with("ERROR:")).copied();
+            (Some(detail[at].trim_start_matches(" > ")), output.chain(error).collect())
         }
-        None => match said.iter().rposition(|line| line.starts_with("Step ")) {
-            Some(at) => (Some(said[at]), said[at + 1..].to_vec()),
-            None => (None, said),
+        None => match detail.iter().rposition(|line| line.starts_with("Step ")) {
+            Some(at) => (Some(detail[at]), detail[at + 1..].to_vec()),
+            None => (None, detail),
         },
     };
     let last = &rest[rest.len().saturating_sub(LAST_LINES)..];
@@ -155,11 +155,11 @@ fn is_rule(line: &str) -> bool {
 
 /// Whether a line can show the cause of a failure. `BuildKit` prefixes the output of a step with seconds.
 fn is_telling(line: &str) -> bool {
-    let said = match line.split_once(' ') {
+    let detail = match line.split_once(' ') {
         Some((seconds, rest)) if seconds.parse::<f64>().is_ok() => rest,
         _ => line,
     };
-    !said.trim().is_empty() && !NOISE.iter().any(|noise| said.trim_start().starts_with(noise))
+    !detail.trim().is_empty() && !NOISE.iter().any(|noise| detail.trim_start().starts_with(noise))
 }
 
 /// Returns the part of a line that shows the progress of a build: `Step 2/5 : COPY . .`, `[2/5] COPY . .`.

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_engine_says_what_it_knows() {
+    fn an_old_engine_reports_its_version() {
         let message = "client version 1.53 is too new. Maximum supported API version is 1.41";
         assert_eq!(newest_known(message), Some((1, 41)));
         assert_eq!(newest_known("server error"), None);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_nobody_serves_is_no_engine() {
+    async fn a_socket_without_a_server_is_no_engine() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docker.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

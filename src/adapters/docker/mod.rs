@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_engine_says_of_itself() {
+    fn reads_the_description_of_the_engine() {
         let info = SystemInfo {
             server_version: Some("28.2.2".to_owned()),
             mem_total: Some(8 << 30),

@@ -174,7 +174,7 @@ mod tests {
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 
     #[test]
-    fn the_registry_is_published_on_this_machine_alone() {
+    fn the_registry_is_published_only_on_this_machine() {
         let service = RegistryService {
             role: ServiceRole::Push { port: 5002 },
             certificate_authority: None,

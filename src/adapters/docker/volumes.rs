@@ -75,11 +75,11 @@ impl Docker {
     /// # Errors
     /// If a folder does not exist, or the engine returns an error.
     pub async fn measure_copy(&self, job: &CopyJob<'_>) -> Result<Measured, DockerError> {
-        let said = self.run_keep("measure", job).await?;
-        let mut numbers = said.split_whitespace().map(str::parse);
+        let detail = self.run_keep("measure", job).await?;
+        let mut numbers = detail.split_whitespace().map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(bytes)), Some(Ok(free))) => Ok(Measured { bytes, free }),
-            _ => Err(failed("measure", &said)),
+            _ => Err(failed("measure", &detail)),
         }
     }
 
@@ -140,16 +140,16 @@ impl Docker {
         };
         let container = self.client.create_container(None::<CreateContainerOptions>, body).await.map_err(wrong())?.id;
         let ran = self.run_to_end(&container).await.map_err(wrong());
-        let said = self.said(&container).await.map_err(wrong());
+        let detail = self.detail(&container).await.map_err(wrong());
         self.remove(&container, true).await?;
-        match (ran?, said?) {
+        match (ran?, detail?) {
             (0, (printed, _)) => Ok(printed),
             (_, (_, complaints)) => Err(failed(what, complaints.trim())),
         }
     }
 
     /// Returns the standard output and the standard error of a container.
-    async fn said(&self, container: &str) -> Result<(String, String), Error> {
+    async fn detail(&self, container: &str) -> Result<(String, String), Error> {
         let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
         let parts: Vec<LogOutput> = self.client.logs(container, Some(options)).try_collect().await?;
         let (complaints, printed): (Vec<LogOutput>, Vec<LogOutput>) =

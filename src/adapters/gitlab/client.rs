@@ -16,7 +16,7 @@ use crate::{
         call::Caller,
         retry_policy::RetryPolicy,
         root_cause, wait,
-        web::{self, Response, Unanswered, WebClient},
+        web::{self, NoResponse, Response, WebClient},
     },
     domain::secret::Secret,
 };
@@ -26,7 +26,7 @@ const TOKEN: HeaderName = HeaderName::from_static("private-token");
 /// The header with the number of the next page; empty on the last one.
 const NEXT_PAGE: &str = "x-next-page";
 /// The longest part of GitLab's message that is shown, in characters.
-const LONGEST_SAID: usize = 300;
+const LONGEST_DETAIL: usize = 300;
 
 /// Timeouts and retries of requests to GitLab.
 const PATIENCE: RetryPolicy = RetryPolicy {
@@ -73,7 +73,7 @@ impl GitlabClient {
         certificate_authority: Option<&str>,
         cancel: CancellationToken,
     ) -> Result<Self, GitlabError> {
-        let failed = |said: String| GitlabError::new(GitlabErrorKind::Setup).said(said);
+        let failed = |detail: String| GitlabError::new(GitlabErrorKind::Setup).detail(detail);
         let mut header = HeaderValue::from_str(token.expose()).map_err(|_| GitlabError::new(GitlabErrorKind::Token))?;
         header.set_sensitive(true);
         let mut builder = web::builder_trusting(certificate_authority)
@@ -115,14 +115,14 @@ impl GitlabClient {
         body: Option<&Value>,
     ) -> Result<GitlabResponse<T>, GitlabFailure> {
         let unreachable = || GitlabError::new(GitlabErrorKind::Unreachable { server: self.server.clone() });
-        let url = Url::parse(url).map_err(|error| unreachable().said(error.to_string()))?;
+        let url = Url::parse(url).map_err(|error| unreachable().detail(error.to_string()))?;
         let mut request = self.web.http.request(method, url);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let Response { status, headers, body } = self.web.send(request).await.map_err(|why| self.unanswered(why))?;
+        let Response { status, headers, body } = self.web.send(request).await.map_err(|why| self.no_response(why))?;
         if !status.is_success() {
-            let error = GitlabError::new(self.problem(what, status)).said(self.said(&body));
+            let error = GitlabError::new(self.problem(what, status)).detail(self.detail(&body));
             let pause = self.web.patience.asked_pause(&headers);
             return Err(GitlabFailure { error, pause });
         }
@@ -151,22 +151,22 @@ impl GitlabClient {
         }
     }
 
-    fn unanswered(&self, why: Unanswered) -> GitlabError {
+    fn no_response(&self, why: NoResponse) -> GitlabError {
         let server = self.server.clone();
         match why {
-            Unanswered::Timeout => {
+            NoResponse::Timeout => {
                 GitlabError::new(GitlabErrorKind::Silent { server, patience: self.web.patience.request })
             }
-            Unanswered::Tls(said) => GitlabError::new(GitlabErrorKind::Unsafe { server }).said(said),
-            Unanswered::Network(said) => GitlabError::new(GitlabErrorKind::Unreachable { server }).said(said),
+            NoResponse::Tls(detail) => GitlabError::new(GitlabErrorKind::Unsafe { server }).detail(detail),
+            NoResponse::Network(detail) => GitlabError::new(GitlabErrorKind::Unreachable { server }).detail(detail),
         }
     }
 
     /// Returns GitLab's own message. If it repeats the token, the token is masked.
-    fn said(&self, body: &[u8]) -> String {
-        let said = serde_json::from_slice(body).map(|body| message(&body)).unwrap_or_default();
-        let said = said.replace(self.token.expose(), "***");
-        said.chars().filter(|letter| !letter.is_control()).take(LONGEST_SAID).collect()
+    fn detail(&self, body: &[u8]) -> String {
+        let detail = serde_json::from_slice(body).map(|body| message(&body)).unwrap_or_default();
+        let detail = detail.replace(self.token.expose(), "***");
+        detail.chars().filter(|letter| !letter.is_control()).take(LONGEST_DETAIL).collect()
     }
 }
 

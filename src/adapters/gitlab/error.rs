@@ -13,7 +13,7 @@ use crate::{
 pub struct GitlabError {
     pub problem: GitlabErrorKind,
     /// The message of GitLab or of the network, unchanged.
-    pub said: Option<String>,
+    pub detail: Option<String>,
 }
 
 /// The kinds of errors. `server` is GitLab's URL, `what` the requested object.
@@ -71,12 +71,12 @@ impl From<Interrupted> for GitlabError {
 
 impl GitlabError {
     pub(super) fn new(problem: GitlabErrorKind) -> Self {
-        Self { problem, said: None }
+        Self { problem, detail: None }
     }
 
     #[must_use]
-    pub(super) fn said(mut self, text: impl Into<String>) -> Self {
-        self.said = Some(text.into());
+    pub(super) fn detail(mut self, text: impl Into<String>) -> Self {
+        self.detail = Some(text.into());
         self
     }
 
@@ -107,7 +107,7 @@ impl GitlabError {
 
     /// Returns the error as a problem: what failed, GitLab's message, and how to fix it.
     pub fn problem(&self) -> Problem {
-        let details = self.said.iter().cloned().collect();
+        let details = self.detail.iter().cloned().collect();
         Problem { details, help: self.problem.help(), ..Problem::new(self.to_string()) }
     }
 }

@@ -191,8 +191,8 @@ impl Gitlab {
             if !failure.error.is_transient() {
                 return Err(failure.error);
             }
-            let unsure = |said: GitlabError| {
-                GitlabError::new(GitlabErrorKind::Unsure { url: job.web_url.clone() }).said(said.to_string())
+            let unsure = |detail: GitlabError| {
+                GitlabError::new(GitlabErrorKind::Unsure { url: job.web_url.clone() }).detail(detail.to_string())
             };
             let now = self.job(job.id).await.map_err(unsure)?;
             if !now.is_manual() {

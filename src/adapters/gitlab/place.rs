@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_remote_leads_to_its_project() {
+    fn every_form_of_a_remote_identifies_its_project() {
         for (remote, server, project) in [
             ("git@gitlab.com:tunes/shop.git", "https://gitlab.com", "tunes/shop"),
             ("gitlab.example.com:tunes/teams/web/shop", "https://gitlab.example.com", "tunes/teams/web/shop"),

@@ -168,31 +168,32 @@ pub(super) fn is_about_hooks(stderr: &str) -> bool {
 /// Converts the standard error of `helm pull` to a problem.
 pub(super) fn diagnose_pull(stderr: &str) -> Problem {
     match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
-        Some(rule) => Problem::new(rule.message).detail(said(stderr)).help(rule.help),
+        Some(rule) => Problem::new(rule.message).detail(detail(stderr)).help(rule.help),
         None => diagnose(stderr),
     }
 }
 
 /// Converts Helm's standard error to a problem. If no rule matches, Helm's own message is shown.
 pub(super) fn diagnose(stderr: &str) -> Problem {
-    let said = said(stderr);
-    if let Some(problem) = refusals::explain(said) {
-        return problem.detail(said);
+    let detail = detail(stderr);
+    if let Some(problem) = refusals::explain(detail) {
+        return problem.detail(detail);
     }
     match RULES.iter().find(|rule| stderr.contains(rule.part)) {
         Some(rule) => {
             let help = missing_rule(stderr).unwrap_or_else(|| rule.help.to_owned());
-            Problem::new(rule.message).detail(said).help(help)
+            Problem::new(rule.message).detail(detail).help(help)
         }
-        None => Problem::new(format!("helm failed: {said}")),
+        None => Problem::new(format!("helm failed: {detail}")),
     }
 }
 
 /// Returns the line with the error message.
-fn said(stderr: &str) -> &str {
+fn detail(stderr: &str) -> &str {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_telling(line)).collect();
-    let said = lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
-    said.trim_start_matches("Error:").trim()
+    let detail =
+        lines.iter().rev().find(|line| line.starts_with("Error:")).or(lines.last()).copied().unwrap_or_default();
+    detail.trim_start_matches("Error:").trim()
 }
 
 fn is_telling(line: &str) -> bool {
@@ -213,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_login_is_told_from_a_missing_chart() {
-        for (said, message) in [
+    fn a_missing_login_differs_from_a_missing_chart() {
+        for (detail, message) in [
             (
                 "looks like \"http://a\" is not a valid chart repository or cannot be reached: failed to fetch \
                  http://a/index.yaml : 401 Unauthorized",
@@ -228,7 +229,7 @@ mod tests {
             ("failed to perform \"FetchReference\" on source: a/x:1.0.0: not found", "chart not found"),
             ("failed to fetch http://a/index.yaml : 404 Not Found", "chart or repository not found"),
         ] {
-            assert_eq!(diagnose_pull(&format!("Error: {said}\n")).message, message);
+            assert_eq!(diagnose_pull(&format!("Error: {detail}\n")).message, message);
         }
     }
 
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_failures_are_reported_as_helm_says_them() {
+    fn unknown_failures_are_reported_in_helms_words() {
         assert_eq!(
             diagnose("Error: template: shop: nil pointer\n").message,
             "helm failed: template: shop: nil pointer"

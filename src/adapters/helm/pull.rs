@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn the_cause_of_a_failed_update_is_found() {
-        let said = "Hang tight while we grab the latest from your chart repositories...\n\
+        let detail = "Hang tight while we grab the latest from your chart repositories...\n\
                     ...Unable to get an update from the \"x\" chart repository (http://127.0.0.1:1):\n\
                     \tfailed to fetch http://127.0.0.1:1/index.yaml : 401 Unauthorized\n";
         let cause = "Error: failed to fetch http://127.0.0.1:1/index.yaml : 401 Unauthorized";
-        assert_eq!(update_failure(said).as_deref(), Some(cause));
+        assert_eq!(update_failure(detail).as_deref(), Some(cause));
         assert_eq!(update_failure("...Successfully got an update from the \"x\" chart repository\n"), None);
     }
 

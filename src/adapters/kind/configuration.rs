@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_published_on_this_machine_alone() {
+    fn ports_are_published_only_on_this_machine() {
         let made = made(None);
         let ports = made.pointer("/nodes/0/extraPortMappings").unwrap().as_array().unwrap().clone();
         assert_eq!(ports.len(), 2);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_tells_the_pool() {
+    fn the_mark_contains_the_pool() {
         let made = made(None);
         let destination = made.pointer("/nodes/0/extraMounts/0/containerPath").unwrap().as_str().unwrap();
         assert_eq!(pool_of_mark(destination), Some(pool()));

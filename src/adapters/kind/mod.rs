@@ -1,7 +1,7 @@
 //! kind, which creates clusters in Docker containers.
 
 pub mod configuration;
-pub mod sleep;
+pub mod node_scripts;
 
 use std::path::{Path, PathBuf};
 
@@ -213,13 +213,13 @@ fn diagnose(stderr: &str) -> Problem {
     let lines = || stderr.lines().map(|line| line.trim().trim_start_matches("ERROR:").trim());
     let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
     if let Some((part, cause, help)) = RULES.iter().find(|(part, ..)| holds(stderr, part)) {
-        let said = lines().rfind(|line| holds(line, part)).unwrap_or_default();
-        let said = said.trim_start_matches("Command Output:").trim();
-        return Problem::new(*cause).detail(said).help(*help);
+        let detail = lines().rfind(|line| holds(line, part)).unwrap_or_default();
+        let detail = detail.trim_start_matches("Command Output:").trim();
+        return Problem::new(*cause).detail(detail).help(*help);
     }
-    let said = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
-    let said = said.trim().trim_start_matches("ERROR:").trim();
-    let mut problem = Problem::new(format!("kind failed: {said}")).help("run cmdr doctor for details");
+    let detail = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
+    let detail = detail.trim().trim_start_matches("ERROR:").trim();
+    let mut problem = Problem::new(format!("kind failed: {detail}")).help("run cmdr doctor for details");
     let output: Vec<&str> =
         lines().skip_while(|line| !line.starts_with("Command Output:")).filter(|line| !line.is_empty()).collect();
     let last = &output[output.len().saturating_sub(LAST_LINES)..];

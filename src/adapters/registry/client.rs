@@ -24,13 +24,13 @@ use crate::{
         credentials::Credentials,
         retry_policy::RetryPolicy,
         wait::Interrupted,
-        web::{self, LONGEST_ANSWER, Response, Unanswered, WebClient},
+        web::{self, LONGEST_ANSWER, NoResponse, Response, WebClient},
     },
     domain::mirror::is_this_machine,
 };
 
 /// The longest part of an error response that is shown, in characters.
-const LONGEST_SAID: usize = 200;
+const LONGEST_DETAIL: usize = 200;
 
 /// Timeouts and retries of requests to a registry.
 const PATIENCE: RetryPolicy = RetryPolicy {
@@ -135,8 +135,8 @@ impl RegistryClient {
         let host = realm.host_str().unwrap_or_default().to_owned();
         if login.is_some() && !endpoint.may_send_login(&realm) {
             let unsafe_realm = RegistryErrorKind::Unsafe { registry: endpoint.name.clone() };
-            let said = format!("its token service {host} would get the credentials over plain HTTP");
-            return Err(RegistryFailure::new(unsafe_realm).said(said));
+            let detail = format!("its token service {host} would get the credentials over plain HTTP");
+            return Err(RegistryFailure::new(unsafe_realm).detail(detail));
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
         let request =
@@ -159,9 +159,9 @@ impl RegistryClient {
         };
         let secret = login.credential.as_ref().map(|login| login.password.expose()).filter(|secret| !secret.is_empty());
         // If the response repeats the password, the password is masked.
-        let said = secret.map_or_else(|| answer.said(), |secret| answer.said().replace(secret, "***"));
-        let failure = RegistryFailure::new(problem).said(said);
-        login.warnings.into_iter().fold(failure, RegistryFailure::said)
+        let detail = secret.map_or_else(|| answer.detail(), |secret| answer.detail().replace(secret, "***"));
+        let failure = RegistryFailure::new(problem).detail(detail);
+        login.warnings.into_iter().fold(failure, RegistryFailure::detail)
     }
 
     /// Repeats a request after temporary errors.
@@ -176,7 +176,7 @@ impl RegistryClient {
             let answer = self.once(name, request()).await?;
             let Some(problem) = passing(endpoint, name, answer.status) else { return Ok(answer) };
             let asked = self.web.patience.asked_pause(&answer.headers);
-            retries.pause_or(RegistryFailure::new(problem).said(answer.said()), asked).await?;
+            retries.pause_or(RegistryFailure::new(problem).detail(answer.detail()), asked).await?;
         }
     }
 
@@ -186,21 +186,22 @@ impl RegistryClient {
         let Response { status, headers, body } = answer.map_err(|why| self.failure(name, why))?;
         if body.len() > LONGEST_ANSWER {
             let problem = RegistryErrorKind::NoImage { registry: name.to_owned() };
-            return Err(
-                RegistryFailure::new(problem).said(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20))
-            );
+            return Err(RegistryFailure::new(problem)
+                .detail(format!("the response is larger than {} MiB", LONGEST_ANSWER >> 20)));
         }
         Ok(RegistryResponse { status, headers, body, with_login: false })
     }
 
-    fn failure(&self, name: &str, why: Unanswered) -> RegistryFailure {
+    fn failure(&self, name: &str, why: NoResponse) -> RegistryFailure {
         let registry = name.to_owned();
         match why {
-            Unanswered::Timeout => {
+            NoResponse::Timeout => {
                 RegistryFailure::new(RegistryErrorKind::Silent { registry, patience: self.web.patience.request })
             }
-            Unanswered::Tls(said) => RegistryFailure::new(RegistryErrorKind::Unsafe { registry }).said(said),
-            Unanswered::Network(said) => RegistryFailure::new(RegistryErrorKind::Unreachable { registry }).said(said),
+            NoResponse::Tls(detail) => RegistryFailure::new(RegistryErrorKind::Unsafe { registry }).detail(detail),
+            NoResponse::Network(detail) => {
+                RegistryFailure::new(RegistryErrorKind::Unreachable { registry }).detail(detail)
+            }
         }
     }
 }
@@ -224,13 +225,13 @@ fn accepted(url: &Url) -> String {
 
 impl RegistryResponse {
     /// Returns the registry's message: its error messages, or the first line of a text, else the status.
-    pub(super) fn said(&self) -> String {
-        let said = match serde_json::from_slice(&self.body) {
+    pub(super) fn detail(&self) -> String {
+        let detail = match serde_json::from_slice(&self.body) {
             Ok(body) => messages(&body),
             Err(_) => text(&self.body),
         };
-        let said = said.chars().filter(|letter| !letter.is_control()).take(LONGEST_SAID).collect::<String>();
-        if said.is_empty() { format!("HTTP {}", self.status) } else { said }
+        let detail = detail.chars().filter(|letter| !letter.is_control()).take(LONGEST_DETAIL).collect::<String>();
+        if detail.is_empty() { format!("HTTP {}", self.status) } else { detail }
     }
 }
 
@@ -246,7 +247,7 @@ fn messages(body: &serde_json::Value) -> String {
         return messages.join("; ");
     }
     let keys = ["error_description", "details", "message", "error"];
-    keys.iter().map(|key| word(body, key)).find(|said| !said.is_empty()).unwrap_or_default()
+    keys.iter().map(|key| word(body, key)).find(|detail| !detail.is_empty()).unwrap_or_default()
 }
 
 /// Returns the first line, or nothing for an HTML page.
@@ -260,24 +261,24 @@ fn text(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn said(body: &str) -> String {
+    fn detail(body: &str) -> String {
         RegistryResponse {
             status: StatusCode::FORBIDDEN,
             headers: HeaderMap::new(),
             body: body.into(),
             with_login: false,
         }
-        .said()
+        .detail()
     }
 
     #[test]
-    fn a_registrys_words_are_reported_without_their_wrapping() {
+    fn messages_of_a_registry_are_unwrapped() {
         let errors = r#"{"errors": [{"code": "DENIED", "message": "not yours"}, {"code": "X"}]}"#;
-        assert_eq!(said(errors), "DENIED: not yours; X");
-        assert_eq!(said(r#"{"details": "incorrect username or password"}"#), "incorrect username or password");
-        assert_eq!(said("\n404 page\u{1b}[31m not found\nmore"), "404 page[31m not found");
-        assert_eq!(said("<html><body>Sign in</body></html>"), "HTTP 403 Forbidden");
-        assert_eq!(said(""), "HTTP 403 Forbidden");
-        assert_eq!(said(&"x".repeat(1000)).len(), LONGEST_SAID);
+        assert_eq!(detail(errors), "DENIED: not yours; X");
+        assert_eq!(detail(r#"{"details": "incorrect username or password"}"#), "incorrect username or password");
+        assert_eq!(detail("\n404 page\u{1b}[31m not found\nmore"), "404 page[31m not found");
+        assert_eq!(detail("<html><body>Sign in</body></html>"), "HTTP 403 Forbidden");
+        assert_eq!(detail(""), "HTTP 403 Forbidden");
+        assert_eq!(detail(&"x".repeat(1000)).len(), LONGEST_DETAIL);
     }
 }

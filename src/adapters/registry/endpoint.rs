@@ -63,7 +63,7 @@ impl RegistryEndpoint {
     pub(super) fn url(&self, repository: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, RegistryFailure> {
         let unreachable = || RegistryErrorKind::Unreachable { registry: self.name.clone() };
         let mut url = Url::parse(&format!("{}/{repository}/{path}", self.api))
-            .map_err(|error| RegistryFailure::new(unreachable()).said(error.to_string()))?;
+            .map_err(|error| RegistryFailure::new(unreachable()).detail(error.to_string()))?;
         let parts = self.namespace.iter().map(|registry| ("ns", registry.as_str())).chain(query.iter().copied());
         for (key, value) in parts {
             url.query_pairs_mut().append_pair(key, value);
@@ -77,7 +77,7 @@ impl RegistryEndpoint {
     }
 
     pub(super) fn no_image(&self, why: impl Into<String>) -> RegistryFailure {
-        RegistryFailure::new(RegistryErrorKind::NoImage { registry: self.name.clone() }).said(why)
+        RegistryFailure::new(RegistryErrorKind::NoImage { registry: self.name.clone() }).detail(why)
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_goes_in_the_clear_only_where_all_does() {
+    fn a_login_is_sent_unencrypted_only_over_plain_http() {
         let url = |text: &str| Url::parse(text).unwrap();
         let (safe, plain) = (RegistryEndpoint::registry("ghcr.io"), RegistryEndpoint::registry("localhost:1"));
         assert!(safe.may_send_login(&url("https://a/token")) && !safe.may_send_login(&url("http://a/token")));

@@ -19,7 +19,7 @@ pub struct RegistryError {
     pub image: ImageReference,
     pub problem: RegistryErrorKind,
     /// The messages of the registry and its mirrors, unchanged.
-    pub said: Vec<String>,
+    pub detail: Vec<String>,
 }
 
 /// The kinds of errors. `registry` is the endpoint: a host, or `the mirror URL`.
@@ -108,18 +108,18 @@ impl RegistryErrorKind {
 impl RegistryError {
     /// `failures` has one entry per endpoint, in order: mirrors, then the registry itself.
     pub(super) fn new(image: &ImageReference, failures: Vec<RegistryFailure>) -> Self {
-        let (mut best, mut said) = (None::<RegistryFailure>, Vec::new());
+        let (mut best, mut detail) = (None::<RegistryFailure>, Vec::new());
         for failure in failures {
             let replaced = match &best {
                 Some(known) if known.problem.weight() > failure.problem.weight() => Some(failure),
                 _ => best.replace(failure),
             };
-            said.extend(replaced.into_iter().flat_map(RegistryFailure::in_passing));
+            detail.extend(replaced.into_iter().flat_map(RegistryFailure::in_passing));
         }
         // There is always at least one endpoint: without mirrors it is the registry itself.
-        let RegistryFailure { problem, said: first } =
+        let RegistryFailure { problem, detail: first } =
             best.unwrap_or(RegistryFailure::new(RegistryErrorKind::Interrupted));
-        Self { image: image.clone(), problem, said: [first, said].concat() }
+        Self { image: image.clone(), problem, detail: [first, detail].concat() }
     }
 
     /// Returns whether a retry may succeed: image, credentials and configuration are not the cause.
@@ -139,7 +139,7 @@ impl RegistryError {
     /// Returns the error as a problem: what failed, the registry's message, and how to fix it.
     pub fn problem(&self) -> Problem {
         let help = self.problem.help(self.image.name());
-        Problem { details: self.said.clone(), help, ..Problem::new(self.to_string()) }
+        Problem { details: self.detail.clone(), help, ..Problem::new(self.to_string()) }
     }
 }
 
@@ -147,7 +147,7 @@ impl RegistryError {
 #[derive(Debug)]
 pub(super) struct RegistryFailure {
     pub(super) problem: RegistryErrorKind,
-    pub(super) said: Vec<String>,
+    pub(super) detail: Vec<String>,
 }
 
 impl From<WaitError<Self>> for RegistryFailure {
@@ -161,20 +161,20 @@ impl From<WaitError<Self>> for RegistryFailure {
 
 impl RegistryFailure {
     pub(super) fn new(problem: RegistryErrorKind) -> Self {
-        Self { problem, said: Vec::new() }
+        Self { problem, detail: Vec::new() }
     }
 
-    pub(super) fn said(mut self, text: impl Into<String>) -> Self {
-        self.said.push(text.into());
+    pub(super) fn detail(mut self, text: impl Into<String>) -> Self {
+        self.detail.push(text.into());
         self
     }
 
     /// Returns the error as details of another error.
     fn in_passing(self) -> Vec<String> {
         let problem = self.problem.to_string();
-        if self.said.is_empty() {
+        if self.detail.is_empty() {
             return vec![problem];
         }
-        self.said.into_iter().map(|said| format!("{problem}: {said}")).collect()
+        self.detail.into_iter().map(|detail| format!("{problem}: {detail}")).collect()
     }
 }

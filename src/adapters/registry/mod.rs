@@ -252,9 +252,9 @@ impl Registry {
         match answer.status {
             StatusCode::OK => Ok(answer),
             StatusCode::NOT_FOUND => Err(RegistryFailure::new(RegistryErrorKind::NotFound { nearest: None })
-                .said(format!("{}: {}", endpoint.name, answer.said()))),
+                .detail(format!("{}: {}", endpoint.name, answer.detail()))),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.client.refused(endpoint, &answer).await),
-            _ => Err(endpoint.no_image(answer.said())),
+            _ => Err(endpoint.no_image(answer.detail())),
         }
     }
 

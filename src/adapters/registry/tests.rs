@@ -130,7 +130,7 @@ async fn a_token_costs_a_login_where_one_is_wanted() {
 
     let error = anonymous().resolve(&image).await.unwrap_err();
     let expected = format!("{} denied access without credentials: {image}", server.host);
-    assert_eq!((error.to_string(), error.said.as_slice()), (expected, &["who?".to_owned()][..]));
+    assert_eq!((error.to_string(), error.detail.as_slice()), (expected, &["who?".to_owned()][..]));
     let help = error.problem().help.unwrap();
     assert!(help.starts_with(&format!("run docker login {}", server.host)) && !error.is_transient(), "{help}");
 }
@@ -159,13 +159,13 @@ async fn no_secret_is_reported() {
     let entry = r#"{"username": "me", "password": "hunter2hunter2"}"#;
     let registry = registry("", &login(&server.host, entry), NO_PAUSES);
     let error = registry.resolve(&server.image("shop:1")).await.unwrap_err();
-    assert_eq!(error.said, ["DENIED: not me:***"]);
+    assert_eq!(error.detail, ["DENIED: not me:***"]);
     assert!(error.to_string().contains("denied access with the stored credentials"), "{error}");
     assert!(!format!("{registry:?} {error:?}").contains("hunter2"));
 }
 
 #[tokio::test]
-async fn a_login_that_nobody_asked_for_is_not_blamed() {
+async fn an_unused_login_is_not_reported() {
     let server = Server::start(|_, _, _| reply(403, "")).await;
     let configuration = login(&server.host, r#"{"username": "me", "password": "x"}"#);
     let error = registry("", &configuration, NO_PAUSES).resolve(&server.image("shop:1")).await.unwrap_err();
@@ -324,7 +324,7 @@ async fn artifacts_are_found_by_the_tag_that_stands_in_for_the_api() {
 }
 
 #[tokio::test]
-async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_reached() {
+async fn a_mirror_is_tried_first_and_its_error_precedes_that_of_an_unreachable_registry() {
     let mirror =
         Server::start(|_, request, _| if line(request).contains("redis") { found() } else { reply(404, "") }).await;
     // Nothing listens on port 1.
@@ -336,13 +336,13 @@ async fn a_mirror_is_asked_first_and_tells_more_than_a_registry_that_cannot_be_r
 
     let error = registry.resolve(&image("shop")).await.unwrap_err();
     assert!(matches!(error.problem, RegistryErrorKind::NotFound { .. }), "{error}");
-    let [first, second] = &error.said[..] else { panic!("{:?}", error.said) };
+    let [first, second] = &error.detail[..] else { panic!("{:?}", error.detail) };
     assert_eq!(*first, format!("the mirror http://{}: HTTP 404 Not Found", mirror.host));
     assert!(second.starts_with("127.0.0.1:1 cannot be reached: Connection refused"), "{second}");
 }
 
 #[tokio::test]
-async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls() {
+async fn an_unreachable_registry_is_retried_but_not_one_without_tls() {
     let image = ImageReference::parse("127.0.0.1:1/shop").unwrap();
     let error = anonymous().resolve(&image).await.unwrap_err();
     assert!(matches!(error.problem, RegistryErrorKind::Unreachable { .. }) && error.is_transient(), "{error}");
@@ -360,7 +360,7 @@ async fn a_registry_that_nobody_is_at_may_be_tried_again_but_not_one_without_tls
     assert!(
         matches!(error.problem, RegistryErrorKind::Unsafe { .. }) && !error.is_transient(),
         "{error}: {:?}",
-        error.said
+        error.detail
     );
     assert!(error.problem().help.is_some_and(|help| help.contains("CMDR_CA")));
 }

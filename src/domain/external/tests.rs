@@ -57,7 +57,7 @@ fn another_place_is_another_checksum() {
 }
 
 #[test]
-fn a_name_leads_to_the_services_own_port_alone() {
+fn a_name_is_resolved_only_with_the_services_own_port() {
     let values = json!({"ports": {"postgres": 5432}});
     let paths = |host: &str, port| -> Vec<String> {
         mistakes(&project(&values), &external(host, port), "production")
@@ -71,7 +71,7 @@ fn a_name_leads_to_the_services_own_port_alone() {
 }
 
 #[test]
-fn a_generated_password_is_nobody_elses() {
+fn every_generated_password_is_different() {
     let found =
         |secret: Value| mistakes(&project(&json!({"secrets": {"auth": secret}})), &external("a", 1), "production");
     assert_eq!(found(json!({"generate": null, "existing": "x"})), []);

@@ -116,7 +116,7 @@ fn one_change_touches_one_project() {
 }
 
 #[test]
-fn a_sleeping_cluster_is_woken_before_anything_is_known() {
+fn a_stopped_cluster_is_started_before_it_is_observed() {
     let observed = Observed { cluster: ObservedCluster::Stopped, ..Observed::default() };
     let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
     assert!(plan.preliminary);
@@ -124,8 +124,8 @@ fn a_sleeping_cluster_is_woken_before_anything_is_known() {
 }
 
 #[test]
-fn a_woken_clusters_network_is_proven() {
-    let observed = Observed { is_started: true, ..running(&["shop"]) };
+fn the_network_of_a_started_cluster_is_checked() {
+    let observed = Observed { was_started: true, ..running(&["shop"]) };
     let plan = up(&described(vec![project("shop", &[])]), &observed).unwrap();
     let expected =
         ["connect cluster <- ", "check addresses <- cluster", "check names <- cluster", "check shop <- cluster"];
@@ -134,10 +134,10 @@ fn a_woken_clusters_network_is_proven() {
 }
 
 #[test]
-fn start_deploys_nothing_and_tells_what_up_would_change() {
+fn start_deploys_nothing_and_reports_what_up_would_change() {
     let mut projects = vec![project("shop", &["redis"]), project("cart", &["shop"]), project("redis", &[])];
     projects[0].release.record = "another".into();
-    let mut observed = Observed { is_started: true, ..running(&["shop", "cart"]) };
+    let mut observed = Observed { was_started: true, ..running(&["shop", "cart"]) };
     observed.releases.get_mut(&ReleaseKey::new("tunes", "cart")).unwrap().ready = false;
     let mut described = described(projects);
     let build = BuildSpec {
@@ -163,7 +163,7 @@ fn start_deploys_nothing_and_tells_what_up_would_change() {
 }
 
 #[test]
-fn a_snapshot_that_came_back_is_proven_and_stays() {
+fn a_restored_snapshot_is_checked_and_not_changed() {
     let mut projects = vec![project("shop", &[]), project("cart", &[]), project("new", &[])];
     projects[0].release.record = "another".into();
     let mut observed = running(&["shop", "cart"]);
@@ -198,7 +198,7 @@ fn images_of_pods_that_come_later_are_pulled_ahead_once() {
 }
 
 #[test]
-fn proofs_stand_around_a_change_and_nowhere_else() {
+fn verify_jobs_run_only_around_a_change() {
     let mut shop = project("shop", &[]);
     for (name, when) in [("early", VerifyWhen::Before), ("late", VerifyWhen::After)] {
         shop.verifications.push(VerifySpec {
@@ -259,7 +259,7 @@ fn observed_with(checksum: &str) -> Observed {
 }
 
 #[test]
-fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
+fn projects_wait_until_the_external_projects_that_they_need_respond() {
     let plan = up(&with_external(), &Observed { cluster: ObservedCluster::Running, ..Observed::default() }).unwrap();
     assert_eq!(
         lines(&plan)[1..],
@@ -274,7 +274,7 @@ fn who_needs_what_somebody_else_runs_waits_until_it_answers() {
 }
 
 #[test]
-fn what_leads_there_already_is_asked_and_left() {
+fn an_unchanged_external_project_is_only_checked() {
     let plan = up(&with_external(), &observed_with("new")).unwrap();
     assert_eq!(lines(&plan), ["connect cluster <- ", "probe database <- cluster"]);
     assert_eq!(
@@ -288,7 +288,7 @@ fn what_leads_there_already_is_asked_and_left() {
 }
 
 #[test]
-fn a_release_and_what_leads_elsewhere_give_way_to_each_other() {
+fn a_release_and_an_external_service_replace_each_other() {
     let mut observed = observed_with("new");
     observed.externals.clear();
     observed.releases.insert(ReleaseKey::new("tunes", "database"), found());

@@ -162,7 +162,7 @@ fn colours_stay_where_they_are_wanted() {
 }
 
 #[test]
-fn names_of_sections_have_allowed_letters_alone() {
+fn names_of_sections_have_only_allowed_letters() {
     assert_eq!(section_name("address pool"), "address-pool");
     assert_eq!(section_name("namespace tunes/ü"), "namespace-tunes--");
 }

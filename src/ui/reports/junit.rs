@@ -37,9 +37,9 @@ impl Suite {
         }
         let mut test = TestCase::new(format!("{} {}", case.subject, case.action), case.status());
         test.set_classname(self.class.as_str()).set_time(time(case.seconds));
-        let said: Vec<&str> = case.message.into_iter().chain(warnings.iter().map(String::as_str)).collect();
-        if !said.is_empty() {
-            test.set_system_out(said.join("\n"));
+        let detail: Vec<&str> = case.message.into_iter().chain(warnings.iter().map(String::as_str)).collect();
+        if !detail.is_empty() {
+            test.set_system_out(detail.join("\n"));
         }
         self.tests.add_test_case(test);
     }

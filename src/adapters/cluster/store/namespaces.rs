@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blocked_deletion_says_what_it_waits_for() {
+    fn a_blocked_deletion_reports_what_it_waits_for() {
         let status = json!({"phase": "Terminating", "conditions": [
             {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted"},
             {"type": "NamespaceContentRemaining", "status": "True", "message": "Some resources are remaining: pods."},

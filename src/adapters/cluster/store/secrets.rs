@@ -196,8 +196,8 @@ fn state(object: &DynamicObject) -> ExternalState {
     let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
     let Some(ready) = ready else { return ExternalState::Waiting };
     if ready["status"] != "True" {
-        let said = ready["message"].as_str().or(ready["reason"].as_str()).unwrap_or_default();
-        return ExternalState::Refused(said.to_owned());
+        let detail = ready["message"].as_str().or(ready["reason"].as_str()).unwrap_or_default();
+        return ExternalState::Refused(detail.to_owned());
     }
     // `<generation>-<hash>` of the synced object; without it, the condition may belong to an earlier generation.
     let synced = object.data.pointer("/status/syncedResourceVersion").and_then(Value::as_str);

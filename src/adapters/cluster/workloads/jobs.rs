@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proofs_are_whole_jobs() {
+    fn verify_jobs_are_complete_objects() {
         let verification = VerifyJob {
             namespace: "tunes".to_owned(),
             name: "shop-verify-smoke".to_owned(),

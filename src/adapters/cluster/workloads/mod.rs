@@ -1,5 +1,6 @@
 //! What runs: workloads, their pods and Jobs, and why a rollout does not complete.
 
+mod after_start;
 mod balancer;
 mod inspect;
 pub mod jobs;
@@ -8,10 +9,9 @@ mod pods;
 mod probes;
 pub mod rollout;
 mod view;
-mod wake;
 
+pub use after_start::{BalancedService, StatusUpdates, is_from_before};
 pub use balancer::Balancer;
 pub use inspect::Workloads;
 pub use probes::ProbeState;
 pub use view::{ClusterView, WorkloadSnapshot};
-pub use wake::{BalancedService, StatusUpdates, is_from_before};

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_through_the_need_that_ended_last() {
+    fn it_contains_the_need_that_ended_last() {
         let spans = spans(&[
             (0, 0.0, 10.0, &[]),
             (1, 10.0, 12.0, &[0]),

@@ -93,7 +93,7 @@ fn a_run_is_a_page() {
 }
 
 #[test]
-fn the_critical_path_leads_through_all_stages() {
+fn the_critical_path_contains_all_stages() {
     let timeline = two_stages();
     let path: Vec<String> =
         timeline.critical_path().iter().map(|link| format!("{} {:.1}", link.name, link.end - link.start)).collect();
@@ -109,7 +109,7 @@ fn the_critical_path_leads_through_all_stages() {
 }
 
 #[test]
-fn without_a_count_of_the_processors_there_is_no_curve_and_it_says_so() {
+fn without_a_count_of_the_processors_a_note_replaces_the_curve() {
     let page = two_stages().page(None);
     assert!(page.contains("the processor usage is not available on this system") && !page.contains("<svg"));
 }

@@ -87,12 +87,12 @@ pub(super) fn is_unready(pod: &Pod) -> bool {
 
 /// Returns whether every container without probes has run long enough to count as ready.
 pub(super) fn is_settled(pod: &Pod, now: Timestamp) -> bool {
-    containers(pod).all(|(status, spec)| !runs_unproven(spec) || has_settled(status, now))
+    containers(pod).all(|(status, spec)| !runs_without_probe(spec) || has_settled(status, now))
 }
 
 /// Returns whether a container without probes was started recently: a busy kubelet is late to report that it exited.
 pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
-    containers(pod).filter(|(_, spec)| runs_unproven(*spec)).any(|(status, _)| {
+    containers(pod).filter(|(_, spec)| runs_without_probe(*spec)).any(|(status, _)| {
         let running = status.state.as_ref().and_then(|state| state.running.as_ref());
         let start = running.and_then(|running| running.started_at.as_ref());
         start.is_some_and(|start| now.duration_since(start.0) < YOUNG)
@@ -100,7 +100,7 @@ pub(super) fn is_young(pod: &Pod, now: Timestamp) -> bool {
 }
 
 /// Returns whether a container runs permanently and has no probes: Kubernetes reports it as ready whenever it runs.
-fn runs_unproven(spec: Option<(&Container, ContainerRole)>) -> bool {
+fn runs_without_probe(spec: Option<(&Container, ContainerRole)>) -> bool {
     spec.is_some_and(|(spec, role)| {
         role != ContainerRole::Initial && spec.readiness_probe.is_none() && spec.startup_probe.is_none()
     })
@@ -147,7 +147,7 @@ fn container_problem(
     spec: Option<(&Container, ContainerRole)>,
     now: Timestamp,
 ) -> Option<RolloutProblem> {
-    let is_well = if runs_unproven(spec) { has_settled(status, now) } else { status.ready };
+    let is_well = if runs_without_probe(spec) { has_settled(status, now) } else { status.ready };
     let (reason, message, has_previous_log) = trouble(status, is_well)?;
     let is_probed = spec.is_some_and(|(spec, _)| spec.startup_probe.is_some() || spec.liveness_probe.is_some());
     // 128 + SIGKILL and 128 + SIGTERM, the signals that kubelet sends.
@@ -215,8 +215,8 @@ fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String
 
 fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
     let reason = terminated.reason.clone().unwrap_or_else(|| "Error".to_owned());
-    let said = terminated.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
-    match (reason.as_str(), said) {
+    let detail = terminated.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
+    match (reason.as_str(), detail) {
         ("StartError" | "ContainerCannotRun", Some(message)) => (reason, message.to_owned()),
         (_, Some(message)) => (reason, format!("exit code {}: {message}", terminated.exit_code)),
         (_, None) => (reason, format!("exit code {}", terminated.exit_code)),

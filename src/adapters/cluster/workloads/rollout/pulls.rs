@@ -78,8 +78,8 @@ pub struct UnavailableImage {
 impl UnavailableImage {
     /// Returns the image of a failed pull, if its registry responded that it does not exist or denied access.
     pub(super) fn of(reason: &str, message: &str, image: &str) -> Option<Self> {
-        let said = without_names(message);
-        let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+        let detail = without_names(message);
+        let has = |parts: &[&str]| parts.iter().any(|part| detail.contains(part));
         let rule = RULES.iter().find(|rule| rule.reasons.contains(&reason) && has(rule.messages))?;
         let is_denied = rule.messages == DENIED;
         (is_denied || rule.messages == ABSENT).then(|| Self { reference: image.to_owned(), is_denied })
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn docker_hub_denies_access_to_what_may_not_exist() {
-        let said = "pull access denied, repository does not exist or may require authorization: server message: \
+        let detail = "pull access denied, repository does not exist or may require authorization: server message: \
                     insufficient_scope: authorization failed";
-        assert_eq!(cause(&failed("docker.io/me/app:1", said)).0, "the registry denied access: me/app:1");
-        let back_off = format!("Back-off pulling image \"me/app:1\": ErrImagePull: {}", failed("me/app:1", said));
+        assert_eq!(cause(&failed("docker.io/me/app:1", detail)).0, "the registry denied access: me/app:1");
+        let back_off = format!("Back-off pulling image \"me/app:1\": ErrImagePull: {}", failed("me/app:1", detail));
         assert_eq!(cause(&back_off).0, "the registry denied access: me/app:1");
         let private = "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to \
                        https://ghcr.io/token?scope=repository%3Aa%3Apull: 401 Unauthorized";
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_words_of_names_are_no_cause() {
+    fn numbers_and_words_in_names_are_no_cause() {
         let digest = format!("r.example/denied@sha256:{}", "4".repeat(61) + "403");
         let silent = "failed to do request: dial tcp: lookup r.example on 172.18.0.1:53: read udp \
                       172.18.0.2:40312->172.18.0.1:401: i/o timeout";
@@ -135,20 +135,20 @@ mod tests {
 
     #[test]
     fn an_image_for_other_processors_exists() {
-        let said = format!(
+        let detail = format!(
             "failed to pull and unpack image \"me/app:1\": no match for platform in manifest sha256:{}: not found",
             "a".repeat(64)
         );
         let expected = "the image has no variant for the CPU architecture of the node: me/app:1";
-        assert_eq!(cause(&said), (expected.to_owned(), TWICE));
-        assert_eq!(UnavailableImage::of("ErrImagePull", &said, "me/app:1"), None);
+        assert_eq!(cause(&detail), (expected.to_owned(), TWICE));
+        assert_eq!(UnavailableImage::of("ErrImagePull", &detail, "me/app:1"), None);
     }
 
     #[test]
     fn a_rate_limit_is_no_missing_login() {
-        let said = "unexpected status code 429 Too Many Requests - Server message: toomanyrequests: You have reached \
+        let detail = "unexpected status code 429 Too Many Requests - Server message: toomanyrequests: You have reached \
                     your unauthenticated pull rate limit";
-        assert_eq!(cause(&failed("me/app:1", said)).0, "the registry's rate limit is exceeded: me/app:1");
+        assert_eq!(cause(&failed("me/app:1", detail)).0, "the registry's rate limit is exceeded: me/app:1");
     }
 
     #[test]

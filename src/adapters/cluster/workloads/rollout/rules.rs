@@ -239,10 +239,10 @@ pub(super) fn diagnose(reason: &str, message: &str, who: &str, image: &str) -> O
         let message = format!("{}: {}", problem.message, essence(message));
         return Some((GiveUpAfter::Seconds(0), Problem { message, ..problem }));
     }
-    let said = if PULL.contains(&reason) { without_names(message) } else { message.to_owned() };
+    let detail = if PULL.contains(&reason) { without_names(message) } else { message.to_owned() };
     let fits = |rule: &&CauseRule| {
         rule.reasons.contains(&reason)
-            && (rule.messages.is_empty() || rule.messages.iter().any(|part| said.contains(part)))
+            && (rule.messages.is_empty() || rule.messages.iter().any(|part| detail.contains(part)))
     };
     let rule = RULES.iter().chain(pulls::RULES).find(fits)?;
     let cause = rule.message.replace("{who}", who).replace("{image}", image).replace("{message}", essence(message));

@@ -95,7 +95,7 @@ fn a_problem_names_its_pod_in_its_own_namespace() {
 }
 
 #[test]
-fn what_kubernetes_says_becomes_a_cause() {
+fn messages_of_kubernetes_become_causes() {
     let waiting = |reason: &str, message: &str| {
         first_problem(vec![pod("new", json!({"state": {"waiting": {"reason": reason, "message": message}}}))]).unwrap()
     };
@@ -123,12 +123,12 @@ fn a_crash_is_reported_by_its_exit_code_while_waiting_and_while_running_again() 
     assert_eq!(first_problem(vec![pod("new", waiting)]).unwrap().0, "the container exits: exit code 3");
     let running = json!({"state": {"running": {}}, "lastState": last, "restartCount": 2});
     assert_eq!(first_problem(vec![pod("new", running)]).unwrap().0, "the container exits: exit code 3");
-    let healed = json!({"state": {"running": {}}, "lastState": last, "restartCount": 2, "ready": true});
-    assert_eq!(first_problem(vec![pod("new", healed)]), None);
+    let recovered = json!({"state": {"running": {}}, "lastState": last, "restartCount": 2, "ready": true});
+    assert_eq!(first_problem(vec![pod("new", recovered)]), None);
 }
 
 #[test]
-fn a_pod_that_no_node_takes_says_why() {
+fn an_unschedulable_pod_has_a_cause() {
     let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "new", "uid": "new"}]);
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"});
     let pod =
@@ -137,7 +137,7 @@ fn a_pod_that_no_node_takes_says_why() {
 }
 
 #[test]
-fn a_job_is_complete_when_it_has_succeeded_and_failed_when_it_says_so() {
+fn a_job_is_complete_when_it_has_succeeded_and_failed_when_its_condition_is() {
     let job = |condition: &str| {
         let status = json!({"conditions": [{"type": condition, "status": "True", "message": "backoff limit"}]});
         let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}}, "status": status});
@@ -170,7 +170,7 @@ fn a_stateful_set_waits_for_its_new_revision() {
 }
 
 #[test]
-fn a_container_that_runs_and_is_not_ready_is_noticed_among_its_own_pods_alone() {
+fn a_running_container_that_is_not_ready_is_compared_only_with_its_own_pods() {
     let running = json!({"state": {"running": {}}});
     let unready = |pods| assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap().unready;
     assert!(unready(vec![pod("new", running.clone())]).is_some());
@@ -200,7 +200,7 @@ fn unprobed(ran: i64, status: &Value) -> Arc<Pod> {
 }
 
 #[test]
-fn what_nobody_probes_must_run_for_a_while() {
+fn containers_without_a_probe_must_run_for_a_while() {
     let is_complete = |ran: i64, status: Value| {
         let snapshot = snapshot(deployment(2, 2), vec![unprobed(ran, &status)]);
         assess(&snapshot, &object("Deployment"), None).unwrap().is_complete
@@ -251,7 +251,7 @@ fn a_pull_with_secrets_gets_a_third_try() {
 }
 
 #[test]
-fn what_a_controller_says_must_be_borne_out_by_pods() {
+fn the_status_of_a_controller_must_match_its_pods() {
     let is_complete = |ready: &str| {
         let mut started = Pod::clone(&unprobed(60, &json!({})));
         started.status.as_mut().unwrap().conditions =
@@ -333,7 +333,7 @@ fn init_containers_and_sidecars_that_hold_up_their_pod_are_named() {
 }
 
 #[test]
-fn a_paused_deployment_says_so() {
+fn a_paused_deployment_is_reported() {
     let mut paused = deployment(0, 0);
     paused["spec"]["paused"] = json!(true);
     let progress = assess(&snapshot(paused, Vec::new()), &object("Deployment"), None).unwrap();

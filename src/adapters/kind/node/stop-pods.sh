@@ -1,10 +1,10 @@
 # Stops the pods of this node as kubelet would, each with its own stop signal, and waits for those that store data on
 # the node. Prints one line for each of these: `ended POD` or `late POD`. Keeps running inside the node even if cmdr is
-# killed. The file /run/cmdr-rest decides who wins: this script removes it before it stops the first pod. If rise.sh
-# removes it first, no pod is stopped.
-patience=$1
-touch /run/cmdr-rest
-work=$(mktemp -d /run/cmdr-rest.XXXXXX)
+# killed. This script removes the file /run/cmdr-stop-pods before it stops the first pod. If cancel-stop.sh removes it
+# first, no pod is stopped.
+timeout_seconds=$1
+touch /run/cmdr-stop-pods
+work=$(mktemp -d /run/cmdr-stop-pods.XXXXXX)
 # Without kubelet, nothing restarts the containers that end here.
 systemctl stop kubelet
 ctr -n k8s.io containers ls 'labels."io.cri-containerd.kind"==container' | awk 'NR > 1 {print $1, $2}' >"$work/containers"
@@ -23,7 +23,7 @@ awk '
   FILENAME ~ "/containers$" {image[$1] = $2; next}
   $3 == "RUNNING" && $1 in image {print $1, $2, signal[image[$1]]}
 ' "$work/signals" "$work/containers" "$work/tasks" >"$work/running"
-rm /run/cmdr-rest 2>/dev/null || { rm -rf "$work"; exit 0; }
+rm /run/cmdr-stop-pods 2>/dev/null || { rm -rf "$work"; exit 0; }
 # A pod stores data if it has a writable mount from the disk of /var, except for mounts of kubelet and containerd.
 disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
 while read -r id pid signal; do
@@ -33,10 +33,10 @@ while read -r id pid signal; do
   kill -s "$signal" "$pid"
 done <"$work/running" >"$work/waited" 2>/dev/null
 pod() { ctr -n k8s.io containers info "$1" | jq -r '.Labels["io.kubernetes.pod.name"]'; }
-looks=$((patience * 20))
+checks=$((timeout_seconds * 20))
 while read -r id pid; do
-  while kill -0 "$pid" 2>/dev/null && [ "$looks" -gt 0 ]; do
-    looks=$((looks - 1))
+  while kill -0 "$pid" 2>/dev/null && [ "$checks" -gt 0 ]; do
+    checks=$((checks - 1))
     sleep 0.05
   done
   if kill -0 "$pid" 2>/dev/null; then echo "late $(pod "$id")"; else echo "ended $(pod "$id")"; fi

@@ -1,13 +1,13 @@
-//! The stages of sleep and wake.
+//! Stages of stop and start.
 
 use std::{fs, time::Duration};
 
 use super::{
     common::{Running, until},
-    nap::Nap,
+    walk::Walk,
 };
 
-impl Nap {
+impl Walk {
     pub(crate) fn comes_up(&self) {
         self.workspace.run(&["start"]).expect(1).expect_said("create it with cmdr up");
         self.workspace.run(&["up"]).expect(0);
@@ -31,19 +31,19 @@ impl Nap {
         self.expect_settled();
     }
 
-    pub(crate) fn an_interrupted_start_is_not_believed(&self) {
+    pub(crate) fn an_interrupted_start_is_not_trusted(&self) {
         self.workspace.run(&["stop"]).expect(0);
         let start = self.workspace.start(&["start"]);
-        until("the API to answer", || self.workspace.try_kubectl(&["get", "--raw", "/readyz"]).map(drop));
+        until("the API to respond", || self.workspace.try_kubectl(&["get", "--raw", "/readyz"]).map(drop));
         start.signal("INT");
         start.wait(Duration::from_mins(1)).expect(130);
-        // The API still says what was before the sleep: everything runs and is ready.
+        // The API still has the status from before the stop: everything runs and is ready.
         self.workspace.run(&["up"]).expect(0);
         self.expect_fresh();
         self.expect_stored(&["first"]);
     }
 
-    pub(crate) fn naps_warm(&self) {
+    pub(crate) fn pauses_and_resumes(&self) {
         let pods = || self.workspace.kubectl(&["get", "pods", "-o", "jsonpath={..containerID}"]);
         let before = pods();
         self.workspace.run(&["stop", "--pause"]).expect(0);
@@ -52,7 +52,7 @@ impl Nap {
         let changed = "values: {replicas: 2, ports: {http: 9898}}\n  site:";
         self.workspace.replace(quiet, changed);
         self.start().expect_said("not deployed: upgrade quiet");
-        assert_eq!(pods(), before, "the same containers go on");
+        assert_eq!(pods(), before, "the same containers continue");
         self.workspace.replace(changed, quiet);
         self.expect_stored(&["first"]);
         self.workspace.run(&["stop", "--pause"]).expect(0);
@@ -62,16 +62,16 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    pub(crate) fn an_interrupted_stop_goes_on(&self) {
+    pub(crate) fn the_cluster_runs_after_an_interrupted_stop(&self) {
         let stop = self.slow_stop();
-        self.await_rest("inactive");
+        self.await_stop("inactive");
         self.interrupt(stop);
         let stop = self.slow_stop();
-        self.await_rest("inactive and shown");
+        self.await_stop("inactive and signalled");
         self.interrupt(stop);
     }
 
-    /// A stop that waits for a pod which has been shown to end.
+    /// A stop that waits for a pod that has received its stop signal.
     fn slow_stop(&self) -> Running {
         let busy = "redis-cli eval 'local start = os.clock() while os.clock() < start + 5 do end' 0 >/dev/null 2>&1 &";
         self.workspace.kubectl(&["exec", "redis-0", "--", "sh", "-c", busy]);
@@ -84,20 +84,20 @@ impl Nap {
         assert_eq!(stop.code, 130, "{}", stop.said());
         assert_eq!(self.of_node("{{.State.Status}}"), "running");
         self.start();
-        until("kubelet to know its pods again", || {
+        until("kubelet to serve its pods again", || {
             self.workspace.try_kubectl(&["exec", "redis-0", "--", "true"]).map(drop)
         });
         self.expect_stored(&["first"]);
     }
 
-    pub(crate) fn a_killed_stop_heals(&self) {
+    pub(crate) fn a_killed_stop_is_repaired(&self) {
         let stop = self.slow_stop();
-        self.await_rest("inactive and shown");
+        self.await_stop("inactive and signalled");
         stop.signal("KILL");
         assert_ne!(stop.wait(Duration::from_mins(1)).code, 0);
         until("the node's pods to have ended", || {
             // While the node is under load, an exec may fail.
-            let ask = ["exec", &self.node(), "sh", "-c", "pgrep -f '^bash -c .* rest 10' || true"];
+            let ask = ["exec", &self.node(), "sh", "-c", "pgrep -f '^bash -c .* stop-pods 10' || true"];
             let running = self.workspace.try_tool("docker", &ask)?;
             running.is_empty().then_some(())
         });
@@ -107,16 +107,17 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    /// Waits until a stop has ended the node's kubelet, and has shown the pods to end where that is wanted too.
-    fn await_rest(&self, wanted: &str) {
-        let ask = "systemctl is-active kubelet; test -e /run/cmdr-rest && echo and not shown || echo and shown";
+    /// Waits until a stop has ended the node's kubelet and, for `inactive and signalled`, has sent stop signals to pods.
+    fn await_stop(&self, wanted: &str) {
+        let ask =
+            "systemctl is-active kubelet; test -e /run/cmdr-stop-pods && echo and not signalled || echo and signalled";
         until(&format!("kubelet to be {wanted}"), || {
             let state = self.workspace.try_tool("docker", &["exec", &self.node(), "sh", "-c", ask])?;
             state.split_whitespace().collect::<Vec<&str>>().join(" ").starts_with(wanted).then_some(())
         });
     }
 
-    pub(crate) fn another_address_is_mended(&self) {
+    pub(crate) fn a_changed_address_is_repaired(&self) {
         let address = "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}";
         let before = self.of_node(address);
         self.workspace.run(&["stop"]).expect(0);
@@ -153,14 +154,14 @@ impl Nap {
         let shown = self.workspace.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
         assert_eq!(shown, after);
         self.expect_stored(&["first"]);
-        // And back.
+        // Back to the first address.
         self.workspace.run(&["stop"]).expect(0);
         self.start();
         self.expect_stored(&["first"]);
         self.expect_settled();
     }
 
-    pub(crate) fn foreign_addresses_are_mended(&self) {
+    pub(crate) fn foreign_addresses_are_replaced(&self) {
         let before = self.balancer_address();
         let pool = |range: &str| {
             let patch = format!(r#"{{"spec": {{"addresses": ["{range}"]}}}}"#);
@@ -188,7 +189,7 @@ impl Nap {
         assert_eq!(self.balancer_address(), before);
     }
 
-    /// Both databases run since after the last stop.
+    /// Both databases were started after the last stop.
     fn expect_fresh_databases(&self) {
         for pod in ["postgres-0", "redis-0"] {
             let ready = self.workspace.kubectl(&["get", "pod", pod, "-o", "jsonpath={..containerStatuses[0].ready}"]);
@@ -205,6 +206,6 @@ impl Nap {
         }
         let volumes = self.docker(&["volume", "ls", "--quiet"]);
         let left: Vec<&str> = volumes.lines().filter(|volume| volume.contains(&self.workspace.name)).collect();
-        assert_eq!(left, [format!("cmdr-images.{}", self.workspace.name)], "the images stay for the next cluster");
+        assert_eq!(left, [format!("cmdr-images.{}", self.workspace.name)], "the images are kept for the next cluster");
     }
 }

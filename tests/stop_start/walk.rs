@@ -1,4 +1,4 @@
-//! The workspace of these tests, and how its stages look at what is stored.
+//! The workspace of the stages, and functions that observe its data.
 
 use serde_json::Value;
 
@@ -7,12 +7,12 @@ use super::{
     common::{Output, TestWorkspace, until},
 };
 
-/// The workspace with what its stages hand on.
-pub(crate) struct Nap {
+/// The workspace of all stages.
+pub(crate) struct Walk {
     pub workspace: TestWorkspace,
 }
 
-impl Nap {
+impl Walk {
     pub(crate) fn new(name: &str) -> Self {
         Self { workspace: TestWorkspace::new(name, PROJECTS) }
     }
@@ -27,7 +27,7 @@ impl Nap {
         self.workspace.tool("docker", args)
     }
 
-    /// A fact about the node's container, by a template of Docker's.
+    /// A property of the node's container, as a Docker template.
     #[track_caller]
     pub(crate) fn of_node(&self, format: &str) -> String {
         self.docker(&["inspect", "--format", format, &self.node()])
@@ -41,21 +41,21 @@ impl Nap {
         self.workspace.kubectl(&[&["exec", "redis-0", "--", "redis-cli"], words].concat())
     }
 
-    /// Puts a row and a key away.
+    /// Stores a row in PostgreSQL and a key in Redis.
     pub(crate) fn store(&self, text: &str) {
         self.sql("create table if not exists notes (text text)");
         self.sql(&format!("insert into notes values ('{text}')"));
         assert_eq!(self.redis(&["set", "note", text]), "OK");
     }
 
-    /// Everything that was put away is there: all rows, and the last key.
+    /// Checks that all rows and the last key are stored.
     #[track_caller]
     pub(crate) fn expect_stored(&self, texts: &[&str]) {
         assert_eq!(self.sql("select text from notes").lines().collect::<Vec<&str>>(), texts);
         assert_eq!(self.redis(&["get", "note"]), *texts.last().unwrap());
     }
 
-    /// Runs `start`, which must prove the network and the URL.
+    /// Runs `start`, which must check the network and the URL.
     #[track_caller]
     pub(crate) fn start(&self) -> Output {
         let start = self.workspace.run(&["start"]).expect(0);
@@ -67,17 +67,17 @@ impl Nap {
         start
     }
 
-    /// Every container of the workspace runs since after the node's last start, and is ready.
+    /// Every container of the workspace was started after the node's last start, and is ready.
     #[track_caller]
     pub(crate) fn expect_fresh(&self) {
-        let wake = self.of_node("{{.State.StartedAt}}");
+        let started = self.of_node("{{.State.StartedAt}}");
         let pods = self.workspace.objects(&["get", "pods"]);
         let pods = pods["items"].as_array().unwrap();
         assert_eq!(pods.len(), 4);
         for status in pods.iter().flat_map(|pod| pod["status"]["containerStatuses"].as_array().unwrap()) {
             let start = status["state"]["running"]["startedAt"].as_str().unwrap_or_default();
-            // Both are in UTC, and text sorts as time up to the second.
-            assert!(start >= &wake[..19] && status["ready"] == true, "woken at {wake}: {status}");
+            // Both are in UTC, and sort as text up to the second.
+            assert!(start >= &started[..19] && status["ready"] == true, "node started at {started}: {status}");
         }
     }
 
@@ -94,7 +94,7 @@ impl Nap {
         self.workspace.kubectl(&["get", "service", "traefik", "--namespace", "traefik", "-o", address])
     }
 
-    /// Nothing is left to do; a probe may miss a moment while everything wakes.
+    /// Waits until the plan is empty: a probe may fail while the cluster starts.
     pub(crate) fn expect_settled(&self) {
         until("nothing to be left to do", || (self.workspace.run(&["plan", "--exit-code"]).code == 0).then_some(()));
     }

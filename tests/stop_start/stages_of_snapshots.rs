@@ -1,11 +1,11 @@
-//! The stages of snapshots.
+//! Stages of snapshots.
 
 use std::time::Duration;
 
-use super::{common::until, nap::Nap};
+use super::{common::until, walk::Walk};
 
-impl Nap {
-    /// What Docker has of this workspace's snapshots: images and volumes.
+impl Walk {
+    /// The images and volumes of this workspace's snapshots.
     fn kept(&self) -> (String, String) {
         let label = format!("label=cmdr/workspace={}", self.workspace.name);
         let images = ["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"];
@@ -19,12 +19,12 @@ impl Nap {
         save.wait(Duration::from_mins(1));
         let list = self.workspace.run(&["snapshot", "list"]).expect(0);
         assert!(!list.stdout.contains("torn"), "{}", list.stdout);
-        assert_eq!(self.kept(), (String::new(), String::new()), "what was left is swept");
+        assert_eq!(self.kept(), (String::new(), String::new()), "leftovers are removed");
         self.start();
         self.expect_stored(&["first"]);
     }
 
-    pub(crate) fn a_snapshot_brings_everything_back(&self) {
+    pub(crate) fn a_snapshot_restores_everything(&self) {
         let before = (self.releases(), self.balancer_address());
         let save = self.workspace.run(&["snapshot", "save", "good"]).expect(0);
         save.expect_said("was unavailable for").expect_said("site  check: 200");
@@ -45,7 +45,7 @@ impl Nap {
         self.expect_settled();
     }
 
-    pub(crate) fn mistakes_are_answered(&self) {
+    pub(crate) fn errors_are_reported(&self) {
         let name = |words: &[&str]| self.workspace.run(&[&["snapshot"], words].concat());
         name(&["restore", "god", "--yes"]).expect(2).expect_said("did you mean 'good'?");
         name(&["delete", "other"]).expect(2).expect_said("cmdr snapshot list");
@@ -65,7 +65,7 @@ impl Nap {
         self.workspace.run(&["stop"]).expect(0);
         let present = self.of_node("{{.Id}}");
         let restore = self.workspace.start(&["snapshot", "restore", "good", "--yes"]);
-        until("the present cluster to be given up", || {
+        until("the current cluster to be deleted", || {
             let names = self.docker(&["ps", "--all", "--no-trunc", "--format", "{{.ID}}"]);
             (!names.contains(&present)).then_some(())
         });
@@ -87,20 +87,20 @@ impl Nap {
         self.expect_stored(&["first"]);
     }
 
-    /// Waits until no volumes are left but these: other tests' ones have no container for a moment either.
+    /// Waits until no other unused volumes are left: volumes of other tests are unused for a moment too.
     fn expect_none_left(&self, what: &str, before: &[String]) {
         until(&format!("{what} to be gone"), || {
             self.unused_volumes().iter().all(|volume| before.contains(volume)).then_some(())
         });
     }
 
-    /// Volumes without a name that no container has.
+    /// Volumes without a name that no container uses.
     fn unused_volumes(&self) -> Vec<String> {
         let volumes = self.docker(&["volume", "ls", "--quiet", "--filter", "dangling=true"]);
         volumes.lines().filter(|volume| volume.len() == 64).map(str::to_owned).collect()
     }
 
-    pub(crate) fn snapshots_go(&self) {
+    pub(crate) fn deleted_snapshots_leave_nothing(&self) {
         self.workspace.run(&["snapshot", "delete", "good"]).expect(0);
         assert!(!self.kept().0.contains("cmdr-snapshot/"), "{:?}", self.kept());
         assert!(!self.kept().1.contains("cmdr-snapshot."), "{:?}", self.kept());

@@ -1,45 +1,45 @@
 //! Scripts that run inside a node when it is stopped and started.
 
 /// Stops the node's pods as kubelet would, and waits for those that store data. Its argument is the timeout in seconds.
-pub const REST: &str = include_str!("node/rest.sh");
-/// Cancels [`REST`]; fails if pods have already received their stop signal.
-pub const RISE: &str = include_str!("node/rise.sh");
+pub const STOP_PODS: &str = include_str!("node/stop-pods.sh");
+/// Cancels [`STOP_PODS`]; fails if pods have already received their stop signal.
+pub const CANCEL_STOP: &str = include_str!("node/cancel-stop.sh");
 /// Sends a query to the DNS server whose address is its argument.
-pub const ASK_DNS: &str = include_str!("node/ask-dns.sh");
+pub const QUERY_DNS: &str = include_str!("node/query-dns.sh");
 
 /// Returns files that make a node start faster, with their paths in the node. They are read when it boots.
-pub fn wake_files() -> [(&'static str, &'static str); 2] {
+pub fn start_files() -> [(&'static str, &'static str); 2] {
     [
         ("etc/systemd/system/kubelet.service.d/20-cmdr.conf", include_str!("node/kubelet.conf")),
-        ("etc/systemd/system/kubelet.service.d/way-to-api.sh", include_str!("node/way-to-api.sh")),
+        ("etc/systemd/system/kubelet.service.d/route-to-api.sh", include_str!("node/route-to-api.sh")),
     ]
 }
 
-/// How the pods that store data ended, as reported by [`REST`].
+/// How the pods that store data ended, as reported by [`STOP_PODS`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rested {
+pub struct StoppedPods {
     pub ended: Vec<String>,
     /// These were still running at the timeout.
     pub late: Vec<String>,
 }
 
-impl Rested {
+impl StoppedPods {
     pub fn read(text: &str) -> Self {
-        let mut rested = Self::default();
+        let mut stopped = Self::default();
         for (word, pod) in text.lines().filter_map(|line| line.split_once(' ')) {
             match word {
                 // The cluster's own etcd is not reported.
                 _ if pod.starts_with("etcd-") => (),
-                "ended" => rested.ended.push(pod.to_owned()),
-                "late" => rested.late.push(pod.to_owned()),
+                "ended" => stopped.ended.push(pod.to_owned()),
+                "late" => stopped.late.push(pod.to_owned()),
                 _ => (),
             }
         }
-        rested
+        stopped
     }
 }
 
-/// Returns whether the bytes that [`ASK_DNS`] prints are the header of a response that contains an address.
+/// Returns whether the bytes that [`QUERY_DNS`] prints are the header of a response that contains an address.
 pub fn is_dns_answer(text: &str) -> bool {
     let bytes: Vec<u8> = text.split_whitespace().filter_map(|byte| byte.parse().ok()).collect();
     let (refused, answers) = (bytes.get(5).map(|flags| flags & 15), bytes.get(8..10));
@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn reads_how_pods_ended() {
-        let rested = Rested::read("ended postgres-0\nended etcd-tunes-control-plane\nlate rabbitmq-0\n");
-        assert_eq!((rested.ended, rested.late), (vec!["postgres-0".to_owned()], vec!["rabbitmq-0".to_owned()]));
+        let stopped = StoppedPods::read("ended postgres-0\nended etcd-tunes-control-plane\nlate rabbitmq-0\n");
+        assert_eq!((stopped.ended, stopped.late), (vec!["postgres-0".to_owned()], vec!["rabbitmq-0".to_owned()]));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""(f) How the sample sleeps, wakes and returns.
+"""(f) The times to stop, start, save and restore the sample.
 
-  benches/sleep.py [--rounds 3] [--keep FILE]
+  benches/stop_start.py [--rounds 3] [--keep FILE]
 
-`cmdr stop` and `start`, `stop --pause` and `start`, `snapshot save` and `restore`; what wakes counts until every URL
-answers, and until cmdr says so. A row in postgres and a key in redis must be there after each.
+`cmdr stop` and `start`, `stop --pause` and `start`, `snapshot save` and `restore`. Times are until every URL
+responds, and until cmdr ends. A row in postgres and a key in redis must be there after each.
 """
 import json, subprocess, sys, time
 
@@ -12,7 +12,7 @@ from shared import CMDR, Clock, Workspace, main, run
 
 
 
-class Sleeper(Workspace):
+class StopStart(Workspace):
     def kubectl(self, *arguments):
         return run("kubectl", "--kubeconfig", self.kubeconfig, "-n", self.releases_in, *arguments)
 
@@ -28,7 +28,7 @@ class Sleeper(Workspace):
     def data_is_there(self):
         key = self.kubectl("exec", "redis-0", "--", "redis-cli", "get", "kept").strip()
         row = self.sql("select word from kept").strip()
-        (key, row) == ("yes", "yes") or sys.exit("the data is not there any more")
+        (key, row) == ("yes", "yes") or sys.exit("data was lost")
 
     def answered(self, *arguments):
         """Runs cmdr and gives the seconds until the last URL had answered."""
@@ -44,10 +44,10 @@ class Sleeper(Workspace):
 
 
 def measure(rounds, folder):
-    workspace, clock = Sleeper(folder), Clock()
+    workspace, clock = StopStart(folder), Clock()
     workspace.releases_in = workspace.releases()[-1]["namespace"]
 
-    def wake(name, *arguments):
+    def measure_start(name, *arguments):
         answered = clock.time(f"{name}, to its end", workspace.answered, *arguments)
         clock.note(f"{name}, to every URL", answered)
         workspace.data_is_there()
@@ -57,11 +57,11 @@ def measure(rounds, folder):
         workspace.write_data()
         for _ in range(rounds):
             clock.time("stop", workspace.cmdr, "stop")
-            wake("start", "start")
+            measure_start("start", "start")
             clock.time("stop --pause", workspace.cmdr, "stop", "--pause")
-            wake("start from memory", "start")
+            measure_start("start from memory", "start")
             clock.time("snapshot save, running again", workspace.cmdr, "snapshot", "save", "bench")
-            wake("snapshot restore", "snapshot", "restore", "bench")
+            measure_start("snapshot restore", "snapshot", "restore", "bench")
             workspace.cmdr("snapshot", "delete", "bench")
     finally:
         workspace.down()

@@ -39,18 +39,18 @@ pub struct BalancedService {
 }
 
 impl Cluster {
-    /// Returns which status has been updated since `wake`.
+    /// Returns which status has been updated since `node_start`.
     ///
     /// # Errors
     /// If the API does not respond.
-    pub async fn heard_since(&self, node: &str, wake: Timestamp) -> Result<StatusUpdates, ClusterError> {
+    pub async fn status_since(&self, node: &str, node_start: Timestamp) -> Result<StatusUpdates, ClusterError> {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time);
         let pods = self.pods_in_memory().await?;
-        let (stale, heard): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, wake));
+        let (stale, current): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, node_start));
         let stale = stale.into_iter().map(ResourceExt::name_any).collect();
-        Ok(StatusUpdates { node: renewed.is_some_and(|time| time.0 > wake), pods: heard.len(), stale })
+        Ok(StatusUpdates { node: renewed.is_some_and(|time| time.0 > node_start), pods: current.len(), stale })
     }
 
     /// Returns the start time of the oldest running container, according to the status of all pods.
@@ -122,13 +122,13 @@ fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp
 }
 
 /// Returns whether a start time is from before the node's start: a container cannot be older than its node.
-pub fn is_from_before(start: Timestamp, wake: Timestamp) -> bool {
+pub fn is_from_before(start: Timestamp, node_start: Timestamp) -> bool {
     // Kubernetes writes whole seconds.
-    start.as_second() < wake.as_second()
+    start.as_second() < node_start.as_second()
 }
 
-fn is_stale(pod: &Pod, wake: Timestamp) -> bool {
-    oldest_start([pod]).is_some_and(|start| is_from_before(start, wake))
+fn is_stale(pod: &Pod, node_start: Timestamp) -> bool {
+    oldest_start([pod]).is_some_and(|start| is_from_before(start, node_start))
 }
 
 #[cfg(test)]
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_before_the_wake_was_not_heard_of_since() {
-        let wake: Timestamp = "2026-11-21T16:24:03.7Z".parse().unwrap();
-        let stale = |phase: &str, state: serde_json::Value| is_stale(&pod(phase, &state), wake);
+    fn status_from_before_the_start_is_stale() {
+        let node_start: Timestamp = "2026-11-21T16:24:03.7Z".parse().unwrap();
+        let stale = |phase: &str, state: serde_json::Value| is_stale(&pod(phase, &state), node_start);
         assert!(stale("Running", json!({"running": {"startedAt": "2026-11-21T16:20:00Z"}})));
         assert!(!stale("Running", json!({"running": {"startedAt": "2026-11-21T16:24:03Z"}})));
         assert!(!stale("Running", json!({"waiting": {"reason": "CrashLoopBackOff"}})));

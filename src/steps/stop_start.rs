@@ -11,7 +11,7 @@ use crate::{
         cluster::{BalancedService, Cluster, ClusterError},
         docker::{NodeContainer, State, UploadFile},
         kind::configuration::API_PORT,
-        kind::sleep::{ASK_DNS, REST, RISE, Rested, is_dns_answer, wake_files},
+        kind::node_scripts::{CANCEL_STOP, QUERY_DNS, STOP_PODS, StoppedPods, is_dns_answer, start_files},
         wait::{Wait, every, pause},
     },
     domain::{Problem, pool::Pool},
@@ -20,31 +20,31 @@ use crate::{
 };
 
 /// The seconds that pods with data have to stop: most databases need less, and a laptop should shut down soon.
-const REST_SECONDS: &str = "10";
+const POD_STOP_SECONDS: &str = "10";
 /// The seconds that Docker waits for a node whose pods could not be stopped gracefully.
 const STOP_SECONDS: i32 = 10;
 /// The API of a started node responds within seconds; a busy laptop needs more.
-const WAKE: Duration = Duration::from_secs(90);
+const API_TIMEOUT: Duration = Duration::from_secs(90);
 /// The status of every pod is updated some seconds after the API responds.
-const HEARD: Duration = Duration::from_secs(90);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(90);
 /// The polling interval for updated status, longer than others because the node is busy.
-const LISTEN: Duration = Duration::from_millis(400);
+const STATUS_INTERVAL: Duration = Duration::from_millis(400);
 /// MetalLB assigns another address to a Service within seconds.
-const ADDRESS: Duration = Duration::from_mins(1);
+const ADDRESS_TIMEOUT: Duration = Duration::from_mins(1);
 /// CoreDNS responds when its pod is running again.
-const NAMES: Duration = Duration::from_mins(1);
+const DNS_TIMEOUT: Duration = Duration::from_mins(1);
 /// The polling interval for CoreDNS: each query starts a program in a busy node.
-const ASK: Duration = Duration::from_millis(500);
+const DNS_INTERVAL: Duration = Duration::from_millis(500);
 
 impl ClusterFolder {
     /// Returns whether the kubeconfig points to the API at this port of this machine.
-    pub fn leads_to(&self, port: u16) -> bool {
-        fs::read_to_string(self.kubeconfig()).is_ok_and(|text| names_port(&text, port))
+    pub fn points_to(&self, port: u16) -> bool {
+        fs::read_to_string(self.kubeconfig()).is_ok_and(|text| has_port(&text, port))
     }
 }
 
 /// Matches the line `server: https://127.0.0.1:6443`, with the whole port.
-fn names_port(kubeconfig: &str, port: u16) -> bool {
+fn has_port(kubeconfig: &str, port: u16) -> bool {
     kubeconfig.lines().any(|line| line.trim().starts_with("server:") && line.trim_end().ends_with(&format!(":{port}")))
 }
 
@@ -67,34 +67,34 @@ impl LocalCluster {
             (State::Paused, false) => self.docker.unpause(&node.name).await?,
             (State::Running, false) => (),
         }
-        let rested = self.rest(&node.name, reporter, cancel).await?;
+        let stopped = self.stop_pods(&node.name, reporter, cancel).await?;
         reporter.progress("stopping the node");
-        self.docker.stop(&node.name, if rested.is_some() { 0 } else { STOP_SECONDS }).await?;
+        self.docker.stop(&node.name, if stopped.is_some() { 0 } else { STOP_SECONDS }).await?;
         if cancel.is_cancelled() {
             reporter.progress("interrupted after its pods stopped: restarting the node");
             self.restart(&node.name).await?;
             return Err(StepFailure::Interrupted);
         }
-        let ended = rested.map(|rested| rested.ended).filter(|ended| !ended.is_empty());
+        let ended = stopped.map(|stopped| stopped.ended).filter(|ended| !ended.is_empty());
         Ok(ended.map(|ended| format!("{} shut down cleanly", ended.join(", "))))
     }
 
     /// Stops the pods with their own stop signals. Returns `None` if the script failed in the node.
-    async fn rest(
+    async fn stop_pods(
         &self,
         node: &str,
         reporter: &Reporter,
         cancel: &CancellationToken,
-    ) -> Result<Option<Rested>, StepFailure> {
+    ) -> Result<Option<StoppedPods>, StepFailure> {
         reporter.progress("stopping its pods, and waiting for those that store data");
-        let command = ["bash", "-c", REST, "rest", REST_SECONDS];
-        let mut rest = std::pin::pin!(self.docker.exec(node, &command));
+        let command = ["bash", "-c", STOP_PODS, "stop-pods", POD_STOP_SECONDS];
+        let mut stopping = std::pin::pin!(self.docker.exec(node, &command));
         let output = tokio::select! {
-            output = &mut rest => output?,
+            output = &mut stopping => output?,
             () = cancel.cancelled() => {
-                if self.docker.exec(node, &["sh", "-c", RISE]).await?.exit_code != 0 {
+                if self.docker.exec(node, &["sh", "-c", CANCEL_STOP]).await?.exit_code != 0 {
                     reporter.progress("interrupted while its pods were stopping: restarting the node");
-                    rest.await?;
+                    stopping.await?;
                     self.restart(node).await?;
                 }
                 return Err(StepFailure::Interrupted);
@@ -107,13 +107,13 @@ impl LocalCluster {
             );
             return Ok(None);
         }
-        let rested = Rested::read(&output.stdout);
-        if !rested.late.is_empty() {
-            let late = rested.late.join(", ");
-            let cause = format!("{late} did not stop within {REST_SECONDS} s and will recover at the next start");
+        let stopped = StoppedPods::read(&output.stdout);
+        if !stopped.late.is_empty() {
+            let late = stopped.late.join(", ");
+            let cause = format!("{late} did not stop within {POD_STOP_SECONDS} s and will recover at the next start");
             reporter.warn(Problem::new(cause));
         }
-        Ok(Some(rested))
+        Ok(Some(stopped))
     }
 
     /// Starts the node, and waits until the status in its API is from after the start.
@@ -127,20 +127,20 @@ impl LocalCluster {
         match node.state {
             State::Paused => self.docker.unpause(&node.name).await?,
             State::Stopped | State::Created => {
-                self.upload_wake_files(&node.name).await?;
+                self.upload_start_files(&node.name).await?;
                 self.docker.start(&node.name).await?;
             }
             State::Running => self.restart_half_stopped(&node.name, reporter, cancel).await?,
         }
         reporter.progress("waiting for the Kubernetes API");
-        self.mend_kubeconfig(kubeconfig, reporter, cancel).await?;
+        self.repair_kubeconfig(kubeconfig, reporter, cancel).await?;
         self.prepare_node(kubeconfig, cancel).await?;
-        let cluster = await_api(kubeconfig, cancel).await?;
+        let cluster = wait_for_api(kubeconfig, cancel).await?;
         if node.state == State::Paused {
             return Ok(Some("resumed from memory".to_owned()));
         }
-        let wake = self.docker.started_at(&node.name).await?.unwrap_or_default();
-        let pods = await_word(&cluster, &node.name, wake, reporter, cancel).await?;
+        let node_start = self.docker.started_at(&node.name).await?.unwrap_or_default();
+        let pods = wait_for_status(&cluster, &node.name, node_start, reporter, cancel).await?;
         Ok(Some(format!("{pods} pods have reported their status")))
     }
 
@@ -157,7 +157,7 @@ impl LocalCluster {
             return Ok(());
         }
         reporter.warn(Problem::new("an earlier stop was interrupted: restarting the node"));
-        self.rest(node, reporter, cancel).await?;
+        self.stop_pods(node, reporter, cancel).await?;
         self.restart(node).await
     }
 
@@ -165,7 +165,7 @@ impl LocalCluster {
     /// which it must start itself, as long as volumes of the previous pods are mounted.
     async fn restart(&self, node: &str) -> Result<(), StepFailure> {
         self.docker.stop(node, 0).await?;
-        self.upload_wake_files(node).await?;
+        self.upload_start_files(node).await?;
         Ok(self.docker.start(node).await?)
     }
 
@@ -177,13 +177,13 @@ impl LocalCluster {
         })
     }
 
-    async fn upload_wake_files(&self, node: &str) -> Result<(), StepFailure> {
-        let files = wake_files().map(|(path, content)| UploadFile { path, content: content.as_bytes(), mode: 0o644 });
+    async fn upload_start_files(&self, node: &str) -> Result<(), StepFailure> {
+        let files = start_files().map(|(path, content)| UploadFile { path, content: content.as_bytes(), mode: 0o644 });
         Ok(self.docker.upload(node, "/", &files).await?)
     }
 
     /// Writes the kubeconfig if it is missing, or points to the API's port from before a restart of Docker.
-    async fn mend_kubeconfig(
+    async fn repair_kubeconfig(
         &self,
         kubeconfig: &Path,
         reporter: &Reporter,
@@ -191,7 +191,7 @@ impl LocalCluster {
     ) -> Result<(), StepFailure> {
         let node = self.node_container().await?;
         let Some(port) = node.published.get(&API_PORT).map(|published| published.port) else { return Ok(()) };
-        if self.folder.leads_to(port) {
+        if self.folder.points_to(port) {
             return Ok(());
         }
         // A restored cluster has an empty kubeconfig, which is expected.
@@ -205,14 +205,15 @@ impl LocalCluster {
     }
 
     /// Returns whether the cluster's DNS server resolves the cluster's own names.
-    async fn answers_names(&self, server: &str) -> bool {
-        let asked = self.docker.exec(&self.node(), &["timeout", "2", "bash", "-c", ASK_DNS, "ask-dns", server]).await;
-        asked.is_ok_and(|output| is_dns_answer(&output.stdout))
+    async fn resolves_names(&self, server: &str) -> bool {
+        let output =
+            self.docker.exec(&self.node(), &["timeout", "2", "bash", "-c", QUERY_DNS, "query-dns", server]).await;
+        output.is_ok_and(|output| is_dns_answer(&output.stdout))
     }
 }
 
-async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Cluster, StepFailure> {
-    let mut wait = Wait::new(every(LOOK), WAKE);
+async fn wait_for_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Cluster, StepFailure> {
+    let mut wait = Wait::new(every(LOOK), API_TIMEOUT);
     loop {
         let answers = match Cluster::open(kubeconfig, None).await {
             Ok(cluster) => cluster.has_node().await.map(|there| (cluster, there)),
@@ -227,23 +228,26 @@ async fn await_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Clus
     }
 }
 
-/// Waits until the node has updated the status of every pod since `wake`; returns their number.
-async fn await_word(
+/// Waits until the node has updated the status of every pod since `node_start`; returns their number.
+async fn wait_for_status(
     cluster: &Cluster,
     node: &str,
-    wake: Timestamp,
+    node_start: Timestamp,
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<usize, StepFailure> {
-    let mut wait = Wait::new(every(LISTEN), HEARD);
+    let mut wait = Wait::new(every(STATUS_INTERVAL), STATUS_TIMEOUT);
     let mut shown = String::new();
     loop {
-        let (message, failure) = match cluster.heard_since(node, wake).await {
-            Ok(heard) if heard.node && heard.stale.is_empty() => return Ok(heard.pods),
-            Ok(heard) if !heard.node => ("waiting for kubelet".to_owned(), unheard(node, &heard.stale)),
-            Ok(heard) => {
-                let all = heard.pods + heard.stale.len();
-                (format!("{} of {all} pods have reported their status", heard.pods), unheard(node, &heard.stale))
+        let (message, failure) = match cluster.status_since(node, node_start).await {
+            Ok(status) if status.node && status.stale.is_empty() => return Ok(status.pods),
+            Ok(status) if !status.node => ("waiting for kubelet".to_owned(), outdated_status(node, &status.stale)),
+            Ok(status) => {
+                let all = status.pods + status.stale.len();
+                (
+                    format!("{} of {all} pods have reported their status", status.pods),
+                    outdated_status(node, &status.stale),
+                )
             }
             Err(error) => ("waiting for the Kubernetes API".to_owned(), error.into()),
         };
@@ -255,7 +259,7 @@ async fn await_word(
     }
 }
 
-fn unheard(node: &str, stale: &[String]) -> StepFailure {
+fn outdated_status(node: &str, stale: &[String]) -> StepFailure {
     let cause = match stale {
         [] => "the node was started, but kubelet has not reported its status".to_owned(),
         stale => format!("the node was started, but there is no current status of {}", stale.join(", ")),
@@ -284,8 +288,8 @@ impl Runner {
             reporter.progress(range.clone());
             self.apply_pool(&range, cancel).await?;
         }
-        let mut wait = Wait::new(every(LOOK), ADDRESS);
-        let mut mended = false;
+        let mut wait = Wait::new(every(LOOK), ADDRESS_TIMEOUT);
+        let mut repaired = false;
         loop {
             let services = match cluster.balanced_services().await {
                 Ok(services) => services,
@@ -298,9 +302,9 @@ impl Runner {
             };
             let wrong: Vec<&BalancedService> = services.iter().filter(|service| !is_within(service, pool)).collect();
             let Some(first) = wrong.first() else { return Ok(Some(render_addresses(&services))) };
-            if !mended {
-                self.mend_addresses(&wrong, reporter).await?;
-                mended = true;
+            if !repaired {
+                self.repair_addresses(&wrong, reporter).await?;
+                repaired = true;
             }
             let cause = format!("service {} has no address in {range}", first.name);
             let help = format!("check MetalLB's pods: kubectl --namespace {LOAD_BALANCER_NAMESPACE} get pods");
@@ -309,7 +313,7 @@ impl Runner {
     }
 
     /// Removes addresses that cannot be reached; MetalLB assigns new ones.
-    async fn mend_addresses(&self, wrong: &[&BalancedService], reporter: &Reporter) -> Result<(), ClusterError> {
+    async fn repair_addresses(&self, wrong: &[&BalancedService], reporter: &Reporter) -> Result<(), ClusterError> {
         for service in wrong.iter().filter(|service| !service.addresses.is_empty()) {
             reporter.warn(Problem::new(format!(
                 "the address of {} is not in the network any more: assigning a new one",
@@ -328,12 +332,12 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let mut wait = Wait::new(every(ASK), NAMES);
+        let mut wait = Wait::new(every(DNS_INTERVAL), DNS_TIMEOUT);
         reporter.progress("querying CoreDNS");
         loop {
             match self.connected()?.cluster.name_server().await {
                 Ok(None) => return Ok(Some("this cluster has no CoreDNS".to_owned())),
-                Ok(Some(server)) if self.local()?.answers_names(&server).await => {
+                Ok(Some(server)) if self.local()?.resolves_names(&server).await => {
                     return Ok(Some(format!("{server} responds")));
                 }
                 Ok(Some(server)) => {
@@ -368,8 +372,8 @@ mod tests {
     #[test]
     fn a_kubeconfig_names_its_port_in_full() {
         let text = "clusters:\n- cluster:\n    server: https://127.0.0.1:44449\n";
-        assert!(names_port(text, 44449));
-        assert!(!names_port(text, 4449) && !names_port(text, 44448));
+        assert!(has_port(text, 44449));
+        assert!(!has_port(text, 4449) && !has_port(text, 44448));
     }
 
     #[test]
