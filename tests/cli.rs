@@ -159,6 +159,19 @@ fn mistakes_with_environments() {
 }
 
 #[test]
+fn identity_prints_what_a_cloud_must_trust() {
+    let values =
+        "    values: {aws: {role: 'arn:aws:iam::123456789012:role/shop'}, gcp: {account: shop@tunes.example}}\n";
+    let place = Place::with_workspace(&format!(
+        "version: 1\nname: tunes\nprojects:\n  shop:\n    image: a/b:1\n{values}  worker: {{image: 'a/b:1'}}\n"
+    ));
+    let issuer = ["--issuer", "https://oidc.example/id/7"];
+    assert_reported("identity", &place.shown(&[&["identity", "shop"], &issuer[..]].concat()));
+    assert_reported("identity-of-nobody", &place.shown(&[&["identity", "worker"], &issuer[..]].concat()));
+    assert_reported("identity-unknown", &place.shown(&["identity", "shopp"]));
+}
+
+#[test]
 fn tags_and_versions_that_do_not_fit() {
     let environments = "environments:\n  staging: {context: stage}\nprojects:\n  search: {chart: {path: chart}}\n";
     let place = Place::with_workspace(&LEAST.replace("projects:\n", environments));

@@ -29,10 +29,20 @@ const WITHOUT_ENVIRONMENT: &[&str] =
 const WITHOUT_REVIEW: &[&str] =
     &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote"];
 /// The commands that print something else than events or data.
-const ONLY_TEXT: &[&str] = &["completions", "env pin", "hold", "init", "man", "render", "unhold"];
+const ONLY_TEXT: &[&str] = &["completions", "env pin", "hold", "identity", "init", "man", "render", "unhold"];
 /// The commands that change nothing anyway.
-const ONLY_READ: &[&str] =
-    &["cache dir", "cache size", "completions", "diff", "doctor", "history", "plan", "render", "snapshot list"];
+const ONLY_READ: &[&str] = &[
+    "cache dir",
+    "cache size",
+    "completions",
+    "diff",
+    "doctor",
+    "history",
+    "identity",
+    "plan",
+    "render",
+    "snapshot list",
+];
 
 /// The commands of a [`OptionRule`].
 #[derive(Debug, Clone, Copy)]

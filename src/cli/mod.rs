@@ -134,6 +134,8 @@ pub enum Command {
     /// Manage environments
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Print what a cloud must trust, so that it accepts the tokens of a project's pods
+    Identity(IdentityOptions),
     /// Create a workspace: a working projects.yaml, and its schema for editors
     Init(InitOptions),
     /// Show or clean up the cache of charts on this machine
@@ -180,6 +182,7 @@ impl Cli {
             Command::History(_) => "history",
             Command::Diff(_) => "diff",
             Command::Hold(_) => "hold",
+            Command::Identity(_) => "identity",
             Command::Unhold(_) => "unhold",
             Command::Env(_) => "env",
             Command::Init(_) => "init",
@@ -347,6 +350,16 @@ pub struct RenderOptions {
     /// Set a Helm value: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct IdentityOptions {
+    /// The project
+    #[arg(value_name = "PROJECT")]
+    pub project: String,
+    /// The URL of the issuer of the cluster's tokens; by default the cluster is asked
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

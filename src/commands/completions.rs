@@ -50,6 +50,7 @@ impl NameKind {
             ("build", "projects") => Self::ProjectsWithBuild,
             ("up" | "plan" | "restart", "projects") | (_, "without") => Self::Projects,
             (_, "projects" | "tags") => Self::ProjectsAndBundles,
+            ("identity", "project") => Self::Projects,
             ("render", "project") => Self::ProjectsAndPlatform,
             ("restore" | "delete", "name") => Self::Snapshots,
             _ => return None,

@@ -10,6 +10,7 @@ mod doctor;
 mod env_pin;
 mod history;
 mod hold;
+mod identity;
 mod init;
 mod man;
 mod options;
@@ -83,6 +84,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Hold(options) => hold::hold(&open(settings)?, &options).await,
         Command::Unhold(options) => hold::unhold(&open(settings)?, &options).await,
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
+        Command::Identity(options) => identity::identity(&open(settings)?, &options).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
         Command::Cache(command) => cache::cache(&settings, &command),

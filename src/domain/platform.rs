@@ -21,6 +21,9 @@ pub struct PlatformDefault {
     pub is_privileged: bool,
 }
 
+/// The name of the release that routes requests.
+pub const INGRESS: &str = "traefik";
+
 /// In the order in which they are shown.
 pub const PLATFORM: &[PlatformDefault] = &[
     PlatformDefault {
@@ -153,6 +156,13 @@ pub fn resolve_platform(
         unwritten.with(written, environment, is_managed)
     });
     own.chain(added).collect()
+}
+
+/// The namespace of a release of the platform, whether or not cmdr installs it.
+pub(super) fn namespace_of(workspace: &Workspace, release: &str) -> String {
+    let written = workspace.platform.get(release).and_then(|release| release.namespace.clone());
+    let own = PLATFORM.iter().find(|own| own.name == release).map(|own| own.namespace.to_owned());
+    written.or(own).unwrap_or_else(|| release.to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
-    Project, Route, Values, Verify, Workspace, images_in::Container, values,
+    Project, Route, Values, Verify, Workspace, images_in::Container, network_policy, values,
 };
 
 /// The desired state of a project in one environment.
@@ -160,7 +160,9 @@ fn own_host(written: &str, environment: &Environment) -> Option<String> {
 pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
     let here = workspace.projects.values().map(|project| project.overridden(environment));
     let here = here.filter(|project| project.presence != Presence::Disabled);
-    here.map(|project| resolve_project(workspace, environment, project)).collect()
+    let mut resolved = here.map(|project| resolve_project(workspace, environment, project)).collect::<Vec<_>>();
+    network_policy::add_peers(workspace, &mut resolved);
+    resolved
 }
 
 /// Resolves a project as the environment describes it.

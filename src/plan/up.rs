@@ -17,6 +17,8 @@ use super::{
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
     volumes::volumes_of,
 };
+/// The release that routes requests: URLs are checked when it is ready.
+pub use crate::domain::platform::INGRESS;
 use crate::domain::{
     Name, Problem, ReleaseKey, VerifyWhen,
     local_registry::{ObservedService, RegistryService, pushed_to},
@@ -25,8 +27,6 @@ use order::in_order_of_need;
 pub use platform::PlatformOrder;
 use prerequisites::Prerequisites;
 
-/// The release that routes requests; URLs are checked when it is ready.
-pub const INGRESS: &str = "traefik";
 /// The release that assigns addresses to LoadBalancer services.
 pub const LOAD_BALANCER: &str = "metallb";
 /// The namespace in which MetalLB looks for its address pools.

@@ -207,6 +207,22 @@ impl Cluster {
         Ok(namespace.metadata.uid.unwrap_or_default())
     }
 
+    /// Returns the URL of the issuer of the cluster's tokens.
+    ///
+    /// # Errors
+    /// If the API does not respond, or the account may not read it.
+    pub async fn issuer(&self) -> Result<String, ClusterError> {
+        #[derive(serde::Deserialize)]
+        struct Discovery {
+            issuer: String,
+        }
+        let what = "read the issuer of its tokens (/.well-known/openid-configuration)";
+        let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new());
+        let request = request.map_err(|error| ClusterError::asking(what)(kube::Error::HttpError(error)))?;
+        let found: Discovery = self.client.request(request).await.map_err(ClusterError::asking(what))?;
+        Ok(found.issuer)
+    }
+
     /// Returns the APIs to query for objects of a kind.
     fn reached<K>(&self) -> Vec<Api<K>>
     where

@@ -5,6 +5,7 @@
 mod aliases;
 mod containers;
 pub(super) mod fragments;
+mod neighbours;
 mod probes;
 mod references;
 mod routes;
@@ -103,6 +104,8 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
         probes::without_port(project),
         references::check(project, provided),
         aliases::taken(project, provided),
+        neighbours::unknown(project, provided),
+        neighbours::ambiguous_peers(project),
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found

@@ -96,6 +96,11 @@ impl Provided {
         provided
     }
 
+    /// The names of all projects.
+    pub(super) fn project_names(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().filter(|(name, project)| name == project).map(|(name, _)| name.as_str())
+    }
+
     /// The projects that a Service name refers to.
     pub(super) fn service_owners(&self, name: &str) -> impl Iterator<Item = &str> {
         self.services.iter().filter(move |(own, _)| own == name).map(|(_, project)| project.as_str())

@@ -1,0 +1,161 @@
+//! The peers of a project with `networkPolicy`: who may connect to its pods, and what they may connect to.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::{
+    External, ResolvedProject, Values, Workspace, labels,
+    platform::{INGRESS, namespace_of},
+    values,
+};
+
+/// The key of the values.
+const KEY: &str = "networkPolicy";
+
+/// Adds to each policy the peers that the workspace names: the projects that need this one, the ingress controller if
+/// there are routes, verifications, and what the project itself needs. What the policy says takes precedence.
+pub(super) fn add_peers(workspace: &Workspace, projects: &mut [ResolvedProject]) {
+    let policies: Vec<Option<Values>> = projects.iter().map(|project| policy(workspace, project, projects)).collect();
+    for (project, policy) in projects.iter_mut().zip(policies) {
+        if let Some(policy) = policy {
+            project.values.insert(KEY.to_owned(), Value::Object(policy));
+        }
+    }
+}
+
+/// The policy of a project with all peers; `None` if it has none.
+fn policy(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Option<Values> {
+    if !project.is_on_universal_chart() || project.external.is_some() {
+        return None;
+    }
+    let written = match project.values.get(KEY)? {
+        Value::Bool(true) => Values::new(),
+        Value::Object(written) => written.clone(),
+        _ => return None,
+    };
+    let sides = [("from", clients(workspace, project, all)), ("to", servers(workspace, project, all))];
+    let mut policy: Values = sides.into_iter().map(|(side, peers)| (side.to_owned(), Value::Object(peers))).collect();
+    values::merge(&mut policy, &written);
+    Some(policy)
+}
+
+fn clients(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
+    let callers = all.iter().filter(|caller| caller.needs.contains(&project.name));
+    let mut peers: Values = callers.map(|caller| (caller.name.to_string(), pods_of(caller))).collect();
+    if !project.routes.is_empty() || project.values.contains_key("routes") {
+        peers.insert("ingress-controller".to_owned(), json!({"namespace": namespace_of(workspace, INGRESS)}));
+    }
+    if all.iter().any(|project| !project.verify.is_empty()) {
+        peers.insert("verification".to_owned(), json!({"labels": {labels::PURPOSE: "verification"}}));
+    }
+    peers
+}
+
+fn servers(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
+    let peer = |need: &super::Name| match all.iter().find(|server| server.name == *need) {
+        Some(ResolvedProject { external: Some(external), .. }) => outside(external),
+        Some(server) => pods_of(server),
+        None => json!({"namespace": namespace_of(workspace, need.as_str())}),
+    };
+    project.needs.iter().map(|need| (need.to_string(), peer(need))).collect()
+}
+
+fn pods_of(project: &ResolvedProject) -> Value {
+    json!({"project": project.name})
+}
+
+/// A policy cannot name a host: without an address, only the port is known.
+fn outside(external: &External) -> Value {
+    match external.host.parse::<IpAddr>() {
+        Ok(address) => {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            json!({"network": format!("{address}/{bits}"), "port": external.port})
+        }
+        Err(_) => json!({"port": external.port}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::{Chart, ChartSource, Name, resolve::ResolvedRoute};
+
+    fn name(name: &str) -> Name {
+        Name::new(name).unwrap()
+    }
+
+    fn project(own: &str, needs: &[&str], values: Value) -> ResolvedProject {
+        let chart = Chart { source: ChartSource::Universal, version: None };
+        let mut project = ResolvedProject::bare(name(own), chart, values.as_object().unwrap().clone());
+        project.needs = needs.iter().copied().map(name).collect();
+        project
+    }
+
+    fn workspace() -> Workspace {
+        Workspace {
+            name: name("tunes"),
+            root: std::path::PathBuf::new(),
+            environments: BTreeMap::new(),
+            defaults: Values::new(),
+            platform: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+        }
+    }
+
+    fn policies(mut projects: Vec<ResolvedProject>) -> Vec<Value> {
+        add_peers(&workspace(), &mut projects);
+        projects.into_iter().map(|project| project.values.get(KEY).cloned().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn a_policy_names_who_needs_the_project_and_what_it_needs() {
+        let policy = json!({"networkPolicy": true});
+        let shop = project("shop", &["catalog", "kafka"], json!({}));
+        let mut redis = project("redis", &[], json!({}));
+        redis.external = Some(External { host: "192.0.2.7".to_owned(), port: 6379 });
+        let mut mail = project("mail", &[], policy.clone());
+        mail.external = Some(External { host: "mail.example.com".to_owned(), port: 587 });
+        let found = policies(vec![shop, project("catalog", &["redis", "mail", "kafka"], policy), redis, mail]);
+        let catalog = json!({
+            "from": {"shop": {"project": "shop"}},
+            "to": {
+                "redis": {"network": "192.0.2.7/32", "port": 6379},
+                "mail": {"port": 587},
+                "kafka": {"namespace": "kafka"},
+            },
+        });
+        assert_eq!(found, [Value::Null, catalog, Value::Null, json!(true)]);
+    }
+
+    #[test]
+    fn routes_and_verifications_connect_and_the_policy_itself_takes_precedence() {
+        let written = json!({"from": {"shop": null, "prometheus": {"namespace": "monitoring"}}});
+        let mut web = project("web", &[], json!({"networkPolicy": written}));
+        web.routes.push(ResolvedRoute {
+            name: name("web"),
+            host: "web.example.com".to_owned(),
+            path: "/".to_owned(),
+            port: None,
+            check_path: "/".to_owned(),
+            check_status: None,
+        });
+        web.verify.insert(
+            name("smoke"),
+            crate::domain::Verify {
+                image: None,
+                command: Vec::new(),
+                when: crate::domain::VerifyWhen::After,
+                timeout: std::time::Duration::from_mins(1),
+            },
+        );
+        let found = policies(vec![project("shop", &["web"], json!({})), web]);
+        assert_eq!(found[1]["from"]["ingress-controller"], json!({"namespace": "traefik"}));
+        assert_eq!(found[1]["from"]["verification"], json!({"labels": {"cmdr.dev/purpose": "verification"}}));
+        assert_eq!(found[1]["from"]["prometheus"], json!({"namespace": "monitoring"}));
+        assert!(found[1]["from"].get("shop").is_none_or(Value::is_null));
+    }
+}
