@@ -337,6 +337,8 @@ fn surroundings() -> tempfile::TempDir {
     for (path, text) in [
         ("services/storefront/Dockerfile", "FROM scratch\n"),
         ("teams/mail/projects.yaml", "projects: {}\n"),
+        ("conf/app.yaml", "port: 8080\n"),
+        ("conf/grafana/grafana.ini", "[server]\n"),
         ("charts/mail/Chart.yaml", "name: mail\nversion: 1.0.0\n"),
     ] {
         let path = folder.path().join(path);

@@ -57,8 +57,8 @@ projects:
   worker:
     image: docker.io/library/redis:7.0
     values:
-      command: [sh, -c, "while sleep 1; do cat /etc/worker/greeting; echo; done"]
-      files: {/etc/worker/greeting: first}
+      command: [sh, -c, "while sleep 1; do cat /etc/worker/greeting /etc/worker/disk/text; echo; done"]
+      files: {/etc/worker/greeting: first, /etc/worker/disk: {from: conf/worker}}
       grace: 1
   cache:
     image: docker.io/library/redis:7.0

@@ -1,6 +1,7 @@
 //! `cmdr render`: the manifests of a project, as Helm renders them from what `up` would pass to it.
 
 use crate::{
+    adapters::cluster::file_maps,
     cli::RenderOptions,
     domain::{Name, Problem, yaml},
     error::CommandError,
@@ -29,6 +30,9 @@ pub(super) async fn render(session: &Session, options: &RenderOptions) -> Result
         return Ok(());
     }
     ui::print(&manifest(session, &helm, release).await?);
+    for map in &release.files {
+        ui::print(&format!("---\n{}", yaml::write(&file_maps::manifest(&release.key(), map))));
+    }
     Ok(())
 }
 

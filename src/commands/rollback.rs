@@ -7,6 +7,7 @@ use crate::{
     cli::RollbackOptions,
     domain::{
         Name, Problem, RecordId,
+        disk_files::file_maps,
         ledger::{DeploymentOutcome, History, ROLLBACK},
         record::Record,
     },
@@ -87,6 +88,12 @@ async fn contents(
             wrong.push(Problem::new(format!("record {target} of '{project}' is no longer in the ledger")));
             continue;
         };
+        for name in file_maps(&record.values) {
+            if access.cluster.file_map(namespace, name).await?.is_none() {
+                let cause = format!("the ConfigMap {name} with files of record {target} of '{project}' was deleted");
+                wrong.push(Problem::new(cause).help("check out the commit of the record, and deploy it again"));
+            }
+        }
         let chart = chart_of(session, helm, access, namespace, &record).await?;
         contents.insert(project, (record, chart));
     }

@@ -31,5 +31,5 @@ pub use load::{FILE, LOCAL_FILE, LoadError, Loaded, Report, load, read_files};
 pub use set_options::SetOptions;
 pub use source::{Location, SourceFile};
 pub use sources::Sources;
-pub use universal::{Provided, check_project};
+pub use universal::{FoundFile, Provided, check_project, disk_files};
 pub use values::{ValueOrigin, ValuesHolder, ValuesSchema, check_values};

@@ -1,6 +1,9 @@
 //! All files of a workspace as trees, so that later errors can still be shown at their location.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     source::{Location, SourceFile},
@@ -42,6 +45,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// The folder of the workspace.
+    pub(super) fn folder(&self) -> &Path {
+        self.documents.first().map_or(Path::new("."), |document| &document.folder)
+    }
+
     /// Returns the value at a path of keys in the first file that has it, excluding `projects.local.yaml`.
     pub fn find(&self, path: &[&str]) -> Option<Cursor<'_>> {
         self.shared().find_map(|document| document.cursor().at(path))

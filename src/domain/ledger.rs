@@ -316,6 +316,9 @@ pub struct LedgerFile {
     pub releases: BTreeMap<String, LedgerRelease>,
     /// Charts that are not in a registry, by digest: a base64-encoded `.tgz`.
     pub charts: BTreeMap<ChartDigest, String>,
+    /// ConfigMaps with files from disk, by name: each file, base64-encoded, by its key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// One release of a [`LedgerFile`].

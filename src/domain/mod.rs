@@ -4,6 +4,7 @@ pub mod cluster_networks;
 pub mod deadline;
 pub mod difference;
 pub mod digest;
+pub mod disk_files;
 pub mod external;
 pub mod freeze;
 pub mod gate;

@@ -20,6 +20,7 @@ use crate::{
     ops::{
         charts::fetch_and_check,
         externals,
+        files::ProjectFiles,
         options::UpRequest,
         secrets::{SopsSecrets, external_secrets},
         selection::Selection,
@@ -55,11 +56,13 @@ pub async fn describe(
     let charts = fetch_and_check(session, helm, selection, &platform).await?;
     let all: Vec<ResolvedProject> = selection.projects.iter().chain(&selection.externals).cloned().collect();
     let secrets = SopsSecrets::read(session, &all)?;
-    let chosen: Vec<ResolvedProject> =
-        selection.projects.iter().map(|project| secrets.with_checksums(project)).collect();
+    let files = ProjectFiles::read(session, &selection.projects)?;
+    let mounted = |project| files.mounted(secrets.with_checksums(project));
+    let chosen: Vec<ResolvedProject> = selection.projects.iter().map(mounted).collect();
     let namespace = &session.environment.namespace;
-    let projects =
+    let mut projects: Vec<DescribedProject> =
         chosen.iter().map(|project| describe_project(session, selection, project, &charts, http_port)).collect();
+    files.add_to(&mut projects, selection);
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
     let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
@@ -193,6 +196,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         record: content.id(),
         fingerprint: content.id().to_string(),
         content,
+        files: Vec::new(),
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
     }

@@ -9,6 +9,7 @@ pub(crate) mod environment;
 mod errors;
 pub mod exit;
 mod externals;
+mod files;
 pub mod local;
 mod logins;
 pub mod manifest;

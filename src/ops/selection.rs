@@ -1,11 +1,16 @@
 //! The projects that a command works on, with the options of its command line applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     adapters::helm::FetchedChart,
     config::{ConfigError, Provided, Report, SetOptions, ValueOrigin, check_project},
-    domain::{Chart, Name, Problem, platform::ResolvedPlatform, record::Record, resolve::ResolvedProject},
+    domain::{
+        Chart, Name, Problem, disk_files::FileMap, platform::ResolvedPlatform, record::Record, resolve::ResolvedProject,
+    },
     error::{CommandError, ErrorKind},
     ops::{
         builds::{Buildable, use_builds, with_shared},
@@ -25,6 +30,8 @@ pub struct Selection {
     pub charts: BTreeMap<Name, FetchedChart>,
     /// Contents of records, deployed unchanged, by release: those of projects and of the platform.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// ConfigMaps with files of these contents that may not be in the cluster, by name.
+    pub files: BTreeMap<String, Arc<FileMap>>,
     /// The selected projects that are built here.
     pub buildable: Vec<Buildable>,
     /// The releases of the platform to describe, by name; `None` means all.

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 
 use super::{DeployPolicy, Refresh, ReleaseSpec};
 use crate::domain::{
-    Digest, ImageReference, ImagesIn, Problem, RecordId, Values, image::digests_by_name, labels, record::Record,
+    Digest, ImageReference, ImagesIn, Problem, RecordId, Values,
+    disk_files::{changed_files, without_file_maps},
+    image::digests_by_name,
+    labels,
+    record::Record,
     values::differing_keys,
 };
 
@@ -152,9 +156,13 @@ pub fn observe_change(
 
 /// Describes the manual changes to a release.
 fn drift(release: &ObservedRelease) -> Option<String> {
-    let shown = |what: &str, things: &[String]| (!things.is_empty()).then(|| format!("{what}: {}", shortened(things)));
-    let parts = [shown("missing from the cluster", &release.missing), shown("changed manually", &release.drifted)];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    described([("missing from the cluster", &release.missing), ("changed manually", &release.drifted)])
+}
+
+/// Returns what there is of each kind of things; `None` if there is nothing.
+fn described(kinds: [(&str, &[String]); 2]) -> Option<String> {
+    let kinds = kinds.into_iter().filter(|(_, things)| !things.is_empty());
+    let parts: Vec<String> = kinds.map(|(what, things)| format!("{what}: {}", shortened(things))).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
@@ -181,10 +189,10 @@ fn difference(spec: &ReleaseSpec, release: &ObservedRelease) -> String {
     if let Some((found, wanted)) = differs(labels::VERSION, &spec.content.version) {
         return format!("version {found} -> {wanted}");
     }
-    match differing_keys(&release.values, &spec.content.values).as_slice() {
-        [] => "chart files differ".to_owned(),
-        keys => format!("values differ: {}", shortened(keys)),
-    }
+    let (found, wanted) = (&release.values, &spec.content.values);
+    let keys = differing_keys(&without_file_maps(found), &without_file_maps(wanted));
+    let files = changed_files(found, wanted);
+    described([("files differ", &files), ("values differ", &keys)]).unwrap_or_else(|| "chart files differ".to_owned())
 }
 
 #[cfg(test)]
@@ -202,6 +210,7 @@ pub mod tests {
             universal: false,
             definitions: BTreeMap::new(),
             content: record("{}"),
+            files: Vec::new(),
             record: "r1".into(),
             fingerprint: "w1".to_owned(),
             image: None,

@@ -35,9 +35,12 @@ pub use volumes::VolumeSpec;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
-use crate::domain::{ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, ledger::Deployment, record::Record};
+use crate::domain::{
+    ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, disk_files::FileMap, ledger::Deployment, record::Record,
+};
 
 /// A release whose rollout is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +130,8 @@ pub struct ReleaseSpec {
     /// The CustomResourceDefinitions of the chart, each with a checksum.
     pub definitions: BTreeMap<String, String>,
     pub content: Record,
+    /// The ConfigMaps with files from disk that the content mounts; without those that are only in the cluster.
+    pub files: Vec<Arc<FileMap>>,
     /// The record ID of the content.
     pub record: RecordId,
     /// The hash of the content as written, before tags are resolved.

@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod externals;
+mod files;
 mod hints;
 mod hooks;
 mod images;

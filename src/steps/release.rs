@@ -107,6 +107,7 @@ impl Runner {
             cluster.delete_job(&release.namespace, job).await?;
         }
         self.open_entry(spec).await?;
+        self.provide_files(release).await?;
         self.provide_pull_secrets(release, reporter, cancel).await?;
         let turn = tokio::select! {
             turn = self.release.rollouts.acquire() => turn,
@@ -114,15 +115,7 @@ impl Runner {
         };
         let labels = self.release.labels(release);
         let (revision, objects) = self.upgrade(spec, &labels, reporter, cancel).await?;
-        let mut targets = Vec::with_capacity(objects.len());
-        for object in objects {
-            let meant = if is_annotated(&object) {
-                unless_expired(&object, once_reached(|| cluster.annotate(&object, &labels), cancel).await?)?
-            } else {
-                None
-            };
-            targets.push(RolloutTarget { object, meant });
-        }
+        let targets = self.annotate(objects, &labels, cancel).await?;
         let mut rollout = pin!(self.await_rollout(&targets, release.timeout_seconds, reporter, cancel));
         let shown = tokio::select! {
             shown = &mut rollout => shown?,
@@ -133,8 +126,29 @@ impl Runner {
         };
         self.confirm_images(release, &targets).await?;
         self.note_references(spec, &targets).await?;
-        let parts = [format!("revision {revision}"), shown].into_iter().filter(|part| !part.is_empty());
-        Ok(Some(parts.collect::<Vec<_>>().join(", ")))
+        let swept = if release.universal { self.sweep_files(&release.key()).await } else { None };
+        let parts = [Some(format!("revision {revision}")), Some(shown).filter(|shown| !shown.is_empty()), swept];
+        Ok(Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Annotates workloads with their origin, and returns what to wait for.
+    async fn annotate(
+        &self,
+        objects: Vec<Object>,
+        labels: &BTreeMap<String, String>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<RolloutTarget>, StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        let mut targets = Vec::with_capacity(objects.len());
+        for object in objects {
+            let meant = if is_annotated(&object) {
+                unless_expired(&object, once_reached(|| cluster.annotate(&object, labels), cancel).await?)?
+            } else {
+                None
+            };
+            targets.push(RolloutTarget { object, meant });
+        }
+        Ok(targets)
     }
 
     /// Applies CustomResourceDefinitions of a chart.
@@ -368,8 +382,10 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let claims = self.connected()?.cluster.keep_claims(&removal.release).await?;
         self.release.helm.uninstall(&self.release.target, &removal.release, cancel).await?;
+        let failed = self.sweep_files(&removal.release).await;
         let named = if claims.is_empty() { String::new() } else { format!(": {}", claims.join(", ")) };
-        Ok(Some(format!("volumes are kept{named}")))
+        let parts = [Some(format!("volumes are kept{named}")), failed].into_iter().flatten();
+        Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
 
     async fn objects_of(&self, release: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {

@@ -1,6 +1,6 @@
 //! Stages up to a rolling update: what `up` creates, and what it leaves unchanged.
 
-use std::net::Ipv4Addr;
+use std::{fs, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 
@@ -160,9 +160,15 @@ impl Walk {
 
     pub(crate) fn configuration_restarts_its_pods(&self) {
         self.workspace.replace("greeting: first", "greeting: second");
+        fs::write(self.workspace.root().join("conf/worker/text"), " from disk").unwrap();
+        let reason = "files differ: /etc/worker/disk/text; values differ: files./etc/worker/greeting";
+        self.workspace.run(&["plan"]).expect(0).expect_said(reason);
         self.touches_only("worker", || drop(self.up()));
         until("the worker's new greeting", || {
-            self.workspace.kubectl(&["logs", "deployment/worker", "--tail=1"]).contains("second").then_some(())
+            self.workspace
+                .kubectl(&["logs", "deployment/worker", "--tail=1"])
+                .contains("second from disk")
+                .then_some(())
         });
     }
 

@@ -3,7 +3,7 @@
 {{- include "service.head" (dict "root" $ "api" "v1" "kind" "ConfigMap") }}
 data: {{- . | nindent 2 }}
 {{- end }}
-{{- with .Values.files }}
+{{- with include "service.inlineFiles" . | fromJson }}
 ---
 {{ include "service.head" (dict "root" $ "api" "v1" "kind" "ConfigMap" "name" (printf "%s-files" $.Release.Name)) }}
 data:

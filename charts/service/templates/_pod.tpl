@@ -8,7 +8,7 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
 
 {{/* A change of a checksum restarts the pods. */}}
 {{- define "service.podAnnotations" -}}
-{{- $content := list (include "service.strings" .Values.config) (include "service.strings" .Values.files) -}}
+{{- $content := list (include "service.strings" .Values.config) (include "service.strings" (include "service.inlineFiles" . | fromJson)) -}}
 {{- $secrets := include "service.strings" .Values.secretChecksums -}}
 {{- $out := dict
   "checksum/config" (ternary (toJson $content | sha256sum | trunc 16) nil (ne "" (join "" $content)))

@@ -23,9 +23,10 @@ persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
 - {{ set . "name" $name | toJson }}
 {{- end }}
 {{- end }}
-{{- if include "service.strings" .Values.files }}
+{{- if include "service.inlineFiles" . | fromJson }}
 - {name: files, configMap: {name: {{ .Release.Name }}-files}}
 {{- end }}
+{{- include "service.diskVolume" . }}
 {{- $secrets := dict -}}
 {{- range $path, $ref := .Values.secretFiles }}
 {{- $_ := set $secrets (include "service.secretVolume" $ref.secret) $ref.secret }}
@@ -59,9 +60,10 @@ persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
 - {{ merge $mount (ternary (dict "readOnly" true) dict (eq true $volume.readOnly)) | include "service.given" }}
 {{- end }}
 {{- end }}
-{{- range $path, $content := $values.files }}
+{{- range $path, $content := include "service.inlineFiles" .root | fromJson }}
 - {name: files, mountPath: {{ quote $path }}, subPath: {{ include "service.filesKey" $path }}, readOnly: true}
 {{- end }}
+{{- include "service.diskMounts" (dict "name" .name "files" $values.files) }}
 {{- range $path, $ref := $values.secretFiles }}
 {{- $volume := include "service.secretVolume" $ref.secret }}
 - {name: {{ $volume }}, mountPath: {{ quote $path }}, subPath: {{ quote $ref.key }}, readOnly: true}

@@ -10,7 +10,7 @@ pub use releases::{
     Deviation, Generation, Object, PullAccount, Rendered, StoredRelease, images_of_manifest, parse_manifest,
     pull_accounts,
 };
-pub use store::{ExternalState, LocalVolume, NamespaceState, lease, ledger, reviews};
+pub use store::{ExternalState, LocalVolume, NamespaceState, file_maps, lease, ledger, reviews};
 pub use workloads::{
     BalancedService, Balancer, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before,
     jobs, rollout,

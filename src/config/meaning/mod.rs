@@ -11,6 +11,8 @@ mod paths;
 mod routes;
 mod tags;
 
+pub(super) use paths::neighbour;
+
 use super::{error::ConfigError, sources::Sources};
 
 /// Reports every invalid reference in files that have the right structure.

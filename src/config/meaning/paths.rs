@@ -1,5 +1,7 @@
 //! Validates paths to charts and build contexts.
 
+use std::path::Path;
+
 use crate::config::{
     error::{ConfigError, did_you_mean, quoted},
     format::Format,
@@ -32,7 +34,7 @@ fn check_chart(document: &Document, entry: Cursor<'_>, found: &mut Vec<ConfigErr
     let what = if folder.is_dir() { "contains no chart" } else { "does not exist" };
     let message = format!("folder {} {what}", quoted(path));
     let expected = "expected a folder with a `Chart.yaml`, relative to this file";
-    found.push(ConfigError::error(value.location(), message, expected).with_help(neighbour(document, path)));
+    found.push(ConfigError::error(value.location(), message, expected).with_help(neighbour(&document.folder, path)));
 }
 
 /// Only a warning: an image that is built elsewhere can be deployed without its source folder.
@@ -43,14 +45,14 @@ fn check_build(document: &Document, entry: Cursor<'_>, found: &mut Vec<ConfigErr
     }
     let message = format!("folder {} does not exist", quoted(path));
     let expected = "expected a folder to build, relative to this file";
-    let help = neighbour(document, path);
+    let help = neighbour(&document.folder, path);
     found.push(ConfigError::error(value.location(), message, expected).warning().with_help(help));
 }
 
-/// Returns the sibling of a missing folder whose name is closest.
-fn neighbour(document: &Document, path: &str) -> Option<String> {
+/// Returns the sibling of a missing file or folder below `folder` whose name is closest.
+pub(in crate::config) fn neighbour(folder: &Path, path: &str) -> Option<String> {
     let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", path));
-    let entries = std::fs::read_dir(join(&document.folder, parent)).ok()?;
+    let entries = std::fs::read_dir(join(folder, parent)).ok()?;
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).take(1000).collect();
     names.sort();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::Values;
+use crate::domain::{ResolvedProject, Values};
 
 /// The keys of the values with containers besides the main one.
 const BESIDE: [&str; 2] = ["sidecars", "initContainers"];
@@ -18,6 +18,11 @@ impl<'a> ContainerValues<'a> {
     /// The path of a key of this container, from the values on.
     pub(super) fn path(&self, below: &[&str]) -> Vec<String> {
         self.path.iter().chain(below).map(|key| (*key).to_owned()).collect()
+    }
+
+    /// The name of the container in the pod.
+    pub(super) fn name(&self, project: &'a ResolvedProject) -> &'a str {
+        self.path.last().copied().unwrap_or(project.name.as_str())
     }
 
     /// The entries of a map of this container that are not `null`.

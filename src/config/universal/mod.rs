@@ -4,6 +4,7 @@
 
 mod aliases;
 mod containers;
+mod files;
 pub(super) mod fragments;
 mod neighbours;
 mod probes;
@@ -24,6 +25,7 @@ use super::{
     values::{ValueOrigin, ValuesHolder, ValuesSchema, check_values},
 };
 use crate::domain::{ResolvedProject, Workspace, resolve};
+pub use files::{FoundFile, disk_files};
 pub use references::Provided;
 
 /// `values.schema.json` of the chart.
@@ -106,6 +108,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
         aliases::taken(project, provided),
         neighbours::unknown(project, provided),
         neighbours::ambiguous_peers(project),
+        files::check(project, origin.sources.folder()),
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found

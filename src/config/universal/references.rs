@@ -184,7 +184,9 @@ fn without_content(reference: &Reference<'_>, known: &Provided) -> Option<Mistak
 fn config_maps(project: &ResolvedProject) -> Vec<String> {
     let has = |key: &str| entries(project.values.get(key)).next().is_some();
     let own = has("config").then(|| project.name.to_string());
-    let files = (has("files") && project.external.is_none()).then(|| format!("{}-files", project.name));
+    // Files from disk are in ConfigMaps with other names.
+    let has_files = entries(project.values.get("files")).any(|(_, content)| content.is_string());
+    let files = (has_files && project.external.is_none()).then(|| format!("{}-files", project.name));
     let extra = entries(project.values.get("extraObjects"));
     let extra = extra.filter(|(_, object)| object.get("kind").is_some_and(|kind| kind == "ConfigMap"));
     let extra = extra.map(|(name, object)| {

@@ -3,6 +3,8 @@
 //! YAML reads `1.10` as the number 1.1 and `08540` as 8540. The chart's schema shows where this matters: wherever a
 //! number and a string are valid, Kubernetes expects a string.
 
+use std::path::{Component, Path};
+
 use serde_json::Value;
 
 use super::SCHEMA;
@@ -41,6 +43,11 @@ impl Place {
         };
         accepts("string") && accepts("number") && accepts(own)
     }
+
+    /// Whether the path of a file or folder of the workspace is written here.
+    fn is_path(self) -> bool {
+        self.0.and_then(|schema| schema.get("format")).is_some_and(|format| format == "workspace-path")
+    }
 }
 
 /// Follows a `$ref` within the schema.
@@ -59,9 +66,25 @@ pub(in crate::config) fn values(map: Cursor<'_>, place: Place) -> Values {
 fn value(written: Cursor<'_>, place: Place) -> Value {
     match &written.node.content {
         Content::Map(_) => Value::Object(values(written, place)),
+        Content::Text(text) if place.is_path() => Value::from(from_workspace(&written.file.path, text)),
         content if place.keeps_text(content) => Value::from(written.location().text()),
         content => content.to_json(),
     }
+}
+
+/// Returns a path that is relative to the file that contains it, as a path from the workspace folder on. What leads out
+/// of the workspace keeps its `..`, and an absolute path stays absolute: both are mistakes.
+fn from_workspace(file: &Path, written: &str) -> String {
+    let mut path = file.parent().unwrap_or(Path::new("")).to_owned();
+    for component in Path::new(written).components() {
+        let is_below = path.components().next_back().is_some_and(|last| last != Component::ParentDir);
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if is_below => _ = path.pop(),
+            other => path.push(other),
+        }
+    }
+    if path.as_os_str().is_empty() { ".".to_owned() } else { path.to_string_lossy().into_owned() }
 }
 
 #[cfg(test)]
@@ -106,6 +129,20 @@ mod tests {
             "replicas": 3,
         });
         assert_eq!(read(WRITTEN, true), expected);
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_file_that_contains_it() {
+        let path = |written: &str| from_workspace(Path::new("teams/shop/projects.yaml"), written);
+        assert_eq!(path("conf/app.yaml"), "teams/shop/conf/app.yaml");
+        assert_eq!(path("./conf//grafana/"), "teams/shop/conf/grafana");
+        assert_eq!(path("../../conf/../x"), "x");
+        assert_eq!(path("../.."), ".");
+        assert_eq!(path("../../../x"), "../x");
+        assert_eq!(path("../../../../x"), "../../x");
+        assert_eq!(path("/etc/x"), "/etc/x");
+        let read = read("files: {/a: {from: ./conf/a}, /b: {from: 1}, /c: text}", true);
+        assert_eq!(read, json!({"files": {"/a": {"from": "conf/a"}, "/b": {"from": 1}, "/c": "text"}}));
     }
 
     #[test]

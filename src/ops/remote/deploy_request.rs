@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use crate::{
     config::parse_duration,
     domain::{
         Digest, ImageReference, Name, OnFailure, Presence, Problem, Project,
+        disk_files::FileMap,
         gate::{GATES, Gate, Refusal},
         ledger::Origin,
         record::{Record, RecordId},
@@ -34,6 +36,8 @@ pub struct DeployRequest {
     pub promoted: BTreeMap<Name, Promoted>,
     /// Contents of records, deployed unchanged, by the name of the release in the ledger.
     pub contents: BTreeMap<String, (Record, FetchedChart)>,
+    /// ConfigMaps with files of these contents that may not be in the cluster, by name.
+    pub files: BTreeMap<String, Arc<FileMap>>,
     /// Whether the request covers the whole environment, although `only` names projects.
     pub whole: bool,
     /// The bundle of each project.

@@ -1,6 +1,6 @@
 //! `cmdr up --from-ledger`: rebuilds an environment from an exported ledger, on a cluster that may be empty.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
@@ -8,6 +8,7 @@ use crate::{
     adapters::helm::{ChartCache, FetchedChart},
     domain::{
         Name, Presence, Problem,
+        disk_files::{FileMap, file_maps},
         ledger::LedgerFile,
         record::{Record, RecordedSource},
     },
@@ -40,6 +41,9 @@ pub(super) async fn read(session: &Session, file: &Path, request: &mut DeployReq
             Some(chart) => chart,
             None => kept(&session.charts(), &ledger, &release.content)?,
         };
+        for name in file_maps(&release.content.values) {
+            request.files.insert(name.to_owned(), Arc::new(files(&ledger, subject, name)?));
+        }
         request.contents.insert(subject.clone(), (release.content.clone(), chart));
     }
     Ok(())
@@ -68,6 +72,20 @@ fn parse(session: &Session, file: &Path) -> Result<LedgerFile, CommandError> {
         gone.flat_map(|name| unknown("project", name, projects.keys().map(Name::as_str)).problems).collect();
     CommandError::require_none(ErrorKind::Usage, gone)?;
     Ok(ledger)
+}
+
+/// The files of a release, which only the file contains.
+fn files(ledger: &LedgerFile, subject: &str, name: &str) -> Result<FileMap, CommandError> {
+    let wrong = |what: &str| CommandError::usage(Problem::new(format!("the files {name} of {subject} {what}")));
+    let encoded = ledger.files.get(name).ok_or_else(|| wrong("are not in the ledger's file"))?;
+    let decoded = encoded.iter().map(|(key, text)| Ok((key.clone(), BASE64.decode(text)?)));
+    let data = decoded.collect::<Result<_, base64::DecodeError>>();
+    let map = FileMap::new(subject, data.map_err(|error| wrong(&format!("are not valid base64: {error}")))?);
+    if map.name == name && map.is_intact() {
+        Ok(map)
+    } else {
+        Err(wrong("do not match their hash: the file was changed"))
+    }
 }
 
 /// A chart that only the file contains.

@@ -13,6 +13,7 @@ use crate::{
     adapters::cluster::ledger::subject,
     domain::{
         Digest, ImageReference, Name, Problem,
+        disk_files::file_maps,
         image::digests_by_name,
         labels,
         ledger::{Deployment, DeploymentOutcome, History, Hold, LedgerFile, LedgerRelease, combination_id},
@@ -260,6 +261,7 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
         written: Timestamp::now(),
         releases: BTreeMap::new(),
         charts: BTreeMap::new(),
+        files: BTreeMap::new(),
     };
     for release in &releases {
         let key = subject(namespace, &release.key.namespace, &release.key.name);
@@ -272,6 +274,11 @@ async fn read(session: &Session, remote: &Remote) -> Result<LedgerFile, CommandE
             && let Some(archive) = cluster.chart(namespace, digest).await?
         {
             ledger.charts.insert(digest.clone(), BASE64.encode(archive));
+        }
+        for name in file_maps(&content.values) {
+            let Some(map) = cluster.file_map(&release.key.namespace, name).await? else { continue };
+            let encoded = map.data.into_iter().map(|(key, file)| (key, BASE64.encode(file)));
+            ledger.files.insert(name.to_owned(), encoded.collect());
         }
         ledger.releases.insert(key, LedgerRelease { record, content, history: history.clone() });
     }

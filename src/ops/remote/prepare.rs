@@ -93,6 +93,7 @@ fn select(session: &Session, request: &DeployRequest) -> Result<Selection, Comma
     refuse_unselected(request, &selection)?;
     selection.platform = request.only.is_some().then(BTreeSet::new);
     selection.contents.clone_from(&request.contents);
+    selection.files.clone_from(&request.files);
     for project in &mut selection.projects {
         if let Some(version) = &request.chart_version
             && project.chart.version.is_some()

@@ -2,7 +2,7 @@
 //! base64 of gzip of JSON.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
 };
 
@@ -13,13 +13,13 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::adapters::{
     Cause,
     cluster::{Cluster, ClusterError, Object, Rendered, parse_manifest},
 };
-use crate::domain::{ReleaseKey, Values};
+use crate::domain::{ReleaseKey, Values, disk_files::file_maps};
 
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
@@ -93,6 +93,26 @@ impl Cluster {
         Ok((newest.status.starts_with("pending-"), objects))
     }
 
+    /// Returns the names of the ConfigMaps with files that the values of any stored revision mount.
+    ///
+    /// # Errors
+    /// If the API does not respond, or a payload is not valid.
+    pub(in crate::adapters::cluster) async fn file_maps_of_revisions(
+        &self,
+        release: &ReleaseKey,
+    ) -> Result<BTreeSet<String>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&release.namespace);
+        let own = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
+        let list = secrets.list(&own).await;
+        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", release.name)))?;
+        let mut used = BTreeSet::new();
+        for secret in &list.items {
+            let payload: Payload = payload(secret)?;
+            used.extend(file_maps(&payload.config.unwrap_or_default()).map(str::to_owned));
+        }
+        Ok(used)
+    }
+
     /// Marks a revision as failed, in its label and in its payload, so that Helm can continue from it.
     ///
     /// # Errors
@@ -132,7 +152,18 @@ fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
 /// The objects and values of a revision.
 fn content(secret: &Secret, namespace: &str) -> Result<(Vec<Rendered>, Values), ClusterError> {
     let payload: Payload = payload(secret)?;
-    Ok((parse_manifest(&payload.manifest, namespace)?, payload.config.unwrap_or_default()))
+    let values = payload.config.unwrap_or_default();
+    let mut rendered = parse_manifest(&payload.manifest, namespace)?;
+    rendered.extend(file_maps(&values).map(|name| with_files(name, namespace)));
+    Ok((rendered, values))
+}
+
+/// A ConfigMap with files, which cmdr creates itself: it can be missing like what Helm rendered.
+fn with_files(name: &str, namespace: &str) -> Rendered {
+    let (api_version, kind) = ("v1".to_owned(), "ConfigMap".to_owned());
+    let content = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+    let (namespace, name) = (namespace.to_owned(), name.to_owned());
+    Rendered { object: Object { api_version, kind, namespace, name, ..Object::default() }, content }
 }
 
 /// The keys of a payload that are read. The chart's files, which are most of it, are skipped.

@@ -16,7 +16,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::adapters::cluster::{Cause, Cluster, ClusterError, store::apply::purpose};
 use crate::domain::{
-    ChartDigest, labels,
+    ChartDigest,
+    disk_files::file_maps,
+    labels,
     ledger::History,
     record::{Record, RecordId, RecordedSource},
 };
@@ -107,6 +109,24 @@ impl Cluster {
     pub async fn chart(&self, namespace: &str, digest: &ChartDigest) -> Result<Option<Vec<u8>>, ClusterError> {
         let secret = self.kept(namespace, CHART, short(digest)).await?;
         Ok(secret.and_then(|secret| secret.data?.remove(CONTENT)).map(|bytes| bytes.0))
+    }
+
+    /// Returns the names of the ConfigMaps with files that the values of any record mount.
+    ///
+    /// # Errors
+    /// If the API does not respond, or a record is not valid.
+    pub(in crate::adapters::cluster) async fn file_maps_of_records(
+        &self,
+        namespace: &str,
+    ) -> Result<BTreeSet<String>, ClusterError> {
+        let records = ListParams::default().labels(&format!("{}={RECORD}", labels::PURPOSE));
+        let records = self.ledger(namespace).list(&records).await.map_err(ClusterError::asking("list records"))?;
+        let mut used = BTreeSet::new();
+        for secret in &records.items {
+            let record: Record = content(secret)?;
+            used.extend(file_maps(&record.values).map(str::to_owned));
+        }
+        Ok(used)
     }
 
     /// Deletes records that are in no history, and charts that are in no record.

@@ -3,6 +3,7 @@
 pub(super) mod apply;
 mod definitions;
 mod externals;
+pub mod file_maps;
 pub mod lease;
 pub mod ledger;
 mod local_registry;
