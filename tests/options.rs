@@ -18,7 +18,7 @@ projects:
   catalog:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
     build: {context: .}
-    values: {ports: {http: 9898}}
+    values: {ports: {http: 9898}, secrets: {db: {generate: password}}}
 ";
 
 /// The words that each command needs.
@@ -36,6 +36,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("render", &["catalog"]),
     ("restart", &["catalog"]),
     ("rollback", &["catalog", "--env", "staging"]),
+    ("secret show", &["catalog/db"]),
     ("snapshot delete", &["a"]),
     ("snapshot restore", &["a"]),
     ("snapshot save", &["a"]),
@@ -59,7 +60,7 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("adopt", &["plan", "up"], TestedIn("tests/platform/stages_of_others.rs")),
     ("all", &["cache prune"], TestedIn("tests/charts/own.rs")),
     ("app-version", &["deploy"], TestedIn("tests/cli.rs")),
-    ("because", &["down", "restart", "up"], RefusedInLocal("x")),
+    ("because", &["down", "restart", "secret show", "up"], RefusedInLocal("x")),
     ("because", &["status"], Reported("x", "only status --prune uses these options: --because")),
     ("because", &["deploy", "hold", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
     ("build", &["plan", "up"], TestedIn("tests/images.rs")),

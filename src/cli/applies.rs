@@ -29,7 +29,8 @@ const WITHOUT_ENVIRONMENT: &[&str] =
 const WITHOUT_REVIEW: &[&str] =
     &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote"];
 /// The commands that print something else than events or data.
-const ONLY_TEXT: &[&str] = &["completions", "env pin", "hold", "identity", "init", "man", "render", "unhold"];
+const ONLY_TEXT: &[&str] =
+    &["completions", "env pin", "hold", "identity", "init", "man", "render", "secret show", "unhold"];
 /// The commands that change nothing anyway.
 const ONLY_READ: &[&str] = &[
     "cache dir",
@@ -41,6 +42,7 @@ const ONLY_READ: &[&str] = &[
     "identity",
     "plan",
     "render",
+    "secret show",
     "snapshot list",
 ];
 

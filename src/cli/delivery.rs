@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// The ledger keeps reasons, so that an empty one is of no use.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("a reason is required".to_owned()) } else { Ok(text.to_owned()) }
 }
 

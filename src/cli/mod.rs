@@ -3,6 +3,8 @@
 mod applies;
 mod delivery;
 
+use delivery::reason;
+
 pub use applies::applies;
 
 pub use delivery::{
@@ -131,6 +133,9 @@ pub enum Command {
     Hold(HoldOptions),
     /// Unblock deployments
     Unhold(UnholdOptions),
+    /// Read the secrets of projects
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Manage environments
     #[command(subcommand)]
     Env(EnvCommand),
@@ -184,6 +189,7 @@ impl Cli {
             Command::Hold(_) => "hold",
             Command::Identity(_) => "identity",
             Command::Unhold(_) => "unhold",
+            Command::Secret(_) => "secret",
             Command::Env(_) => "env",
             Command::Init(_) => "init",
             Command::Cache(_) => "cache",
@@ -300,6 +306,22 @@ pub enum CacheCommand {
     },
     /// Print the folder of the cache
     Dir,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretCommand {
+    /// Print a value of a secret that cmdr provides, such as a generated password
+    Show {
+        /// The project and the name of the secret: postgres/db
+        #[arg(value_name = "PROJECT/NAME")]
+        name: String,
+        /// The key of the value; by default the only key
+        #[arg(value_name = "KEY")]
+        key: Option<String>,
+        /// Other environments than local: the reason, which the ledger keeps
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        because: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

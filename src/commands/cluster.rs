@@ -13,7 +13,7 @@ use crate::{
         options::{ChangeRequest, UpRequest},
         own_cluster::{absent, access, confirm, existing},
         remote::operation::{OperationRequest, operate},
-        session::Session,
+        session::{LocalAccess, Session},
     },
     plan::{self, up::ObservedCluster},
 };
@@ -35,8 +35,7 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
         return down_with_registry(session, &access).await;
     }
     if access.node.is_none() {
-        session.note(&format!("cluster '{}' not found: nothing to delete", session.workspace()));
-        return Ok(());
+        return remove_ports(session, &access).await;
     }
     if session.settings.dry_run {
         session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));
@@ -48,6 +47,24 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("down", &plan::cluster::delete(), Arc::new(runner)).await?;
     tell_registry_stays(session, &access.docker).await
+}
+
+/// Removes what a cluster that was deleted without cmdr has left.
+async fn remove_ports(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
+    let workspace = session.workspace();
+    let found = access.docker.forwarders(Some(workspace.as_str())).await?;
+    let Some(forwarder) = found.first() else {
+        session.note(&format!("cluster '{workspace}' not found: nothing to delete"));
+        return Ok(());
+    };
+    let what = format!("container {}, which published ports of the cluster '{workspace}'", forwarder.name);
+    if session.settings.dry_run {
+        session.note(&format!("would remove {what}"));
+        return Ok(());
+    }
+    access.docker.remove_forwarder(workspace.as_str()).await?;
+    session.note(&format!("removed {what}"));
+    Ok(())
 }
 
 /// # Errors

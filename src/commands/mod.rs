@@ -19,6 +19,7 @@ mod registry;
 mod render;
 mod restart;
 mod rollback;
+mod secret;
 mod snapshot;
 mod status;
 mod up;
@@ -83,6 +84,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Diff(options) => diff::diff(settings, cancel.clone(), &options).await,
         Command::Hold(options) => hold::hold(&open(settings)?, &options).await,
         Command::Unhold(options) => hold::unhold(&open(settings)?, &options).await,
+        Command::Secret(command) => secret::secret(&open(settings)?, &command).await,
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Identity(options) => identity::identity(&open(settings)?, &options).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,

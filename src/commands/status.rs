@@ -7,7 +7,11 @@ use serde::Serialize;
 use crate::{
     cli::StatusOptions,
     commands::registry,
-    domain::{Problem, ReleaseKey, labels},
+    domain::{
+        Problem, ReleaseKey,
+        exposed::{Forward, Protocol},
+        labels,
+    },
     error::{CommandError, ErrorKind},
     ops::{
         local::{refuse_change_options, run_locked},
@@ -20,6 +24,7 @@ use crate::{
     plan::{
         Change, ReleaseSpec,
         externals::{DescribedExternal, ExternalChange, external_change},
+        ports::difference,
         prune::{Orphans, orphans, prune},
         up::{Described, ObservedCluster},
     },
@@ -50,6 +55,21 @@ struct StatusRow {
     differs: bool,
 }
 
+/// The rows of releases and of ports.
+type Rows<'a> = (&'a [StatusRow], &'a [PortRow]);
+
+/// A port of a project on this machine.
+#[derive(Debug, Serialize)]
+struct PortRow {
+    /// `127.0.0.1:5432`, or `127.0.0.1:5353/udp`.
+    address: String,
+    port: u16,
+    protocol: Protocol,
+    project: String,
+    /// Whether it is published now.
+    published: bool,
+}
+
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
@@ -64,18 +84,18 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
         };
         session.note(&format!("the cluster '{}' {state}", session.workspace()));
         if session.settings.output == OutputFormat::Json {
-            print_json(&prepared, &unobserved(&prepared), &[]);
+            print_json(&prepared, (&unobserved(&prepared), &ports(&prepared)), &[]);
         }
         return if options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) };
     }
-    let rows = rows(&prepared);
+    let (rows, ports) = (rows(&prepared), ports(&prepared));
     let described = described(&prepared);
     let workspace = session.workspace().as_str();
     let orphans = orphans(&prepared.observation.observed, &described, workspace, &session.environment);
     if let Target::Local(local) = &prepared.target {
         registry::note_registry(session, &local.access.docker).await?;
     }
-    show(session, &prepared, &rows, &orphans);
+    show(session, &prepared, (&rows, &ports), &orphans);
     if options.prune {
         return match &prepared.target {
             Target::Local(_) => prune_locally(session, &prepared, &orphans).await,
@@ -85,7 +105,7 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
             }
         };
     }
-    let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty();
+    let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty() || port_difference(&prepared).is_some();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
 }
 
@@ -97,6 +117,23 @@ fn rows(prepared: &Prepared<Target>) -> Vec<StatusRow> {
     });
     let externals = prepared.described.externals.iter().map(|external| external_row(prepared, external));
     platform.chain(projects).chain(externals).collect()
+}
+
+fn port_difference(prepared: &Prepared<Target>) -> Option<&'static str> {
+    let observed = &prepared.observation.observed;
+    difference(&prepared.described.forwarder, observed.forwarder.as_ref(), observed.cluster)
+}
+
+fn ports(prepared: &Prepared<Target>) -> Vec<PortRow> {
+    let published = port_difference(prepared).is_none();
+    let row = |forward: &Forward| PortRow {
+        address: forward.address(),
+        port: forward.published.number,
+        protocol: forward.published.protocol,
+        project: forward.project.to_string(),
+        published,
+    };
+    prepared.described.forwarder.forwards.iter().map(row).collect()
 }
 
 /// The row of an external project: its desired version is its address.
@@ -198,18 +235,18 @@ fn cluster_state(cluster: ObservedCluster) -> &'static str {
     }
 }
 
-fn print_json(prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &[&str]) {
+fn print_json(prepared: &Prepared<Target>, rows: Rows<'_>, orphans: &[&str]) {
     ui::print(&format!("{}\n", document(prepared.observation.observed.cluster, rows, orphans)));
 }
 
-fn document(cluster: ObservedCluster, rows: &[StatusRow], orphans: &[&str]) -> serde_json::Value {
-    serde_json::json!({"cluster": cluster_state(cluster), "releases": rows, "orphans": orphans})
+fn document(cluster: ObservedCluster, (rows, ports): Rows<'_>, orphans: &[&str]) -> serde_json::Value {
+    serde_json::json!({"cluster": cluster_state(cluster), "releases": rows, "ports": ports, "orphans": orphans})
 }
 
-fn show(session: &Session, prepared: &Prepared<Target>, rows: &[StatusRow], orphans: &Orphans) {
+fn show(session: &Session, prepared: &Prepared<Target>, (rows, ports): Rows<'_>, orphans: &Orphans) {
     let names: Vec<&str> = orphans.keys().map(|orphan| orphan.name.as_str()).collect();
     if session.settings.output == OutputFormat::Json {
-        print_json(prepared, rows, &names);
+        print_json(prepared, (rows, ports), &names);
         return;
     }
     let head = ["PROJECT", "DESIRED", "RUNNING", "READY", "STATE", "URL"].map(str::to_owned).to_vec();
@@ -225,9 +262,19 @@ fn show(session: &Session, prepared: &Prepared<Target>, rows: &[StatusRow], orph
         ]
     });
     ui::print(&table(&std::iter::once(head).chain(lines).collect::<Vec<_>>()));
+    if !ports.is_empty() {
+        ui::print(&format!("\n{}", table(&port_lines(ports))));
+    }
     for message in orphan_messages(session, &names) {
         ui::print_message(&message);
     }
+}
+
+fn port_lines(ports: &[PortRow]) -> Vec<Vec<String>> {
+    let head = ["PORT", "PROJECT", "STATE"].map(str::to_owned).to_vec();
+    let state = |row: &PortRow| if row.published { "published" } else { "not published: cmdr up publishes it" };
+    let lines = ports.iter().map(|row| vec![row.address.clone(), row.project.clone(), state(row).to_owned()]);
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// Reports orphans by why they are orphans.
@@ -274,7 +321,18 @@ mod tests {
             urls: Vec::new(),
             differs: true,
         };
-        let document = document(ObservedCluster::Absent, &[row], &[]);
+        let port = PortRow {
+            address: "127.0.0.1:5353/udp".to_owned(),
+            port: 5353,
+            protocol: Protocol::Udp,
+            project: "dns".to_owned(),
+            published: false,
+        };
+        let document = document(ObservedCluster::Absent, (&[row], &[port]), &[]);
+        assert_eq!(
+            (&document["ports"][0]["protocol"], &document["ports"][0]["published"]),
+            (&"udp".into(), &false.into())
+        );
         assert_eq!(document["cluster"], "absent");
         assert_eq!(document["releases"][0]["desired_record"], "abc");
         assert_eq!(document["releases"][0]["record"], serde_json::Value::Null);

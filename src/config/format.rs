@@ -3,7 +3,13 @@
 use std::{path::Path, time::Duration};
 
 use crate::domain::{
-    ImageReference, InvalidName, Name, ValuePath, freeze::Moment, name, pool::Subnet, resolve::OWN_DOMAIN, slug,
+    ImageReference, InvalidName, Name, ValuePath,
+    exposed::{ExposedTarget, PublishedPort},
+    freeze::Moment,
+    name,
+    pool::Subnet,
+    resolve::OWN_DOMAIN,
+    slug,
 };
 
 /// The format of a string.
@@ -19,6 +25,10 @@ pub enum Format {
     Label,
     /// A port by its name.
     PortName,
+    /// A port on 127.0.0.1: `5432` or `5353/udp`.
+    PublishedPort,
+    /// A project, and perhaps one of its ports: `postgres:metrics`.
+    ExposedTarget,
     Image,
     Duration,
     /// The path of a URL.
@@ -64,6 +74,8 @@ impl Format {
             Self::Release => "a name of at most 53 lowercase letters, digits and `-`, starting with a letter",
             Self::Label => "a name of at most 63 lowercase letters, digits and `-`",
             Self::PortName => "the name of a port from `ports` in `values`",
+            Self::PublishedPort => "a port such as `5432`, or `5353/udp`",
+            Self::ExposedTarget => "a project, or a project and its port, such as `postgres:metrics`",
             Self::Image => "an image reference as a string, such as `ghcr.io/org/shop:1.2.3`",
             Self::Duration => "a duration such as `90s`, `30m`, `2h` or `3d`",
             Self::UrlPath => "a URL path that starts with `/`",
@@ -90,6 +102,8 @@ impl Format {
             Self::Release => Some("^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$"),
             Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
             Self::PortName => Some("^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$"),
+            Self::PublishedPort => Some("^[1-9][0-9]{0,4}(/udp)?$"),
+            Self::ExposedTarget => Some("^[a-z]([a-z0-9-]{0,51}[a-z0-9])?(:[a-z0-9-]{1,15})?$"),
             Self::Image => Some(
                 "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*\
                  (:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-fA-F]{64})?$",
@@ -122,6 +136,10 @@ impl Format {
                 .map_err(|wrong| Misfit { why: format!("is not a valid image reference: {wrong}"), instead: None }),
             Self::Label => fits(is_label(text), "is not a valid name", || label_like(text)),
             Self::PortName => fits(is_port_name(text), "is not a valid port name", || None),
+            Self::PublishedPort => {
+                fits(PublishedPort::parse(text).is_some(), "is not a valid port", || port_like(text))
+            }
+            Self::ExposedTarget => fits(ExposedTarget::parse(text).is_some(), "is not a project or its port", || None),
             Self::Duration => fits(duration(text).is_some(), "is not a valid duration", || None),
             Self::UrlPath => fits(is_url_path(text), "is not a valid URL path", || url_path_like(text)),
             Self::FilePath => fits(!Path::new(text).is_absolute(), "is an absolute path", || None),
@@ -186,6 +204,10 @@ fn label_like(text: &str) -> Option<String> {
 
 fn is_port_name(text: &str) -> bool {
     is_label(text) && text.len() <= 15 && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+fn port_like(text: &str) -> Option<String> {
+    text.strip_suffix("/tcp").map(str::to_owned)
 }
 
 fn is_url_path(text: &str) -> bool {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     error::{ConfigError, Severity, quoted, render},
+    exposed,
     fields::Shape,
     meaning, parse, read, shape,
     source::{Location, SourceFile},
@@ -86,6 +87,7 @@ pub fn load(start: &Path) -> Result<Loaded, LoadError> {
     let workspace = read::workspace(&sources, &folder);
     if let Some(workspace) = workspace.as_ref().filter(|_| complete) {
         universal::check(&sources, workspace, &mut found);
+        exposed::check(&sources, workspace, &mut found);
     }
     let diagnostics = in_order(found, &sources);
     let valid = diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);

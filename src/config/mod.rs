@@ -6,6 +6,7 @@
 
 pub mod edit;
 pub mod error;
+mod exposed;
 pub mod fields;
 pub mod format;
 mod load;

@@ -19,6 +19,7 @@ use crate::domain::{
     Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route,
     ValuePath, Values, Verify, VerifyWhen, Workspace, Writer,
     cluster_networks::ClusterNetworks,
+    exposed::{ExposedTarget, PublishedPort},
     freeze::{FreezeWindow, weekday},
     pool::Subnet,
     workspace::LOCAL,
@@ -70,6 +71,7 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         http_port: None,
         https_port: None,
         networks: ClusterNetworks::default(),
+        exposed: BTreeMap::new(),
     }
 }
 
@@ -91,6 +93,7 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         http_port: port("http"),
         https_port: port("https"),
         networks: networks(entry),
+        exposed: exposed(entry),
         name: unwritten.name,
     })
 }
@@ -101,6 +104,11 @@ pub(super) fn networks(entry: Cursor<'_>) -> ClusterNetworks {
     let network = |key: &str| Subnet::parse(&text_at(entry, key).filter(valid)?).ok();
     let ClusterNetworks { pods, services } = ClusterNetworks::default();
     ClusterNetworks { pods: network("pods").unwrap_or(pods), services: network("services").unwrap_or(services) }
+}
+
+fn exposed(entry: Cursor<'_>) -> BTreeMap<PublishedPort, ExposedTarget> {
+    let read = |one: Cursor<'_>| Some((PublishedPort::parse(one.key())?, ExposedTarget::parse(one.text()?)?));
+    entry.get("expose").into_iter().flat_map(|map| map.entries()).filter_map(read).collect()
 }
 
 fn promotion(value: Cursor<'_>) -> Option<Promotion> {

@@ -95,7 +95,7 @@ pub struct Deployment {
 /// An event without a new record: pods were restarted, or a release or its environment was removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationEntry {
-    /// What started it: `restart`, `status --prune`, or `down` for a review environment.
+    /// What started it: `restart`, `status --prune`, `down` for a review environment, or `secret show NAME`.
     pub verb: String,
     /// The ID of the record that ran, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,6 +264,14 @@ impl History {
     pub fn start_operation(&mut self, operation: OperationEntry) {
         self.end_operation(OperationOutcome::Interrupted, operation.started);
         self.operations.push(operation);
+        let surplus = self.operations.len().saturating_sub(KEPT);
+        self.operations.drain(..surplus);
+    }
+
+    /// Adds an operation that has ended, before one that another run has not finished.
+    pub fn note_operation(&mut self, operation: OperationEntry) {
+        let is_open = self.operations.last().is_some_and(|last| last.outcome == OperationOutcome::Running);
+        self.operations.insert(self.operations.len() - usize::from(is_open), operation);
         let surplus = self.operations.len().saturating_sub(KEPT);
         self.operations.drain(..surplus);
     }
@@ -466,6 +474,15 @@ pub mod tests {
         assert_eq!(history.operations[KEPT - 2].outcome, OperationOutcome::Interrupted, "of a run that was killed");
         history.open(deployment("c", NOON, DeploymentOutcome::Running), None);
         assert_eq!(history.operations[KEPT - 1].outcome, OperationOutcome::Interrupted, "closed by the next run");
+    }
+
+    #[test]
+    fn a_note_does_not_end_what_another_run_does() {
+        let mut history = History::default();
+        history.start_operation(operation("restart"));
+        history.note_operation(OperationEntry { outcome: OperationOutcome::Done, ..operation("secret show db") });
+        let verbs: Vec<&str> = history.operations.iter().map(|it| it.verb.as_str()).collect();
+        assert_eq!((verbs, history.is_open()), (vec!["secret show db", "restart"], true));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod deadline;
 pub mod difference;
 pub mod digest;
 pub mod disk_files;
+pub mod exposed;
 pub mod external;
 pub mod freeze;
 pub mod gate;

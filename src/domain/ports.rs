@@ -71,8 +71,8 @@ impl PortState {
     }
 }
 
-/// The state as the end of a sentence: `in use by nginx`.
-fn because(state: &PortState) -> String {
+/// Returns the state as the end of a sentence: `in use by nginx`.
+pub fn because(state: &PortState) -> String {
     match state {
         PortState::Free => "free".to_owned(),
         PortState::Own => "in use by this workspace".to_owned(),

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    ImageKey, ImageReference, Name, Values, cluster_networks::ClusterNetworks, freeze::FreezeWindow, slug::Slug,
+    ImageKey, ImageReference, Name, Values,
+    cluster_networks::ClusterNetworks,
+    exposed::{ExposedTarget, Protocol, PublishedPort},
+    freeze::FreezeWindow,
+    slug::Slug,
 };
 
 /// The name of the environment whose kind cluster cmdr creates.
@@ -54,11 +58,18 @@ pub struct Environment {
     pub https_port: Option<u16>,
     /// Local only.
     pub networks: ClusterNetworks,
+    /// Local only: the ports of projects that are published on 127.0.0.1.
+    pub exposed: BTreeMap<PublishedPort, ExposedTarget>,
 }
 
 impl Environment {
     pub fn is_local(&self) -> bool {
         self.name.as_str() == LOCAL
+    }
+
+    /// Whether a TCP port of this machine is to lead to a project.
+    pub fn exposes(&self, number: u16) -> bool {
+        self.exposed.contains_key(&PublishedPort { number, protocol: Protocol::Tcp })
     }
 
     /// The environments whose overrides apply to projects, lowest priority first: for a review environment, the one

@@ -173,7 +173,7 @@ impl LocalRegistry {
         let found = docker.registry_services().await?;
         let port = match found.iter().find(|service| service.is_push()).and_then(|service| service.port) {
             Some(port) => port,
-            None => free_port(docker).await?,
+            None => free_port(session, docker).await?,
         };
         let logins = logins(session, hosts).await?;
         let authority = session.certificate_authority()?;
@@ -198,9 +198,13 @@ impl LocalRegistry {
 }
 
 /// The first free port for the registry.
-async fn free_port(docker: &Docker) -> Result<u16, CommandError> {
+async fn free_port(session: &Session, docker: &Docker) -> Result<u16, CommandError> {
     let holders = docker.port_holders().await?;
-    let is_free = |port: &u16| !holders.contains_key(port) && host::port_state(*port, false) == PortState::Free;
+    let is_free = |port: &u16| {
+        !session.environment.exposes(*port)
+            && !holders.contains_key(port)
+            && host::port_state(*port, false) == PortState::Free
+    };
     let mut ports = local_registry::PORTS;
     // If none is free, the registry fails to start, and that error is reported.
     Ok(ports.find(is_free).unwrap_or(*local_registry::PORTS.end()))

@@ -19,7 +19,7 @@ use crate::{
     error::CommandError,
     ops::{
         charts::fetch_and_check,
-        externals,
+        exposed, externals,
         files::ProjectFiles,
         options::UpRequest,
         secrets::{SopsSecrets, external_secrets},
@@ -78,6 +78,7 @@ pub async fn describe(
         externals: externals::described(session, &selection.externals),
         address_pool: session.environment.is_local() && platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
+        forwarder: exposed::forwarder(session),
         registry: Vec::new(),
         builds: Vec::new(),
         later: BTreeSet::new(),

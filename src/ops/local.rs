@@ -13,6 +13,7 @@ use crate::{
         builds::{BuildScope, Buildable},
         describe::describe,
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
+        exposed,
         observe::{Observation, local_cluster},
         options::{ChangeRequest, UpRequest},
         own_cluster,
@@ -62,7 +63,7 @@ pub(crate) async fn bring(
     let (recreate, was_started) = (request.recreate, purpose != Purpose::Up);
     let run = LocalRun { session, request, purpose, lock, recreate, was_started, due: BuildScope::of(request) };
     let urls = drive(session, run).await?;
-    show_urls(session, &urls);
+    show_urls(session, &[urls, exposed::shown(session)].concat());
     Ok(())
 }
 
@@ -107,6 +108,9 @@ impl Run for LocalRun<'_> {
             return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
         }
         prepared.settle(self.session, self.due).await?;
+        if self.purpose == Purpose::Up {
+            exposed::refuse_taken(self.session, prepared).await?;
+        }
         match self.purpose {
             Purpose::Start => prepared.planned_by(start),
             _ if self.is_preview() => prepared.plan(),
@@ -164,6 +168,9 @@ pub(crate) async fn prepare(
         let built: BTreeSet<Name> =
             selection.buildable.iter().filter(uses_build).map(|it| it.project.clone()).collect();
         pin(session, &registry(session)?, (&selection, &built), &BTreeMap::new(), &mut described).await?;
+    }
+    if let Some(networks) = access.folder.networks().filter(|_| access.node.is_some() && !recreate) {
+        described.forwarder.networks = networks;
     }
     let target = LocalTarget { access, cluster, buildable: selection.buildable };
     Ok(Prepared { helm, described, observation: Observation::default(), target })
@@ -300,6 +307,9 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
     // The ports of a cluster that is deleted first are free again when they are needed.
     let own = access.published_ports().filter(|_| recreate || access.folder.is_unfinished());
     let state = |port| match own {
+        _ if session.environment.exposes(port) => {
+            ports::PortState::Taken { by: Some("`expose` of this workspace".to_owned()) }
+        }
         Some((http, https)) if port == http || port == https => ports::PortState::Free,
         _ => match holders.get(&port) {
             Some(holder) => ports::PortState::Taken { by: Some(holder.clone()) },

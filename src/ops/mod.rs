@@ -8,6 +8,7 @@ mod driver;
 pub(crate) mod environment;
 mod errors;
 pub mod exit;
+pub mod exposed;
 mod externals;
 mod files;
 pub mod local;

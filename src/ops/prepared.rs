@@ -178,6 +178,8 @@ impl Prepared<LocalTarget> {
         let LocalTarget { access, cluster, buildable } = &mut self.target;
         let registry = settle(session, &access.docker, &mut self.described, buildable, due).await?;
         self.observation.observed.registry = registry.found;
+        let workspace = session.workspace().as_str();
+        self.observation.observed.forwarder = access.docker.forwarders(Some(workspace)).await?.into_iter().next();
         cluster.registry = registry.wanted;
         Ok(())
     }

@@ -147,6 +147,7 @@ mod tests {
             http_port: None,
             https_port: None,
             networks: crate::domain::cluster_networks::ClusterNetworks::default(),
+            exposed: BTreeMap::new(),
         }
     }
 

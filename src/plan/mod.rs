@@ -11,6 +11,7 @@ pub mod gates;
 pub mod graph;
 pub mod images;
 pub mod known_images;
+pub mod ports;
 pub mod prune;
 pub mod registry;
 pub mod restart;

@@ -60,6 +60,9 @@ fn is_part_of_start(step: &Step, observed: &Observed) -> bool {
             namespace.secrets.is_empty() && observed.namespaces.contains_key(&namespace.name)
         }
         Step::AddressPool => observed.has_address_pool,
+        Step::PublishPorts(wanted) => {
+            observed.forwarder.as_ref().is_some_and(|found| found.checksum == wanted.checksum())
+        }
         _ => false,
     }
 }

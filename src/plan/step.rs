@@ -4,7 +4,7 @@ use super::{
     AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
     RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
 };
-use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, snapshot::Snapshot};
+use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, snapshot::Snapshot};
 
 /// One operation of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub enum Step {
     ProvideVolumes(Vec<VolumeSpec>),
     /// Configures the address pool of MetalLB.
     AddressPool,
+    /// Publishes these ports of projects on 127.0.0.1, and no others.
+    PublishPorts(Forwarder),
     /// Saves the stopped cluster under this name.
     SaveSnapshot(Name),
     /// Replaces the cluster with a snapshot, which is not started yet.
@@ -90,6 +92,8 @@ impl Step {
             Self::ConnectCluster => "connect",
             Self::ExternalSecret(_) | Self::AddressPool | Self::Definitions(_) => "apply",
             Self::Deploy(spec) => spec.operation.action(),
+            Self::PublishPorts(forwarder) if forwarder.forwards.is_empty() => "remove",
+            Self::PublishPorts(_) => "publish",
             Self::AwaitRollout(_) => "wait",
             Self::PullImages(_) => "pull",
             Self::SaveSnapshot(_) => "save",
@@ -127,6 +131,7 @@ impl Step {
             Self::PullImages(_) => "images".to_owned(),
             Self::ProvideVolumes(_) => "volumes".to_owned(),
             Self::AddressPool => "address pool".to_owned(),
+            Self::PublishPorts(_) => "ports".to_owned(),
             Self::SaveSnapshot(_) | Self::RestoreSnapshot(_) => "snapshot".to_owned(),
             Self::CheckAddresses => "addresses".to_owned(),
             Self::CheckNames => "names".to_owned(),

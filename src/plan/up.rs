@@ -13,6 +13,7 @@ use super::{
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::images_of_later,
     observe_change,
+    ports::add_ports,
     registry::{BuildSpec, RegistrySpec, add_builds, to_make},
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
     volumes::volumes_of,
@@ -21,6 +22,7 @@ use super::{
 pub use crate::domain::platform::INGRESS;
 use crate::domain::{
     Name, Problem, ReleaseKey, VerifyWhen,
+    exposed::{Forwarder, ObservedForwarder},
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 use order::in_order_of_need;
@@ -49,6 +51,8 @@ pub struct Described {
     pub address_pool: bool,
     /// Whether the node is a container on this machine, so that images can be pulled before their pods start.
     pub local_node: bool,
+    /// The ports of projects that are published on this machine.
+    pub forwarder: Forwarder,
     /// The registries of images, as far as they are known.
     pub image_hosts: BTreeSet<String>,
     /// The local registry and its caches.
@@ -94,6 +98,8 @@ pub struct Observed {
     pub registry: Vec<ObservedService>,
     /// The address of the local registry that the cluster announces.
     pub announced_registry: Option<String>,
+    /// The container that publishes ports.
+    pub forwarder: Option<ObservedForwarder>,
 }
 
 impl Observed {
@@ -132,6 +138,8 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
         return Ok(planner.plan);
     }
     planner.announce(registry, cluster);
+    let ports = (&described.forwarder, observed.forwarder.as_ref());
+    add_ports(&mut planner.plan, ports, observed.cluster, cluster);
     let namespaces = planner.namespaces(cluster);
     let platform = planner.platform(cluster, &namespaces);
     if observed.was_started {

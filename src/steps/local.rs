@@ -206,6 +206,7 @@ impl LocalCluster {
 
     pub(super) async fn delete(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
+        self.docker.remove_forwarder(&self.name).await?;
         self.docker.release_image_store(&self.name).await?;
         self.remove_given_up().await;
         self.folder.forget();

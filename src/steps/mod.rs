@@ -10,6 +10,7 @@ mod images;
 mod local;
 mod local_images;
 mod platform;
+mod ports;
 mod pull_secrets;
 mod release;
 mod rollout;
@@ -117,6 +118,7 @@ impl Runner {
             Step::PullImages(images) => self.pull_images(images, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
+            Step::PublishPorts(forwarder) => self.local()?.publish_ports(forwarder, reporter, cancel).await,
             Step::SaveSnapshot(name) => self.local()?.save_snapshot(name, reporter, cancel).await,
             Step::RestoreSnapshot(snapshot) => self.local()?.restore_snapshot(snapshot, reporter, cancel).await,
             Step::CheckAddresses => self.check_addresses(reporter, cancel).await,

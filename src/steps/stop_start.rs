@@ -60,6 +60,7 @@ impl LocalCluster {
         match (node.state, warm) {
             (State::Running, true) => {
                 self.docker.pause(&node.name).await?;
+                self.stop_ports().await?;
                 return Ok(Some("paused in memory".to_owned()));
             }
             (State::Paused, true) | (State::Stopped | State::Created, _) => return Ok(None),
@@ -75,6 +76,7 @@ impl LocalCluster {
             self.restart(&node.name).await?;
             return Err(StepFailure::Interrupted);
         }
+        self.stop_ports().await?;
         let ended = stopped.map(|stopped| stopped.ended).filter(|ended| !ended.is_empty());
         Ok(ended.map(|ended| format!("{} shut down cleanly", ended.join(", "))))
     }
@@ -132,6 +134,7 @@ impl LocalCluster {
             }
             State::Running => self.restart_half_stopped(&node.name, reporter, cancel).await?,
         }
+        self.start_ports(reporter).await?;
         reporter.progress("waiting for the Kubernetes API");
         self.repair_kubeconfig(kubeconfig, reporter, cancel).await?;
         self.prepare_node(kubeconfig, cancel).await?;

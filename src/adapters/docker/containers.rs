@@ -17,7 +17,10 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 
 use super::{Docker, DockerError, NETWORK, volumes::HELPER_LABEL};
-use crate::domain::snapshot::NODE_IMAGE_LABEL;
+use crate::domain::{
+    exposed::{Protocol, PublishedPort},
+    snapshot::NODE_IMAGE_LABEL,
+};
 
 /// kind's labels on its nodes.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
@@ -87,19 +90,31 @@ impl Docker {
         Ok(nodes)
     }
 
-    /// Returns the TCP ports on this machine that Docker publishes, or will publish when a stopped kind node is
+    /// Returns the TCP ports on this machine that Docker publishes, or will publish when a stopped local cluster is
     /// started, each with its container: `container tunes-control-plane`.
     ///
     /// # Errors
     /// If the engine returns an error.
     pub async fn port_holders(&self) -> Result<BTreeMap<u16, String>, DockerError> {
+        let holders = self.published_ports().await?.into_iter();
+        let tcp = holders.filter(|(port, _)| port.protocol == Protocol::Tcp);
+        Ok(tcp.map(|(port, holder)| (port.number, holder)).collect())
+    }
+
+    /// Returns the TCP and UDP ports, as [`Self::port_holders`].
+    ///
+    /// # Errors
+    /// If the engine returns an error.
+    pub async fn published_ports(&self) -> Result<BTreeMap<PublishedPort, String>, DockerError> {
         let running = self.client.list_containers(None::<ListContainersOptions>).await;
         let running = running.map_err(DockerError::request("list containers"))?;
-        let mut holders: BTreeMap<u16, String> = running.into_iter().flat_map(held).collect();
+        let mut holders: BTreeMap<PublishedPort, String> = running.into_iter().flat_map(held).collect();
         for node in self.node_containers().await? {
             let name = format!("container {} of the kind cluster {}", node.name, node.cluster);
-            holders.extend(node.published.values().map(|published| (published.port, name.clone())));
+            let port = |published: &Published| PublishedPort { number: published.port, protocol: Protocol::Tcp };
+            holders.extend(node.published.values().map(|published| (port(published), name.clone())));
         }
+        holders.extend(self.stopped_forwards().await?);
         Ok(holders)
     }
 
@@ -174,12 +189,19 @@ impl Docker {
 }
 
 /// Returns the published ports of a running container, each with the container's name.
-fn held(container: ContainerSummary) -> Vec<(u16, String)> {
+fn held(container: ContainerSummary) -> Vec<(PublishedPort, String)> {
     let names = container.names.unwrap_or_default();
     let name = names.first().map_or("", |name| name.trim_start_matches('/')).to_owned();
     let ports = container.ports.unwrap_or_default().into_iter();
-    let tcp = ports.filter(|port| port.typ == Some(PortSummaryTypeEnum::TCP)).filter_map(|port| port.public_port);
-    tcp.map(|port| (port, format!("container {name}"))).collect()
+    let published = ports.filter_map(|port| {
+        let protocol = match port.typ? {
+            PortSummaryTypeEnum::TCP => Protocol::Tcp,
+            PortSummaryTypeEnum::UDP => Protocol::Udp,
+            _ => return None,
+        };
+        Some(PublishedPort { number: port.public_port?, protocol })
+    });
+    published.map(|port| (port, format!("container {name}"))).collect()
 }
 
 fn node(id: String, inspected: ContainerInspectResponse) -> NodeContainer {

@@ -5,6 +5,7 @@ mod connect;
 mod containers;
 mod error;
 mod files;
+mod forwarder;
 mod image_store;
 mod images;
 mod locate;

@@ -7,7 +7,7 @@ mod routes;
 use std::{
     ffi::OsStr,
     io::ErrorKind,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
 use crate::domain::{
+    exposed::{Protocol, PublishedPort},
     ports::PortState,
     preflight::{FoundTool, Inotify, RESOLVER_PROBE, ResolverResult, ToolVersion},
 };
@@ -48,6 +49,19 @@ pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
         Err(error) if error.kind() == ErrorKind::PermissionDenied && engine_is_rootless => PortState::Forbidden,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => PortState::Free,
         Err(_) => PortState::Taken { by: listeners::holder(port) },
+    }
+}
+
+/// Returns whether Docker can publish a TCP or UDP port on 127.0.0.1, as [`port_state`].
+pub fn published_port_state(port: PublishedPort, engine_is_rootless: bool) -> PortState {
+    if port.protocol == Protocol::Tcp {
+        return port_state(port.number, engine_is_rootless);
+    }
+    match UdpSocket::bind((Ipv4Addr::LOCALHOST, port.number)) {
+        Ok(_) => PortState::Free,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && engine_is_rootless => PortState::Forbidden,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => PortState::Free,
+        Err(_) => PortState::Taken { by: None },
     }
 }
 
@@ -152,6 +166,15 @@ mod tests {
         drop(listener);
         // A child that another test starts at this moment also holds the listener until it calls `exec`.
         assert!((0..50).any(|_| port_state(port, false).is_free()));
+    }
+
+    #[test]
+    fn a_udp_port_is_free_or_taken() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = PublishedPort { number: socket.local_addr().unwrap().port(), protocol: Protocol::Udp };
+        assert_eq!(published_port_state(port, false), PortState::Taken { by: None });
+        drop(socket);
+        assert!((0..50).any(|_| published_port_state(port, false).is_free()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) const ENVIRONMENTS: Shape =
 
 pub(super) static ENVIRONMENT: Table = Table {
     elsewhere: &[(
-        &["kubernetes", "ports", "pods", "services"],
+        &["kubernetes", "ports", "expose", "pods", "services"],
         "only `local` supports this key: cmdr does not create other clusters",
     )],
     any_of: &["context", "review"],
@@ -80,7 +80,12 @@ pub(super) static LOCAL_ENVIRONMENT: Table = Table {
                 Shape::Text(Format::KubernetesVersion),
                 "The Kubernetes version of the node, in quotes",
             ),
-            optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1"),
+            optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1 for HTTP and HTTPS"),
+            optional(
+                "expose",
+                Shape::Named(Format::PublishedPort, &Shape::Text(Format::ExposedTarget), &[]),
+                "Ports of projects on 127.0.0.1: `5432: postgres`, `9187: postgres:metrics`, `5353/udp: dns`",
+            ),
             optional(
                 "pods",
                 Shape::Text(Format::Network),

@@ -17,7 +17,11 @@ use crate::adapters::cluster::{
     releases::objects::{api_resource, checksum},
     store::apply::{apply, purpose},
 };
-use crate::domain::{labels, project_secret::ExternalSecret, secret::SecretData};
+use crate::domain::{
+    labels,
+    project_secret::ExternalSecret,
+    secret::{Secret as Text, SecretData},
+};
 
 /// The random bytes of a generated password: 192 bits, 32 characters.
 const PASSWORD_BYTES: usize = 24;
@@ -81,6 +85,17 @@ impl Cluster {
         let applied = secrets.patch(name, &apply(), &Patch::Apply(secret)).await;
         applied.map_err(ClusterError::asking(format!("write secret {name}")))?;
         Ok(())
+    }
+
+    /// Returns the content of a Secret; `None` if it does not exist. Values that are not text are left out.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn secret_data(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(namespace);
+        let found = secrets.get_opt(name).await.map_err(ClusterError::asking(format!("read secret {name}")))?;
+        let text = |(key, value): (String, ByteString)| Some((key, Text::new(String::from_utf8(value.0).ok()?)));
+        Ok(found.map(|secret| secret.data.into_iter().flatten().filter_map(text).collect()))
     }
 
     /// Writes an `ExternalSecret`, so that External Secrets creates the Secret `name` and keeps it in sync with its
