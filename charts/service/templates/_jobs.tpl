@@ -1,14 +1,22 @@
+{{/* What a Job and the Jobs of a CronJob have in common. */}}
 {{- define "service.jobSpec" -}}
-backoffLimit: {{ .Values.backoffLimit | default 0 }}
-{{- with .Values.deadline }}
-activeDeadlineSeconds: {{ . }}
-{{- end }}
-template: {{- include "service.podTemplate" . | nindent 2 }}
+{{- $rules := list -}}
+{{- range .Values.podFailurePolicy }}{{ $rules = append $rules . }}{{ end -}}
+{{- include "service.given" (dict
+  "backoffLimit" (.Values.backoffLimit | default 0)
+  "activeDeadlineSeconds" .Values.deadline
+  "completions" .Values.completions
+  "parallelism" .Values.parallelism
+  "completionMode" (ternary "Indexed" nil (eq true .Values.indexed))
+  "ttlSecondsAfterFinished" .Values.ttl
+  "podFailurePolicy" (ternary (dict "rules" $rules) nil (gt (len $rules) 0))
+  "template" (include "service.podTemplate" . | fromYaml)) -}}
 {{- end }}
 
 {{/* A Job is immutable: its name contains a hash of the spec, so that a changed spec creates a new Job. */}}
 {{- define "service.job" -}}
-{{- $spec := include "service.jobSpec" . | fromYaml -}}
+{{- $suspend := ternary (dict "suspend" true) dict (eq true .Values.suspend) -}}
+{{- $spec := merge $suspend (include "service.jobSpec" . | fromJson) -}}
 {{- $patch := get (.Values.patches | default dict) (printf "Job/%s" .Release.Name) | default dict -}}
 {{- $name := printf "%s-%s" .Release.Name (list $spec $patch | toJson | sha256sum | trunc 8) -}}
 {{- $annotations := .Values.annotations -}}
@@ -23,10 +31,16 @@ spec:
   {{- with .Values.timeZone }}
   timeZone: {{ quote . }}
   {{- end }}
+  {{- with .Values.startingDeadline }}
+  startingDeadlineSeconds: {{ . }}
+  {{- end }}
+  {{- if .Values.suspend }}
+  suspend: true
+  {{- end }}
   concurrencyPolicy: {{ .Values.concurrency | default "Forbid" }}
   successfulJobsHistoryLimit: {{ .Values.keep | default 3 }}
   failedJobsHistoryLimit: {{ .Values.keep | default 3 }}
   jobTemplate:
     metadata: {labels: {{ include "service.podLabels" . }}}
-    spec: {{- include "service.jobSpec" . | nindent 6 }}
+    spec: {{ include "service.jobSpec" . }}
 {{- end }}

@@ -27,7 +27,7 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
   "automountServiceAccountToken" ($account.automount | default false)
   "enableServiceLinks" false
   "terminationGracePeriodSeconds" .Values.grace
-  "restartPolicy" (ternary "Never" nil (has .Values.kind (list "Job" "CronJob")))
+  "restartPolicy" (ternary (.Values.restart | default "Never") nil (has .Values.kind (list "Job" "CronJob")))
   "priorityClassName" .Values.priorityClass
   "nodeSelector" (include "service.strings" .Values.nodeSelector | fromYaml)
   "securityContext" (include "service.podSecurity" .Values.security | fromJson)

@@ -7,6 +7,7 @@ mod containers;
 mod files;
 pub(super) mod fragments;
 mod neighbours;
+mod kinds;
 mod probes;
 mod references;
 mod routes;
@@ -81,8 +82,13 @@ pub(super) fn check(sources: &Sources, workspace: &Workspace, found: &mut Vec<Co
         let origin = ValueOrigin { sources, environment, set: None };
         let projects = resolve(workspace, environment);
         let provided = Provided::by(&projects);
-        let own = projects.iter().filter(|project| project.external.is_none());
-        found.extend(own.flat_map(|project| check_project(origin, project, &provided)));
+        for project in projects.iter().filter(|project| project.external.is_none()) {
+            found.extend(check_project(origin, project, &provided));
+            if project.is_on_universal_chart() {
+                let foreign = kinds::foreign_keys(project, &workspace.defaults);
+                found.extend(foreign.into_iter().filter_map(|mistake| mistake.placed(origin, project)));
+            }
+        }
     }
 }
 

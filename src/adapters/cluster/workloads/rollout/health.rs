@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Pod},
+    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
     jiff::Timestamp,
 };
 
@@ -23,12 +23,19 @@ pub fn healthy_since(snapshot: &WorkloadSnapshot, object: &Object) -> Option<Tim
     let ends = pods.iter().flat_map(|pod| last_ends(pod));
     let changes = match object.kind.as_str() {
         "Deployment" => available_since(find(&snapshot.deployments, &object.name, None)?).into_iter().collect(),
-        "Job" => {
-            find(&snapshot.jobs, &object.name, None)?.status.as_ref()?.completion_time.iter().map(|at| at.0).collect()
-        }
+        "Job" => done_since(find(&snapshot.jobs, &object.name, None)?).into_iter().collect(),
         _ => pods.iter().filter_map(|pod| ready_since(pod)).collect::<Vec<_>>(),
     };
     changes.into_iter().chain(ends).max()
+}
+
+/// When a Job has finished, or was suspended.
+fn done_since(job: &Job) -> Option<Timestamp> {
+    let status = job.status.as_ref()?;
+    let conditions = status.conditions.iter().flatten();
+    let suspended = conditions.filter(|it| it.type_ == "Suspended" && it.status == "True");
+    let times = suspended.filter_map(|it| it.last_transition_time.as_ref()).chain(&status.completion_time);
+    times.map(|time| time.0).max()
 }
 
 /// Returns the images that a workload's containers run, by their digests, as the container runtime reports them:

@@ -359,3 +359,14 @@ fn a_running_job_with_its_own_deadline_is_in_work() {
     assert_eq!(work(Value::Null), None);
     assert_eq!(work(json!(900)).as_deref(), Some("job shop is running"));
 }
+
+#[test]
+fn a_suspended_job_is_healthy_since_it_was_suspended() {
+    let at = "2026-01-02T03:04:05Z";
+    let suspended = json!({"type": "Suspended", "status": "True", "lastTransitionTime": at});
+    let job = json!({"metadata": {"name": "shop", "uid": "j"}, "spec": {"template": {}, "suspend": true},
+        "status": {"conditions": [suspended]}});
+    let snapshot = WorkloadSnapshot { jobs: vec![parse(job)], ..WorkloadSnapshot::default() };
+    assert!(assess(&snapshot, &object("Job"), None).unwrap().is_complete);
+    assert_eq!(healthy_since(&snapshot, &object("Job")), Some(at.parse().unwrap()));
+}

@@ -1,0 +1,47 @@
+//! Keys that only some kinds of workloads have. Any other kind would ignore them.
+
+use serde_json::Value;
+
+use super::Mistake;
+use crate::{
+    config::error::quoted,
+    domain::{ResolvedProject, Values},
+};
+
+const JOBS: &[&str] = &["Job", "CronJob"];
+
+/// The keys that belong to these kinds. A key that is not listed belongs to all of them.
+const KEYS: [(&[&str], &[&str]); 2] = [
+    (
+        JOBS,
+        &[
+            "backoffLimit",
+            "completions",
+            "deadline",
+            "indexed",
+            "parallelism",
+            "podFailurePolicy",
+            "restart",
+            "suspend",
+            "ttl",
+        ],
+    ),
+    (&["CronJob"], &["concurrency", "keep", "schedule", "startingDeadline", "timeZone"]),
+];
+
+/// Returns a mistake for each key of another kind. What `defaults` of the workspace say is for all projects, of any kind.
+pub(super) fn foreign_keys(project: &ResolvedProject, defaults: &Values) -> Vec<Mistake> {
+    let kind = project.values.get("kind").and_then(Value::as_str).unwrap_or("Deployment");
+    let is_own = |key: &str| {
+        project.values.get(key).is_some_and(|value| !value.is_null() && defaults.get(key) != Some(value))
+    };
+    let foreign = KEYS.iter().filter(|(kinds, _)| !kinds.contains(&kind));
+    let keys = foreign.flat_map(|(kinds, keys)| keys.iter().map(move |key| (kinds, *key)));
+    keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key)).collect()
+}
+
+fn mistake(kind: &str, kinds: &[&str], key: &str) -> Mistake {
+    let message = format!("{} does not apply to a {kind}", quoted(key));
+    let expected = format!("expected `kind: {}`, or no {}", kinds.join("` or `kind: "), quoted(key));
+    Mistake::new(vec![key.to_owned()], message, expected)
+}
