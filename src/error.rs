@@ -42,11 +42,13 @@ pub struct CommandError {
     pub problems: Vec<Problem>,
     /// Text that is printed unchanged: the excerpts of an invalid configuration.
     pub report: Option<String>,
+    /// The exit code of a container, which is returned instead of that of the kind.
+    pub exit_code: Option<u8>,
 }
 
 impl CommandError {
     pub fn new(kind: ErrorKind, problem: Problem) -> Self {
-        Self { kind, problems: vec![problem], report: None }
+        Self { problems: vec![problem], ..Self::reported(kind) }
     }
 
     /// An operation failed.
@@ -62,11 +64,11 @@ impl CommandError {
     /// # Errors
     /// All problems at once, if there are any.
     pub fn require_none(kind: ErrorKind, problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self { kind, problems, report: None }) }
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems, ..Self::reported(kind) }) }
     }
 
     /// The run has already reported everything: only the exit code is left.
     pub fn reported(kind: ErrorKind) -> Self {
-        Self { kind, problems: Vec::new(), report: None }
+        Self { kind, problems: Vec::new(), report: None, exit_code: None }
     }
 }

@@ -60,6 +60,30 @@ pub enum Event {
         /// The progress, as text for people.
         message: String,
     },
+    /// A container of a run has written a line.
+    ContainerOutput {
+        /// The number of the step.
+        step: usize,
+        /// The subject of the step.
+        subject: String,
+        /// The number of the container's part in an array, from 0.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        part: Option<u32>,
+        /// The line, without its end.
+        line: String,
+    },
+    /// A container of a run has ended.
+    ContainerExited {
+        /// The number of the step.
+        step: usize,
+        /// The subject of the step.
+        subject: String,
+        /// The number of the container's part in an array, from 0.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        part: Option<u32>,
+        /// The exit code of the container.
+        exit_code: i32,
+    },
     /// A problem that may still resolve itself.
     StepWarning {
         /// The number of the step.

@@ -69,7 +69,7 @@ pub fn run() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => commands::print_error(&error, color, log.path().as_deref()).into(),
+        Err(error) => commands::print_error(&error, color, log.path().as_deref()),
     }
 }
 

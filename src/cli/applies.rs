@@ -14,6 +14,7 @@ const RUNS: &[&str] = &[
     "promote",
     "restart",
     "rollback",
+    "run",
     "snapshot restore",
     "snapshot save",
     "start",
@@ -42,6 +43,7 @@ const ONLY_READ: &[&str] = &[
     "identity",
     "plan",
     "render",
+    "runs",
     "secret show",
     "snapshot list",
 ];

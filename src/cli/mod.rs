@@ -2,6 +2,7 @@
 
 mod applies;
 mod delivery;
+mod run;
 
 use delivery::reason;
 
@@ -11,6 +12,8 @@ pub use delivery::{
     ChangeOptions, DeployOptions, DiffOptions, EnvCommand, HistoryOptions, HoldOptions, OperationOptions,
     PromoteOptions, RollbackOptions, UnholdOptions, Via,
 };
+
+pub use run::{RunOptions, RunsOptions};
 
 use std::path::PathBuf;
 
@@ -117,6 +120,12 @@ pub enum Command {
     Plan(PlanOptions),
     /// Print the manifests of a project
     Render(RenderOptions),
+    /// Start one run of a Job or CronJob, print its log, and exit with its exit code
+    #[command(after_help = "The exit code is that of the container. If several parts fail, it is that of the first one; \
+                            124 means that the timeout was reached. Ctrl-C deletes the run.")]
+    Run(RunOptions),
+    /// List the runs of Jobs with result, duration, exit code and memory
+    Runs(RunsOptions),
     /// Restart the pods of projects without changing their content
     Restart(RestartOptions),
     /// Deploy new builds or a changed configuration of projects to an environment
@@ -180,6 +189,8 @@ impl Cli {
             Command::Status(_) => "status",
             Command::Plan(_) => "plan",
             Command::Render(_) => "render",
+            Command::Run(_) => "run",
+            Command::Runs(_) => "runs",
             Command::Restart(_) => "restart",
             Command::Deploy(_) => "deploy",
             Command::Promote(_) => "promote",

@@ -19,12 +19,13 @@ mod registry;
 mod render;
 mod restart;
 mod rollback;
+mod run;
 mod secret;
 mod snapshot;
 mod status;
 mod up;
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +88,8 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Secret(command) => secret::secret(&open(settings)?, &command).await,
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Identity(options) => identity::identity(&open(settings)?, &options).await,
+        Command::Run(options) => run::run(&open(settings)?, &options).await,
+        Command::Runs(options) => run::runs(&open(settings)?, &options).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
         Command::Cache(command) => cache::cache(&settings, &command),
@@ -100,7 +103,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
 }
 
 /// Prints what went wrong and where the log is, and returns the exit code.
-pub fn print_error(error: &CommandError, color: bool, log: Option<&Path>) -> ErrorKind {
+pub fn print_error(error: &CommandError, color: bool, log: Option<&Path>) -> ExitCode {
     if let Some(report) = &error.report {
         ui::print_message(report);
     }
@@ -108,5 +111,5 @@ pub fn print_error(error: &CommandError, color: bool, log: Option<&Path>) -> Err
     if let Some(log) = log.filter(|_| names_log(error.kind)) {
         ui::print_message(&format!("log: {}", log.display()));
     }
-    error.kind
+    error.exit_code.map_or_else(|| error.kind.into(), ExitCode::from)
 }

@@ -35,6 +35,11 @@ pub trait StepRunner: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepFailure {
     Failed(Box<Problem>),
+    /// A container ended with this exit code, which cmdr returns.
+    Exited {
+        problem: Box<Problem>,
+        code: u8,
+    },
     Interrupted,
 }
 
@@ -65,6 +70,17 @@ impl Reporter {
         self.send(Event::StepWarning { step: self.step.index(), subject: self.subject.clone(), problem });
     }
 
+    /// Passes on a line that a container has written; `part` is its number in an array.
+    pub fn output(&self, part: Option<u32>, line: &str) {
+        let line = line.to_owned();
+        self.send(Event::ContainerOutput { step: self.step.index(), subject: self.subject.clone(), part, line });
+    }
+
+    /// Reports with which exit code a container has ended.
+    pub fn exited(&self, part: Option<u32>, exit_code: i32) {
+        self.send(Event::ContainerExited { step: self.step.index(), subject: self.subject.clone(), part, exit_code });
+    }
+
     fn send(&self, event: Event) {
         self.events.send(event);
     }
@@ -77,6 +93,8 @@ pub struct Summary {
     pub failed: BTreeSet<StepId>,
     pub not_started: BTreeSet<StepId>,
     pub interrupted: BTreeSet<StepId>,
+    /// The exit code of a container that failed, if the run returns it.
+    pub exit_code: Option<u8>,
 }
 
 impl Summary {
@@ -172,6 +190,10 @@ impl<R: StepRunner> Execution<'_, R> {
         let (outcome, message, problem) = match ended.result {
             Ok(message) => (Outcome::Done, message, None),
             Err(StepFailure::Failed(problem)) => (Outcome::Failed, None, Some(*problem)),
+            Err(StepFailure::Exited { problem, code }) => {
+                self.summary.exit_code = Some(code);
+                (Outcome::Failed, None, Some(*problem))
+            }
             Err(StepFailure::Interrupted) => (Outcome::Interrupted, None, None),
         };
         self.record(ended.step, StepResult { outcome, seconds: ended.duration.as_secs_f64(), message, problem });

@@ -13,6 +13,8 @@ use crate::{
 pub enum RunEnd {
     Succeeded,
     Failed,
+    /// A container ended with this exit code.
+    Exited(u8),
     /// By a signal or the job timeout.
     Interrupted,
     /// The lease was not renewed in time: another run may have started.
@@ -35,7 +37,7 @@ impl RunEnd {
         } else if summary.is_success() {
             Self::Succeeded
         } else {
-            Self::Failed
+            summary.exit_code.map_or(Self::Failed, Self::Exited)
         }
     }
 
@@ -51,6 +53,9 @@ impl RunEnd {
         let kind = match self {
             Self::Succeeded => return Ok(()),
             Self::Failed => ErrorKind::Failed,
+            Self::Exited(code) => {
+                return Err(CommandError { exit_code: Some(code), ..CommandError::reported(ErrorKind::Failed) });
+            }
             Self::Interrupted => ErrorKind::Interrupted,
             Self::LockLost => return Err(lock_lost()),
             Self::Refused => ErrorKind::Refused,

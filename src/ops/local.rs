@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -205,6 +206,21 @@ pub(crate) fn refuse_change_options(options: &ChangeRequest) -> Result<(), Comma
     refuse_given(&options.given())
 }
 
+/// Returns the kubeconfig of the running local cluster, and the cluster. Nothing is locked.
+///
+/// # Errors
+/// When the cluster is not running.
+pub(crate) async fn running_cluster(session: &Session) -> Result<(PathBuf, LocalCluster), CommandError> {
+    let access = running(session).await?;
+    let local = local_of(session, &access, false).await?;
+    Ok((access.folder.kubeconfig(), local))
+}
+
+async fn running(session: &Session) -> Result<LocalAccess, CommandError> {
+    let access = session.local().await?;
+    if local_cluster(&access, false) == ObservedCluster::Running { Ok(access) } else { Err(own_cluster::not_running()) }
+}
+
 /// Runs a plan on the running local cluster.
 ///
 /// # Errors
@@ -329,10 +345,7 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
 
 /// Returns the runner for commands on the running local cluster.
 async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
-    let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
-    if local_cluster(&access, false) != ObservedCluster::Running {
-        return Err(own_cluster::not_running());
-    }
+    let (helm, access) = tokio::try_join!(session.helm(), running(session))?;
     let lock = session.lock(&access).await?;
     let local = local_of(session, &access, false).await?;
     Ok((Arc::new(session.runner(helm, local).await?), lock))

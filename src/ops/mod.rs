@@ -20,6 +20,7 @@ pub mod options;
 pub mod own_cluster;
 pub mod prepared;
 pub mod remote;
+pub mod run;
 pub mod secrets;
 pub mod selection;
 pub mod session;

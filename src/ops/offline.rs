@@ -40,7 +40,7 @@ pub async fn plan_offline(session: &Session, request: &UpRequest) -> Result<(Des
     leave_for_later(&mut described);
     let cluster = if session.environment.is_local() { ObservedCluster::Absent } else { ObservedCluster::Running };
     let observed = Observed { cluster, ..Observed::default() };
-    let refused = |problems| CommandError { kind: ErrorKind::Failed, problems, report: None };
+    let refused = |problems| CommandError { problems, ..CommandError::reported(ErrorKind::Failed) };
     let plan = up(&described, &observed).map_err(refused)?;
     Ok((described, plan))
 }

@@ -85,7 +85,7 @@ fn own_file(file: &Path, environment: &str) -> PathBuf {
 /// All files that cannot be written, or that several options name.
 pub(crate) fn check_output_files<'a>(files: impl Iterator<Item = OutputFile<'a>>) -> Result<(), CommandError> {
     let checked = ui::check_output_files(&files.collect::<Vec<_>>());
-    checked.map_err(|problems| CommandError { kind: ErrorKind::Usage, problems, report: None })
+    checked.map_err(|problems| CommandError { problems, ..CommandError::reported(ErrorKind::Usage) })
 }
 
 /// A promotion that a pipeline's job is to make.

@@ -91,9 +91,8 @@ impl<T> Prepared<T> {
         planner: impl Fn(&Described, &Observed) -> Result<Plan, Vec<Problem>>,
     ) -> Result<Plan, CommandError> {
         let mut plan = planner(&self.described, &self.observation.observed).map_err(|problems| CommandError {
-            kind: ErrorKind::Failed,
             problems,
-            report: None,
+            ..CommandError::reported(ErrorKind::Failed)
         })?;
         mark_builds(&mut plan);
         Ok(plan)

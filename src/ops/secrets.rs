@@ -53,7 +53,7 @@ impl SopsSecrets {
             return Ok(Self(files));
         }
         let report = Report { diagnostics: missing }.render(session.settings.color);
-        Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
+        Err(CommandError { report: Some(report), ..CommandError::reported(ErrorKind::Usage) })
     }
 
     /// The project with the checksums of its Secrets for the chart, so that a changed Secret replaces the pods.

@@ -218,5 +218,5 @@ pub(crate) fn refuse(session: &Session, diagnostics: Vec<ConfigError>) -> Result
         return Ok(());
     }
     let report = Report { diagnostics }.render(session.settings.color);
-    Err(CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report) })
+    Err(CommandError { report: Some(report), ..CommandError::reported(ErrorKind::Usage) })
 }

@@ -451,7 +451,7 @@ pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError
 fn load_error(error: &LoadError, color: bool) -> CommandError {
     match error {
         LoadError::Invalid(report) => {
-            CommandError { kind: ErrorKind::Usage, problems: Vec::new(), report: Some(report.render(color)) }
+            CommandError { report: Some(report.render(color)), ..CommandError::reported(ErrorKind::Usage) }
         }
         LoadError::NotFound { .. } => CommandError::usage(
             Problem::new(error.to_string()).help("change to a workspace folder, or pass one with -C"),

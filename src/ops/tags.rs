@@ -87,7 +87,7 @@ pub(crate) async fn resolved(
         let is_transient = failures.iter().all(RegistryError::is_transient);
         let kind = if is_transient { ErrorKind::Transient } else { ErrorKind::Failed };
         let problems = failures.iter().map(RegistryError::problem).collect();
-        CommandError { kind, problems, report: None }
+        CommandError { problems, ..CommandError::reported(kind) }
     })?;
     Ok(answers.into_iter().map(|answer| (answer.image.to_string(), answer.pinned)).collect())
 }

@@ -16,6 +16,7 @@ pub mod prune;
 pub mod registry;
 pub mod restart;
 pub mod rollback;
+pub mod run;
 pub mod secrets;
 pub mod sets;
 pub mod snapshot;

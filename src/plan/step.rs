@@ -2,7 +2,7 @@
 
 use super::{
     AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
-    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
+    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec, run::RunSpec,
 };
 use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, snapshot::Snapshot};
 
@@ -71,6 +71,8 @@ pub enum Step {
     Restart(RolloutSpec),
     /// Deletes a namespace with everything in it, and does not wait until it is gone.
     DeleteNamespace(String),
+    /// Runs a Job on demand.
+    Run(Box<RunSpec>),
     /// Runs a Job that verifies a deployment.
     Verify(VerifySpec),
     /// Rolls a release back to a revision that Helm still has.
@@ -107,6 +109,7 @@ impl Step {
             Self::RemoveExternal(_) => "remove redirect",
             Self::Answer(_) => "probe",
             Self::Restart(_) => "restart",
+            Self::Run(_) => "run",
             Self::Verify(_) => "verify",
             Self::Return(_) => "roll back",
         }
@@ -139,6 +142,7 @@ impl Step {
             Self::Remove(removal) | Self::RemoveExternal(removal) => removal.release.name.clone(),
             Self::External(external) => external.service.name.clone(),
             Self::Answer(answer) => answer.project.clone(),
+            Self::Run(run) => run.release.name.clone(),
             Self::Verify(verify) => verify.project.to_string(),
             Self::Return(back) => back.rollout.release.name.clone(),
         }

@@ -14,6 +14,7 @@ mod ports;
 mod pull_secrets;
 mod release;
 mod rollout;
+mod run;
 mod secrets;
 mod snapshot;
 mod stop_start;
@@ -130,6 +131,7 @@ impl Runner {
             Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
             Step::DeleteNamespace(name) => Ok(self.connected()?.cluster.delete_namespace(name).await.map(|()| None)?),
+            Step::Run(run) => self.run_job(run, reporter, cancel).await,
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,
         }

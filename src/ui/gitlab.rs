@@ -11,7 +11,7 @@ use std::{
 
 use anstream::adapter::strip_str;
 
-use super::{RenderStyle, Renderer, plain::Lines, print_details, style::Style, style::duration};
+use super::{RenderStyle, Renderer, plain::Lines, print_details, print_output, style::Style, style::duration};
 use crate::{
     domain::Problem,
     event::{Event, Outcome, TimedEvent},
@@ -218,6 +218,11 @@ impl Renderer for GitlabOutput {
                 self.note(subject, &problem.message);
                 self.write(&self.text(&self.lines.of(event)));
             }
+            Event::ContainerOutput { .. } => {
+                print_output(event);
+                self.shown = (self.clock)();
+            }
+            Event::ContainerExited { .. } => {}
             Event::StepFinished { .. } => self.end(event),
             Event::RunFinished { .. } => {
                 let open: Vec<String> = self.subjects.keys().cloned().collect();

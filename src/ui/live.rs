@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{RenderStyle, Renderer, plain::Lines};
+use super::{RenderStyle, Renderer, plain::Lines, print_output};
 use crate::event::{Event, TimedEvent};
 
 /// Redraws per second: smooth, with little use of the processor that the cluster needs.
@@ -71,7 +71,8 @@ impl Renderer for Live {
                     total.finish_and_clear();
                 }
             }
-            Event::StepWarning { .. } => {}
+            Event::ContainerOutput { .. } => self.bars.suspend(|| print_output(event)),
+            Event::ContainerExited { .. } | Event::StepWarning { .. } => {}
         }
         for line in self.lines.of(event) {
             let _ = self.bars.println(line);

@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     domain::Problem,
-    event::{self, Sender, TimedEvent},
+    event::{self, Event, Sender, TimedEvent},
 };
 pub use confirm::confirm;
 pub use output_file::{OutputFile, check_output_files, write_output_file};
@@ -134,6 +134,14 @@ pub fn force_color(color: bool) {
 /// Writes data to standard output. Errors are ignored: the reader may have closed the pipe.
 pub fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+/// Writes what a container has written to standard output.
+fn print_output(event: &Event) {
+    if let Event::ContainerOutput { part, line, .. } = event {
+        let part = part.map(|part| format!("[{part}] ")).unwrap_or_default();
+        print(&format!("{part}{line}\n"));
+    }
 }
 
 /// Writes a message for people to standard error.

@@ -1,6 +1,6 @@
 //! Events as lines, for a pipe, a log or a CI job.
 
-use super::{RenderStyle, Renderer, print_details, print_message, style::Style, style::duration};
+use super::{RenderStyle, Renderer, print_details, print_message, print_output, style::Style, style::duration};
 use crate::{
     domain::{Problem, StepKind},
     event::{Event, Outcome, TimedEvent},
@@ -25,6 +25,7 @@ impl Renderer for Plain {
         {
             print_message(&format!("  {subject}: {message}"));
         }
+        print_output(event);
         for line in self.lines.of(event) {
             print_message(&line);
         }

@@ -15,7 +15,10 @@ fn line(event: &Event) -> Option<String> {
             format!("{verb} {workspace} in {environment}: {steps} steps, {} unchanged", unchanged.len())
         }
         Event::StepStarted { step, subject, action, .. } => format!("step {step}: {subject} {action} started"),
-        Event::StepProgress { .. } => return None,
+        Event::StepProgress { .. } | Event::ContainerOutput { .. } => return None,
+        Event::ContainerExited { step, subject, exit_code, .. } => {
+            format!("step {step}: a container of {subject} ended with exit code {exit_code}")
+        }
         Event::StepWarning { step, subject, .. } => format!("step {step}: {subject} has a warning"),
         Event::StepFinished { step, subject, action, outcome, seconds, .. } => {
             format!("step {step}: {subject} {action} ended: {outcome:?} after {seconds:.3} s")

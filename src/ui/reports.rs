@@ -106,7 +106,10 @@ impl Renderer for Runs {
                 self.variables.add(urls, project_urls);
                 self.write();
             }
-            Event::StepStarted { .. } | Event::StepProgress { .. } => {}
+            Event::StepStarted { .. }
+            | Event::StepProgress { .. }
+            | Event::ContainerOutput { .. }
+            | Event::ContainerExited { .. } => {}
         }
     }
 }

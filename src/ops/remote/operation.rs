@@ -31,6 +31,7 @@ use crate::{
             prepare::{Remote, observe},
             reviews,
         },
+        run::RunRequest,
         session::{RunResult, Session},
     },
     plan::{
@@ -38,6 +39,7 @@ use crate::{
         end_review::end_review,
         prune::{Orphans, differences, orphans, prune},
         restart::restart,
+        run::run,
     },
     steps::Decrypted,
 };
@@ -52,6 +54,8 @@ pub enum OperationRequest {
         /// What the user was shown.
         shown: Orphans,
     },
+    /// Starts a run of a Job.
+    Run(RunRequest),
     /// Deletes the session's review environment.
     EndReview,
 }
@@ -92,6 +96,7 @@ impl OperationRequest {
         match self {
             Self::Restart(_) => "restart",
             Self::Prune { .. } => "status --prune",
+            Self::Run(_) => "run",
             Self::EndReview => "down",
         }
     }
@@ -99,7 +104,7 @@ impl OperationRequest {
     /// The gates that apply. An older pipeline does not know what later ones added, and would remove it.
     fn gates(&self) -> &'static [Gate] {
         match self {
-            Self::Restart(_) | Self::EndReview => &[Gate::Freeze, Gate::Hold],
+            Self::Restart(_) | Self::Run(_) | Self::EndReview => &[Gate::Freeze, Gate::Hold],
             Self::Prune { .. } => &[Gate::Freeze, Gate::Hold, Gate::Outdated],
         }
     }
@@ -109,6 +114,7 @@ impl OperationRequest {
         let keys: Vec<&ReleaseKey> = match self {
             Self::Restart(rollouts) => rollouts.iter().map(|rollout| &rollout.release).collect(),
             Self::Prune { shown, .. } => shown.keys().collect(),
+            Self::Run(run) => return Scope::Projects([run.project.clone()].into_iter().collect()),
             Self::EndReview => return Scope::Environment,
         };
         if keys.iter().all(is_project) {
@@ -135,6 +141,7 @@ impl OperationRequest {
                 refuse_differences(differences(shown, &now))?;
                 Ok(prune(now.keys(), &observed.externals))
             }
+            Self::Run(request) => Ok(run(request.spec(session, &prepared.target.access.cluster).await?)),
             Self::EndReview if reviews::exists(session, &prepared.target.access).await? => {
                 Ok(end_review(&environment.namespace))
             }
@@ -262,6 +269,10 @@ impl OperationRun<'_> {
                 Step::Restart(RolloutSpec { release, .. })
                 | Step::Remove(Removal { release, .. })
                 | Step::RemoveExternal(Removal { release, .. }) => {
+                    subjects.insert(subject(namespace, &release.namespace, &release.name), planned.id);
+                }
+                Step::Run(run) => {
+                    let release = &run.release;
                     subjects.insert(subject(namespace, &release.namespace, &release.name), planned.id);
                 }
                 _ => subjects.extend(prepared.target.histories.keys().map(|subject| (subject.clone(), planned.id))),

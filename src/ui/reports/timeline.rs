@@ -130,7 +130,10 @@ impl Stage {
                 step.message.clone_from(message);
                 step.problem.clone_from(problem);
             }
-            Event::RunStarted { .. } | Event::RunFinished { .. } => {}
+            Event::RunStarted { .. }
+            | Event::ContainerOutput { .. }
+            | Event::ContainerExited { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod overview;
 mod pods;
 mod probes;
 pub mod rollout;
+pub mod runs;
 mod view;
 
 pub use after_start::{BalancedService, StatusUpdates, is_from_before};

@@ -1,0 +1,57 @@
+//! Jobs on a real cluster: what a deployment starts, what a schedule would start, and runs on demand.
+
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
+
+mod common;
+
+#[path = "jobs/stages.rs"]
+mod stages;
+
+use common::{Stages, TestWorkspace};
+
+const PROJECTS: &str = r#"
+defaults:
+  values: {resources: {requests: {cpu: 10m, memory: 16Mi}}}
+platform:
+  traefik: {enabled: false}
+  metallb: {enabled: false}
+projects:
+  parts:
+    image: docker.io/library/redis:7.0
+    values:
+      kind: Job
+      suspend: true
+      completions: 2
+      indexed: true
+      command: [sh, -c, 'echo "part $JOB_COMPLETION_INDEX of $SIZE"; sleep 2']
+      env: {SIZE: small}
+  report:
+    image: docker.io/library/redis:7.0
+    values:
+      kind: CronJob
+      schedule: "0 0 1 1 *"
+      command: [sh, -c, 'echo "$0 $*"; exit "${1:-0}"', report]
+  cache:
+    image: docker.io/library/redis:7.0
+    values: {ports: {redis: 6379}}
+"#;
+
+#[test]
+#[ignore = "takes two minutes; make test-full runs it"]
+fn jobs_on_a_cluster() {
+    let (workspace, stages) = (TestWorkspace::new("jobs", PROJECTS), Stages::default());
+    let stage = |name: &str, stage: fn(&TestWorkspace)| stages.stage(name, || stage(&workspace));
+    stage("a suspended Job is deployed and starts nothing", stages::a_suspended_job_starts_nothing);
+    stage("a run prints its log and nothing else", stages::a_run_prints_its_log);
+    stage("a failed run returns the exit code of its container", stages::a_failed_run_returns_its_exit_code);
+    stage("a run that takes too long returns 124", stages::a_timeout_returns_124);
+    stage("an array runs 20 parts, 4 at once", stages::an_array_runs_four_at_once);
+    stage("a run has its own values, CPU and memory", stages::a_run_has_its_own_resources);
+    stage("a detached run goes on", stages::a_detached_run_goes_on);
+    stage("an interrupted run is deleted", stages::an_interrupted_run_is_deleted);
+    stage("runs are listed", stages::runs_are_listed);
+    stage("runs are no drift", stages::runs_are_no_drift);
+    stage("what cannot be run is refused", stages::what_cannot_be_run_is_refused);
+    workspace.run(&["down", "--yes"]).expect(0);
+    stages.finish();
+}

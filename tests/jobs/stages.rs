@@ -1,0 +1,128 @@
+//! The stages of the test of Jobs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::common::{Output, TestWorkspace, until};
+
+/// The Jobs of the workspace's namespace.
+fn jobs(workspace: &TestWorkspace) -> Vec<Value> {
+    workspace.objects(&["get", "jobs"])["items"].as_array().unwrap().clone()
+}
+
+fn runs(workspace: &TestWorkspace, project: &str) -> Vec<Value> {
+    let listed = workspace.run(&["runs", project, "--output", "json"]).expect(0).json();
+    listed.as_array().unwrap().iter().filter(|run| run["origin"] == "run").cloned().collect()
+}
+
+/// The newest run of a project.
+fn newest(workspace: &TestWorkspace, project: &str) -> Value {
+    runs(workspace, project).into_iter().next().unwrap()
+}
+
+fn report(workspace: &TestWorkspace, arguments: &[&str]) -> Output {
+    workspace.run(&[&["run", "report", "--"], arguments].concat())
+}
+
+pub(crate) fn a_suspended_job_starts_nothing(workspace: &TestWorkspace) {
+    workspace.run(&["up"]).expect(0);
+    let pods = workspace.objects(&["get", "pods", "--selector", "app.kubernetes.io/name=parts"]);
+    assert_eq!(pods["items"].as_array().unwrap().len(), 0);
+    workspace.run(&["status", "--exit-code"]).expect(0).expect_said("healthy");
+}
+
+pub(crate) fn a_run_prints_its_log(workspace: &TestWorkspace) {
+    workspace.run(&["run", "report", "--dry-run"]).expect(0).expect_said("would run report");
+    let run = workspace.run(&["run", "report"]).expect(0);
+    assert_eq!(run.stdout, "report \n");
+    let run = workspace.run(&["run", "parts"]).expect(0);
+    let mut lines: Vec<&str> = run.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["[0] part 0 of small", "[1] part 1 of small"]);
+}
+
+pub(crate) fn a_failed_run_returns_its_exit_code(workspace: &TestWorkspace) {
+    let run = report(workspace, &["42", "words"]).expect(42);
+    assert_eq!(run.stdout, "report 42 words\n");
+    assert!(run.stderr.contains("has failed with exit code 42"), "{}", run.stderr);
+    let state = newest(workspace, "report");
+    assert_eq!((&state["result"], &state["exit_code"]), (&Value::from("failed"), &Value::from(42)));
+}
+
+pub(crate) fn a_timeout_returns_124(workspace: &TestWorkspace) {
+    let run = workspace.run(&["run", "parts", "--timeout", "1s"]).expect(124);
+    assert_eq!(newest(workspace, "parts")["result"], "deadline-exceeded", "{}", run.stderr);
+}
+
+pub(crate) fn an_array_runs_four_at_once(workspace: &TestWorkspace) {
+    let mut array = workspace.start(&["run", "parts", "--array", "20", "--parallel", "4"]);
+    let mut most = 0;
+    while array.is_running() {
+        let active = jobs(workspace).iter().filter_map(|job| job["status"]["active"].as_u64()).max();
+        most = most.max(active.unwrap_or_default());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let array = array.wait(Duration::from_secs(5)).expect(0);
+    assert_eq!(most, 4);
+    let mut parts: Vec<usize> =
+        array.stdout.lines().map(|line| line.trim_start_matches('[').split(']').next().unwrap().parse().unwrap()).collect();
+    parts.sort_unstable();
+    assert_eq!(parts, (0..20).collect::<Vec<_>>());
+    let state = newest(workspace, "parts");
+    assert_eq!((&state["parts_done"], &state["exit_code"]), (&Value::from(20), &Value::from(0)));
+}
+
+pub(crate) fn a_run_has_its_own_resources(workspace: &TestWorkspace) {
+    let options = ["--cpu", "50m", "--memory", "64Mi", "--set", "env.SIZE=large", "--output", "json"];
+    let run = workspace.run(&[&["run", "parts"], &options[..]].concat()).expect(0);
+    let events = run.events();
+    let lines = events.iter().filter(|event| event["event"] == "container-output");
+    assert!(lines.clone().all(|event| event["line"].as_str().unwrap().ends_with("of large")), "{}", run.stdout);
+    let codes: Vec<&Value> = events.iter().filter(|event| event["event"] == "container-exited").collect();
+    assert_eq!(codes.iter().map(|code| code["exit_code"].as_i64().unwrap()).collect::<Vec<_>>(), [0, 0]);
+    let name = newest(workspace, "parts")["name"].as_str().unwrap().to_owned();
+    let job = workspace.objects(&["get", "job", &name]);
+    let resources = &job["spec"]["template"]["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["requests"]["cpu"], "50m");
+    assert_eq!(resources["limits"]["memory"], "64Mi");
+}
+
+pub(crate) fn a_detached_run_goes_on(workspace: &TestWorkspace) {
+    let run = workspace.run(&["run", "parts", "--detach"]).expect(0).expect_said("has been started");
+    assert_eq!(run.stdout, "");
+    assert_eq!(newest(workspace, "parts")["result"], "running");
+    until("the detached run has succeeded", || {
+        (newest(workspace, "parts")["result"] == "succeeded").then_some(())
+    });
+}
+
+pub(crate) fn an_interrupted_run_is_deleted(workspace: &TestWorkspace) {
+    let before = jobs(workspace).len();
+    let run = workspace.start(&["run", "parts", "--array", "8", "--parallel", "1"]);
+    until("the run has a Job", || (jobs(workspace).len() > before).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    run.signal("INT");
+    run.wait(Duration::from_secs(60)).expect(130);
+    until("its Job is deleted", || (jobs(workspace).len() == before).then_some(()));
+}
+
+pub(crate) fn runs_are_listed(workspace: &TestWorkspace) {
+    let listed = workspace.run(&["runs"]).expect(0).stdout;
+    for text in ["RESULT", "succeeded 20/20", "deadline exceeded", "failed", "42"] {
+        assert!(listed.contains(text), "no '{text}' in\n{listed}");
+    }
+    workspace.run(&["runs", "reprot"]).expect(2).expect_said("did you mean 'report'?");
+    assert_eq!(runs(workspace, "cache").len(), 0);
+}
+
+pub(crate) fn runs_are_no_drift(workspace: &TestWorkspace) {
+    workspace.run(&["status", "--exit-code"]).expect(0);
+    workspace.run(&["plan", "--exit-code"]).expect(0);
+}
+
+pub(crate) fn what_cannot_be_run_is_refused(workspace: &TestWorkspace) {
+    workspace.run(&["run", "cache"]).expect(2).expect_said("neither a Job nor a CronJob");
+    workspace.run(&["run", "parst"]).expect(2).expect_said("did you mean 'parts'?");
+    workspace.run(&["run", "report", "--memory", "1GB", "--cpu", "two"]).expect(2).expect_said("--cpu: 'two'");
+}
