@@ -161,7 +161,10 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ("image: a/b:1\nautoscaling: {min: 1}", "max"),
     ("image: a/b:1\nkind: Job\nautoscaling: {max: 3}", "kind"),
     ("image: a/b:1\nkind: Job\nindexed: true", "completions"),
-    ("image: a/b:1\nkind: Job\nrestart: OnFailure\npodFailurePolicy: {a: {action: Count, onExitCodes: {operator: In, values: [1]}}}", "restart"),
+    (
+        "image: a/b:1\nkind: Job\nrestart: OnFailure\npodFailurePolicy: {a: {action: Count, onExitCodes: {operator: In, values: [1]}}}",
+        "restart",
+    ),
     ("image: a/b:1\nkind: Job\npodFailurePolicy: {a: {action: Count}}", "onExitCodes"),
     ("image: a/b:1\nprobes: {readiness: {path: /readyz}}", "port"),
     ("image: a/b:1\nroutes: {web: {host: a.example}}", "ports"),

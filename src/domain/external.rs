@@ -140,6 +140,16 @@ fn generated(project: &ResolvedProject, environment: &str) -> Vec<ExternalMistak
     made_up.map(mistake).collect()
 }
 
+/// Returns the port of a project's Service that clients use first; `None` if it has no Service.
+pub(super) fn first_service_port(project: &ResolvedProject) -> Option<u16> {
+    let ports = match &project.external {
+        Some(external) => ExternalService::new(project, external).ports,
+        None if project.is_on_universal_chart() => service_ports(&project.values),
+        None => Vec::new(),
+    };
+    ports.first().map(|port| port.service)
+}
+
 /// Returns the ports of the Service that the universal chart would create, with the main port first.
 fn service_ports(values: &Values) -> Vec<ExternalPort> {
     let kind = values.get("kind").and_then(Value::as_str).unwrap_or(SERVERS[0]);

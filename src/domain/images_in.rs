@@ -4,10 +4,10 @@ use std::borrow::{Borrow, BorrowMut};
 
 use serde_json::{Value, json};
 
-use super::{ImageReference, Values};
+use super::{ImageReference, Values, waits};
 
 /// The values of the universal chart that define containers besides the main one.
-const LISTS: [&str; 2] = ["sidecars", "initContainers"];
+const LISTS: [&str; 3] = ["sidecars", "initContainers", waits::KEY];
 /// The key of an image, in the values and in each container.
 const IMAGE: &str = "image";
 

@@ -26,6 +26,7 @@ pub mod platform;
 pub mod pool;
 pub mod ports;
 pub mod preflight;
+pub mod pressure;
 pub mod problem;
 pub mod processor;
 pub mod project_secret;
@@ -41,6 +42,7 @@ pub mod snapshot;
 pub mod step_kind;
 pub mod user_configuration;
 pub mod values;
+pub mod waits;
 pub mod workspace;
 pub mod yaml;
 

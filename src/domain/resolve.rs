@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
-    Project, Route, Values, Verify, Workspace, images_in::Container, network_policy, values,
+    Project, Route, Values, Verify, Workspace, images_in::Container, network_policy, values, waits::resolve_waits,
 };
 
 /// The desired state of a project in one environment.
@@ -162,6 +162,7 @@ pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<Resolved
     let here = here.filter(|project| project.presence != Presence::Disabled);
     let mut resolved = here.map(|project| resolve_project(workspace, environment, project)).collect::<Vec<_>>();
     network_policy::add_peers(workspace, &mut resolved);
+    resolve_waits(&mut resolved);
     resolved
 }
 

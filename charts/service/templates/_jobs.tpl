@@ -19,28 +19,22 @@
 {{- $spec := merge $suspend (include "service.jobSpec" . | fromJson) -}}
 {{- $patch := get (.Values.patches | default dict) (printf "Job/%s" .Release.Name) | default dict -}}
 {{- $name := printf "%s-%s" .Release.Name (list $spec $patch | toJson | sha256sum | trunc 8) -}}
-{{- $annotations := .Values.annotations -}}
-{{- include "service.head" (dict "root" . "api" "batch/v1" "kind" "Job" "name" $name "annotations" $annotations) }}
+{{- include "service.head" (dict
+  "root" . "api" "batch/v1" "kind" "Job" "name" $name "annotations" .Values.annotations) }}
 spec: {{ toJson $spec }}
 {{- end }}
 
 {{- define "service.cronJob" -}}
 {{- include "service.head" (dict "root" . "api" "batch/v1" "kind" "CronJob" "annotations" .Values.annotations) }}
-spec:
-  schedule: {{ required "a CronJob needs a `schedule`" .Values.schedule | quote }}
-  {{- with .Values.timeZone }}
-  timeZone: {{ quote . }}
-  {{- end }}
-  {{- with .Values.startingDeadline }}
-  startingDeadlineSeconds: {{ . }}
-  {{- end }}
-  {{- if .Values.suspend }}
-  suspend: true
-  {{- end }}
-  concurrencyPolicy: {{ .Values.concurrency | default "Forbid" }}
-  successfulJobsHistoryLimit: {{ .Values.keep | default 3 }}
-  failedJobsHistoryLimit: {{ .Values.keep | default 3 }}
-  jobTemplate:
-    metadata: {labels: {{ include "service.podLabels" . }}}
-    spec: {{ include "service.jobSpec" . }}
+spec: {{ include "service.given" (dict
+  "schedule" (required "a CronJob needs a `schedule`" .Values.schedule)
+  "timeZone" .Values.timeZone
+  "startingDeadlineSeconds" .Values.startingDeadline
+  "suspend" (ternary true nil (eq true .Values.suspend))
+  "concurrencyPolicy" (.Values.concurrency | default "Forbid")
+  "successfulJobsHistoryLimit" (.Values.keep | default 3)
+  "failedJobsHistoryLimit" (.Values.keep | default 3)
+  "jobTemplate" (dict
+    "metadata" (dict "labels" (include "service.podLabels" . | fromJson))
+    "spec" (include "service.jobSpec" . | fromJson))) }}
 {{- end }}

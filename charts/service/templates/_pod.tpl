@@ -17,6 +17,7 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
 {{- merge $own (include "service.given" $out | fromJson) | toJson -}}
 {{- end }}
 
+{{/* Spot nodes are taken away after 30 seconds: their pods stop a little earlier, unless `grace` was changed. */}}
 {{- define "service.podSpec" -}}
 {{- $account := .Values.serviceAccount | default dict -}}
 {{- $accountName := ternary .Release.Name nil (eq (toString $account.create) "true") -}}
@@ -26,7 +27,7 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
   "serviceAccountName" ($account.name | default $accountName)
   "automountServiceAccountToken" ($account.automount | default false)
   "enableServiceLinks" false
-  "terminationGracePeriodSeconds" .Values.grace
+  "terminationGracePeriodSeconds" (ternary 25 .Values.grace (and (eq true .Values.spot) (eq 30 (int .Values.grace))))
   "restartPolicy" (ternary (.Values.restart | default "Never") nil (has .Values.kind (list "Job" "CronJob")))
   "priorityClassName" .Values.priorityClass
   "nodeSelector" (include "service.strings" .Values.nodeSelector | fromYaml)
@@ -39,27 +40,23 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
 
 {{/* A sidecar is an init container that keeps running while a Job finishes or a server drains. */}}
 {{- define "service.initContainers" -}}
+{{- range $name, $wait := .Values.waitFor }}
+- {{ include "service.wait" (dict "root" $ "name" $name "wait" $wait) }}
+{{- end }}
 {{- range $role, $containers := dict "init" .Values.initContainers "sidecar" .Values.sidecars }}
 {{- range $name, $container := $containers }}
 - {{ include "service.container" (dict "root" $ "name" $name "container" $container "role" $role) }}
 {{- end }}{{ end }}
 {{- end }}
 
-{{/* Where the pods may run, and what they pull images with. */}}
-{{- define "service.scheduling" -}}
-imagePullSecrets:
-  {{- range include "service.wanted" .Values.pullSecrets | fromYamlArray }}
-  - {name: {{ . }}}
-  {{- end }}
-tolerations:
-  {{- range .Values.tolerations }}
-  - {{ toJson . }}
-  {{- end }}
-topologySpreadConstraints:
-  {{- range $key, $mode := .Values.spread }}
-  - topologyKey: {{ $key }}
-    maxSkew: 1
-    whenUnsatisfiable: {{ $mode }}
-    labelSelector: {matchLabels: {{ include "service.selectorLabels" $ }}}
-  {{- end }}
+{{/* An init container that waits for a port or a URL. Parameters: root, name, wait. */}}
+{{- define "service.wait" -}}
+{{- $check := ternary "wget -q -T 2 -O /dev/null \"$@\"" "nc -z -w 2 \"$@\"" (hasKey .wait "http") -}}
+{{- $address := ternary (list .wait.http) (splitList ":" (.wait.tcp | default "")) (hasKey .wait "http") -}}
+{{- $container := dict
+  "image" (.wait.image | default "docker.io/library/busybox:1.36")
+  "command" (concat (list "sh" "-c" (printf "until %s; do sleep 1; done" $check) "wait") $address)
+  "resources" (dict "requests" (dict "cpu" "1m" "memory" "4Mi") "limits" (dict "memory" "32Mi")) -}}
+{{- $name := printf "wait-for-%s" .name -}}
+{{- include "service.container" (dict "root" .root "name" $name "container" $container "role" "init") -}}
 {{- end }}

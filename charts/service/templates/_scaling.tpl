@@ -5,9 +5,16 @@ spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: {{ $.Values.kind }}, name: {{ $.Release.Name }}}
   minReplicas: {{ .min | default 1 }}
   maxReplicas: {{ .max }}
+  {{- with .behavior }}
+  behavior: {{ toJson . }}
+  {{- end }}
   metrics:
-    {{- range $name, $percent := pick . "cpu" "memory" | default (dict "cpu" 80) }}
+    {{- $default := ternary dict (dict "cpu" 80) (empty .metrics | not) }}
+    {{- range $name, $percent := pick . "cpu" "memory" | default $default }}
     - {type: Resource, resource: {name: {{ $name }}, target: {type: Utilization, averageUtilization: {{ $percent }}}}}
+    {{- end }}
+    {{- range $name, $metric := .metrics }}
+    - {{ include "service.metric" (dict "name" $name "metric" $metric) }}
     {{- end }}
 {{- end }}
 {{- with .Values.podDisruptionBudget }}
@@ -17,4 +24,11 @@ spec:
   selector: {matchLabels: {{ include "service.selectorLabels" $ }}}
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* A metric of the pods with its average for each of them, or any metric as in Kubernetes. Parameters: name, metric. */}}
+{{- define "service.metric" -}}
+{{- $target := dict "type" "AverageValue" "averageValue" (include "service.text" .metric) -}}
+{{- $own := dict "type" "Pods" "pods" (dict "metric" (dict "name" .name) "target" $target) -}}
+{{- ternary .metric $own (kindIs "map" .metric) | toJson -}}
 {{- end }}

@@ -2,9 +2,7 @@
 {{- $service := .Values.service | default dict }}
 {{- $selector := include "service.selectorLabels" . }}
 {{- if include "service.isServer" . }}
-{{- $ports := include "service.servicePorts" .Values.ports | fromYamlArray }}
-{{- include "service.head" (dict "root" . "api" "v1" "kind" "Service" "annotations" $service.annotations) }}
-spec: {{ include "service.given" (dict
+{{- $spec := dict
   "type" ($service.type | default "ClusterIP")
   "clusterIP" (ternary "None" nil (eq true $service.headless))
   "externalTrafficPolicy" $service.externalTrafficPolicy
@@ -12,19 +10,15 @@ spec: {{ include "service.given" (dict
   "sessionAffinity" $service.sessionAffinity
   "loadBalancerSourceRanges" (include "service.wanted" $service.sourceRanges | fromYamlArray)
   "selector" (fromJson $selector)
-  "ports" $ports) }}
+  "ports" (include "service.servicePorts" .Values.ports | fromYamlArray) }}
+{{- include "service.head" (dict "root" . "api" "v1" "kind" "Service" "annotations" $service.annotations) }}
+spec: {{ include "service.given" $spec }}
 {{- range $alias := include "service.wanted" .Values.aliases | fromYamlArray }}
 ---
+{{- $ports := list }}
+{{- range $spec.ports }}{{ $ports = append $ports (omit . "nodePort") }}{{ end }}
 {{ include "service.head" (dict "root" $ "api" "v1" "kind" "Service" "name" $alias) }}
-spec:
-  {{- if $service.headless }}
-  clusterIP: None
-  {{- end }}
-  selector: {{ $selector }}
-  ports:
-    {{- range $ports }}
-    - {{ omit . "nodePort" | toJson }}
-    {{- end }}
+spec: {{ merge (dict "ports" $ports) (pick $spec "clusterIP" "selector") | include "service.given" }}
 {{- end }}
 {{- end }}
 {{- if eq .Values.kind "StatefulSet" }}

@@ -46,7 +46,11 @@ updateStrategy: {{- include "service.rollingUpdate" $limits | nindent 2 }}
 {{- define "service.ofStatefulSet" -}}
 serviceName: {{ .Release.Name }}-pods
 {{- /* With ordered updates, a pod that never becomes ready would block its own fix. */}}
-podManagementPolicy: Parallel
+podManagementPolicy: {{ .Values.podManagement | default "Parallel" }}
+{{- with .Values.updateStrategy }}
+{{- $partition := dict "type" "RollingUpdate" "rollingUpdate" (pick (ternary . dict (kindIs "map" .)) "partition") }}
+updateStrategy: {{ ternary (dict "type" .) $partition (kindIs "string" .) | toJson }}
+{{- end }}
 {{- with include "service.claims" . | fromJson }}
 volumeClaimTemplates:
   {{- range $name, $volume := . }}

@@ -1,10 +1,11 @@
-//! The keys `patches`, `pod`, `container` and `source` of a volume: fragments of Kubernetes' own API, checked against its schema.
+//! The keys `patches`, `pod`, `container`, `source` of a volume, and `metrics` and `behavior` of autoscaling: fragments of
+//! Kubernetes' own API, checked against its schema.
 
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    autoscaling::v2::HorizontalPodAutoscaler,
+    autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior, MetricSpec},
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Container, PersistentVolumeClaim, PodSpec, Service, ServiceAccount, Volume},
     networking::v1::Ingress,
@@ -66,7 +67,9 @@ pub(super) fn has_fragments(values: &Values) -> bool {
     let has = |values: &Map<String, Value>| values.contains_key("pod") || values.contains_key("container");
     let beside = ["sidecars", "initContainers"].into_iter().filter_map(|key| values.get(key)?.as_object());
     let volumes = values.get("volumes").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let scaling = values.get("autoscaling").and_then(Value::as_object);
     values.contains_key("patches")
+        || scaling.is_some_and(|scaling| ["metrics", "behavior"].iter().any(|key| scaling.contains_key(*key)))
         || has(values)
         || beside.flat_map(Map::values).filter_map(Value::as_object).any(has)
         || volumes.into_iter().any(|volume| volume.get("source").is_some())
@@ -78,6 +81,8 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
     let pod = generator.subschema_for::<PodSpec>();
     let container = generator.subschema_for::<Container>();
     let volume = generator.subschema_for::<Volume>();
+    let metric = generator.subschema_for::<MetricSpec>();
+    let behavior = generator.subschema_for::<HorizontalPodAutoscalerBehavior>();
     let of_kinds: Map<String, Value> = KINDS
         .iter()
         .map(|(kind, of_kind)| (format!("^{kind}/"), json!({"anyOf": [of_kind(&mut generator), {"type": "null"}]})))
@@ -87,6 +92,8 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
     types.insert("podFragment".to_owned(), pod.to_value());
     types.insert("containerFragment".to_owned(), container.to_value());
     types.insert("volumeFragment".to_owned(), volume.to_value());
+    types.insert("metricFragment".to_owned(), metric.to_value());
+    types.insert("behaviorFragment".to_owned(), behavior.to_value());
     let mut schema = schema.clone();
     schema["definitions"]["patches"]["patternProperties"] = Value::Object(of_kinds);
     if let Some(definitions) = schema["definitions"].as_object_mut() {

@@ -11,7 +11,7 @@ use crate::{
 const JOBS: &[&str] = &["Job", "CronJob"];
 
 /// The keys that belong to these kinds. A key that is not listed belongs to all of them.
-const KEYS: [(&[&str], &[&str]); 2] = [
+const KEYS: [(&[&str], &[&str]); 3] = [
     (
         JOBS,
         &[
@@ -26,15 +26,15 @@ const KEYS: [(&[&str], &[&str]); 2] = [
             "ttl",
         ],
     ),
+    (&["StatefulSet"], &["podManagement", "updateStrategy"]),
     (&["CronJob"], &["concurrency", "keep", "schedule", "startingDeadline", "timeZone"]),
 ];
 
 /// Returns a mistake for each key of another kind. What `defaults` of the workspace say is for all projects, of any kind.
 pub(super) fn foreign_keys(project: &ResolvedProject, defaults: &Values) -> Vec<Mistake> {
     let kind = project.values.get("kind").and_then(Value::as_str).unwrap_or("Deployment");
-    let is_own = |key: &str| {
-        project.values.get(key).is_some_and(|value| !value.is_null() && defaults.get(key) != Some(value))
-    };
+    let is_own =
+        |key: &str| project.values.get(key).is_some_and(|value| !value.is_null() && defaults.get(key) != Some(value));
     let foreign = KEYS.iter().filter(|(kinds, _)| !kinds.contains(&kind));
     let keys = foreign.flat_map(|(kinds, keys)| keys.iter().map(move |key| (kinds, *key)));
     keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key)).collect()

@@ -13,6 +13,7 @@ mod references;
 mod routes;
 pub(super) mod text;
 mod variables;
+mod waits;
 
 use std::sync::LazyLock;
 
@@ -115,6 +116,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
         neighbours::unknown(project, provided),
         neighbours::ambiguous_peers(project),
         files::check(project, origin.sources.folder()),
+        waits::unknown(project, provided),
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found

@@ -72,6 +72,11 @@ pub struct Provided {
 }
 
 impl Provided {
+    /// The names of all projects.
+    pub(super) fn projects(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().filter(|(name, project)| name == project).map(|(name, _)| name.as_str())
+    }
+
     pub fn by(projects: &[ResolvedProject]) -> Self {
         let mut provided = Self::default();
         for project in projects {

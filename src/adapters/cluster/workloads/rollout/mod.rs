@@ -175,12 +175,14 @@ fn daemon_set(set: &DaemonSet, snapshot: &WorkloadSnapshot) -> Progress {
 
 fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     let status = job.status.clone().unwrap_or_default();
-    let wanted = job.spec.as_ref().and_then(|spec| spec.completions).unwrap_or(1);
     let done = status.succeeded.unwrap_or(0);
     let conditions = status.conditions.unwrap_or_default();
     let holds = |kind: &str| conditions.iter().find(|it| it.type_ == kind && it.status == "True");
     let failed = holds("Failed").map(|it| it.message.clone().unwrap_or_default());
-    let is_complete = holds("Complete").is_some() || holds("Suspended").is_some();
+    let is_suspended = holds("Suspended").is_some();
+    let wanted = job.spec.as_ref().and_then(|spec| spec.completions).unwrap_or(1);
+    let wanted = if is_suspended { done } else { wanted };
+    let is_complete = holds("Complete").is_some() || is_suspended;
     let pods = owned(&snapshot.pods, job.metadata.uid.as_deref());
     // A failed attempt is not a problem while another one follows: the Job itself reports when it has failed.
     let has_failed = |pod: &&&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
