@@ -194,6 +194,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "image-under-values",
     "freeze-windows",
     "included-file-says-too-much",
+    "keys-of-other-kinds",
     "needs-disabled",
     "needs-in-a-circle",
     "needs-itself",

@@ -34,6 +34,9 @@ projects:
   cache:
     image: docker.io/library/redis:7.0
     values: {ports: {redis: 6379}}
+  worker:
+    image: docker.io/library/redis:7.0
+    values: {command: [sleep, infinity], grace: 0, spot: true, apart: node, waitFor: {cache: true}}
 "#;
 
 #[test]
@@ -51,6 +54,8 @@ fn jobs_on_a_cluster() {
     stage("an interrupted run is deleted", stages::an_interrupted_run_is_deleted);
     stage("runs are listed", stages::runs_are_listed);
     stage("runs are no drift", stages::runs_are_no_drift);
+    stage("resources are listed by what is lost first", stages::resources_are_listed);
+    stage("a pod waits for another project", stages::a_pod_waits_for_another_project);
     stage("what cannot be run is refused", stages::what_cannot_be_run_is_refused);
     workspace.run(&["down", "--yes"]).expect(0);
     stages.finish();

@@ -121,8 +121,10 @@ pub enum Command {
     /// Print the manifests of a project
     Render(RenderOptions),
     /// Start one run of a Job or CronJob, print its log, and exit with its exit code
-    #[command(after_help = "The exit code is that of the container. If several parts fail, it is that of the first one; \
-                            124 means that the timeout was reached. Ctrl-C deletes the run.")]
+    #[command(
+        after_help = "The exit code is that of the container. If several parts fail, it is that of the first one; \
+                            124 means that the timeout was reached. Ctrl-C deletes the run."
+    )]
     Run(RunOptions),
     /// List the runs of Jobs with result, duration, exit code and memory
     Runs(RunsOptions),
@@ -346,6 +348,9 @@ pub struct StatusOptions {
     /// Exit with code 3 if anything differs from projects.yaml or is not healthy
     #[arg(long)]
     pub exit_code: bool,
+    /// Show what each project requests and uses, in the order in which a node under memory pressure ends pods
+    #[arg(long, conflicts_with_all = ["profiles", "prune", "exit_code"])]
+    pub resources: bool,
     #[command(flatten)]
     pub operation: OperationOptions,
 }

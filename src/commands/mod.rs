@@ -17,6 +17,7 @@ mod options;
 mod promote;
 mod registry;
 mod render;
+mod resources;
 mod restart;
 mod rollback;
 mod run;

@@ -7,17 +7,15 @@ use serde_json::json;
 use crate::{
     adapters::cluster::{
         Cluster,
-        runs::{RunResult, RunState},
+        runs::{JobResult, RunState},
     },
     cli::{RunOptions, RunsOptions},
     error::CommandError,
     ops::{
+        connect,
         local::{refuse_change_options, running_cluster},
         options::ChangeRequest,
-        remote::{
-            access::RemoteAccess,
-            operation::{OperationRequest, operate},
-        },
+        remote::operation::{OperationRequest, operate},
         run::{RunRequest, RunText},
         session::{Session, unknown},
     },
@@ -64,11 +62,7 @@ pub(super) async fn runs(session: &Session, options: &RunsOptions) -> Result<(),
     if let Some(name) = options.project.as_ref().filter(|name| known().all(|known| known != name.as_str())) {
         return Err(unknown("project", name, known()));
     }
-    let cluster = if session.environment.is_local() {
-        Cluster::open(&running_cluster(session).await?.0, None).await?
-    } else {
-        RemoteAccess::open(session).await?.cluster
-    };
+    let cluster = connect(session).await?;
     let mut runs = cluster.runs(session.workspace().as_str(), &session.environment.namespace).await?;
     runs.retain(|run| options.project.as_ref().is_none_or(|project| run.project == *project));
     match session.settings.output {
@@ -97,12 +91,12 @@ fn row(run: &RunState) -> Vec<String> {
     ]
 }
 
-fn result(result: RunResult) -> &'static str {
+fn result(result: JobResult) -> &'static str {
     match result {
-        RunResult::Suspended => "suspended",
-        RunResult::Running => "running",
-        RunResult::Succeeded => "succeeded",
-        RunResult::Failed => "failed",
-        RunResult::DeadlineExceeded => "deadline exceeded",
+        JobResult::Suspended => "suspended",
+        JobResult::Running => "running",
+        JobResult::Succeeded => "succeeded",
+        JobResult::Failed => "failed",
+        JobResult::DeadlineExceeded => "deadline exceeded",
     }
 }

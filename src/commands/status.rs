@@ -12,6 +12,8 @@ use crate::{
         exposed::{Forward, Protocol},
         labels,
     },
+    commands::{registry, resources},
+    domain::{Problem, ReleaseKey, labels},
     error::{CommandError, ErrorKind},
     ops::{
         local::{refuse_change_options, run_locked},
@@ -75,6 +77,9 @@ struct PortRow {
 pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
     let change = ChangeRequest::from(&options.operation);
     refuse_options_of_prune(session, options.prune, &change)?;
+    if options.resources {
+        return resources::show(session).await;
+    }
     let request = UpRequest { profiles: options.profiles.clone(), ..UpRequest::default() };
     let prepared = observe_environment(session, &request).await?;
     if prepared.observation.observed.cluster != ObservedCluster::Running {

@@ -26,11 +26,25 @@ pub mod selection;
 pub mod session;
 pub mod tags;
 
-use crate::error::CommandError;
+use crate::{adapters::cluster::Cluster, error::CommandError};
 use builds::BuildScope;
+use local::running_cluster;
 use options::UpRequest;
 use prepared::{Prepared, Target};
+use remote::access::RemoteAccess;
 use session::Session;
+
+/// Connects to the cluster of the session's environment, which must be running.
+///
+/// # Errors
+/// When it is not running, does not respond, or is not the expected one.
+pub(crate) async fn connect(session: &Session) -> Result<Cluster, CommandError> {
+    if session.environment.is_local() {
+        let (kubeconfig, _) = running_cluster(session).await?;
+        return Ok(Cluster::open(&kubeconfig, None).await?);
+    }
+    Ok(RemoteAccess::open(session).await?.cluster)
+}
 
 /// Reads, checks and observes an environment without changing it.
 ///

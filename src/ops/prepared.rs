@@ -90,10 +90,8 @@ impl<T> Prepared<T> {
         &self,
         planner: impl Fn(&Described, &Observed) -> Result<Plan, Vec<Problem>>,
     ) -> Result<Plan, CommandError> {
-        let mut plan = planner(&self.described, &self.observation.observed).map_err(|problems| CommandError {
-            problems,
-            ..CommandError::reported(ErrorKind::Failed)
-        })?;
+        let mut plan = planner(&self.described, &self.observation.observed)
+            .map_err(|problems| CommandError { problems, ..CommandError::reported(ErrorKind::Failed) })?;
         mark_builds(&mut plan);
         Ok(plan)
     }

@@ -17,7 +17,7 @@ use crate::{
     },
     plan::{
         ReleaseSpec,
-        run::{RunOptions, RunSpec, run_spec},
+        run::{RunChanges, RunSpec, run_spec},
     },
 };
 
@@ -30,7 +30,7 @@ pub struct RunRequest {
     pub project: String,
     /// Helm values of this run only, as `KEY=VALUE`.
     pub set: Vec<String>,
-    pub options: RunOptions,
+    pub options: RunChanges,
 }
 
 /// The settings of a run as text.
@@ -46,7 +46,7 @@ pub struct RunText {
 impl RunText {
     /// # Errors
     /// All invalid settings.
-    pub fn read(self, arguments: Vec<String>, is_detached: bool) -> Result<RunOptions, CommandError> {
+    pub fn read(self, arguments: Vec<String>, is_detached: bool) -> Result<RunChanges, CommandError> {
         let mut problems = Vec::new();
         let mut wrong = |option: &str, text: &str, example: &str| {
             problems.push(Problem::new(format!("--{option}: '{text}' is not a valid value")).help(example));
@@ -65,7 +65,7 @@ impl RunText {
             wrong("array", &parts.to_string(), &format!("a number up to {MOST_PARTS}"));
         }
         CommandError::require_none(ErrorKind::Usage, problems)?;
-        Ok(RunOptions {
+        Ok(RunChanges {
             arguments,
             cpu: self.cpu,
             memory: self.memory,
@@ -157,7 +157,13 @@ mod tests {
     #[test]
     fn all_invalid_settings_are_reported_at_once() {
         let text = |text: &str| Some(text.to_owned());
-        let wrong = RunText { cpu: text("two"), memory: text("1GB"), timeout: text("0s"), array: Some(100_000), parallel: None };
+        let wrong = RunText {
+            cpu: text("two"),
+            memory: text("1GB"),
+            timeout: text("0s"),
+            array: Some(100_000),
+            parallel: None,
+        };
         assert_eq!(wrong.read(Vec::new(), false).unwrap_err().problems.len(), 4);
         let right = RunText { timeout: text("2m"), array: Some(20), parallel: Some(4), ..RunText::default() };
         let options = right.read(Vec::new(), true).unwrap();

@@ -10,7 +10,7 @@ const KEPT_SECONDS: u64 = 86_400;
 
 /// What a run changes of the Job that is deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RunOptions {
+pub struct RunChanges {
     /// The arguments of the main container; as deployed if empty.
     pub arguments: Vec<String>,
     /// The requested CPU, and its limit if it has one: `500m`.
@@ -49,7 +49,7 @@ pub fn run(spec: RunSpec) -> Plan {
 /// Returns a run of what `object` describes; `None` if it is neither a Job nor a `CronJob`, or has no container.
 ///
 /// A run has one attempt for each part, whatever the Job says: its exit code is that of the container.
-pub fn run_spec(release: &ReleaseKey, workspace: &str, object: &Value, options: &RunOptions) -> Option<RunSpec> {
+pub fn run_spec(release: &ReleaseKey, workspace: &str, object: &Value, options: &RunChanges) -> Option<RunSpec> {
     let mut spec = job_spec(object)?.as_object()?.clone();
     let template = spec.get_mut("template")?;
     let pod = template.get_mut("spec")?;
@@ -95,7 +95,7 @@ fn run_labels(release: &ReleaseKey, workspace: &str) -> Map<String, Value> {
     labels.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()
 }
 
-fn change_container(container: &mut Value, options: &RunOptions) {
+fn change_container(container: &mut Value, options: &RunChanges) {
     if !options.arguments.is_empty() {
         container["args"] = json!(options.arguments);
     }
@@ -111,7 +111,7 @@ fn change_container(container: &mut Value, options: &RunOptions) {
     }
 }
 
-fn change_job(spec: &mut Map<String, Value>, options: &RunOptions) {
+fn change_job(spec: &mut Map<String, Value>, options: &RunChanges) {
     spec.remove("suspend");
     spec.entry("ttlSecondsAfterFinished").or_insert_with(|| json!(KEPT_SECONDS));
     if let Some(seconds) = options.timeout_seconds {
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn a_run_has_one_attempt_with_its_own_resources_and_arguments() {
-        let options = RunOptions {
+        let options = RunChanges {
             arguments: vec!["--date".to_owned(), "today".to_owned()],
             cpu: Some("2".to_owned()),
             memory: Some("1Gi".to_owned()),
             timeout_seconds: Some(60),
-            ..RunOptions::default()
+            ..RunChanges::default()
         };
         let run = run_spec(&release(), "tunes", &cron_job(), &options).unwrap();
         assert_eq!((run.container.as_str(), run.parts), ("import", 1));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_failed_part_of_an_array_does_not_end_the_others() {
-        let options = RunOptions { array: Some((20, 4)), ..RunOptions::default() };
+        let options = RunChanges { array: Some((20, 4)), ..RunChanges::default() };
         let run = run_spec(&release(), "tunes", &cron_job(), &options).unwrap();
         let spec = &run.job["spec"];
         assert_eq!((run.parts, &spec["parallelism"]), (20, &json!(4)));
@@ -183,6 +183,6 @@ mod tests {
     #[test]
     fn a_server_cannot_be_run() {
         let object = json!({"kind": "Deployment", "spec": {"template": {}}});
-        assert_eq!(run_spec(&release(), "tunes", &object, &RunOptions::default()), None);
+        assert_eq!(run_spec(&release(), "tunes", &object, &RunChanges::default()), None);
     }
 }

@@ -65,8 +65,11 @@ pub(crate) fn an_array_runs_four_at_once(workspace: &TestWorkspace) {
     }
     let array = array.wait(Duration::from_secs(5)).expect(0);
     assert_eq!(most, 4);
-    let mut parts: Vec<usize> =
-        array.stdout.lines().map(|line| line.trim_start_matches('[').split(']').next().unwrap().parse().unwrap()).collect();
+    let mut parts: Vec<usize> = array
+        .stdout
+        .lines()
+        .map(|line| line.trim_start_matches('[').split(']').next().unwrap().parse().unwrap())
+        .collect();
     parts.sort_unstable();
     assert_eq!(parts, (0..20).collect::<Vec<_>>());
     let state = newest(workspace, "parts");
@@ -92,9 +95,7 @@ pub(crate) fn a_detached_run_goes_on(workspace: &TestWorkspace) {
     let run = workspace.run(&["run", "parts", "--detach"]).expect(0).expect_said("has been started");
     assert_eq!(run.stdout, "");
     assert_eq!(newest(workspace, "parts")["result"], "running");
-    until("the detached run has succeeded", || {
-        (newest(workspace, "parts")["result"] == "succeeded").then_some(())
-    });
+    until("the detached run has succeeded", || (newest(workspace, "parts")["result"] == "succeeded").then_some(()));
 }
 
 pub(crate) fn an_interrupted_run_is_deleted(workspace: &TestWorkspace) {
@@ -125,4 +126,31 @@ pub(crate) fn what_cannot_be_run_is_refused(workspace: &TestWorkspace) {
     workspace.run(&["run", "cache"]).expect(2).expect_said("neither a Job nor a CronJob");
     workspace.run(&["run", "parst"]).expect(2).expect_said("did you mean 'parts'?");
     workspace.run(&["run", "report", "--memory", "1GB", "--cpu", "two"]).expect(2).expect_said("--cpu: 'two'");
+}
+
+pub(crate) fn resources_are_listed(workspace: &TestWorkspace) {
+    let listed = workspace.run(&["status", "--resources", "--output", "json"]).expect(0).json();
+    let projects: Vec<&str> = listed.as_array().unwrap().iter().map(|it| it["project"].as_str().unwrap()).collect();
+    assert_eq!(projects, ["cache", "worker"]);
+    assert_eq!(listed[0]["requests"]["memory_bytes"], 16 << 20);
+    assert_eq!((&listed[0]["qos"], &listed[0]["used"]), (&Value::from("Burstable"), &Value::Null));
+    workspace.run(&["status", "--resources"]).expect(0).expect_said("no metrics API");
+}
+
+/// After a restart of both, the order of `needs` would be lost.
+pub(crate) fn a_pod_waits_for_another_project(workspace: &TestWorkspace) {
+    workspace.kubectl(&["scale", "deployment/cache", "--replicas=0"]);
+    workspace.kubectl(&["delete", "pod", "--selector", "app.kubernetes.io/name=worker", "--wait=true"]);
+    let worker = || {
+        let pods = workspace.objects(&["get", "pods", "--selector", "app.kubernetes.io/name=worker"]);
+        pods["items"][0].clone()
+    };
+    until("the init container waits", || {
+        let waits = &worker()["status"]["initContainerStatuses"][0];
+        (waits["name"] == "wait-for-cache" && !waits["state"]["running"].is_null()).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(worker()["status"]["phase"], "Pending");
+    workspace.kubectl(&["scale", "deployment/cache", "--replicas=1"]);
+    until("the worker runs", || (worker()["status"]["phase"] == "Running").then_some(()));
 }

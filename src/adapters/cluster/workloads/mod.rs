@@ -7,6 +7,7 @@ pub mod jobs;
 mod overview;
 mod pods;
 mod probes;
+pub mod resources;
 pub mod rollout;
 pub mod runs;
 mod view;

@@ -55,7 +55,7 @@ pub enum RunOrigin {
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RunResult {
+pub enum JobResult {
     Suspended,
     Running,
     Succeeded,
@@ -73,7 +73,7 @@ pub struct RunState {
     pub started: Option<Timestamp>,
     /// Until now, if it has not ended.
     pub seconds: Option<f64>,
-    pub result: RunResult,
+    pub result: JobResult,
     /// That of the container; of several parts, the first one that is not 0.
     pub exit_code: Option<i32>,
     pub parts_done: i32,
@@ -89,7 +89,8 @@ impl Cluster {
     /// If the API returns an error.
     pub async fn create_run(&self, namespace: &str, job: &Value) -> Result<Object, ClusterError> {
         let jobs: Api<Job> = self.namespaced(namespace);
-        let job: Job = serde_json::from_value(job.clone()).map_err(|error| ClusterError::BadManifest(error.to_string()))?;
+        let job: Job =
+            serde_json::from_value(job.clone()).map_err(|error| ClusterError::BadManifest(error.to_string()))?;
         let created = jobs.create(&PostParams::default(), &job).await;
         let name = created.map_err(ClusterError::asking("create the Job of the run"))?.name_any();
         Ok(Object {
@@ -158,7 +159,7 @@ impl Cluster {
     pub async fn run_exit_code(&self, job: &Object, container: &str) -> Result<Option<u8>, ClusterError> {
         let jobs: Api<Job> = self.namespaced(&job.namespace);
         let found = jobs.get_opt(&job.name).await.map_err(ClusterError::asking(format!("read Job {}", job.name)))?;
-        if found.as_ref().is_some_and(|job| result(job) == RunResult::DeadlineExceeded) {
+        if found.as_ref().is_some_and(|job| result(job) == JobResult::DeadlineExceeded) {
             return Ok(Some(DEADLINE_EXCEEDED));
         }
         let pods = self.run_pods(job, container).await?;
@@ -201,7 +202,8 @@ impl Cluster {
         for pod in &pods.items {
             by_job.entry(pod.labels().get(JOB_NAME).map_or("", String::as_str)).or_default().push(pod);
         }
-        let runs = jobs.iter().map(|job| run_state(job, by_job.get(job.name_any().as_str()).map_or(&[], Vec::as_slice)));
+        let runs =
+            jobs.iter().map(|job| run_state(job, by_job.get(job.name_any().as_str()).map_or(&[], Vec::as_slice)));
         let mut runs: Vec<RunState> = runs.collect();
         runs.sort_by_key(|run| std::cmp::Reverse(run.started));
         Ok(runs)
@@ -232,16 +234,16 @@ fn first_failure(pods: &[RunPod]) -> Option<i32> {
     codes.clone().find(|code| *code != 0).or_else(|| codes.next())
 }
 
-fn result(job: &Job) -> RunResult {
+fn result(job: &Job) -> JobResult {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let held: Vec<_> = conditions.filter(|it| it.status == "True").collect();
     let holds = |kind: &str| held.iter().find(|it| it.type_ == kind);
     match (holds("Complete"), holds("Failed")) {
-        (Some(_), _) => RunResult::Succeeded,
-        (_, Some(failed)) if failed.reason.as_deref() == Some("DeadlineExceeded") => RunResult::DeadlineExceeded,
-        (_, Some(_)) => RunResult::Failed,
-        _ if holds("Suspended").is_some() => RunResult::Suspended,
-        _ => RunResult::Running,
+        (Some(_), _) => JobResult::Succeeded,
+        (_, Some(failed)) if failed.reason.as_deref() == Some("DeadlineExceeded") => JobResult::DeadlineExceeded,
+        (_, Some(_)) => JobResult::Failed,
+        _ if holds("Suspended").is_some() => JobResult::Suspended,
+        _ => JobResult::Running,
     }
 }
 
@@ -258,10 +260,10 @@ fn run_state(job: &Job, pods: &[&Pod]) -> RunState {
     let started = status.start_time.map(|time| time.0);
     let ends = pods.iter().filter_map(|pod| ended(pod, &container)?.finished_at.as_ref()).map(|time| time.0);
     let end = match result {
-        RunResult::Running => Some(Timestamp::now()),
+        JobResult::Running => Some(Timestamp::now()),
         _ => status.completion_time.map(|time| time.0).or(ends.max()),
     };
-    let is_over = !matches!(result, RunResult::Running | RunResult::Suspended);
+    let is_over = !matches!(result, JobResult::Running | JobResult::Suspended);
     RunState {
         name: job.name_any(),
         project,
@@ -346,11 +348,11 @@ mod tests {
         let end = |code: i32| json!({"exitCode": code, "finishedAt": "2026-01-02T03:04:15Z"});
         let pods = [pod(1, &end(3)), pod(0, &end(0))];
         let state = run_state(&job("Failed", "BackoffLimitExceeded"), &pods.iter().collect::<Vec<_>>());
-        assert_eq!((state.result, state.exit_code), (RunResult::Failed, Some(3)));
+        assert_eq!((state.result, state.exit_code), (JobResult::Failed, Some(3)));
         assert_eq!((state.origin, state.seconds), (RunOrigin::Run, Some(10.0)));
         assert_eq!((state.parts_done, state.parts, state.peak_memory_bytes), (1, 2, None));
-        assert_eq!(result(&job("Failed", "DeadlineExceeded")), RunResult::DeadlineExceeded);
-        assert_eq!(result(&job("Complete", "CompletionsReached")), RunResult::Succeeded);
+        assert_eq!(result(&job("Failed", "DeadlineExceeded")), JobResult::DeadlineExceeded);
+        assert_eq!(result(&job("Complete", "CompletionsReached")), JobResult::Succeeded);
     }
 
     #[test]
