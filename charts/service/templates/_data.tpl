@@ -20,8 +20,7 @@ Parameters: map; named: whether its keys are names that users chose.
 {{- define "service.given" -}}
 {{- $out := dict -}}
 {{- range $key, $value := . -}}
-{{- $isGiven := or $value (has (kindOf $value) (list "bool" "int" "int64" "float64")) -}}
-{{- if $isGiven }}{{ $_ := set $out $key $value }}{{ end -}}
+{{- if or $value (has (kindOf $value) (list "bool" "int" "int64" "float64")) }}{{ $_ := set $out $key $value }}{{ end -}}
 {{- end -}}
 {{- toJson $out -}}
 {{- end }}
@@ -45,4 +44,11 @@ Parameters: map; named: whether its keys are names that users chose.
 {{- range $key, $wanted := . }}{{ if $wanted }}
 - {{ quote $key }}
 {{- end }}{{ end }}
+{{- end }}
+
+{{/* The values of a map, in the order of their keys. */}}
+{{- define "service.listed" -}}
+{{- range . }}
+- {{ toJson . }}
+{{- end }}
 {{- end }}

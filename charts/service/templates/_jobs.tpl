@@ -1,16 +1,13 @@
 {{/* What a Job and the Jobs of a CronJob have in common. */}}
 {{- define "service.jobSpec" -}}
-{{- $rules := list -}}
-{{- range .Values.podFailurePolicy }}{{ $rules = append $rules . }}{{ end -}}
-{{- include "service.given" (dict
+{{- $rules := include "service.listed" .Values.podFailurePolicy | fromYamlArray -}}
+{{- merge (pick .Values "completions" "parallelism") (dict
   "backoffLimit" (.Values.backoffLimit | default 0)
   "activeDeadlineSeconds" .Values.deadline
-  "completions" .Values.completions
-  "parallelism" .Values.parallelism
   "completionMode" (ternary "Indexed" nil (eq true .Values.indexed))
   "ttlSecondsAfterFinished" .Values.ttl
   "podFailurePolicy" (ternary (dict "rules" $rules) nil (gt (len $rules) 0))
-  "template" (include "service.podTemplate" . | fromYaml)) -}}
+  "template" (include "service.podTemplate" . | fromYaml)) | include "service.given" -}}
 {{- end }}
 
 {{/* A Job is immutable: its name contains a hash of the spec, so that a changed spec creates a new Job. */}}

@@ -13,9 +13,8 @@
 
 {{/* Labels of a pod. They do not change with a commit or a new version of this chart. */}}
 {{- define "service.podLabels" -}}
-{{- $more := dict
-  "app.kubernetes.io/version" (include "service.version" .)
-  "app.kubernetes.io/part-of" .Values.workspace -}}
+{{- $version := include "service.version" . -}}
+{{- $more := dict "app.kubernetes.io/version" $version "app.kubernetes.io/part-of" .Values.workspace -}}
 {{- merge (include "service.selectorLabels" . | fromJson) (include "service.given" $more | fromJson) | toJson -}}
 {{- end }}
 

@@ -7,9 +7,8 @@
 {{- define "service.merged" -}}
 {{- $out := .base -}}
 {{- /* A probe or hook has one handler: that of the fragment replaces another one. */ -}}
-{{- $handlers := list "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
-{{- range $key, $value := .patch -}}
-{{- if has $key $handlers }}{{ $out = omit $out "exec" "grpc" "httpGet" "sleep" "tcpSocket" }}{{ end -}}
+{{- if pick .patch "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
+{{- $out = omit $out "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
 {{- end -}}
 {{- range $key, $value := .patch -}}
 {{- $old := index $out $key -}}

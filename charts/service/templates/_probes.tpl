@@ -47,9 +47,7 @@ Parameters: probe, readiness, timing, ports: name -> number, and the first one w
 {{- $port := $check.grpc | default $check.tcp | default $check.port | default "" -}}
 {{- $port = ternary (get .ports (toString $port)) $port (kindIs "string" $port) -}}
 {{- $headers := list -}}
-{{- range $name, $value := $check.headers -}}
-{{- $headers = append $headers (dict "name" $name "value" $value) -}}
-{{- end -}}
+{{- range $name, $value := $check.headers }}{{ $headers = append $headers (dict "name" $name "value" $value) }}{{ end -}}
 {{- if $check.exec }}
 exec: {command: {{ toJson $check.exec }}}
 {{- else if not $port }}{{ fail "a probe has no port, and its container has no `ports`" }}

@@ -5,18 +5,18 @@ imagePullSecrets:
   - {name: {{ . }}}
   {{- end }}
 tolerations:
-  {{- range .Values.tolerations }}
-  - {{ toJson . }}
-  {{- end }}
+  {{- include "service.listed" .Values.tolerations | nindent 2 }}
   {{- range $key, $value := include "service.spotLabels" . | fromYaml }}
   - {key: {{ $key }}, operator: Equal, value: {{ quote $value }}, effect: NoSchedule}
   {{- end }}
 topologySpreadConstraints:
   {{- $spread := .Values.spread | default dict }}
-  {{- $onNodes := ternary (dict "node" "ScheduleAnyway") dict (eq true .Values.spot) }}
-  {{- if or (hasKey $spread "node") (hasKey $spread "kubernetes.io/hostname") }}{{ $onNodes = dict }}{{ end }}
-  {{- range $key, $rule := merge $spread $onNodes }}
-  - {{ include "service.spreadRule" (dict "root" $ "key" $key "rule" $rule) }}
+  {{- $spreads := and (eq true .Values.spot) (not (hasKey $spread "kubernetes.io/hostname")) }}
+  {{- range $key, $rule := merge $spread (ternary (dict "node" "ScheduleAnyway") dict $spreads) }}
+  {{- $fields := ternary $rule (dict "whenUnsatisfiable" $rule) (kindIs "map" $rule) }}
+  {{- $selector := dict "matchLabels" (include "service.selectorLabels" $ | fromJson) }}
+  {{- $fixed := dict "topologyKey" (include "service.topologyKey" $key) "labelSelector" $selector }}
+  - {{ merge $fixed $fields (dict "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway") | toJson }}
   {{- end }}
 affinity:
   {{- with include "service.spotLabels" . | fromYaml }}
@@ -35,15 +35,6 @@ affinity:
           topologyKey: {{ include "service.topologyKey" . }}
           labelSelector: {matchLabels: {{ include "service.selectorLabels" $ }}}
   {{- end }}
-{{- end }}
-
-{{/* A rule that spreads the pods over the values of a node's label. Parameters: root, key, rule: a mode, or fields. */}}
-{{- define "service.spreadRule" -}}
-{{- $rule := ternary .rule (dict "whenUnsatisfiable" .rule) (kindIs "map" .rule) -}}
-{{- $fixed := dict
-  "topologyKey" (include "service.topologyKey" .key)
-  "labelSelector" (dict "matchLabels" (include "service.selectorLabels" .root | fromJson)) -}}
-{{- merge $fixed $rule (dict "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway") | toJson -}}
 {{- end }}
 
 {{/* `node` and `zone` are short for the labels that every node has. */}}

@@ -2,12 +2,7 @@
 {{- define "service.securityProfiles" -}}
 image: {runAsNonRoot: false, readOnlyRootFilesystem: false, allowPrivilegeEscalation: true}
 baseline: {runAsNonRoot: false, readOnlyRootFilesystem: false, allowPrivilegeEscalation: false}
-restricted:
-  runAsUser: 1000
-  runAsNonRoot: true
-  readOnlyRootFilesystem: true
-  allowPrivilegeEscalation: false
-  drop: [ALL]
+restricted: {runAsUser: 1000, runAsNonRoot: true, readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, drop: [ALL]}
 {{- end }}
 
 {{/* The settings of `security`. A key that is null is removed from the profile. */}}
@@ -20,13 +15,9 @@ restricted:
 {{/* The security context of a container: its user only if it differs from that of the pod. Parameters: all, own. */}}
 {{- define "service.containerSecurity" -}}
 {{- $capabilities := dict "drop" .all.drop "add" (include "service.wanted" .all.capabilities | fromYamlArray) -}}
-{{- include "service.given" (dict
-  "allowPrivilegeEscalation" .all.allowPrivilegeEscalation
-  "readOnlyRootFilesystem" .all.readOnlyRootFilesystem
-  "capabilities" (include "service.given" $capabilities | fromJson)
-  "runAsUser" .own.runAsUser
-  "runAsGroup" .own.runAsGroup
-  "runAsNonRoot" .own.runAsNonRoot) -}}
+{{- $user := pick .own "runAsUser" "runAsGroup" "runAsNonRoot" -}}
+{{- $all := pick .all "allowPrivilegeEscalation" "readOnlyRootFilesystem" -}}
+{{- merge (dict "capabilities" (include "service.given" $capabilities | fromJson)) $user $all | include "service.given" -}}
 {{- end }}
 
 {{- define "service.podSecurity" -}}

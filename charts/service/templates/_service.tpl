@@ -2,15 +2,12 @@
 {{- $service := .Values.service | default dict }}
 {{- $selector := include "service.selectorLabels" . }}
 {{- if include "service.isServer" . }}
-{{- $spec := dict
+{{- $spec := merge (pick $service "externalTrafficPolicy" "loadBalancerClass" "sessionAffinity") (dict
   "type" ($service.type | default "ClusterIP")
   "clusterIP" (ternary "None" nil (eq true $service.headless))
-  "externalTrafficPolicy" $service.externalTrafficPolicy
-  "loadBalancerClass" $service.loadBalancerClass
-  "sessionAffinity" $service.sessionAffinity
   "loadBalancerSourceRanges" (include "service.wanted" $service.sourceRanges | fromYamlArray)
   "selector" (fromJson $selector)
-  "ports" (include "service.servicePorts" .Values.ports | fromYamlArray) }}
+  "ports" (include "service.servicePorts" .Values.ports | fromYamlArray)) }}
 {{- include "service.head" (dict "root" . "api" "v1" "kind" "Service" "annotations" $service.annotations) }}
 spec: {{ include "service.given" $spec }}
 {{- range $alias := include "service.wanted" .Values.aliases | fromYamlArray }}

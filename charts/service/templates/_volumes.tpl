@@ -87,20 +87,14 @@ secret-{{ . | replace "." "-" }}
 {{- regexReplaceAll "[^-._A-Za-z0-9]" (trimPrefix "/" .) "_" -}}
 {{- end }}
 
-{{/* The spec of a claim. Claim metadata of a StatefulSet is immutable, so it contains no version. */}}
-{{- define "service.claim" -}}
-accessModes: [{{ .accessMode | default "ReadWriteOnce" }}]
-{{- if hasKey . "storageClass" }}
-storageClassName: {{ quote .storageClass }}
-{{- end }}
-resources: {requests: {storage: {{ .size }}}}
-{{- end }}
-
-{{/* Claims to create: name -> volume. */}}
+{{/* Claims to create: name -> spec. */}}
 {{- define "service.claims" -}}
 {{- $out := dict -}}
 {{- range $name, $volume := .Values.volumes -}}
-{{- if and $volume.size (not $volume.temporary) }}{{ $_ := set $out $name $volume }}{{ end -}}
+{{- $storage := dict "requests" (dict "storage" $volume.size) -}}
+{{- $spec := dict "accessModes" (list ($volume.accessMode | default "ReadWriteOnce")) "resources" $storage -}}
+{{- if hasKey $volume "storageClass" }}{{ $_ := set $spec "storageClassName" $volume.storageClass }}{{ end -}}
+{{- if and $volume.size (not $volume.temporary) }}{{ $_ := set $out $name $spec }}{{ end -}}
 {{- end -}}
 {{- toJson $out -}}
 {{- end }}

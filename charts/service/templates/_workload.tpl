@@ -1,12 +1,12 @@
 {{- define "service.workload" -}}
 {{- $parts := dict "Job" "job" "CronJob" "cronJob" -}}
 {{- include (printf "service.%s" (get $parts .Values.kind | default "replicated")) . }}
-{{- range $name, $volume := ternary dict (include "service.claims" . | fromJson) (eq .Values.kind "StatefulSet") }}
+{{- range $name, $spec := ternary dict (include "service.claims" . | fromJson) (eq .Values.kind "StatefulSet") }}
 ---
 {{ include "service.head" (dict
   "root" $ "api" "v1" "kind" "PersistentVolumeClaim" "name" (printf "%s-%s" $.Release.Name $name)
   "annotations" (dict "helm.sh/resource-policy" "keep")) }}
-spec: {{- include "service.claim" $volume | nindent 2 }}
+spec: {{ toJson $spec }}
 {{- end }}
 {{- end }}
 
@@ -29,7 +29,7 @@ progressDeadlineSeconds: {{ add (int .Values.progressDeadline) (int (.Values.min
 {{- $recreates := eq (toString .Values.strategy) "Recreate" }}
 {{- range include "service.claims" . | fromJson }}
 {{- /* Pods on two nodes cannot mount the same volume: the old pod must stop first. */}}
-{{- $recreates = or $recreates (hasPrefix "ReadWriteOnce" (.accessMode | default "ReadWriteOnce")) }}
+{{- $recreates = or $recreates (hasPrefix "ReadWriteOnce" (first .accessModes)) }}
 {{- end }}
 {{- $rolling := include "service.rollingUpdate" (dict "strategy" .Values.strategy "surge" "25%" "unavailable" 0) }}
 strategy: {{- ternary "type: Recreate" $rolling $recreates | nindent 2 }}
@@ -37,8 +37,7 @@ strategy: {{- ternary "type: Recreate" $rolling $recreates | nindent 2 }}
 
 {{- define "service.ofDaemonSet" -}}
 {{- with .Values.strategy }}
-{{- $unavailable := ternary 0 1 (hasKey . "surge") }}
-{{- $limits := dict "strategy" . "surge" 0 "unavailable" $unavailable }}
+{{- $limits := dict "strategy" . "surge" 0 "unavailable" (ternary 0 1 (hasKey . "surge")) }}
 updateStrategy: {{- include "service.rollingUpdate" $limits | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -51,13 +50,10 @@ podManagementPolicy: {{ .Values.podManagement | default "Parallel" }}
 {{- $partition := dict "type" "RollingUpdate" "rollingUpdate" (pick (ternary . dict (kindIs "map" .)) "partition") }}
 updateStrategy: {{ ternary (dict "type" .) $partition (kindIs "string" .) | toJson }}
 {{- end }}
-{{- with include "service.claims" . | fromJson }}
 volumeClaimTemplates:
-  {{- range $name, $volume := . }}
-  - metadata: {name: {{ $name }}, labels: {{ include "service.selectorLabels" $ }}}
-    spec: {{- include "service.claim" $volume | nindent 6 }}
+  {{- range $name, $spec := include "service.claims" . | fromJson }}
+  - {metadata: {name: {{ $name }}, labels: {{ include "service.selectorLabels" $ }}}, spec: {{ toJson $spec }}}
   {{- end }}
-{{- end }}
 {{- end }}
 
 {{/* The limits of a rolling update. Parameters: strategy; surge and unavailable: the defaults. 0 is a value. */}}
