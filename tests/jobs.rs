@@ -9,7 +9,11 @@ mod stages;
 
 use common::{Stages, TestWorkspace};
 
+/// The environment is a second namespace of the same cluster, which has a ledger.
 const PROJECTS: &str = r#"
+environments:
+  local: {}
+  staging: {context: kind-NAME, namespace: staging, platform: external}
 defaults:
   values: {resources: {requests: {cpu: 10m, memory: 16Mi}}}
 platform:
@@ -43,6 +47,7 @@ projects:
 #[ignore = "takes two minutes; make test-full runs it"]
 fn jobs_on_a_cluster() {
     let (workspace, stages) = (TestWorkspace::new("jobs", PROJECTS), Stages::default());
+    workspace.replace("NAME", &workspace.name);
     let stage = |name: &str, stage: fn(&TestWorkspace)| stages.stage(name, || stage(&workspace));
     stage("a suspended Job is deployed and starts nothing", stages::a_suspended_job_starts_nothing);
     stage("a run prints its log and nothing else", stages::a_run_prints_its_log);
@@ -56,6 +61,7 @@ fn jobs_on_a_cluster() {
     stage("runs are no drift", stages::runs_are_no_drift);
     stage("resources are listed by what is lost first", stages::resources_are_listed);
     stage("a pod waits for another project", stages::a_pod_waits_for_another_project);
+    stage("a run in an environment with a ledger is recorded", stages::a_run_is_recorded);
     stage("what cannot be run is refused", stages::what_cannot_be_run_is_refused);
     workspace.run(&["down", "--yes"]).expect(0);
     stages.finish();

@@ -2,25 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use crate::{
     domain::pressure::{self, Amounts, Demand},
     error::CommandError,
     ops::{connect, session::Session},
-    settings::OutputFormat,
     ui::{self, table::table},
 };
 
 const HEAD: [&str; 9] = ["LOST", "PROJECT", "PODS", "QOS", "PRIORITY", "REQUESTED", "LIMIT", "USED", "MEMORY"];
 const MEBIBYTE: u64 = 1 << 20;
 
+/// The projects, first what is lost first.
+///
 /// # Errors
 /// When the cluster is not running or does not respond.
-pub(super) async fn show(session: &Session) -> Result<(), CommandError> {
+pub(super) async fn demands(session: &Session) -> Result<Vec<Demand>, CommandError> {
     let cluster = connect(session).await?;
     let pods = cluster.demands(session.workspace().as_str(), &session.environment.namespace).await?;
-    let is_measured = pods.iter().any(|pod| pod.used.is_some());
     let mut by_project: BTreeMap<String, Demand> = BTreeMap::new();
     for pod in pods {
         let all = match by_project.remove(&pod.project) {
@@ -31,17 +29,16 @@ pub(super) async fn show(session: &Session) -> Result<(), CommandError> {
     }
     let mut demands: Vec<Demand> = by_project.into_values().collect();
     pressure::sort(&mut demands);
-    if session.settings.output == OutputFormat::Json {
-        ui::print(&format!("{}\n", json!(demands)));
-        return Ok(());
-    }
+    Ok(demands)
+}
+
+pub(super) fn show(session: &Session, demands: &[Demand]) {
     let head = HEAD.map(str::to_owned).to_vec();
     let rows = demands.iter().enumerate().map(|(index, demand)| row(index + 1, demand));
     ui::print(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
-    if !is_measured && !demands.is_empty() {
+    if !demands.is_empty() && demands.iter().all(|demand| demand.used.is_none()) {
         session.note("the usage is not known: the cluster has no metrics API (metrics-server)");
     }
-    Ok(())
 }
 
 fn row(number: usize, demand: &Demand) -> Vec<String> {

@@ -6,14 +6,12 @@ use serde::Serialize;
 
 use crate::{
     cli::StatusOptions,
-    commands::registry,
+    commands::{registry, resources},
     domain::{
         Problem, ReleaseKey,
         exposed::{Forward, Protocol},
         labels,
     },
-    commands::{registry, resources},
-    domain::{Problem, ReleaseKey, labels},
     error::{CommandError, ErrorKind},
     ops::{
         local::{refuse_change_options, run_locked},
@@ -78,7 +76,7 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
     let change = ChangeRequest::from(&options.operation);
     refuse_options_of_prune(session, options.prune, &change)?;
     if options.resources {
-        return resources::show(session).await;
+        return show_resources(session).await;
     }
     let request = UpRequest { profiles: options.profiles.clone(), ..UpRequest::default() };
     let prepared = observe_environment(session, &request).await?;
@@ -112,6 +110,15 @@ pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result
     }
     let differs = rows.iter().any(|row| row.differs) || !orphans.is_empty() || port_difference(&prepared).is_some();
     if differs && options.exit_code { Err(CommandError::reported(ErrorKind::Differs)) } else { Ok(()) }
+}
+
+async fn show_resources(session: &Session) -> Result<(), CommandError> {
+    let demands = resources::demands(session).await?;
+    match session.settings.output {
+        OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!(demands))),
+        OutputFormat::Text => resources::show(session, &demands),
+    }
+    Ok(())
 }
 
 fn rows(prepared: &Prepared<Target>) -> Vec<StatusRow> {

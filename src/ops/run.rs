@@ -77,10 +77,10 @@ impl RunText {
 }
 
 impl RunRequest {
-    /// The release of the project.
+    /// Checks the request, and returns the release of its project.
     ///
     /// # Errors
-    /// When the workspace has no such project, or it is external here.
+    /// When the workspace has no such project, it is external here, or a value of `--set` is invalid.
     pub fn release(&self, session: &Session) -> Result<ReleaseKey, CommandError> {
         let project = session.projects.iter().find(|project| project.name.as_str() == self.project);
         let known = session.projects.iter().map(|project| project.name.as_str());
@@ -89,7 +89,19 @@ impl RunRequest {
             let cause = format!("'{}' is external in this environment: cmdr cannot run it", self.project);
             return Err(CommandError::usage(Problem::new(cause)));
         }
+        if !self.set.is_empty() {
+            self.selection(session)?;
+        }
         Ok(ReleaseKey::new(&session.environment.namespace, &self.project))
+    }
+
+    /// The project with the values of `--set`.
+    fn selection(&self, session: &Session) -> Result<Selection, CommandError> {
+        let up = UpRequest { projects: vec![self.project.clone()], set: self.set.clone(), ..UpRequest::default() };
+        let mut selection = Selection::choose(session, &up)?;
+        selection.projects.retain(|project| project.name.as_str() == self.project);
+        selection.platform = Some([].into());
+        Ok(selection)
     }
 
     /// The run, from the Job or `CronJob` of the deployed release. `--set` renders the chart again, with the deployed values.
@@ -124,12 +136,8 @@ impl RunRequest {
 
     /// The manifest of the chart with the deployed values and those of `--set`.
     async fn rendered(&self, session: &Session, release: &StoredRelease) -> Result<String, CommandError> {
-        let up = UpRequest { projects: vec![self.project.clone()], set: self.set.clone(), ..UpRequest::default() };
-        let mut selection = Selection::choose(session, &up)?;
-        selection.projects.retain(|project| project.name.as_str() == self.project);
-        selection.platform = Some([].into());
-        let helm = session.helm().await?;
-        let described = describe(session, &helm, &selection, &up, 80).await?;
+        let (selection, helm) = (self.selection(session)?, session.helm().await?);
+        let described = describe(session, &helm, &selection, &UpRequest::default(), 80).await?;
         let own = described.projects.into_iter().next().ok_or_else(|| self.not_deployed(session))?.release;
         let wrong = |error: crate::domain::values::InvalidSet| CommandError::usage(Problem::new(error.to_string()));
         let mut content = own.content.clone();

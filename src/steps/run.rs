@@ -16,8 +16,8 @@ use crate::{
 
 /// How long the last lines of logs may take after the Job has ended.
 const LAST_LINES: Duration = Duration::from_secs(10);
-/// How often the memory of the containers is read: the kubelet itself reads it every 10 seconds.
-const MEMORY: Duration = Duration::from_secs(5);
+/// How often the memory of the containers is read.
+const MEMORY: Duration = Duration::from_secs(2);
 /// A run may take as long as its own deadline allows.
 const NEVER_SECONDS: u64 = 100 * 365 * 86_400;
 
@@ -114,30 +114,25 @@ impl Followed<'_> {
                 () = tokio::time::sleep(MEMORY) => (),
                 () = is_over.cancelled() => return peak,
             }
-            let pods = self.cluster.run_pods(&self.job, &self.spec.container).await.unwrap_or_default();
-            for pod in pods.iter().filter(|pod| pod.has_log && pod.exit_code.is_none()) {
-                peak = peak.max(self.cluster.peak_memory(&self.job.namespace, pod, &self.spec.container).await);
-            }
+            let container = &self.spec.container;
+            let mut pods = self.cluster.run_pods(&self.job, container).await.unwrap_or_default();
+            pods.retain(|pod| pod.has_log && pod.exit_code.is_none());
+            peak = peak.max(self.cluster.peak_memory(&self.job.namespace, &pods, container).await);
         }
     }
 
     /// The result of the step. A run that was interrupted, or did not start, is deleted.
     async fn conclude(&self, ended: Result<String, StepFailure>, reporter: &Reporter) -> Result<String, StepFailure> {
-        let failure = match ended {
-            Ok(_) => {
-                self.report_exits(reporter).await?;
-                return Ok(format!("{} has succeeded", self.job.name));
-            }
-            Err(failure) => failure,
-        };
-        if let StepFailure::Failed(_) = &failure {
+        if !matches!(ended, Err(StepFailure::Interrupted)) {
             self.report_exits(reporter).await?;
-            if let Some(code) = self.cluster.run_exit_code(&self.job, &self.spec.container).await?
-                && code != 0
-            {
-                let problem = Problem::new(format!("{} has failed with exit code {code}", self.job.name));
-                return Err(StepFailure::Exited { problem: Box::new(problem), code });
-            }
+        }
+        let Err(failure) = ended else { return Ok(format!("{} has succeeded", self.job.name)) };
+        if let StepFailure::Failed(_) = &failure
+            && let Some(code) = self.cluster.run_exit_code(&self.job, &self.spec.container).await?
+            && code != 0
+        {
+            let problem = Problem::new(format!("{} has failed with exit code {code}", self.job.name));
+            return Err(StepFailure::Exited { problem: Box::new(problem), code });
         }
         self.cluster.delete_job(&self.job.namespace, &self.job.name).await?;
         Err(failure)

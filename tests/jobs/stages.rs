@@ -1,6 +1,6 @@
 //! The stages of the test of Jobs.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::Value;
 
@@ -74,6 +74,8 @@ pub(crate) fn an_array_runs_four_at_once(workspace: &TestWorkspace) {
     assert_eq!(parts, (0..20).collect::<Vec<_>>());
     let state = newest(workspace, "parts");
     assert_eq!((&state["parts_done"], &state["exit_code"]), (&Value::from(20), &Value::from(0)));
+    let peak = state["peak_memory_bytes"].as_u64().unwrap();
+    assert!((1 << 20..1 << 30).contains(&peak), "{peak} bytes");
 }
 
 pub(crate) fn a_run_has_its_own_resources(workspace: &TestWorkspace) {
@@ -104,7 +106,7 @@ pub(crate) fn an_interrupted_run_is_deleted(workspace: &TestWorkspace) {
     until("the run has a Job", || (jobs(workspace).len() > before).then_some(()));
     std::thread::sleep(Duration::from_secs(1));
     run.signal("INT");
-    run.wait(Duration::from_secs(60)).expect(130);
+    run.wait(Duration::from_mins(1)).expect(130);
     until("its Job is deleted", || (jobs(workspace).len() == before).then_some(()));
 }
 
@@ -140,6 +142,8 @@ pub(crate) fn resources_are_listed(workspace: &TestWorkspace) {
 /// After a restart of both, the order of `needs` would be lost.
 pub(crate) fn a_pod_waits_for_another_project(workspace: &TestWorkspace) {
     workspace.kubectl(&["scale", "deployment/cache", "--replicas=0"]);
+    let cache = ["wait", "--for=delete", "pod", "--selector", "app.kubernetes.io/name=cache", "--timeout=60s"];
+    workspace.kubectl(&cache);
     workspace.kubectl(&["delete", "pod", "--selector", "app.kubernetes.io/name=worker", "--wait=true"]);
     let worker = || {
         let pods = workspace.objects(&["get", "pods", "--selector", "app.kubernetes.io/name=worker"]);
@@ -153,4 +157,23 @@ pub(crate) fn a_pod_waits_for_another_project(workspace: &TestWorkspace) {
     assert_eq!(worker()["status"]["phase"], "Pending");
     workspace.kubectl(&["scale", "deployment/cache", "--replicas=1"]);
     until("the worker runs", || (worker()["status"]["phase"] == "Running").then_some(()));
+}
+
+pub(crate) fn a_run_is_recorded(workspace: &TestWorkspace) {
+    let kubeconfig = workspace.user_kubeconfig();
+    fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
+    fs::copy(workspace.kubeconfig(), kubeconfig).unwrap();
+    let staging = |args: &[&str]| workspace.run(&[args, &["--env", "staging", "--yes"]].concat());
+    staging(&["run", "report"]).expect(1).expect_said("'report' is not deployed in 'staging'");
+    staging(&["up", "report"]).expect(0);
+    let run =
+        workspace.run(&["run", "report", "--env", "staging", "--because", "a test", "--yes", "--", "7"]).expect(7);
+    assert_eq!(run.stdout, "report 7\n");
+    let history = staging(&["history", "report", "--output", "json"]).expect(0).json();
+    let recorded = history["report"]["operations"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&recorded["verb"], &recorded["outcome"]), (&Value::from("run"), &Value::from("failed")));
+    staging(&["hold", "report", "--because", "a test"]).expect(0);
+    staging(&["run", "report"]).expect(10).expect_said("hold");
+    staging(&["run", "report", "--override", "hold", "--because", "a test", "--detach"]).expect(0);
+    assert_eq!(staging(&["runs", "report", "--output", "json"]).expect(0).json().as_array().unwrap().len(), 2);
 }

@@ -6,8 +6,9 @@ mod aliases;
 mod containers;
 mod files;
 pub(super) mod fragments;
-mod neighbours;
 mod kinds;
+mod neighbours;
+mod priority;
 mod probes;
 mod references;
 mod routes;
@@ -88,6 +89,8 @@ pub(super) fn check(sources: &Sources, workspace: &Workspace, found: &mut Vec<Co
             if project.is_on_universal_chart() {
                 let foreign = kinds::foreign_keys(project, &workspace.defaults);
                 found.extend(foreign.into_iter().filter_map(|mistake| mistake.placed(origin, project)));
+                let priority = priority::above_default(project).and_then(|mistake| mistake.placed(origin, project));
+                found.extend(priority.map(ConfigError::warning));
             }
         }
     }

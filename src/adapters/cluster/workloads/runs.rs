@@ -1,6 +1,6 @@
 //! Runs of Jobs: started on demand by `cmdr run`, by a schedule, or by a deployment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 use jiff::Timestamp;
@@ -178,13 +178,19 @@ impl Cluster {
         patched.map(drop).map_err(ClusterError::asking(format!("annotate Job {}", job.name)))
     }
 
-    /// Returns the most memory that a container has used so far, in bytes, as the kubelet of its node knows it from the
-    /// cgroup; `None` if the account may not ask the kubelet, or it does not know.
-    pub async fn peak_memory(&self, namespace: &str, pod: &RunPod, container: &str) -> Option<u64> {
-        let path = format!("/api/v1/nodes/{}/proxy/metrics/cadvisor", pod.node.as_ref()?);
-        let request = http::Request::get(path).body(Vec::new()).ok()?;
-        let metrics = self.client.request_text(request).await.ok()?;
-        peak_in(&metrics, namespace, &pod.name, container)
+    /// Returns the most memory that one of the pods' containers has used so far, in bytes, as the kubelets know it from the
+    /// cgroups; `None` if the account may not ask them, or they do not know.
+    pub async fn peak_memory(&self, namespace: &str, pods: &[RunPod], container: &str) -> Option<u64> {
+        let nodes: BTreeSet<&str> = pods.iter().filter_map(|pod| pod.node.as_deref()).collect();
+        let mut peak = None;
+        for node in nodes {
+            let path = format!("/api/v1/nodes/{node}/proxy/metrics/cadvisor");
+            let request = http::Request::get(path).body(Vec::new()).ok()?;
+            let metrics = self.client.request_text(request).await.ok()?;
+            let own = pods.iter().filter_map(|pod| peak_in(&metrics, namespace, &pod.name, container));
+            peak = peak.max(own.max());
+        }
+        peak
     }
 
     /// Returns the runs of the workspace's Jobs in a namespace, the newest first.
