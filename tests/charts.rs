@@ -15,6 +15,9 @@ use std::{
     process::{Command, Output},
 };
 
+/// The lines that the templates of the chart may have in all.
+const MOST_LINES: usize = 900;
+
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/service")
 }
@@ -119,6 +122,13 @@ fn stays_small() {
         .map(|entry| entry.and_then(|entry| entry.metadata()).expect("a file").len())
         .sum();
     assert!(bytes < 32_000, "the chart has grown to {bytes} bytes");
+}
+
+#[test]
+fn the_templates_stay_short() {
+    let files = fs::read_dir(chart().join("templates")).expect("templates").map(|file| file.expect("a file").path());
+    let lines: usize = files.map(|file| fs::read_to_string(file).expect("a template").lines().count()).sum();
+    assert!(lines <= MOST_LINES, "the templates have {lines} lines: shorten them, or leave a key to a fragment");
 }
 
 #[test]

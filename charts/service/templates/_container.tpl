@@ -1,7 +1,5 @@
-{{/*
-One container of the pod, with its fragment. Parameters: root, name, container; role: sidecar, init or main, which
-has config, files, all volumes with a path, and default probes.
-*/}}
+{{/* One container of the pod, with its fragment. Parameters: root, name, container; role: sidecar, init or main, which
+has config, files, all volumes with a path, and default probes. */}}
 {{- define "service.container" -}}
 {{- $container := .container -}}
 {{- $own := $container.security | default dict -}}
@@ -21,7 +19,7 @@ has config, files, all volumes with a path, and default probes.
   "securityContext" (include "service.containerSecurity" (dict "all" $security "own" $own) | fromJson)
   "volumeMounts" (include "service.mounts" (set . "readOnly" $security.readOnlyRootFilesystem) | fromYamlArray) -}}
 {{- $base := merge $fields (include "service.probes" . | fromYaml) | include "service.given" | fromJson -}}
-{{- include "service.patched" (dict "base" $base "patch" $container.container) -}}
+{{- include "service.merged" (dict "base" $base "patch" $container.container) -}}
 {{- end }}
 
 {{/* The ConfigMaps and Secrets that a container loads. Parameters: as of service.container. */}}

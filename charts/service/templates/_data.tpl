@@ -1,9 +1,7 @@
 {{/* Values as data. Helpers return text or, as YAML, maps and lists; objects.yaml writes the objects. */}}
 
-{{/*
-Values without keys that are null: null removes what was inherited. Fragments and `security` are kept as they are.
-Parameters: map; named: whether its keys are names that users chose.
-*/}}
+{{/* Values without keys that are null: null removes what was inherited. Fragments and `security` are kept as they are.
+Parameters: map; named: whether its keys are names that users chose. */}}
 {{- define "service.present" -}}
 {{- $kept := list "container" "extraObjects" "patches" "pod" "security" "source" -}}
 {{- $out := dict -}}
@@ -44,11 +42,4 @@ Parameters: map; named: whether its keys are names that users chose.
 {{- range $key, $wanted := . }}{{ if $wanted }}
 - {{ quote $key }}
 {{- end }}{{ end }}
-{{- end }}
-
-{{/* The values of a map, in the order of their keys. */}}
-{{- define "service.listed" -}}
-{{- range . }}
-- {{ toJson . }}
-{{- end }}
 {{- end }}

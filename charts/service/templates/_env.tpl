@@ -1,30 +1,19 @@
-{{/* The reference of a variable. Parameters: root, ref. */}}
-{{- define "service.valueFrom" -}}
-{{- $optional := ternary ", optional: true" "" (eq true .ref.optional) -}}
-{{- if .ref.secret }}
-{{- $name := include "service.secretName" (dict "root" .root "name" .ref.secret) }}
-secretKeyRef: {name: {{ $name }}, key: {{ quote .ref.key }}{{ $optional }}}
-{{- else if .ref.config }}
-configMapKeyRef: {name: {{ .ref.config }}, key: {{ quote .ref.key }}{{ $optional }}}
-{{- else if .ref.resource }}
-resourceFieldRef: {resource: {{ .ref.resource }}}
-{{- else }}
-fieldRef: {fieldPath: {{ quote .ref.field }}}
-{{- end }}
-{{- end }}
-
-{{/*
-Environment variables. Kubernetes replaces $(NAME) only if NAME comes first: references come before plain values, and a
-plain value comes after those that it names. Parameters: root, env.
-*/}}
+{{/* Environment variables. Kubernetes replaces $(NAME) only if NAME comes first: references come before plain values, and a
+plain value comes after those that it names. Parameters: root, env. */}}
 {{- define "service.env" -}}
 {{- $root := .root -}}
 {{- $env := .env -}}
 {{- $left := dict -}}
 {{- range $name, $value := $env }}
 {{- if kindIs "map" $value }}
-- name: {{ $name }}
-  valueFrom: {{- include "service.valueFrom" (dict "root" $root "ref" $value) | indent 4 }}
+{{- $key := pick $value "key" "optional" }}
+{{- $from := dict "fieldRef" (dict "fieldPath" $value.field) }}
+{{- if $value.secret }}
+{{- $secret := include "service.secretName" (dict "root" $root "name" $value.secret) }}
+{{- $from = dict "secretKeyRef" (set $key "name" $secret) }}
+{{- else if $value.config }}{{ $from = dict "configMapKeyRef" (set $key "name" $value.config) }}
+{{- else if $value.resource }}{{ $from = dict "resourceFieldRef" (pick $value "resource") }}{{ end }}
+- {{ dict "name" $name "valueFrom" $from | toJson }}
 {{- else }}
 {{- /* `$$` first: it is an escaped `$`. */}}
 {{- $_ := set $left $name (regexFindAll "\\$\\$|\\$\\([^)]*\\)" (toString $value) -1) }}

@@ -1,6 +1,7 @@
 {{/* What a Job and the Jobs of a CronJob have in common. */}}
 {{- define "service.jobSpec" -}}
-{{- $rules := include "service.listed" .Values.podFailurePolicy | fromYamlArray -}}
+{{- $rules := list -}}
+{{- range .Values.podFailurePolicy }}{{ $rules = append $rules . }}{{ end -}}
 {{- merge (pick .Values "completions" "parallelism") (dict
   "backoffLimit" (.Values.backoffLimit | default 0)
   "activeDeadlineSeconds" .Values.deadline

@@ -1,16 +1,13 @@
-{{/* A map with a fragment merged into it. Parameters: base, patch. */}}
-{{- define "service.patched" -}}
-{{- if .patch }}{{ include "service.merged" . }}{{ else }}{{ toJson .base }}{{ end }}
-{{- end }}
-
-{{/* Maps are merged by key, and lists by the key that Kubernetes merges them by; other lists are replaced. */}}
+{{/* A map with a fragment merged into it, if there is one. Maps are merged by key, and lists by the key that Kubernetes
+merges them by; other lists are replaced. Parameters: base, patch. */}}
 {{- define "service.merged" -}}
 {{- $out := .base -}}
+{{- $patch := .patch | default dict -}}
 {{- /* A probe or hook has one handler: that of the fragment replaces another one. */ -}}
-{{- if pick .patch "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
+{{- if pick $patch "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
 {{- $out = omit $out "exec" "grpc" "httpGet" "sleep" "tcpSocket" -}}
 {{- end -}}
-{{- range $key, $value := .patch -}}
+{{- range $key, $value := $patch -}}
 {{- $old := index $out $key -}}
 {{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
 {{- $value = include "service.merged" (dict "base" $old "patch" $value) | fromJson -}}

@@ -3,12 +3,13 @@
 {{- $labels := merge $own (include "service.podLabels" . | fromJson) -}}
 {{- $annotations := include "service.podAnnotations" . | fromJson -}}
 metadata: {{ dict "labels" $labels "annotations" $annotations | include "service.given" }}
-spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | fromJson) "patch" .Values.pod) }}
+spec: {{ include "service.merged" (dict "base" (include "service.podSpec" . | fromJson) "patch" .Values.pod) }}
 {{- end }}
 
 {{/* A change of a checksum restarts the pods. */}}
 {{- define "service.podAnnotations" -}}
-{{- $content := list (include "service.strings" .Values.config) (include "service.strings" (include "service.inlineFiles" . | fromJson)) -}}
+{{- $files := include "service.inlineFiles" . | fromJson -}}
+{{- $content := list (include "service.strings" .Values.config) (include "service.strings" $files) -}}
 {{- $secrets := include "service.strings" .Values.secretChecksums -}}
 {{- $out := dict
   "checksum/config" (ternary (toJson $content | sha256sum | trunc 16) nil (ne "" (join "" $content)))
@@ -38,25 +39,21 @@ spec: {{ include "service.patched" (dict "base" (include "service.podSpec" . | f
 {{- merge $fields (include "service.scheduling" . | fromYaml) | include "service.given" -}}
 {{- end }}
 
-{{/* A sidecar is an init container that keeps running while a Job finishes or a server drains. */}}
+{{/* What `waitFor` names comes first. A sidecar is an init container that keeps running while a Job finishes or a server
+drains. */}}
 {{- define "service.initContainers" -}}
 {{- range $name, $wait := .Values.waitFor }}
-- {{ include "service.wait" (dict "root" $ "name" $name "wait" $wait) }}
+{{- $isHttp := hasKey $wait "http" }}
+{{- $check := ternary "wget -q -T 2 -O /dev/null \"$@\"" "nc -z -w 2 \"$@\"" $isHttp }}
+{{- $address := ternary (list .http) (splitList ":" (.tcp | default "")) $isHttp }}
+{{- $container := dict
+  "image" (.image | default "docker.io/library/busybox:1.36")
+  "command" (concat (list "sh" "-c" (printf "until %s; do sleep 1; done" $check) "wait") $address)
+  "resources" (dict "requests" (dict "cpu" "1m" "memory" "4Mi") "limits" (dict "memory" "32Mi")) }}
+- {{ include "service.container" (dict "root" $ "name" (print "wait-for-" $name) "container" $container "role" "init") }}
 {{- end }}
 {{- range $role, $containers := dict "init" .Values.initContainers "sidecar" .Values.sidecars }}
 {{- range $name, $container := $containers }}
 - {{ include "service.container" (dict "root" $ "name" $name "container" $container "role" $role) }}
 {{- end }}{{ end }}
-{{- end }}
-
-{{/* An init container that waits for a port or a URL. Parameters: root, name, wait. */}}
-{{- define "service.wait" -}}
-{{- $check := ternary "wget -q -T 2 -O /dev/null \"$@\"" "nc -z -w 2 \"$@\"" (hasKey .wait "http") -}}
-{{- $address := ternary (list .wait.http) (splitList ":" (.wait.tcp | default "")) (hasKey .wait "http") -}}
-{{- $container := dict
-  "image" (.wait.image | default "docker.io/library/busybox:1.36")
-  "command" (concat (list "sh" "-c" (printf "until %s; do sleep 1; done" $check) "wait") $address)
-  "resources" (dict "requests" (dict "cpu" "1m" "memory" "4Mi") "limits" (dict "memory" "32Mi")) -}}
-{{- $name := printf "wait-for-%s" .name -}}
-{{- include "service.container" (dict "root" .root "name" $name "container" $container "role" "init") -}}
 {{- end }}

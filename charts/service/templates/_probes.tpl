@@ -4,11 +4,8 @@ readiness: {periodSeconds: 2, timeoutSeconds: 3, failureThreshold: 5}
 liveness: {periodSeconds: 10, timeoutSeconds: 3, failureThreshold: 3}
 {{- end }}
 
-{{/*
-The probes of a container. A server is ready when its first port accepts connections, unless it has another check.
-A startup probe is only added together with a liveness probe, to delay it. Otherwise it would delay readiness by
-about a second, because kubelet checks readiness one period later. Parameters: as of service.container.
-*/}}
+{{/* The probes of a container. A startup probe is only added together with a liveness probe, to delay it. Otherwise it would
+delay readiness by about a second: kubelet checks it one period later. Parameters: as of service.container. */}}
 {{- define "service.probes" -}}
 {{- $container := .container -}}
 {{- $probes := $container.probes | default dict -}}
@@ -29,34 +26,22 @@ about a second, because kubelet checks readiness one period later. Parameters: a
 {{- end }}{{ end }}
 {{- end }}
 
-{{/*
-One probe, with its own check or that of the readiness probe; by default, a port must accept a TCP connection.
-Parameters: probe, readiness, timing, ports: name -> number, and the first one without a name.
-*/}}
+{{/* One probe, with its own check or that of the readiness probe; by default, a port must accept a TCP connection.
+Parameters: probe, readiness, timing, ports: name -> number, and the first one without a name. */}}
 {{- define "service.probe" -}}
 {{- $probe := ternary .probe dict (kindIs "map" .probe) -}}
 {{- $hasCheck := or $probe.path $probe.port $probe.tcp $probe.grpc $probe.exec -}}
 {{- $check := ternary $probe .readiness (or (not (empty $hasCheck)) (not (kindIs "map" .readiness))) -}}
-{{- $timing := omit $probe "path" "port" "scheme" "tcp" "grpc" "service" "headers" "exec" -}}
-{{- $handler := include "service.probeHandler" (dict "check" $check "ports" .ports) | fromYaml -}}
-{{- merge $handler $timing .timing | toJson -}}
-{{- end }}
-
-{{- define "service.probeHandler" -}}
-{{- $check := .check -}}
 {{- $port := $check.grpc | default $check.tcp | default $check.port | default "" -}}
 {{- $port = ternary (get .ports (toString $port)) $port (kindIs "string" $port) -}}
 {{- $headers := list -}}
 {{- range $name, $value := $check.headers }}{{ $headers = append $headers (dict "name" $name "value" $value) }}{{ end -}}
-{{- if $check.exec }}
-exec: {command: {{ toJson $check.exec }}}
-{{- else if not $port }}{{ fail "a probe has no port, and its container has no `ports`" }}
-{{- else if $check.grpc }}
-grpc: {{ dict "port" $port "service" $check.service | include "service.given" }}
-{{- else if $check.path }}
-{{- $request := dict "path" $check.path "port" $port "scheme" $check.scheme "httpHeaders" $headers }}
-httpGet: {{ include "service.given" $request }}
-{{- else }}
-tcpSocket: {port: {{ $port }}}
-{{- end }}
+{{- $request := dict "path" $check.path "port" $port "scheme" $check.scheme "httpHeaders" $headers -}}
+{{- $handler := dict "tcpSocket" (dict "port" $port) -}}
+{{- if $check.exec }}{{ $handler = dict "exec" (dict "command" $check.exec) -}}
+{{- else if not $port }}{{ fail "a probe has no port, and its container has no `ports`" -}}
+{{- else if $check.grpc }}{{ $handler = dict "grpc" (merge (dict "port" $port) (pick $check "service")) -}}
+{{- else if $check.path }}{{ $handler = dict "httpGet" (include "service.given" $request | fromJson) }}{{ end -}}
+{{- $timing := omit $probe "path" "port" "scheme" "tcp" "grpc" "service" "headers" "exec" -}}
+{{- merge $handler $timing .timing | toJson -}}
 {{- end }}

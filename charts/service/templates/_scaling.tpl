@@ -14,7 +14,9 @@ spec:
     - {type: Resource, resource: {name: {{ $name }}, target: {type: Utilization, averageUtilization: {{ $percent }}}}}
     {{- end }}
     {{- range $name, $metric := .metrics }}
-    - {{ include "service.metric" (dict "name" $name "metric" $metric) }}
+    {{- $target := dict "type" "AverageValue" "averageValue" (include "service.text" $metric) }}
+    {{- $own := dict "type" "Pods" "pods" (dict "metric" (dict "name" $name) "target" $target) }}
+    - {{ ternary $metric $own (kindIs "map" $metric) | toJson }}
     {{- end }}
 {{- end }}
 {{- with .Values.podDisruptionBudget }}
@@ -24,11 +26,4 @@ spec:
   selector: {matchLabels: {{ include "service.selectorLabels" $ }}}
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end }}
-
-{{/* A metric of the pods with its average for each of them, or any metric as in Kubernetes. Parameters: name, metric. */}}
-{{- define "service.metric" -}}
-{{- $target := dict "type" "AverageValue" "averageValue" (include "service.text" .metric) -}}
-{{- $own := dict "type" "Pods" "pods" (dict "metric" (dict "name" .name) "target" $target) -}}
-{{- ternary .metric $own (kindIs "map" .metric) | toJson -}}
 {{- end }}

@@ -1,26 +1,17 @@
-{{/* The type of a volume; empty if it comes from volumeClaimTemplates. Parameters: root, name, volume. */}}
-{{- define "service.volumeType" -}}
-{{- $volume := .volume -}}
-{{- if $volume.temporary }}
-emptyDir: {{ dict "sizeLimit" $volume.size "medium" $volume.medium | include "service.given" }}
-{{- else if $volume.secret }}
-secret: {secretName: {{ include "service.secretName" (dict "root" .root "name" $volume.secret) }}}
-{{- else if $volume.config }}
-configMap: {name: {{ $volume.config }}}
-{{- else if $volume.source }}
-{{ toYaml $volume.source }}
-{{- else if $volume.claim }}
-persistentVolumeClaim: {claimName: {{ $volume.claim }}}
-{{- else if ne .root.Values.kind "StatefulSet" }}
-persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
-{{- end }}
-{{- end }}
-
-{{/* The volumes of the pod. */}}
+{{/* The volumes of the pod; in a StatefulSet, those with a size come from volumeClaimTemplates. */}}
 {{- define "service.volumes" -}}
 {{- range $name, $volume := .Values.volumes }}
-{{- with include "service.volumeType" (dict "root" $ "name" $name "volume" $volume) | fromYaml }}
-- {{ set . "name" $name | toJson }}
+{{- $claim := .claim | default (printf "%s-%s" $.Release.Name $name) }}
+{{- $type := dict "persistentVolumeClaim" (dict "claimName" $claim) }}
+{{- if .temporary }}
+{{- $type = dict "emptyDir" (dict "sizeLimit" .size "medium" .medium | include "service.given" | fromJson) }}
+{{- else if .secret }}
+{{- $type = dict "secret" (dict "secretName" (include "service.secretName" (dict "root" $ "name" .secret))) }}
+{{- else if .config }}{{ $type = dict "configMap" (dict "name" .config) }}
+{{- else if .source }}{{ $type = .source }}{{ end }}
+{{- $isTemplate := and (eq $.Values.kind "StatefulSet") (hasKey $type "persistentVolumeClaim") (not .claim) (not .source) }}
+{{- if not $isTemplate }}
+- {{ merge (dict "name" $name) $type | toJson }}
 {{- end }}
 {{- end }}
 {{- if include "service.inlineFiles" . | fromJson }}
@@ -29,23 +20,19 @@ persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
 {{- include "service.diskVolume" . }}
 {{- $secrets := dict -}}
 {{- range $path, $ref := .Values.secretFiles }}
-{{- $_ := set $secrets (include "service.secretVolume" $ref.secret) $ref.secret }}
+{{- $_ := set $secrets (printf "secret-%s" ($ref.secret | replace "." "-")) $ref.secret }}
 {{- end }}
 {{- range $volume, $secret := $secrets }}
 - {name: {{ $volume }}, secret: {secretName: {{ include "service.secretName" (dict "root" $ "name" $secret) }}}}
 {{- end }}
-{{- if include "service.hasReadOnlyRoot" . }}
+{{- /* A container with a read-only root file system needs a writable /tmp. */}}
+{{- $readOnly := (include "service.security" .Values.security | fromJson).readOnlyRootFilesystem }}
+{{- range $containers := list .Values.sidecars .Values.initContainers }}
+{{- range $containers }}{{ $readOnly = or $readOnly (.security | default dict).readOnlyRootFilesystem }}{{ end }}
+{{- end }}
+{{- if $readOnly }}
 - {name: tmp, emptyDir: {}}
 {{- end }}
-{{- end }}
-
-{{/* `true` if a container has a read-only root file system: it needs a writable /tmp. */}}
-{{- define "service.hasReadOnlyRoot" -}}
-{{- $readOnly := (include "service.security" .Values.security | fromJson).readOnlyRootFilesystem -}}
-{{- range $containers := list .Values.sidecars .Values.initContainers -}}
-{{- range $containers }}{{ $readOnly = or $readOnly (.security | default dict).readOnlyRootFilesystem }}{{ end -}}
-{{- end -}}
-{{- if $readOnly }}true{{ end -}}
 {{- end }}
 
 {{/* The mounts of a container. Parameters: as of service.container, and readOnly. */}}
@@ -65,7 +52,7 @@ persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
 {{- end }}
 {{- include "service.diskMounts" (dict "name" .name "files" $values.files) }}
 {{- range $path, $ref := $values.secretFiles }}
-{{- $volume := include "service.secretVolume" $ref.secret }}
+{{- $volume := printf "secret-%s" ($ref.secret | replace "." "-") }}
 - {name: {{ $volume }}, mountPath: {{ quote $path }}, subPath: {{ quote $ref.key }}, readOnly: true}
 {{- end }}
 {{- end }}
@@ -76,10 +63,6 @@ persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-{{ .name }}}
 {{- if and .readOnly (not (has "/tmp" $paths)) }}
 - {name: tmp, mountPath: /tmp, subPath: {{ .name }}}
 {{- end }}
-{{- end }}
-
-{{- define "service.secretVolume" -}}
-secret-{{ . | replace "." "-" }}
 {{- end }}
 
 {{/* The key of a file in the ConfigMap of `files`. */}}
