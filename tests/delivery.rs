@@ -7,6 +7,8 @@ mod common;
 
 #[path = "delivery/stages.rs"]
 mod stages;
+#[path = "delivery/stages_of_charts.rs"]
+mod stages_of_charts;
 #[path = "delivery/stages_of_externals.rs"]
 mod stages_of_externals;
 #[path = "delivery/stages_of_images.rs"]
@@ -74,6 +76,7 @@ bundles:
 ";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of stages")]
 fn from_a_build_to_production_and_back() {
     let walk = Walk::new();
     let stages = Stages::default();
@@ -105,6 +108,7 @@ fn from_a_build_to_production_and_back() {
     stage("a failed bundle is rolled back as a whole", Walk::a_bundle_is_rolled_back_as_a_whole);
     stage("a restart passes the gates and is recorded in the history", Walk::restarts_pass_the_gates);
     stage("orphans are removed only if they are the ones that were shown", Walk::orphans_pass_the_gates);
+    stage("a chart asks the cluster of its environment", Walk::charts_ask_the_cluster);
     stage("a context that points to another cluster is refused", Walk::another_cluster_is_refused);
     stage("missing permissions are reported", Walk::missing_rights_are_named);
     stage("the deployer's role deploys and changes no namespace", Walk::a_deployer_deploys_and_changes_no_namespace);

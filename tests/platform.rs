@@ -194,7 +194,7 @@ fn from_nothing_to_nothing() {
     stage("releases of other tools are refused, and adopted on request", Walk::foreign_releases_are_refused);
     stage("an orphan is reported and removed, its volume is kept", Walk::orphans_are_pruned);
     stage("lists, claims and irregular plurals of a chart are read", Walk::every_shape_is_read);
-    stage("CRDs of a newer chart are applied first", Walk::definitions_are_upgraded);
+    stage("CRDs of a newer subchart are applied first", Walk::definitions_are_upgraded);
     stage("an unreadable release does not affect others", Walk::an_unreadable_release_hides_nothing);
     stage("claims of a chart are kept when their release is removed", Walk::claims_survive_their_release);
     stage("an optional project runs when it is requested", Walk::optional_projects);

@@ -193,7 +193,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         namespace: namespace.to_owned(),
         chart: chart.path.clone(),
         universal: false,
-        definitions: chart.definitions.clone(),
+        definitions: chart.definitions.with_values(&values::merged([&chart.values, &content.values])),
         record: content.id(),
         fingerprint: content.id().to_string(),
         content,

@@ -107,7 +107,8 @@ pub struct DefinitionsSpec {
     pub release: String,
     /// The chart that contains them.
     pub chart: PathBuf,
-    pub names: Vec<String>,
+    /// The definitions to apply, each with the checksum of its content.
+    pub definitions: BTreeMap<String, String>,
 }
 
 /// How the releases of a run are compared and changed: the same for all of them.

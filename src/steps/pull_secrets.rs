@@ -10,7 +10,7 @@ use crate::{
     adapters::{
         cluster::{Cluster, ClusterError, PullAccount, pull_accounts},
         credentials::RegistryCredential,
-        helm::Template,
+        helm::{Template, TemplateCluster},
     },
     domain::{ReleaseKey, yaml},
     engine::{Reporter, StepFailure},
@@ -48,9 +48,16 @@ impl Runner {
         if self.credentials.is_empty() || uses_default_account {
             return Ok(());
         }
-        let template = Template { name, namespace, chart, values: &content.values };
+        let target = &self.release.target;
+        let for_cluster = Some(TemplateCluster { target, is_upgrade: true });
+        let template = |cluster| Template { name, namespace, chart, values: &content.values, cluster };
+        let helm = &self.release.helm;
+        let manifest = match helm.template(&template(for_cluster), cancel).await {
+            Ok(manifest) => Ok(manifest),
+            Err(_) => helm.template(&template(None), cancel).await,
+        };
         // What cannot be rendered cannot be deployed either: Helm reports why.
-        let Ok(manifest) = self.release.helm.template(&template, cancel).await else { return Ok(()) };
+        let Ok(manifest) = manifest else { return Ok(()) };
         let objects = yaml::read_documents(&manifest).unwrap_or_default();
         self.provide_for(&spec.key(), &objects, reporter, cancel).await
     }

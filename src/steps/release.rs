@@ -154,10 +154,10 @@ impl Runner {
     /// Applies CustomResourceDefinitions of a chart.
     pub(super) async fn apply_definitions(&self, spec: &DefinitionsSpec) -> Result<Option<String>, StepFailure> {
         let all = definitions(&spec.chart)?.into_iter();
-        let wanted = all.filter(|definition| spec.names.contains(&definition.name));
+        let wanted = all.filter(|definition| spec.definitions.get(&definition.name) == Some(&definition.checksum));
         let wanted = wanted.map(|definition| (definition.content, definition.checksum)).collect();
         self.connected()?.cluster.apply_definitions(wanted).await?;
-        Ok(Some(spec.names.join(", ")))
+        Ok(Some(spec.definitions.keys().cloned().collect::<Vec<_>>().join(", ")))
     }
 
     /// Writes the deployment to the ledger before anything is changed, so that an interrupted run is visible.

@@ -49,12 +49,14 @@ const BROKEN: [&str; 6] =
     ["create", "secret", "generic", "broken", "--type=helm.sh/release.v1", "--from-literal=release=garbage"];
 
 impl Walk {
+    /// Writes the chart; its subchart has the definition.
     fn write_chart(&self, version: &str, template: &str, definition: &str) {
         let folder = self.workspace.root().join("charts/shapes");
         for (file, text) in [
             ("Chart.yaml", format!("apiVersion: v2\nname: shapes\nversion: {version}\n").as_str()),
             ("templates/all.yaml", template),
-            ("crds/shape.yaml", definition),
+            ("charts/below/Chart.yaml", "apiVersion: v2\nname: below\nversion: 0.1.0\n"),
+            ("charts/below/crds/shape.yaml", definition),
         ] {
             let file = folder.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -1,7 +1,7 @@
 //! Charts on this machine. Each chart is fetched once and cached.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Helm, HelmError,
-    definitions::{checksums, is_definition_file},
+    definitions::{ChartDefinitions, is_definition_file},
     dependencies::ChartFolder,
     folder::{ChartFiles, read_chart},
     pull::RemoteChart,
     schema::ClosedSchema,
+    subcharts,
 };
 use crate::{
     adapters::cache::{UNFINISHED, mark_used},
@@ -42,8 +43,8 @@ pub struct FetchedChart {
     pub schema: Option<serde_json::Value>,
     /// References of the schema to documents outside of the chart, whose content is not checked.
     pub unread_references: BTreeSet<String>,
-    /// The CustomResourceDefinitions in `crds/`, each with a checksum.
-    pub definitions: BTreeMap<String, String>,
+    /// The CustomResourceDefinitions in `crds/` folders.
+    pub definitions: ChartDefinitions,
     /// `values.yaml`: the default values, which a project overrides.
     pub values: Values,
 }
@@ -211,7 +212,7 @@ pub(super) fn chart_files(chart: &Path) -> Result<ChartFiles, HelmError> {
     archived_files(chart, &fs::read(chart).map_err(|error| cannot("read", chart, &error))?)
 }
 
-fn archived_files(archive: &Path, packed: &[u8]) -> Result<ChartFiles, HelmError> {
+pub(super) fn archived_files(archive: &Path, packed: &[u8]) -> Result<ChartFiles, HelmError> {
     let mut files = ChartFiles::new();
     let broken = |error: std::io::Error| cannot("unpack", archive, &error);
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed));
@@ -221,8 +222,7 @@ fn archived_files(archive: &Path, packed: &[u8]) -> Result<ChartFiles, HelmError
         // An archive contains one folder with the name of the chart; files of subcharts are at deeper levels.
         let inner: PathBuf = path.components().skip(1).collect();
         let name = inner.to_string_lossy().into_owned();
-        let is_read = is_schema_file(&name) || is_definition_file(&name);
-        if is_read || ["Chart.yaml", "values.yaml"].contains(&name.as_str()) {
+        if is_schema_file(&name) || is_definition_file(&name) || subcharts::is_read(&name) {
             let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(broken)?;
             files.insert(name, content);
@@ -249,7 +249,7 @@ fn describe(path: &Path, digest: ChartDigest, files: &ChartFiles) -> Result<Fetc
         version: metadata.version,
         app_version: metadata.app_version,
         digest,
-        definitions: checksums(files).map_err(wrong)?,
+        definitions: ChartDefinitions::read(files).map_err(wrong)?,
         unread_references: schema.as_ref().map(|schema| schema.unread.clone()).unwrap_or_default(),
         schema: schema.map(|closed| closed.schema),
         values: values.flatten().unwrap_or_default(),

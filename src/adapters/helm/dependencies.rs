@@ -18,17 +18,21 @@ const USABLE: [&str; 2] = ["ok", "unpacked"];
 
 /// The keys of `Chart.yaml` or `requirements.yaml` that are read.
 #[derive(Default, Deserialize)]
-struct Declared {
+pub(super) struct Declared {
     #[serde(default)]
     name: String,
     #[serde(default)]
-    dependencies: Vec<Dependency>,
+    pub(super) dependencies: Vec<Dependency>,
 }
 
 #[derive(Deserialize)]
-struct Dependency {
-    name: String,
+pub(super) struct Dependency {
+    pub(super) name: String,
     repository: Option<String>,
+    pub(super) alias: Option<String>,
+    pub(super) condition: Option<String>,
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
 }
 
 impl Dependency {
@@ -105,7 +109,7 @@ fn is_part_of(file: &str, name: &str) -> bool {
 }
 
 /// What a chart depends on. Charts of the first API version declare it in a file of its own.
-fn declared(folder: &Path, files: &ChartFiles) -> Result<Declared, HelmError> {
+pub(super) fn declared(folder: &Path, files: &ChartFiles) -> Result<Declared, HelmError> {
     let mut all = Declared::default();
     for name in ["Chart.yaml", "requirements.yaml"] {
         let Some(text) = files.get(name) else { continue };

@@ -8,9 +8,10 @@ mod folder;
 mod kept;
 mod pull;
 mod schema;
+mod subcharts;
 
 pub use charts::{ChartCache, FetchedChart};
-pub use definitions::{Definition, definitions};
+pub use definitions::{ChartDefinitions, Definition, definitions};
 pub use failures::Missing;
 pub use kept::pack;
 
@@ -108,6 +109,16 @@ pub struct Template<'a> {
     pub namespace: &'a str,
     pub chart: &'a Path,
     pub values: &'a Values,
+    /// The cluster that answers `lookup` and `.Capabilities`; `None` renders with Helm's defaults.
+    pub cluster: Option<TemplateCluster<'a>>,
+}
+
+/// The cluster for which a chart is rendered.
+#[derive(Debug)]
+pub struct TemplateCluster<'a> {
+    pub target: &'a HelmTarget,
+    /// Whether the release exists there: sets `.Release.IsUpgrade`.
+    pub is_upgrade: bool,
 }
 
 /// The result of an upgrade.
@@ -247,21 +258,26 @@ impl Helm {
         Ok(Upgraded { revision: printed.version, manifest: printed.manifest })
     }
 
-    /// Renders a chart without a cluster.
+    /// Renders a chart, with or without a cluster. Changes nothing.
     ///
     /// # Errors
-    /// If the chart rejects the values.
+    /// If the chart rejects the values, or the cluster does not respond or lacks a kind of the chart.
     pub async fn template(&self, template: &Template<'_>, cancel: &CancellationToken) -> Result<String, HelmError> {
-        let Template { name, namespace, chart, values } = *template;
-        let output = self
-            .bare()
-            .args(["template", name])
-            .arg(chart)
-            .args(["--namespace", namespace, "--values", "-", "--skip-schema-validation", "--skip-tests"])
-            .input(json(values))
-            .run(cancel)
-            .await?;
-        Ok(output.stdout)
+        let Template { name, namespace, chart, values, cluster } = template;
+        let mut tool = match cluster {
+            Some(cluster) => self.tool(cluster.target),
+            None => self.bare(),
+        };
+        tool = tool.args(["template", name]).arg(chart);
+        tool = tool.args(["--namespace", namespace, "--values", "-", "--skip-schema-validation", "--skip-tests"]);
+        if let Some(cluster) = cluster {
+            // Objects of other releases are reported by the plan, not here.
+            tool = tool.args(["--dry-run=server", "--disable-openapi-validation", "--take-ownership"]);
+            // Without it, Helm 3 answers only `lookup` from the cluster.
+            tool = if self.version < SERVER_SIDE { tool.arg("--validate") } else { tool };
+            tool = if cluster.is_upgrade { tool.arg("--is-upgrade") } else { tool };
+        }
+        Ok(tool.input(json(values)).run(cancel).await?.stdout)
     }
 
     /// Restores a revision of a release, as a new revision. Does not wait for pods.

@@ -60,10 +60,22 @@ impl RemoteAccess {
         let file =
             read_context(&session.settings.user_kubeconfigs(), context, &folder, &session.settings.variables.proxies)
                 .map_err(|error| CommandError::usage(error.problem()))?;
-        let cluster = Cluster::open(file.path(), Some(context)).await?;
+        let at_environment = |error: ClusterError| {
+            let mut error = CommandError::from(error);
+            for problem in &mut error.problems {
+                problem.message = format!("environment '{}': {}", environment.name, problem.message);
+            }
+            error
+        };
+        let cluster = Cluster::open(file.path(), Some(context)).await.map_err(at_environment)?;
         let cluster = cluster.within(namespaces_of(session));
-        let identity = cluster.identity().await?;
+        let identity = cluster.identity().await.map_err(at_environment)?;
         Ok(Self { file: Arc::new(file), cluster, identity })
+    }
+
+    /// The cluster for Helm.
+    pub fn target(&self) -> HelmTarget {
+        HelmTarget { kubeconfig: self.file.path().to_owned(), context: Some(self.file.context.clone()) }
     }
 
     /// Returns the runner for plans on this cluster.
@@ -71,8 +83,7 @@ impl RemoteAccess {
     /// # Errors
     /// When the user's certificates or Docker's configuration cannot be read.
     pub async fn runner(&self, session: &Session, helm: Helm) -> Result<Runner, CommandError> {
-        let target = HelmTarget { kubeconfig: self.file.path().to_owned(), context: Some(self.file.context.clone()) };
-        let resolver = Resolver::SystemElse(Arc::default());
+        let (target, resolver) = (self.target(), Resolver::SystemElse(Arc::default()));
         let mut runner = session.runner_at(helm, target, resolver, None).await?;
         runner.ledger = Some(session.environment.namespace.clone());
         runner.reach = Some(namespaces_of(session));

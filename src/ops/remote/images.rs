@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 
 use crate::{
-    adapters::{cluster::images_of_manifest, helm::Helm, registry::Registry},
+    adapters::{cluster::images_of_manifest, registry::Registry},
     domain::{
         Environment, ImageReference, ImagesIn, Name, Problem, ReleaseKey, ResolvedProject, Values,
         images_in::Container, ledger::History, record::Record,
     },
     error::{CommandError, ErrorKind},
     ops::{
-        manifest::manifest,
+        manifest::ClusterRendering,
         observe::Observation,
         remote::{access::RemoteAccess, deploy_request::DeployRequest},
         selection::Selection,
         session::Session,
         tags::resolved,
     },
-    plan::{ReleaseSpec, gates::NewImage, known_images::KnownImages, up::Described},
+    plan::{gates::NewImage, known_images::KnownImages, up::Described},
 };
 
 /// An environment as observed.
@@ -163,11 +163,10 @@ fn no_image(project: &ResolvedProject, environment: &Environment) -> Problem {
     Problem::new(cause).help(help)
 }
 
-/// For projects with their own chart, which determines the images: renders it, and adds the digests of its images to
+/// For projects with their own chart, which determines the images: renders it for the cluster, and adds the digests of its images to
 /// the record. The running pods are compared with them.
 pub(super) async fn look_up_rendered(
-    session: &Session,
-    helm: &Helm,
+    rendering: &ClusterRendering<'_>,
     registry: &Registry,
     (selection, settled): (&Selection, &BTreeSet<Name>),
     described: &mut Described,
@@ -180,24 +179,17 @@ pub(super) async fn look_up_rendered(
         .map(|project| &project.name)
         .collect();
     for project in described.projects.iter_mut().filter(|project| foreign.contains(&project.name)) {
-        let written = rendered_images(session, helm, &project.release).await?;
-        let pinned = resolved(session, registry, &written).await?;
+        let manifest = rendering.manifest(&project.release).await?;
+        let images = images_of_manifest(&manifest)?;
+        let written: Vec<ImageReference> =
+            images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect();
+        let pinned = resolved(rendering.session, registry, &written).await?;
         let digest =
             |image: &ImageReference| Some((image.to_string(), pinned.get(&image.to_string())?.digest.clone()?));
         project.release.content.images = written.iter().filter_map(digest).collect();
         project.release.record = project.release.content.id();
     }
     Ok(())
-}
-
-async fn rendered_images(
-    session: &Session,
-    helm: &Helm,
-    release: &ReleaseSpec,
-) -> Result<Vec<ImageReference>, CommandError> {
-    let manifest = manifest(session, helm, release).await?;
-    let images = images_of_manifest(&manifest)?;
-    Ok(images.iter().filter_map(|image| ImageReference::parse(image).ok()).collect())
 }
 
 /// The images that projects and their `verify` Jobs would run, and that are not among the known ones.
@@ -242,7 +234,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{Chart, ChartSource, ImageKey, image_key::ValuePath};
+    use crate::domain::{Chart, ChartSource, ImageKey, image_key::ValuePath, resolve::resolve};
+
+    #[test]
+    fn a_project_that_is_only_built_here_needs_a_repository() {
+        let text = "version: 1\nname: tunes\nprojects: {api: {build: {context: .}, values: {ports: {http: 80}}}}\n\
+                    environments: {staging: {context: staging}}\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("projects.yaml"), text).unwrap();
+        std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+        let workspace = crate::config::load(folder.path()).unwrap().workspace;
+        let staging = workspace.environments.values().find(|it| it.name.as_str() == "staging").unwrap();
+        let project = &resolve(&workspace, staging)[0];
+        let problem = no_image(project, staging);
+        assert_eq!(
+            problem.message,
+            "'api' has no image here: projects.yaml names no tag, and none was deployed before"
+        );
+        let help = "write `image: REPOSITORY` beside `build`, and deploy with cmdr deploy api=TAG --env staging";
+        assert_eq!(problem.help.as_deref(), Some(help));
+    }
 
     #[test]
     fn a_record_from_before_chart_image_keeps_the_default_of_its_chart() {

@@ -9,6 +9,7 @@ use crate::{
     ops::{
         describe::describe,
         logins::keep_logins,
+        manifest::ClusterRendering,
         observe::{Observation, look_at},
         prepared::Prepared,
         remote::{
@@ -54,7 +55,8 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let known = state.known_images(request, &selection, &settled).await?;
     let trusted = if request.up.refresh { &BTreeMap::new() } else { &known };
     pin(session, &registry, (&selection, &settled), trusted, &mut described).await?;
-    look_up_rendered(session, &helm, &registry, (&selection, &settled), &mut described).await?;
+    let rendering = ClusterRendering { session, helm: &helm, target: access.target(), observation: &observation };
+    look_up_rendered(&rendering, &registry, (&selection, &settled), &mut described).await?;
     add_verifications(session, &registry, (&selection, &settled), trusted, &mut described).await?;
     let new_images = new_images(session, request, &selection, &described, &known);
     keep_logins(session, &mut described).await?;

@@ -14,8 +14,8 @@ use crate::{
         record::{Record, RecordId},
     },
     error::{CommandError, ErrorKind},
-    ops::manifest::manifest,
     ops::{
+        manifest::ClusterRendering,
         prepared::Prepared,
         remote::prepare::{Remote, subject},
         session::Session,
@@ -172,11 +172,12 @@ pub(super) async fn show_differences(
     if session.settings.output == OutputFormat::Json {
         return Ok(());
     }
-    let remote = &prepared.target;
+    let (access, observation) = (&prepared.target.access, &prepared.observation);
+    let rendering = ClusterRendering { session, helm: &prepared.helm, target: access.target(), observation };
     for planned in &plan.steps {
         let Step::Deploy(spec) = &planned.step else { continue };
-        let manifest = manifest(session, &prepared.helm, &spec.release).await?;
-        let differences = remote.access.cluster.differences(&manifest, &spec.release.namespace).await?;
+        let manifest = rendering.manifest(&spec.release).await?;
+        let differences = access.cluster.differences(&manifest, &spec.release.namespace).await?;
         for difference in differences {
             ui::print(&ui::difference::render(&difference, session.settings.color));
         }

@@ -1,5 +1,7 @@
 //! CustomResourceDefinitions of a newer chart, which Helm does not upgrade.
 
+use std::collections::BTreeMap;
+
 use semver::Version;
 
 use super::Planner;
@@ -23,12 +25,18 @@ impl Planner<'_> {
             Some(None) => is_other_chart,
             Some(Some(applied)) => applied != *checksum,
         };
-        let names: Vec<String> = release.definitions.iter().filter(differs).map(|(name, _)| name.clone()).collect();
-        if names.is_empty() {
+        let definitions: BTreeMap<String, String> = release
+            .definitions
+            .iter()
+            .filter(differs)
+            .map(|(name, checksum)| (name.clone(), checksum.clone()))
+            .collect();
+        if definitions.is_empty() {
             return None;
         }
-        let reason = format!("Helm does not upgrade them: {}", names.join(", "));
-        let spec = DefinitionsSpec { release: release.name.clone(), chart: release.chart.clone(), names };
+        let reason =
+            format!("Helm does not upgrade them: {}", definitions.keys().cloned().collect::<Vec<_>>().join(", "));
+        let spec = DefinitionsSpec { release: release.name.clone(), chart: release.chart.clone(), definitions };
         Some(self.plan.add(Step::Definitions(spec), reason, needs.iter().copied()))
     }
 }
@@ -43,8 +51,6 @@ fn is_older(release: &ReleaseSpec, found: &ObservedRelease) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::{
         domain::ReleaseKey,
