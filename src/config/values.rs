@@ -98,6 +98,36 @@ pub fn check_values(
     }
 }
 
+/// Returns an error for every key that is `null` and unknown to the schema: Helm removes it before it validates, so that
+/// a misspelled key would be ignored.
+pub(super) fn check_empty_keys(
+    origin: ValueOrigin<'_>,
+    holder: ValuesHolder<'_>,
+    merged: &Values,
+    schema: &ValuesSchema<'_>,
+) -> Vec<ConfigError> {
+    let values = Value::Object(merged.clone());
+    let (true, Ok(validator)) = (has_null(&values), &schema.validator) else { return Vec::new() };
+    let Some(places) = ValueLocations::new(origin, holder) else { return Vec::new() };
+    let reader = Reader { places, schema: schema.schema };
+    let of_error = |error: ValidationError<'_>| {
+        let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else { return Vec::new() };
+        let path = pointer_keys(error.instance_path().as_str());
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        let empty = unexpected.iter().filter(|key| error.instance().get(key.as_str()).is_some_and(Value::is_null));
+        empty.map(|key| reader.unknown(&keys, key, &error)).collect::<Vec<_>>()
+    };
+    validator.iter_errors(&values).flat_map(of_error).collect()
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.values().any(has_null),
+        _ => false,
+    }
+}
+
 /// Helm removes keys that are `null` before it validates.
 fn without_nulls(value: &Value) -> Value {
     match value {

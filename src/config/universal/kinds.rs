@@ -11,7 +11,7 @@ use crate::{
 const JOBS: &[&str] = &["Job", "CronJob"];
 
 /// The keys that belong to these kinds. A key that is not listed belongs to all of them.
-const KEYS: [(&[&str], &[&str]); 3] = [
+const KEYS: [(&[&str], &[&str]); 6] = [
     (
         JOBS,
         &[
@@ -26,6 +26,9 @@ const KEYS: [(&[&str], &[&str]); 3] = [
             "ttl",
         ],
     ),
+    (&["Deployment", "StatefulSet", "DaemonSet"], &["aliases", "minReady", "service"]),
+    (&["Deployment", "StatefulSet"], &["replicas"]),
+    (&["Deployment", "DaemonSet"], &["strategy"]),
     (&["StatefulSet"], &["podManagement", "updateStrategy"]),
     (&["CronJob"], &["concurrency", "keep", "schedule", "startingDeadline", "timeZone"]),
 ];

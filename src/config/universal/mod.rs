@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::{
     error::{ConfigError, did_you_mean},
     sources::Sources,
-    values::{ValueOrigin, ValuesHolder, ValuesSchema, check_values},
+    values::{ValueOrigin, ValuesHolder, ValuesSchema, check_empty_keys, check_values},
 };
 use crate::domain::{ResolvedProject, Workspace, resolve};
 pub use files::{FoundFile, disk_files};
@@ -107,6 +107,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     values.entry("image").or_insert_with(|| json!("image"));
     let schema = if has_fragments(&values) { &*WITH_FRAGMENTS } else { &*COMPILED };
     let mut found = check_values(origin, ValuesHolder::Project(&project.name), &values, schema);
+    found.extend(check_empty_keys(origin, ValuesHolder::Project(&project.name), &values, schema));
     found.extend(variables::circles(origin, project));
     found.extend(routes::without_port(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
@@ -120,6 +121,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
         neighbours::ambiguous_peers(project),
         files::check(project, origin.sources.folder()),
         waits::unknown(project, provided),
+        probes::of_init_containers(project),
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found

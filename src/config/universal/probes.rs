@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Mistake,
-    containers::{ContainerValues, containers},
+    containers::{ContainerValues, containers, entries},
 };
 use crate::{
     config::error::{choice, quoted},
@@ -63,6 +63,19 @@ pub(super) fn without_port(project: &ResolvedProject) -> Vec<Mistake> {
         Some(Mistake::new(container.path(&["probes", name]), message, expected))
     };
     probes.filter_map(mistake).collect()
+}
+
+/// Returns a mistake for the probes of each init container: it must end before the next container starts.
+pub(super) fn of_init_containers(project: &ResolvedProject) -> Vec<Mistake> {
+    let named = entries(project.values.get("initContainers"));
+    let probed = named.filter(|(_, container)| entries(container.get("probes")).next().is_some());
+    let mistake = |(name, _): (&str, &Value)| {
+        let message = format!("the init container {} has probes, which have no effect", quoted(name));
+        let expected = "expected probes only in the project and in `sidecars`".to_owned();
+        let path = ["initContainers", name, "probes"].map(str::to_owned).to_vec();
+        Mistake::new(path, message, expected)
+    };
+    probed.map(mistake).collect()
 }
 
 fn unknown_number(probe: &str, port: u64, opened: &BTreeMap<u64, &str>) -> Option<Mistake> {
