@@ -10,7 +10,7 @@ use crate::{
     adapters::{
         build_context::ContextState,
         builds::{Builds, BuildsError},
-        docker::{BuildError, BuildRequest, Docker, NETWORK, PullProgress, stage},
+        docker::{BuildError, BuildRequest, Docker, NETWORK, PullProgress, PushProgress, Pushed, stage},
         http::{HttpClient, Resolver},
         process::ProcessError,
         registry::{Registry, RegistryError},
@@ -164,15 +164,34 @@ impl LocalImages {
         let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
             .map_err(|error| Problem::new(format!("invalid image reference for {project}: {error}")))?;
         self.docker.tag_image(&id, &image).await?;
-        reporter.progress(format!("pushing {image}"));
-        let pushed = tokio::select! {
-            pushed = self.docker.push_image(&image) => pushed?,
-            () = cancel.cancelled() => return Err(StepFailure::Interrupted),
-        };
+        let pushed = self.push(&image, reporter, cancel).await?;
         let registry = Registry::local(cancel.clone()).map_err(|error| Problem::of(&error))?;
         let pinned = registry.resolve(&image).await?.pinned;
         self.builds.remember([&spec.project].into_iter().chain(&spec.shared_by), &pinned, folder.as_ref())?;
         Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))
+    }
+
+    async fn push(
+        &self,
+        image: &ImageReference,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Pushed, StepFailure> {
+        reporter.progress(format!("pushing {image}"));
+        let mut shown = String::new();
+        let show = |progress: PushProgress| {
+            let (sent, total) = (progress.bytes_sent / MEGABYTE, progress.bytes_total / MEGABYTE);
+            let message = format!("pushing {image}: {sent} of {total} MB");
+            // The engine sends many messages for each megabyte, and most layers exist in the registry.
+            if total > 0 && message != shown {
+                shown.clone_from(&message);
+                reporter.progress(message);
+            }
+        };
+        tokio::select! {
+            pushed = self.docker.push_image(image, show) => Ok(pushed?),
+            () = cancel.cancelled() => Err(StepFailure::Interrupted),
+        }
     }
 
     /// The state of the folder before the build; without it, changes are not noticed.

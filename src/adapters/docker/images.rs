@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::{
     auth::DockerCredentials,
     errors::Error,
-    models::CreateImageInfo,
+    models::{CreateImageInfo, PushImageInfo},
     query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
 };
 use futures::TryStreamExt;
@@ -22,6 +22,13 @@ pub struct PullProgress {
     pub layers_done: usize,
     pub layers_total: usize,
     pub bytes_done: u64,
+    pub bytes_total: u64,
+}
+
+/// The progress of a push. The total grows as the engine starts to send more layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PushProgress {
+    pub bytes_sent: u64,
     pub bytes_total: u64,
 }
 
@@ -88,16 +95,22 @@ impl Docker {
         tagged.map_err(DockerError::request(format!("tag image {image} as {name}")))
     }
 
-    /// Pushes an image to a registry without authentication.
+    /// Pushes an image to a registry without authentication; `on_progress` is called at each message of the engine.
     ///
     /// # Errors
     /// If the registry rejects the image or cannot be reached.
-    pub async fn push_image(&self, image: &ImageReference) -> Result<Pushed, DockerError> {
+    pub async fn push_image(
+        &self,
+        image: &ImageReference,
+        mut on_progress: impl FnMut(PushProgress),
+    ) -> Result<Pushed, DockerError> {
         let options = PushImageOptions { tag: image.tag.clone(), ..PushImageOptions::default() };
         let mut words = std::pin::pin!(self.client.push_image(image.name(), Some(options), None));
         let failed = |error: Error| DockerError::Push { image: image.to_string(), source: cause(error) };
-        let mut pushed = Pushed::default();
+        let (mut pushed, mut layers) = (Pushed::default(), HashMap::new());
         while let Some(word) = words.try_next().await.map_err(failed)? {
+            note_push(&mut layers, &word);
+            on_progress(push_progress(&layers));
             match word.status.as_deref() {
                 Some("Pushed") => pushed.sent += 1,
                 Some("Layer already exists") => pushed.known += 1,
@@ -179,6 +192,23 @@ fn note(layers: &mut HashMap<String, Layer>, word: CreateImageInfo) {
     }
 }
 
+/// Notes how much of a layer is sent, by the size of the layer: the library does not pass on its ID. Layers that the
+/// registry has are not sent.
+fn note_push(layers: &mut HashMap<u64, u64>, word: &PushImageInfo) {
+    let Some(detail) = word.progress_detail.as_ref().filter(|_| word.status.as_deref() == Some("Pushing")) else {
+        return;
+    };
+    let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    if let (Some(sent), Some(total)) = (number(detail.current), number(detail.total)) {
+        // The engine estimates the size, and may send more.
+        layers.insert(total, sent.min(total));
+    }
+}
+
+fn push_progress(layers: &HashMap<u64, u64>) -> PushProgress {
+    PushProgress { bytes_sent: layers.values().sum(), bytes_total: layers.keys().sum() }
+}
+
 fn progress(layers: &HashMap<String, Layer>) -> PullProgress {
     layers.values().fold(PullProgress::default(), |sum, layer| PullProgress {
         layers_done: sum.layers_done + usize::from(layer.done),
@@ -208,6 +238,23 @@ mod tests {
         }
         let expected = PullProgress { layers_done: 1, layers_total: 3, bytes_done: 60, bytes_total: 150 };
         assert_eq!(progress(&layers), expected);
+    }
+
+    #[test]
+    fn the_progress_of_a_push_is_summed_over_layers() {
+        let words = [
+            r#"{"status": "The push refers to repository [localhost:5001/shop]"}"#,
+            r#"{"status": "Layer already exists", "progressDetail": {}, "id": "a"}"#,
+            r#"{"status": "Pushing", "progressDetail": {"current": 50, "total": 200}, "id": "b"}"#,
+            r#"{"status": "Pushing", "progressDetail": {"current": 15, "total": 10}, "id": "c"}"#,
+            r#"{"status": "Pushing", "progressDetail": {"current": 150, "total": 200}, "id": "b"}"#,
+            r#"{"status": "Pushed", "progressDetail": {}, "id": "c"}"#,
+        ];
+        let mut layers = HashMap::new();
+        for word in words {
+            note_push(&mut layers, &serde_json::from_str(word).unwrap());
+        }
+        assert_eq!(push_progress(&layers), PushProgress { bytes_sent: 160, bytes_total: 210 });
     }
 
     #[test]

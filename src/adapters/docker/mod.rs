@@ -23,7 +23,7 @@ pub use containers::{Mount, NodeContainer, Published, State};
 pub use error::DockerError;
 pub use files::{ExecOutput, UploadFile};
 pub use image_store::IMAGE_STORE;
-pub use images::{PullProgress, Pushed};
+pub use images::{PullProgress, PushProgress, Pushed};
 pub use locate::{DockerLookup, Endpoint, locate};
 pub use network::{NETWORK, Network};
 pub use snapshots::NodePlace;
