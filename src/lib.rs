@@ -14,7 +14,7 @@
 //! | [`steps`] | what each step does: step -> adapter calls | `domain`, `plan`, `engine`, `adapters` |
 //! | [`ui`] | live, plain, GitLab and JSON renderers of events; diagnostics | `event`, `domain` |
 //! | [`settings`] | flags, variables and the user's file -> settings; the only reader of variables | `cli`, `domain` |
-//! | [`log`] | the log file of each run, and what `-vv` and `CMDR_LOG` print | `settings`, `ui` |
+//! | [`log`] | the log file of each run, and what `-vv` and `CMDR_LOG` print | `settings`, `ui`, `domain` |
 //! | [`cli`] | the command line | - |
 //! | [`error`] | the error that a command returns: kind, cause, help, exit code | `domain` |
 //! | [`ops`] | what commands share: session, description, observation, running a plan | all but `cli`, `commands` |

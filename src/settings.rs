@@ -30,7 +30,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("CMDR_CHART_MIRRORS", "chart mirrors: PREFIX=URL, comma-separated; * matches every repository"),
     ("CMDR_CA", "a file with a company's certificate authority, which nodes trust too"),
     ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's default"),
-    ("CMDR_CONFIG", "the user's configuration file"),
+    ("CMDR_CONFIG", "the user's configuration file, which must exist"),
     ("CMDR_STATE", "the folder for logs, and for kubeconfig files and locks of local clusters"),
     (
         "CMDR_LOG",
@@ -171,6 +171,8 @@ pub struct Folders {
 pub struct Variables {
     pub image_mirrors: Option<String>,
     pub chart_mirrors: Option<String>,
+    /// The user's configuration file, where `CMDR_CONFIG` names one.
+    pub configuration_file: Option<PathBuf>,
     pub certificate_authority: Option<PathBuf>,
     pub node_image: Option<String>,
     pub docker_host: Option<String>,
@@ -333,6 +335,7 @@ impl Variables {
         Self {
             image_mirrors: text("CMDR_IMAGE_MIRRORS"),
             chart_mirrors: text("CMDR_CHART_MIRRORS"),
+            configuration_file: variable("CMDR_CONFIG").map(PathBuf::from),
             certificate_authority: variable("CMDR_CA").map(PathBuf::from),
             node_image: text("CMDR_NODE_IMAGE"),
             docker_host: text("DOCKER_HOST"),

@@ -54,7 +54,11 @@ impl Place {
 
     /// What a person sees: the exit code and both streams.
     fn shown(&self, words: &[&str]) -> String {
-        let output = self.run(words);
+        self.shown_with(words, &[])
+    }
+
+    fn shown_with(&self, words: &[&str], variables: &[(&str, &str)]) -> String {
+        let output = self.run_with(words, variables);
         let text = |bytes: &[u8]| text(bytes).replace(&self.path().display().to_string(), "HOME");
         format!(
             "$ cmdr {}\nexit code: {}\n--- stdout\n{}--- stderr\n{}",
@@ -114,7 +118,32 @@ fn mistakes_on_the_command_line() {
         ]),
     );
     assert_reported("render-without-project", &place.shown(&["render"]));
+    assert_reported("named-and-left-out", &place.shown(&["up", "catalog", "--without", "catalog"]));
+    assert_reported("set-the-image", &place.shown(&["up", "catalog", "--set", "image=shop:2"]));
+    assert_reported("reports-of-a-status", &place.shown(&["status", "--junit", "junit.xml"]));
     assert_reported("folder-missing", &place.shown(&["-C", "nowhere", "up"]));
+}
+
+#[test]
+fn mistakes_in_variables() {
+    let place = Place::with_workspace(LEAST);
+    let shown = |words: &[&str], name: &str, value: &str| place.shown_with(words, &[(name, value)]);
+    assert_reported("configuration-missing", &shown(&["plan"], "CMDR_CONFIG", "nowhere.yaml"));
+    assert_reported("log-of-no-module", &shown(&["plan"], "CMDR_LOG", "cmdr::adapters::hlem=debug"));
+}
+
+#[test]
+fn a_cluster_that_does_not_respond_is_named() {
+    let place = Place::with_workspace(&format!("{LEAST}environments: {{staging: {{context: stage}}}}\n"));
+    let kubeconfig = "apiVersion: v1\nkind: Config\n\
+                      clusters: [{name: stage, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+                      contexts: [{name: stage, context: {cluster: stage, user: stage}}]\n\
+                      users: [{name: stage, user: {token: x}}]\n";
+    let file = place.path().join("kubeconfig");
+    fs::write(&file, kubeconfig).unwrap();
+    let output = place.run_with(&["env", "pin", "staging"], &[("KUBECONFIG", &file.to_string_lossy())]);
+    let message = text(&output.stderr);
+    assert!(message.contains("error: environment 'staging': cannot read namespace kube-system"), "{message}");
 }
 
 #[test]

@@ -118,6 +118,12 @@ fn what_cannot_work_is_reported_before_anything_is_changed() {
         let output = run_with(&workspace, &[("CMDR_CACHE", &file.to_string_lossy())]);
         refused(&workspace, output, 1, &["cannot create", "Not a directory", "set CMDR_CACHE"]);
     });
+    ask(
+        "a certificate authority that does not exist",
+        &[("CMDR_CA", "/nowhere.pem")],
+        2,
+        &["CMDR_CA: the CA file /nowhere.pem cannot be read"],
+    );
     stages.stage("the disk is full", || {
         let output = run_with(&workspace, &[("DOCKER_HOST", &full_engine(&workspace))]);
         refused(&workspace, output, 1, &["only 0 MB are free on Docker's disk", "help: free some"]);
@@ -195,10 +201,11 @@ fn a_wrong_description_is_reported_before_anything_is_changed() {
         ],
     );
     ask(
-        "a chart that does not exist",
-        "projects:\n  shop:\n    chart: {oci: registry.example.com/charts/none, version: 1.0.0}\n",
+        "charts that do not exist",
+        "projects:\n  shop: {chart: {oci: registry.example.com/charts/none, version: 1.0.0}}\n  \
+         cart: {chart: {oci: registry.example.com/charts/nothing, version: 1.0.0}}\n",
         1,
-        &["chart not found", "registry.example.com/charts/none", "help: check its name and version"],
+        &["chart not found", "registry.example.com/charts/none", "charts/nothing", "help: check its name and version"],
     );
     ask(
         "a chart folder that does not exist",

@@ -27,8 +27,9 @@ pub enum UserConfigurationError {
     Syntax { path: PathBuf, message: String },
     #[error("{}: {source}", path.display())]
     Mirror { path: PathBuf, source: InvalidMirror },
-    #[error("{}: the CA file {} {why}", path.display(), ca.display())]
-    Ca { path: PathBuf, ca: PathBuf, why: String },
+    /// `origin` is the variable or the file that names the CA file.
+    #[error("{origin}: the CA file {} {why}", ca.display())]
+    Ca { origin: String, ca: PathBuf, why: String },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,8 +78,8 @@ fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfiguration
 ///
 /// # Errors
 /// If the CA file cannot be read, or contains no certificate.
-pub fn read_ca(path: &Path, ca: &Path) -> Result<String, UserConfigurationError> {
-    let wrong = |why: String| UserConfigurationError::Ca { path: path.to_owned(), ca: ca.to_owned(), why };
+pub fn read_ca(origin: &str, ca: &Path) -> Result<String, UserConfigurationError> {
+    let wrong = |why: String| UserConfigurationError::Ca { origin: origin.to_owned(), ca: ca.to_owned(), why };
     let text = std::fs::read_to_string(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     if text.contains("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY-----") {
         return Ok(text);
@@ -127,11 +128,11 @@ mod tests {
         let ca = folder.path().join("ca.pem");
         let read = |text: &str| {
             std::fs::write(&ca, text).unwrap();
-            read_ca(Path::new("config.yaml"), &ca)
+            read_ca("CMDR_CA", &ca)
         };
         assert!(read("-----BEGIN CERTIFICATE-----\n").is_ok());
         assert!(read("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n").is_err());
-        let error = read_ca(Path::new("config.yaml"), Path::new("/no/such.pem")).unwrap_err().to_string();
-        assert!(error.starts_with("config.yaml: the CA file /no/such.pem cannot be read: "), "{error}");
+        let error = read_ca("CMDR_CA", Path::new("/no/such.pem")).unwrap_err().to_string();
+        assert!(error.starts_with("CMDR_CA: the CA file /no/such.pem cannot be read: "), "{error}");
     }
 }

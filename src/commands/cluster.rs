@@ -35,7 +35,9 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
         return down_with_registry(session, &access).await;
     }
     if access.node.is_none() {
-        return remove_ports(session, &access).await;
+        remove_ports(session, &access).await?;
+        session.finish_reports();
+        return Ok(());
     }
     if session.settings.dry_run {
         session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));

@@ -73,6 +73,12 @@ struct PortRow {
 /// # Errors
 /// When the environment cannot be observed, or with exit code 3 when `--exit-code` is set and something differs.
 pub(super) async fn status(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
+    show_and_prune(session, options).await?;
+    session.finish_reports();
+    Ok(())
+}
+
+async fn show_and_prune(session: &Session, options: &StatusOptions) -> Result<(), CommandError> {
     let change = ChangeRequest::from(&options.operation);
     refuse_options_of_prune(session, options.prune, &change)?;
     if options.resources {
@@ -213,7 +219,8 @@ fn state(change: &Change) -> String {
 
 /// Refuses options that only the removal in an environment other than `local` uses.
 fn refuse_options_of_prune(session: &Session, prunes: bool, change: &ChangeRequest) -> Result<(), CommandError> {
-    let given = change.given();
+    let mut given = change.given();
+    given.extend(session.settings.reports.named().map(|(option, _)| option));
     if session.environment.is_local() && prunes {
         return refuse_change_options(change);
     }

@@ -45,6 +45,11 @@ impl SetOptions {
         Ok(Self { assignments, file: Arc::new(SourceFile { path: COMMAND_LINE.into(), text }), root })
     }
 
+    /// Whether an option sets this key or a key below it.
+    pub fn has(&self, key: &str) -> bool {
+        self.assignments.iter().any(|assignment| assignment.keys.first().is_some_and(|(first, _)| first == key))
+    }
+
     /// Merges the options over the values of a chart; the universal chart gets text as it is written.
     ///
     /// # Errors

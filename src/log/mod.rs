@@ -20,6 +20,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    domain::nearest::nearest,
     settings::{LogSettings, Settings},
     ui,
 };
@@ -30,6 +31,24 @@ use file::{LogFile, one_line};
 const VERY_VERBOSE: &str = "cmdr::adapters=debug";
 /// What a file contains: also the start of each command and request, in case the run never ends.
 const IN_FILES: &str = "cmdr=debug,cmdr::adapters=trace";
+
+/// The modules whose events are logged. A filter of any other module has no effect.
+const MODULES: [&str; 14] = [
+    "cmdr::adapters::cache",
+    "cmdr::adapters::cluster",
+    "cmdr::adapters::docker",
+    "cmdr::adapters::git",
+    "cmdr::adapters::gitlab",
+    "cmdr::adapters::helm",
+    "cmdr::adapters::http",
+    "cmdr::adapters::kind",
+    "cmdr::adapters::process",
+    "cmdr::adapters::registry",
+    "cmdr::adapters::sops",
+    "cmdr::commands",
+    "cmdr::ui",
+    "cmdr::ui::record",
+];
 
 /// The log of this run. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -91,11 +110,21 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
             let levels = levels.map(|level| level.as_str().to_lowercase()).join(", ");
             return Err(invalid(format!("'{level}' is not a level (off, {levels})")));
         }
-        if let Some(target) = target.filter(|target| !is_own(target)) {
-            return Err(invalid(format!("'{target}' is not a module of cmdr, such as cmdr::adapters")));
+        let target = target.or_else(|| (!is_level(level)).then_some(level));
+        if let Some(target) = target.filter(|target| !is_logged(target)) {
+            let help = match nearest(target, MODULES) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("modules: {}", MODULES.join(", ")),
+            };
+            return Err(invalid(format!("cmdr has no log of a module '{target}'; {help}")));
         }
     }
     EnvFilter::builder().parse(parts.join(",")).map_err(|error| invalid(error.to_string()))
+}
+
+/// Whether a filter of this module has an effect: it is one of the modules, or contains one.
+fn is_logged(target: &str) -> bool {
+    MODULES.iter().any(|module| *module == target || module.starts_with(&format!("{target}::")))
 }
 
 fn is_own(target: &str) -> bool {
@@ -141,7 +170,33 @@ mod tests {
             "CMDR_LOG: 'loud' is not a valid filter: 'loud' is not a level (off, error, warn, info, debug, trace)"
         );
         assert!(wrong("cmdr=loud").contains("'loud' is not a level"));
-        assert!(wrong("hyper=trace").contains("'hyper' is not a module of cmdr"));
+        assert!(wrong("hyper=trace").contains("cmdr has no log of a module 'hyper'; modules: cmdr::adapters::cache, "));
+        assert!(wrong("cmdr::adapters::hlem=trace").contains("did you mean 'cmdr::adapters::helm'?"));
+        assert!(wrong("cmdr::nope").contains("cmdr has no log of a module 'cmdr::nope'"));
+    }
+
+    #[test]
+    fn every_module_that_logs_is_known() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec![source.clone()];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let own = ["debug", "info", "trace", "warn"].map(|level| format!("tracing::{level}!("));
+                if own.iter().any(|call| text.replace(&format!("{call}target:"), "").contains(call)) {
+                    let file = path.strip_prefix(&source).unwrap().with_extension("");
+                    let module = format!("cmdr::{}", file.display()).replace('/', "::").replace("::mod", "");
+                    assert!(is_logged(&module), "{module}");
+                }
+                for target in text.split("target: \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                    assert!(!target.starts_with("cmdr::") || is_logged(target), "{target}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use crate::{
-    adapters::helm::{FetchedChart, Helm},
+    adapters::helm::{FetchedChart, Helm, HelmError},
     config::{ValuesHolder, ValuesSchema, check_values},
     domain::{Chart, ChartSource, Problem, platform::ResolvedPlatform, values},
     error::{CommandError, ErrorKind},
@@ -58,15 +58,21 @@ async fn fetch(
     let fetched = wanted.into_iter().map(|chart| async move {
         let cache = session.charts();
         let fetched = cache.fetch(helm, chart, &session.cancel).await;
-        fetched.map(|fetched| (chart.clone(), fetched)).map_err(|error| {
-            if session.cancel.is_cancelled() {
-                return CommandError::reported(ErrorKind::Interrupted);
-            }
-            let problem = error.problem().detail(format!("while fetching {}", chart_name(chart)));
-            CommandError::new(ErrorKind::Failed, problem)
-        })
+        let named = |error: HelmError| error.problem().detail(format!("while fetching {}", chart_name(chart)));
+        fetched.map(|fetched| (chart.clone(), fetched)).map_err(named)
     });
-    Ok(try_join_all(fetched).await?.into_iter().collect())
+    let (mut charts, mut problems) = (BTreeMap::new(), Vec::new());
+    for fetched in join_all(fetched).await {
+        match fetched {
+            Ok((chart, fetched)) => drop(charts.insert(chart, fetched)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if session.cancel.is_cancelled() {
+        return Err(CommandError::reported(ErrorKind::Interrupted));
+    }
+    CommandError::require_none(ErrorKind::Failed, problems)?;
+    Ok(charts)
 }
 
 /// The name of a chart for messages: with its version, and where it comes from.

@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod selection;
 pub mod session;
 pub mod tags;
+mod user_configuration;
 
 use crate::{adapters::cluster::Cluster, error::CommandError};
 use builds::BuildScope;

@@ -170,6 +170,11 @@ fn set_values(
     let mut names = BTreeSet::new();
     for project in projects.iter_mut().filter(|project| is_for(project)) {
         let is_universal = project.is_on_universal_chart();
+        if is_universal && set.has("image") {
+            let cause = "--set: cmdr sets the value `image` of the chart, and would overwrite it";
+            let help = format!("set the image of the project in projects.yaml: projects.{}.image", project.name);
+            return Err(CommandError::usage(Problem::new(cause).help(help)));
+        }
         set.apply(&mut project.values, is_universal).map_err(invalid)?;
         names.insert(project.name.clone());
     }
@@ -187,6 +192,10 @@ fn check_names(session: &Session, all: &[ResolvedProject], options: &UpRequest) 
         } else {
             unknown("project", name, names())
         });
+    }
+    if let Some(name) = options.projects.iter().find(|name| options.without.contains(name)) {
+        let cause = format!("'{name}' is both named and left out with --without");
+        return Err(CommandError::usage(Problem::new(cause).help("remove one of them")));
     }
     let profiles: BTreeSet<&str> = all.iter().flat_map(|project| &project.profiles).map(Name::as_str).collect();
     match options.profiles.iter().find(|profile| !profiles.contains(profile.as_str())) {

@@ -25,14 +25,10 @@ use crate::{
             configuration::{API_PORT, NODE_PORTS, pool_of_mark},
         },
         lock::{Lock, LockError},
-        user_configuration,
     },
     config::{self, LoadError, Loaded, Report, ValueOrigin},
     domain::{
-        Environment, Name, Problem, ResolvedProject,
-        mirror::{ChartMirror, ImageMirror, Mirrors},
-        nearest::nearest,
-        resolve::resolve,
+        Environment, Name, Problem, ResolvedProject, nearest::nearest, resolve::resolve,
         user_configuration::UserConfiguration,
     },
     engine::{self, StepRunner, Summary},
@@ -44,6 +40,7 @@ use crate::{
         options::check_output_files,
         prepared::postponed,
         tags::registry,
+        user_configuration,
     },
     plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
@@ -110,7 +107,7 @@ impl Session {
             None if settings.requires_review => return Err(no_review(&environment)),
             None => environment,
         };
-        let user = user_configuration(&settings)?;
+        let user = user_configuration::read(&settings)?;
         if !loaded.warnings.is_empty() && !settings.quiet {
             ui::print_message(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
         }
@@ -146,6 +143,11 @@ impl Session {
     pub fn open_in(environment: &str, settings: &Settings, cancel: &CancellationToken) -> Result<Self, CommandError> {
         let settings = Settings { environment: environment.to_owned(), requires_review: false, ..settings.clone() };
         Self::open(settings, cancel.clone())
+    }
+
+    /// Writes the requested report files if the command had no plan to run.
+    pub fn finish_reports(&self) {
+        self.reports.finish();
     }
 
     pub fn workspace(&self) -> &Name {
@@ -298,11 +300,7 @@ impl Session {
     /// # Errors
     /// When the file cannot be read or contains none.
     pub fn certificate_authority(&self) -> Result<Option<String>, CommandError> {
-        let read = |file: &std::path::PathBuf| {
-            user_configuration::read_ca(&self.settings.folders.configuration_file, file)
-                .map_err(|error| CommandError::usage(Problem::new(error.to_string())))
-        };
-        self.user.ca.as_ref().map(read).transpose()
+        user_configuration::certificate_authority(&self.settings, &self.user)
     }
 
     /// Runs a plan and reports it. Returns the URLs whose checks passed.
@@ -476,19 +474,6 @@ pub fn disabled_here(session: &Session, project: &str) -> Problem {
     let environment = &session.environment.name;
     let help = format!("to enable it, remove 'enabled: false' under projects.{project}.environments.{environment}");
     Problem::new(format!("'{project}' is disabled in the environment '{environment}'")).help(help)
-}
-
-fn user_configuration(settings: &Settings) -> Result<UserConfiguration, CommandError> {
-    let wrong = |text: String| CommandError::usage(Problem::new(text));
-    let file =
-        user_configuration::read(&settings.folders.configuration_file).map_err(|error| wrong(error.to_string()))?;
-    let variables = &settings.variables;
-    let images = variables.image_mirrors.as_deref().unwrap_or_default();
-    let charts = variables.chart_mirrors.as_deref().unwrap_or_default();
-    let images = ImageMirror::parse_list(images).map_err(|error| wrong(format!("CMDR_IMAGE_MIRRORS: {error}")))?;
-    let charts = ChartMirror::parse_list(charts).map_err(|error| wrong(format!("CMDR_CHART_MIRRORS: {error}")))?;
-    let over = UserConfiguration { mirrors: Mirrors { images, charts }, ca: variables.certificate_authority.clone() };
-    Ok(file.overridden_by(over))
 }
 
 fn foreign_cluster(name: &Name) -> CommandError {

@@ -47,6 +47,14 @@ impl Reports {
         Self(Arc::new(Mutex::new(Runs { files, clock, suites, variables, timeline })))
     }
 
+    /// Writes the requested files if the command had nothing to run.
+    pub fn finish(&self) {
+        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.suites.is_empty() {
+            runs.write();
+        }
+    }
+
     pub(super) fn handle(&self, event: &TimedEvent) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).event(event);
     }

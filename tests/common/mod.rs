@@ -184,6 +184,7 @@ impl TestWorkspace {
         for part in ["home", "docker", "workspace"] {
             fs::create_dir(folder.path().join(part)).expect("a folder can be made");
         }
+        fs::write(folder.path().join("config.yaml"), "").expect("a file can be written");
         // Another build may replace the program while this test runs.
         let cmdr = folder.path().join("cmdr");
         fs::copy(env!("CARGO_BIN_EXE_cmdr"), &cmdr).expect("cmdr can be copied");

@@ -102,3 +102,12 @@ fn a_timeline_has_the_times_of_the_events() {
     let page = std::fs::read_to_string(file).unwrap();
     assert!(page.contains(&format!("<b>{seconds}.0 s</b> in total")), "{page}");
 }
+
+#[test]
+fn a_command_without_a_run_writes_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("junit.xml");
+    let files = ReportFiles { junit: Some(file.clone()), ..ReportFiles::default() };
+    Reports::new(files, Clock { began: Timestamp::UNIX_EPOCH, processor: None }).finish();
+    assert!(std::fs::read_to_string(file).unwrap().contains("<testsuites"));
+}
