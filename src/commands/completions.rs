@@ -48,9 +48,10 @@ impl NameKind {
             (_, "environment") => Self::Environments,
             (_, "overrides") => Self::Gates,
             ("build", "projects") => Self::ProjectsWithBuild,
-            ("up" | "plan" | "restart", "projects") | ("run" | "runs", "project") | (_, "without") => Self::Projects,
+            ("up" | "plan" | "restart", "projects") | ("identity" | "run" | "runs", "project") | (_, "without") => {
+                Self::Projects
+            }
             (_, "projects" | "tags") => Self::ProjectsAndBundles,
-            ("identity", "project") => Self::Projects,
             ("render", "project") => Self::ProjectsAndPlatform,
             ("restore" | "delete", "name") => Self::Snapshots,
             _ => return None,
