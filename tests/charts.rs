@@ -7,7 +7,7 @@ mod own;
 #[path = "common/server.rs"]
 mod server;
 
-use cmdr::domain::yaml;
+use cmdr::domain::{objects::complete, yaml};
 use serde_json::Value;
 use std::{
     env, fs,
@@ -64,6 +64,13 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind} in {objects:#?}"))
 }
 
+/// The values as cmdr passes them on.
+fn completed(project: &str, text: &str) -> String {
+    let mut values = yaml::read(text).expect("values are a map");
+    complete(project, &mut values);
+    yaml::write(&values)
+}
+
 /// Every golden case: its name, which is the release's, and its values.
 fn cases() -> Vec<(String, PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -72,7 +79,7 @@ fn cases() -> Vec<(String, PathBuf, String)> {
         .map(|entry| {
             let path = entry.expect("an entry").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            let values = fs::read_to_string(path.join("values.yaml")).expect("values.yaml");
+            let values = completed(&name, &fs::read_to_string(path.join("values.yaml")).expect("values.yaml"));
             (name, path, values)
         })
         .collect();

@@ -114,8 +114,9 @@ fn summary(loaded: &Loaded) -> String {
 
 fn described(project: &ResolvedProject, environment: &Environment) -> String {
     let port = environment.http_port.unwrap_or(80);
+    let urls = project.routes.iter().flat_map(|route| route.urls(port));
     let routes: Vec<String> =
-        project.routes.iter().map(|route| format!("{} asked at {}", route.url(port), route.check_url(port))).collect();
+        urls.map(|url| format!("{} asked at {}", url.shown, url.checked.as_deref().unwrap_or("nothing"))).collect();
     [
         format!("{} in {}", project.name, environment.name),
         format!("  image: {:?}", project.image.as_ref().map(ToString::to_string)),

@@ -129,10 +129,8 @@ async fn show_resources(session: &Session) -> Result<(), CommandError> {
 
 fn rows(prepared: &Prepared<Target>) -> Vec<StatusRow> {
     let platform = prepared.described.platform.iter().map(|release| row(prepared, release, Vec::new()));
-    let projects = prepared.described.projects.iter().map(|project| {
-        let urls = project.checks.iter().map(|check| check.shown_url.clone()).collect();
-        row(prepared, &project.release, urls)
-    });
+    let projects =
+        prepared.described.projects.iter().map(|project| row(prepared, &project.release, project.urls.clone()));
     let externals = prepared.described.externals.iter().map(|external| external_row(prepared, external));
     platform.chain(projects).chain(externals).collect()
 }

@@ -69,6 +69,7 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         platform: Platform::Cmdr,
         kubernetes: None,
         http_port: None,
+        route_kind: None,
         https_port: None,
         networks: ClusterNetworks::default(),
         exposed: BTreeMap::new(),
@@ -91,6 +92,7 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         platform: text_at(entry, "platform").map_or(Platform::Cmdr, |_| Platform::External),
         kubernetes: text_at(entry, "kubernetes"),
         http_port: port("http"),
+        route_kind: text_at(entry, "routes"),
         https_port: port("https"),
         networks: networks(entry),
         exposed: exposed(entry),
@@ -229,17 +231,32 @@ fn project_override(document: &Document, value: Cursor<'_>, is_universal: bool) 
 
 /// Returns the routes of a project, or of its override, from the tree; `host` is the route `web`.
 pub(super) fn routes(project: Cursor<'_>) -> BTreeMap<Name, Route> {
-    let route = |value: Cursor<'_>| {
-        let path = text_at(value, "path").unwrap_or_else(|| "/".to_owned());
-        Some(Route { host: text_at(value, "host")?, path, port: text_at(value, "port") })
-    };
     let written = project.get("routes").into_iter().flat_map(|routes| routes.entries());
     let mut routes: BTreeMap<Name, Route> =
-        written.filter_map(|value| Some((Name::new(value.key()).ok()?, route(value)?))).collect();
+        written.filter_map(|value| Some((Name::new(value.key()).ok()?, route(value)))).collect();
     if let (Some(host), Ok(web)) = (text_at(project, "host"), Name::new("web")) {
-        routes.insert(web, Route { host, path: "/".to_owned(), port: None });
+        let path = "/".to_owned();
+        routes.insert(web, Route { hosts: vec![host], path, port: None, is_checked: true, settings: Values::new() });
     }
     routes
+}
+
+/// The keys of a route that are values of the universal chart.
+pub(super) const ROUTE_SETTINGS: [&str; 7] =
+    ["kind", "match", "middlewares", "sticky", "weights", "gateway", "listener"];
+
+fn route(value: Cursor<'_>) -> Route {
+    let further = value.get("hosts").into_iter().flat_map(|hosts| hosts.items());
+    let further = further.filter_map(|host| host.text().map(str::to_owned));
+    let settings =
+        ROUTE_SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), value.get(key)?.node.content.to_json())));
+    Route {
+        hosts: text_at(value, "host").into_iter().chain(further).collect(),
+        path: text_at(value, "path").unwrap_or_else(|| "/".to_owned()),
+        port: text_at(value, "port"),
+        is_checked: value.get("check").and_then(|check| check.boolean()).unwrap_or(true),
+        settings: settings.collect(),
+    }
 }
 
 fn check(value: Cursor<'_>) -> Check {

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::domain::{Chart, ChartSource, Name};
 
-    fn trust(values: Value, issuer: &str) -> Vec<String> {
+    fn trust(values: &Value, issuer: &str) -> Vec<String> {
         let chart = Chart { source: ChartSource::Universal, version: None };
         let values = values.as_object().unwrap().clone();
         let project = ResolvedProject::bare(Name::new("shop").unwrap(), chart, values);
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_role_trusts_the_service_account_of_the_cluster() {
         let found =
-            trust(json!({"aws": {"role": "arn:aws:iam::123456789012:role/shop"}}), "https://oidc.example/id/7/");
+            trust(&json!({"aws": {"role": "arn:aws:iam::123456789012:role/shop"}}), "https://oidc.example/id/7/");
         let policy: Value = serde_json::from_str(&found[0]).unwrap();
         let statement = &policy["Statement"][0];
         assert_eq!(statement["Principal"]["Federated"], "arn:aws:iam::123456789012:oidc-provider/oidc.example/id/7");
@@ -112,16 +112,16 @@ mod tests {
         let values =
             json!({"gcp": {"account": "shop@data.iam.gserviceaccount.com"}, "serviceAccount": {"name": "web"}});
         let issuer = "https://container.googleapis.com/v1/projects/platform/locations/x/clusters/y";
-        let command = &trust(values.clone(), issuer)[0];
+        let command = &trust(&values, issuer)[0];
         assert!(command.ends_with("--member 'serviceAccount:platform.svc.id.goog[tunes/web]'"), "{command}");
-        assert!(trust(values, "https://issuer.example")[0].contains("data.svc.id.goog[tunes/web]"));
+        assert!(trust(&values, "https://issuer.example")[0].contains("data.svc.id.goog[tunes/web]"));
     }
 
     #[test]
     fn azure_gets_a_federated_credential() {
-        let found = trust(json!({"azure": {"client": "1"}}), "https://issuer.example");
+        let found = trust(&json!({"azure": {"client": "1"}}), "https://issuer.example");
         let credential: Value = serde_json::from_str(&found[0]).unwrap();
         assert_eq!(credential["subject"], "system:serviceaccount:tunes:shop");
-        assert!(trust(json!({}), "https://issuer.example").is_empty());
+        assert!(trust(&json!({}), "https://issuer.example").is_empty());
     }
 }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::{
-    External, ResolvedProject, Values, Workspace, labels,
+    External, Name, ResolvedProject, Values, Workspace, labels,
     platform::{INGRESS, namespace_of},
-    values,
+    shared_service::owner,
+    values, waits,
 };
 
 /// The key of the values.
@@ -41,7 +42,8 @@ fn policy(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProje
 }
 
 fn clients(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
-    let callers = all.iter().filter(|caller| caller.needs.contains(&project.name));
+    let is_called = |need: &Name| *need == project.name || owner(project) == Some(need.as_str());
+    let callers = all.iter().filter(|caller| reached(caller, all).iter().any(is_called));
     let mut peers: Values = callers.map(|caller| (caller.name.to_string(), pods_of(caller))).collect();
     if !project.routes.is_empty() || project.values.contains_key("routes") {
         peers.insert("ingress-controller".to_owned(), json!({"namespace": namespace_of(workspace, INGRESS)}));
@@ -53,12 +55,25 @@ fn clients(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProj
 }
 
 fn servers(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
-    let peer = |need: &super::Name| match all.iter().find(|server| server.name == *need) {
+    let peer = |need: &Name| match all.iter().find(|server| server.name == *need) {
         Some(ResolvedProject { external: Some(external), .. }) => outside(external),
         Some(server) => pods_of(server),
         None => json!({"namespace": namespace_of(workspace, need.as_str())}),
     };
-    project.needs.iter().map(|need| (need.to_string(), peer(need))).collect()
+    let behind = |need: &Name| {
+        let members = all.iter().filter(|member| owner(member) == Some(need.as_str()));
+        members.map(|member| (member.name.to_string(), pods_of(member))).collect::<Vec<_>>()
+    };
+    let reached = reached(project, all);
+    reached.iter().flat_map(|need| [vec![(need.to_string(), peer(need))], behind(need)].concat()).collect()
+}
+
+/// What a project connects to: what it needs, and the projects that it waits for.
+fn reached(project: &ResolvedProject, all: &[ResolvedProject]) -> Vec<Name> {
+    let waits = project.values.get(waits::KEY).and_then(Value::as_object).into_iter().flatten();
+    let waits = waits.filter(|(_, wait)| **wait != Value::Bool(false)).map(|(name, _)| name);
+    let waited = waits.filter_map(|name| all.iter().find(|other| other.name.as_str() == name)).map(|other| &other.name);
+    project.needs.iter().chain(waited).cloned().collect()
 }
 
 fn pods_of(project: &ResolvedProject) -> Value {
@@ -81,13 +96,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{Chart, ChartSource, Name, resolve::ResolvedRoute};
+    use crate::domain::{Chart, ChartSource, resolve::ResolvedRoute};
 
     fn name(name: &str) -> Name {
         Name::new(name).unwrap()
     }
 
-    fn project(own: &str, needs: &[&str], values: Value) -> ResolvedProject {
+    fn project(own: &str, needs: &[&str], values: &Value) -> ResolvedProject {
         let chart = Chart { source: ChartSource::Universal, version: None };
         let mut project = ResolvedProject::bare(name(own), chart, values.as_object().unwrap().clone());
         project.needs = needs.iter().copied().map(name).collect();
@@ -113,11 +128,11 @@ mod tests {
 
     #[test]
     fn a_policy_names_who_needs_the_project_and_what_it_needs() {
-        let policy = json!({"networkPolicy": true});
-        let shop = project("shop", &["catalog", "kafka"], json!({}));
-        let mut redis = project("redis", &[], json!({}));
+        let policy = &json!({"networkPolicy": true});
+        let shop = project("shop", &["catalog", "kafka"], &json!({}));
+        let mut redis = project("redis", &[], &json!({}));
         redis.external = Some(External { host: "192.0.2.7".to_owned(), port: 6379 });
-        let mut mail = project("mail", &[], policy.clone());
+        let mut mail = project("mail", &[], policy);
         mail.external = Some(External { host: "mail.example.com".to_owned(), port: 587 });
         let found = policies(vec![shop, project("catalog", &["redis", "mail", "kafka"], policy), redis, mail]);
         let catalog = json!({
@@ -132,17 +147,31 @@ mod tests {
     }
 
     #[test]
+    fn a_project_reaches_what_it_waits_for() {
+        let waits = &json!({"networkPolicy": true, "waitFor": {"redis": true, "mail": {"tcp": "mail.example.com:25"}}});
+        let found = policies(vec![project("shop", &[], waits), project("redis", &[], &json!({"networkPolicy": true}))]);
+        assert_eq!(found[0]["to"], json!({"redis": {"project": "redis"}}));
+        assert_eq!(found[1]["from"], json!({"shop": {"project": "shop"}}));
+    }
+
+    #[test]
+    fn who_needs_a_shared_service_reaches_all_its_pods() {
+        let policy = |service: Value| json!({"networkPolicy": true, "service": service});
+        let found = policies(vec![
+            project("page", &["reviews"], &policy(json!({}))),
+            project("reviews", &[], &json!({})),
+            project("reviews-v2", &[], &policy(json!({"of": "reviews"}))),
+        ]);
+        let both = json!({"reviews": {"project": "reviews"}, "reviews-v2": {"project": "reviews-v2"}});
+        assert_eq!(found[0]["to"], both);
+        assert_eq!(found[2]["from"], json!({"page": {"project": "page"}}));
+    }
+
+    #[test]
     fn routes_and_verifications_connect_and_the_policy_itself_takes_precedence() {
         let written = json!({"from": {"shop": null, "prometheus": {"namespace": "monitoring"}}});
-        let mut web = project("web", &[], json!({"networkPolicy": written}));
-        web.routes.push(ResolvedRoute {
-            name: name("web"),
-            host: "web.example.com".to_owned(),
-            path: "/".to_owned(),
-            port: None,
-            check_path: "/".to_owned(),
-            check_status: None,
-        });
+        let mut web = project("web", &[], &json!({"networkPolicy": written}));
+        web.routes.push(ResolvedRoute::of("web.example.com"));
         web.verify.insert(
             name("smoke"),
             crate::domain::Verify {
@@ -152,7 +181,7 @@ mod tests {
                 timeout: std::time::Duration::from_mins(1),
             },
         );
-        let found = policies(vec![project("shop", &["web"], json!({})), web]);
+        let found = policies(vec![project("shop", &["web"], &json!({})), web]);
         assert_eq!(found[1]["from"]["ingress-controller"], json!({"namespace": "traefik"}));
         assert_eq!(found[1]["from"]["verification"], json!({"labels": {"cmdr.dev/purpose": "verification"}}));
         assert_eq!(found[1]["from"]["prometheus"], json!({"namespace": "monitoring"}));

@@ -1,8 +1,12 @@
 //! The platform: the built-in charts, versions and values, and the releases of an environment.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::{Chart, ChartSource, Environment, Name, Platform, PlatformRelease, Values, Workspace, values, yaml};
+use super::{
+    Chart, ChartSource, Environment, Name, Platform, PlatformRelease, Presence, Values, Workspace, values, yaml,
+};
 
 /// One built-in release of the platform.
 #[derive(Debug, Clone)]
@@ -137,10 +141,15 @@ pub fn resolve_platform(
     }
     let is_managed = environment.platform == Platform::Cmdr;
     let unwritten = PlatformRelease::default();
+    let gateway = gateway_values(workspace, environment);
     let own = PLATFORM.iter().filter_map(|release| {
         let written = workspace.platform.get(release.name).unwrap_or(&unwritten);
         let is_default = is_managed && (environment.is_local() || !release.is_local_only);
-        release.unwritten(node_ports).with(written, environment, is_default)
+        let mut own = release.unwritten(node_ports);
+        if release.name == INGRESS {
+            values::merge(&mut own.values, &gateway);
+        }
+        own.with(written, environment, is_default)
     });
     let is_added = |(name, _): &(&Name, &PlatformRelease)| !PLATFORM.iter().any(|own| own.name == name.as_str());
     let added = workspace.platform.iter().filter(is_added).filter_map(|(name, written)| {
@@ -156,6 +165,26 @@ pub fn resolve_platform(
         unwritten.with(written, environment, is_managed)
     });
     own.chain(added).collect()
+}
+
+/// What Traefik needs for routes of the Gateway API; empty if no project has one, because it would watch kinds that the
+/// cluster may not have.
+fn gateway_values(workspace: &Workspace, environment: &Environment) -> Values {
+    let projects = workspace.projects.values().map(|project| project.overridden(environment));
+    let own: BTreeSet<String> = projects
+        .filter(|project| project.presence != Presence::Disabled)
+        .flat_map(|project| project.routes.into_values())
+        .filter_map(|route| Some(route.settings.get("kind")?.as_str()?.to_owned()).or(environment.route_kind.clone()))
+        .collect();
+    if !["HTTPRoute", "GRPCRoute", "TCPRoute"].iter().any(|kind| own.contains(*kind)) {
+        return Values::new();
+    }
+    let provider = json!({"enabled": true, "experimentalChannel": own.contains("TCPRoute")});
+    let values = json!({
+        "providers": {"kubernetesGateway": provider},
+        "gateway": {"listeners": {"web": {"namespacePolicy": {"from": "All"}}}},
+    });
+    values.as_object().cloned().unwrap_or_default()
 }
 
 /// The namespace of a release of the platform, whether or not cmdr installs it.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
-    Project, Route, Values, Verify, Workspace, images_in::Container, network_policy, values, waits::resolve_waits,
+    Project, Route, Values, Verify, Workspace, images_in::Container, monitoring, network_policy, objects,
+    shared_service, values, waits::resolve_waits,
 };
 
 /// The desired state of a project in one environment.
@@ -39,25 +40,37 @@ pub struct ResolvedProject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedRoute {
     pub name: Name,
-    pub host: String,
-    /// The path prefix that is routed to the project.
+    /// Empty for TCP.
+    pub hosts: Vec<String>,
+    /// The path that is routed to the project; how it is compared, the settings say.
     pub path: String,
     pub port: Option<String>,
-    /// The path that `up` requests: the path of the check appended to the path of the route.
-    pub check_path: String,
+    /// The path that users can request; `None` if the route is a regular expression.
+    shown_path: Option<String>,
+    /// The path that `up` requests: the path of the check appended to the path of the route. `None`: it requests none.
+    check_path: Option<String>,
     /// The expected HTTP status; `None`: any response of the project.
     pub check_status: Option<u16>,
+    /// Further values of the universal chart.
+    settings: Values,
+}
+
+/// A URL of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteUrl {
+    /// For users.
+    pub shown: String,
+    /// What `up` requests; `None`: nothing.
+    pub checked: Option<String>,
 }
 
 impl ResolvedRoute {
-    /// Returns the URL for users. `http_port` is the HTTP port of the environment.
-    pub fn url(&self, http_port: u16) -> String {
-        url(&self.host, http_port, &self.path)
-    }
-
-    /// Returns the URL that `up` checks.
-    pub fn check_url(&self, http_port: u16) -> String {
-        url(&self.host, http_port, &self.check_path)
+    /// Returns a URL for each host. `http_port` is the HTTP port of the environment.
+    pub fn urls(&self, http_port: u16) -> impl Iterator<Item = RouteUrl> {
+        self.hosts.iter().map(move |host| RouteUrl {
+            shown: url(host, http_port, self.shown_path.as_deref().unwrap_or("/")),
+            checked: self.check_path.as_ref().map(|path| url(host, http_port, path)),
+        })
     }
 }
 
@@ -161,8 +174,11 @@ pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<Resolved
     let here = workspace.projects.values().map(|project| project.overridden(environment));
     let here = here.filter(|project| project.presence != Presence::Disabled);
     let mut resolved = here.map(|project| resolve_project(workspace, environment, project)).collect::<Vec<_>>();
+    monitoring::choose_kinds(workspace, &mut resolved);
+    shared_service::mark_owners(&mut resolved);
     network_policy::add_peers(workspace, &mut resolved);
     resolve_waits(&mut resolved);
+    objects::complete_all(&mut resolved);
     resolved
 }
 
@@ -210,15 +226,28 @@ fn merged_values(workspace: &Workspace, environment: &Environment, project: &Pro
 
 fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &Check) -> Option<ResolvedRoute> {
     let below = if check.path == "/" { "" } else { check.path.as_str() };
-    let check_path =
-        if below.is_empty() { route.path.clone() } else { format!("{}{below}", route.path.trim_end_matches('/')) };
+    // A regular expression is no path that can be requested: then the check has the whole path, if it has one.
+    let is_regex = route.settings.get("match").is_some_and(|compared| compared == "regex");
+    let shown_path = Some(route.path.clone()).filter(|_| !is_regex);
+    let check_path = match &shown_path {
+        None => Some(below.to_owned()).filter(|path| !path.is_empty()),
+        Some(path) if below.is_empty() => Some(path.clone()),
+        Some(path) => Some(format!("{}{below}", path.trim_end_matches('/'))),
+    };
+    let hosts = route.hosts.iter().map(|host| own_host(host, environment)).collect::<Option<Vec<_>>>()?;
+    let mut settings = route.settings.clone();
+    if let Some(kind) = &environment.route_kind {
+        settings.entry("kind").or_insert_with(|| json!(kind));
+    }
     Some(ResolvedRoute {
         name: name.clone(),
-        host: own_host(&route.host, environment)?,
+        hosts,
         path: route.path.clone(),
         port: route.port.clone(),
-        check_path,
+        shown_path,
+        check_path: check_path.filter(|_| route.is_checked),
         check_status: check.status,
+        settings,
     })
 }
 
@@ -238,11 +267,36 @@ fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace) {
 }
 
 fn route_value(route: &ResolvedRoute) -> Value {
-    let mut value = json!({"host": route.host, "path": route.path});
-    if let Some(port) = &route.port {
-        value["port"] = json!(port);
+    let mut value = route.settings.clone();
+    value.insert("path".to_owned(), json!(route.path));
+    if let Some((first, further)) = route.hosts.split_first() {
+        value.insert("host".to_owned(), json!(first));
+        if !further.is_empty() {
+            let further: Values = further.iter().map(|host| (host.clone(), json!(true))).collect();
+            value.insert("hosts".to_owned(), Value::Object(further));
+        }
     }
-    value
+    if let Some(port) = &route.port {
+        value.insert("port".to_owned(), json!(port));
+    }
+    Value::Object(value)
+}
+
+#[cfg(test)]
+impl ResolvedRoute {
+    /// A route of a host, as `host` of a project.
+    pub fn of(host: &str) -> Self {
+        Self {
+            name: Name::new("web").expect("a name"),
+            hosts: vec![host.to_owned()],
+            path: "/".to_owned(),
+            port: None,
+            shown_path: Some("/".to_owned()),
+            check_path: Some("/".to_owned()),
+            check_status: None,
+            settings: Values::new(),
+        }
+    }
 }
 
 #[cfg(test)]

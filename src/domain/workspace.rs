@@ -51,6 +51,8 @@ pub struct Environment {
     /// Set for a review environment: its source environment and its slug.
     pub copy: Option<ReviewInstance>,
     pub platform: Platform,
+    /// The kind of routes that name none; `None`: the chart's default.
+    pub route_kind: Option<String>,
     /// Local only: the Kubernetes version of the node (`1.34`, `1.34.2`).
     pub kubernetes: Option<String>,
     /// Local only: the ports on 127.0.0.1 for HTTP and HTTPS.
@@ -91,6 +93,7 @@ impl Environment {
             review: Some(review.clone()),
             copy: Some(ReviewInstance { of: source.name.clone(), namespace: source.namespace.clone(), slug }),
             platform: Platform::External,
+            route_kind: self.route_kind.clone().or_else(|| source.route_kind.clone()),
             ..source.clone()
         }
     }
@@ -300,11 +303,15 @@ pub struct Build {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Without the domain of the environment, unless it is a full domain (`shop.example.com`).
-    pub host: String,
+    /// Without the domain of the environment, unless they are full domains (`shop.example.com`). Empty for TCP.
+    pub hosts: Vec<String>,
     pub path: String,
     /// A named port of the project.
     pub port: Option<String>,
+    /// Whether `up` requests its URLs.
+    pub is_checked: bool,
+    /// How the universal chart routes, as in its values: `kind`, `match`, `middlewares`, and so on.
+    pub settings: Values,
 }
 
 /// The URL check that `up` runs on each route at the end.

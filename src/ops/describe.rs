@@ -13,7 +13,7 @@ use crate::{
         local_registry::registries_of,
         platform::{ResolvedPlatform, resolve_platform},
         record::{Record, RecordedChart},
-        resolve::ResolvedProject,
+        resolve::{ResolvedProject, RouteUrl},
         values,
     },
     error::CommandError,
@@ -154,19 +154,20 @@ fn describe_project(
     release.universal = project.is_on_universal_chart();
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
-    let check = |route: &crate::domain::resolve::ResolvedRoute| CheckSpec {
-        project: project.name.clone(),
-        url: route.check_url(http_port),
-        shown_url: route.url(http_port),
-        status: route.check_status,
+    let urls = project.routes.iter().flat_map(|route| route.urls(http_port).map(|url| (route.check_status, url)));
+    let urls: Vec<_> = urls.collect();
+    let check = |(status, url): &(Option<u16>, RouteUrl)| {
+        let (project, shown_url) = (project.name.clone(), url.shown.clone());
+        Some(CheckSpec { project, url: url.checked.clone()?, shown_url, status: *status })
     };
-    let checks = project.routes.iter().map(check).collect();
+    let checks = urls.iter().filter_map(check).collect();
     DescribedProject {
         name: project.name.clone(),
         needs: project.needs.clone(),
         release,
         external_secrets: external_secrets(project, namespace),
         checks,
+        urls: urls.into_iter().map(|(_, url)| url.shown).collect(),
         verifications: Vec::new(),
     }
 }

@@ -146,6 +146,7 @@ mod tests {
             kubernetes: None,
             http_port: None,
             https_port: None,
+            route_kind: None,
             networks: crate::domain::cluster_networks::ClusterNetworks::default(),
             exposed: BTreeMap::new(),
         }

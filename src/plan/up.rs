@@ -72,6 +72,8 @@ pub struct DescribedProject {
     /// The Secrets that External Secrets creates for it.
     pub external_secrets: Vec<ExternalSecretSpec>,
     pub checks: Vec<CheckSpec>,
+    /// All URLs, also those that are not checked.
+    pub urls: Vec<String>,
     /// Verify Jobs, which run if the release changes.
     pub verifications: Vec<VerifySpec>,
 }

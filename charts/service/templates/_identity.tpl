@@ -35,7 +35,8 @@
 {{- $account := .Values.serviceAccount | default dict }}
 {{- $head := dict "root" . "api" "rbac.authorization.k8s.io/v1" }}
 {{- if $account.create }}
-{{- include "service.head" (merge (dict "api" "v1" "kind" "ServiceAccount") (pick $account "name" "annotations") $head) }}
+{{- $own := pick $account "name" "annotations" }}
+{{- include "service.head" (merge (dict "api" "v1" "kind" "ServiceAccount") $own $head) }}
 automountServiceAccountToken: false
 {{- end }}
 {{- range $scope, $rules := dict "" $account.rules "Cluster" $account.clusterRules }}

@@ -1,7 +1,8 @@
 {{/* All objects are named after the release, which is named after the project. */}}
 
 {{- define "service.selectorLabels" -}}
-{{- dict "app.kubernetes.io/name" .Release.Name "app.kubernetes.io/instance" .Release.Name | toJson -}}
+{{- $name := (.Values.service | default dict).of | default .Release.Name -}}
+{{- dict "app.kubernetes.io/name" $name "app.kubernetes.io/instance" .Release.Name | toJson -}}
 {{- end }}
 
 {{/* The version as a label value: at most 63 characters, starting and ending with a letter or digit. */}}

@@ -1,6 +1,10 @@
 {{- define "service.service" -}}
 {{- $service := .Values.service | default dict }}
 {{- $selector := include "service.selectorLabels" . }}
+{{- if $service.shared }}
+{{- $labels := include "service.podLabels" . | fromJson }}
+{{- $selector = pick $labels "app.kubernetes.io/name" "app.kubernetes.io/part-of" | toJson }}
+{{- end }}
 {{- if include "service.isServer" . }}
 {{- $spec := merge (pick $service "externalTrafficPolicy" "loadBalancerClass" "sessionAffinity") (dict
   "type" ($service.type | default "ClusterIP")
@@ -22,6 +26,6 @@ spec: {{ merge (dict "ports" $ports) (pick $spec "clusterIP" "selector") | inclu
 ---
 {{- /* Creates a DNS name for each pod. */}}
 {{ include "service.head" (dict "root" . "api" "v1" "kind" "Service" "name" (printf "%s-pods" .Release.Name)) }}
-spec: {clusterIP: None, publishNotReadyAddresses: true, selector: {{ $selector }}}
+spec: {clusterIP: None, publishNotReadyAddresses: true, selector: {{ include "service.selectorLabels" . }}}
 {{- end }}
 {{- end }}

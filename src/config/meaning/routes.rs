@@ -37,6 +37,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     }
     for (_, project) in sources.entries("projects") {
         check_ports(sources, project, found);
+        found.extend(of_another_chart(project));
     }
 }
 
@@ -86,17 +87,21 @@ fn claims<'a>(sources: &'a Sources, environment: &EnvironmentNames<'_>) -> Vec<C
     let here = sources.entries("projects").map(|(_, project)| project).filter(is_routed);
     here.flat_map(|project| {
         let holder = environment.holder(project, &["host", "routes"]);
-        let claim = move |(name, route): (Name, Route)| {
-            let value = holder.at(&["routes", name.as_str(), "host"]).or_else(|| holder.get("host"))?;
-            Some(Claim {
+        let claims = move |(name, route): (Name, Route)| {
+            let written = holder.at(&["routes", name.as_str()]);
+            let further = written.into_iter().filter_map(|route| route.get("hosts")).flat_map(|hosts| hosts.items());
+            let first = written.and_then(|route| route.get("host")).or_else(|| holder.get("host"));
+            let places: Vec<_> = first.into_iter().chain(further).map(|host| host.location()).collect();
+            let claim = move |(host, location): (String, Location)| Claim {
                 project: project.key(),
                 route: name.to_string(),
-                host: route.host,
-                path: route.path,
-                location: value.location(),
-            })
+                host,
+                path: route.path.clone(),
+                location,
+            };
+            route.hosts.into_iter().zip(places).map(claim)
         };
-        read::routes(holder).into_iter().filter_map(claim)
+        read::routes(holder).into_iter().flat_map(claims)
     })
     .collect()
 }
@@ -143,4 +148,21 @@ fn check_ports(sources: &Sources, project: Cursor<'_>, found: &mut Vec<ConfigErr
             found.push(ConfigError::error(value.location(), message, expected).with_help(help));
         }
     }
+}
+
+/// Settings of routes that only the universal chart has.
+fn of_another_chart(project: Cursor<'_>) -> Vec<ConfigError> {
+    if project.get("chart").is_none() {
+        return Vec::new();
+    }
+    let environments = project.get("environments").into_iter().flat_map(|map| map.entries());
+    let routes = environments.chain([project]).filter_map(|holder| holder.get("routes"));
+    let settings = routes
+        .flat_map(|routes| routes.entries())
+        .flat_map(|route| read::ROUTE_SETTINGS.into_iter().filter_map(move |key| Some((key, route.get(key)?))));
+    let error = |(key, value): (&str, Cursor<'_>)| {
+        let message = format!("`{key}` is for the universal chart, and `{}` has a chart of its own", project.key());
+        ConfigError::error(value.key_location(), message, "expected `host`, `hosts`, `path` or `check`")
+    };
+    settings.map(error).collect()
 }

@@ -5,7 +5,7 @@ use super::{
         fields::{Shape, Table, optional, required, table},
         format::Format,
     },
-    PORT,
+    PORT, ROUTE_KINDS,
 };
 use crate::domain::workspace::LOCAL;
 
@@ -56,6 +56,7 @@ pub(super) static ENVIRONMENT: Table = Table {
                 Shape::Table(&REVIEW),
                 "One namespace and host per merge request, on the cluster of another environment",
             ),
+            optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),
@@ -80,6 +81,7 @@ pub(super) static LOCAL_ENVIRONMENT: Table = Table {
                 Shape::Text(Format::KubernetesVersion),
                 "The Kubernetes version of the node, in quotes",
             ),
+            optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1 for HTTP and HTTPS"),
             optional(
                 "expose",

@@ -117,11 +117,14 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
         probes::without_port(project),
         references::check(project, provided),
         aliases::taken(project, provided),
+        routes::unsupported(project),
         neighbours::unknown(project, provided),
         neighbours::ambiguous_peers(project),
         files::check(project, origin.sources.folder()),
         waits::unknown(project, provided),
         probes::of_init_containers(project),
+        neighbours::unfit_to_weigh(project, provided),
+        neighbours::unfit_to_share(project, provided).into_iter().collect(),
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found

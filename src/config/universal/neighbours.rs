@@ -13,7 +13,8 @@ type NamedProject<'a> = (Vec<String>, &'a str);
 
 /// Returns a mistake for each name of a project that the environment does not have.
 pub(super) fn unknown(project: &ResolvedProject, provided: &Provided) -> Vec<Mistake> {
-    let wrong = peers(project).into_iter().filter(|(_, name)| provided.project_names().all(|known| known != *name));
+    let all = peers(project).into_iter().chain(weighted(project)).chain(shared(project));
+    let wrong = all.filter(|(_, name)| provided.project_names().all(|known| known != *name));
     wrong.map(|(path, name)| unknown_name(path, name, provided)).collect()
 }
 
@@ -21,6 +22,57 @@ fn unknown_name(path: Vec<String>, name: &str, provided: &Provided) -> Mistake {
     let message = format!("there is no project {} in this environment", quoted(name));
     let expected = format!("expected {}", choice(name, provided.project_names()));
     Mistake::new(path, message, expected).with_nearest(name, provided.project_names())
+}
+
+/// The projects that share the requests of a route.
+fn weighted(project: &ResolvedProject) -> Vec<NamedProject<'_>> {
+    let routes = entries(project.values.get("routes"));
+    let named = routes.flat_map(|(route, settings)| {
+        let path = move |name: &str| ["routes", route, "weights", name].map(str::to_owned).to_vec();
+        entries(settings.get("weights")).map(move |(name, _)| (path(name), name))
+    });
+    named.collect()
+}
+
+/// The project behind whose Service this one is.
+fn shared(project: &ResolvedProject) -> Option<NamedProject<'_>> {
+    let owner = project.values.get("service")?.get("of")?.as_str()?;
+    Some((["service", "of"].map(str::to_owned).to_vec(), owner))
+}
+
+/// Returns a mistake if a project cannot be behind the Service of another one.
+pub(super) fn unfit_to_share(project: &ResolvedProject, provided: &Provided) -> Option<Mistake> {
+    let (path, owner) = shared(project)?;
+    let own = project.name.as_str();
+    if owner == own || provided.is_shared(owner) {
+        let message = format!("{} has no Service of its own to share", quoted(owner));
+        return Some(Mistake::new(path, message, "expected another project, without `service.of`".to_owned()));
+    }
+    let is_open = |target: u64| provided.ports(own).any(|port| port.target == target);
+    let lacking = provided.ports(owner).find(|port| !is_open(port.target))?;
+    let message =
+        format!("{} does not open port {}, to which {} sends requests", quoted(own), lacking.target, quoted(owner));
+    Some(Mistake::new(path, message, format!("expected `{}: {}` in `ports`", lacking.name, lacking.target)))
+}
+
+/// Returns a mistake for each project with a weight whose Service does not have the port of the route.
+pub(super) fn unfit_to_weigh(project: &ResolvedProject, provided: &Provided) -> Vec<Mistake> {
+    let own = || provided.ports(project.name.as_str());
+    let of_route = |route: &str| {
+        let written = project.values.get("routes")?.get(route)?.get("port").and_then(Value::as_str);
+        own().find(|port| written.map_or(port.name == "http", |name| name == port.name)).or_else(|| own().next())
+    };
+    let weighted = weighted(project).into_iter().filter(|(_, name)| provided.ports(name).next().is_some());
+    let wrong = weighted.filter_map(|(path, name)| {
+        let port = of_route(path.get(1)?)?;
+        if provided.ports(name).any(|other| other.service == port.service) {
+            return None;
+        }
+        let message = format!("the Service of {} has no port {}", quoted(name), port.service);
+        let expected = format!("expected a project whose Service has the port of this route, `{}`", port.name);
+        Some(Mistake::new(path, message, expected))
+    });
+    wrong.collect()
 }
 
 /// The projects of `networkPolicy`.

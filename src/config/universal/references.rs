@@ -53,6 +53,25 @@ fn references<'a>(project: &'a ResolvedProject, kind: &str) -> Vec<Reference<'a>
     named.collect()
 }
 
+/// A port of a project.
+#[derive(Debug)]
+pub(super) struct OpenPort {
+    pub(super) name: String,
+    /// The port that clients of the Service use.
+    pub(super) service: u64,
+    /// The port that the program listens on.
+    pub(super) target: u64,
+}
+
+impl OpenPort {
+    fn read(name: &str, port: &Value) -> Option<Self> {
+        let target = port.as_u64().or_else(|| port.get("port")?.as_u64())?;
+        let service = port.get("service").and_then(Value::as_u64);
+        let service = service.unwrap_or(if name == "http" { 80 } else { target });
+        Some(Self { name: name.to_owned(), service, target })
+    }
+}
+
 /// The Secrets and ConfigMaps that an environment's projects provide.
 #[derive(Debug, Default)]
 pub struct Provided {
@@ -67,6 +86,10 @@ pub struct Provided {
     config_maps: BTreeSet<String>,
     /// The projects of the universal chart.
     projects: BTreeSet<String>,
+    /// The ports of each project of the universal chart.
+    ports: BTreeMap<String, Vec<OpenPort>>,
+    /// The projects that are behind the Service of another one.
+    shared: BTreeSet<String>,
     /// The names of Services and the project of each: its own name, and its aliases.
     services: BTreeSet<(String, String)>,
 }
@@ -97,8 +120,23 @@ impl Provided {
             }
             provided.config_maps.extend(config_maps(project));
             provided.projects.insert(project.name.to_string());
+            let ports = entries(project.values.get("ports")).filter_map(|(name, port)| OpenPort::read(name, port));
+            provided.ports.insert(project.name.to_string(), ports.collect());
+            if project.values.get("service").is_some_and(|service| service.get("of").is_some_and(Value::is_string)) {
+                provided.shared.insert(project.name.to_string());
+            }
         }
         provided
+    }
+
+    /// The ports of a project of the universal chart.
+    pub(super) fn ports(&self, project: &str) -> impl Iterator<Item = &OpenPort> {
+        self.ports.get(project).into_iter().flatten()
+    }
+
+    /// Whether a project is behind the Service of another one.
+    pub(super) fn is_shared(&self, project: &str) -> bool {
+        self.shared.contains(project)
     }
 
     /// The names of all projects.

@@ -1,15 +1,58 @@
 //! Routes, which refer to a port of the project.
 
-use super::{Mistake, containers::entries};
-use crate::{config::error::quoted, domain::ResolvedProject};
+use serde_json::Value;
 
-/// Returns a mistake if the project has routes, but no port that they can refer to.
+use super::{Mistake, containers::entries};
+use crate::{
+    config::error::{listed, quoted},
+    domain::ResolvedProject,
+};
+
+/// Returns a mistake if the project has routes or a monitor, but no port that they can refer to.
 pub(super) fn without_port(project: &ResolvedProject) -> Option<Mistake> {
     let has_routes = !project.routes.is_empty() || entries(project.values.get("routes")).next().is_some();
-    if !has_routes || entries(project.values.get("ports")).next().is_some() {
+    let has_monitor = project.values.get("monitor").is_some_and(Value::is_object);
+    if !(has_routes || has_monitor) || entries(project.values.get("ports")).next().is_some() {
         return None;
     }
-    let message = format!("{} has a host or routes, but no port", quoted(project.name.as_str()));
+    let what = if has_routes { "a host or routes" } else { "a `monitor`" };
+    let message = format!("{} has {what}, but no port", quoted(project.name.as_str()));
     let expected = "expected `ports` under `values`, such as `{http: 8080}`".to_owned();
     Some(Mistake::new(vec!["ports".to_owned()], message, expected))
+}
+
+/// Settings that only some kinds of routes have.
+const SETTINGS: [(&str, &[&str]); 10] = [
+    ("annotations", &["Ingress"]),
+    ("class", &["Ingress"]),
+    ("gateway", &["HTTPRoute", "GRPCRoute", "TCPRoute"]),
+    ("host", &["Ingress", "IngressRoute", "HTTPRoute", "GRPCRoute"]),
+    ("hosts", &["Ingress", "IngressRoute", "HTTPRoute", "GRPCRoute"]),
+    ("listener", &["TCPRoute"]),
+    ("middlewares", &["IngressRoute", "HTTPRoute", "GRPCRoute"]),
+    ("sticky", &["IngressRoute"]),
+    ("tls", &["Ingress", "IngressRoute"]),
+    ("weights", &["IngressRoute", "HTTPRoute", "GRPCRoute", "TCPRoute"]),
+];
+/// The kinds that can compare a path with a regular expression.
+const WITH_REGEX: &[&str] = &["IngressRoute", "HTTPRoute"];
+
+/// Returns a mistake for each setting that a route of this kind does not have.
+pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
+    let routes = entries(project.values.get("routes"));
+    let found = routes.flat_map(|(name, route)| {
+        let kind = route.get("kind").and_then(Value::as_str).unwrap_or("Ingress");
+        let is_known = SETTINGS.iter().any(|(_, kinds)| kinds.contains(&kind));
+        let is_set =
+            move |key: &str| route.get(key).is_some_and(|value| !value.is_null() && value != &Value::Bool(false));
+        let regex = Some(("match", WITH_REGEX)).filter(|_| route.get("match").is_some_and(|how| how == "regex"));
+        let settings = SETTINGS.into_iter().filter(move |(key, _)| is_set(key)).chain(regex);
+        settings.filter(move |(_, kinds)| is_known && !kinds.contains(&kind)).map(move |(key, kinds)| {
+            let what = if key == "match" { "`match: regex`".to_owned() } else { format!("`{key}`") };
+            let message = format!("the route {} is an {kind}, which has no {what}", quoted(name));
+            let expected = format!("expected the `kind` {}", listed(kinds.iter().copied()));
+            Mistake::new(["routes", name, key].map(str::to_owned).to_vec(), message, expected)
+        })
+    });
+    found.collect()
 }

@@ -18,6 +18,7 @@ fn project(name: &str, needs: &[&str]) -> DescribedProject {
         release: spec(name),
         external_secrets: Vec::new(),
         checks: vec![check],
+        urls: Vec::new(),
         verifications: Vec::new(),
     }
 }

@@ -83,6 +83,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - --providers.kubernetesingress.namespaces={{ join "," . }}
 {{- end }}
 {{- end }}
+{{- if $values.providers.kubernetesGateway.enabled }}
+- --providers.kubernetesgateway
+- --providers.kubernetesgateway.experimentalchannel={{ $values.providers.kubernetesGateway.experimentalChannel }}
+{{- end }}
 {{- range $values.additionalArguments }}
 - {{ quote . }}
 {{- end }}
