@@ -1,6 +1,12 @@
-//! Clusters that cmdr does not own, selected by a context like those of a cloud: plain kind clusters.
+//! Clusters that cmdr does not own, selected by a context like those of a cloud: plain kind clusters of one node or
+//! more.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cmdr::domain::{mirror::ImageMirror, node_files::node_files};
 
@@ -40,6 +46,43 @@ impl Cloud {
         format!("kind-{}", self.name)
     }
 
+    /// Creates a cluster of several nodes, all of which run pods, each in a zone of its own (`zone-0`, `zone-1`, ...).
+    pub(crate) fn with_nodes(workspace: &TestWorkspace, name: &str, nodes: usize) -> Self {
+        let cloud = Self::new(workspace, name);
+        tell(&format!("making the cluster {name} of {nodes} nodes"));
+        cloud.begin_nodes(workspace, nodes).wait(PATIENCE).expect(0);
+        cloud.connect_nodes(workspace);
+        cloud
+    }
+
+    /// Gives each node its own network of pods and the routes to those of the others: the rig's node image has the
+    /// static network of one node, and kind's own has kindnetd for this.
+    fn connect_nodes(&self, workspace: &TestWorkspace) {
+        let nodes = self.objects(workspace, &["get", "nodes"]);
+        let networks: Vec<(&str, &str, &str)> = nodes["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| {
+                let mut addresses = node["status"]["addresses"].as_array().unwrap().iter();
+                let address = addresses.find(|one| one["type"] == "InternalIP").unwrap();
+                (
+                    node["metadata"]["name"].as_str().unwrap(),
+                    node["spec"]["podCIDR"].as_str().unwrap(),
+                    address["address"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        for (node, pods, _) in &networks {
+            let configuration = "/etc/cni/net.d/10-kindnet.conflist";
+            let subnet = format!("s#\"subnet\":\"[^\"]*\"#\"subnet\":\"{pods}\"#");
+            workspace.tool("docker", &["exec", node, "sed", "-i", &subnet, configuration]);
+            for (_, other, gateway) in networks.iter().filter(|(other, ..)| other != node) {
+                workspace.tool("docker", &["exec", node, "ip", "route", "replace", other, "via", gateway]);
+            }
+        }
+    }
+
     /// Creates the cluster.
     pub(crate) fn create(&self, workspace: &TestWorkspace) {
         self.begin(workspace).wait(PATIENCE).expect(0);
@@ -47,6 +90,10 @@ impl Cloud {
 
     /// Starts to create the cluster; its node uses the image mirrors of the tests' environment.
     fn begin(&self, workspace: &TestWorkspace) -> Running {
+        self.begin_nodes(workspace, 1)
+    }
+
+    fn begin_nodes(&self, workspace: &TestWorkspace, nodes: usize) -> Running {
         let folder = workspace.root().parent().unwrap().join("clouds");
         fs::create_dir_all(&folder).unwrap();
         let _ = workspace.command("docker").args(["network", "create", "kind"]).output();
@@ -62,12 +109,7 @@ impl Cloud {
         }
         let certs = certs.join("etc/containerd/certs.d");
         fs::create_dir_all(&certs).unwrap();
-        let configuration = format!(
-            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n  \
-             extraMounts: [{{hostPath: {}, containerPath: /etc/containerd/certs.d}}]\ncontainerdConfigPatches:\n- |-\n  \
-             [plugins.\"io.containerd.grpc.v1.cri\".registry]\n    config_path = \"/etc/containerd/certs.d\"\n",
-            certs.display()
-        );
+        let configuration = configuration(nodes, &certs);
         let file = folder.join(format!("{}.yaml", self.name));
         fs::write(&file, configuration).unwrap();
         let (image, kubeconfig) = (rig("CMDR_NODE_IMAGE"), self.kubeconfig.to_string_lossy().into_owned());
@@ -108,6 +150,27 @@ impl Cloud {
         delete.args(["delete", "cluster", "--name", &self.name, "--kubeconfig", &kubeconfig]);
         let _ = Running::start(&mut delete).wait(Duration::from_mins(1));
     }
+}
+
+/// kind's configuration of a cluster whose nodes all run pods; `certs` says where they find images.
+fn configuration(nodes: usize, certs: &Path) -> String {
+    let mut text = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\ncontainerdConfigPatches:\n- |-\n  \
+                    [plugins.\"io.containerd.grpc.v1.cri\".registry]\n    config_path = \"/etc/containerd/certs.d\"\n\
+                    nodes:\n"
+        .to_owned();
+    for number in 0..nodes {
+        let role = if number == 0 { "control-plane" } else { "worker" };
+        let _ = write!(
+            text,
+            "- role: {role}\n  labels: {{topology.kubernetes.io/zone: zone-{number}}}\n  \
+             extraMounts: [{{hostPath: {}, containerPath: /etc/containerd/certs.d}}]\n",
+            certs.display()
+        );
+        if number == 0 {
+            text += "  kubeadmConfigPatches:\n  - |\n    kind: InitConfiguration\n    nodeRegistration: {taints: []}\n";
+        }
+    }
+    text
 }
 
 impl Drop for Cloud {

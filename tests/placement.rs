@@ -1,0 +1,158 @@
+//! Where pods run, and how many: a cluster of three nodes in three zones, with metrics-server.
+
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use common::{Stages, TestWorkspace, cloud::Cloud, tell, until};
+use serde_json::Value;
+
+const NODES: usize = 3;
+
+/// `burner` uses the processor while a file exists.
+const PROJECTS: &str = r#"
+environments:
+  staging: {context: kind-STAGING, namespace: tunes, platform: external}
+platform:
+  metrics-server:
+    chart: {oci: registry.k8s.io/metrics-server/metrics-server, version: 3.12.2}
+    namespace: kube-system
+    values:
+      image: {tag: v0.8.0}
+      args: [--kubelet-insecure-tls, --metric-resolution=10s]
+    environments:
+      staging: {enabled: true}
+defaults:
+  values: {grace: 1, drain: 0, resources: {requests: {cpu: 10m, memory: 16Mi}}}
+projects:
+  apart:
+    image: docker.io/library/redis:7.0
+    values: {replicas: 3, apart: node, ports: {redis: 6379}}
+  spread:
+    image: docker.io/library/redis:7.0
+    values: {replicas: 3, spread: {zone: DoNotSchedule}, ports: {redis: 6379}}
+  everywhere:
+    image: docker.io/library/redis:7.0
+    values: {kind: DaemonSet, command: [sleep, infinity]}
+  kept:
+    image: docker.io/library/redis:7.0
+    values:
+      replicas: 3
+      apart: node
+      ports: {redis: 6379}
+      podDisruptionBudget: {maxUnavailable: 1}
+      probes: {readiness: {tcp: redis, initialDelaySeconds: 3}}
+  burner:
+    image: docker.io/library/redis:7.0
+    values:
+      command: [sh, -c, "while :; do [ -e /tmp/load ] || sleep 1; done"]
+      resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 300m}}
+      autoscaling:
+        min: 1
+        max: 3
+        cpu: 50
+        behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+"#;
+
+struct Walk {
+    workspace: TestWorkspace,
+    cloud: Cloud,
+}
+
+impl Walk {
+    fn new() -> Self {
+        let workspace = TestWorkspace::new("placement", "projects: {}\n");
+        let cloud = Cloud::with_nodes(&workspace, "placement", NODES);
+        workspace.write_projects(&PROJECTS.replace("STAGING", &cloud.name));
+        Self { workspace, cloud }
+    }
+
+    fn kubectl(&self, words: &[&str]) -> String {
+        self.cloud.kubectl(&self.workspace, &[&["-n", "tunes"], words].concat())
+    }
+
+    fn objects(&self, words: &[&str]) -> Value {
+        self.cloud.objects(&self.workspace, &[&["-n", "tunes"], words].concat())
+    }
+
+    /// The nodes on which the pods of a project run.
+    fn nodes_of(&self, project: &str) -> BTreeSet<String> {
+        let pods = self.objects(&["get", "pods", "-l", &format!("app.kubernetes.io/name={project}")]);
+        let nodes = pods["items"].as_array().unwrap().iter();
+        nodes.map(|pod| pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn replicas(&self, project: &str) -> u64 {
+        self.objects(&["get", "deployment", project])["status"]["readyReplicas"].as_u64().unwrap_or_default()
+    }
+
+    fn everything_comes_up(&self) {
+        self.workspace.run(&["up", "--env", "staging"]).expect(0);
+        self.workspace.run(&["status", "--env", "staging", "--exit-code"]).expect(0);
+    }
+
+    fn pods_are_apart(&self) {
+        for project in ["apart", "spread", "everywhere", "kept"] {
+            assert_eq!(self.nodes_of(project).len(), NODES, "{project}");
+        }
+    }
+
+    /// The node is emptied pod by pod: at no time fewer than two of three pods of `kept` are ready.
+    fn a_drain_waits_for_the_budget(&self) {
+        let node = self.nodes_of("kept").into_iter().find(|node| node.contains("worker")).unwrap();
+        let (done, fewest) = (AtomicBool::new(false), AtomicUsize::new(usize::MAX));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fewest.fetch_min(usize::try_from(self.replicas("kept")).unwrap(), Ordering::Relaxed);
+                }
+            });
+            // All three pods have to go in the end: `apart` is a preference, and the other nodes take them.
+            for node in self.nodes_of("kept").into_iter().filter(|node| node.contains("worker")) {
+                let drain = ["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"];
+                self.cloud.kubectl(&self.workspace, &drain);
+            }
+            until("three ready pods", || (self.replicas("kept") == 3).then_some(()));
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(!self.nodes_of("kept").contains(&node));
+        tell(&format!("at least {} of 3 pods were ready", fewest.load(Ordering::Relaxed)));
+        assert!(fewest.load(Ordering::Relaxed) >= 2);
+        for node in self.objects(&["get", "nodes"])["items"].as_array().unwrap() {
+            self.cloud.kubectl(&self.workspace, &["uncordon", node["metadata"]["name"].as_str().unwrap()]);
+        }
+    }
+
+    fn the_autoscaler_follows_the_load(&self) {
+        until("metrics of the pod", || {
+            let autoscaler = self.objects(&["get", "horizontalpodautoscaler", "burner"]);
+            autoscaler["status"]["currentMetrics"][0]["resource"]["current"]["averageUtilization"].as_u64()
+        });
+        self.kubectl(&["exec", "deployment/burner", "--", "touch", "/tmp/load"]);
+        until("more pods under load", || (self.replicas("burner") > 1).then_some(()));
+        let status = self.workspace.run(&["status", "--env", "staging", "--exit-code"]).expect(0);
+        assert!(!status.stdout.contains("changed manually"), "{}", status.said());
+        for pod in self.objects(&["get", "pods", "-l", "app.kubernetes.io/name=burner"])["items"].as_array().unwrap() {
+            self.kubectl(&["exec", pod["metadata"]["name"].as_str().unwrap(), "--", "rm", "-f", "/tmp/load"]);
+        }
+        until("one pod without load", || (self.replicas("burner") == 1).then_some(()));
+    }
+}
+
+#[test]
+#[ignore = "long, and needs metrics-server: it is part of make test-full"]
+fn pods_run_where_they_should() {
+    let (walk, stages) = (Walk::new(), Stages::default());
+    let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
+    stage("everything comes up on three nodes", Walk::everything_comes_up);
+    stage("pods that are apart, spread or of a DaemonSet run on every node", Walk::pods_are_apart);
+    stage("the autoscaler follows the load up and down", Walk::the_autoscaler_follows_the_load);
+    stage("a drain waits for the disruption budget", Walk::a_drain_waits_for_the_budget);
+    stages.finish();
+}
