@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::domain::{Problem, StepKind};
@@ -71,6 +72,15 @@ pub enum Event {
         part: Option<u32>,
         /// The line, without its end.
         line: String,
+    },
+    /// Values of a project were found: the result of `cmdr harden`.
+    ValuesFound {
+        /// The number of the step.
+        step: usize,
+        /// The project.
+        subject: String,
+        /// Values for `projects.yaml`, below `values` of the project; empty if it needs none.
+        values: Value,
     },
     /// A container of a run has ended.
     ContainerExited {

@@ -33,6 +33,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("man", &["man"]),
     ("plan", &["catalog"]),
     ("promote", &["--to", "production"]),
+    ("harden", &["catalog"]),
     ("render", &["catalog"]),
     ("restart", &["catalog"]),
     ("rollback", &["catalog", "--env", "staging"]),

@@ -7,8 +7,8 @@ mod common;
 use std::{collections::BTreeMap, fmt::Write};
 
 use cmdr::domain::yaml;
-use common::{Stages, TestWorkspace};
-use serde_json::Value;
+use common::{Stages, TestWorkspace, tell};
+use serde_json::{Value, json};
 
 /// Projects of the page that run here.
 const RUNNING: [&str; 10] =
@@ -60,6 +60,25 @@ fn recipes_run_on_a_cluster() {
             let answer = workspace.ask(host, "/").unwrap();
             assert!(answer.body.contains("hello"), "{host}: {}", answer.body);
         }
+    });
+    stages.stage("harden finds the strictest settings that work", || {
+        let found = |project: &str| yaml::read::<Value>(&workspace.run(&["harden", project]).expect(0).stdout).unwrap();
+        assert_eq!(found("redis"), json!({}), "it works with the default");
+        // nginx writes below /var, and its workers are another user.
+        let values = found("site");
+        tell(&values.to_string());
+        assert!(values["security"]["profile"].is_null(), "{values}");
+        let project = format!("    values: {values}\n");
+        let hardened = recipes["site"].split("    values:").next().unwrap().replace("  site:", "  hardened:");
+        let hardened = hardened.replace("host: site", "host: hardened")
+            + &project.replace("values: {", "values: {ports: {http: 80}, ");
+        workspace.write_projects(&format!("projects:\n{text}{hardened}"));
+        workspace.run(&["up", "hardened"]).expect(0);
+        assert_eq!(workspace.ask("hardened", "/").unwrap().status, 200);
+        workspace.run(&["harden", "migrate"]).expect(1).expect_said("has no Deployment");
+        let pods =
+            workspace.kubectl(&["get", "pods", "--all-namespaces", "-l", "cmdr.dev/purpose=trial", "-o", "name"]);
+        assert_eq!(pods.trim(), "", "no trial is left");
     });
     stages.finish();
 }

@@ -11,6 +11,7 @@ const RUNS: &[&str] = &[
     "build",
     "deploy",
     "down",
+    "harden",
     "promote",
     "restart",
     "rollback",

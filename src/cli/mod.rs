@@ -120,6 +120,10 @@ pub enum Command {
     Plan(PlanOptions),
     /// Print the manifests of a project
     Render(RenderOptions),
+    /// Find the strictest security settings with which a project works in the local cluster
+    #[command(after_help = "Starts a copy of the project again and again, with an empty volume in place of each \
+                            persistent one, and prints the values for projects.yaml. The project itself is not changed.")]
+    Harden(HardenOptions),
     /// Start one run of a Job or CronJob, print its log, and exit with its exit code
     #[command(
         after_help = "The exit code is that of the container. If several parts fail, it is that of the first one; \
@@ -191,6 +195,7 @@ impl Cli {
             Command::Status(_) => "status",
             Command::Plan(_) => "plan",
             Command::Render(_) => "render",
+            Command::Harden(_) => "harden",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
             Command::Restart(_) => "restart",
@@ -388,6 +393,12 @@ pub struct RenderOptions {
     /// Set a Helm value: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct HardenOptions {
+    /// The project
+    pub project: String,
 }
 
 #[derive(Debug, Clone, Args)]

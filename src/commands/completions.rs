@@ -48,9 +48,9 @@ impl NameKind {
             (_, "environment") => Self::Environments,
             (_, "overrides") => Self::Gates,
             ("build", "projects") => Self::ProjectsWithBuild,
-            ("up" | "plan" | "restart", "projects") | ("identity" | "run" | "runs", "project") | (_, "without") => {
-                Self::Projects
-            }
+            ("up" | "plan" | "restart", "projects")
+            | ("harden" | "identity" | "run" | "runs", "project")
+            | (_, "without") => Self::Projects,
             (_, "projects" | "tags") => Self::ProjectsAndBundles,
             ("render", "project") => Self::ProjectsAndPlatform,
             ("restore" | "delete", "name") => Self::Snapshots,

@@ -8,6 +8,7 @@ mod deploy;
 mod diff;
 mod doctor;
 mod env_pin;
+mod harden;
 mod history;
 mod hold;
 mod identity;
@@ -89,6 +90,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Secret(command) => secret::secret(&open(settings)?, &command).await,
         Command::Env(EnvCommand::Pin { environment }) => env_pin::pin(settings, cancel.clone(), &environment).await,
         Command::Identity(options) => identity::identity(&open(settings)?, &options).await,
+        Command::Harden(options) => harden::harden(&open(settings)?, &options).await,
         Command::Run(options) => run::run(&open(settings)?, &options).await,
         Command::Runs(options) => run::runs(&open(settings)?, &options).await,
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,

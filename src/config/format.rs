@@ -152,10 +152,7 @@ impl Format {
                 let instead = || text.strip_prefix("oci://").map(str::to_owned);
                 fits(is_oci_reference(text), "is not a valid OCI chart reference", instead)
             }
-            Self::RepositoryUrl => {
-                let good = text.starts_with("https://") || text.starts_with("http://");
-                fits(good, "is not a valid chart repository URL", || None)
-            }
+            Self::RepositoryUrl => fits(is_web_url(text), "is not a valid chart repository URL", || None),
             Self::KubernetesVersion => fits(is_kubernetes_version(text), "is not a valid Kubernetes version", || {
                 text.strip_prefix('v').map(str::to_owned)
             }),
@@ -165,6 +162,10 @@ impl Format {
             Self::Slug => fits(is_slug(text), "is not a valid namespace with `{slug}`", || slug_like(text)),
         }
     }
+}
+
+fn is_web_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
 }
 
 /// Why a text is not a name.

@@ -1,6 +1,7 @@
 //! Domain types of cmdr: names, images, workspaces, releases, address pools. No I/O.
 
 pub mod cluster_networks;
+pub mod container_behavior;
 pub mod deadline;
 pub mod difference;
 pub mod digest;

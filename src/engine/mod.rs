@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +75,11 @@ impl Reporter {
     pub fn output(&self, part: Option<u32>, line: &str) {
         let line = line.to_owned();
         self.send(Event::ContainerOutput { step: self.step.index(), subject: self.subject.clone(), part, line });
+    }
+
+    /// Passes on the values that a project should have.
+    pub fn values_found(&self, values: Value) {
+        self.send(Event::ValuesFound { step: self.step.index(), subject: self.subject.clone(), values });
     }
 
     /// Reports with which exit code a container has ended.

@@ -9,6 +9,7 @@ pub mod end_review;
 pub mod externals;
 pub mod gates;
 pub mod graph;
+pub mod harden;
 pub mod images;
 pub mod known_images;
 pub mod ports;

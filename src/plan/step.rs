@@ -2,7 +2,7 @@
 
 use super::{
     AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
-    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec, run::RunSpec,
+    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec, harden::HardenSpec, run::RunSpec,
 };
 use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, snapshot::Snapshot};
 
@@ -71,6 +71,8 @@ pub enum Step {
     Restart(RolloutSpec),
     /// Deletes a namespace with everything in it, and does not wait until it is gone.
     DeleteNamespace(String),
+    /// Tries a project with stricter security settings.
+    Harden(Box<HardenSpec>),
     /// Runs a Job on demand.
     Run(Box<RunSpec>),
     /// Runs a Job that verifies a deployment.
@@ -109,6 +111,7 @@ impl Step {
             Self::RemoveExternal(_) => "remove redirect",
             Self::Answer(_) => "probe",
             Self::Restart(_) => "restart",
+            Self::Harden(_) => "harden",
             Self::Run(_) => "run",
             Self::Verify(_) => "verify",
             Self::Return(_) => "roll back",
@@ -142,6 +145,7 @@ impl Step {
             Self::Remove(removal) | Self::RemoveExternal(removal) => removal.release.name.clone(),
             Self::External(external) => external.service.name.clone(),
             Self::Answer(answer) => answer.project.clone(),
+            Self::Harden(harden) => harden.release.name.clone(),
             Self::Run(run) => run.release.name.clone(),
             Self::Verify(verify) => verify.project.to_string(),
             Self::Return(back) => back.rollout.release.name.clone(),

@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod externals;
 mod files;
+mod harden;
 mod hints;
 mod hooks;
 mod images;
@@ -131,6 +132,7 @@ impl Runner {
             Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
             Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
             Step::DeleteNamespace(name) => Ok(self.connected()?.cluster.delete_namespace(name).await.map(|()| None)?),
+            Step::Harden(spec) => self.harden(spec, reporter, cancel).await,
             Step::Run(run) => self.run_job(run, reporter, cancel).await,
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,

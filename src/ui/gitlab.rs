@@ -218,7 +218,7 @@ impl Renderer for GitlabOutput {
                 self.note(subject, &problem.message);
                 self.write(&self.text(&self.lines.of(event)));
             }
-            Event::ContainerOutput { .. } => {
+            Event::ContainerOutput { .. } | Event::ValuesFound { .. } => {
                 print_output(event);
                 self.shown = (self.clock)();
             }

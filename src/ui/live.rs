@@ -71,7 +71,7 @@ impl Renderer for Live {
                     total.finish_and_clear();
                 }
             }
-            Event::ContainerOutput { .. } => self.bars.suspend(|| print_output(event)),
+            Event::ContainerOutput { .. } | Event::ValuesFound { .. } => self.bars.suspend(|| print_output(event)),
             Event::ContainerExited { .. } | Event::StepWarning { .. } => {}
         }
         for line in self.lines.of(event) {

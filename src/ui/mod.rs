@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::Problem,
+    domain::{Problem, yaml},
     event::{self, Event, Sender, TimedEvent},
 };
 pub use confirm::confirm;
@@ -136,11 +136,15 @@ pub fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
-/// Writes what a container has written to standard output.
+/// Writes the data of an event to standard output.
 fn print_output(event: &Event) {
-    if let Event::ContainerOutput { part, line, .. } = event {
-        let part = part.map(|part| format!("[{part}] ")).unwrap_or_default();
-        print(&format!("{part}{line}\n"));
+    match event {
+        Event::ContainerOutput { part, line, .. } => {
+            let part = part.map(|part| format!("[{part}] ")).unwrap_or_default();
+            print(&format!("{part}{line}\n"));
+        }
+        Event::ValuesFound { values, .. } => print(&yaml::write(values)),
+        _ => {}
     }
 }
 

@@ -15,7 +15,7 @@ fn line(event: &Event) -> Option<String> {
             format!("{verb} {workspace} in {environment}: {steps} steps, {} unchanged", unchanged.len())
         }
         Event::StepStarted { step, subject, action, .. } => format!("step {step}: {subject} {action} started"),
-        Event::StepProgress { .. } | Event::ContainerOutput { .. } => return None,
+        Event::StepProgress { .. } | Event::ContainerOutput { .. } | Event::ValuesFound { .. } => return None,
         Event::ContainerExited { step, subject, exit_code, .. } => {
             format!("step {step}: a container of {subject} ended with exit code {exit_code}")
         }

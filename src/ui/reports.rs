@@ -117,6 +117,7 @@ impl Renderer for Runs {
             Event::StepStarted { .. }
             | Event::StepProgress { .. }
             | Event::ContainerOutput { .. }
+            | Event::ValuesFound { .. }
             | Event::ContainerExited { .. } => {}
         }
     }

@@ -122,9 +122,17 @@ impl Cloud {
     /// Runs kubectl on this cluster.
     #[track_caller]
     pub(crate) fn kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> String {
+        workspace.tool("kubectl", &[&self.kubectl_target().each_ref().map(String::as_str)[..], args].concat())
+    }
+
+    /// kubectl on this cluster, until the test ends it.
+    pub(crate) fn start_kubectl(&self, workspace: &TestWorkspace, args: &[&str]) -> Running {
+        Running::start(workspace.command("kubectl").args(self.kubectl_target()).args(args))
+    }
+
+    fn kubectl_target(&self) -> [String; 4] {
         let kubeconfig = self.kubeconfig.to_string_lossy().into_owned();
-        let context = self.context();
-        workspace.tool("kubectl", &[&["--kubeconfig", &kubeconfig, "--context", &context], args].concat())
+        ["--kubeconfig".to_owned(), kubeconfig, "--context".to_owned(), self.context()]
     }
 
     /// Runs kubectl and returns its output as JSON.

@@ -13,7 +13,7 @@ pub use releases::{
 pub use store::{ExternalState, LocalVolume, NamespaceState, file_maps, lease, ledger, reviews};
 pub use workloads::{
     BalancedService, Balancer, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before,
-    jobs, resources, rollout, runs,
+    jobs, resources, rollout, runs, trial,
 };
 
 use std::{path::Path, time::Duration};

@@ -24,6 +24,9 @@ const DEFAULT_KUBERNETES: &[(u64, Version)] = &[
     (32, Version::new(1, 36, 1)),
 ];
 
+/// Prints what a container of the node does, as `ContainerBehavior::parse` reads it; its argument is the ID of the container.
+pub const CONTAINER_BEHAVIOR: &str = include_str!("node/container-behavior.sh");
+
 /// kind in a supported version, configured for one Docker engine.
 #[derive(Debug, Clone)]
 pub struct Kind {

@@ -118,12 +118,12 @@ mod tests {
     use super::*;
     use crate::domain::{Chart, ChartSource};
 
-    fn project(source: ChartSource, values: Value) -> ResolvedProject {
+    fn project(source: ChartSource, values: &Value) -> ResolvedProject {
         let values = values.as_object().cloned().unwrap_or_default();
         ResolvedProject::bare(Name::new("pg").unwrap(), Chart { source, version: None }, values)
     }
 
-    fn port(values: Value, port: Option<&str>, protocol: Protocol) -> Result<u16, TargetError> {
+    fn port(values: &Value, port: Option<&str>, protocol: Protocol) -> Result<u16, TargetError> {
         target_port(&project(ChartSource::Universal, values), port, protocol)
     }
 
@@ -141,26 +141,26 @@ mod tests {
     fn a_port_is_found_as_the_service_has_it() {
         let ports =
             json!({"ports": {"admin": 9000, "http": 8080, "dns": {"port": 5353, "service": 53, "protocol": "UDP"}}});
-        assert_eq!(port(ports.clone(), None, Protocol::Tcp), Ok(80));
-        assert_eq!(port(ports.clone(), None, Protocol::Udp), Ok(53));
-        assert_eq!(port(ports.clone(), Some("admin"), Protocol::Tcp), Ok(9000));
-        assert_eq!(port(ports.clone(), Some("8080"), Protocol::Tcp), Ok(80));
+        assert_eq!(port(&ports, None, Protocol::Tcp), Ok(80));
+        assert_eq!(port(&ports, None, Protocol::Udp), Ok(53));
+        assert_eq!(port(&ports, Some("admin"), Protocol::Tcp), Ok(9000));
+        assert_eq!(port(&ports, Some("8080"), Protocol::Tcp), Ok(80));
         let unknown = vec!["http".to_owned(), "admin".to_owned(), "dns".to_owned()];
-        assert_eq!(port(ports.clone(), Some("x"), Protocol::Tcp), Err(TargetError::Unknown(unknown)));
+        assert_eq!(port(&ports, Some("x"), Protocol::Tcp), Err(TargetError::Unknown(unknown)));
         let other = TargetError::OtherProtocol("dns".to_owned(), "UDP".to_owned());
-        assert_eq!(port(ports, Some("dns"), Protocol::Tcp), Err(other));
-        assert_eq!(port(json!({}), None, Protocol::Tcp), Err(TargetError::NoPorts));
+        assert_eq!(port(&ports, Some("dns"), Protocol::Tcp), Err(other));
+        assert_eq!(port(&json!({}), None, Protocol::Tcp), Err(TargetError::NoPorts));
     }
 
     #[test]
     fn a_headless_service_leads_to_the_port_of_the_pod() {
         let values = json!({"ports": {"http": 8080}, "service": {"headless": true}});
-        assert_eq!(port(values, None, Protocol::Tcp), Ok(8080));
+        assert_eq!(port(&values, None, Protocol::Tcp), Ok(8080));
     }
 
     #[test]
     fn other_charts_need_a_number() {
-        let own = project(ChartSource::Path("/chart".into()), json!({}));
+        let own = project(ChartSource::Path("/chart".into()), &json!({}));
         assert_eq!(target_port(&own, None, Protocol::Tcp), Err(TargetError::NumberNeeded));
         assert_eq!(target_port(&own, Some("9898"), Protocol::Tcp), Ok(9898));
     }

@@ -132,6 +132,7 @@ impl Stage {
             }
             Event::RunStarted { .. }
             | Event::ContainerOutput { .. }
+            | Event::ValuesFound { .. }
             | Event::ContainerExited { .. }
             | Event::RunFinished { .. } => {}
         }

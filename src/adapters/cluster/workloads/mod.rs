@@ -10,6 +10,7 @@ mod probes;
 pub mod resources;
 pub mod rollout;
 pub mod runs;
+pub mod trial;
 mod view;
 
 pub use after_start::{BalancedService, StatusUpdates, is_from_before};
