@@ -6,6 +6,8 @@ mod common;
 mod interruptions;
 #[path = "failures/waits.rs"]
 mod waits;
+#[path = "failures/webhooks.rs"]
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -160,6 +162,7 @@ fn failures_on_a_cluster() {
     stages.stage("a run waits for an API server that is temporarily unreachable", || {
         interruptions::paused_node(&workspace);
     });
+    stages.stage("a release waits until a webhook responds", || webhooks::late_webhook(&workspace));
     stages.stage("a registry with a certificate of a private authority works", || company_registry(&mut workspace));
     stages.finish();
 }
@@ -252,13 +255,9 @@ fn company_registry(workspace: &mut TestWorkspace) {
     let (Some(upstream), Ok(_)) = (upstream, Command::new("docker-registry").arg("--version").output()) else {
         return tell("left out: it needs docker-registry and a mirror for every host");
     };
-    let gateway = workspace.tool(
-        "docker",
-        &["network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}"],
-    );
-    let gateway = gateway.lines().map(str::trim).find(|it| it.contains('.')).unwrap().to_owned();
+    let gateway = gateway(workspace);
     let folder = workspace.root().join("company");
-    let certificates = certificates(workspace, &folder, &gateway);
+    let certificates = certificates(workspace, &folder, &format!("IP:{gateway}"));
     let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
     let configuration = format!(
         "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {0}/storage}}}}\nproxy: {{remoteurl: '{upstream}'}}\n\
@@ -286,8 +285,15 @@ fn company_registry(workspace: &mut TestWorkspace) {
     workspace.run(&["render", "radio"]).expect(0);
 }
 
-/// A private certificate authority, and a certificate that it issued for the address.
-fn certificates(workspace: &TestWorkspace, folder: &Path, address: &str) -> PathBuf {
+/// This machine's address in the network of the nodes.
+fn gateway(workspace: &TestWorkspace) -> String {
+    let format = "{{range .IPAM.Config}}{{println .Gateway}}{{end}}";
+    let gateway = workspace.tool("docker", &["network", "inspect", "kind", "--format", format]);
+    gateway.lines().map(str::trim).find(|it| it.contains('.')).unwrap().to_owned()
+}
+
+/// A private certificate authority, and a certificate that it issued for `name`, such as `IP:172.18.0.1`.
+fn certificates(workspace: &TestWorkspace, folder: &Path, name: &str) -> PathBuf {
     fs::create_dir_all(folder).unwrap();
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let make = |arguments: &str| {
@@ -296,7 +302,7 @@ fn certificates(workspace: &TestWorkspace, folder: &Path, address: &str) -> Path
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     make(&format!("req -x509 {key} -keyout {} -out {} -days 2 -subj /CN=company", file("ca.key"), file("ca.crt")));
     make(&format!("req {key} -keyout {} -out {} -subj /CN=registry", file("server.key"), file("server.csr")));
-    fs::write(folder.join("names"), format!("subjectAltName=IP:{address}\n")).unwrap();
+    fs::write(folder.join("names"), format!("subjectAltName={name}\n")).unwrap();
     make(&format!(
         "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 -extfile {} -out {}",
         file("server.csr"),

@@ -99,7 +99,7 @@ const WAITING: &str = r"
   balanced: {chart: {path: charts/balanced}, timeout: 5s}
 ";
 
-fn write_chart(workspace: &TestWorkspace, name: &str, template: &str) {
+pub(crate) fn write_chart(workspace: &TestWorkspace, name: &str, template: &str) {
     let folder = workspace.root().join("charts").join(name);
     fs::create_dir_all(folder.join("templates")).unwrap();
     fs::write(folder.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n")).unwrap();
