@@ -12,8 +12,8 @@ CMDR := $(TARGET)/debug/cmdr
 INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. `make check` runs all test files that are not in this list.
-CLUSTER_TESTS := access charts delivery docker failures files images jobs network pipeline placement platform recipes refusals \
-  registry sample stop_start
+CLUSTER_TESTS := access builds charts delivery docker failures files images jobs network pipeline placement platform recipes \
+  refusals registry sample stop_start
 OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 

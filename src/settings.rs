@@ -369,6 +369,11 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Whether a variable is set that projects.yaml or an option of it names, for a program that reads it.
+pub fn is_variable_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
 /// The command line that a shell requests completions for; `None` in any other run.
 pub fn words_to_complete() -> Option<Vec<OsString>> {
     variable(COMPLETE).filter(|shell| shell != "0")?;

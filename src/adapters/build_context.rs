@@ -11,15 +11,20 @@ use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::Build;
+
 /// git changes files in its folder whenever it looks at them.
 const GIT: &str = ".git";
 const IGNORE_FILE: &str = ".dockerignore";
 /// Bytes that are read at once.
 const BLOCK: usize = 64 * 1024;
 
-/// The state of a folder and of its Dockerfile.
+/// The state of a folder and of its Dockerfile, and how it was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextState {
+    /// The hash of the build's options.
+    #[serde(default)]
+    options: String,
     /// The hash of names, sizes and modification times.
     seen: String,
     /// The hash of names and contents.
@@ -31,30 +36,35 @@ impl ContextState {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn read(context: &Path, dockerfile: Option<&Path>) -> io::Result<Self> {
-        let files = files(context, dockerfile)?;
-        Ok(Self { seen: seen(&files)?, content: content(&files)? })
+    pub fn read(build: &Build) -> io::Result<Self> {
+        let files = files(build)?;
+        Ok(Self { options: build.options(), seen: seen(&files)?, content: content(&files)? })
     }
 
-    /// Returns whether the folder has other content now. The contents are read only if sizes or times differ.
+    /// Returns what has changed: the options of the build, or the content of its folder. The contents are read only if
+    /// sizes or times differ.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn has_changed(&self, context: &Path, dockerfile: Option<&Path>) -> io::Result<bool> {
-        let files = files(context, dockerfile)?;
-        Ok(self.seen != seen(&files)? && self.content != content(&files)?)
+    pub fn change(&self, build: &Build) -> io::Result<Option<&'static str>> {
+        if self.options != build.options() {
+            return Ok(Some("its build options have changed"));
+        }
+        let files = files(build)?;
+        let has_changed = self.seen != seen(&files)? && self.content != content(&files)?;
+        Ok(has_changed.then_some("its folder has changed"))
     }
 }
 
 /// A file of a build: its name in the context, and its path.
 type FileOfContext = (String, PathBuf);
 
-fn files(context: &Path, dockerfile: Option<&Path>) -> io::Result<Vec<FileOfContext>> {
-    let dockerfile = dockerfile.map_or_else(|| context.join("Dockerfile"), Path::to_path_buf);
-    let ignored = Ignored::read(context, &dockerfile)?;
+fn files(build: &Build) -> io::Result<Vec<FileOfContext>> {
+    let dockerfile = build.dockerfile();
+    let ignored = Ignored::read(&build.context, dockerfile.as_deref())?;
     let mut files = Vec::new();
-    walk(context, "", &ignored, &mut files)?;
-    files.push((String::new(), dockerfile));
+    walk(&build.context, "", &ignored, &mut files)?;
+    files.extend(dockerfile.map(|dockerfile| (String::new(), dockerfile)));
     files.sort();
     Ok(files)
 }
@@ -118,10 +128,13 @@ struct Ignored(Vec<(Pattern, bool)>);
 
 impl Ignored {
     /// Reads `DOCKERFILE.dockerignore`, otherwise `.dockerignore` of the context, as `docker build` does.
-    fn read(context: &Path, dockerfile: &Path) -> io::Result<Self> {
-        let mut own = dockerfile.as_os_str().to_owned();
-        own.push(IGNORE_FILE);
-        for path in [PathBuf::from(own), context.join(IGNORE_FILE)] {
+    fn read(context: &Path, dockerfile: Option<&Path>) -> io::Result<Self> {
+        let own = dockerfile.map(|dockerfile| {
+            let mut own = dockerfile.as_os_str().to_owned();
+            own.push(IGNORE_FILE);
+            PathBuf::from(own)
+        });
+        for path in own.into_iter().chain([context.join(IGNORE_FILE)]) {
             match fs::read_to_string(path) {
                 Ok(text) => return Ok(Self::parse(&text)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -159,6 +172,12 @@ impl Ignored {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::build::{BuildMethod, DockerBuild};
+
+    fn docker(context: &Path, dockerfile: Option<&Path>) -> Build {
+        let options = DockerBuild { dockerfile: dockerfile.map(Path::to_path_buf), ..DockerBuild::default() };
+        Build { context: context.to_owned(), method: BuildMethod::Docker(options) }
+    }
 
     #[test]
     fn only_what_docker_sends_counts() {
@@ -171,8 +190,9 @@ mod tests {
         write("Dockerfile", "FROM scratch\n");
         write("src/main.py", "print(1)\n");
         write(".dockerignore", "# caches\n**/__pycache__\nbuild/\n*.md\n!README.md\n");
-        let state = ContextState::read(root, None).unwrap();
-        let has_changed = || state.has_changed(root, None).unwrap();
+        let build = docker(root, None);
+        let state = ContextState::read(&build).unwrap();
+        let has_changed = || state.change(&build).unwrap().is_some();
         for name in ["src/__pycache__/main.pyc", "build/out/app", "notes.md", ".git/index"] {
             write(name, "new");
             assert!(!has_changed(), "{name}");
@@ -198,11 +218,16 @@ mod tests {
         fs::create_dir_all(&root).unwrap();
         fs::write(&file, "FROM scratch\n").unwrap();
         fs::write(folder.path().join("other.Dockerfile.dockerignore"), "*.log\n").unwrap();
-        let state = ContextState::read(&root, Some(&file)).unwrap();
+        let build = docker(&root, Some(&file));
+        let state = ContextState::read(&build).unwrap();
         fs::write(root.join("x.log"), "x").unwrap();
-        assert!(!state.has_changed(&root, Some(&file)).unwrap());
+        assert_eq!(state.change(&build).unwrap(), None);
         fs::write(&file, "FROM busybox\n").unwrap();
-        assert!(state.has_changed(&root, Some(&file)).unwrap());
-        assert!(ContextState::read(&root, None).is_err(), "without a Dockerfile there is no state");
+        assert_eq!(state.change(&build).unwrap(), Some("its folder has changed"));
+        assert!(ContextState::read(&docker(&root, None)).is_err(), "without a Dockerfile there is no state");
+        let command = Build { context: root, method: BuildMethod::Command("make".to_owned()) };
+        assert_eq!(state.change(&command).unwrap(), Some("its build options have changed"));
+        let state = ContextState::read(&command).unwrap();
+        assert_eq!(state.change(&command).unwrap(), None, "a command needs no Dockerfile");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     domain::{Name, Problem},
     error::CommandError,
     ops::{
-        builds::{LocalRegistry, named, remembered, specs},
+        builds::{LocalRegistry, named, refuse_without_buildkit, remembered, specs},
         session::Session,
     },
     plan,
@@ -39,6 +39,7 @@ pub(super) async fn build(session: &Session, options: &BuildOptions) -> Result<(
     let access = session.local().await?;
     let registry = LocalRegistry::find(session, &access.docker, &BTreeSet::new()).await?;
     let specs = specs(session, &builds, &registry.wanted)?;
+    refuse_without_buildkit(session, &access.docker, &specs).await?;
     let plan = plan::registry::build(specs, &registry.wanted, &registry.found);
     if session.settings.dry_run {
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();

@@ -18,6 +18,7 @@ use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, Name, OnFailure,
     Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route,
     ValuePath, Values, Verify, VerifyWhen, Workspace, Writer,
+    build::{BuildMethod, BuildSecret, DockerBuild},
     cluster_networks::ClusterNetworks,
     exposed::{ExposedTarget, PublishedPort},
     freeze::{FreezeWindow, weekday},
@@ -273,9 +274,36 @@ fn bundle(value: Cursor<'_>) -> Bundle {
 }
 
 fn build(document: &Document, value: Cursor<'_>) -> Option<Build> {
-    let context = join(&document.folder, &text_at(value, "context")?);
-    let dockerfile = text_at(value, "dockerfile").map(|dockerfile| join(&context, &dockerfile));
-    Some(Build { context, dockerfile })
+    let context = text_at(value, "context").map(|context| join(&document.folder, &context));
+    if let Some(command) = text_at(value, "command") {
+        let context = context.unwrap_or_else(|| document.folder.clone());
+        return Some(Build { context, method: BuildMethod::Command(command) });
+    }
+    let context = context?;
+    let texts = |value: Option<Cursor<'_>>| -> Vec<String> {
+        let items = value.into_iter().flat_map(|list| list.items());
+        items.filter_map(|item| item.text().map(str::to_owned)).collect()
+    };
+    let entries = |key: &str| value.get(key).into_iter().flat_map(|map| map.entries());
+    let args = entries("args").filter_map(|arg| Some((arg.key().to_owned(), arg.text()?.to_owned())));
+    let secrets = entries("secrets").filter_map(|secret| {
+        let source = match secret.text()?.strip_prefix('$') {
+            Some(variable) => BuildSecret::Env(variable.to_owned()),
+            None => BuildSecret::File(join(&document.folder, secret.text()?)),
+        };
+        Some((secret.key().to_owned(), source))
+    });
+    let method = BuildMethod::Docker(DockerBuild {
+        dockerfile: text_at(value, "dockerfile").map(|dockerfile| join(&context, &dockerfile)),
+        target: text_at(value, "target"),
+        args: args.collect(),
+        secrets: secrets.collect(),
+        ssh: value.get("ssh").and_then(|ssh| ssh.boolean()).unwrap_or_default(),
+        platforms: texts(value.get("platforms")),
+        cache_from: texts(value.get("cache-from")),
+        cache_to: texts(value.get("cache-to")),
+    });
+    Some(Build { context, method })
 }
 
 fn chart(document: &Document, value: Cursor<'_>) -> Option<Chart> {

@@ -1,11 +1,13 @@
 //! All keys of `projects.yaml`, as data.
 
+mod builds;
 mod environments;
 
 use super::{
     fields::{Shape, Table, optional, required, table},
     format::Format,
 };
+use builds::BUILD;
 use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
@@ -249,20 +251,6 @@ pub(super) static PROJECT: Table = Table {
         ],
     )
 };
-
-static BUILD: Table = table(
-    "build",
-    "a build",
-    "How to build an image.",
-    &[
-        required("context", Shape::Text(Format::FilePath), "The build context folder, relative to this file"),
-        optional(
-            "dockerfile",
-            Shape::Text(Format::FilePath),
-            "The Dockerfile, relative to the context; default: `Dockerfile`",
-        ),
-    ],
-);
 
 static CHART: Table = Table {
     alternatives: &[&["oci", "version"], &["repository", "name", "version"], &["path"]],

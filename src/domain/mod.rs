@@ -1,5 +1,6 @@
 //! Domain types of cmdr: names, images, workspaces, releases, address pools. No I/O.
 
+pub mod build;
 pub mod cluster_networks;
 pub mod container_behavior;
 pub mod deadline;
@@ -50,6 +51,7 @@ pub mod waits;
 pub mod workspace;
 pub mod yaml;
 
+pub use build::Build;
 pub use digest::{ChartDigest, Digest};
 pub use image::ImageReference;
 pub use image_key::{ImageKey, ValuePath};
@@ -62,7 +64,7 @@ pub use resolve::{ResolvedProject, ResolvedRoute, resolve};
 pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformOverride,
-    PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen,
-    Workspace, Writer,
+    Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformOverride, PlatformRelease,
+    Presence, Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace,
+    Writer,
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    ImageKey, ImageReference, Name, Values,
+    Build, ImageKey, ImageReference, Name, Values,
     cluster_networks::ClusterNetworks,
     exposed::{ExposedTarget, Protocol, PublishedPort},
     freeze::FreezeWindow,
@@ -292,13 +292,6 @@ pub struct ProjectOverride {
 pub struct External {
     pub host: String,
     pub port: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Build {
-    /// The build context for `docker build`, as an absolute path.
-    pub context: PathBuf,
-    pub dockerfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use crate::{
     adapters::{builds::Builds, docker::Docker, host, registry::Registry},
     domain::{
         Build, ImageReference, Name, Presence, Problem, Project, ResolvedProject,
+        build::{BuildMethod, BuildSecret},
         local_registry::{self, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
         ports::PortState,
@@ -16,7 +17,11 @@ use crate::{
     ops::options::UpRequest,
     ops::session::{Session, unknown},
     plan::{BuildSpec, up::Described},
+    settings::is_variable_set,
 };
+
+/// The variable with the socket of the SSH agent.
+const SSH_AGENT: &str = "SSH_AUTH_SOCK";
 
 /// The tag of a project that has no image yet.
 const NOT_BUILT: &str = "not-built";
@@ -124,7 +129,7 @@ pub fn specs(
     builds: &[(&Name, &Build)],
     registry: &[RegistryService],
 ) -> Result<Vec<BuildSpec>, CommandError> {
-    let missing = builds.iter().filter_map(|(name, build)| missing(name, build)).collect();
+    let missing = builds.iter().flat_map(|(name, build)| missing(name, build)).collect();
     CommandError::require_none(ErrorKind::Usage, missing)?;
     let port = registry.iter().find_map(RegistryService::port).unwrap_or(*local_registry::PORTS.start());
     let mut specs: Vec<(&Build, BuildSpec)> = Vec::new();
@@ -133,26 +138,70 @@ pub fn specs(
             spec.shared_by.push((*name).clone());
             continue;
         }
-        let (context, dockerfile) = (build.context.clone(), build.dockerfile.clone());
         let (project, repository) = ((*name).clone(), repository(session, name, port));
-        specs.push((build, BuildSpec { project, shared_by: Vec::new(), context, dockerfile, repository }));
+        specs.push((build, BuildSpec { project, shared_by: Vec::new(), build: (*build).clone(), repository }));
     }
     Ok(specs.into_iter().map(|(_, spec)| spec).collect())
 }
 
-fn missing(name: &Name, build: &Build) -> Option<Problem> {
+/// What a build needs and is not there.
+fn missing(name: &Name, build: &Build) -> Vec<Problem> {
+    let problem = |what: String, help: String| Problem::new(format!("'{name}' cannot be built: {what}")).help(help);
     if !build.context.is_dir() {
-        let cause = format!("'{name}' cannot be built: folder not found: {}", build.context.display());
         let help = format!("correct projects.{name}.build.context, which is relative to its projects.yaml");
-        return Some(Problem::new(cause).help(help));
+        return vec![problem(format!("folder not found: {}", build.context.display()), help)];
     }
-    let dockerfile = build.dockerfile.clone().unwrap_or_else(|| build.context.join("Dockerfile"));
-    if dockerfile.is_file() {
-        return None;
+    let BuildMethod::Docker(docker) = &build.method else { return Vec::new() };
+    let mut missing = Vec::new();
+    if let Some(dockerfile) = build.dockerfile().filter(|file| !file.is_file()) {
+        let help = format!("create it, or set another one in projects.{name}.build.dockerfile");
+        missing.push(problem(format!("file not found: {}", dockerfile.display()), help));
     }
-    let cause = format!("'{name}' cannot be built: file not found: {}", dockerfile.display());
-    let help = format!("create it, or set another one in projects.{name}.build.dockerfile");
-    Some(Problem::new(cause).help(help))
+    for (id, secret) in &docker.secrets {
+        let help = format!("projects.{name}.build.secrets.{id} needs it");
+        match secret {
+            BuildSecret::File(file) if !file.is_file() => {
+                missing.push(problem(format!("file not found: {}", file.display()), help));
+            }
+            BuildSecret::Env(variable) if !is_variable_set(variable) => {
+                missing.push(problem(format!("the variable {variable} is not set"), help));
+            }
+            _ => (),
+        }
+    }
+    if docker.ssh && !is_variable_set(SSH_AGENT) {
+        let help = format!("start an agent, which projects.{name}.build.ssh needs: eval \"$(ssh-agent)\" && ssh-add");
+        missing.push(problem(format!("no SSH agent runs ({SSH_AGENT} is not set)"), help));
+    }
+    missing
+}
+
+/// Refuses builds that only `BuildKit` can do if it is not installed.
+///
+/// # Errors
+/// Every such build, with its keys.
+pub async fn refuse_without_buildkit(
+    session: &Session,
+    docker: &Docker,
+    specs: &[BuildSpec],
+) -> Result<(), CommandError> {
+    let needing = specs.iter().filter_map(|spec| match &spec.build.method {
+        BuildMethod::Docker(docker) => {
+            Some((&spec.project, docker.buildkit_keys())).filter(|(_, keys)| !keys.is_empty())
+        }
+        BuildMethod::Command(_) => None,
+    });
+    let needing: Vec<(&Name, Vec<&str>)> = needing.collect();
+    if needing.is_empty() || docker.has_buildkit(&session.cancel).await {
+        return Ok(());
+    }
+    let problem = |(project, keys): (&Name, Vec<&str>)| {
+        let keys: Vec<String> = keys.into_iter().map(|key| format!("`{key}`")).collect();
+        let what = if keys.len() == 1 { "needs" } else { "need" };
+        let cause = format!("'{project}' cannot be built: {} {what} BuildKit, which is not installed", keys.join(", "));
+        Problem::new(cause).help("install Docker's buildx plugin: https://docs.docker.com/go/buildx/")
+    };
+    CommandError::require_none(ErrorKind::Failed, needing.into_iter().map(problem).collect())
 }
 
 fn repository(session: &Session, project: &Name, port: u16) -> String {
@@ -259,6 +308,7 @@ pub(crate) async fn settle(
     let builds: Vec<(&Name, &Build)> =
         due.iter().filter_map(|(name, _)| Some((name, projects.get(name)?.build.as_ref()?))).collect();
     let specs = specs(session, &builds, &registry.wanted)?;
+    refuse_without_buildkit(session, docker, &specs).await?;
     note_changed_folders(session, buildable, &due);
     described.later = with_dependents(described, due.iter().map(|(name, _)| name.clone()).collect());
     let reasons: BTreeMap<Name, String> = due.into_iter().collect();
@@ -292,11 +342,9 @@ fn note_changed_folders(session: &Session, buildable: &[Buildable], due: &[(Name
         let name = &it.project;
         let build = session.loaded.workspace.projects.get(name).and_then(|project| project.build.as_ref());
         if let (Some(build), Some(state)) = (build, folders.get(name.as_str()))
-            && state.has_changed(&build.context, build.dockerfile.as_deref()).unwrap_or(false)
+            && let Ok(Some(change)) = state.change(build)
         {
-            session.note(&format!(
-                "{name}: its folder has changed since the last build; cmdr up --build {name} deploys it"
-            ));
+            session.note(&format!("{name}: {change} since the last build; cmdr up --build {name} deploys it"));
         }
     }
 }

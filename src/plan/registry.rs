@@ -1,10 +1,8 @@
 //! The local registry, its caches, and the images that are built for it.
 
-use std::path::PathBuf;
-
 use super::{Plan, Step, StepId};
 use crate::domain::{
-    Name,
+    Build, Name,
     local_registry::{ObservedService, RegistryService},
 };
 
@@ -22,10 +20,7 @@ pub struct BuildSpec {
     pub project: Name,
     /// Other projects with the same build: they get the same image.
     pub shared_by: Vec<Name>,
-    /// The build context for `docker build`, as an absolute path.
-    pub context: PathBuf,
-    /// An absolute path; default: `Dockerfile` in the context.
-    pub dockerfile: Option<PathBuf>,
+    pub build: Build,
     /// The repository to push to, without tag: `localhost:5001/tunes/shop`.
     pub repository: String,
 }
@@ -71,7 +66,10 @@ pub fn build(builds: Vec<BuildSpec>, wanted: &[RegistryService], found: &[Observ
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::local_registry::wanted, plan::graph::tests::lines};
+    use crate::{
+        domain::{build::BuildMethod, local_registry::wanted},
+        plan::graph::tests::lines,
+    };
 
     fn as_made(service: &RegistryService) -> ObservedService {
         ObservedService {
@@ -105,8 +103,7 @@ mod tests {
         let spec = BuildSpec {
             shared_by: Vec::new(),
             project: Name::new("shop").unwrap(),
-            context: "/shop".into(),
-            dockerfile: None,
+            build: Build { context: "/shop".into(), method: BuildMethod::Command("make".to_owned()) },
             repository: "localhost:5001/tunes/shop".to_owned(),
         };
         let wanted = wanted(&["docker.io".to_owned()].into(), &[], |_| false, None, 5001);

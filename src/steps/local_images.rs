@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::LOOK;
@@ -18,6 +19,7 @@ use crate::{
     },
     domain::{
         ImageReference, Problem,
+        build::{BuildMethod, DockerBuild},
         local_registry::{IMAGE, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
     },
@@ -149,21 +151,23 @@ impl LocalImages {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let project = spec.project.as_str();
-        let id_file = self.builds.0.with_extension(format!("{project}.id"));
-        let request =
-            BuildRequest { context: &spec.context, dockerfile: spec.dockerfile.as_deref(), id_file: &id_file };
-        let shown = |line: &str| {
-            if let Some(stage) = stage(line) {
-                reporter.progress(stage);
+        let (id, temporary, folder) = match &spec.build.method {
+            BuildMethod::Docker(options) => {
+                let folder = folder_state(spec).await;
+                (self.build_by_docker(spec, options, reporter, cancel).await?, None, folder)
+            }
+            BuildMethod::Command(command) => {
+                let image = self.build_by_command(spec, command, reporter, cancel).await?;
+                // The command's output may be in the same folder, so its state is read afterwards.
+                (self.docker.image_id(&image).await?, Some(image), folder_state(spec).await)
             }
         };
-        let folder = self.folder_state(spec).await;
-        let id = self.docker.build(request, cancel, shown).await.map_err(|error| build_failure(&error, project))?;
         let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
-        let image = ImageReference::parse(&format!("{}:{digits}", spec.repository))
-            .map_err(|error| Problem::new(format!("invalid image reference for {project}: {error}")))?;
+        let image = image_of(spec, &digits)?;
         self.docker.tag_image(&id, &image).await?;
+        if let Some(temporary) = temporary {
+            self.docker.untag_image(&temporary).await?;
+        }
         let pushed = self.push(&image, reporter, cancel).await?;
         let registry = Registry::local(cancel.clone()).map_err(|error| Problem::of(&error))?;
         let pinned = registry.resolve(&image).await?.pinned;
@@ -194,12 +198,51 @@ impl LocalImages {
         }
     }
 
-    /// The state of the folder before the build; without it, changes are not noticed.
-    async fn folder_state(&self, spec: &BuildSpec) -> Option<ContextState> {
-        let (context, dockerfile) = (spec.context.clone(), spec.dockerfile.clone());
-        let read = move || ContextState::read(&context, dockerfile.as_deref()).ok();
-        tokio::task::spawn_blocking(read).await.ok().flatten()
+    /// Builds an image with docker. Returns its ID.
+    async fn build_by_docker(
+        &self,
+        spec: &BuildSpec,
+        options: &DockerBuild,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<String, StepFailure> {
+        let project = spec.project.as_str();
+        let id_file = self.builds.0.with_extension(format!("{project}.id"));
+        let request = BuildRequest { context: &spec.build.context, options, id_file: &id_file };
+        let shown = |line: &str| {
+            if let Some(stage) = stage(line) {
+                reporter.progress(stage);
+            }
+        };
+        self.docker.build(request, cancel, shown).await.map_err(|error| build_failure(&error, project))
     }
+
+    /// Builds an image with a command of the user. Returns the name that the engine has it under.
+    async fn build_by_command(
+        &self,
+        spec: &BuildSpec,
+        command: &str,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<ImageReference, StepFailure> {
+        // A tag that no earlier build has: an image with it is from this command.
+        let image = image_of(spec, &format!("build-{}", Timestamp::now().as_nanosecond()))?;
+        let shown = |line: &str| reporter.progress(line.trim().to_owned());
+        let built = self.docker.build_by_command((command, &spec.build.context), &image, cancel, shown).await;
+        built.map_err(|error| build_failure(&error, spec.project.as_str()))?;
+        Ok(image)
+    }
+}
+
+fn image_of(spec: &BuildSpec, tag: &str) -> Result<ImageReference, Problem> {
+    let image = ImageReference::parse(&format!("{}:{tag}", spec.repository));
+    image.map_err(|error| Problem::new(format!("invalid image reference for {}: {error}", spec.project)))
+}
+
+/// The state of a build's folder; without it, changes are not noticed.
+async fn folder_state(spec: &BuildSpec) -> Option<ContextState> {
+    let build = spec.build.clone();
+    tokio::task::spawn_blocking(move || ContextState::read(&build).ok()).await.ok().flatten()
 }
 
 /// Pulls an image by the Docker API, which reports progress, unless it exists. kind and cmdr's own containers then use
@@ -228,7 +271,8 @@ pub(super) async fn make_present(
 
 fn build_failure(error: &BuildError, project: &str) -> StepFailure {
     match error {
-        BuildError::Process(ProcessError::Interrupted { .. }) => StepFailure::Interrupted,
+        BuildError::Process(ProcessError::Interrupted { .. })
+        | BuildError::Command(ProcessError::Interrupted { .. }) => StepFailure::Interrupted,
         error => error.problem(project).into(),
     }
 }

@@ -1,15 +1,38 @@
 //! Runs the `docker build` command: it supports BuildKit, contexts and `.dockerignore`, which the API does not fully.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, path::Path};
 
 use console::strip_ansi_codes;
 use tokio_util::sync::CancellationToken;
 
-use super::Docker;
+use super::{Docker, DockerError};
 use crate::{
     adapters::process::{ProcessError, Tool},
-    domain::Problem,
+    domain::{
+        ImageReference, Problem,
+        build::{BuildSecret, DockerBuild},
+        secret::Secret,
+    },
 };
+
+/// The variable with the reference that a command of the user pushes or loads.
+const IMAGE: &str = "CMDR_IMAGE";
+/// Variables that docker, its plugins and the libraries that they use read, in upper case.
+const READ_BY_DOCKER: [&str; 11] = [
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "USER",
+];
+/// The beginnings of the others.
+const READ_BY_DOCKER_FROM: [&str; 8] = ["BUILDKIT_", "BUILDX_", "DOCKER_", "GO", "LC_", "LD_", "OTEL_", "XDG_"];
 
 /// The number of last lines of the failed step that are shown if a build fails.
 const LAST_LINES: usize = 12;
@@ -42,8 +65,7 @@ const NOISE: &[&str] = &[
 #[derive(Debug, Clone, Copy)]
 pub struct BuildRequest<'a> {
     pub context: &'a Path,
-    /// `Dockerfile` in the context if `None`.
-    pub dockerfile: Option<&'a Path>,
+    pub options: &'a DockerBuild,
     /// A temporary file of cmdr for the image ID, which is removed after the build.
     pub id_file: &'a Path,
 }
@@ -52,8 +74,15 @@ pub struct BuildRequest<'a> {
 pub enum BuildError {
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// The command of the user.
+    #[error(transparent)]
+    Command(ProcessError),
     #[error("docker build did not write an image ID to {file}")]
     NoImage { file: String },
+    #[error("its command neither pushed nor loaded {image}")]
+    NotBuilt { image: String, source: DockerError },
+    #[error(transparent)]
+    Docker(#[from] DockerError),
 }
 
 impl Docker {
@@ -80,15 +109,41 @@ impl Docker {
         }
     }
 
+    /// Returns whether docker can build with `BuildKit`.
+    pub async fn has_buildkit(&self, cancel: &CancellationToken) -> bool {
+        self.command().args(["buildx", "version"]).run(cancel).await.is_ok()
+    }
+
+    /// Runs a command that builds `image` and pushes it, or loads it into the engine. Then the engine has it.
+    ///
+    /// # Errors
+    /// If the command fails, or the image is neither in its registry nor in the engine.
+    pub async fn build_by_command(
+        &self,
+        (command, folder): (&str, &Path),
+        image: &ImageReference,
+        cancel: &CancellationToken,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<(), BuildError> {
+        let engine = self.endpoint().environment();
+        let shell = Tool::new("sh").args(["-c", command]).directory(folder).env(IMAGE, image.to_string());
+        let shell = engine.iter().fold(shell, |tool, (variable, value)| tool.env(variable, value));
+        shell.follow_output().run_with_lines(cancel, on_line).await.map_err(BuildError::Command)?;
+        if self.has_image(&image.to_string()).await? {
+            return Ok(());
+        }
+        let pulled = self.pull_image(image, None, |_| ()).await;
+        pulled.map_err(|source| BuildError::NotBuilt { image: image.to_string(), source })
+    }
+
     async fn run_build(
         &self,
         request: BuildRequest<'_>,
         cancel: &CancellationToken,
         on_line: impl FnMut(&str) + Send,
     ) -> Result<(), BuildError> {
-        let has_buildkit = self.command().args(["buildx", "version"]).run(cancel).await.is_ok();
         let tool = self.command().args(["build", "--iidfile"]).arg(request.id_file).follow_output();
-        let tool = if has_buildkit {
+        let tool = if self.has_buildkit(cancel).await {
             // Attestations contain the build time, so that the same content would get a different digest each time.
             let tool = tool.env("DOCKER_BUILDKIT", "1").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
             // Another builder would keep the image in its own cache, where the engine cannot push it from.
@@ -97,11 +152,7 @@ impl Docker {
             // Otherwise, the container of a step that failed is left behind.
             tool.arg("--force-rm")
         };
-        let tool = match request.dockerfile {
-            Some(file) => tool.arg("--file").arg(file),
-            None => tool,
-        };
-        tool.arg(request.context).run_with_lines(cancel, on_line).await?;
+        with_options(tool, request.options).arg(request.context).run_with_lines(cancel, on_line).await?;
         Ok(())
     }
 
@@ -115,13 +166,60 @@ impl Docker {
 impl BuildError {
     /// Returns what happened and how to fix it. `what` is the project.
     pub fn problem(&self, what: &str) -> Problem {
-        let Self::Process(ProcessError::Failed { status, stdout, stderr, .. }) = self else {
-            return Problem::new(format!("{what} cannot be built: {self}"));
+        let (status, stdout, stderr) = match self {
+            Self::Process(ProcessError::Failed { status, stdout, stderr, .. }) => (status, stdout, stderr),
+            Self::Command(ProcessError::Failed { status, stdout, stderr, .. }) => {
+                let mut problem = Problem::new(format!("{what} cannot be built: its command failed ({status})"));
+                problem.logs = failed_step(stdout, stderr);
+                return problem.help("fix the command or its files, then run cmdr build again");
+            }
+            Self::NotBuilt { source, .. } => {
+                return Problem::new(format!("{what} cannot be built: {self}"))
+                    .detail(source.problem().message)
+                    .help("push the image to the reference in $CMDR_IMAGE, or load it into Docker under this name");
+            }
+            _ => return Problem::new(format!("{what} cannot be built: {self}")),
         };
         let mut problem = Problem::new(format!("{what} cannot be built: docker build failed ({status})"));
         problem.logs = failed_step(stdout, stderr);
         problem.help("fix the Dockerfile or the files that it copies, then run cmdr build again")
     }
+}
+
+/// Adds the options of a build. The values of arguments are in the environment of docker: other users can read command
+/// lines, and logs contain them.
+fn with_options(tool: Tool, options: &DockerBuild) -> Tool {
+    let DockerBuild { dockerfile, target, args, secrets, ssh, platforms, cache_from, cache_to } = options;
+    let flag = |tool: Tool, name: &str, value: Option<&OsStr>| match value {
+        Some(value) => tool.arg(name).arg(value),
+        None => tool,
+    };
+    let tool = flag(tool, "--file", dockerfile.as_ref().map(|file| file.as_os_str()));
+    let tool = flag(tool, "--target", target.as_deref().map(OsStr::new));
+    let tool = flag(tool, "--ssh", ssh.then_some(OsStr::new("default")));
+    let tool =
+        flag(tool, "--platform", (!platforms.is_empty()).then(|| platforms.join(",")).as_deref().map(OsStr::new));
+    let tool = args.iter().fold(tool, |tool, (name, value)| {
+        if is_read_by_docker(name) {
+            tool.arg("--build-arg").secret_arg(&Secret::new(format!("{name}={value}")))
+        } else {
+            tool.args(["--build-arg", name]).env(name, value)
+        }
+    });
+    let tool = secrets.iter().fold(tool, |tool, (id, secret)| {
+        tool.arg("--secret").arg(match secret {
+            BuildSecret::File(path) => format!("id={id},src={}", path.display()),
+            BuildSecret::Env(name) => format!("id={id},env={name}"),
+        })
+    });
+    let tool = cache_from.iter().fold(tool, |tool, cache| tool.args(["--cache-from", cache]));
+    cache_to.iter().fold(tool, |tool, cache| tool.args(["--cache-to", cache]))
+}
+
+/// Whether docker itself reads a variable, so that it cannot have the value of an argument.
+fn is_read_by_docker(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    READ_BY_DOCKER.contains(&name.as_str()) || READ_BY_DOCKER_FROM.iter().any(|start| name.starts_with(start))
 }
 
 /// Returns the failed step of a build and its last lines, without messages that are never the cause.
@@ -174,6 +272,15 @@ pub fn stage(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_do_not_change_what_docker_reads() {
+        assert!(
+            ["HTTP_PROXY", "no_proxy", "PATH", "DOCKER_HOST", "BUILDKIT_INLINE_CACHE"].map(is_read_by_docker)
+                == [true; 5]
+        );
+        assert!(["VERSION", "NODE_ENV", "APP_PATH"].map(is_read_by_docker) == [false; 3]);
+    }
 
     #[test]
     fn both_builders_tell_how_far_they_are() {

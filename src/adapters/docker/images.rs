@@ -60,6 +60,25 @@ impl Docker {
         }
     }
 
+    /// Returns the ID of an image in the engine.
+    ///
+    /// # Errors
+    /// If the engine does not have it.
+    pub async fn image_id(&self, image: &ImageReference) -> Result<String, DockerError> {
+        let found = self.client.inspect_image(&image.to_string()).await;
+        let found = found.map_err(DockerError::request(format!("inspect image {image}")))?;
+        Ok(found.id.unwrap_or_default())
+    }
+
+    /// Removes one name of an image that has others.
+    ///
+    /// # Errors
+    /// If the engine returns an error.
+    pub async fn untag_image(&self, image: &ImageReference) -> Result<(), DockerError> {
+        let removed = self.client.remove_image(&image.to_string(), None::<RemoveImageOptions>, None).await;
+        removed.map(drop).map_err(DockerError::request(format!("remove the name {image}")))
+    }
+
     /// Pulls a public image as nodes do: from its mirrors in order, else from its own registry. The image is then
     /// stored under its own name.
     ///
@@ -78,7 +97,7 @@ impl Docker {
             if self.pull_image(&reference, None, &mut on_progress).await.is_ok() {
                 self.tag_image(&reference.to_string(), image).await?;
                 // Removes the mirror's name; the image keeps its own.
-                let _ = self.client.remove_image(&reference.to_string(), None::<RemoveImageOptions>, None).await;
+                let _ = self.untag_image(&reference).await;
                 return Ok(());
             }
         }

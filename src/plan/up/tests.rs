@@ -1,7 +1,11 @@
 //! Tests of the planner, without a cluster.
 
 use super::*;
-use crate::domain::{Chart, ChartSource, ImageReference, platform::ResolvedPlatform};
+use crate::domain::{
+    Build, Chart, ChartSource, ImageReference,
+    build::{BuildMethod, DockerBuild},
+    platform::ResolvedPlatform,
+};
 use crate::plan::{
     change::tests::{LOCAL, found, spec},
     externals::{self, DescribedExternal},
@@ -144,8 +148,7 @@ fn start_deploys_nothing_and_reports_what_up_would_change() {
     let build = BuildSpec {
         project: Name::new("app").unwrap(),
         shared_by: Vec::new(),
-        context: "/src/app".into(),
-        dockerfile: None,
+        build: Build { context: "/src/app".into(), method: BuildMethod::Docker(DockerBuild::default()) },
         repository: "localhost:5001/tunes/app".to_owned(),
     };
     described.builds = vec![(build, "it has no image yet".to_owned())];
