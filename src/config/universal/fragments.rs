@@ -88,7 +88,10 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
         .map(|(kind, of_kind)| (format!("^{kind}/"), json!({"anyOf": [of_kind(&mut generator), {"type": "null"}]})))
         .collect();
     let mut types = generator.take_definitions(true);
-    types.iter_mut().for_each(|(name, definition)| restrict(name, definition));
+    for (name, definition) in &mut types {
+        restrict(name, definition);
+        keep_first_paragraphs(definition);
+    }
     types.insert("podFragment".to_owned(), pod.to_value());
     types.insert("containerFragment".to_owned(), container.to_value());
     types.insert("volumeFragment".to_owned(), volume.to_value());
@@ -100,6 +103,22 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
         definitions.extend(types);
     }
     schema
+}
+
+/// Shortens descriptions to their first paragraph: editors show them while somebody types, and the schema stays small.
+fn keep_first_paragraphs(definition: &mut Value) {
+    match definition {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("description")
+                && let Some(end) = text.find("\n\n")
+            {
+                text.truncate(end);
+            }
+            map.values_mut().for_each(keep_first_paragraphs);
+        }
+        Value::Array(items) => items.iter_mut().for_each(keep_first_paragraphs),
+        _ => {}
+    }
 }
 
 /// Refuses unknown keys, which Kubernetes' schema allows, and those of [`EXCLUDED`].
