@@ -14,8 +14,8 @@ import yaml
 ROWS = pathlib.Path(__file__).resolve().parent / "charts"
 CHARTS = ["stakater", "bjw-s", "onechart"]
 WORKLOADS = ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"]
-# Old charts look for these before they choose an API version.
-VERSIONS = ["batch/v1/Job", "batch/v1/CronJob"]
+# Charts look for these before they render such objects.
+VERSIONS = ["batch/v1/Job", "batch/v1/CronJob", "monitoring.coreos.com/v1"]
 
 
 def main():
@@ -74,7 +74,7 @@ def facts(objects):
     for one in objects:
         read = {"Service": service, "Ingress": ingress, "HorizontalPodAutoscaler": autoscaler,
                 "PodDisruptionBudget": budget, "Role": rules, "NetworkPolicy": policy,
-                "ServiceMonitor": monitor}.get(one["kind"])
+                "ServiceMonitor": monitor, "PrometheusRule": alerts}.get(one["kind"])
         if read:
             found |= read(one, objects)
     return {key: value for key, value in found.items() if value not in (None, [], {})}
@@ -205,6 +205,10 @@ def policy(policy, _):
 
 def monitor(monitor, _):
     return {"monitor": [endpoint.get("path") for endpoint in monitor["spec"]["endpoints"]]}
+
+
+def alerts(rule, _):
+    return {f"alert {one['alert']}": one["expr"] for group in rule["spec"]["groups"] for one in group["rules"]}
 
 
 main()

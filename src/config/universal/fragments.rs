@@ -105,7 +105,7 @@ pub(crate) fn with_fragments(schema: &Value) -> Value {
     schema
 }
 
-/// Shortens descriptions to their first paragraph: editors show them while somebody types, and the schema stays small.
+/// Shortens descriptions to their first paragraph: editors show them while a user types, and the schema stays small.
 fn keep_first_paragraphs(definition: &mut Value) {
     match definition {
         Value::Object(map) => {
