@@ -280,6 +280,11 @@ impl Settings {
         self.folders.state.join("clusters").join(cluster)
     }
 
+    /// The folder of the certificate authority of this machine.
+    pub fn authority_folder(&self) -> PathBuf {
+        self.folders.state.join("authority")
+    }
+
     pub fn docker_config_folder(&self) -> PathBuf {
         self.variables.docker_config.clone().unwrap_or_else(|| self.home.join(".docker"))
     }

@@ -1,4 +1,4 @@
-//! What a laptop reaches of a local cluster: ports of projects on 127.0.0.1.
+//! What a laptop reaches of a local cluster: ports of projects on 127.0.0.1, and hosts by HTTPS.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
 
@@ -6,6 +6,8 @@ mod common;
 
 #[path = "access/desk.rs"]
 mod desk;
+#[path = "access/stages_of_https.rs"]
+mod stages_of_https;
 #[path = "access/stages_of_ports.rs"]
 mod stages_of_ports;
 
@@ -61,6 +63,10 @@ fn a_laptop_reaches_its_cluster() {
     stage("exposed TCP and UDP ports lead to their projects", Desk::ports_lead_to_projects);
     stage("cmdr secret show prints a generated password", Desk::a_password_is_shown);
     stage("status lists the ports, and a second up changes nothing", Desk::ports_are_listed);
+    stage("hosts answer over HTTPS with a certificate of the local authority", Desk::hosts_answer_over_https);
+    stage("with tls, URLs are shown and checked by HTTPS", Desk::urls_are_https);
+    stage("hosts outside of the domain get a certificate, too", Desk::other_hosts_get_a_certificate);
+    stage("no key is in output or logs", Desk::keys_are_nowhere);
     stage("a Service with another address is followed", Desk::another_address_is_followed);
     stage("stop frees the ports, start publishes them again", Desk::ports_stop_and_start);
     stage("another port is published instead of the first", Desk::another_port_is_published);

@@ -201,6 +201,20 @@ fn identity_prints_what_a_cloud_must_trust() {
 }
 
 #[test]
+fn trust_changes_nothing_without_an_answer() {
+    let place = Place::new();
+    let nothing = place.run(&["trust", "--remove"]);
+    assert!(nothing.status.success() && text(&nothing.stderr).contains("nothing to remove"));
+    let printed = place.run(&["trust", "--print"]);
+    let file = text(&printed.stdout);
+    assert!(fs::read_to_string(file.trim_end()).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let refused = place.run(&["trust"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing was changed") || said.contains("no store of trusted certificates"), "{said}");
+}
+
+#[test]
 fn tags_and_versions_that_do_not_fit() {
     let environments = "environments:\n  staging: {context: stage}\nprojects:\n  search: {chart: {path: chart}}\n";
     let place = Place::with_workspace(&LEAST.replace("projects:\n", environments));

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use cmdr::{
     config::{self, LoadError, Loaded, reference, schema},
-    domain::{self, Environment, ImageReference, ResolvedProject},
+    domain::{self, Environment, ImageReference, ResolvedProject, ports::Pair},
 };
 
 fn repository() -> PathBuf {
@@ -113,8 +113,10 @@ fn summary(loaded: &Loaded) -> String {
 }
 
 fn described(project: &ResolvedProject, environment: &Environment) -> String {
-    let port = environment.http_port.unwrap_or(80);
-    let urls = project.routes.iter().flat_map(|route| route.urls(port));
+    let standard = domain::ports::STANDARD;
+    let (http, https) = (environment.http_port, environment.https_port);
+    let ports = Pair { http: http.unwrap_or(standard.http), https: https.unwrap_or(standard.https) };
+    let urls = project.routes.iter().flat_map(|route| route.urls(ports));
     let routes: Vec<String> =
         urls.map(|url| format!("{} asked at {}", url.shown, url.checked.as_deref().unwrap_or("nothing"))).collect();
     [

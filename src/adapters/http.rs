@@ -35,7 +35,17 @@ impl HttpClient {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub fn new(resolver: Resolver) -> Result<Self, HttpError> {
-        let builder = web::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
+        Self::trusting(resolver, "")
+    }
+
+    /// Also trusts these authorities, in PEM.
+    ///
+    /// # Errors
+    /// If the certificates cannot be read.
+    pub fn trusting(resolver: Resolver, authorities: &str) -> Result<Self, HttpError> {
+        let own = reqwest::Certificate::from_pem_bundle(authorities.as_bytes()).map_err(|error| failure(&error))?;
+        let builder =
+            web::builder().tls_certs_merge(own).timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
         let builder = builder.dns_resolver(Arc::new(resolver.clone()));
         builder.build().map(|client| Self { client, resolver }).map_err(|error| failure(&error))
     }
@@ -95,7 +105,7 @@ fn names_in_order(headers: &HeaderMap) -> Vec<String> {
 /// How hosts of projects are resolved.
 #[derive(Debug, Clone)]
 pub enum Resolver {
-    /// Every host resolves to this address, regardless of the system's resolver.
+    /// Every host resolves to this address, regardless of the system's resolver. Port 0 is that of the URL.
     Fixed(SocketAddr),
     /// The system's resolver; hosts that it does not know yet resolve to the load balancer's address.
     SystemElse(Arc<OnceLock<String>>),

@@ -1,5 +1,6 @@
 //! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
+pub mod authority;
 pub mod build_context;
 pub mod builds;
 pub mod cache;
@@ -23,6 +24,7 @@ pub mod registry;
 pub mod retry_policy;
 pub mod sops;
 pub mod tcp;
+pub mod trust_stores;
 pub mod user_configuration;
 pub mod wait;
 mod web;

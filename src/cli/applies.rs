@@ -27,12 +27,12 @@ const RUNS: &[&str] = &[
 const FILES_OF_RUNS: [&str; 3] = ["dotenv", "junit", "timeline"];
 /// The commands that work without an environment, or name theirs in another way.
 const WITHOUT_ENVIRONMENT: &[&str] =
-    &["cache dir", "cache prune", "cache size", "completions", "diff", "env pin", "init", "man", "promote"];
+    &["cache dir", "cache prune", "cache size", "completions", "diff", "env pin", "init", "man", "promote", "trust"];
 const WITHOUT_REVIEW: &[&str] =
-    &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote"];
+    &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote", "trust"];
 /// The commands that print something else than events or data.
 const ONLY_TEXT: &[&str] =
-    &["completions", "env pin", "hold", "identity", "init", "man", "render", "secret show", "unhold"];
+    &["completions", "env pin", "hold", "identity", "init", "man", "render", "secret show", "trust", "unhold"];
 /// The commands that change nothing anyway.
 const ONLY_READ: &[&str] = &[
     "cache dir",

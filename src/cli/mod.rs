@@ -161,6 +161,8 @@ pub enum Command {
     /// Show or clean up the cache of charts on this machine
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Let the system and browsers trust the certificates of local clusters
+    Trust(TrustOptions),
     /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
     Doctor(DoctorOptions),
     /// Print the script that completes commands and the names of the workspace in a shell
@@ -211,6 +213,7 @@ impl Cli {
             Command::Env(_) => "env",
             Command::Init(_) => "init",
             Command::Cache(_) => "cache",
+            Command::Trust(_) => "trust",
             Command::Doctor(_) => "doctor",
             Command::Completions { .. } => "completions",
             Command::Man { .. } => "man",
@@ -428,6 +431,16 @@ pub struct InitOptions {
     /// The name of the workspace; by default the name of the folder
     #[arg(long)]
     pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TrustOptions {
+    /// Remove the certificate authority of this machine from all stores
+    #[arg(long)]
+    pub remove: bool,
+    /// Only print the path of its certificate in PEM
+    #[arg(long, conflicts_with = "remove")]
+    pub print: bool,
 }
 
 #[derive(Debug, Clone, Args)]

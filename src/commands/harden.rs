@@ -3,7 +3,7 @@
 use crate::{
     adapters::cluster::Cluster,
     cli::HardenOptions,
-    domain::{Problem, ReleaseKey},
+    domain::{Problem, ReleaseKey, ports},
     error::CommandError,
     ops::{
         describe::describe,
@@ -48,7 +48,7 @@ async fn spec(session: &Session, name: &str) -> Result<HardenSpec, CommandError>
     let mut selection = Selection::choose(session, &up)?;
     selection.projects.retain(|project| project.name.as_str() == name);
     selection.platform = Some([].into());
-    let described = describe(session, &session.helm().await?, &selection, &up, 80).await?;
+    let described = describe(session, &session.helm().await?, &selection, &up, ports::STANDARD).await?;
     let release = described.projects.into_iter().next().map(|project| project.release);
     let release = release.filter(|release| release.universal).ok_or_else(|| {
         let cause = format!("'{name}' does not use the universal chart");

@@ -25,6 +25,7 @@ mod run;
 mod secret;
 mod snapshot;
 mod status;
+mod trust;
 mod up;
 
 use std::{path::Path, process::ExitCode};
@@ -96,6 +97,7 @@ async fn run_command(command: Command, settings: Settings, cancel: CancellationT
         Command::Restart(options) => restart::restart(&open(settings)?, &options).await,
         Command::Init(options) => init::init(&settings, &options),
         Command::Cache(command) => cache::cache(&settings, &command),
+        Command::Trust(options) => trust::trust(&settings, &options),
         Command::Doctor(options) => doctor::doctor(settings, cancel, &options).await,
         Command::Completions { shell } => {
             completions::print_script(shell);

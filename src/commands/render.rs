@@ -3,7 +3,7 @@
 use crate::{
     adapters::cluster::file_maps,
     cli::RenderOptions,
-    domain::{Name, Problem, yaml},
+    domain::{Name, Problem, ports::STANDARD, yaml},
     error::CommandError,
     ops::{
         describe::{describe, platform_names},
@@ -20,7 +20,7 @@ use crate::{
 pub(super) async fn render(session: &Session, options: &RenderOptions) -> Result<(), CommandError> {
     let selection = selection(session, options)?;
     let helm = session.helm().await?;
-    let described = describe(session, &helm, &selection, &UpRequest::default(), 80).await?;
+    let described = describe(session, &helm, &selection, &UpRequest::default(), STANDARD).await?;
     let projects = described.projects.iter().map(|project| &project.release);
     let release = described.platform.iter().chain(projects).find(|release| release.name == options.project);
     let release = release.ok_or_else(|| nothing(session, &options.project))?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, Name, OnFailure,
-    Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route,
+    Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Tls,
     ValuePath, Values, Verify, VerifyWhen, Workspace, Writer,
     build::{BuildMethod, BuildSecret, DockerBuild},
     cluster_networks::ClusterNetworks,
@@ -73,6 +73,7 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         route_kind: None,
         https_port: None,
         networks: ClusterNetworks::default(),
+        tls: None,
         exposed: BTreeMap::new(),
     }
 }
@@ -96,6 +97,7 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         route_kind: text_at(entry, "routes"),
         https_port: port("https"),
         networks: networks(entry),
+        tls: entry.get("tls").and_then(tls),
         exposed: exposed(entry),
         name: unwritten.name,
     })
@@ -107,6 +109,13 @@ pub(super) fn networks(entry: Cursor<'_>) -> ClusterNetworks {
     let network = |key: &str| Subnet::parse(&text_at(entry, key).filter(valid)?).ok();
     let ClusterNetworks { pods, services } = ClusterNetworks::default();
     ClusterNetworks { pods: network("pods").unwrap_or(pods), services: network("services").unwrap_or(services) }
+}
+
+fn tls(value: Cursor<'_>) -> Option<Tls> {
+    let is_namespaced = text_at(value, "kind").as_deref() == Some("Issuer");
+    let issuer = text_at(value, "issuer").map(|name| Tls::Issuer { name, is_namespaced });
+    let local = value.boolean().filter(|wanted| *wanted).map(|_| Tls::Local);
+    local.or(issuer).or_else(|| text_at(value, "secret").map(Tls::Secret))
 }
 
 fn exposed(entry: Cursor<'_>) -> BTreeMap<PublishedPort, ExposedTarget> {

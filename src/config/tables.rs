@@ -8,7 +8,7 @@ use super::{
     format::Format,
 };
 use builds::BUILD;
-use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW};
+use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW, TLS};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
 const VALUES: &str = "Helm values, merged over the values of lower layers; `null` removes a key";
@@ -448,11 +448,12 @@ static BUNDLE: Table = table(
 );
 
 /// All tables, in the order of the documentation.
-pub static ALL: [&Table; 23] = [
+pub static ALL: [&Table; 24] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
     &ENVIRONMENT,
+    &TLS,
     &PROMOTION,
     &FREEZE,
     &REVIEW,

@@ -19,7 +19,8 @@ pub const CHART: &str = "cmdr.dev/chart";
 /// The commit of the workspace at the last change, with `-dirty` when the tree had uncommitted changes.
 pub const COMMIT: &str = "cmdr.dev/commit";
 /// The purpose of an object that cmdr creates: `pull-secret`, `generated-secret`, `sops-secret`, `external-secret`,
-/// `history`, `record`, `chart`, `files`, `lease`, `verification`, `run`, `trial`, `external`, `probe`.
+/// `history`, `record`, `chart`, `files`, `lease`, `verification`, `run`, `trial`, `external`, `probe`,
+/// `local-certificate`.
 pub const PURPOSE: &str = "cmdr.dev/purpose";
 /// An annotation with the checksum of the source of an object that cmdr creates, such as an encrypted SOPS file.
 pub const CHECKSUM: &str = "cmdr.dev/checksum";

@@ -17,6 +17,7 @@ pub mod image_key;
 pub mod images_in;
 pub mod labels;
 pub mod ledger;
+pub mod local_certificate;
 pub mod local_registry;
 pub mod mirror;
 mod monitoring;
@@ -65,6 +66,6 @@ pub use step_kind::StepKind;
 pub use values::Values;
 pub use workspace::{
     Bundle, Chart, ChartSource, Check, Environment, External, OnFailure, Platform, PlatformOverride, PlatformRelease,
-    Presence, Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Verify, VerifyWhen, Workspace,
+    Presence, Project, ProjectOverride, Promotion, Review, ReviewInstance, Route, Tls, Verify, VerifyWhen, Workspace,
     Writer,
 };

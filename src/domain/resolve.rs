@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
-    Project, Route, Values, Verify, Workspace, images_in::Container, monitoring, network_policy, objects,
-    shared_service, values, waits::resolve_waits,
+    Project, Route, Tls, Values, Verify, Workspace,
+    images_in::Container,
+    monitoring, network_policy, objects,
+    ports::{Pair, STANDARD},
+    shared_service, values,
+    waits::resolve_waits,
 };
 
 /// The desired state of a project in one environment.
@@ -51,6 +55,8 @@ pub struct ResolvedRoute {
     check_path: Option<String>,
     /// The expected HTTP status; `None`: any response of the project.
     pub check_status: Option<u16>,
+    /// Whether its URLs are HTTPS.
+    pub is_tls: bool,
     /// Further values of the universal chart.
     settings: Values,
 }
@@ -65,11 +71,11 @@ pub struct RouteUrl {
 }
 
 impl ResolvedRoute {
-    /// Returns a URL for each host. `http_port` is the HTTP port of the environment.
-    pub fn urls(&self, http_port: u16) -> impl Iterator<Item = RouteUrl> {
+    /// Returns a URL for each host. `ports` are those of the environment.
+    pub fn urls(&self, ports: Pair) -> impl Iterator<Item = RouteUrl> {
         self.hosts.iter().map(move |host| RouteUrl {
-            shown: url(host, http_port, self.shown_path.as_deref().unwrap_or("/")),
-            checked: self.check_path.as_ref().map(|path| url(host, http_port, path)),
+            shown: url(host, (self.is_tls, ports), self.shown_path.as_deref().unwrap_or("/")),
+            checked: self.check_path.as_ref().map(|path| url(host, (self.is_tls, ports), path)),
         })
     }
 }
@@ -141,9 +147,15 @@ impl ResolvedProject {
     }
 }
 
-fn url(host: &str, port: u16, path: &str) -> String {
-    if port == 80 { format!("http://{host}{path}") } else { format!("http://{host}:{port}{path}") }
+fn url(host: &str, (is_tls, ports): (bool, Pair), path: &str) -> String {
+    let (scheme, port, standard) =
+        if is_tls { ("https", ports.https, STANDARD.https) } else { ("http", ports.http, STANDARD.http) };
+    if port == standard { format!("{scheme}://{host}{path}") } else { format!("{scheme}://{host}:{port}{path}") }
 }
+
+/// The annotations from which cert-manager creates the certificate of an Ingress.
+const CLUSTER_ISSUER: &str = "cert-manager.io/cluster-issuer";
+const ISSUER: &str = "cert-manager.io/issuer";
 
 /// The host that is the domain of the environment itself.
 pub const OWN_DOMAIN: &str = "@";
@@ -207,7 +219,7 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: Pr
         profiles: project.profiles,
     };
     if resolved.is_on_universal_chart() {
-        add_own_values(&mut resolved, workspace);
+        add_own_values(&mut resolved, workspace, environment.tls.as_ref());
     }
     if let Some(image) = image {
         resolved.use_image(image);
@@ -247,27 +259,44 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
         shown_path,
         check_path: check_path.filter(|_| route.is_checked),
         check_status: check.status,
+        is_tls: environment.tls.is_some(),
         settings,
     })
 }
 
 /// Adds the values that cmdr sets for the universal chart; user values take precedence.
-fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace) {
+fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace, tls: Option<&Tls>) {
     let mut own = Values::new();
     own.insert("workspace".to_owned(), json!(workspace.name));
     if let Some(timeout) = project.timeout {
         own.insert("progressDeadline".to_owned(), json!(timeout.as_secs().max(1)));
     }
-    let routes: Values = project.routes.iter().map(|route| (route.name.to_string(), route_value(route))).collect();
+    let value = |route: &ResolvedRoute| (route.name.to_string(), route_value(&project.name, route, tls));
+    let routes: Values = project.routes.iter().map(value).collect();
     if !routes.is_empty() {
         own.insert("routes".to_owned(), Value::Object(routes));
     }
     values::merge(&mut own, &project.values);
     project.values = own;
+    let written = project.values.get("routes").cloned().unwrap_or_default();
+    for route in &mut project.routes {
+        route.is_tls |= matches!(&written[route.name.as_str()]["tls"], Value::Bool(true) | Value::String(_));
+    }
 }
 
-fn route_value(route: &ResolvedRoute) -> Value {
-    let mut value = route.settings.clone();
+/// The chart's value of a route. The certificate of a local cluster is the default of its ingress controller.
+fn route_value(project: &Name, route: &ResolvedRoute, tls: Option<&Tls>) -> Value {
+    let mut value = Values::new();
+    match tls {
+        None | Some(Tls::Local) => (),
+        Some(Tls::Secret(name)) => _ = value.insert("tls".to_owned(), json!(name)),
+        Some(Tls::Issuer { name, is_namespaced }) => {
+            let annotation = if *is_namespaced { ISSUER } else { CLUSTER_ISSUER };
+            value.insert("tls".to_owned(), json!(format!("{project}-{}-tls", route.name)));
+            value.insert("annotations".to_owned(), json!({(annotation): name}));
+        }
+    }
+    values::merge(&mut value, &route.settings);
     value.insert("path".to_owned(), json!(route.path));
     if let Some((first, further)) = route.hosts.split_first() {
         value.insert("host".to_owned(), json!(first));
@@ -294,6 +323,7 @@ impl ResolvedRoute {
             shown_path: Some("/".to_owned()),
             check_path: Some("/".to_owned()),
             check_status: None,
+            is_tls: false,
             settings: Values::new(),
         }
     }
@@ -352,7 +382,7 @@ mod tests {
                 projects: BTreeMap::new(),
                 bundles: BTreeMap::new(),
             };
-            add_own_values(&mut project, &workspace);
+            add_own_values(&mut project, &workspace, None);
             project.values["progressDeadline"].clone()
         };
         assert_eq!(deadline(Values::new()), 300);
@@ -361,7 +391,10 @@ mod tests {
 
     #[test]
     fn the_port_is_written_when_it_is_not_80() {
-        assert_eq!(url("a.localhost", 80, "/"), "http://a.localhost/");
-        assert_eq!(url("a.localhost", 8080, "/x"), "http://a.localhost:8080/x");
+        let other = Pair { http: 8080, https: 8443 };
+        assert_eq!(url("a.localhost", (false, STANDARD), "/"), "http://a.localhost/");
+        assert_eq!(url("a.localhost", (false, other), "/x"), "http://a.localhost:8080/x");
+        assert_eq!(url("a.localhost", (true, STANDARD), "/"), "https://a.localhost/");
+        assert_eq!(url("a.localhost", (true, other), "/x"), "https://a.localhost:8443/x");
     }
 }

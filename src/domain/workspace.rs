@@ -60,6 +60,8 @@ pub struct Environment {
     pub https_port: Option<u16>,
     /// Local only.
     pub networks: ClusterNetworks,
+    /// The certificates of its hosts; `None`: URLs are HTTP.
+    pub tls: Option<Tls>,
     /// Local only: the ports of projects that are published on 127.0.0.1.
     pub exposed: BTreeMap<PublishedPort, ExposedTarget>,
 }
@@ -97,6 +99,17 @@ impl Environment {
             ..source.clone()
         }
     }
+}
+
+/// `tls` of an environment: the certificates of its hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// `local`: that of the authority of this machine.
+    Local,
+    /// cert-manager creates one for each route.
+    Issuer { name: String, is_namespaced: bool },
+    /// This Secret contains one for all hosts.
+    Secret(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,12 +12,14 @@ use crate::{
         image::digests_by_name,
         local_registry::registries_of,
         platform::{ResolvedPlatform, resolve_platform},
+        ports::Pair,
         record::{Record, RecordedChart},
         resolve::{ResolvedProject, RouteUrl},
         values,
     },
     error::CommandError,
     ops::{
+        certificates,
         charts::fetch_and_check,
         exposed, externals,
         files::ProjectFiles,
@@ -41,7 +43,7 @@ pub(crate) fn timeout_seconds(written: Option<std::time::Duration>) -> u64 {
 }
 
 /// Describes the desired state of the environment as it is written: [`pin`](super::tags::pin) resolves the tags in it.
-/// `http_port` is the port of local URLs.
+/// `ports` are those of its URLs.
 ///
 /// # Errors
 /// When a chart cannot be fetched, values are invalid, or secret files are missing: all problems of one kind at once.
@@ -50,7 +52,7 @@ pub async fn describe(
     helm: &Helm,
     selection: &Selection,
     options: &UpRequest,
-    http_port: u16,
+    ports: Pair,
 ) -> Result<Described, CommandError> {
     let platform = selection.platform_releases(session);
     let charts = fetch_and_check(session, helm, selection, &platform).await?;
@@ -61,7 +63,7 @@ pub async fn describe(
     let chosen: Vec<ResolvedProject> = selection.projects.iter().map(mounted).collect();
     let namespace = &session.environment.namespace;
     let mut projects: Vec<DescribedProject> =
-        chosen.iter().map(|project| describe_project(session, selection, project, &charts, http_port)).collect();
+        chosen.iter().map(|project| describe_project(session, selection, project, &charts, ports)).collect();
     files.add_to(&mut projects, selection);
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
     let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
@@ -79,6 +81,7 @@ pub async fn describe(
         address_pool: session.environment.is_local() && platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
         forwarder: exposed::forwarder(session),
+        certificate: certificates::wanted(session, &platform)?,
         registry: Vec::new(),
         builds: Vec::new(),
         later: BTreeSet::new(),
@@ -138,7 +141,7 @@ fn describe_project(
     selection: &Selection,
     project: &ResolvedProject,
     charts: &BTreeMap<Chart, FetchedChart>,
-    http_port: u16,
+    ports: Pair,
 ) -> DescribedProject {
     let given = selection.contents.get(project.name.as_str());
     let own_chart = || selection.charts.get(&project.name).unwrap_or_else(|| &charts[&project.chart]);
@@ -154,7 +157,7 @@ fn describe_project(
     release.universal = project.is_on_universal_chart();
     release.image.clone_from(&project.image);
     release.timeout_seconds = timeout_seconds(project.timeout);
-    let urls = project.routes.iter().flat_map(|route| route.urls(http_port).map(|url| (route.check_status, url)));
+    let urls = project.routes.iter().flat_map(|route| route.urls(ports).map(|url| (route.check_status, url)));
     let urls: Vec<_> = urls.collect();
     let check = |(status, url): &(Option<u16>, RouteUrl)| {
         let (project, shown_url) = (project.name.clone(), url.shown.clone());

@@ -2,6 +2,7 @@
 
 pub mod bug_report;
 pub mod builds;
+mod certificates;
 mod charts;
 pub mod describe;
 mod driver;

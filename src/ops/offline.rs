@@ -1,6 +1,7 @@
 //! The desired state of an environment as far as this machine knows it, without a cluster, Docker or a registry.
 
 use crate::{
+    domain::ports,
     error::{CommandError, ErrorKind},
     ops::{
         builds::{leave_for_later, with_dependents},
@@ -16,9 +17,6 @@ use crate::{
     },
 };
 
-/// The port of URLs where none is known.
-const HTTP_PORT: u16 = 80;
-
 /// Describes the environment with the charts of this machine, and plans it as if nothing were deployed. Releases whose
 /// charts are not on this machine are left out, and noted.
 ///
@@ -28,7 +26,7 @@ pub async fn plan_offline(session: &Session, request: &UpRequest) -> Result<(Des
     let mut selection = Selection::choose(session, request)?;
     let left_out = selection.leave_out_unfetched(session);
     let helm = session.helm().await?;
-    let mut described = describe(session, &helm, &selection, request, HTTP_PORT).await?;
+    let mut described = describe(session, &helm, &selection, request, ports::STANDARD).await?;
     for (name, chart) in left_out {
         session.note(&format!("not checked: {name}, whose chart is not in the cache: {}", chart_name(&chart)));
     }

@@ -4,7 +4,7 @@ use crate::{
     adapters::cluster::{Cluster, StoredRelease, parse_manifest},
     config::{SetOptions, parse_duration},
     domain::{
-        Problem, ReleaseKey,
+        Problem, ReleaseKey, ports,
         quantity::{parse_cpu_millis, parse_memory_bytes},
     },
     error::{CommandError, ErrorKind},
@@ -137,7 +137,7 @@ impl RunRequest {
     /// The manifest of the chart with the deployed values and those of `--set`.
     async fn rendered(&self, session: &Session, release: &StoredRelease) -> Result<String, CommandError> {
         let (selection, helm) = (self.selection(session)?, session.helm().await?);
-        let described = describe(session, &helm, &selection, &UpRequest::default(), 80).await?;
+        let described = describe(session, &helm, &selection, &UpRequest::default(), ports::STANDARD).await?;
         let own = described.projects.into_iter().next().ok_or_else(|| self.not_deployed(session))?.release;
         let wrong = |error: crate::domain::values::InvalidSet| CommandError::usage(Problem::new(error.to_string()));
         let mut content = own.content.clone();

@@ -19,7 +19,7 @@ use crate::{
         git,
         helm::{ChartCache, Helm, HelmError, HelmTarget},
         host::ProcessorWatch,
-        http::{HttpClient, Resolver},
+        http::Resolver,
         kind::{
             Kind,
             configuration::{API_PORT, NODE_PORTS, pool_of_mark},
@@ -35,6 +35,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     event::Event,
     ops::{
+        certificates::client,
         environment::{copied, find_environment, no_review},
         exit::RunEnd,
         options::check_output_files,
@@ -233,7 +234,7 @@ impl Session {
     /// When the user's certificates or Docker's configuration cannot be read.
     pub async fn runner(&self, helm: Helm, local: LocalCluster) -> Result<Runner, CommandError> {
         let target = HelmTarget { kubeconfig: local.folder.kubeconfig(), context: None };
-        let resolver = Resolver::Fixed(([127, 0, 0, 1], local.http_port).into());
+        let resolver = Resolver::Fixed(([127, 0, 0, 1], 0).into());
         self.runner_at(helm, target, resolver, Some(local)).await
     }
 
@@ -257,7 +258,7 @@ impl Session {
             Some(local) => Some(local.docker.info().await?.cpus),
             None => None,
         };
-        let failed = |text: String| CommandError::failed(Problem::new(text));
+        let (http, authority) = client(self, resolver, local.is_some())?;
         Ok(Runner {
             local,
             kubeconfig: target.kubeconfig.clone(),
@@ -268,7 +269,8 @@ impl Session {
             credentials: self.credentials()?,
             registry: registry(self)?,
             pull_warnings: tokio::sync::Mutex::default(),
-            http: HttpClient::new(resolver).map_err(|error| failed(error.to_string()))?,
+            http,
+            authority,
             decrypted: Decrypted::new(),
             platform: PlatformWork::default(),
             connection: OnceCell::new(),

@@ -148,6 +148,7 @@ mod tests {
             https_port: None,
             route_kind: None,
             networks: crate::domain::cluster_networks::ClusterNetworks::default(),
+            tls: None,
             exposed: BTreeMap::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Plans the steps from the observed to the desired state. Pure: nothing here performs I/O.
 
 pub mod bundle_versions;
+mod certificate;
 pub mod change;
 pub mod check_all;
 pub mod cluster;

@@ -50,6 +50,7 @@ fn is_part_of_start(step: &Step, observed: &Observed) -> bool {
         | Step::ConnectCluster
         | Step::LocalRegistry(_)
         | Step::AnnounceRegistry { .. }
+        | Step::LocalCertificate(_)
         | Step::AwaitRollout(_)
         | Step::CheckAddresses
         | Step::CheckNames

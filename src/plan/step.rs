@@ -4,7 +4,10 @@ use super::{
     AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
     RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec, harden::HardenSpec, run::RunSpec,
 };
-use crate::domain::{ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, snapshot::Snapshot};
+use crate::domain::{
+    ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, local_certificate::LocalCertificate,
+    snapshot::Snapshot,
+};
 
 /// One operation of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,8 @@ pub enum Step {
     ProvideVolumes(Vec<VolumeSpec>),
     /// Configures the address pool of MetalLB.
     AddressPool,
+    /// Writes the certificate of a local cluster.
+    LocalCertificate(LocalCertificate),
     /// Publishes these ports of projects on 127.0.0.1, and no others.
     PublishPorts(Forwarder),
     /// Saves the stopped cluster under this name.
@@ -94,7 +99,7 @@ impl Step {
             Self::AnnounceRegistry { .. } => "announce",
             Self::Build(_) => "build",
             Self::ConnectCluster => "connect",
-            Self::ExternalSecret(_) | Self::AddressPool | Self::Definitions(_) => "apply",
+            Self::ExternalSecret(_) | Self::AddressPool | Self::LocalCertificate(_) | Self::Definitions(_) => "apply",
             Self::Deploy(spec) => spec.operation.action(),
             Self::PublishPorts(forwarder) if forwarder.forwards.is_empty() => "remove",
             Self::PublishPorts(_) => "publish",
@@ -137,6 +142,7 @@ impl Step {
             Self::PullImages(_) => "images".to_owned(),
             Self::ProvideVolumes(_) => "volumes".to_owned(),
             Self::AddressPool => "address pool".to_owned(),
+            Self::LocalCertificate(_) => "certificate".to_owned(),
             Self::PublishPorts(_) => "ports".to_owned(),
             Self::SaveSnapshot(_) | Self::RestoreSnapshot(_) => "snapshot".to_owned(),
             Self::CheckAddresses => "addresses".to_owned(),
@@ -161,6 +167,7 @@ impl Step {
             | Self::PullImages(_)
             | Self::ProvideVolumes(_)
             | Self::LocalRegistry(_)
+            | Self::LocalCertificate(_)
             | Self::AnnounceRegistry { .. } => StepKind::Prepare,
             _ => StepKind::Change,
         }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Change, CheckSpec, DeployPolicy, DeploySpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Operation, Plan,
     ReleaseSpec, Removal, Step, StepId, VerifySpec, VolumeSpec,
+    certificate::add_certificate,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
     images::images_of_later,
     observe_change,
@@ -23,6 +24,7 @@ pub use crate::domain::platform::INGRESS;
 use crate::domain::{
     Name, Problem, ReleaseKey, VerifyWhen,
     exposed::{Forwarder, ObservedForwarder},
+    local_certificate::LocalCertificate,
     local_registry::{ObservedService, RegistryService, pushed_to},
 };
 use order::in_order_of_need;
@@ -53,6 +55,8 @@ pub struct Described {
     pub local_node: bool,
     /// The ports of projects that are published on this machine.
     pub forwarder: Forwarder,
+    /// The certificate of a local cluster.
+    pub certificate: Option<LocalCertificate>,
     /// The registries of images, as far as they are known.
     pub image_hosts: BTreeSet<String>,
     /// The local registry and its caches.
@@ -150,6 +154,9 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
     let secrets = planner.external_secrets(cluster, &namespaces, &platform);
     let externals = planner.externals(cluster, &namespaces, &secrets);
     let ingress = platform.get(INGRESS).copied();
+    let needs = ingress.into_iter().chain([cluster]);
+    let certificate = add_certificate(&mut planner.plan, described, observed, needs);
+    let ingress = certificate.or(ingress);
     planner.projects(&Prerequisites { cluster, namespaces, platform, secrets, externals, ingress });
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }

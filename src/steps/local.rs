@@ -28,6 +28,7 @@ use crate::{
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
         pool::Pool,
+        ports::Pair,
         proxy::Proxies,
     },
     engine::{Reporter, StepFailure},
@@ -116,6 +117,11 @@ impl ClusterFolder {
 }
 
 impl LocalCluster {
+    /// Returns the ports of its URLs.
+    pub fn ports(&self) -> Pair {
+        Pair { http: self.http_port, https: self.https_port }
+    }
+
     /// The name of the container that is the cluster's only node.
     pub(super) fn node(&self) -> String {
         format!("{}-control-plane", self.name)

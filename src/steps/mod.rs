@@ -1,6 +1,7 @@
 //! The implementation of each step.
 
 mod address;
+mod certificate;
 mod check;
 mod externals;
 mod files;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
+        authority::Authority,
         cluster::{Cluster, ClusterError, ClusterView, NamespaceState},
         credentials::Credentials,
         helm::HelmError,
@@ -68,6 +70,8 @@ pub struct Runner {
     /// The warnings about credentials that were reported; locked while a pull secret is written.
     pub pull_warnings: Mutex<BTreeSet<String>>,
     pub http: HttpClient,
+    /// The certificate authority of this machine; only for local clusters.
+    pub authority: Option<Authority>,
     /// The decrypted files that the plan's steps need; sops decrypts them before the first step.
     pub decrypted: Decrypted,
     /// The releases of the platform that the plan changes.
@@ -120,6 +124,7 @@ impl Runner {
             Step::PullImages(images) => self.pull_images(images, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
+            Step::LocalCertificate(wanted) => self.local_certificate(wanted, reporter).await,
             Step::PublishPorts(forwarder) => self.local()?.publish_ports(forwarder, reporter, cancel).await,
             Step::SaveSnapshot(name) => self.local()?.save_snapshot(name, reporter, cancel).await,
             Step::RestoreSnapshot(snapshot) => self.local()?.restore_snapshot(snapshot, reporter, cancel).await,

@@ -18,7 +18,7 @@ pub(super) static ENVIRONMENT: Table = Table {
         "only `local` supports this key: cmdr does not create other clusters",
     )],
     any_of: &["context", "review"],
-    exclusive: &[("context", "review"), ("promote", "review")],
+    exclusive: &[("context", "review"), ("promote", "review"), ("tls", "review")],
     ..table(
         "environment",
         "an environment",
@@ -40,6 +40,7 @@ pub(super) static ENVIRONMENT: Table = Table {
                 Shape::Text(Format::Domain),
                 "Projects are reachable at `<host>.<domain>`; required if a project has a host without its own domain",
             ),
+            optional("tls", Shape::Table(&TLS), "The certificates of its hosts: its URLs are HTTPS"),
             optional("only", Shape::Choice(&["ci"]), "Who may change this environment; `ci`: only CI pipelines"),
             optional(
                 "promote",
@@ -84,6 +85,11 @@ pub(super) static LOCAL_ENVIRONMENT: Table = Table {
             optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional("ports", Shape::Table(&PORTS), "The ports on 127.0.0.1 for HTTP and HTTPS"),
             optional(
+                "tls",
+                Shape::Boolean,
+                "Show and check URLs by HTTPS, with the certificate that they have anyway; default: `false`",
+            ),
+            optional(
                 "expose",
                 Shape::Named(Format::PublishedPort, &Shape::Text(Format::ExposedTarget), &[]),
                 "Ports of projects on 127.0.0.1: `5432: postgres`, `9187: postgres:metrics`, `5353/udp: dns`",
@@ -121,6 +127,25 @@ pub(super) static PORTS: Table = table(
         optional("https", PORT, "The HTTPS port; default: 443, or another port if 443 is in use"),
     ],
 );
+
+pub(super) static TLS: Table = Table {
+    alternatives: &[&["issuer"], &["secret"]],
+    exclusive: &[("secret", "kind")],
+    ..table(
+        "tls",
+        "`tls` of an environment",
+        "The certificates of the hosts of an environment.",
+        &[
+            optional("issuer", Shape::Text(Format::Any), "The issuer of cert-manager for a certificate of each route"),
+            optional(
+                "kind",
+                Shape::Choice(&["ClusterIssuer", "Issuer"]),
+                "The kind of the issuer; default: `ClusterIssuer`",
+            ),
+            optional("secret", Shape::Text(Format::Any), "A Secret with a certificate for all hosts"),
+        ],
+    )
+};
 
 pub(super) static PROMOTION: Table = table(
     "promote",

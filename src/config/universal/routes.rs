@@ -48,7 +48,12 @@ pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
         let regex = Some(("match", WITH_REGEX)).filter(|_| route.get("match").is_some_and(|how| how == "regex"));
         let settings = SETTINGS.into_iter().filter(move |(key, _)| is_set(key)).chain(regex);
         settings.filter(move |(_, kinds)| is_known && !kinds.contains(&kind)).map(move |(key, kinds)| {
-            let what = if key == "match" { "`match: regex`".to_owned() } else { format!("`{key}`") };
+            let is_issued = key == "annotations" && route["annotations"].to_string().contains("cert-manager.io/");
+            let what = match key {
+                "match" => "`match: regex`".to_owned(),
+                _ if is_issued => "certificate of an issuer, which `tls` of the environment names".to_owned(),
+                _ => format!("`{key}`"),
+            };
             let message = format!("the route {} is an {kind}, which has no {what}", quoted(name));
             let expected = format!("expected the `kind` {}", listed(kinds.iter().copied()));
             Mistake::new(["routes", name, key].map(str::to_owned).to_vec(), message, expected)

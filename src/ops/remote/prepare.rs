@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     adapters::{cluster::ledger, registry::Registry},
-    domain::{ImageReference, Name, Problem, ResolvedProject, ledger::History, record::Record},
+    domain::{ImageReference, Name, Problem, ResolvedProject, ledger::History, ports::STANDARD, record::Record},
     error::{CommandError, ErrorKind},
     ops::{
         describe::describe,
@@ -24,9 +24,6 @@ use crate::{
     },
     plan::{Change, Refresh, ReleaseSpec, VerifySpec, gates::NewImage, known_images::KnownImages, up::Described},
 };
-
-/// The port of the URLs of a remote environment.
-const HTTP_PORT: u16 = 80;
 
 /// What is known about an environment's cluster besides its releases.
 #[derive(Debug, Clone)]
@@ -48,7 +45,7 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
     let environment = &session.environment;
     let state = EnvironmentState { access: &access, environment, observation: &observation, histories: &histories };
     state.choose_images(request, &mut selection).await?;
-    let mut described = describe(session, &helm, &selection, &request.up, HTTP_PORT).await?;
+    let mut described = describe(session, &helm, &selection, &request.up, STANDARD).await?;
     described.policy.refresh = if request.resolves_tags() { Refresh::ByRecord } else { Refresh::No };
     let settled = if request.resolves_tags() { BTreeSet::new() } else { unchanged(&described, &observation) };
     let registry = registry(session)?;

@@ -1,6 +1,7 @@
 //! What cmdr writes to a cluster: namespaces, leases, the ledger, secrets, externals, reviews, volumes.
 
 pub(super) mod apply;
+mod certificates;
 mod definitions;
 mod externals;
 pub mod file_maps;
