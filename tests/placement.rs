@@ -21,7 +21,7 @@ platform:
     namespace: kube-system
     values:
       image: {tag: v0.8.0}
-      args: [--kubelet-insecure-tls, --metric-resolution=10s]
+      args: [--kubelet-insecure-tls, --kubelet-request-timeout=5s, --metric-resolution=10s]
     environments:
       staging: {enabled: true}
 defaults:
@@ -111,7 +111,7 @@ impl Walk {
         }
         until("three ready pods", || (self.replicas("kept") == 3).then_some(()));
         assert!(self.nodes_of("kept").is_disjoint(&workers.iter().cloned().collect()));
-        watch.signal("TERM");
+        watch.signal("KILL");
         let seen = watch.wait(Duration::from_secs(10)).stdout;
         let ready: Vec<u64> = seen.lines().map(|line| line.parse().unwrap_or_default()).collect();
         tell(&format!("ready pods over time: {ready:?}"));
