@@ -45,13 +45,25 @@ fn clients(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProj
     let is_called = |need: &Name| *need == project.name || owner(project) == Some(need.as_str());
     let callers = all.iter().filter(|caller| reached(caller, all).iter().any(is_called));
     let mut peers: Values = callers.map(|caller| (caller.name.to_string(), pods_of(caller))).collect();
-    if !project.routes.is_empty() || project.values.contains_key("routes") {
+    if is_routed(project, all) {
         peers.insert("ingress-controller".to_owned(), json!({"namespace": namespace_of(workspace, INGRESS)}));
     }
     if all.iter().any(|project| !project.verify.is_empty()) {
         peers.insert("verification".to_owned(), json!({"labels": {labels::PURPOSE: "verification"}}));
     }
     peers
+}
+
+/// Whether the ingress controller sends requests to a project: through routes of its own, those of the project behind whose
+/// Service it is, or those of a project that shares its requests by weights.
+fn is_routed(project: &ResolvedProject, all: &[ResolvedProject]) -> bool {
+    let has_routes = |one: &ResolvedProject| !one.routes.is_empty() || one.values.contains_key("routes");
+    let shares = |other: &ResolvedProject| {
+        let routes = other.values.get("routes").and_then(Value::as_object).into_iter().flatten();
+        routes.into_iter().any(|(_, route)| route["weights"].get(project.name.as_str()).is_some())
+    };
+    let is_owner = |other: &ResolvedProject| owner(project) == Some(other.name.as_str());
+    has_routes(project) || all.iter().any(|other| shares(other) || (is_owner(other) && has_routes(other)))
 }
 
 fn servers(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
@@ -186,5 +198,21 @@ mod tests {
         assert_eq!(found[1]["from"]["verification"], json!({"labels": {"cmdr.dev/purpose": "verification"}}));
         assert_eq!(found[1]["from"]["prometheus"], json!({"namespace": "monitoring"}));
         assert!(found[1]["from"].get("shop").is_none_or(Value::is_null));
+    }
+
+    #[test]
+    fn the_ingress_controller_reaches_all_pods_that_share_requests() {
+        let policy = json!({"networkPolicy": true});
+        let routes = json!({"routes": {"web": {"weights": {"shop": 9, "shop-next": 1}}}});
+        let mut member = policy.clone();
+        member["service"] = json!({"of": "shop"});
+        let found = policies(vec![
+            project("shop", &[], &routes),
+            project("shop-next", &[], &policy),
+            project("shop-v2", &[], &member),
+            project("other", &[], &policy),
+        ]);
+        let is_reached = |index: usize| found[index]["from"].get("ingress-controller").is_some();
+        assert!(is_reached(1) && is_reached(2) && !is_reached(3));
     }
 }

@@ -30,7 +30,7 @@
 {{- range $containers := list .Values.sidecars .Values.initContainers }}
 {{- range $containers }}{{ $readOnly = or $readOnly (.security | default dict).readOnlyRootFilesystem }}{{ end }}
 {{- end }}
-{{- if $readOnly }}
+{{- if and $readOnly (not (hasKey (.Values.volumes | default dict) "tmp")) }}
 - {name: tmp, emptyDir: {}}
 {{- end }}
 {{- end }}
@@ -65,9 +65,10 @@
 {{- end }}
 {{- end }}
 
-{{/* The key of a file in the ConfigMap of `files`. */}}
+{{/* The key of a file in the ConfigMap of `files`. With a hash if another path could get the same one. */}}
 {{- define "service.filesKey" -}}
 {{- regexReplaceAll "[^-._A-Za-z0-9]" (trimPrefix "/" .) "_" -}}
+{{- if regexMatch "[^-./A-Za-z0-9]" . }}-{{ sha256sum . | trunc 8 }}{{ end -}}
 {{- end }}
 
 {{/* Claims to create: name -> spec. */}}

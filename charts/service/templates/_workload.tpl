@@ -36,7 +36,8 @@ strategy: {{- ternary "type: Recreate" $rolling $recreates | nindent 2 }}
 {{- end }}
 
 {{- define "service.ofDaemonSet" -}}
-{{- with .Values.strategy }}
+{{- /* `Recreate` of the defaults is for Deployments. */}}
+{{- with ternary .Values.strategy nil (kindIs "map" .Values.strategy) }}
 {{- $limits := dict "strategy" . "surge" 0 "unavailable" (ternary 0 1 (hasKey . "surge")) }}
 updateStrategy: {{- include "service.rollingUpdate" $limits | nindent 2 }}
 {{- end }}

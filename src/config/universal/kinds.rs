@@ -40,7 +40,18 @@ pub(super) fn foreign_keys(project: &ResolvedProject, defaults: &Values) -> Vec<
         |key: &str| project.values.get(key).is_some_and(|value| !value.is_null() && defaults.get(key) != Some(value));
     let foreign = KEYS.iter().filter(|(kinds, _)| !kinds.contains(&kind));
     let keys = foreign.flat_map(|(kinds, keys)| keys.iter().map(move |key| (kinds, *key)));
-    keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key)).collect()
+    let mistakes = keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key));
+    mistakes.chain(recreated(kind, project, defaults)).collect()
+}
+
+/// Only a Deployment can stop all its pods first.
+fn recreated(kind: &str, project: &ResolvedProject, defaults: &Values) -> Option<Mistake> {
+    let strategy = project.values.get("strategy").filter(|strategy| defaults.get("strategy") != Some(strategy))?;
+    if kind != "DaemonSet" || strategy != "Recreate" {
+        return None;
+    }
+    let expected = "expected `{surge, unavailable}`: Kubernetes replaces the pods of a DaemonSet one by one".to_owned();
+    Some(Mistake::new(vec!["strategy".to_owned()], "a DaemonSet has no strategy `Recreate`".to_owned(), expected))
 }
 
 fn mistake(kind: &str, kinds: &[&str], key: &str) -> Mistake {

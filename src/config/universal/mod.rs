@@ -111,6 +111,7 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     found.extend(variables::circles(origin, project));
     found.extend(routes::without_port(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
+    found.extend(taken_volume(project).and_then(|mistake| mistake.placed(origin, project)));
     let mistakes = [
         variables::unknown(project),
         probes::unknown_ports(project),
@@ -128,6 +129,15 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     ];
     found.extend(mistakes.into_iter().flatten().filter_map(|mistake| mistake.placed(origin, project)));
     found
+}
+
+/// A volume with the name of the one that contains `files`.
+fn taken_volume(project: &ResolvedProject) -> Option<Mistake> {
+    let path = ["volumes", "files"];
+    project.values.get(path[0])?.get(path[1]).filter(|volume| !volume.is_null())?;
+    project.values.get("files")?;
+    let message = "the volume `files` contains what the key `files` writes".to_owned();
+    Some(Mistake::new(path.map(str::to_owned).to_vec(), message, "expected another name of the volume".to_owned()))
 }
 
 /// A name that is too long for the kind of the workload.

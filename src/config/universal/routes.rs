@@ -36,6 +36,8 @@ const SETTINGS: [(&str, &[&str]); 10] = [
 ];
 /// The kinds that can compare a path with a regular expression.
 const WITH_REGEX: &[&str] = &["IngressRoute", "HTTPRoute"];
+/// The kinds that compare paths.
+const WITH_PATH: &[&str] = &["Ingress", "IngressRoute", "HTTPRoute"];
 
 /// Returns a mistake for each setting that a route of this kind does not have.
 pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
@@ -46,7 +48,8 @@ pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
         let is_set =
             move |key: &str| route.get(key).is_some_and(|value| !value.is_null() && value != &Value::Bool(false));
         let regex = Some(("match", WITH_REGEX)).filter(|_| route.get("match").is_some_and(|how| how == "regex"));
-        let settings = SETTINGS.into_iter().filter(move |(key, _)| is_set(key)).chain(regex);
+        let path = Some(("path", WITH_PATH)).filter(|_| route.get("path").is_some_and(|path| path != "/"));
+        let settings = SETTINGS.into_iter().filter(move |(key, _)| is_set(key)).chain(regex).chain(path);
         settings.filter(move |(_, kinds)| is_known && !kinds.contains(&kind)).map(move |(key, kinds)| {
             let is_issued = key == "annotations" && route["annotations"].to_string().contains("cert-manager.io/");
             let what = match key {
@@ -54,7 +57,7 @@ pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
                 _ if is_issued => "certificate of an issuer, which `tls` of the environment names".to_owned(),
                 _ => format!("`{key}`"),
             };
-            let message = format!("the route {} is an {kind}, which has no {what}", quoted(name));
+            let message = format!("the route {} is of the kind {kind}, which has no {what}", quoted(name));
             let expected = format!("expected the `kind` {}", listed(kinds.iter().copied()));
             Mistake::new(["routes", name, key].map(str::to_owned).to_vec(), message, expected)
         })

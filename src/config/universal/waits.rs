@@ -16,5 +16,13 @@ pub(super) fn unknown(project: &ResolvedProject, provided: &Provided) -> Vec<Mis
         let mistake = Mistake::new(vec![waits::KEY.to_owned(), name.to_owned()], message, expected);
         if is_project { mistake } else { mistake.with_nearest(name, provided.projects()) }
     };
-    waits::unknown(&project.values).map(mistake).collect()
+    waits::unknown(&project.values).map(mistake).chain(itself(project)).collect()
+}
+
+/// A project that waits for itself never starts.
+fn itself(project: &ResolvedProject) -> Option<Mistake> {
+    let name = project.name.as_str();
+    project.values.get(waits::KEY)?.get(name)?;
+    let path = vec![waits::KEY.to_owned(), name.to_owned()];
+    Some(Mistake::new(path, format!("{} waits for itself", quoted(name)), "expected another project".to_owned()))
 }

@@ -55,7 +55,7 @@ pub(super) fn objects(project: &str, values: &Values) -> Vec<(String, Value)> {
     let routes = entries(values.get("routes")).filter(|(_, route)| kind(route).is_some_and(|kind| kind != "Ingress"));
     let objects = routes.filter_map(|(name, route)| {
         let port = port(values, route)?;
-        let types = in_order(middlewares(route));
+        let types = in_order(middlewares(project, values, route));
         let names = types.iter().map(|(kind, _)| format!("{project}-{}", middleware_name(name, kind))).collect();
         let backends = backends(project, route, port.service);
         let route = CustomRoute { name, written: route, port, backends, middlewares: names };
@@ -76,13 +76,28 @@ fn middleware_name(route: &str, kind: &str) -> String {
     format!("{route}-{}", kind.to_ascii_lowercase())
 }
 
+/// The name in the cluster of a Secret, which `secrets` of the project may define.
+fn secret_name(project: &str, values: &Values, name: &str) -> String {
+    match values.get("secrets").and_then(|secrets| secrets.get(name)) {
+        None | Some(Value::Null) => name.to_owned(),
+        Some(secret) => {
+            secret.get("existing").and_then(Value::as_str).map_or_else(|| format!("{project}-{name}"), str::to_owned)
+        }
+    }
+}
+
 /// Middlewares by the name of their type in Traefik; `auth`, `redirect` and `strip` are short forms.
-fn middlewares(route: &Value) -> BTreeMap<String, Value> {
+fn middlewares(project: &str, values: &Values, route: &Value) -> BTreeMap<String, Value> {
     let written = entries(route.get("middlewares")).filter(|(_, value)| **value != Value::Bool(false));
     let types = written.map(|(name, value)| match name.as_str() {
         "strip" => ("stripPrefix", json!({"prefixes": [value]})),
         "redirect" => ("redirectScheme", json!({"scheme": value, "permanent": true})),
-        "auth" if value.get("secret").is_some() => ("basicAuth", value.clone()),
+        "auth" if value.get("secret").is_some() => {
+            let mut auth = value.clone();
+            let name = auth["secret"].as_str().unwrap_or_default();
+            auth["secret"] = json!(secret_name(project, values, name));
+            ("basicAuth", auth)
+        }
         "auth" => ("forwardAuth", value.clone()),
         name => (name, if value.is_object() { value.clone() } else { json!({}) }),
     });
@@ -173,7 +188,9 @@ impl CustomRoute<'_> {
             Some("regex") => "RegularExpression",
             _ => "PathPrefix",
         };
-        let matches = json!([{"path": {"type": comparison, "value": self.path()}}]);
+        // A regular expression applies from the start of the path.
+        let anchor = if comparison == "RegularExpression" { "^" } else { "" };
+        let matches = json!([{"path": {"type": comparison, "value": format!("{anchor}{}", self.path())}}]);
         let rule = given(json!({
             "matches": (kind == "HTTPRoute").then_some(matches),
             "filters": self.middlewares.iter().map(filter).collect::<Vec<_>>(),
