@@ -174,7 +174,8 @@ fn configuration(nodes: usize, certs: &Path) -> String {
              extraMounts: [{{hostPath: {}, containerPath: /etc/containerd/certs.d}}]\n",
             certs.display()
         );
-        if number == 0 {
+        // kind itself removes the taint of an only node, and fails without it.
+        if number == 0 && nodes > 1 {
             text += "  kubeadmConfigPatches:\n  - |\n    kind: InitConfiguration\n    nodeRegistration: {taints: []}\n";
         }
     }
