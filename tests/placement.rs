@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const NODES: usize = 3;
 
-const PROJECTS: &str = r#"
+const PROJECTS: &str = "
 environments:
   staging: {context: kind-STAGING, namespace: tunes, platform: external}
 defaults:
@@ -34,7 +34,7 @@ projects:
       ports: {redis: 6379}
       podDisruptionBudget: {maxUnavailable: 1}
       probes: {readiness: {tcp: redis, initialDelaySeconds: 3}}
-"#;
+";
 
 struct Walk {
     workspace: TestWorkspace,
