@@ -11,9 +11,9 @@ use crate::{
     domain::{ImageReference, ImagesIn, Name, Presence, Problem, labels},
     error::{CommandError, ErrorKind},
     ops::{
+        connect,
         environment::no_review,
         observe::warning,
-        prepared::running_cluster,
         remote::{
             access::{RemoteAccess, refuse_local},
             deploy_request::{Named, expand, is_external, presence},
@@ -84,12 +84,7 @@ pub(super) async fn diff(
 }
 
 async fn running(session: &Session) -> Result<BTreeMap<String, Running>, CommandError> {
-    let cluster = if session.environment.is_local() {
-        running_cluster(session).await?
-    } else {
-        RemoteAccess::open(session).await?.cluster
-    };
-    let releases = cluster.releases().await?;
+    let releases = connect(session).await?.releases().await?;
     releases.iter().filter_map(warning).for_each(|warning| session.note(&warning));
     let own = releases.into_iter().filter(|release| {
         release.key.namespace == session.environment.namespace

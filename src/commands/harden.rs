@@ -1,16 +1,12 @@
 //! `cmdr harden`: finds the strictest security settings with which a project works.
 
 use crate::{
-    adapters::cluster::Cluster,
     cli::HardenOptions,
     domain::{Problem, ReleaseKey, ports},
     error::CommandError,
     ops::{
-        describe::describe,
-        local::{run_locked, running_cluster},
-        options::UpRequest,
-        selection::Selection,
-        session::{Session, unknown},
+        connect, describe::describe, local::run_locked, options::UpRequest, run::not_deployed, selection::Selection,
+        session::Session,
     },
     plan::harden::{HardenSpec, harden as plan_harden},
 };
@@ -24,13 +20,9 @@ pub(super) async fn harden(session: &Session, options: &HardenOptions) -> Result
         return Err(CommandError::usage(Problem::new(cause).help("leave out --env: it works in the local cluster")));
     }
     let spec = spec(session, &options.project).await?;
-    let cluster = Cluster::open(&running_cluster(session).await?.0, None).await?;
     let key = ReleaseKey::new(&spec.release.namespace, &spec.release.name);
-    if !cluster.releases().await?.iter().any(|release| release.key == key) {
-        let cause = format!("'{}' is not deployed in the local cluster", options.project);
-        return Err(CommandError::failed(
-            Problem::new(cause).help(format!("deploy it first: cmdr up {}", options.project)),
-        ));
+    if !connect(session).await?.releases().await?.iter().any(|release| release.key == key) {
+        return Err(not_deployed(session, &options.project));
     }
     if session.settings.dry_run {
         session.note(&format!("would start copies of {} with stricter and stricter settings", options.project));
@@ -40,15 +32,9 @@ pub(super) async fn harden(session: &Session, options: &HardenOptions) -> Result
 }
 
 async fn spec(session: &Session, name: &str) -> Result<HardenSpec, CommandError> {
-    let known = || session.projects.iter().map(|project| project.name.as_str());
-    if known().all(|known| known != name) {
-        return Err(unknown("project", name, known()));
-    }
-    let up = UpRequest { projects: vec![name.to_owned()], ..UpRequest::default() };
-    let mut selection = Selection::choose(session, &up)?;
-    selection.projects.retain(|project| project.name.as_str() == name);
-    selection.platform = Some([].into());
-    let described = describe(session, &session.helm().await?, &selection, &up, ports::STANDARD).await?;
+    let selection = Selection::single(session, name, &[])?;
+    let described =
+        describe(session, &session.helm().await?, &selection, &UpRequest::default(), ports::STANDARD).await?;
     let release = described.projects.into_iter().next().map(|project| project.release);
     let release = release.filter(|release| release.universal).ok_or_else(|| {
         let cause = format!("'{name}' does not use the universal chart");

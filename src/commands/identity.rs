@@ -5,8 +5,8 @@ use crate::{
     domain::{Problem, identity::PodIdentity},
     error::CommandError,
     ops::{
-        prepared::running_cluster,
-        remote::access::{RemoteAccess, failed},
+        connect,
+        remote::access::failed,
         session::{Session, disabled_here, unknown},
     },
     ui,
@@ -31,8 +31,7 @@ pub(super) async fn identity(session: &Session, options: &IdentityOptions) -> Re
     }
     let issuer = match &options.issuer {
         Some(issuer) => issuer.clone(),
-        None if session.environment.is_local() => running_cluster(session).await?.issuer().await.map_err(failed)?,
-        None => RemoteAccess::open(session).await?.cluster.issuer().await.map_err(failed)?,
+        None => connect(session).await?.issuer().await.map_err(failed)?,
     };
     let texts = PodIdentity::of(project, namespace, &issuer).trust(project);
     ui::print(&format!("{}\n", texts.join("\n")));

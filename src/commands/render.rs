@@ -45,11 +45,7 @@ fn selection(session: &Session, options: &RenderOptions) -> Result<Selection, Co
         let help = format!("set its values in projects.yaml: platform.{name}.values");
         return Err(CommandError::usage(Problem::new(cause).help(help)));
     }
-    let projects = if is_project { vec![name.clone()] } else { Vec::new() };
-    let up = UpRequest { projects, set: options.set.clone(), ..UpRequest::default() };
-    let mut selection = Selection::choose(session, &up)?;
-    selection.projects.retain(|project| project.name.as_str() == name);
-    selection.externals.retain(|project| project.name.as_str() == name);
+    let mut selection = if is_project { Selection::single(session, name, &options.set)? } else { Selection::default() };
     selection.platform = Some([name.clone()].into());
     Ok(selection)
 }

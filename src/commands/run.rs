@@ -5,15 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    adapters::cluster::{
-        Cluster,
-        runs::{JobResult, RunState},
-    },
+    adapters::cluster::runs::{JobResult, RunState},
     cli::{RunOptions, RunsOptions},
     error::CommandError,
     ops::{
         connect,
-        local::{refuse_change_options, running_cluster},
+        local::{refuse_change_options, running_local},
         options::ChangeRequest,
         remote::operation::{OperationRequest, operate},
         run::{RunRequest, RunText},
@@ -45,13 +42,12 @@ pub(super) async fn run(session: &Session, options: &RunOptions) -> Result<(), C
         return operate(session, &OperationRequest::Run(request), &change).await;
     }
     refuse_change_options(&change)?;
-    let (kubeconfig, local) = running_cluster(session).await?;
-    let spec = request.spec(session, &Cluster::open(&kubeconfig, None).await?).await?;
+    let spec = request.spec(session, &connect(session).await?).await?;
     if session.settings.dry_run {
         session.note(&format!("would run {}", options.project));
         return Ok(());
     }
-    let runner = session.runner(session.helm().await?, local).await?;
+    let runner = session.runner(session.helm().await?, running_local(session).await?).await?;
     session.execute("run", &run::run(spec), Arc::new(runner)).await.map(drop)
 }
 

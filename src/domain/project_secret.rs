@@ -74,10 +74,24 @@ pub fn project_secrets(project: &ResolvedProject) -> Vec<ProjectSecret> {
     let secrets = project.values.get("secrets").filter(|_| project.is_on_universal_chart());
     let secrets = secrets.and_then(Value::as_object).into_iter().flatten();
     let provided = secrets.filter_map(|(short_name, secret)| {
-        let name = format!("{}-{short_name}", project.name);
+        let name = own_name(project.name.as_str(), short_name);
         Some(ProjectSecret { short_name: short_name.clone(), name, source: source(secret)? })
     });
     provided.collect()
+}
+
+/// The name in the cluster of a Secret that cmdr provides.
+fn own_name(project: &str, short_name: &str) -> String {
+    format!("{project}-{short_name}")
+}
+
+/// Returns the name in the cluster of a Secret that values refer to: `secrets` of the project may define it, or it is the
+/// name of any Secret.
+pub(in crate::domain) fn name_of(project: &str, values: &Values, written: &str) -> String {
+    let secret = values.get("secrets").and_then(|secrets| secrets.get(written)).filter(|secret| !secret.is_null());
+    let Some(secret) = secret else { return written.to_owned() };
+    let existing = secret.get("existing").and_then(Value::as_str);
+    existing.map_or_else(|| own_name(project, written), str::to_owned)
 }
 
 fn source(secret: &Value) -> Option<SecretSource> {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -206,14 +205,13 @@ pub(crate) fn refuse_change_options(options: &ChangeRequest) -> Result<(), Comma
     refuse_given(&options.given())
 }
 
-/// Returns the kubeconfig of the running local cluster, and the cluster. Nothing is locked.
+/// Returns the running local cluster for the steps of a plan. Nothing is locked.
 ///
 /// # Errors
 /// When the cluster is not running.
-pub(crate) async fn running_cluster(session: &Session) -> Result<(PathBuf, LocalCluster), CommandError> {
+pub(crate) async fn running_local(session: &Session) -> Result<LocalCluster, CommandError> {
     let access = running(session).await?;
-    let local = local_of(session, &access, false).await?;
-    Ok((access.folder.kubeconfig(), local))
+    local_of(session, &access, false).await
 }
 
 async fn running(session: &Session) -> Result<LocalAccess, CommandError> {

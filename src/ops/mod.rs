@@ -30,9 +30,8 @@ mod user_configuration;
 
 use crate::{adapters::cluster::Cluster, error::CommandError};
 use builds::BuildScope;
-use local::running_cluster;
 use options::UpRequest;
-use prepared::{Prepared, Target};
+use prepared::{Prepared, Target, running_cluster};
 use remote::access::RemoteAccess;
 use session::Session;
 
@@ -42,8 +41,7 @@ use session::Session;
 /// When it is not running, does not respond, or is not the expected one.
 pub(crate) async fn connect(session: &Session) -> Result<Cluster, CommandError> {
     if session.environment.is_local() {
-        let (kubeconfig, _) = running_cluster(session).await?;
-        return Ok(Cluster::open(&kubeconfig, None).await?);
+        return running_cluster(session).await;
     }
     Ok(RemoteAccess::open(session).await?.cluster)
 }

@@ -97,11 +97,7 @@ impl RunRequest {
 
     /// The project with the values of `--set`.
     fn selection(&self, session: &Session) -> Result<Selection, CommandError> {
-        let up = UpRequest { projects: vec![self.project.clone()], set: self.set.clone(), ..UpRequest::default() };
-        let mut selection = Selection::choose(session, &up)?;
-        selection.projects.retain(|project| project.name.as_str() == self.project);
-        selection.platform = Some([].into());
-        Ok(selection)
+        Selection::single(session, &self.project, &self.set)
     }
 
     /// The run, from the Job or `CronJob` of the deployed release. `--set` renders the chart again, with the deployed values.
@@ -112,7 +108,7 @@ impl RunRequest {
         let key = self.release(session)?;
         let releases = cluster.releases().await?;
         let found = releases.into_iter().find(|release| release.key == key && !release.rendered.is_empty());
-        let release = found.ok_or_else(|| self.not_deployed(session))?;
+        let release = found.ok_or_else(|| not_deployed(session, &self.project))?;
         let rendered = if self.set.is_empty() {
             release.rendered
         } else {
@@ -138,24 +134,25 @@ impl RunRequest {
     async fn rendered(&self, session: &Session, release: &StoredRelease) -> Result<String, CommandError> {
         let (selection, helm) = (self.selection(session)?, session.helm().await?);
         let described = describe(session, &helm, &selection, &UpRequest::default(), ports::STANDARD).await?;
-        let own = described.projects.into_iter().next().ok_or_else(|| self.not_deployed(session))?.release;
+        let own = described.projects.into_iter().next().ok_or_else(|| not_deployed(session, &self.project))?.release;
         let wrong = |error: crate::domain::values::InvalidSet| CommandError::usage(Problem::new(error.to_string()));
         let mut content = own.content.clone();
         content.values = release.values.clone();
         SetOptions::parse(&self.set).map_err(wrong)?.apply(&mut content.values, own.universal).map_err(wrong)?;
         manifest(session, &helm, &ReleaseSpec { content, ..own }).await
     }
+}
 
-    fn not_deployed(&self, session: &Session) -> CommandError {
-        let environment = &session.environment;
-        let help = if environment.is_local() {
-            format!("deploy it with cmdr up {}", self.project)
-        } else {
-            format!("deploy it with cmdr up {} --env {}", self.project, environment.name)
-        };
-        let cause = format!("'{}' is not deployed in '{}'", self.project, environment.name);
-        CommandError::failed(Problem::new(cause).help(help))
-    }
+/// The error if the environment has no release of a project.
+pub fn not_deployed(session: &Session, project: &str) -> CommandError {
+    let environment = &session.environment;
+    let help = if environment.is_local() {
+        format!("deploy it with cmdr up {project}")
+    } else {
+        format!("deploy it with cmdr up {project} --env {}", environment.name)
+    };
+    let cause = format!("'{project}' is not deployed in '{}'", environment.name);
+    CommandError::failed(Problem::new(cause).help(help))
 }
 
 #[cfg(test)]

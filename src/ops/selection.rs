@@ -73,6 +73,20 @@ impl Selection {
         Self { projects, externals, buildable, set, ..Self::default() }.with_valid_options(session)
     }
 
+    /// Selects one project as [`Self::choose`], without what it needs and without the platform, so that only its chart is
+    /// fetched.
+    ///
+    /// # Errors
+    /// When the project is unknown or disabled here, or a value of `--set` is invalid.
+    pub fn single(session: &Session, name: &str, set: &[String]) -> Result<Self, CommandError> {
+        let request = UpRequest { projects: vec![name.to_owned()], set: set.to_vec(), ..UpRequest::default() };
+        let mut selection = Self::choose(session, &request)?;
+        selection.projects.retain(|project| project.name.as_str() == name);
+        selection.externals.retain(|project| project.name.as_str() == name);
+        selection.platform = Some(BTreeSet::new());
+        Ok(selection)
+    }
+
     /// Selects only the named projects, and of what they need only external projects.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{entries, given};
-use crate::domain::Values;
+use crate::domain::{Values, project_secret::name_of};
 
 /// Types of middlewares that come before all others; those come in the order of their names.
 const FIRST: [&str; 4] = ["redirectScheme", "redirectRegex", "ipAllowList", "rateLimit"];
@@ -76,16 +76,6 @@ fn middleware_name(route: &str, kind: &str) -> String {
     format!("{route}-{}", kind.to_ascii_lowercase())
 }
 
-/// The name in the cluster of a Secret, which `secrets` of the project may define.
-fn secret_name(project: &str, values: &Values, name: &str) -> String {
-    match values.get("secrets").and_then(|secrets| secrets.get(name)) {
-        None | Some(Value::Null) => name.to_owned(),
-        Some(secret) => {
-            secret.get("existing").and_then(Value::as_str).map_or_else(|| format!("{project}-{name}"), str::to_owned)
-        }
-    }
-}
-
 /// Middlewares by the name of their type in Traefik; `auth`, `redirect` and `strip` are short forms.
 fn middlewares(project: &str, values: &Values, route: &Value) -> BTreeMap<String, Value> {
     let written = entries(route.get("middlewares")).filter(|(_, value)| **value != Value::Bool(false));
@@ -95,7 +85,7 @@ fn middlewares(project: &str, values: &Values, route: &Value) -> BTreeMap<String
         "auth" if value.get("secret").is_some() => {
             let mut auth = value.clone();
             let name = auth["secret"].as_str().unwrap_or_default();
-            auth["secret"] = json!(secret_name(project, values, name));
+            auth["secret"] = json!(name_of(project, values, name));
             ("basicAuth", auth)
         }
         "auth" => ("forwardAuth", value.clone()),
