@@ -12,8 +12,9 @@ CMDR := $(TARGET)/debug/cmdr
 INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. `make check` runs all test files that are not in this list.
-CLUSTER_TESTS := access builds charts delivery docker failures files images jobs network pipeline placement platform recipes \
-  refusals registry sample stop_start
+CLUSTER_TESTS := access builds causes charts copies delivery dev dev_local docker failures files images jobs maintenance \
+  network new pipeline placement platform procedures \
+  recipes refusals registry sample see stop_start traffic
 OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
 BUILD_TESTS := cargo test --locked --no-run --lib --bins --tests
 
@@ -43,7 +44,7 @@ check: ## formatting, lints, dependencies, unit tests; no cluster
 	tools/deny
 	$(INTERRUPTIBLE) cargo test --locked --lib $(addprefix --test ,$(OTHER_TESTS))
 
-bench: ## compare cmdr with kind and helmfile
+bench: ## compare cmdr with kind, helmfile, stern and Tilt
 	@tools/needs cargo cc python3
 	@cargo build --locked --release --bin cmdr
 	@CMDR=$$(realpath $(TARGET)/release/cmdr) tools/with-cluster --peers benches/run

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::domain::Problem;
+use crate::domain::{LocatedProblem, Problem};
 
 /// Why a command failed. The numbers are exit codes and part of the contract (`docs/design.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +35,22 @@ impl From<ErrorKind> for ExitCode {
     }
 }
 
+/// Mistakes in files or options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MistakeReport {
+    /// With excerpts, for people.
+    pub text: String,
+    /// The same as data, each with its position.
+    pub mistakes: Vec<LocatedProblem>,
+}
+
 /// The error that a command returns.
 #[derive(Debug, Clone)]
 pub struct CommandError {
     pub kind: ErrorKind,
     pub problems: Vec<Problem>,
-    /// Text that is printed unchanged: the excerpts of an invalid configuration.
-    pub report: Option<String>,
+    /// Mistakes in files or options, which are shown with excerpts.
+    pub report: Option<MistakeReport>,
     /// The exit code of a container, which is returned instead of that of the kind.
     pub exit_code: Option<u8>,
 }
@@ -59,6 +68,11 @@ impl CommandError {
     /// The command line or a file is invalid.
     pub fn usage(problem: Problem) -> Self {
         Self::new(ErrorKind::Usage, problem)
+    }
+
+    /// Mistakes in files or options.
+    pub fn mistakes(report: MistakeReport) -> Self {
+        Self { report: Some(report), ..Self::reported(ErrorKind::Usage) }
     }
 
     /// # Errors

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::domain::{Problem, StepKind};
+use crate::domain::{Problem, StepKind, wait_reason::WaitReason};
 
 /// An event of a run with its time. Events are sent in the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -30,7 +30,7 @@ pub enum Event {
         verb: String,
         /// The name of the workspace.
         workspace: String,
-        /// The name of the environment.
+        /// The name of the environment; of a copy: `local (copy fix-42)`.
         environment: String,
         /// The number of steps in the plan.
         steps: usize,
@@ -38,6 +38,8 @@ pub enum Event {
         subjects: BTreeMap<String, usize>,
         /// Projects that need no change.
         unchanged: Vec<String>,
+        /// The steps of the plan; each one comes after those that it needs.
+        planned: Vec<PlannedStep>,
     },
     /// The steps that a step needs have finished, and it starts.
     StepStarted {
@@ -60,6 +62,12 @@ pub enum Event {
         subject: String,
         /// The progress, as text for people.
         message: String,
+        /// How many pods of a rollout are ready.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pods: Option<Readiness>,
+        /// What the step waits for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waits_for: Option<WaitReason>,
     },
     /// A container of a run has written a line.
     ContainerOutput {
@@ -136,11 +144,43 @@ pub enum Event {
         not_started: usize,
         /// The number of steps that were interrupted, or not started because of the interrupt.
         interrupted: usize,
+        /// Whether `cmdr dev` ended the run because a source has changed; it goes on with the change.
+        is_superseded: bool,
         /// The URLs whose checks passed.
         urls: Vec<String>,
         /// The first of these URLs for each project.
         project_urls: BTreeMap<String, String>,
     },
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlannedStep {
+    /// The number of the step, the same in all of its events.
+    pub step: usize,
+    /// The subject of the step.
+    pub subject: String,
+    /// The action of the step.
+    pub action: String,
+    /// What the step is for.
+    pub kind: StepKind,
+    /// The numbers of the steps that must have finished before it starts.
+    pub needs: BTreeSet<usize>,
+}
+
+/// How many pods of a rollout are ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "readiness")]
+pub struct Readiness {
+    pub ready: i32,
+    pub desired: i32,
+}
+
+impl Event {
+    /// Creates the event for progress that is only text.
+    pub fn progress(step: usize, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::StepProgress { step, subject: subject.into(), message: message.into(), pods: None, waits_for: None }
+    }
 }
 
 /// The result of a step.

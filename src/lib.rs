@@ -44,7 +44,19 @@ pub fn run() -> ExitCode {
     if let Some(words) = settings::words_to_complete() {
         commands::completions::complete(&words);
     }
-    let cli = cli::Cli::read();
+    if let Some(words) = settings::words_after(adapters::local_run::ENTER) {
+        return commands::dev_local::enter(&words);
+    }
+    if settings::wants_json() {
+        ui::print_messages_as_json();
+    }
+    match cli::Cli::read() {
+        Ok(cli) => run_command(cli),
+        Err(error) => commands::command_line::report(&error),
+    }
+}
+
+fn run_command(cli: cli::Cli) -> ExitCode {
     let color = settings::error_color(cli.global.color);
     if let Some(color) = settings::forced_color(cli.global.color) {
         ui::force_color(color);
@@ -57,9 +69,10 @@ pub fn run() -> ExitCode {
         }
     };
     let log = log::RunLog::default();
+    let is_stream = cli.ends_by_interrupt();
     let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
-        tokio::spawn(cancel_on_signal(cancel.clone()));
+        tokio::spawn(cancel_on_signal(cancel.clone(), is_stream));
         if let Some(left) = settings::time_left() {
             tokio::spawn(cancel_when_over(tokio::time::sleep(left), cancel.clone()));
         }
@@ -67,14 +80,22 @@ pub fn run() -> ExitCode {
     });
     // Requests that still wait for a response must not delay the exit.
     runtime.shutdown_background();
+    let result = result.and_then(|()| match ui::output_error() {
+        Some(error) => {
+            Err(error::CommandError::failed(domain::Problem::new(format!("cannot write to standard output: {error}"))))
+        }
+        None => Ok(()),
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_stream && error.kind == error::ErrorKind::Interrupted => error.kind.into(),
         Err(error) => commands::print_error(&error, color, log.path().as_deref()),
     }
 }
 
-/// After the first signal, running steps may finish; a second one interrupts their child processes and exits.
-async fn cancel_on_signal(cancel: CancellationToken) {
+/// After the first signal, running steps may finish; a second one interrupts their child processes and exits. A stream
+/// simply ends.
+async fn cancel_on_signal(cancel: CancellationToken, is_stream: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -86,7 +107,9 @@ async fn cancel_on_signal(cancel: CancellationToken) {
             _ = terminate.recv() => (),
         }
         if strike == 0 {
-            ui::print_message("interrupted: waiting for running steps to finish (interrupt again to exit at once)");
+            if !is_stream {
+                ui::print_message("interrupted: waiting for running steps to finish (interrupt again to exit at once)");
+            }
             cancel.cancel();
         }
     }

@@ -14,6 +14,7 @@ use etcetera::BaseStrategy;
 use crate::{
     cli::{Color, GlobalOptions, OutputOption, ReportOptions},
     domain::{
+        Name,
         deadline::working_time,
         pipeline::{CiProvider, PipelineRun},
         proxy::Proxies,
@@ -24,19 +25,31 @@ use crate::{
 /// The variable with which a completion script requests completions. Its name is clap's convention.
 pub const COMPLETE: &str = "COMPLETE";
 
+/// The folder on the web of the release that contains this program, which `tools/dist` sets.
+pub const RELEASE_URL: Option<&str> = option_env!("CMDR_RELEASE_URL");
+
 /// The variables that cmdr reads, with their meaning. `tests/documents.rs` writes them to the documentation.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("CMDR_IMAGE_MIRRORS", "registry mirrors for nodes: HOST=URL, comma-separated; * matches every host"),
     ("CMDR_CHART_MIRRORS", "chart mirrors: PREFIX=URL, comma-separated; * matches every repository"),
+    (
+        "CMDR_TOOLS_MIRROR",
+        "the URL of a folder with NAME/vVERSION/FILE for kind, Helm and sops, from which cmdr downloads them",
+    ),
+    (
+        "CMDR_DOWNLOAD_URL",
+        "the folder with the files of a release, for upgrade; by default the one that cmdr was installed from",
+    ),
     ("CMDR_CA", "a file with a company's certificate authority, which nodes trust too"),
     ("CMDR_NODE_IMAGE", "the node image of local clusters, instead of kind's default"),
     ("CMDR_CONFIG", "the user's configuration file, which must exist"),
-    ("CMDR_STATE", "the folder for logs, and for kubeconfig files and locks of local clusters"),
+    ("CMDR_COPY", "the copy of the local environment, unless --copy is set; `original` means no copy"),
+    ("CMDR_STATE", "the folder for logs and durations of steps, and for kubeconfig files and locks of local clusters"),
     (
         "CMDR_LOG",
         "the log to print on stderr: a level (debug), or levels of modules (cmdr::adapters::helm=trace), comma-separated",
     ),
-    ("CMDR_CACHE", "the folder for charts"),
+    ("CMDR_CACHE", "the folder for charts, templates, and the kind, Helm and sops that cmdr downloaded"),
     ("DOCKER_HOST", "the Docker engine, as the docker command reads it"),
     ("DOCKER_CONTEXT", "the Docker context, as the docker command reads it"),
     ("DOCKER_CONFIG", "the folder of the Docker configuration"),
@@ -119,10 +132,16 @@ pub struct Settings {
     /// Where the search for `projects.yaml` starts.
     pub directory: PathBuf,
     pub environment: String,
+    /// All environments that the command line names, for the commands that take several.
+    pub environments: Vec<String>,
     /// The branch of a review environment, from which its slug is made.
     pub slug: Option<String>,
     /// Whether the command line sets the slug, so that it must have an effect.
     pub requires_review: bool,
+    /// The copy of the local environment; empty: that of the branch.
+    pub copy: Option<String>,
+    /// Whether the command line sets the copy, so that it must have an effect.
+    pub requires_copy: bool,
     pub output: OutputFormat,
     pub dry_run: bool,
     pub yes: bool,
@@ -171,6 +190,9 @@ pub struct Folders {
 pub struct Variables {
     pub image_mirrors: Option<String>,
     pub chart_mirrors: Option<String>,
+    pub tools_mirror: Option<String>,
+    /// The folder with the files of a release of cmdr.
+    pub download_url: Option<String>,
     /// The user's configuration file, where `CMDR_CONFIG` names one.
     pub configuration_file: Option<PathBuf>,
     pub certificate_authority: Option<PathBuf>,
@@ -252,9 +274,12 @@ impl Settings {
         let variables = Variables::read();
         Ok(Self {
             directory,
-            environment: options.environment.clone(),
+            environment: options.environments.first().cloned().unwrap_or_default(),
+            environments: options.environments.clone(),
             requires_review: options.slug.is_some(),
             slug: options.slug.clone().or_else(|| variables.pipeline.as_ref()?.branch.clone()),
+            requires_copy: options.copy.is_some(),
+            copy: options.copy.clone().or_else(|| variable("CMDR_COPY")?.into_string().ok()),
             output,
             dry_run: options.dry_run,
             yes: options.yes,
@@ -275,9 +300,19 @@ impl Settings {
         })
     }
 
+    /// Whether the output is JSON.
+    pub fn prints_json(&self) -> bool {
+        self.output == OutputFormat::Json
+    }
+
     /// The folder of one local cluster: its kubeconfig, its lock, the files of its node.
     pub fn cluster_folder(&self, cluster: &str) -> PathBuf {
         self.folders.state.join("clusters").join(cluster)
+    }
+
+    /// The file with the durations of steps in earlier runs of an environment.
+    pub fn durations_file(&self, workspace: &Name, environment: &Name) -> PathBuf {
+        self.folders.state.join("durations").join(format!("{workspace}.{environment}.json"))
     }
 
     /// The folder of the certificate authority of this machine.
@@ -340,6 +375,8 @@ impl Variables {
         Self {
             image_mirrors: text("CMDR_IMAGE_MIRRORS"),
             chart_mirrors: text("CMDR_CHART_MIRRORS"),
+            tools_mirror: text("CMDR_TOOLS_MIRROR"),
+            download_url: text("CMDR_DOWNLOAD_URL"),
             configuration_file: variable("CMDR_CONFIG").map(PathBuf::from),
             certificate_authority: variable("CMDR_CA").map(PathBuf::from),
             node_image: text("CMDR_NODE_IMAGE"),
@@ -374,6 +411,27 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The words of the command line, with the name of the program.
+pub fn command_line() -> Vec<OsString> {
+    env::args_os().collect()
+}
+
+/// Whether the command line asks for JSON, also if something else is wrong with it.
+pub fn wants_json() -> bool {
+    let words: Vec<String> = env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).take_while(|word| *word != "--").collect();
+    let is_json = |word: &&str| matches!(*word, "--output=json" | "-ojson" | "-o=json");
+    words.iter().any(is_json) || words.windows(2).any(|pair| matches!(pair, ["--output" | "-o", "json"]))
+}
+
+/// The path of this program.
+///
+/// # Errors
+/// When the system does not know it.
+pub fn own_program() -> std::io::Result<PathBuf> {
+    env::current_exe()
+}
+
 /// Whether a variable is set that projects.yaml or an option of it names, for a program that reads it.
 pub fn is_variable_set(name: &str) -> bool {
     env::var_os(name).is_some_and(|value| !value.is_empty())
@@ -383,6 +441,12 @@ pub fn is_variable_set(name: &str) -> bool {
 pub fn words_to_complete() -> Option<Vec<OsString>> {
     variable(COMPLETE).filter(|shell| shell != "0")?;
     Some(env::args_os().skip_while(|word| word != "--").skip(1).collect())
+}
+
+/// The arguments after `first`, if it is the first one: cmdr has started itself for a purpose of its own.
+pub fn words_after(first: &str) -> Option<Vec<OsString>> {
+    let mut words = env::args_os().skip(1);
+    (words.next()? == first).then(|| words.collect())
 }
 
 /// Whether messages are colored.

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cmdr::domain::causes::{self, CauseSource};
+
 /// Longer files hold more than one thing.
 const MOST_LINES: usize = 500;
 
@@ -383,4 +385,51 @@ fn this_test_sees_what_it_should() {
     assert_eq!(seen("let text = \"crate::ui \\\" crate::cli\"; let quote = '\"'; crate::event;"), ["event"]);
     assert!(has_word("    print!(x)", "print!") && !has_word("sprint!(x)", "print!"));
     assert_eq!(declared_types("pub(crate) struct One<T> {\ntype Two = u8;\n    type Output = u8;"), ["One", "Two"]);
+}
+
+/// What a cause is met by: the functions of tests that name its code, `file::function`. The catalogue itself does not
+/// count, and neither do the pictures of `explain`.
+fn tests_by_code() -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let own = |path: &&PathBuf| !shown(path).starts_with("src/domain/causes/") && !path.ends_with("architecture.rs");
+    for path in files("src", "rs").iter().chain(&files("tests", "rs")).filter(own) {
+        let text = fs::read_to_string(path).unwrap();
+        let is_test_file = shown(path).starts_with("tests/") || path.ends_with("tests.rs");
+        let tests = if is_test_file { text.as_str() } else { text.split_once("#[cfg(test)]").unwrap_or_default().1 };
+        let mut function = String::new();
+        for line in tests.lines().map(str::trim_start).filter(|line| !line.starts_with("//")) {
+            if let Some((_, name)) = line.split_once("fn ").or_else(|| line.split_once("const ")) {
+                name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().clone_into(&mut function);
+            }
+            for code in codes_in(line) {
+                found.entry(code).or_default().insert(format!("{}::{function}", shown(path)));
+            }
+        }
+    }
+    found
+}
+
+/// The codes in the texts of a line: `"C014"`, `"... (C014)"`.
+fn codes_in(line: &str) -> Vec<String> {
+    let starts = line.match_indices(['"', '(']).map(|(at, _)| &line[at + 1..]);
+    let code = |rest: &str| {
+        let code = rest.get(..4)?;
+        let is_code = code.starts_with('C') && code[1..].bytes().all(|digit| digit.is_ascii_digit());
+        (is_code && rest[4..].starts_with(['"', ')'])).then(|| code.to_owned())
+    };
+    starts.filter_map(code).collect()
+}
+
+/// A cause that is found in a text is met by its example in the catalogue. What cmdr detects itself is met by a test
+/// of the code that detects it.
+#[test]
+fn each_cause_that_cmdr_detects_itself_is_met_in_a_test() {
+    let tests = tests_by_code();
+    let is_own = |source: &CauseSource| matches!(source, CauseSource::Run | CauseSource::Environment);
+    let own = causes::all().filter(|cause| cause.sources.iter().any(is_own));
+    let missing: Vec<&str> = own.map(|cause| cause.code).filter(|code| !tests.contains_key(*code)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "no test expects these codes");
+    let known: BTreeSet<&str> = causes::all().map(|cause| cause.code).collect();
+    let unknown: Vec<_> = tests.iter().filter(|(code, _)| !known.contains(code.as_str())).collect();
+    assert!(unknown.is_empty(), "tests expect codes that do not exist: {unknown:?}");
 }

@@ -118,6 +118,23 @@ fn renders_as_the_golden_files_say() {
     assert!(stale.is_empty(), "these differ; UPDATE_GOLDEN=1 rewrites them: {stale:#?}");
 }
 
+#[test]
+fn the_objects_that_can_be_patched_are_those_that_the_chart_renders() {
+    for (name, _, values) in cases() {
+        let objects = rendered(&name, &values);
+        let shown = |object: &Value| {
+            let (kind, own) =
+                (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
+            format!("{kind}/{}", if kind == "Job" { name.as_str() } else { own })
+        };
+        let mut actual: Vec<String> = objects.iter().map(shown).filter(|it| !it.starts_with("ClusterRole")).collect();
+        let mut expected = cmdr::config::rendered_objects(&name, &yaml::read(&values).expect("values are a map"));
+        actual.sort();
+        expected.sort();
+        assert_eq!(expected, actual, "{name}");
+    }
+}
+
 /// A release's Secret contains the chart and may have at most 1 MiB.
 #[test]
 fn stays_small() {
@@ -307,7 +324,7 @@ fn names_labels_and_selectors_follow_the_rules() {
         for object in &rendered(&name, &values) {
             let metadata = &object["metadata"];
             let own = metadata["name"].as_str().expect("a name");
-            let is_alias = ["products"].contains(&own) && object["kind"] == "Service";
+            let is_alias = metadata["labels"]["cmdr.dev/alias"] == "true";
             assert!(is_alias || own == name || own.starts_with(&format!("{name}-")), "{own} is not named after {name}");
             for label in ["app.kubernetes.io/name", "app.kubernetes.io/instance"] {
                 assert_eq!(metadata["labels"][label], name.as_str(), "{own}");

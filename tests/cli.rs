@@ -13,6 +13,11 @@ use std::{
 use clap::CommandFactory;
 use tempfile::TempDir;
 
+#[path = "cli/copies.rs"]
+mod copies;
+#[path = "cli/data.rs"]
+mod data;
+
 /// A home of its own, an empty PATH, a fixed width, and nothing else of the surroundings.
 struct Place {
     home: TempDir,
@@ -76,6 +81,7 @@ fn assert_reported(name: &str, shown: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter(r"\d{8}T\d{6}\.\d{3}Z-(\w+)-\d+\.log", "TIME-$1-PROCESS.log");
+    settings.add_filter(r"(linux|darwin)-(amd64|arm64)(\S*) \(SHA-256 [0-9a-f]{64}\)", "PLATFORM$3 (SHA-256 SUM)");
     settings.bind(|| insta::assert_snapshot!(name.to_owned(), shown));
 }
 
@@ -88,6 +94,43 @@ fn the_help_of_each_verb() {
     for verb in cmdr::cli::Cli::command().get_subcommands() {
         assert_reported(&format!("help-{}", verb.get_name()), &place.shown(&[verb.get_name(), "--help"]));
     }
+}
+
+#[test]
+fn causes_are_explained() {
+    let place = Place::new();
+    assert_reported("explain", &place.shown(&["explain", "C070"]));
+    assert_reported("explain-json", &place.shown(&["explain", "image-not-found", "--output", "json"]));
+    assert_reported("explain-unknown", &place.shown(&["explain", "image-not-fuond"]));
+    let all = place.run(&["explain", "--output", "json"]);
+    assert_eq!(String::from_utf8_lossy(&all.stdout).lines().count(), cmdr::domain::causes::all().count());
+}
+
+const PROCEDURE: &str = "procedures:
+  move:
+    description: Move the catalog
+    reversible: true
+    steps:
+      - {name: down, scale: {catalog: 0}, undo: [{scale: {catalog: 1}}], timeout: 5m}
+      - name: proof
+        check: {page: {http: {path: /readyz}, project: catalog, failures: 3}}
+      - {name: ask, approve: Is it right?}
+      - {name: there, env: second, deploy: {projects: [catalog], tag: \"2\"}, undo: []}
+";
+
+#[test]
+fn procedures_are_shown_and_refused() {
+    let environments = "environments:\n  staging: {context: s}\n  second: {context: t}\n";
+    let place = Place::with_workspace(&format!("{LEAST}{environments}{PROCEDURE}"));
+    assert_reported("procedure-list", &place.shown(&["procedure", "list"]));
+    assert_reported("procedure-show", &place.shown(&["procedure", "show", "move"]));
+    assert_reported("procedure-json", &place.shown(&["procedure", "show", "move", "--output", "json"]));
+    assert_reported("procedure-unknown", &place.shown(&["procedure", "show", "mvoe"]));
+    assert_reported("procedure-in-local", &place.shown(&["procedure", "start", "move"]));
+    assert_reported("procedure-unknown-start", &place.shown(&["procedure", "start", "mvoe", "--env", "staging"]));
+    let gate = ["--override", "nope", "--because", "x"];
+    let words = [&["procedure", "continue", "move", "--env", "staging"], &gate[..]].concat();
+    assert_reported("procedure-unknown-gate", &place.shown(&words));
 }
 
 #[test]
@@ -188,6 +231,15 @@ fn mistakes_with_environments() {
 }
 
 #[test]
+fn values_of_the_command_line_are_checked_as_those_of_the_file() {
+    let place = Place::with_workspace("version: 1\nname: tunes\nprojects: {worker: {image: 'a/b:1'}}\n");
+    let set = ["schedule=0 3 * * *", "resources.limits.memory=1G1", "autoscaling.min=3", "autoscaling.max=2"];
+    let options = set.iter().flat_map(|option| ["--set", option]);
+    let command: Vec<&str> = ["plan", "worker", "--offline"].into_iter().chain(options).collect();
+    assert_reported("set-invalid-values", &place.shown(&command));
+}
+
+#[test]
 fn identity_prints_what_a_cloud_must_trust() {
     let values =
         "    values: {aws: {role: 'arn:aws:iam::123456789012:role/shop'}, gcp: {account: shop@tunes.example}}\n";
@@ -198,6 +250,7 @@ fn identity_prints_what_a_cloud_must_trust() {
     assert_reported("identity", &place.shown(&[&["identity", "shop"], &issuer[..]].concat()));
     assert_reported("identity-of-nobody", &place.shown(&[&["identity", "worker"], &issuer[..]].concat()));
     assert_reported("identity-unknown", &place.shown(&["identity", "shopp"]));
+    assert_reported("identity-issuer", &place.shown(&["identity", "shop", "--issuer", "foo"]));
 }
 
 #[test]

@@ -77,6 +77,11 @@ fn names_of_the_workspace_are_completed() {
         ("diff staging p", "production"),
         ("up --slug ", ""),
         ("snapshot restore ", ""),
+        ("query re", "restarts resources"),
+        ("explain C00", "C001 C002 C003 C004 C005 C006 C007 C008 C009"),
+        ("docs inv", ""),
+        ("docs ins", "inspect"),
+        ("new x --template w", "web worker"),
     ] {
         assert_eq!(candidates(folder.path(), line).join(" "), expected, "cmdr {line}");
     }
@@ -97,6 +102,13 @@ fn the_folder_of_the_command_line_is_searched() {
     assert_eq!(candidates(elsewhere.path(), &format!("up --directory={path} st")), ["storefront"]);
     assert_eq!(candidates(elsewhere.path(), "up st"), [""; 0]);
     assert_eq!(candidates(elsewhere.path(), "-C nowhere up st"), [""; 0]);
+}
+
+#[test]
+fn copies_are_completed_without_waiting_for_a_cluster() {
+    let folder = workspace(WORKSPACE);
+    assert_eq!(candidates(folder.path(), "up --copy o"), ["original"]);
+    assert_eq!(candidates(folder.path(), "up --copy fix --data-from o"), ["original"]);
 }
 
 #[test]

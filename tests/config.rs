@@ -108,6 +108,12 @@ fn summary(loaded: &Loaded) -> String {
     }
     parts.push(format!("platform: {:#?}", loaded.workspace.platform));
     parts.push(format!("bundles: {:#?}", loaded.workspace.bundles));
+    if !loaded.workspace.procedures.is_empty() {
+        parts.push(format!("procedures: {:#?}", loaded.workspace.procedures));
+    }
+    if !loaded.workspace.templates.is_empty() {
+        parts.push(format!("templates: {:#?}", loaded.workspace.templates));
+    }
     parts.extend(loaded.warnings.iter().map(|warning| config::render(warning, false)));
     parts.join("\n\n")
 }
@@ -165,16 +171,16 @@ fn the_schema_in_the_repository_is_current() {
 
 #[test]
 fn the_documentation_has_every_key() {
-    let path = "docs/projects-yaml.md";
-    let text = fs::read_to_string(repository().join(path)).unwrap();
-    let wanted = reference::filled(&text).unwrap_or_else(|table| panic!("{path} has no markers for {table}"));
-    assert_generated(path, &wanted);
-    for table in config::tables::ALL {
-        assert!(
-            text.contains(&format!("<a id=\"{}\"></a>", table.name)),
-            "{path} has no place to link to for {}",
-            table.name
-        );
+    for page in reference::pages() {
+        let path = format!("docs/{page}");
+        let text = fs::read_to_string(repository().join(&path)).unwrap();
+        let wanted = reference::filled(page, &text);
+        let wanted = wanted.unwrap_or_else(|table| panic!("{path} has no markers for {table}"));
+        assert_generated(&path, &wanted);
+        for table in reference::tables_of(page) {
+            let place = format!("<a id=\"{}\"></a>", table.name);
+            assert!(text.contains(&place), "{path} has no place to link to for {}", table.name);
+        }
     }
 }
 
@@ -200,14 +206,18 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "freeze-windows",
     "included-file-says-too-much",
     "keys-of-other-kinds",
+    "named-parts",
     "needs-disabled",
     "needs-in-a-circle",
     "needs-itself",
     "needs-on-nothing",
+    "dashboards",
     "long-names",
     "networks-overlap",
     "one-file-is-no-yaml",
     "probe-ports",
+    "rollouts-of-others",
+    "procedure-circle",
     "promote-in-a-circle",
     "references",
     "route-collision-across-files",

@@ -16,16 +16,27 @@ use clap::{Arg, Command, CommandFactory, Parser};
 use cmdr::{
     adapters::user_configuration,
     cli::Cli,
+    commands::{docs, schema::SCHEMAS},
     config,
-    domain::{ledger::LedgerFile, yaml},
+    domain::{causes, ledger::LedgerFile, manual::llms_text, yaml},
     event::TimedEvent,
     settings::VARIABLES,
 };
 use serde_json::Value;
 
 /// Keys that only a whole workspace has; an excerpt with none of them is taken for entries of `projects`.
-const WORKSPACE_KEYS: [&str; 8] =
-    ["version", "name", "include", "environments", "platform", "defaults", "projects", "bundles"];
+const WORKSPACE_KEYS: [&str; 10] = [
+    "version",
+    "name",
+    "include",
+    "environments",
+    "platform",
+    "defaults",
+    "projects",
+    "bundles",
+    "maintenance",
+    "templates",
+];
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -130,6 +141,7 @@ fn every_json_output_is_documented() {
     for file in fs::read_dir(repository().join("src/commands")).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let path = if path.is_dir() { path.join("mod.rs") } else { path };
         let prints = fs::read_to_string(&path).unwrap().contains("OutputFormat::Json");
         assert!(!prints || page.contains(&format!("| `{name}")), "docs/events.md has no row for cmdr {name}");
     }
@@ -196,6 +208,13 @@ fn arguments<'a>(arguments: impl Iterator<Item = &'a Arg>) -> String {
 }
 
 #[test]
+fn the_causes_are_documented() {
+    let page = causes::page();
+    assert!(page.lines().count() < 500, "docs/causes.md is too long");
+    assert_generated("docs/causes.md", &page);
+}
+
+#[test]
 fn the_variables_are_documented() {
     let mut table = "| variable | meaning |\n|---|---|\n".to_owned();
     for (name, meaning) in VARIABLES {
@@ -203,6 +222,25 @@ fn the_variables_are_documented() {
     }
     let page = "docs/settings.md";
     assert_generated(page, &filled(&read(page), "variables", &table));
+}
+
+#[test]
+fn the_index_for_language_models_is_generated() {
+    let about = Cli::command().get_about().unwrap().to_string();
+    let path = |topic: &str| if topic == "readme" { "../README.md".to_owned() } else { format!("{topic}.md") };
+    assert_generated("docs/llms.txt", &llms_text(&about, &docs::pages(), path));
+}
+
+/// Every command that prints JSON has a published schema, whose name `docs/agents.md` lists.
+#[test]
+fn the_schemas_are_documented() {
+    let mut table = "| schema | describes |\n|---|---|\n| `projects` | `projects.yaml` |\n".to_owned();
+    for schema in SCHEMAS {
+        writeln!(table, "| `{}` | {} |", schema.name, schema.about).unwrap();
+        assert!((schema.schema)().as_object().is_some(), "{schema:?}");
+    }
+    let page = "docs/agents.md";
+    assert_generated(page, &filled(&read(page), "schemas", &table));
 }
 
 #[test]
@@ -336,9 +374,12 @@ fn surroundings() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in [
         ("services/storefront/Dockerfile", "FROM scratch\n"),
+        ("services/storefront/src/app.py", "pass\n"),
+        ("services/storefront/config.yaml", "port: 8080\n"),
         ("teams/mail/projects.yaml", "projects: {}\n"),
         ("conf/app.yaml", "port: 8080\n"),
         ("conf/grafana/grafana.ini", "[server]\n"),
+        ("pages/maintenance.html", "<h1>{{ project }}</h1>\n"),
         ("charts/mail/Chart.yaml", "name: mail\nversion: 1.0.0\n"),
     ] {
         let path = folder.path().join(path);

@@ -83,7 +83,12 @@ const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("no-image", "image not found: docker.io/library/no-such-image:1.0", "", "check the name and the tag"),
     ("no-secret", "a Secret is missing: secret \"vault\" not found", "", "create the Secret in the namespace"),
     ("exits", "the container exits: exit code 3", "the licence has expired", "read its log"),
-    ("deaf", "its probe fails", "I listen to nobody", "check that the container responds to the probe"),
+    (
+        "deaf",
+        "its probe fails: it asks port 6379, and the program listens on no port",
+        "I listen to nobody",
+        "read its log",
+    ),
     ("initial", "the init container 'prepare' exits: exit code 4", "cannot prepare", "read its log"),
     (
         "no-config",
@@ -96,9 +101,9 @@ const CAUSES: &[(&str, &str, &str, &str)] = &[
     ("job", "the job failed: the container exits: exit code 6", "no such table", "run cmdr up again"),
     (
         "too-large",
-        "no node has enough resources: 0/1 nodes are available: 1 Insufficient memory",
+        "no node has enough memory: 0/1 nodes are available: 1 Insufficient memory",
         "",
-        "lower values.resources",
+        "set `resources: {requests: {memory: 128Mi}}` under `projects.too-large.values`",
     ),
 ];
 

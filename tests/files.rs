@@ -20,10 +20,12 @@ projects:
     image: docker.io/library/redis:7.0
     values:
       command: [sleep, infinity]
+      dashboard: conf/overview.json
       files:
         /etc/reader: {from: conf/reader}
         /usr/local/bin/hello: {from: conf/hello.sh}
         /etc/reader/one.conf: {from: conf/replaced.conf}
+      sidecars: {beside: {command: [sleep, infinity], files: {/etc/beside.conf: {from: conf/replaced.conf}}}}
 ";
 /// The most bytes of one file.
 const MEBIBYTE: usize = 1 << 20;
@@ -43,6 +45,7 @@ impl Reader {
         {
             reader.write(file, content.as_bytes());
         }
+        reader.write("overview.json", br#"{"title": "First", "legend": "{{instance}}"}"#);
         reader.write("hello.sh", b"#!/bin/sh\necho hello\n");
         fs::set_permissions(reader.conf("hello.sh"), fs::Permissions::from_mode(0o755)).unwrap();
         for part in [1u8, 2] {
@@ -103,6 +106,8 @@ impl Reader {
         );
         assert_eq!(sums.trim(), expected.trim());
         assert_eq!(self.inside(&["hello"]).trim(), "hello", "an executable file stays executable");
+        let beside = ["exec", "deploy/reader", "-c", "beside", "--", "cat", "/etc/beside.conf"];
+        assert_eq!(self.kubectl(&beside).trim(), "two", "a sidecar has files of its own");
         assert_eq!(self.inside(&["cat", "/etc/reader/one.conf"]).trim(), "two", "a file replaces that of a folder");
         assert_eq!(self.config_maps().len(), 3);
         let release =
@@ -118,6 +123,24 @@ impl Reader {
         self.run("up --env staging").expect(0);
         until("the first pod is gone", || (!self.pods().contains(&pods)).then_some(()));
         assert_eq!(self.inside(&["cat", "/etc/reader/sub/folder/text"]).trim(), "second");
+    }
+
+    /// What Grafana's sidecar finds: the content of the dashboard.
+    fn dashboard(&self) -> String {
+        let select = ["get", "configmaps", "-l", "grafana_dashboard=1", "-o"];
+        self.kubectl(&[&select[..], &["jsonpath={.items[*].data['reader-overview\\.json']}"]].concat())
+    }
+
+    fn a_dashboard_follows_its_file(&self) {
+        let (pods, first) = (self.pods(), self.dashboard());
+        assert_eq!(first, r#"{"legend":"{{instance}}","title":"First"}"#);
+        self.write("overview.json", br#"{"title": "Second"}"#);
+        self.run("plan --env staging --exit-code").expect(3).expect_said("extraObjects.dashboard");
+        self.run("up --env staging").expect(0);
+        assert_eq!(self.dashboard(), r#"{"title":"Second"}"#);
+        self.run("rollback reader --env staging").expect(0);
+        assert_eq!((self.dashboard(), self.pods()), (first, pods), "without a restart");
+        self.run("unhold reader --env staging").expect(0);
     }
 
     fn a_deleted_config_map_is_drift(&self) {
@@ -175,6 +198,7 @@ fn files_from_disk_reach_the_pods_and_return() {
     let stages = Stages::default();
     let stage = |name: &str, stage: fn(&Reader)| stages.stage(name, || stage(&reader));
     stage("files of 2 MiB arrive", Reader::two_mebibytes_arrive);
+    stage("a dashboard follows its file and a rollback", Reader::a_dashboard_follows_its_file);
     stage("a changed file restarts the pods", Reader::a_changed_file_restarts_the_pods);
     stage("a deleted ConfigMap is drift", Reader::a_deleted_config_map_is_drift);
     stage("a rollback restores the files", Reader::a_rollback_restores_the_files);

@@ -189,7 +189,9 @@ impl Walk {
         let map = ["get", "configmap", "local-registry-hosting", "--namespace", "kube-public"];
         let map = self.workspace.objects(&map);
         let shown = map["data"]["localRegistryHosting.v1"].as_str().unwrap().to_owned();
-        assert!(shown.contains(&format!("host: \"localhost:{}\"", self.port())), "{shown}");
+        for key in ["host", "hostFromContainerRuntime"] {
+            assert!(shown.contains(&format!("{key}: \"localhost:{}\"", self.port())), "{shown}");
+        }
         let services = self.services();
         assert!(services.contains(&"cmdr-registry".to_owned()), "{services:?}");
         assert!(services.contains(&"cmdr-cache-docker-io".to_owned()), "{services:?}");

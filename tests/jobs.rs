@@ -43,8 +43,25 @@ projects:
     values: {command: [sleep, infinity], grace: 0, spot: true, apart: node, waitFor: {cache: true}}
 "#;
 
+/// metrics-server, and a project that uses the processor until its pods are told to stop.
+const BUSY: &str = r#"  metrics-server:
+    chart: {oci: registry.k8s.io/metrics-server/metrics-server, version: 3.12.2}
+    namespace: kube-system
+    values:
+      image: {tag: v0.8.0}
+      args: [--kubelet-insecure-tls, --kubelet-request-timeout=5s, --metric-resolution=10s]
+projects:
+  busy:
+    image: docker.io/library/redis:7.0
+    values:
+      command: [sh, -c, "while [ ! -e /tmp/idle ]; do :; done; sleep infinity"]
+      grace: 0
+      resources: {requests: {cpu: 50m, memory: 16Mi}, limits: {cpu: 100m, memory: 64Mi}}
+      autoscaling: {max: 2, cpu: 50, behavior: {scaleDown: {stabilizationWindowSeconds: 0}}}
+"#;
+
 #[test]
-#[ignore = "takes two minutes; make test-full runs it"]
+#[ignore = "takes four minutes; make test-full runs it"]
 fn jobs_on_a_cluster() {
     let (workspace, stages) = (TestWorkspace::new("jobs", PROJECTS), Stages::default());
     workspace.replace("NAME", &workspace.name);
@@ -60,6 +77,8 @@ fn jobs_on_a_cluster() {
     stage("runs are listed", stages::runs_are_listed);
     stage("runs are no drift", stages::runs_are_no_drift);
     stage("resources are listed by what is lost first", stages::resources_are_listed);
+    stage("metrics-server reports the usage", stages::usage_is_reported);
+    stage("an autoscaler adds a pod under load and removes it again", stages::an_autoscaler_follows_the_load);
     stage("a pod waits for another project", stages::a_pod_waits_for_another_project);
     stage("a run in an environment with a ledger is recorded", stages::a_run_is_recorded);
     stage("what cannot be run is refused", stages::what_cannot_be_run_is_refused);

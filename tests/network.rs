@@ -6,6 +6,8 @@ mod common;
 
 #[path = "network/stages.rs"]
 mod stages;
+#[path = "network/stages_of_issuers.rs"]
+mod stages_of_issuers;
 
 use common::Stages;
 use stages::Walk;
@@ -17,7 +19,11 @@ platform:
   policies:
     chart: {path: charts/policies}
     namespace: kube-system
-  traefik: {needs: [gateway-api]}
+  traefik:
+    needs: [gateway-api]
+    values:
+      ports: {redis: {port: 6379, exposedPort: 6379, protocol: TCP, expose: {default: true}}}
+      gateway: {listeners: {redis: {port: 6379, protocol: TCP, namespacePolicy: {from: All}}}}
 
 defaults:
   values: {grace: 1, drain: 0, resources: {requests: {cpu: 10m, memory: 16Mi}}}
@@ -56,13 +62,19 @@ projects:
         middlewares: {strip: /reviews}
         weights: {reviews-v2: 3, reviews-v3: 1}
       own: {host: own, kind: HTTPRoute, path: /version, match: exact}
-    values: {ports: {http: 9898, grpc: {port: 9999, appProtocol: kubernetes.io/h2c}}, env: {PODINFO_UI_MESSAGE: v1}}
+      calls: {host: traefik.traefik.svc.cluster.local, kind: GRPCRoute, port: grpc, check: false}
+      h2c: {host: traefik.traefik, kind: IngressRoute, port: grpc, check: false}
+    values: {ports: {http: 9898, grpc: {port: 9999, appProtocol: kubernetes.io/h2c}}, env: {PODINFO_UI_MESSAGE: v1, PODINFO_GRPC_PORT: "9999"}}
   reviews-v2:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
-    values: {ports: {http: 9898, grpc: 9999}, service: {of: reviews}, env: {PODINFO_UI_MESSAGE: v2}}
+    values: {ports: {http: 9898, grpc: 9999}, service: {of: reviews}, env: {PODINFO_UI_MESSAGE: v2, PODINFO_GRPC_PORT: "9999"}}
+  store:
+    image: docker.io/library/redis:7.0
+    routes: {tcp: {kind: TCPRoute, listener: redis}}
+    values: {ports: {redis: 6379}}
   reviews-v3:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
-    values: {ports: {http: 9898, grpc: 9999}, service: {of: reviews}, env: {PODINFO_UI_MESSAGE: v3}}
+    values: {ports: {http: 9898, grpc: 9999}, service: {of: reviews}, env: {PODINFO_UI_MESSAGE: v3, PODINFO_GRPC_PORT: "9999"}}
 "#;
 
 /// kube-router without its routes and its proxy.
@@ -117,7 +129,11 @@ fn who_reaches_whom() {
     stage("the trust policy names the issuer of the cluster", Walk::the_issuer_is_read);
     stage("an IngressRoute strips the prefix and keeps a client at one pod", Walk::ingress_routes);
     stage("an HTTPRoute shares requests by weight", Walk::weights);
+    stage("a gRPC client passes a GRPCRoute and an IngressRoute", Walk::grpc);
+    stage("a client of Redis passes a TCPRoute", Walk::tcp);
+    stage("an HTTPRoute answers by HTTPS", Walk::https_of_a_gateway);
     stage("three workloads answer behind one Service", Walk::one_service);
+    stage("an issuer signs the certificate of each kind of route", Walk::issuers);
     stage("a second up changes nothing", Walk::nothing_to_do);
     stage("a kind that the cluster lacks is named", Walk::a_lacking_kind_is_named);
     stages.finish();

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command as Process};
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use cmdr::cli::{Cli, applies};
 
 const WORKSPACE: &str = "version: 1
@@ -24,24 +24,38 @@ projects:
 /// The words that each command needs.
 const NEEDED: &[(&str, &[&str])] = &[
     ("completions", &["bash"]),
+    ("cp", &["catalog:/tmp/x", "y"]),
     ("deploy", &["catalog", "--env", "staging"]),
     ("diff", &["staging", "production"]),
+    ("drain", &["catalog"]),
     ("env pin", &["staging"]),
+    ("exec", &["catalog", "--", "ls"]),
+    ("fill", &["catalog"]),
+    ("forward", &["catalog"]),
     ("history", &["--env", "staging"]),
     ("hold", &["catalog", "--because", "x", "--env", "staging"]),
     ("identity", &["catalog"]),
     ("man", &["man"]),
+    ("new", &["cart", "--template", "web", "--lang", "go"]),
+    ("open", &["catalog"]),
     ("plan", &["catalog"]),
+    ("procedure abort", &["move", "--env", "staging"]),
+    ("procedure continue", &["move", "--env", "staging"]),
+    ("procedure show", &["move"]),
+    ("procedure start", &["move", "--env", "staging"]),
     ("promote", &["--to", "production"]),
+    ("query", &["images"]),
     ("harden", &["catalog"]),
     ("render", &["catalog"]),
     ("restart", &["catalog"]),
     ("rollback", &["catalog", "--env", "staging"]),
     ("secret show", &["catalog/db"]),
+    ("shell", &["catalog"]),
     ("run", &["catalog"]),
     ("snapshot delete", &["a"]),
     ("snapshot restore", &["a"]),
     ("snapshot save", &["a"]),
+    ("traffic", &["catalog", "--env", "staging"]),
     ("unhold", &["catalog", "--env", "staging"]),
     ("up", &["catalog"]),
 ];
@@ -57,21 +71,39 @@ enum Effect {
 }
 use Effect::{RefusedInLocal, Reported, TestedIn};
 
+/// The commands that run the steps of a procedure.
+const PROCEDURE_RUNS: &[&str] = &["procedure abort", "procedure continue", "procedure start"];
+
 /// Every option, the commands that have it (`*`: all that it applies to), and its effect.
 const ROWS: &[(&str, &[&str], Effect)] = &[
+    ("accept-changes", &["procedure abort", "procedure continue"], TestedIn("tests/procedures/stages.rs")),
     ("adopt", &["plan", "up"], TestedIn("tests/platform/stages_of_others.rs")),
+    ("all-environments", &["query"], TestedIn("tests/cli/data.rs")),
     ("all", &["cache prune"], TestedIn("tests/charts/own.rs")),
+    ("allow-writes", &["mcp"], TestedIn("tests/mcp.rs")),
     ("app-version", &["deploy"], TestedIn("tests/cli.rs")),
     ("array", &["run"], Reported("100000", "--array: '100000'")),
-    ("because", &["down", "restart", "run", "secret show", "up"], RefusedInLocal("x")),
+    ("because", &["cp", "down", "exec", "restart", "run", "secret show", "shell", "up"], RefusedInLocal("x")),
+    ("because", PROCEDURE_RUNS, TestedIn("tests/procedures/stages.rs")),
+    ("because", &["drain", "fill", "maintenance off", "maintenance on"], RefusedInLocal("x")),
     ("because", &["status"], Reported("x", "only status --prune uses these options: --because")),
     ("because", &["deploy", "hold", "promote", "rollback"], TestedIn("tests/delivery/stages_of_trouble.rs")),
     ("build", &["plan", "up"], TestedIn("tests/images.rs")),
     ("chart-version", &["deploy"], Reported("1.0.0", "--chart-version 1.0.0 does not apply to 'catalog'")),
     ("color", &["*"], TestedIn("tests/cli.rs")),
     ("concurrency", &["*"], TestedIn("src/ops/session.rs")),
+    ("container", &["cp", "exec", "shell"], TestedIn("tests/see/reach.rs")),
+    ("container", &["logs"], TestedIn("tests/logs.rs")),
+    ("copy", &["*"], Reported("???", "'???' has no letter and no digit")),
     ("cpu", &["run"], Reported("two", "--cpu: 'two'")),
+    ("data-from", &["plan", "up"], TestedIn("tests/copies.rs")),
     ("detach", &["run"], TestedIn("tests/jobs/stages.rs")),
+    ("detach", &["deploy", "traffic"], TestedIn("tests/traffic.rs")),
+    ("step", &["traffic"], TestedIn("tests/traffic.rs")),
+    ("weight", &["traffic"], Reported("x", "--weight: 'x' is not a share")),
+    ("lock-timeout", &["traffic"], Reported("x", "--lock-timeout: 'x'")),
+    ("override", &["traffic"], Reported("nope", "--override: unknown gate 'nope'")),
+    ("because", &["traffic"], Reported("x", "only continue, promote, abort and --weight use these options")),
     ("directory", &["*"], TestedIn("tests/cli.rs")),
     ("dotenv", &["*"], Reported("nowhere/x", "nowhere/x")),
     ("dry-run", &["*"], TestedIn("tests/platform/stages.rs")),
@@ -79,18 +111,40 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("exit-code", &["diff", "plan", "status"], TestedIn("tests/platform/stages.rs")),
     ("export-ledger", &["up"], RefusedInLocal("x")),
     ("export-ledger", &["deploy", "promote", "rollback"], Reported("nowhere/x", "nowhere/x")),
+    ("for", &["wait"], Reported("x", "invalid value 'x' for '--for <STATE>'")),
+    ("expr", &["query"], Reported("a == == b", "a == == b")),
+    ("follow", &["logs"], TestedIn("tests/logs.rs")),
+    ("force", &["agent init"], TestedIn("tests/cli/data.rs")),
     ("forget", &["build"], TestedIn("tests/options.rs")),
+    ("fix", &["doctor"], TestedIn("tests/causes.rs")),
     ("from-ledger", &["plan", "up"], TestedIn("tests/delivery/stages_of_trouble.rs")),
+    ("image", &["cp", "shell"], TestedIn("tests/see/reach.rs")),
+    ("into", &["agent init"], TestedIn("tests/cli/data.rs")),
     ("issuer", &["identity"], TestedIn("tests/cli.rs")),
     ("junit", &["*"], Reported("nowhere/x", "nowhere/x")),
+    ("level", &["logs"], TestedIn("tests/logs.rs")),
+    ("local", &["dev"], TestedIn("tests/dev_local.rs")),
     ("lock-timeout", &["down", "restart", "run", "up"], RefusedInLocal("5m")),
+    ("lock-timeout", PROCEDURE_RUNS, TestedIn("tests/procedures/stages.rs")),
+    ("lock-timeout", &["drain", "fill", "maintenance off", "maintenance on"], RefusedInLocal("5m")),
     ("lock-timeout", &["status"], Reported("5m", "only status --prune uses these options: --lock-timeout")),
     ("lock-timeout", &["deploy", "promote", "rollback"], Reported("x", "--lock-timeout: 'x'")),
+    ("message", &["maintenance on"], TestedIn("tests/maintenance/pages.rs")),
     ("memory", &["run"], Reported("1GB", "--memory: '1GB'")),
+    ("check", &["upgrade"], TestedIn("tests/upgrade.rs")),
+    ("version", &["upgrade"], TestedIn("tests/upgrade.rs")),
+    ("folder", &["new"], TestedIn("tests/new.rs")),
+    ("lang", &["new"], TestedIn("tests/new.rs")),
+    ("no-pipeline", &["new"], TestedIn("tests/new.rs")),
+    ("set", &["new"], TestedIn("tests/new.rs")),
+    ("template", &["new"], TestedIn("tests/new.rs")),
     ("name", &["init"], TestedIn("tests/cli.rs")),
+    ("name", &["query"], TestedIn("tests/see/query.rs")),
     ("offline", &["plan"], TestedIn("tests/charts/own.rs")),
     ("output", &["*"], TestedIn("tests/platform/stages.rs")),
     ("override", &["down", "restart", "run", "up"], RefusedInLocal("soak")),
+    ("override", PROCEDURE_RUNS, TestedIn("tests/procedures/stages.rs")),
+    ("override", &["drain", "fill", "maintenance off", "maintenance on"], RefusedInLocal("soak")),
     ("override", &["status"], Reported("hold", "only status --prune uses these options: --override, --because")),
     ("override", &["deploy", "promote", "rollback"], Reported("nope", "--override: unknown gate 'nope'")),
     ("parallel", &["promote"], Reported("2", "--parallel has no effect on one target")),
@@ -98,10 +152,18 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("pause", &["stop"], TestedIn("tests/stop_start/stages.rs")),
     ("plan-file", &["plan", "up"], RefusedInLocal("x")),
     ("plan-file", &["deploy", "promote", "rollback"], Reported("nowhere/x", "nowhere/x")),
+    ("pods", &["top"], TestedIn("tests/see/status.rs")),
+    ("port", &["dev"], TestedIn("tests/dev_local.rs")),
+    ("port", &["forward"], TestedIn("tests/see/reach.rs")),
+    ("limit", &["logs"], TestedIn("tests/logs.rs")),
+    ("previous", &["logs"], TestedIn("tests/logs.rs")),
+    ("print", &["open"], TestedIn("tests/see/reach.rs")),
     ("print", &["trust"], TestedIn("tests/cli.rs")),
     ("profile", &["plan", "status", "up"], TestedIn("tests/platform/stages_of_others.rs")),
+    ("prune", &["copies"], TestedIn("tests/copies.rs")),
     ("prune", &["status"], TestedIn("tests/platform/stages_of_others.rs")),
     ("quiet", &["*"], TestedIn("src/ops/session.rs")),
+    ("raw", &["logs"], TestedIn("tests/logs.rs")),
     ("record", &["promote", "rollback"], TestedIn("tests/delivery/stages.rs")),
     ("recreate", &["plan", "up"], TestedIn("tests/platform/stages_of_others.rs")),
     ("refresh", &["plan", "up"], TestedIn("tests/platform/stages_of_speed.rs")),
@@ -110,13 +172,19 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("repair", &["plan", "up"], TestedIn("tests/delivery/stages.rs")),
     ("report", &["doctor"], TestedIn("tests/cli.rs")),
     ("resources", &["status"], TestedIn("tests/jobs/stages.rs")),
+    ("search", &["logs"], Reported("(", "--search: '('")),
+    ("search", &["docs"], TestedIn("tests/cli/data.rs")),
     ("set", &["deploy", "plan", "render", "run", "up"], Reported("x", "--set: 'x' has no value")),
     ("set", &["promote"], TestedIn("tests/delivery/stages_of_sets.rs")),
     ("sets", &["history"], TestedIn("tests/delivery/stages_of_sets.rs")),
+    ("since", &["logs"], Reported("x", "--since: 'x'")),
     ("slug", &["*"], Reported("x", "is not a review environment")),
+    ("tail", &["logs"], TestedIn("tests/logs.rs")),
     ("tag", &["deploy"], Reported("a b", "a b")),
     ("tag", &["plan", "up"], RefusedInLocal("catalog=1")),
-    ("timeout", &["run"], Reported("x", "--timeout: 'x'")),
+    ("then", &["drain"], Reported("x", "invalid value 'x' for '--then <ACTION>'")),
+    ("until", &["maintenance on"], Reported("soon", "--until: 'soon'")),
+    ("timeout", &["drain", "run", "wait"], Reported("x", "--timeout: 'x'")),
     ("timeline", &["*"], Reported("nowhere/x", "nowhere/x")),
     ("to", &["promote"], TestedIn("tests/cli.rs")),
     ("use-plan", &["plan", "up"], RefusedInLocal("x")),
@@ -124,6 +192,8 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("values", &["render"], TestedIn("tests/delivery/stages.rs")),
     ("verbose", &["*"], TestedIn("tests/cli.rs")),
     ("via", &["promote"], TestedIn("tests/via.rs")),
+    ("watch", &["status", "top"], TestedIn("tests/see/status.rs")),
+    ("watch", &["query"], TestedIn("tests/see/query.rs")),
     ("without", &["plan", "up"], Reported("nope", "has no project 'nope'")),
     ("yes", &["*"], TestedIn("tests/platform/stages_of_others.rs")),
 ];
@@ -133,8 +203,9 @@ fn commands() -> Vec<(String, BTreeSet<String>)> {
     let mut root = Cli::command();
     root.build();
     let options = |command: &Command| {
-        let long = command.get_arguments().filter(|it| !it.is_positional()).filter_map(|it| it.get_long());
-        long.filter(|option| !["help", "version"].contains(option)).map(str::to_owned).collect()
+        let is_own = |it: &&Arg| !matches!(it.get_action(), ArgAction::Help | ArgAction::Version);
+        let own = command.get_arguments().filter(|it| !it.is_positional()).filter(is_own);
+        own.filter_map(|it| it.get_long()).map(str::to_owned).collect()
     };
     let mut found = Vec::new();
     for verb in root.get_subcommands() {
@@ -155,10 +226,13 @@ fn run(command: &str, option: &[&str]) -> (Option<i32>, String) {
     // The option replaces one that the command needs.
     let at = needed.iter().position(|word| Some(word) == option.first());
     let needed = at.map_or(needed, |at| &needed[..at]);
+    // What follows `--` is not for cmdr.
+    let (words, last) = needed.split_at(needed.iter().position(|word| *word == "--").unwrap_or(needed.len()));
     let output = Process::new(env!("CARGO_BIN_EXE_cmdr"))
         .args(command.split(' '))
-        .args(needed)
+        .args(words)
         .args(option)
+        .args(last)
         .env_clear()
         .env("HOME", place.path())
         .env("PATH", place.path())

@@ -33,7 +33,7 @@ fn recipes() -> BTreeMap<String, String> {
 fn every_recipe_renders() {
     let recipes = recipes();
     let workspace =
-        TestWorkspace::new("recipes", &format!("projects:\n{}", recipes.values().cloned().collect::<String>()));
+        TestWorkspace::new("rendered", &format!("projects:\n{}", recipes.values().cloned().collect::<String>()));
     for (name, text) in &recipes {
         let project: Value = yaml::read(text).unwrap();
         let rendered = workspace.run(&["render", name]).expect(0);

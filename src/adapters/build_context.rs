@@ -11,7 +11,7 @@ use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::Build;
+use crate::domain::{Build, digest::hexadecimal};
 
 /// git changes files in its folder whenever it looks at them.
 const GIT: &str = ".git";
@@ -61,7 +61,7 @@ type FileOfContext = (String, PathBuf);
 
 fn files(build: &Build) -> io::Result<Vec<FileOfContext>> {
     let dockerfile = build.dockerfile();
-    let ignored = Ignored::read(&build.context, dockerfile.as_deref())?;
+    let ignored = IgnoredFiles::of(build)?;
     let mut files = Vec::new();
     walk(&build.context, "", &ignored, &mut files)?;
     files.extend(dockerfile.map(|dockerfile| (String::new(), dockerfile)));
@@ -69,7 +69,7 @@ fn files(build: &Build) -> io::Result<Vec<FileOfContext>> {
     Ok(files)
 }
 
-fn walk(folder: &Path, below: &str, ignored: &Ignored, files: &mut Vec<FileOfContext>) -> io::Result<()> {
+fn walk(folder: &Path, below: &str, ignored: &IgnoredFiles, files: &mut Vec<FileOfContext>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
@@ -94,7 +94,7 @@ fn seen(files: &[FileOfContext]) -> io::Result<String> {
         let time = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         hash.update(format!("{name}\0{}\0{}\n", metadata.len(), time.as_nanos()));
     }
-    Ok(hexadecimal(hash))
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 fn content(files: &[FileOfContext]) -> io::Result<String> {
@@ -116,17 +116,21 @@ fn content(files: &[FileOfContext]) -> io::Result<String> {
         }
         hash.update(b"\0");
     }
-    Ok(hexadecimal(hash))
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 /// The patterns of a `.dockerignore`, each with whether it is an exception (`!`). The last one that matches counts.
-struct Ignored(Vec<(Pattern, bool)>);
+pub(super) struct IgnoredFiles(Vec<(Pattern, bool)>);
 
-impl Ignored {
+impl IgnoredFiles {
+    /// Reads what a build does not send.
+    ///
+    /// # Errors
+    /// If the file exists and cannot be read.
+    pub(super) fn of(build: &Build) -> io::Result<Self> {
+        Self::read(&build.context, build.dockerfile().as_deref())
+    }
+
     /// Reads `DOCKERFILE.dockerignore`, otherwise `.dockerignore` of the context, as `docker build` does.
     fn read(context: &Path, dockerfile: Option<&Path>) -> io::Result<Self> {
         let own = dockerfile.map(|dockerfile| {
@@ -154,7 +158,7 @@ impl Ignored {
         Self(lines.filter_map(pattern).collect())
     }
 
-    fn contains(&self, path: &str) -> bool {
+    pub(super) fn contains(&self, path: &str) -> bool {
         let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
         let matches = |pattern: &Pattern| {
             let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
@@ -164,7 +168,7 @@ impl Ignored {
         last.is_some_and(|(_, is_exception)| !is_exception)
     }
 
-    fn has_no_exceptions(&self) -> bool {
+    pub(super) fn has_no_exceptions(&self) -> bool {
         self.0.iter().all(|(_, is_exception)| !is_exception)
     }
 }

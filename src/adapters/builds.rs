@@ -109,7 +109,7 @@ impl Builds {
 }
 
 /// Writes a file atomically: readers find the old or the new content, even if this process is killed.
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

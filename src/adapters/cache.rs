@@ -1,4 +1,4 @@
-//! The folder of caches on this machine: charts, and what Helm caches while it fetches them.
+//! The folder of caches on this machine: charts, what Helm caches while it fetches them, templates, and tools.
 //!
 //! An entry is used when its modification time is renewed. What has not been used for [`KEPT`] is removed.
 
@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How long an unused entry is kept.
@@ -22,14 +23,19 @@ const STAMP: &str = "charts/.pruned";
 
 /// The folders of the cache: their name, their content, and whether each entry is a direct child. In the other folders,
 /// which Helm writes, each file is an entry.
-const PARTS: &[(&str, &str, bool)] = &[("charts", "charts", true), ("helm", "Helm's indexes and API discovery", false)];
+const PARTS: &[(&str, &str, bool)] = &[
+    ("charts", "charts", true),
+    ("helm", "Helm's indexes and API discovery", false),
+    ("templates", "templates of projects", true),
+    ("tools", "kind, Helm and sops", true),
+];
 
 /// The folder of caches. Only the parts that cmdr writes are read or removed.
 #[derive(Debug, Clone)]
 pub struct CacheFolder(pub PathBuf);
 
 /// A part of the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CachePart {
     pub content: &'static str,
     pub entries: usize,

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use reqwest::header::{HOST, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
 
 use super::{
     call::{self, Caller},
     root_cause, web,
 };
+use crate::domain::maintenance;
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,6 +66,30 @@ impl HttpClient {
         Ok(self.send(self.client.get(url)).await?.status().as_u16())
     }
 
+    /// Returns the text of the response, whatever its status is.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn text(&self, url: &str) -> Result<String, HttpError> {
+        self.send(self.client.get(url)).await?.text().await.map_err(|error| failure(&error))
+    }
+
+    /// Requests a URL. `is_check`: from any address, the answer is that of a maintenance, if there is one.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn answer_of(&self, url: &str, is_check: bool) -> Result<HttpAnswer, HttpError> {
+        let request = self.client.get(url);
+        let request = if is_check { request.header(maintenance::HEADER, maintenance::CHECK) } else { request };
+        let response = self.send(request).await?;
+        let headers = response.headers();
+        Ok(HttpAnswer {
+            status: response.status().as_u16(),
+            is_html: headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")),
+            is_in_maintenance: headers.contains_key(maintenance::HEADER) && headers.contains_key(RETRY_AFTER),
+        })
+    }
+
     /// Returns whether a response with the status 404 is from the ingress controller: it sends the same one to a host
     /// that no project has. The order of the headers counts, because a controller passes on a project's headers in
     /// another order than it writes its own; Traefik and Go programs otherwise send the same 404.
@@ -87,6 +112,15 @@ impl HttpClient {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, HttpError> {
         call::send(Caller::Http, request).await.map_err(|error| failure(&error))
     }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub is_html: bool,
+    /// Whether the gateway answered in place of the project.
+    pub is_in_maintenance: bool,
 }
 
 /// The parts of a response that tell its senders apart.
@@ -129,6 +163,18 @@ impl reqwest::dns::Resolve for Resolver {
         let addresses = self.clone().addresses(name.as_str().to_owned());
         Box::pin(async move { Ok(Box::new(addresses.await?.into_iter()) as reqwest::dns::Addrs) })
     }
+}
+
+/// Encodes `text` as one segment of a URL.
+pub(crate) fn url_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
 }
 
 fn failure(error: &reqwest::Error) -> HttpError {

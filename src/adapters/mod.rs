@@ -1,6 +1,7 @@
 //! Adapters to external tools and APIs. Each one wraps one tool or API, has its own error type and prints nothing.
 
 pub mod authority;
+pub mod browser;
 pub mod build_context;
 pub mod builds;
 pub mod cache;
@@ -10,6 +11,9 @@ mod captured_log;
 pub mod cluster;
 pub mod credentials;
 pub mod docker;
+pub mod download;
+pub mod durations;
+pub mod file_watch;
 mod forbidden;
 pub mod git;
 pub mod gitlab;
@@ -17,13 +21,19 @@ pub mod helm;
 pub mod host;
 pub mod http;
 pub mod kind;
+pub mod local_run;
 pub mod lock;
 pub mod process;
+pub mod queues;
 mod refusals;
 pub mod registry;
 pub mod retry_policy;
 pub mod sops;
+pub mod source_tree;
+pub mod sync_archive;
 pub mod tcp;
+pub mod templates;
+pub mod tool_folder;
 pub mod trust_stores;
 pub mod user_configuration;
 pub mod wait;

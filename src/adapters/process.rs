@@ -29,7 +29,7 @@ use crate::domain::{
 
 /// The process groups of the running children, for [`interrupt_all`], which a signal handler calls.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-/// How long a child may take to end after an interrupt before it is killed.
+/// How long a child may take to end after an interrupt before it is killed, unless its [`Tool`] says otherwise.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// An external command that is not started yet.
@@ -44,6 +44,8 @@ pub struct Tool {
     follows_output: bool,
     /// How long the child continues after a cancel before it is interrupted.
     grace_period: Duration,
+    /// How long the child may take to end after an interrupt.
+    killed_after: Duration,
 }
 
 /// The output of a child that succeeded.
@@ -78,6 +80,7 @@ impl Tool {
             input: None,
             follows_output: false,
             grace_period: Duration::ZERO,
+            killed_after: GRACE,
         }
     }
 
@@ -144,6 +147,13 @@ impl Tool {
         self
     }
 
+    /// How long the child may take to end after an interrupt before it is killed, with all processes that it started.
+    #[must_use]
+    pub fn killed_after(mut self, time: Duration) -> Self {
+        self.killed_after = time;
+        self
+    }
+
     /// Runs the child until it exits. A cancel interrupts it once, after its grace_period, and kills it if it does not exit
     /// in time.
     ///
@@ -204,7 +214,7 @@ impl Tool {
                 None => String::new(),
             }
         };
-        let ended = wait(&mut child, &group, cancel, self.grace_period);
+        let ended = wait(&mut child, &group, cancel, (self.grace_period, self.killed_after));
         let ((), stdout, stderr, ended) = tokio::join!(feed, out, err, ended);
         result_of(self.program, ended, Output { stdout, stderr })
     }
@@ -290,7 +300,7 @@ async fn wait(
     child: &mut Child,
     group: &Group,
     cancel: &CancellationToken,
-    grace_period: Duration,
+    (grace_period, killed_after): (Duration, Duration),
 ) -> std::io::Result<(ExitStatus, bool)> {
     let is_over = async {
         cancel.cancelled().await;
@@ -300,12 +310,14 @@ async fn wait(
         status = child.wait() => return Ok((status?, false)),
         () = is_over => (),
     }
-    group.interrupt();
-    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
-        return Ok((status?, true));
+    group.send(Signal::INT);
+    let ended = tokio::time::timeout(killed_after, child.wait()).await;
+    // What it has started may ignore an interrupt, and hold the output open.
+    group.send(Signal::KILL);
+    match ended {
+        Ok(status) => Ok((status?, true)),
+        Err(_) => Ok((child.wait().await?, true)),
     }
-    child.start_kill()?;
-    Ok((child.wait().await?, true))
 }
 
 /// The process group of a child, registered while the child runs.
@@ -320,10 +332,10 @@ impl Group {
         Self(group)
     }
 
-    /// Sends one SIGINT; helm then records the release as failed.
-    fn interrupt(&self) {
+    /// Sends a signal to all processes of the group. After SIGINT, helm records the release as failed.
+    fn send(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::INT);
+            let _ = kill_process_group(group, signal);
         }
     }
 }
@@ -353,6 +365,11 @@ fn summary(stderr: &str) -> String {
 /// Finds a program as the shell would, in `path` (the value of `PATH`).
 pub fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
+}
+
+/// Returns whether a command line that begins with `program` can start: as a path, or on the search path.
+pub fn is_program(program: &str, search_path: &OsStr) -> bool {
+    if program.contains('/') { is_executable(Path::new(program)) } else { find_program(program, search_path).is_some() }
 }
 
 fn is_executable(file: &Path) -> bool {
@@ -426,6 +443,18 @@ mod tests {
         let error = run.await.unwrap_err();
         assert!(matches!(error, ProcessError::Interrupted { .. }));
         assert_eq!(lines, ["ready", "noted"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_child_has_started_is_killed_with_it() {
+        let cancel = CancellationToken::new();
+        let ready = cancel.clone();
+        // A command in the background ignores interrupts, and holds the output open.
+        let tool = shell("sleep 60 & trap '' INT; echo ready >&2; sleep 60").killed_after(Duration::from_millis(100));
+        let start = Instant::now();
+        let error = tool.run_with_lines(&cancel, |_| ready.cancel()).await.unwrap_err();
+        assert!(matches!(error, ProcessError::Interrupted { .. }));
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     }
 
     #[tokio::test]

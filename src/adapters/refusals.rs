@@ -1,104 +1,32 @@
 //! Explains why an API server rejected a request although the account has permission: limits, policies and fields that
 //! cannot change.
 
-use crate::domain::Problem;
+use crate::domain::{
+    Problem,
+    causes::{
+        self, CauseSource,
+        cluster::{OBJECT_TOO_LARGE, RELEASE_TOO_LARGE},
+    },
+};
 
-/// A part of the API server's message, the cause and the help. `{name}` is the object's name.
-struct RefusalRule {
-    parts: &'static [&'static str],
-    message: &'static str,
-    help: &'static str,
-}
-
-/// The first matching rule applies. Sources: the admission plugins and the validation of Kubernetes.
-const RULES: &[RefusalRule] = &[
-    RefusalRule {
-        parts: &["because it is being terminated"],
-        message: "the namespace is being deleted",
-        help: "wait until it is gone (kubectl get namespaces), then run the command again; the status of the namespace \
-               names what holds it up",
-    },
-    RefusalRule {
-        parts: &["exceeded quota"],
-        message: "the quota of the namespace is exceeded",
-        help: "lower 'replicas', 'resources' or 'size', or raise the quota: kubectl describe resourcequotas",
-    },
-    RefusalRule {
-        parts: &["failed quota"],
-        message: "the quota of the namespace requires resources that are not set",
-        help: "set values.resources with the requests and limits in the message",
-    },
-    RefusalRule {
-        parts: &[
-            "usage per Container is",
-            "usage per Pod is",
-            "usage per PersistentVolumeClaim is",
-            "limit to request ratio per",
-        ],
-        message: "a LimitRange of the namespace forbids these resources",
-        help: "change 'resources' or 'size', or the LimitRange: kubectl describe limitranges",
-    },
-    RefusalRule {
-        parts: &["violates PodSecurity"],
-        message: "Pod Security of the namespace forbids the pods",
-        help: "change values.security as the message says, or the level of the namespace",
-    },
-    RefusalRule {
-        parts: &["only dynamically provisioned pvc can be resized"],
-        message: "the storage of an existing volume cannot grow",
-        help: "undo the change of 'size'; for a larger volume, save its data, delete PersistentVolumeClaim '{name}' \
-               and its pods, and run the command again",
-    },
-    RefusalRule {
-        parts: &["field can not be less than"],
-        message: "an existing volume cannot shrink",
-        help: "undo the change of 'size'; for a smaller volume, save its data, delete PersistentVolumeClaim '{name}' \
-               and its pods, and run the command again",
-    },
-    RefusalRule {
-        parts: &["updates to statefulset spec for fields other than"],
-        message: "volumes, selector and service name of an existing StatefulSet cannot be changed",
-        help: "undo the change; or delete the StatefulSet without its pods and volumes, and run the command again: \
-               kubectl delete statefulset {name} --cascade=orphan",
-    },
-    RefusalRule {
-        parts: &["denied the request", "denied request"],
-        message: "a policy of the cluster denied the request",
-        help: "fix the error in the message, or ask the owner of the policy",
-    },
-];
-
-/// Parts of messages about objects that are too large: of the API server, of etcd and of their connection.
-const TOO_LARGE: &[&str] = &[
-    "Too long: must have at most 1048576",
-    "Too long: may not be more than 1048576",
-    "request is too large",
-    "equest entity too large",
-    "trying to send message larger than max",
-];
 /// The names of Helm's own Secrets begin with this.
 const RELEASE: &str = "sh.helm.release.v1.";
 
 /// Returns the cause and its remedy; `None` for any other message. The message itself is not included.
 pub(super) fn explain(message: &str) -> Option<Problem> {
     let object = named_object(message);
-    if TOO_LARGE.iter().any(|part| message.contains(part)) {
+    let cause = causes::find(CauseSource::Refusal, message)?;
+    if *cause == OBJECT_TOO_LARGE {
         return Some(too_large(object));
     }
-    let rule = RULES.iter().find(|rule| rule.parts.iter().any(|part| message.contains(part)))?;
-    let name = object.map(|(_, name)| name).unwrap_or_default();
-    Some(Problem::new(rule.message).help(rule.help.replace("{name}", name)))
+    Some(cause.problem(&[("name", object.map_or("", |(_, name)| name))]))
 }
 
 fn too_large(object: Option<(&str, &str)>) -> Problem {
-    let help = "put large files into the image or a volume instead of 'files' and 'config'";
     match object {
-        Some((_, name)) if name.starts_with(RELEASE) => {
-            Problem::new("the release is larger than 1 MiB, the size limit of a Secret")
-                .help("reduce what the chart and its values contain: .helmignore, and fewer or smaller 'files'")
-        }
-        Some((kind, name)) => Problem::new(format!("{kind} '{name}' is larger than 1 MiB, its size limit")).help(help),
-        None => Problem::new("an object is larger than the cluster accepts").help(help),
+        Some((_, name)) if name.starts_with(RELEASE) => RELEASE_TOO_LARGE.problem(&[]),
+        Some((kind, name)) => OBJECT_TOO_LARGE.problem(&[("name", &format!("{kind} '{name}'"))]),
+        None => OBJECT_TOO_LARGE.problem(&[("name", "an object")]),
     }
 }
 
@@ -153,9 +81,10 @@ mod tests {
         let release = "create: failed to create: Secret \"sh.helm.release.v1.big.v1\" is invalid: data: Too long: may not \
                        be more than 1048576 bytes";
         assert!(explained(release).0.starts_with("the release is larger than 1 MiB"));
+        assert_eq!(explain(release).unwrap().code.as_deref(), Some("C189"));
         let map = "ConfigMap \"big-files\" is invalid: []: Too long: must have at most 1048576 bytes";
         assert_eq!(explained(map).0, "ConfigMap 'big-files' is larger than 1 MiB, its size limit");
-        assert_eq!(explained("etcdserver: request is too large").0, "an object is larger than the cluster accepts");
+        assert_eq!(explained("etcdserver: request is too large").0, "an object is larger than 1 MiB, its size limit");
     }
 
     #[test]

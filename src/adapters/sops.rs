@@ -74,8 +74,8 @@ impl SopsError {
 ///
 /// # Errors
 /// If sops is missing or cannot decrypt the file, or the file is not a flat map.
-pub async fn decrypt(file: &Path, cancel: &CancellationToken) -> Result<SecretData, SopsError> {
-    let tool = Tool::new("sops").args(["decrypt", "--output-type", "json"]).arg(file);
+pub async fn decrypt(program: &Path, file: &Path, cancel: &CancellationToken) -> Result<SecretData, SopsError> {
+    let tool = Tool::new(program).args(["decrypt", "--output-type", "json"]).arg(file);
     let decrypted = tokio::time::timeout(PATIENCE, tool.run(cancel)).await.map_err(|_| SopsError::NoAnswer)?;
     read(&decrypted.map_err(failure)?.stdout)
 }

@@ -3,6 +3,7 @@
 //! ```yaml
 //! mirrors:
 //!   images: {docker.io: https://mirror.example.com, "*": http://localhost:5000}
+//!   tools: https://mirror.example.com/tools
 //!   charts: {"oci://*": oci://mirror.example.com, "*": https://charts.example.com}
 //! ca: /etc/ssl/company.pem
 //! ```
@@ -15,7 +16,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::domain::{
-    mirror::{ChartMirror, ImageMirror, InvalidMirror, Mirrors},
+    mirror::{ChartMirror, ImageMirror, InvalidMirror, Mirrors, tools_mirror_url},
     user_configuration::UserConfiguration,
 };
 
@@ -44,6 +45,7 @@ struct File {
 struct FileMirrors {
     images: BTreeMap<String, String>,
     charts: BTreeMap<String, String>,
+    tools: Option<String>,
 }
 
 /// Reads the file. A missing file counts as empty.
@@ -68,10 +70,12 @@ fn parse(path: &Path, text: &str) -> Result<UserConfiguration, UserConfiguration
     let wrong = |source| UserConfigurationError::Mirror { path: path.to_owned(), source };
     let images = mirrors.images.iter().map(|(host, url)| ImageMirror::new(host, url)).collect::<Result<_, _>>();
     let charts = mirrors.charts.iter().map(|(prefix, url)| ChartMirror::new(prefix, url)).collect::<Result<_, _>>();
+    let tools = mirrors.tools;
     let mirrors = Mirrors { images: images.map_err(wrong)?, charts: charts.map_err(wrong)? };
+    let tools_mirror = tools.as_deref().map(tools_mirror_url).transpose().map_err(wrong)?;
     // The path is relative to the configuration file.
     let ca = ca.map(|ca| path.parent().unwrap_or(Path::new("")).join(ca));
-    Ok(UserConfiguration { mirrors, ca })
+    Ok(UserConfiguration { mirrors, tools_mirror, ca })
 }
 
 /// Reads the certificates of a company's CA as PEM text.

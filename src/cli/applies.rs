@@ -5,13 +5,32 @@ use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind, parser::ValueS
 use super::Cli;
 
 /// The commands that run Helm releases.
-const RELEASES: &[&str] = &["deploy", "down", "promote", "rollback", "start", "status", "up"];
+const RELEASES: &[&str] = &[
+    "deploy",
+    "down",
+    "procedure abort",
+    "procedure continue",
+    "procedure start",
+    "promote",
+    "rollback",
+    "start",
+    "status",
+    "traffic",
+    "up",
+];
 /// The commands that run a plan, which the report files describe.
 const RUNS: &[&str] = &[
     "build",
     "deploy",
     "down",
+    "drain",
+    "fill",
     "harden",
+    "maintenance off",
+    "maintenance on",
+    "procedure abort",
+    "procedure continue",
+    "procedure start",
     "promote",
     "restart",
     "rollback",
@@ -21,32 +40,119 @@ const RUNS: &[&str] = &[
     "start",
     "status",
     "stop",
+    "traffic",
     "up",
+    "wait",
 ];
+/// The commands that work on several environments at once.
+const SEVERAL_ENVIRONMENTS: &[&str] = &["query"];
 /// The options for files that describe a run.
 const FILES_OF_RUNS: [&str; 3] = ["dotenv", "junit", "timeline"];
 /// The commands that work without an environment, or name theirs in another way.
-const WITHOUT_ENVIRONMENT: &[&str] =
-    &["cache dir", "cache prune", "cache size", "completions", "diff", "env pin", "init", "man", "promote", "trust"];
-const WITHOUT_REVIEW: &[&str] =
-    &["cache dir", "cache prune", "cache size", "completions", "env pin", "init", "man", "promote", "trust"];
+const WITHOUT_ENVIRONMENT: &[&str] = &[
+    "agent init",
+    "cache dir",
+    "cache prune",
+    "cache size",
+    "completions",
+    "diff",
+    "docs",
+    "env pin",
+    "explain",
+    "init",
+    "man",
+    "new",
+    "promote",
+    "schema",
+    "trust",
+    "upgrade",
+];
+const WITHOUT_REVIEW: &[&str] = &[
+    "agent init",
+    "cache dir",
+    "cache prune",
+    "cache size",
+    "completions",
+    "docs",
+    "env pin",
+    "explain",
+    "init",
+    "man",
+    "mcp",
+    "new",
+    "promote",
+    "schema",
+    "trust",
+    "upgrade",
+];
+/// The commands that work on the whole local cluster, on other environments, or without an environment.
+const WITHOUT_COPY: &[&str] = &[
+    "agent init",
+    "cache dir",
+    "cache prune",
+    "cache size",
+    "completions",
+    "copies",
+    "deploy",
+    "diff",
+    "docs",
+    "doctor",
+    "env pin",
+    "explain",
+    "history",
+    "hold",
+    "identity",
+    "init",
+    "man",
+    "mcp",
+    "new",
+    "procedure abort",
+    "procedure continue",
+    "procedure start",
+    "promote",
+    "rollback",
+    "schema",
+    "snapshot delete",
+    "snapshot list",
+    "snapshot restore",
+    "snapshot save",
+    "stop",
+    "traffic",
+    "trust",
+    "unhold",
+    "upgrade",
+];
 /// The commands that print something else than events or data.
-const ONLY_TEXT: &[&str] =
-    &["completions", "env pin", "hold", "identity", "init", "man", "render", "secret show", "trust", "unhold"];
-/// The commands that change nothing anyway.
+const ONLY_TEXT: &[&str] = &["completions", "cp", "exec", "mcp", "open", "shell"];
+/// The commands that change nothing anyway, or do only what the user does in a container.
 const ONLY_READ: &[&str] = &[
     "cache dir",
     "cache size",
     "completions",
+    "cp",
     "diff",
-    "doctor",
+    "docs",
+    "exec",
+    "explain",
+    "forward",
     "history",
     "identity",
+    "logs",
+    "maintenance",
+    "mcp",
+    "open",
     "plan",
+    "procedure list",
+    "procedure show",
+    "query",
     "render",
     "runs",
+    "schema",
     "secret show",
+    "shell",
     "snapshot list",
+    "top",
+    "wait",
 ];
 
 /// The commands of a [`OptionRule`].
@@ -66,6 +172,7 @@ struct OptionRule {
 const RULES: &[OptionRule] = &[
     OptionRule { option: "env", commands: Commands::AllBut(WITHOUT_ENVIRONMENT) },
     OptionRule { option: "slug", commands: Commands::AllBut(WITHOUT_REVIEW) },
+    OptionRule { option: "copy", commands: Commands::AllBut(WITHOUT_COPY) },
     OptionRule { option: "output", commands: Commands::AllBut(ONLY_TEXT) },
     OptionRule { option: "dry-run", commands: Commands::AllBut(ONLY_READ) },
     OptionRule { option: "concurrency", commands: Commands::Only(RELEASES) },
@@ -101,6 +208,10 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     if let Some(option) = given.iter().find(|option| !applies(&path, option)) {
         return wrong(format!("--{option} does not apply to 'cmdr {path}'"));
     }
+    let environments = matches.get_many::<String>("environments").map_or(0, Iterator::count);
+    if environments > 1 && !SEVERAL_ENVIRONMENTS.contains(&path.as_str()) {
+        return wrong(format!("'cmdr {path}' works on one environment: use --env only once"));
+    }
     let of_run = given.iter().find(|option| FILES_OF_RUNS.contains(&option.as_str()));
     match of_run.filter(|_| given.iter().any(|option| option == "dry-run")) {
         Some(option) => wrong(format!("--{option} describes a run, and --dry-run runs nothing")),
@@ -135,6 +246,11 @@ mod tests {
         );
         assert_eq!(refusal(&["cmdr", "up", "--junit", "x", "--env", "staging", "--slug", "a"]), None);
         assert_eq!(refusal(&["cmdr", "snapshot", "save", "a", "--dry-run"]), None);
+        assert_eq!(
+            wrong(&["cmdr", "status", "--env", "a", "--env", "b"]),
+            "error: 'cmdr status' works on one environment: use --env only once"
+        );
+        assert_eq!(refusal(&["cmdr", "query", "images", "--env", "a", "--env", "b"]), None);
         assert_eq!(
             wrong(&["cmdr", "up", "--junit", "x", "--dry-run"]),
             "error: --junit describes a run, and --dry-run runs nothing"

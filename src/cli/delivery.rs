@@ -65,6 +65,9 @@ pub struct DeployOptions {
     /// Set a Helm value of the projects: env.LOG_LEVEL=debug
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Start rollouts, and do not wait for their steps: `cmdr traffic continue` goes on
+    #[arg(long)]
+    pub detach: bool,
     #[command(flatten)]
     pub change: ChangeOptions,
 }

@@ -1,11 +1,29 @@
 //! The command line. The doc comments are the help texts.
 
+mod agents;
 mod applies;
+mod copies;
 mod delivery;
+mod describe;
+mod dev;
+mod global;
+mod logs;
+mod machine;
+mod maintenance;
+mod new;
+mod operate;
+mod procedure;
+mod query;
+mod reach;
 mod run;
+mod traffic;
+mod upgrade;
+mod verb;
+mod wait;
 
 use delivery::reason;
 
+pub use agents::{AgentCommand, AgentInitOptions, DocsOptions, McpOptions, SchemaOptions};
 pub use applies::applies;
 
 pub use delivery::{
@@ -13,17 +31,43 @@ pub use delivery::{
     PromoteOptions, RollbackOptions, UnholdOptions, Via,
 };
 
+pub use copies::CopiesOptions;
+pub use dev::DevOptions;
+pub use global::{Color, GlobalOptions, OutputOption, ReportOptions};
+
+pub use machine::MachineCommand;
+
+pub use maintenance::{
+    DrainOptions, FillOptions, MaintenanceCommand, MaintenanceOffOptions, MaintenanceOnOptions, MaintenanceOptions,
+    ThenOption,
+};
+
+pub use logs::{LevelOption, LogsOptions};
+
+pub use new::{InitOptions, NewOptions};
+
+pub use operate::OperateCommand;
+pub use procedure::{ProcedureCommand, ProcedureResumeOptions, ProcedureStartOptions};
+
+pub use reach::{CpOptions, ExecOptions, ForwardOptions, OpenOptions, ReachCommand, ReachOptions, ShellOptions};
+
+pub use describe::{ArgumentDescription, CommandDescription, command_of, describe};
+pub use query::QueryOptions;
 pub use run::{RunOptions, RunsOptions};
+pub use traffic::TrafficOptions;
+pub use upgrade::UpgradeOptions;
+
+pub use wait::{TopOptions, WaitOptions, WaitState};
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Run a whole platform on a laptop, and deploy the same manifests to staging and production.
 #[derive(Debug, Parser)]
 #[command(name = "cmdr", version, about, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 usage or configuration error, 3 differences found \
-                        (--exit-code), 10 refused, 11 locked by another run, 12 failed and rolled back, 13 failed and \
+                        (--exit-code) or a newer version (upgrade --check), 10 refused, 11 locked by another run, 12 failed and rolled back, 13 failed and \
                         not rolled back, 14 wrong cluster, 75 temporary failure: try again, 130 interrupted.")]
 pub struct Cli {
     #[command(subcommand)]
@@ -32,80 +76,24 @@ pub struct Cli {
     pub global: GlobalOptions,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct GlobalOptions {
-    /// Search for projects.yaml in this folder and its parents
-    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
-    pub directory: Option<PathBuf>,
-    /// The environment, as named in projects.yaml
-    #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "local", global = true)]
-    pub environment: String,
-    /// The branch of a review environment; by default that of the pipeline
-    #[arg(long, value_name = "SLUG", global = true)]
-    pub slug: Option<String>,
-    /// Output format: text, or JSON Lines with one event per line
-    #[arg(short, long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
-    pub output: OutputOption,
-    /// Show what would be done, and change nothing
-    #[arg(long, global = true)]
-    pub dry_run: bool,
-    /// Answer yes to all prompts
-    #[arg(short, long, global = true)]
-    pub yes: bool,
-    /// Print only errors and results
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Show each step and what it is waiting for; -vv also shows each external command and request
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Color output: auto (on a terminal and in GitLab, unless NO_COLOR is set), always, never
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
-    pub color: Color,
-    /// The number of Helm processes to run at once
-    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), global = true)]
-    pub concurrency: u16,
-    #[command(flatten)]
-    pub reports: ReportOptions,
-}
-
-/// Report files about a run. Commands that run no plan write none.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ReportOptions {
-    /// Write a JUnit XML report to this file, with one test case per step
-    #[arg(long, value_name = "FILE", global = true)]
-    pub junit: Option<PathBuf>,
-    /// Write the URLs to this file as the variables ENVIRONMENT_URL and CMDR_URL_<PROJECT>
-    #[arg(long, value_name = "FILE", global = true)]
-    pub dotenv: Option<PathBuf>,
-    /// Write an HTML timeline of the run to this file: steps, critical path, processor usage
-    #[arg(long, value_name = "FILE", global = true)]
-    pub timeline: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum OutputOption {
-    #[default]
-    Text,
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Color {
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create or update everything that projects.yaml describes: cluster, platform, projects
     Up(UpOptions),
     /// Build the images of projects from their folders for the local environment
     Build(BuildOptions),
-    /// Delete the local cluster, or a review environment, and everything in it
+    /// Watch the sources of projects, and update what runs; or run a project on this machine
+    #[command(after_help = "Examples:
+  cmdr dev                                      watch all projects with `dev` or `build`
+  cmdr dev catalog                              watch this project, and print its logs
+  cmdr dev --local catalog -- go run .          run this project here, with its traffic
+  cmdr dev --local catalog -- bash              a shell that sees what the pod sees
+
+What an update does is the key `dev` of a project: docs/develop.md. Ctrl-C restores what is deployed.")]
+    Dev(DevOptions),
+    /// List the copies of the local environment: worktree, branch, age, URL, readiness, data
+    Copies(CopiesOptions),
+    /// Delete the local cluster, one copy in it, or a review environment, and everything in it
     Down(DownOptions),
     /// Stop the local cluster and keep its data
     Stop(StopOptions),
@@ -116,8 +104,21 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// Show the desired and running version, the health and the URL of each project
     Status(StatusOptions),
+    /// Wait until projects are ready, their Jobs have succeeded, or their URLs respond
+    Wait(WaitOptions),
+    /// Show the CPU and memory that projects or pods use, request and may use
+    Top(TopOptions),
+    #[command(flatten)]
+    Reach(ReachCommand),
     /// Show what `up` would do, and why
     Plan(PlanOptions),
+    /// Ask questions about what runs: images, exposed ports, differences, restarts, objects of any kind
+    #[command(
+        after_help = "An expression sees the fields of an object (metadata, status), the fields of its spec at the \
+                            top, and the object itself as `object`; of a question, the keys of its JSON rows. \
+                            docs/inspect.md has examples."
+    )]
+    Query(QueryOptions),
     /// Print the manifests of a project
     Render(RenderOptions),
     /// Find the strictest security settings with which a project works in the local cluster
@@ -134,6 +135,8 @@ pub enum Command {
     Runs(RunsOptions),
     /// Restart the pods of projects without changing their content
     Restart(RestartOptions),
+    #[command(flatten)]
+    Operate(OperateCommand),
     /// Deploy new builds or a changed configuration of projects to an environment
     Deploy(DeployOptions),
     /// Promote the records that are healthy in one environment to the next
@@ -156,68 +159,20 @@ pub enum Command {
     Env(EnvCommand),
     /// Print what a cloud must trust, so that it accepts the tokens of a project's pods
     Identity(IdentityOptions),
-    /// Create a workspace: a working projects.yaml, and its schema for editors
-    Init(InitOptions),
-    /// Show or clean up the cache of charts on this machine
-    #[command(subcommand)]
-    Cache(CacheCommand),
-    /// Let the system and browsers trust the certificates of local clusters
-    Trust(TrustOptions),
-    /// Check this machine: Docker, memory, disk, ports, limits, resolver, tools
-    Doctor(DoctorOptions),
-    /// Print the script that completes commands and the names of the workspace in a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Write the man pages, one per command, to a folder
-    Man {
-        /// The folder; it is created if it does not exist
-        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
-        folder: PathBuf,
-    },
+    /// Create a project from a template: its files, its entry in projects.yaml, its build in the pipeline
+    New(NewOptions),
+    #[command(flatten)]
+    Machine(MachineCommand),
 }
 
 impl Cli {
-    /// Reads the command line, or prints what is wrong with it and exits.
-    pub fn read() -> Self {
-        let matches = Self::command().get_matches();
-        applies::check(&matches).and_then(|()| Self::from_arg_matches(&matches)).unwrap_or_else(|error| error.exit())
-    }
-
-    /// The name of the command, without the subcommand.
-    pub fn verb(&self) -> &'static str {
-        match self.command {
-            Command::Up(_) => "up",
-            Command::Build(_) => "build",
-            Command::Down(_) => "down",
-            Command::Stop(_) => "stop",
-            Command::Start => "start",
-            Command::Snapshot(_) => "snapshot",
-            Command::Status(_) => "status",
-            Command::Plan(_) => "plan",
-            Command::Render(_) => "render",
-            Command::Harden(_) => "harden",
-            Command::Run(_) => "run",
-            Command::Runs(_) => "runs",
-            Command::Restart(_) => "restart",
-            Command::Deploy(_) => "deploy",
-            Command::Promote(_) => "promote",
-            Command::Rollback(_) => "rollback",
-            Command::History(_) => "history",
-            Command::Diff(_) => "diff",
-            Command::Hold(_) => "hold",
-            Command::Identity(_) => "identity",
-            Command::Unhold(_) => "unhold",
-            Command::Secret(_) => "secret",
-            Command::Env(_) => "env",
-            Command::Init(_) => "init",
-            Command::Cache(_) => "cache",
-            Command::Trust(_) => "trust",
-            Command::Doctor(_) => "doctor",
-            Command::Completions { .. } => "completions",
-            Command::Man { .. } => "man",
-        }
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help or the version that it asks for.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        applies::check(&matches).and_then(|()| Self::from_arg_matches(&matches))
     }
 }
 
@@ -252,6 +207,9 @@ pub struct DesiredOptions {
     /// Revert manual changes (drift); always done in the environment local
     #[arg(long)]
     pub repair: bool,
+    /// With --copy: give its new volumes the data of another copy, or of `original`
+    #[arg(long, value_name = "COPY")]
+    pub data_from: Option<String>,
     /// Rebuild the environment from a ledger that --export-ledger wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "profiles", "without", "tags", "set"])]
     pub from_ledger: Option<PathBuf>,
@@ -346,7 +304,11 @@ pub enum SecretCommand {
 }
 
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag on the command line")]
 pub struct StatusOptions {
+    /// Describe this project or platform release: pods, containers, events, last log lines, resources, URLs, deployments
+    #[arg(value_name = "PROJECT", conflicts_with_all = ["profiles", "prune", "exit_code", "resources"])]
+    pub project: Option<String>,
     /// Include the optional projects with this profile
     #[arg(long = "profile", value_name = "PROFILE")]
     pub profiles: Vec<String>,
@@ -359,6 +321,9 @@ pub struct StatusOptions {
     /// Show what each project requests and uses, in the order in which a node under memory pressure ends pods
     #[arg(long, conflicts_with_all = ["profiles", "prune", "exit_code"])]
     pub resources: bool,
+    /// Show the status again whenever it changes, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["prune", "exit_code", "resources"])]
+    pub watch: bool,
     #[command(flatten)]
     pub operation: OperationOptions,
 }
@@ -424,16 +389,6 @@ pub struct RestartOptions {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct InitOptions {
-    /// The folder to create the workspace in; by default the current folder
-    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
-    pub folder: Option<PathBuf>,
-    /// The name of the workspace; by default the name of the folder
-    #[arg(long)]
-    pub name: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
 pub struct TrustOptions {
     /// Remove the certificate authority of this machine from all stores
     #[arg(long)]
@@ -448,6 +403,16 @@ pub struct DoctorOptions {
     /// Write a report for a bug report to this file (.tar.gz): logs, versions, findings, workspace, state of the cluster
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Fix what is safe in the local cluster, after a question: delete failed pods and crashed pods of its DNS
+    #[arg(long)]
+    pub fix: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ExplainOptions {
+    /// The code or the name of the cause: C007, image-not-found; by default all are listed
+    #[arg(value_name = "CAUSE")]
+    pub cause: Option<String>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::{
     error::CommandError,
     ops::{
         builds::{LocalRegistry, named, refuse_without_buildkit, remembered, specs},
+        locks::LockScope,
         session::Session,
     },
     plan,
@@ -46,10 +47,10 @@ pub(super) async fn build(session: &Session, options: &BuildOptions) -> Result<(
         session.note(&format!("would build {}", names.join(", ")));
         return Ok(());
     }
-    let _lock = session.lock(&access).await?;
+    let _lock = session.lock(&access, LockScope::Namespace).await?;
     let (docker, mirrors) = (access.docker.clone(), session.user.mirrors.images.clone());
     let builds = remembered(session);
-    let images = LocalImages { docker, mirrors, builds: builds.clone() };
+    let images = LocalImages { docker, mirrors, builds: builds.clone(), saves_folders: true };
     session.execute("build", &plan, Arc::new(images)).await?;
     if session.settings.output == OutputFormat::Text {
         let built = builds.all();

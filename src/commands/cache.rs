@@ -1,5 +1,9 @@
 //! `cmdr cache`: the size of the cache on this machine, and what is removed from it.
 
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -34,6 +38,15 @@ pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), C
     Ok(())
 }
 
+/// What `--output json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CacheDocument {
+    folder: PathBuf,
+    parts: Vec<CachePart>,
+    entries: usize,
+    bytes: u64,
+}
+
 fn show_folder(settings: &Settings) {
     let folder = &settings.folders.cache;
     ui::print(&match settings.output {
@@ -47,8 +60,9 @@ fn show(settings: &Settings, parts: &[CachePart]) {
     let entries: usize = parts.iter().map(|part| part.entries).sum();
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     if settings.output == OutputFormat::Json {
-        let json = json!({"folder": settings.folders.cache, "parts": parts, "entries": entries, "bytes": bytes});
-        return ui::print(&format!("{json}\n"));
+        let folder = settings.folders.cache.clone();
+        let document = CacheDocument { folder, parts: parts.to_vec(), entries, bytes };
+        return ui::print(&format!("{}\n", json!(document)));
     }
     let total = CachePart { content: "total", entries, bytes };
     let head = ["CONTENT", "ENTRIES", "SIZE"].map(str::to_owned).to_vec();

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::{
     cli::{DownOptions, StopOptions},
-    commands::registry::{down_with_registry, tell_registry_stays},
+    commands::{
+        copies,
+        registry::{down_with_registry, tell_registry_stays},
+    },
     domain::Problem,
     error::CommandError,
     ops::{
         local::{Purpose, bring, refuse_change_options},
+        locks::LockScope,
         observe::local_cluster,
         options::{ChangeRequest, UpRequest},
         own_cluster::{absent, access, confirm, existing},
@@ -31,6 +35,9 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
     }
     refuse_change_options(&change)?;
     let access = access(session).await?;
+    if let Some(name) = session.environment.copy_name() {
+        return if options.registry { Err(registry_of_copy()) } else { copies::down(session, &access, name).await };
+    }
     if options.registry {
         return down_with_registry(session, &access).await;
     }
@@ -43,12 +50,17 @@ pub(super) async fn down(session: &Session, options: &DownOptions) -> Result<(),
         session.note(&format!("would delete the cluster '{}' and everything in it", session.workspace()));
         return Ok(());
     }
-    confirm(session)?;
-    let _lock = session.lock(&access).await?;
+    confirm(session, &access).await?;
+    let _lock = session.lock(&access, LockScope::Cluster).await?;
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("down", &plan::cluster::delete(), Arc::new(runner)).await?;
     tell_registry_stays(session, &access.docker).await
+}
+
+fn registry_of_copy() -> CommandError {
+    let cause = "--registry removes the registry of this machine, which all copies share";
+    CommandError::usage(Problem::new(cause).help("delete everything with --copy original --registry"))
 }
 
 /// Removes what a cluster that was deleted without cmdr has left.
@@ -64,7 +76,7 @@ async fn remove_ports(session: &Session, access: &LocalAccess) -> Result<(), Com
         session.note(&format!("would remove {what}"));
         return Ok(());
     }
-    access.docker.remove_forwarder(workspace.as_str()).await?;
+    access.docker.remove_forwarders(workspace.as_str()).await?;
     session.note(&format!("removed {what}"));
     Ok(())
 }
@@ -80,7 +92,7 @@ pub(super) async fn stop(session: &Session, options: &StopOptions) -> Result<(),
         session.note(&format!("would stop the cluster '{}'", session.workspace()));
         return Ok(());
     }
-    let _lock = session.lock(&access).await?;
+    let _lock = session.lock(&access, LockScope::Cluster).await?;
     let helm = session.helm().await?;
     let runner = session.runner(helm, existing(session, &access)?).await?;
     session.execute("stop", &plan::cluster::stop(options.pause), Arc::new(runner)).await?;

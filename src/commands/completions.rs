@@ -13,17 +13,22 @@ use clap_complete::{
 };
 
 use crate::{
-    adapters::docker::Docker,
+    adapters::{cluster::Cluster, docker::Docker, templates::own_templates},
     cli::Cli,
+    commands::docs,
     config,
-    domain::{Environment, Name, Project, Workspace, gate::GATES, platform::PLATFORM},
+    domain::{
+        Environment, Name, Project, Workspace, causes, gate::GATES, local_copy::ORIGINAL, platform::PLATFORM,
+        query::QUESTIONS,
+    },
     ops::session::docker_lookup,
     settings::{COMPLETE, Settings},
+    steps::ClusterFolder,
     ui,
 };
 
-/// How long to wait for the Docker engine, which lists the snapshots.
-const DOCKER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for the Docker engine, which lists the snapshots, or the cluster, which lists the copies.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What an argument names.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +41,13 @@ enum NameKind {
     RemoteEnvironments,
     PromotionTargets,
     Gates,
+    Questions,
+    Causes,
+    Pages,
     Snapshots,
+    Copies,
+    Templates,
+    Procedures,
 }
 
 impl NameKind {
@@ -45,28 +56,40 @@ impl NameKind {
         Some(match (command, argument) {
             ("pin", "pinned") | ("diff", "from" | "to") => Self::RemoteEnvironments,
             ("promote", "to") => Self::PromotionTargets,
-            (_, "environment") => Self::Environments,
+            (_, "environments") => Self::Environments,
+            (_, "copy" | "data_from") => Self::Copies,
             (_, "overrides") => Self::Gates,
+            ("query", "question") => Self::Questions,
+            ("explain", "cause") => Self::Causes,
+            ("docs", "topic") => Self::Pages,
             ("build", "projects") => Self::ProjectsWithBuild,
-            ("up" | "plan" | "restart", "projects")
-            | ("harden" | "identity" | "run" | "runs", "project")
+            ("up" | "dev" | "plan" | "restart" | "top" | "wait", "projects")
+            | ("harden" | "identity" | "open" | "run" | "runs", "project")
+            | ("dev", "local")
+            | ("forward", "ports")
             | (_, "without") => Self::Projects,
+            ("render" | "exec" | "shell" | "status", "project") | ("logs", "projects") => Self::ProjectsAndPlatform,
             (_, "projects" | "tags") => Self::ProjectsAndBundles,
-            ("render", "project") => Self::ProjectsAndPlatform,
             ("restore" | "delete", "name") => Self::Snapshots,
+            ("new", "template") => Self::Templates,
+            (_, "procedure") => Self::Procedures,
             _ => return None,
         })
     }
 
     /// Returns all names of this kind; the engine keeps those that start with the typed text.
     fn candidates(self, directory: Option<&Path>) -> Vec<CompletionCandidate> {
-        if matches!(self, Self::Gates) {
-            return GATES
-                .iter()
-                .filter(|(_, _, can)| *can)
-                .map(|(_, name, _)| CompletionCandidate::new(name))
-                .collect();
+        match self {
+            Self::Gates => gates(),
+            Self::Questions => questions(),
+            Self::Causes => causes(),
+            Self::Pages => docs::pages().into_iter().map(|page| candidate(&page.topic, Some(page.title))).collect(),
+            _ => self.names(directory),
         }
+    }
+
+    /// Returns the names of this kind in the workspace.
+    fn names(self, directory: Option<&Path>) -> Vec<CompletionCandidate> {
         let Some(settings) = settings(directory) else { return Vec::new() };
         let Ok(loaded) = config::load(&settings.directory) else { return Vec::new() };
         let workspace = loaded.workspace;
@@ -86,9 +109,27 @@ impl NameKind {
             Self::RemoteEnvironments => environments(&workspace, |environment| !environment.is_local()),
             Self::PromotionTargets => environments(&workspace, |environment| environment.promote.is_some()),
             Self::Snapshots => snapshots(&settings, &workspace),
-            Self::Gates => Vec::new(),
+            Self::Copies => copies(&settings, &workspace),
+            Self::Templates => templates(&workspace),
+            Self::Procedures => {
+                let named = workspace.procedures.iter();
+                named.map(|(name, procedure)| candidate(name.as_str(), procedure.description.clone())).collect()
+            }
+            Self::Gates | Self::Questions | Self::Causes | Self::Pages => Vec::new(),
         }
     }
+}
+
+fn gates() -> Vec<CompletionCandidate> {
+    GATES.iter().filter(|(_, _, can)| *can).map(|(_, name, _)| CompletionCandidate::new(name)).collect()
+}
+
+fn questions() -> Vec<CompletionCandidate> {
+    QUESTIONS.iter().map(|(name, _, meaning)| candidate(name, Some((*meaning).to_owned()))).collect()
+}
+
+fn causes() -> Vec<CompletionCandidate> {
+    causes::all().map(|cause| candidate(cause.code, Some(cause.name.to_owned()))).collect()
 }
 
 /// Prints the script that makes a shell request completions from cmdr.
@@ -163,21 +204,42 @@ fn environments(workspace: &Workspace, is_wanted: impl Fn(&Environment) -> bool)
     wanted.map(|environment| candidate(environment.name.as_str(), environment.context.clone())).collect()
 }
 
+/// The templates of the workspace, and those of cmdr.
+fn templates(workspace: &Workspace) -> Vec<CompletionCandidate> {
+    let own = own_templates().filter(|name| !workspace.templates.contains_key(*name));
+    let all = workspace.templates.keys().map(ToString::to_string).chain(own.map(str::to_owned));
+    all.map(CompletionCandidate::new).collect()
+}
+
 /// The snapshots of the workspace; none if the Docker engine does not respond soon.
 fn snapshots(settings: &Settings, workspace: &Workspace) -> Vec<CompletionCandidate> {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
-    let listed = runtime.block_on(async {
-        let list = async {
-            let docker = Docker::connect(&docker_lookup(settings)).await.ok()?;
-            docker.snapshots(workspace.name.as_str()).await.ok()
-        };
-        tokio::time::timeout(DOCKER_PATIENCE, list).await.ok().flatten()
+    let listed = soon(async {
+        let docker = Docker::connect(&docker_lookup(settings)).await.ok()?;
+        docker.snapshots(workspace.name.as_str()).await.ok()
     });
-    // A request that still waits for a response must not delay the shell.
-    runtime.shutdown_background();
     let saved = |time: &jiff::Timestamp| format!("saved {}", time.strftime("%Y-%m-%d %H:%M UTC"));
     let listed = listed.unwrap_or_default();
     listed.iter().map(|snapshot| candidate(&snapshot.name, Some(saved(&snapshot.created)))).collect()
+}
+
+/// The copies of the local environment, and the original; only the latter if the cluster does not respond soon.
+fn copies(settings: &Settings, workspace: &Workspace) -> Vec<CompletionCandidate> {
+    let name = workspace.name.as_str();
+    let listed = soon(async {
+        let kubeconfig = ClusterFolder(settings.cluster_folder(name)).kubeconfig();
+        Cluster::open(&kubeconfig, None).await.ok()?.copies(name).await.ok()
+    });
+    let copies = listed.unwrap_or_default().into_iter().map(|copy| candidate(&copy.name, copy.owner.branch));
+    copies.chain([candidate(ORIGINAL, Some("no copy".to_owned()))]).collect()
+}
+
+/// Waits for an answer, but not long.
+fn soon<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await.ok().flatten() });
+    // A request that still waits for a response must not delay the shell.
+    runtime.shutdown_background();
+    answer
 }
 
 #[cfg(test)]

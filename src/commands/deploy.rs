@@ -48,6 +48,7 @@ pub(super) fn request(session: &Session, options: &DeployOptions) -> Result<Depl
         app_version: options.app_version.clone(),
         chart_version: options.chart_version.clone(),
         bundles,
+        is_detached: options.detach,
         ..DeployRequest::default()
     })
 }

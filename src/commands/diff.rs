@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +31,8 @@ use crate::{
 const COMMITS: usize = 10;
 
 /// One project in both environments.
-#[derive(Debug, Serialize)]
-struct DiffRow {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DiffRow {
     project: String,
     from: Option<Running>,
     to: Option<Running>,
@@ -42,7 +43,7 @@ struct DiffRow {
 }
 
 /// The running release of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 struct Running {
     version: String,
     record: String,

@@ -1,28 +1,38 @@
-//! `cmdr doctor`: checks this machine, and shows each finding with its fix.
+//! `cmdr doctor`: checks this machine and the running environment, and shows each finding with its fix.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
         docker::{Docker, DockerError, NETWORK},
         host,
+        process::find_program,
     },
     cli::DoctorOptions,
+    commands::examination,
     domain::{
         Problem,
+        pinned_tools::{SOPS, TOOLS},
         pool::Subnet,
         ports::PortState,
-        preflight::{EngineAbsent, Facts, Finding, Requested, Status, check, ports_to_probe},
+        preflight::{EngineAbsent, Facts, Finding, FoundTool, Requested, Status, check, ports_to_probe},
     },
     error::{CommandError, ErrorKind},
     ops::{
         bug_report::{self, Diagnosis},
+        examine::examine,
         options::UpRequest,
         secrets::uses_sops,
         selection::Selection,
         session::{Session, docker_lookup},
+        tools::program,
     },
     settings::{OutputFormat, Settings},
     ui::{self, style::Style},
@@ -43,14 +53,19 @@ pub(super) async fn doctor(
         Session::open(settings.clone(), cancel.clone())?;
     }
     let (facts, session) = gather(settings.clone(), cancel.clone()).await;
-    let findings = check(&facts);
+    let mut findings = check(&facts);
+    let examined = match &session {
+        Some(session) => examine(session).await,
+        None => Ok(None),
+    };
+    findings.extend(examination::findings(&examined));
     let diagnosis = Diagnosis { findings: &findings, tools: &facts.tools, session: session.as_ref() };
     let report = match &options.report {
         Some(path) => Some((path.as_path(), bug_report::write(path, &settings, diagnosis, &cancel).await?)),
         None => None,
     };
     match settings.output {
-        OutputFormat::Json => ui::print(&format!("{}\n", as_json(&findings, report.as_ref()))),
+        OutputFormat::Json => ui::print(&format!("{}\n", serde_json::json!(document(&findings, report.as_ref())))),
         OutputFormat::Text => {
             let style = Style::new(settings.color);
             ui::print(&findings.iter().map(|finding| render_finding(finding, style)).collect::<String>());
@@ -59,17 +74,33 @@ pub(super) async fn doctor(
             }
         }
     }
+    if options.fix {
+        return examination::fix(&settings, session.as_ref(), examined?).await;
+    }
     let failed = findings.iter().any(|finding| finding.status == Status::Failure);
     if failed { Err(CommandError::reported(ErrorKind::Failed)) } else { Ok(()) }
 }
 
-fn as_json(findings: &[Finding], report: Option<&(&Path, Vec<String>)>) -> serde_json::Value {
-    match report {
-        Some((file, content)) => {
-            serde_json::json!({"findings": findings, "report": {"file": file, "content": content}})
-        }
-        None => serde_json::json!({"findings": findings}),
-    }
+/// What `--output json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DoctorDocument {
+    findings: Vec<Finding>,
+    /// The report of `--report`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<WrittenReport>,
+}
+
+/// A report for a bug report.
+#[derive(Debug, Serialize, JsonSchema)]
+struct WrittenReport {
+    file: PathBuf,
+    /// The files in it.
+    content: Vec<String>,
+}
+
+fn document(findings: &[Finding], report: Option<&(&Path, Vec<String>)>) -> DoctorDocument {
+    let report = report.map(|(file, content)| WrittenReport { file: (*file).to_owned(), content: content.clone() });
+    DoctorDocument { findings: findings.to_vec(), report }
 }
 
 fn render_report(path: &Path, content: &[String]) -> String {
@@ -91,14 +122,8 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         _ => None,
     };
     let rootless = engine.as_ref().is_ok_and(|engine| engine.rootless);
-    let session = Session::open(settings, cancel.clone()).ok();
-    let programs = host::Programs {
-        docker: OsStr::new("docker"),
-        kind: OsStr::new("kind"),
-        helm: OsStr::new("helm"),
-        sops: session.as_ref().is_some_and(uses_sops).then_some(OsStr::new("sops")),
-    };
-    let tools = host::tools(programs, &cancel).await;
+    let session = Session::open(settings.clone(), cancel.clone()).ok();
+    let tools = found_tools(&settings, session.as_ref(), &cancel).await;
     let held = LockHolder::by(&docker, session.as_ref()).await;
     let facts = Facts {
         engine: docker.as_ref().map_err(absent).and_then(|_| engine.map_err(|error| absent(&error))),
@@ -115,6 +140,16 @@ async fn gather(settings: Settings, cancel: CancellationToken) -> (Facts, Option
         operating_system: std::env::consts::OS.to_owned(),
     };
     (facts, session)
+}
+
+/// The programs that cmdr runs here, with their versions; sops only if something must be decrypted.
+async fn found_tools(settings: &Settings, session: Option<&Session>, cancel: &CancellationToken) -> Vec<FoundTool> {
+    let pinned = TOOLS.into_iter().filter(|tool| tool.name != SOPS.name || session.is_some_and(uses_sops));
+    let pinned = pinned.map(|tool| (tool.name, program(settings, tool)));
+    let docker = find_program("docker", &settings.variables.path).unwrap_or_else(|| PathBuf::from("docker"));
+    let all: Vec<(&str, PathBuf)> = std::iter::once(("docker", docker)).chain(pinned).collect();
+    let versions = all.iter().map(|(name, path)| host::tool(name, path, cancel));
+    futures::future::join_all(versions).await.into_iter().flatten().collect()
 }
 
 fn absent(error: &DockerError) -> EngineAbsent {
@@ -166,7 +201,8 @@ fn render_finding(finding: &Finding, style: Style) -> String {
         Status::Warning => style.warning("!"),
         Status::Failure => style.bad("✗"),
     };
-    let mut text = format!("{mark} {}: {}\n", finding.check, finding.what);
+    let code = finding.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let mut text = format!("{mark} {}: {}{code}\n", finding.check, finding.what);
     if finding.status != Status::Ok {
         text.push_str(&format!("    {}\n    {} {}\n", style.dim(&finding.why), style.hint("help:"), finding.help));
     }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     cli::HistoryOptions,
@@ -61,8 +62,8 @@ async fn show_sets(session: &Session, named: &BTreeSet<Name>) -> Result<(), Comm
     found.retain(|set| !set.lasted().is_zero());
     found.reverse();
     if session.settings.output == OutputFormat::Json {
-        let json: Vec<serde_json::Value> = found.iter().map(set_json).collect();
-        ui::print(&format!("{}\n", serde_json::Value::from(json)));
+        let shown: Vec<ShownSet> = found.iter().map(ShownSet::from).collect();
+        ui::print(&format!("{}\n", serde_json::json!(shown)));
         return Ok(());
     }
     if found.is_empty() {
@@ -83,10 +84,29 @@ async fn show_sets(session: &Session, named: &BTreeSet<Name>) -> Result<(), Comm
     Ok(())
 }
 
-fn set_json(set: &RecordSet) -> serde_json::Value {
-    json!({
-        "id": set.id(), "from": set.from, "until": set.until, "seconds": set.lasted().as_secs(), "records": set.records,
-    })
+/// Records that ran side by side, as data.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ShownSet {
+    /// What `promote --set` takes.
+    id: String,
+    from: Timestamp,
+    until: Timestamp,
+    seconds: u64,
+    /// The record of each project.
+    records: BTreeMap<String, RecordId>,
+}
+
+impl From<&RecordSet> for ShownSet {
+    fn from(set: &RecordSet) -> Self {
+        let records = set.records.iter().map(|(project, record)| (project.clone(), record.clone()));
+        Self {
+            id: set.id(),
+            from: set.from,
+            until: set.until,
+            seconds: set.lasted().as_secs(),
+            records: records.collect(),
+        }
+    }
 }
 
 fn show(session: &Session, histories: &BTreeMap<String, History>) {

@@ -22,10 +22,35 @@ impl From<&PlanOptions> for UpRequest {
 
 impl From<&DesiredOptions> for UpRequest {
     fn from(options: &DesiredOptions) -> Self {
-        let DesiredOptions { profiles, without, tags, set, build, recreate, adopt, refresh, repair, from_ledger } =
-            options.clone();
+        let DesiredOptions {
+            profiles,
+            without,
+            tags,
+            set,
+            build,
+            recreate,
+            adopt,
+            refresh,
+            repair,
+            data_from,
+            from_ledger,
+        } = options.clone();
         let (projects, change) = (Vec::new(), ChangeRequest::default());
-        Self { projects, profiles, without, tags, set, build, recreate, adopt, refresh, repair, from_ledger, change }
+        Self {
+            projects,
+            profiles,
+            without,
+            tags,
+            set,
+            build,
+            recreate,
+            adopt,
+            refresh,
+            repair,
+            data_from,
+            from_ledger,
+            change,
+        }
     }
 }
 

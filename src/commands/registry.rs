@@ -17,6 +17,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         builds::remembered,
+        locks::LockScope,
         own_cluster::{confirm, existing},
         session::{LocalAccess, Session},
     },
@@ -41,15 +42,16 @@ pub(super) async fn down_with_registry(session: &Session, access: &LocalAccess) 
         return Ok(());
     }
     if access.node.is_some() {
-        confirm(session)?;
+        confirm(session, access).await?;
     }
-    let _lock = session.lock(access).await?;
+    let _lock = session.lock(access, LockScope::Cluster).await?;
     if access.node.is_some() {
         let helm = session.helm().await?;
         let runner = session.runner(helm, existing(session, access)?).await?;
         session.execute("down", &plan, Arc::new(runner)).await?;
     } else {
-        let images = LocalImages { docker: access.docker.clone(), mirrors: Vec::new(), builds: remembered(session) };
+        let (docker, builds) = (access.docker.clone(), remembered(session));
+        let images = LocalImages { docker, mirrors: Vec::new(), builds, saves_folders: true };
         session.execute("down", &plan, Arc::new(images)).await?;
     }
     Ok(())

@@ -1,43 +1,22 @@
 //! `cmdr status --resources`: what projects request and use, and which of them a node under memory pressure loses first.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    domain::pressure::{self, Amounts, Demand},
-    error::CommandError,
-    ops::{connect, session::Session},
+    domain::pressure::{Amounts, Demand},
+    ops::session::Session,
     ui::{self, table::table},
 };
 
 const HEAD: [&str; 9] = ["LOST", "PROJECT", "PODS", "QOS", "PRIORITY", "REQUESTED", "LIMIT", "USED", "MEMORY"];
+pub(super) const UNKNOWN_USAGE: &str = "the usage is not known: nothing has been measured yet, or the cluster has no metrics API (metrics-server) and no \
+     access to nodes/proxy";
 const MEBIBYTE: u64 = 1 << 20;
-
-/// The projects, first what is lost first.
-///
-/// # Errors
-/// When the cluster is not running or does not respond.
-pub(super) async fn demands(session: &Session) -> Result<Vec<Demand>, CommandError> {
-    let cluster = connect(session).await?;
-    let pods = cluster.demands(session.workspace().as_str(), &session.environment.namespace).await?;
-    let mut by_project: BTreeMap<String, Demand> = BTreeMap::new();
-    for pod in pods {
-        let all = match by_project.remove(&pod.project) {
-            Some(others) => others.and(pod),
-            None => pod,
-        };
-        by_project.insert(all.project.clone(), all);
-    }
-    let mut demands: Vec<Demand> = by_project.into_values().collect();
-    pressure::sort(&mut demands);
-    Ok(demands)
-}
 
 pub(super) fn show(session: &Session, demands: &[Demand]) {
     let head = HEAD.map(str::to_owned).to_vec();
     let rows = demands.iter().enumerate().map(|(index, demand)| row(index + 1, demand));
     ui::print(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
     if !demands.is_empty() && demands.iter().all(|demand| demand.used.is_none()) {
-        session.note("the usage is not known: the cluster has no metrics API (metrics-server)");
+        session.note(UNKNOWN_USAGE);
     }
 }
 
@@ -62,6 +41,6 @@ fn row(number: usize, demand: &Demand) -> Vec<String> {
 }
 
 /// `250m 64Mi`
-fn shown(amounts: Amounts) -> String {
+pub(super) fn shown(amounts: Amounts) -> String {
     format!("{}m {}Mi", amounts.cpu_millis, amounts.memory_bytes.div_ceil(MEBIBYTE))
 }

@@ -10,6 +10,7 @@ use crate::{
         disk_files::file_maps,
         ledger::{DeploymentOutcome, History, ROLLBACK},
         record::Record,
+        rollout::RolloutState,
     },
     error::{CommandError, ErrorKind},
     ops::remote::access::refuse_local,
@@ -41,10 +42,11 @@ pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Re
     // Options are checked before tools and the cluster are looked for.
     ChangeContext::read(session, &ChangeRequest::from(&options.change), None)?;
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
-    let histories = access.cluster.histories(&session.environment.namespace).await?;
+    let (histories, rollouts) = observed(session, &access).await?;
     let targets = Targets {
         environment: session.environment.name.as_str(),
         histories: &histories,
+        rollouts: &rollouts,
         record: options.record.as_deref(),
         versions: &named.versions,
     };
@@ -69,6 +71,15 @@ pub(super) async fn rollback(session: &Session, options: &RollbackOptions) -> Re
         session.note(&format!("deployments are blocked until cmdr unhold {held} --env {}", session.environment.name));
     }
     Ok(())
+}
+
+/// The histories and the rollouts of the environment.
+async fn observed(
+    session: &Session,
+    access: &RemoteAccess,
+) -> Result<(BTreeMap<String, History>, BTreeMap<String, RolloutState>), CommandError> {
+    let namespace = &session.environment.namespace;
+    Ok(tokio::try_join!(access.cluster.histories(namespace), access.cluster.rollouts(namespace))?)
 }
 
 /// Reads the content to roll back to, by project: the record and its chart.
@@ -105,6 +116,7 @@ async fn contents(
 struct Targets<'a> {
     environment: &'a str,
     histories: &'a BTreeMap<String, History>,
+    rollouts: &'a BTreeMap<String, RolloutState>,
     /// The record that was chosen for projects.
     record: Option<&'a str>,
     /// The versions that were chosen for bundles.
@@ -124,6 +136,13 @@ impl Targets<'_> {
     ) -> Result<BTreeMap<String, RecordId>, CommandError> {
         let (mut records, mut wrong) = (BTreeMap::new(), Vec::new());
         for project in projects.iter().filter(|project| !bundles.contains_key(*project)) {
+            let is_in_rollout = self.rollouts.get(project.as_str()).is_some_and(RolloutState::is_in_progress);
+            let current = self.histories.get(project.as_str()).and_then(History::current);
+            // What ran before the rollout is what the release still runs.
+            if let Some(current) = current.filter(|_| is_in_rollout && self.record.is_none()) {
+                records.insert(project.to_string(), current.record.clone());
+                continue;
+            }
             match target(project, self.histories.get(project.as_str()), self.record, self.environment) {
                 Ok(record) => drop(records.insert(project.to_string(), record)),
                 Err(problem) => wrong.push(problem),

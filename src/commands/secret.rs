@@ -1,6 +1,8 @@
 //! `cmdr secret show`: prints a value of a Secret of a project.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     cli::SecretCommand,
@@ -22,8 +24,15 @@ use crate::{
         },
         session::{Session, disabled_here, unknown},
     },
+    settings::OutputFormat,
     ui,
 };
+
+/// What `--output json` prints.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SecretDocument {
+    value: String,
+}
 
 /// # Errors
 /// When the Secret or the key is unknown, the cluster does not respond, or, outside of `local`, there is no reason.
@@ -45,7 +54,11 @@ pub(super) async fn secret(session: &Session, command: &SecretCommand) -> Result
             format!("secret '{}' does not exist in the environment '{}'", secret.name, session.environment.name);
         CommandError::failed(Problem::new(cause).help("create it with cmdr up"))
     })?;
-    ui::print(&format!("{}\n", value(&secret.name, &data, key.as_deref())?.expose()));
+    let value = value(&secret.name, &data, key.as_deref())?.expose();
+    ui::print(&match session.settings.output {
+        OutputFormat::Json => format!("{}\n", serde_json::json!(SecretDocument { value: value.to_owned() })),
+        OutputFormat::Text => format!("{value}\n"),
+    });
     Ok(())
 }
 

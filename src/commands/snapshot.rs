@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
+    cli::SnapshotCommand,
     domain::{ImageReference, Name, Problem, nearest::nearest, proxy::Proxies, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
+        locks::LockScope,
         options::UpRequest,
-        own_cluster::{absent, access, existing},
+        own_cluster::{absent, access, copies_in, existing},
         session::{LocalAccess, Session, docker_error},
     },
     plan,
@@ -22,11 +24,22 @@ use crate::{
 const RESERVE: u64 = 1_000_000_000;
 const MEGABYTE: u64 = 1_000_000;
 
+/// # Errors
+/// If the snapshot or the cluster does not exist, or Docker returns an error.
+pub(super) async fn snapshot(session: &Session, command: &SnapshotCommand) -> Result<(), CommandError> {
+    match command {
+        SnapshotCommand::Save { name } => save(session, name).await,
+        SnapshotCommand::Restore { name } => restore(session, name).await,
+        SnapshotCommand::List => list(session).await,
+        SnapshotCommand::Delete { name } => delete(session, name).await,
+    }
+}
+
 /// Saves the cluster. A running cluster is stopped first and started again; a stopped one stays stopped.
 ///
 /// # Errors
 /// When there is no cluster, the name is taken, the disk is too small, or Docker fails.
-pub(super) async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
+async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let name = valid(name)?;
     let access = access(session).await?;
     let workspace = session.workspace().as_str();
@@ -38,10 +51,11 @@ pub(super) async fn save(session: &Session, name: &str) -> Result<(), CommandErr
         return Err(CommandError::usage(Problem::new(format!("snapshot '{name}' already exists")).help(help)));
     }
     if session.settings.dry_run {
-        session.note(&format!("would save the cluster '{workspace}' as the snapshot '{name}'"));
+        let copies = copies_in(session, &access).await;
+        session.note(&format!("would save the cluster '{workspace}'{copies} as the snapshot '{name}'"));
         return Ok(());
     }
-    let lock = session.lock(&access).await?;
+    let lock = session.lock(&access, LockScope::Cluster).await?;
     access.docker.sweep_snapshots(workspace).await?;
     let local = existing(session, &access)?;
     let measured = local.measure(&node).await?;
@@ -70,7 +84,7 @@ pub(super) async fn save(session: &Session, name: &str) -> Result<(), CommandErr
 ///
 /// # Errors
 /// When the snapshot does not exist or is incomplete, its ports are taken, or Docker fails.
-pub(super) async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
+async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
     refuse_broken(&access, &snapshot).await?;
@@ -81,9 +95,9 @@ pub(super) async fn restore(session: &Session, name: &str) -> Result<(), Command
         return Ok(());
     }
     if access.node.is_some() {
-        confirm(session, &snapshot)?;
+        confirm(session, &snapshot, &copies_in(session, &access).await)?;
     }
-    let lock = session.lock(&access).await?;
+    let lock = session.lock(&access, LockScope::Cluster).await?;
     access.docker.sweep_snapshots(session.workspace().as_str()).await?;
     let plan = plan::snapshot::restore(snapshot);
     let helm = session.helm().await?;
@@ -96,9 +110,9 @@ pub(super) async fn restore(session: &Session, name: &str) -> Result<(), Command
 
 /// # Errors
 /// When Docker fails.
-pub(super) async fn list(session: &Session) -> Result<(), CommandError> {
+async fn list(session: &Session) -> Result<(), CommandError> {
     let access = access(session).await?;
-    if let Ok(_lock) = session.lock(&access).await {
+    if let Ok(_lock) = session.lock(&access, LockScope::Cluster).await {
         access.docker.sweep_snapshots(session.workspace().as_str()).await?;
     }
     let found = snapshots(session, &access).await?;
@@ -123,14 +137,14 @@ pub(super) async fn list(session: &Session) -> Result<(), CommandError> {
 
 /// # Errors
 /// When the snapshot does not exist, or Docker fails.
-pub(super) async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
+async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
     let snapshot = find(session, &access, name).await?;
     if session.settings.dry_run {
         session.note(&format!("would delete the snapshot '{name}'"));
         return Ok(());
     }
-    let _lock = session.lock(&access).await?;
+    let _lock = session.lock(&access, LockScope::Cluster).await?;
     access.docker.delete_snapshot(&snapshot).await?;
     session.note(&format!("deleted the snapshot '{name}'"));
     Ok(())
@@ -206,9 +220,9 @@ async fn refuse_taken_ports(session: &Session, access: &LocalAccess, snapshot: &
 }
 
 /// The current content of the cluster is lost: prompts on a terminal, and requires `--yes` otherwise.
-fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
+fn confirm(session: &Session, snapshot: &Snapshot, copies: &str) -> Result<(), CommandError> {
     let nothing = |help: &str| {
-        let cause = "the current cluster would be deleted, databases included: nothing was changed";
+        let cause = format!("the current cluster{copies} would be deleted, databases included: nothing was changed");
         Err(CommandError::new(ErrorKind::Failed, Problem::new(cause).help(help)))
     };
     if session.settings.yes {
@@ -218,7 +232,7 @@ fn confirm(session: &Session, snapshot: &Snapshot) -> Result<(), CommandError> {
         return nothing("confirm with --yes, or save the current cluster first with cmdr snapshot save NAME");
     }
     let question = format!(
-        "Replace the cluster '{}', databases included, with the snapshot '{}'?",
+        "Replace the cluster '{}'{copies}, databases included, with the snapshot '{}'?",
         session.workspace(),
         snapshot.name
     );
@@ -239,6 +253,7 @@ fn local_of(session: &Session, access: &LocalAccess, snapshot: &Snapshot) -> Res
         kind: access.kind.clone(),
         name: session.workspace().to_string(),
         folder: access.folder.clone(),
+        copy: session.environment.copy_name().map(str::to_owned),
         node_image: ImageReference::parse(&snapshot.node_image).map_err(wrong)?,
         kubernetes: None,
         http_port: port(NODE_PORTS.0),

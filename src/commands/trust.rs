@@ -1,6 +1,9 @@
 //! `cmdr trust`: makes the system and browsers trust the certificate authority of this machine, or no longer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     adapters::{
@@ -10,9 +13,16 @@ use crate::{
     cli::TrustOptions,
     domain::Problem,
     error::{CommandError, ErrorKind},
-    settings::Settings,
+    settings::{OutputFormat, Settings},
     ui,
 };
+
+/// What `--print --output json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TrustDocument {
+    /// The certificate of the authority, in PEM.
+    file: PathBuf,
+}
 
 /// # Errors
 /// When there is no store, the answer is no, or a command fails.
@@ -26,7 +36,10 @@ pub(super) fn trust(settings: &Settings, options: &TrustOptions) -> Result<(), C
     }
     let authority = Authority::open_or_create(&folder).map_err(failed)?;
     if options.print {
-        ui::print(&format!("{}\n", file.display()));
+        ui::print(&match settings.output {
+            OutputFormat::Json => format!("{}\n", serde_json::json!(TrustDocument { file: file.clone() })),
+            OutputFormat::Text => format!("{}\n", file.display()),
+        });
         return Ok(());
     }
     let name = authority.name().map_err(failed)?;

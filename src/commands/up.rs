@@ -6,7 +6,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
-        observe_environment,
+        observe_planned,
         offline::plan_offline,
         options::UpRequest,
         prepared::show_plan,
@@ -43,7 +43,7 @@ pub(super) async fn plan(session: &Session, options: &PlanOptions) -> Result<(),
     } else if options.offline {
         plan_offline(session, &request).await?
     } else if session.environment.is_local() {
-        let prepared = observe_environment(session, &request).await?;
+        let prepared = observe_planned(session, &request).await?;
         let plan = prepared.plan()?;
         (prepared.described, plan)
     } else {
@@ -84,6 +84,7 @@ fn refuse_options_of_up(request: &UpRequest, target: &str, is_offline: bool) -> 
         (request.adopt, "--adopt"),
         (request.refresh, "--refresh"),
         (request.repair, "--repair"),
+        (request.data_from.is_some(), "--data-from"),
         (is_offline, "--offline"),
     ];
     let given: Vec<&str> = given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| name).collect();

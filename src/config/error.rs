@@ -5,7 +5,10 @@ use std::sync::Arc;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
 use super::source::{Location, SourceFile};
-use crate::domain::nearest::{nearest_key, nearest_keys};
+use crate::domain::{
+    LocatedProblem, Position, Problem,
+    nearest::{nearest_key, nearest_keys},
+};
 
 /// The longest list of names that a message shows as a whole.
 const FEW: usize = 16;
@@ -45,6 +48,19 @@ impl ConfigError {
     pub fn error(location: Location, message: impl Into<String>, expected: impl Into<String>) -> Self {
         let (message, expected) = (message.into(), expected.into());
         Self { severity: Severity::Error, message, location, expected, help: None, others: Vec::new() }
+    }
+
+    /// The error as data: its message, the expected value, its position and the help.
+    pub fn mistake(&self) -> LocatedProblem {
+        let (line, column) = self.location.line_and_column();
+        let file = self.location.file.path.to_string_lossy().into_owned();
+        let details = Some(self.expected.clone()).filter(|expected| !expected.is_empty());
+        let problem = Problem {
+            details: details.into_iter().collect(),
+            help: self.help.clone(),
+            ..Problem::new(self.message.clone())
+        };
+        LocatedProblem { problem, position: Position { file, line, column } }
     }
 
     #[must_use]

@@ -10,7 +10,13 @@ pub enum Shape {
     Text(Format),
     /// An integer between two bounds, inclusive.
     Integer(i64, i64),
+    /// A number between two bounds, inclusive.
+    Number(f64, f64),
     Boolean,
+    /// `true`, `false`, or a string with a format.
+    BooleanOr(Format),
+    /// A string with a format, or a map with known keys.
+    TextOr(Format, &'static Table),
     /// One of a set of words.
     Choice(&'static [&'static str]),
     /// A map with known keys.
@@ -33,6 +39,8 @@ pub struct Table {
     /// The name in messages, with article: `a project`.
     pub article: &'static str,
     pub description: &'static str,
+    /// The page of the documentation that contains it.
+    pub page: &'static str,
     pub fields: &'static [Field],
     /// The valid combinations of keys: exactly one of these sets. Empty: any combination.
     pub alternatives: &'static [&'static [&'static str]],
@@ -45,7 +53,7 @@ pub struct Table {
 }
 
 /// A key of a [`Table`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     pub key: &'static str,
     pub shape: Shape,
@@ -75,7 +83,11 @@ impl Shape {
             Self::Text(format) => format.expected().to_owned(),
             Self::Integer(least, most) if least == most => format!("the number {least}"),
             Self::Integer(least, most) => format!("an integer from {least} to {most}"),
+            Self::Number(least, most) if most - least > 1e12 => "a number".to_owned(),
+            Self::Number(least, most) => format!("a number from {least} to {most}"),
             Self::Boolean => "`true` or `false`".to_owned(),
+            Self::BooleanOr(format) => format!("`true`, `false`, or {}", format.expected()),
+            Self::TextOr(format, table) => format!("{}, or {}", format.expected(), Self::Table(table).expected()),
             Self::Choice(words) => super::error::listed(words.iter().copied()),
             Self::Table(table) => {
                 let keys: Vec<&str> = table.keys().collect();
@@ -98,6 +110,9 @@ pub(super) const fn required(key: &'static str, shape: Shape, description: &'sta
     Field { key, shape, required: true, description }
 }
 
+/// The page of the documentation with most keys.
+pub const MAIN_PAGE: &str = "projects-yaml.md";
+
 /// A table whose keys can be combined freely.
 pub(super) const fn table(
     name: &'static str,
@@ -105,5 +120,15 @@ pub(super) const fn table(
     description: &'static str,
     fields: &'static [Field],
 ) -> Table {
-    Table { name, article, description, fields, alternatives: &[], any_of: &[], exclusive: &[], elsewhere: &[] }
+    Table {
+        name,
+        article,
+        description,
+        page: MAIN_PAGE,
+        fields,
+        alternatives: &[],
+        any_of: &[],
+        exclusive: &[],
+        elsewhere: &[],
+    }
 }

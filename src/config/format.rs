@@ -2,13 +2,17 @@
 
 use std::{path::Path, time::Duration};
 
+use super::tables::value_formats;
+
 use crate::domain::{
     ImageReference, InvalidName, Name, ValuePath,
+    check::{PrometheusAddress, parse_latency, parse_percent},
     exposed::{ExposedTarget, PublishedPort},
     freeze::Moment,
     name,
     pool::Subnet,
     resolve::OWN_DOMAIN,
+    rollout::parse_weight,
     slug,
 };
 
@@ -48,6 +52,8 @@ pub enum Format {
     KubernetesVersion,
     /// An IPv4 network of a cluster.
     Network,
+    /// Any network, or one address.
+    AnyNetwork,
     /// A time of day or a date.
     Moment,
     TimeZone,
@@ -55,6 +61,26 @@ pub enum Format {
     Slug,
     /// A path in Helm values, in the notation of `--set`: `image.tag`.
     ValuePath,
+    /// A Git repository that git can fetch.
+    GitUrl,
+    /// A tag, or a full commit hash.
+    GitReference,
+    /// The name of a variable in a template.
+    Variable,
+    /// A URL by HTTP or HTTPS.
+    WebUrl,
+    /// A share: `0.5%`.
+    Percent,
+    /// A short duration: `250ms`.
+    Latency,
+    /// Where Prometheus is: a URL, or a project with perhaps a port.
+    PrometheusAddress,
+    /// An object of a cluster: `deployment/shop`.
+    ObjectName,
+    /// A share of the requests: `25%`.
+    Share,
+    /// The name of an HTTP header or a cookie.
+    HttpToken,
 }
 
 /// Why a string does not match its [`Format`].
@@ -87,17 +113,28 @@ impl Format {
             Self::RepositoryUrl => "the URL of a chart repository, such as `https://charts.example.com`",
             Self::KubernetesVersion => "a Kubernetes version as a string, such as \"1.34\" or \"1.34.2\"",
             Self::Network => "an IPv4 network from /12 to /24, such as `10.200.0.0/16`",
+            Self::AnyNetwork => "a network such as `203.0.113.0/24`, or an address",
             Self::Moment => "a time such as \"18:00\", or a date such as 2026-12-20",
             Self::TimeZone => "a time zone such as `Europe/Berlin`",
             Self::Slug => "a namespace that contains `{slug}`, such as `review-{slug}`",
             Self::ValuePath => "the path of a value in the chart's values, such as `image.tag`",
+            Self::GitUrl => "a Git URL, such as `https://git.example.com/org/templates.git` or `git@HOST:PATH`",
+            Self::GitReference => "a tag such as `v1.2.0`, or a full commit hash",
+            Self::Variable => "a name of lowercase letters, digits and `_`, starting with a letter",
+            Self::WebUrl => "a URL such as `https://shop.example.com/healthz`",
+            Self::Percent => "a share from 0% to 100%, such as `0.5%`",
+            Self::Latency => "a duration such as `250ms` or `2s`",
+            Self::PrometheusAddress => "a URL, or a project such as `prometheus` or `prometheus:9090`",
+            Self::ObjectName => "a kind and a name, such as `deployment/shop`",
+            Self::Share => "a share from `0%` to `100%`",
+            Self::HttpToken => "a name of letters, digits, `-` and `_`",
         }
     }
 
     /// The format as a regular expression for editors; validation can be stricter.
     pub fn pattern(self) -> Option<&'static str> {
         match self {
-            Self::Any | Self::TimeZone | Self::ValuePath => None,
+            Self::Any | Self::AnyNetwork | Self::TimeZone | Self::ValuePath => None,
             Self::Name => Some("^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
             Self::Release => Some("^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$"),
             Self::Label => Some("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
@@ -119,6 +156,16 @@ impl Format {
             Self::Network => Some("^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[2-9]|2[0-4])$"),
             Self::Moment => Some("^([0-9]{2}:[0-9]{2}|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
             Self::Slug => Some("^[a-z0-9-]*\\{slug\\}[a-z0-9-]*$"),
+            Self::GitUrl => Some("^[A-Za-z0-9/.~][^\\s]*$"),
+            Self::GitReference => Some("^[A-Za-z0-9][A-Za-z0-9._/+-]*$"),
+            Self::Variable => Some("^[a-z][a-z0-9_]*$"),
+            Self::WebUrl => Some("^https?://[^\\s]+$"),
+            Self::Percent => Some("^[0-9]+(\\.[0-9]+)?%$"),
+            Self::Latency => Some("^[0-9]+(\\.[0-9]+)?m?s$"),
+            Self::PrometheusAddress => Some("^[a-z]"),
+            Self::ObjectName => Some("^[A-Za-z][A-Za-z0-9.-]*/[a-z0-9][a-z0-9.:-]*$"),
+            Self::Share => Some("^([0-9]{1,2}|100)%$"),
+            Self::HttpToken => Some("^[A-Za-z0-9_-]+$"),
         }
     }
 
@@ -157,15 +204,61 @@ impl Format {
                 text.strip_prefix('v').map(str::to_owned)
             }),
             Self::Network => fits(is_network(text), "is not a valid network", || network_like(text)),
+            Self::AnyNetwork => fits(is_any_network(text), "is not a valid network", || None),
             Self::Moment => fits(text.parse::<Moment>().is_ok(), "is not a valid time or date", || None),
             Self::TimeZone => fits(jiff::tz::TimeZone::get(text).is_ok(), "is not a valid time zone", || None),
             Self::Slug => fits(is_slug(text), "is not a valid namespace with `{slug}`", || slug_like(text)),
+            _ => self.check_part(text),
+        }
+    }
+
+    /// Checks the parts of templates, rollouts and checks.
+    fn check_part(self, text: &str) -> Result<(), Misfit> {
+        match self {
+            Self::Share => fits(parse_weight(text).is_some(), "is not a valid share", || None),
+            Self::HttpToken => fits(is_http_token(text), "is not a valid name", || None),
+            Self::GitUrl => fits(is_git_url(text), "is not a valid Git URL", || None),
+            Self::GitReference => fits(is_git_reference(text), "is not a valid tag or commit", || None),
+            Self::WebUrl => fits(is_web_url(text), "is not a valid URL", || Some(format!("https://{text}"))),
+            Self::Percent => fits(parse_percent(text).is_some(), "is not a valid share", || None),
+            Self::Latency => fits(parse_latency(text).is_some(), "is not a valid duration", || None),
+            Self::PrometheusAddress => {
+                fits(PrometheusAddress::parse(text).is_some(), "is neither a URL nor a project", || None)
+            }
+            Self::ObjectName => fits(is_object_name(text), "is not a valid object", || None),
+            _ => fits(is_variable(text), "is not a valid name", || None),
         }
     }
 }
 
+fn is_object_name(text: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && part.chars().all(|it| it.is_ascii_alphanumeric() || ".:-".contains(it));
+    text.split_once('/').is_some_and(|(kind, name)| is_part(kind) && is_part(name))
+}
+
+fn is_http_token(text: &str) -> bool {
+    text.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_'))
+}
+
 fn is_web_url(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// Whether git takes the text for a repository, and for nothing else: no option, and no program to run.
+fn is_git_url(text: &str) -> bool {
+    let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric() || "/.~".contains(first));
+    starts && !text.contains("::") && !text.contains(char::is_whitespace)
+}
+
+fn is_git_reference(text: &str) -> bool {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "._/+-".contains(letter);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.chars().all(allowed) && !text.contains("..")
+}
+
+fn is_variable(text: &str) -> bool {
+    let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.chars().all(allowed)
 }
 
 /// Why a text is not a name.
@@ -193,7 +286,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Whether `text` is a label by RFC 1123.
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
@@ -222,6 +315,10 @@ fn url_path_like(text: &str) -> Option<String> {
 /// Kubernetes accepts no larger network for Services, and kind gives a node a /24 of the network for Pods.
 fn is_network(text: &str) -> bool {
     Subnet::parse(text).is_ok_and(|subnet| (12..=24).contains(&subnet.prefix) && subnet.trimmed() == subnet)
+}
+
+fn is_any_network(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok() || value_formats::is_network(text)
 }
 
 fn network_like(text: &str) -> Option<String> {
@@ -293,6 +390,20 @@ mod tests {
         assert_eq!(instead(Format::Domain, "https://Shop.example.com/x"), Some("shop.example.com".to_owned()));
         assert_eq!(instead(Format::Host, "my_shop"), Some("my-shop".to_owned()));
         assert!(Format::Host.check("a..b").is_err());
+    }
+
+    #[test]
+    fn git_urls_and_references_are_no_options() {
+        for good in ["https://git.example.com/a/b.git", "git@git.example.com:a/b", "ssh://git@host/a", "../templates"] {
+            assert_eq!(Format::GitUrl.check(good), Ok(()), "{good}");
+        }
+        for wrong in ["--upload-pack=x", "ext::sh -c x", "a b"] {
+            assert!(Format::GitUrl.check(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Format::GitReference.check("v1.2.0"), Ok(()));
+        assert!(Format::GitReference.check("-x").is_err());
+        assert!(Format::GitReference.check("a..b").is_err());
+        assert!(Format::Variable.check("Team").is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     tree::{Content, Cursor, Node},
     universal,
 };
-use crate::domain::{Workspace, yaml};
+use crate::domain::{LocatedProblem, Workspace, yaml};
 
 /// The file that describes a workspace.
 pub const FILE: &str = "projects.yaml";
@@ -33,6 +33,15 @@ pub struct Loaded {
     pub warnings: Vec<ConfigError>,
 }
 
+impl Loaded {
+    /// The files that were read, and the file for this machine, which need not exist: absolute paths.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let root = &self.workspace.root;
+        let local = [root.join(LOCAL_FILE)];
+        self.sources.paths().map(|path| root.join(path)).chain(local)
+    }
+}
+
 /// All errors and warnings of a workspace's files, in the order of files and lines.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -44,6 +53,11 @@ impl Report {
     pub fn render(&self, color: bool) -> String {
         let rendered: Vec<String> = self.diagnostics.iter().map(|diagnostic| render(diagnostic, color)).collect();
         rendered.join("\n\n")
+    }
+
+    /// The same as data.
+    pub fn mistakes(&self) -> Vec<LocatedProblem> {
+        self.diagnostics.iter().map(ConfigError::mistake).collect()
     }
 
     pub fn errors(&self) -> usize {
@@ -74,10 +88,29 @@ pub enum LoadError {
 /// Fails if neither `start` nor a parent folder contains a `projects.yaml`, or if a file cannot be read. Otherwise it
 /// returns all errors of all files.
 pub fn load(start: &Path) -> Result<Loaded, LoadError> {
+    load_with(start, None)
+}
+
+/// A file of a workspace with a text that is not written yet.
+#[derive(Debug, Clone)]
+pub struct EditedFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// Loads the workspace as it will be when `edited` is written.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_edited(start: &Path, edited: &EditedFile) -> Result<Loaded, LoadError> {
+    load_with(start, Some(edited))
+}
+
+fn load_with(start: &Path, edited: Option<&EditedFile>) -> Result<Loaded, LoadError> {
     let start =
         std::path::absolute(start).map_err(|source| LoadError::Unreadable { path: start.to_owned(), source })?;
     let folder = find_root(&start).ok_or_else(|| LoadError::NotFound { looked_in: start.clone() })?;
-    let mut loader = Loader { folder: folder.clone(), documents: Vec::new(), found: Vec::new(), complete: true };
+    let mut loader = Loader::new(&folder, edited);
     loader.read_all()?;
     let Loader { documents, mut found, complete, .. } = loader;
     let sources = Sources { documents };
@@ -87,6 +120,7 @@ pub fn load(start: &Path) -> Result<Loaded, LoadError> {
     let workspace = read::workspace(&sources, &folder);
     if let Some(workspace) = workspace.as_ref().filter(|_| complete) {
         universal::check(&sources, workspace, &mut found);
+        meaning::rollouts::check_projects(&sources, workspace, &mut found);
         exposed::check(&sources, workspace, &mut found);
     }
     let diagnostics = in_order(found, &sources);
@@ -105,7 +139,7 @@ pub fn read_files(start: &Path) -> Result<Vec<Arc<SourceFile>>, LoadError> {
     let start =
         std::path::absolute(start).map_err(|source| LoadError::Unreadable { path: start.to_owned(), source })?;
     let folder = find_root(&start).ok_or(LoadError::NotFound { looked_in: start })?;
-    let mut loader = Loader { folder, documents: Vec::new(), found: Vec::new(), complete: true };
+    let mut loader = Loader::new(&folder, None);
     loader.read_all()?;
     Ok(loader.documents.into_iter().map(|document| document.file).collect())
 }
@@ -145,15 +179,20 @@ fn names_workspace(path: &Path) -> bool {
     text.lines().any(|line| line.starts_with("version:") || line.starts_with("name:"))
 }
 
-struct Loader {
+struct Loader<'a> {
     folder: PathBuf,
+    edited: Option<&'a EditedFile>,
     documents: Vec<Document>,
     found: Vec<ConfigError>,
     /// Whether every file could be parsed as YAML; if not, names from the other files would be missing.
     complete: bool,
 }
 
-impl Loader {
+impl<'a> Loader<'a> {
+    fn new(folder: &Path, edited: Option<&'a EditedFile>) -> Self {
+        Self { folder: folder.to_owned(), edited, documents: Vec::new(), found: Vec::new(), complete: true }
+    }
+
     fn read_all(&mut self) -> Result<(), LoadError> {
         let root = self.folder.join(FILE);
         self.read(&root, SourceRole::Root)?;
@@ -169,7 +208,9 @@ impl Loader {
 
     /// Reads one file and validates its structure; an empty file counts as a file without keys.
     fn read(&mut self, path: &Path, role: SourceRole) -> Result<(), LoadError> {
-        let bytes = fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+        let edited = self.edited.filter(|edited| edited.path == path).map(|edited| edited.text.clone().into_bytes());
+        let bytes = edited.map_or_else(|| fs::read(path), Ok);
+        let bytes = bytes.map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_owned();
         let (text, broken) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),

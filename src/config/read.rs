@@ -1,5 +1,9 @@
 //! Converts trees to a [`Workspace`]. Validation has already reported errors; invalid or missing values are skipped.
 
+mod checks;
+mod procedures;
+pub(super) mod rollouts;
+
 use std::{
     collections::BTreeMap,
     path::{Component, Path, PathBuf},
@@ -8,23 +12,31 @@ use std::{
 
 use jiff::tz::TimeZone;
 
+use rollouts::rollout;
+
 use super::{
     format::{Format, duration},
+    read_queues::{maintenance, queue},
     sources::{Document, Sources},
     tree::Cursor,
     universal::text::{self, Place},
 };
 use crate::domain::{
-    Build, Bundle, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, Name, OnFailure,
+    Build, Bundle, Chart, ChartSource, Check, Dev, Environment, External, ImageKey, ImageReference, Name, OnFailure,
     Platform, PlatformOverride, PlatformRelease, Presence, Project, ProjectOverride, Promotion, Review, Route, Tls,
     ValuePath, Values, Verify, VerifyWhen, Workspace, Writer,
     build::{BuildMethod, BuildSecret, DockerBuild},
     cluster_networks::ClusterNetworks,
+    dev::{DevRestart, SyncPath},
     exposed::{ExposedTarget, PublishedPort},
     freeze::{FreezeWindow, weekday},
+    maintenance::MaintenanceSettings,
     pool::Subnet,
+    project_template::TemplateSource,
     workspace::LOCAL,
 };
+
+pub(super) use procedures::is_reversible;
 
 /// How long a review environment is kept after its last `up`, unless projects.yaml sets it.
 const REVIEW_EXPIRES: Duration = Duration::from_hours(72);
@@ -34,7 +46,7 @@ const VERIFY_TIMEOUT: Duration = Duration::from_mins(5);
 /// Returns the workspace, or `None` if its name is missing.
 pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
     let name = sources.find(&["name"]).and_then(name_of)?;
-    let mut environments = by_name(sources, "environments", |_, entry| environment(entry, &name));
+    let mut environments = by_name(sources, "environments", |document, entry| environment(document, entry, &name));
     let local = Name::new(LOCAL).ok()?;
     environments.entry(local.clone()).or_insert_with(|| unwritten_environment(local, &name));
     Some(Workspace {
@@ -44,6 +56,9 @@ pub(super) fn workspace(sources: &Sources, folder: &Path) -> Option<Workspace> {
         platform: by_name(sources, "platform", |document, entry| Some(platform_release(document, entry))),
         projects: by_name(sources, "projects", |document, entry| project(sources, document, entry)),
         bundles: by_name(sources, "bundles", |_, entry| Some(bundle(entry))),
+        procedures: by_name(sources, "procedures", |_, entry| Some(procedures::procedure(entry))),
+        maintenance: sources.root().map(|root| maintenance(root, root.cursor())).unwrap_or_default(),
+        templates: by_name(sources, "templates", template),
         name,
     })
 }
@@ -67,18 +82,20 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         freeze: BTreeMap::new(),
         review: None,
         copy: None,
+        local_copy: None,
         platform: Platform::Cmdr,
         kubernetes: None,
         http_port: None,
         route_kind: None,
         https_port: None,
+        maintenance: MaintenanceSettings::default(),
         networks: ClusterNetworks::default(),
         tls: None,
         exposed: BTreeMap::new(),
     }
 }
 
-fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
+fn environment(document: &Document, entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
     let unwritten = unwritten_environment(Name::new(entry.key()).ok()?, workspace);
     let port = |protocol: &str| entry.at(&["ports", protocol]).and_then(port_of);
     Some(Environment {
@@ -91,11 +108,13 @@ fn environment(entry: Cursor<'_>, workspace: &Name) -> Option<Environment> {
         freeze: named(entry, "freeze", freeze),
         review: entry.get("review").and_then(|value| review(value, workspace)),
         copy: None,
+        local_copy: None,
         platform: text_at(entry, "platform").map_or(Platform::Cmdr, |_| Platform::External),
         kubernetes: text_at(entry, "kubernetes"),
         http_port: port("http"),
         route_kind: text_at(entry, "routes"),
         https_port: port("https"),
+        maintenance: maintenance(document, entry),
         networks: networks(entry),
         tls: entry.get("tls").and_then(tls),
         exposed: exposed(entry),
@@ -176,6 +195,7 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
         profiles: names_at(entry, "profiles"),
         image: image_of(entry),
         build: entry.get("build").and_then(|value| build(document, value)),
+        dev: entry.get("dev").map(|value| dev(document, entry, value)),
         chart: match entry.get("chart") {
             Some(value) => chart(document, value)?,
             None => Chart { source: ChartSource::Universal, version: None },
@@ -183,9 +203,11 @@ fn project(sources: &Sources, document: &Document, entry: Cursor<'_>) -> Option<
         image_key: entry.at(&["chart", "image"]).and_then(image_key),
         routes: routes(entry),
         check: entry.get("check").map(check),
+        rollout: entry.get("rollout").and_then(rollout),
         needs: names_at(entry, "needs"),
         timeout: duration_at(entry, "timeout"),
         verify: named(entry, "verify", verify),
+        queues: named(entry, "queues", queue),
         irreversible: entry.get("irreversible").and_then(|value| value.boolean()).unwrap_or_default(),
         values: values_of(entry, is_universal),
         external: None,
@@ -228,6 +250,7 @@ fn project_override(document: &Document, value: Cursor<'_>, is_universal: bool) 
         image_key: value.at(&["chart", "image"]).and_then(image_key),
         routes: (has("host") || has("routes")).then(|| routes(value)),
         check: value.get("check").map(check),
+        rollout: value.get("rollout").and_then(rollout),
         needs: has("needs").then(|| names_at(value, "needs")),
         timeout: duration_at(value, "timeout"),
         verify: has("verify").then(|| named(value, "verify", verify)),
@@ -282,6 +305,14 @@ fn bundle(value: Cursor<'_>) -> Bundle {
     Bundle { projects: names_at(value, "projects"), on_failure }
 }
 
+fn template(document: &Document, value: Cursor<'_>) -> Option<TemplateSource> {
+    if let Some(path) = text_at(value, "path") {
+        return Some(TemplateSource::Folder(join(&document.folder, &path)));
+    }
+    let folder = text_at(value, "folder").unwrap_or_default();
+    Some(TemplateSource::Git { url: text_at(value, "git")?, reference: text_at(value, "ref")?, folder })
+}
+
 fn build(document: &Document, value: Cursor<'_>) -> Option<Build> {
     let context = text_at(value, "context").map(|context| join(&document.folder, &context));
     if let Some(command) = text_at(value, "command") {
@@ -315,6 +346,37 @@ fn build(document: &Document, value: Cursor<'_>) -> Option<Build> {
     Some(Build { context, method })
 }
 
+/// The folder that the paths of `dev.sync` are relative to: that of the build, as for `COPY`, or else that of the file.
+pub(super) fn dev_folder(document: &Document, project: Cursor<'_>) -> PathBuf {
+    let context = project.get("build").and_then(|build| text_at(build, "context"));
+    context.map_or_else(|| document.folder.clone(), |context| join(&document.folder, &context))
+}
+
+fn dev(document: &Document, project: Cursor<'_>, value: Cursor<'_>) -> Dev {
+    let folder = dev_folder(document, project);
+    let sync =
+        value.get("sync").into_iter().flat_map(|map| map.entries()).filter_map(|entry| {
+            Some(SyncPath { source: join(&folder, entry.key()), target: clean_target(entry.text()?) })
+        });
+    let restart = value.get("restart");
+    Dev {
+        folder: folder.clone(),
+        sync: sync.collect(),
+        restart: match restart.and_then(|restart| restart.text()) {
+            Some(command) => DevRestart::Command(command.to_owned()),
+            None if restart.and_then(|restart| restart.boolean()) == Some(true) => DevRestart::Pods,
+            None => DevRestart::No,
+        },
+        compile: text_at(value, "compile"),
+        test: text_at(value, "test"),
+    }
+}
+
+/// An absolute path without `//` and a `/` at its end.
+fn clean_target(path: &str) -> String {
+    path.split('/').filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect()
+}
+
 fn chart(document: &Document, value: Cursor<'_>) -> Option<Chart> {
     let source = match (text_at(value, "oci"), text_at(value, "repository"), text_at(value, "path")) {
         (Some(reference), None, None) => ChartSource::Oci(reference),
@@ -336,7 +398,7 @@ pub(super) fn image_key(value: Cursor<'_>) -> Option<ImageKey> {
 }
 
 /// `folder/relative` without `.` and `..`, so that each location has one path.
-pub(super) fn join(folder: &Path, relative: &str) -> PathBuf {
+pub fn join(folder: &Path, relative: &str) -> PathBuf {
     let mut joined = folder.to_owned();
     for component in Path::new(relative).components() {
         match component {
@@ -358,7 +420,7 @@ fn duration_at(value: Cursor<'_>, key: &str) -> Option<Duration> {
     value.get(key).and_then(|value| duration(value.text()?))
 }
 
-fn text_at(value: Cursor<'_>, key: &str) -> Option<String> {
+pub(super) fn text_at(value: Cursor<'_>, key: &str) -> Option<String> {
     value.get(key).and_then(|value| value.text()).map(str::to_owned)
 }
 

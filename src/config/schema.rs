@@ -1,6 +1,7 @@
 //! Generates the JSON Schema of `projects.yaml` for editors, from the same tables as validation.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Serializer, Value, json, ser::PrettyFormatter};
 
 use super::{
     fields::{Shape, Table},
@@ -9,9 +10,14 @@ use super::{
 
 /// Returns the text of `projects.schema.json`.
 pub fn json_schema() -> String {
-    let mut text = format!("{:#}", schema());
-    text.push('\n');
-    text
+    // Editors load the file for each workspace, and half of what `{:#}` would write is space.
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
+    if schema().serialize(&mut serializer).is_err() {
+        text.clear();
+    }
+    text.push(b'\n');
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Returns the schema in draft 7, which the YAML language server supports best.
@@ -104,7 +110,12 @@ fn of_shape(shape: &Shape) -> Value {
         },
         Shape::Integer(least, most) if least == most => json!({"const": least}),
         Shape::Integer(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Shape::Number(least, most) => json!({"type": "number", "minimum": least, "maximum": most}),
         Shape::Boolean => json!({"type": "boolean"}),
+        Shape::BooleanOr(format) => json!({"anyOf": [{"type": "boolean"}, of_shape(&Shape::Text(*format))]}),
+        Shape::TextOr(format, table) => {
+            json!({"anyOf": [of_shape(&Shape::Text(*format)), of_shape(&Shape::Table(table))]})
+        }
         Shape::Choice(words) => json!({"enum": words}),
         Shape::Table(table) => json!({"$ref": format!("#/definitions/{}", table.name)}),
         Shape::Named(format, each, special) => {

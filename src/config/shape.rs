@@ -11,12 +11,15 @@ use crate::domain::nearest::nearest_key;
 /// Reports everything in `value` that does not match `shape`.
 pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigError>) {
     match (shape, &value.node.content) {
-        (Shape::Text(format), Content::Text(text)) => check_text(value, *format, text, found),
+        (Shape::Text(format) | Shape::BooleanOr(format) | Shape::TextOr(format, _), Content::Text(text)) => {
+            check_text(value, *format, text, found);
+        }
         (Shape::Integer(least, most), Content::Integer(number)) => {
-            if !(least..=most).contains(&number) {
-                let message = format!("{} is {number}", subject(value));
-                found.push(ConfigError::error(value.location(), message, format!("expected {}", shape.expected())));
-            }
+            found.extend((!(least..=most).contains(&number)).then(|| out_of_range(value, shape)));
+        }
+        (Shape::Number(least, most), Content::Integer(_) | Content::Float(_)) => {
+            let is_within = value.number().is_some_and(|number| (*least..=*most).contains(&number));
+            found.extend((!is_within).then(|| out_of_range(value, shape)));
         }
         (Shape::Choice(words), Content::Text(text)) => {
             if !words.contains(&text.as_str()) {
@@ -26,7 +29,7 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigErro
                 found.push(ConfigError::error(value.location(), message, expected).with_help(help));
             }
         }
-        (Shape::Table(table), Content::Map(_)) => check_table(value, table, found),
+        (Shape::Table(table) | Shape::TextOr(_, table), Content::Map(_)) => check_table(value, table, found),
         (Shape::Named(format, each, special), Content::Map(_)) => {
             for entry in value.entries() {
                 check_name(entry, *format, found);
@@ -42,9 +45,14 @@ pub(super) fn check(value: Cursor<'_>, shape: &Shape, found: &mut Vec<ConfigErro
             value.items().for_each(|item| check(item, each, found));
         }
         (Shape::ListOrEmpty(each), Content::List(_)) => value.items().for_each(|item| check(item, each, found)),
-        (Shape::Values, Content::Map(_)) | (Shape::Boolean, Content::Bool(_)) => {}
+        (Shape::Values, Content::Map(_)) | (Shape::Boolean | Shape::BooleanOr(_), Content::Bool(_)) => {}
         _ => found.push(wrong_type(value, shape)),
     }
+}
+
+fn out_of_range(value: Cursor<'_>, shape: &Shape) -> ConfigError {
+    let message = format!("{} is {}", subject(value), value.location().text());
+    ConfigError::error(value.location(), message, format!("expected {}", shape.expected()))
 }
 
 fn subject(value: Cursor<'_>) -> String {
@@ -184,8 +192,13 @@ fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<
     if table.alternatives.iter().any(same) {
         return;
     }
-    let sets: Vec<String> = table.alternatives.iter().map(|set| format!("{{{}}}", set.join(", "))).collect();
-    let expected = format!("expected {}", sets.join(" or "));
+    let are_single = table.alternatives.iter().all(|set| set.len() == 1);
+    let sets = table.alternatives.iter().map(|set| format!("{{{}}}", set.join(", ")));
+    let expected = if are_single {
+        format!("expected exactly one of {}", listed(table.alternatives.iter().map(|set| set[0])))
+    } else {
+        format!("expected {}", sets.collect::<Vec<_>>().join(" or "))
+    };
     let shared = |set: &&&[&str]| set.iter().filter(|key| known.contains(key)).count();
     let closest = table.alternatives.iter().find(|set| shared(set) == known.len() && !known.is_empty());
     let message = match closest {
@@ -193,6 +206,7 @@ fn check_alternatives(value: Cursor<'_>, table: &'static Table, found: &mut Vec<
             let missing = set.iter().copied().filter(|key| !known.contains(key));
             format!("{} has no {}", table.article, listed(missing).replace(" or ", " and "))
         }
+        None if known.is_empty() && are_single => format!("{} has none of the keys that it needs", table.article),
         None if known.is_empty() => format!("{} has no source", table.article),
         None => format!(
             "{} cannot be combined in {}",

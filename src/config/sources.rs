@@ -45,6 +45,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// The paths of the files, relative to the workspace.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.documents.iter().map(|document| document.file.path.as_path())
+    }
+
     /// The folder of the workspace.
     pub(super) fn folder(&self) -> &Path {
         self.documents.first().map_or(Path::new("."), |document| &document.folder)
@@ -94,6 +99,11 @@ impl Sources {
         let shared =
             [own.and_then(|own| own.get("values")), self.find(&["defaults", "values"]).filter(|_| with_defaults)];
         local.into_iter().chain(overrides).chain(shared.into_iter().flatten()).collect()
+    }
+
+    /// `projects.yaml` itself.
+    pub(super) fn root(&self) -> Option<&Document> {
+        self.documents.iter().find(|document| document.role == SourceRole::Root)
     }
 
     pub(super) fn local(&self) -> Option<&Document> {

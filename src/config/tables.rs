@@ -1,14 +1,29 @@
 //! All keys of `projects.yaml`, as data.
 
 mod builds;
+mod charts;
+mod checks;
+mod dev;
 mod environments;
+pub(super) mod kubernetes;
+mod maintenance;
+mod procedures;
+mod rollouts;
+mod routes;
+pub(super) mod templates;
+pub(super) mod value_formats;
 
 use super::{
     fields::{Shape, Table, optional, required, table},
     format::Format,
 };
 use builds::BUILD;
+use charts::{CHART, CHART_IMAGE};
+use dev::DEV;
 use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW, TLS};
+use maintenance::{LOGIN, MAINTENANCE, QUEUE, QUEUES};
+use rollouts::{PREVIEW, ROLLOUT, ROLLOUT_STEP};
+use routes::{ROUTE, ROUTES};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
 const VALUES: &str = "Helm values, merged over the values of lower layers; `null` removes a key";
@@ -44,14 +59,21 @@ pub static WORKSPACE: Table = Table {
             optional("defaults", Shape::Table(&DEFAULTS), "Defaults for all projects"),
             optional("projects", PROJECTS, "The deployable services"),
             optional("bundles", BUNDLES, "Groups of projects that are deployed, promoted and rolled back together"),
+            optional("procedures", PROCEDURES, "Named steps of maintenance, which `cmdr procedure` runs"),
+            optional("maintenance", Shape::Table(&MAINTENANCE), "What the clients of closed projects get"),
+            optional("templates", TEMPLATES, "Further templates for `cmdr new`, by name"),
         ],
     )
 };
 
+const PROCEDURES: Shape = Shape::Named(Format::Name, &Shape::Table(&procedures::PROCEDURE), &[]);
+
+const TEMPLATES: Shape = Shape::Named(Format::Name, &Shape::Table(&templates::TEMPLATE), &[]);
+
 /// A file that `include` matches.
 pub static INCLUDED: Table = Table {
     elsewhere: &[(
-        &["version", "name", "include", "environments", "platform", "defaults"],
+        &["version", "name", "include", "environments", "platform", "defaults", "maintenance", "templates"],
         "move it to the projects.yaml of the workspace; an included file can only contain `projects` and `bundles`",
     )],
     ..table(
@@ -204,6 +226,7 @@ pub(super) static PROJECT: Table = Table {
         &[
             optional("image", Shape::Text(Format::Image), "The image to run"),
             optional("build", Shape::Table(&BUILD), "How to build the image"),
+            optional("dev", Shape::Table(&DEV), "What `cmdr dev` does when a source changes"),
             optional("chart", Shape::Table(&CHART), "A custom chart instead of the universal chart"),
             optional(
                 "host",
@@ -212,6 +235,7 @@ pub(super) static PROJECT: Table = Table {
             ),
             optional("routes", ROUTES, "Hosts and paths, by name; cannot be combined with `host`"),
             optional("check", Shape::Table(&CHECK), "The URL check that `up` runs on each route"),
+            optional("rollout", Shape::Table(&ROLLOUT), "How a new version gets its traffic; not in `local`"),
             optional(
                 "needs",
                 Shape::List(&Shape::Text(Format::Release)),
@@ -227,6 +251,7 @@ pub(super) static PROJECT: Table = Table {
                 Shape::Named(Format::Name, &Shape::Table(&VERIFY), &[]),
                 "Jobs that verify a deployment, by name; not run in `local`",
             ),
+            optional("queues", QUEUES, "The queues that the project consumes, by name, for `cmdr drain`"),
             optional(
                 "irreversible",
                 Shape::Boolean,
@@ -248,106 +273,6 @@ pub(super) static PROJECT: Table = Table {
                 Shape::Named(Format::Name, &Shape::Table(&OVERRIDE), &[]),
                 "Overrides per environment",
             ),
-        ],
-    )
-};
-
-static CHART: Table = Table {
-    alternatives: &[&["oci", "version"], &["repository", "name", "version"], &["path"]],
-    ..table(
-        "chart",
-        "a chart",
-        "The source of a chart: `oci` and `version`, or `repository`, `name` and `version`, or `path`.",
-        &[
-            optional("oci", Shape::Text(Format::OciReference), "A chart in an OCI registry, without `oci://`"),
-            optional("repository", Shape::Text(Format::RepositoryUrl), "The URL of a chart repository"),
-            optional("name", Shape::Text(Format::Any), "The name of the chart in the repository"),
-            optional("version", Shape::Text(Format::Any), "The exact version of the chart"),
-            optional("path", Shape::Text(Format::FilePath), "A folder with a `Chart.yaml`, relative to this file"),
-            optional(
-                "image",
-                Shape::Table(&CHART_IMAGE),
-                "The values that take the project's image; not under `platform`",
-            ),
-        ],
-    )
-};
-
-static CHART_IMAGE: Table = Table {
-    any_of: &["reference", "repository"],
-    exclusive: &[("reference", "registry"), ("reference", "repository"), ("reference", "tag"), ("reference", "digest")],
-    ..table(
-        "chart-image",
-        "the image of a chart",
-        "Where a chart takes the project's image from: `reference`, or `repository` with `tag`, `digest` or both. \
-         cmdr writes `image` or the build there.",
-        &[
-            optional("reference", Shape::Text(Format::ValuePath), "The value that takes the whole reference"),
-            optional(
-                "registry",
-                Shape::Text(Format::ValuePath),
-                "The value that takes the registry's host; default: it is part of the repository",
-            ),
-            optional("repository", Shape::Text(Format::ValuePath), "The value that takes the repository"),
-            optional("tag", Shape::Text(Format::ValuePath), "The value that takes the tag"),
-            optional(
-                "digest",
-                Shape::Text(Format::ValuePath),
-                "The value that takes the digest; without it, cmdr compares the running pods with the digest",
-            ),
-        ],
-    )
-};
-
-const ROUTES: Shape = Shape::Named(Format::Name, &Shape::Table(&ROUTE), &[]);
-
-/// The kinds of routes.
-pub(super) const ROUTE_KINDS: Shape = Shape::Choice(&["Ingress", "IngressRoute", "HTTPRoute", "GRPCRoute", "TCPRoute"]);
-
-static ROUTE: Table = Table {
-    any_of: &["host", "listener"],
-    exclusive: &[("host", "listener")],
-    ..table(
-        "route",
-        "a route",
-        "Hosts and a path that are routed to the project.",
-        &[
-            optional(
-                "host",
-                Shape::Text(Format::Host),
-                "A single label, completed with the domain of the environment; or a full domain; or \"@\" for the domain of the environment itself",
-            ),
-            optional("hosts", Shape::List(&Shape::Text(Format::Host)), "Further hosts, as `host`"),
-            optional("path", Shape::Text(Format::UrlPath), "The path to route to the project; default: `/`"),
-            optional(
-                "match",
-                Shape::Choice(&["prefix", "exact", "regex"]),
-                "How `path` is compared; default: `prefix`. `regex` is not for an Ingress",
-            ),
-            optional(
-                "port",
-                Shape::Text(Format::PortName),
-                "The name of one of the project's ports; default: selected by the chart",
-            ),
-            optional(
-                "kind",
-                ROUTE_KINDS,
-                "The object that routes: Traefik's own `IngressRoute`, or one of the Gateway API; default: `routes` of the environment",
-            ),
-            optional("middlewares", Shape::Values, "Traefik's middlewares; not for an Ingress"),
-            optional(
-                "sticky",
-                Shape::Boolean,
-                "Send a client always to the same pod, with a cookie; only for an IngressRoute",
-            ),
-            optional(
-                "weights",
-                Shape::Named(Format::Release, &Shape::Integer(0, 1_000_000), &[]),
-                "Projects that share the requests, with their weights; not for an Ingress",
-            ),
-            optional("gateway", Shape::Text(Format::Any), "The Gateway, as `NAMESPACE/NAME`; default: that of Traefik"),
-            optional("listener", Shape::Text(Format::Any), "The Gateway's listener of a TCPRoute, in place of a host"),
-            optional("check", Shape::Boolean, "`false`: `up` requests no URL of this route; default: `true`"),
         ],
     )
 };
@@ -400,6 +325,7 @@ static OVERRIDE: Table = Table {
             optional("host", Shape::Text(Format::Host), "The host in this environment, instead of all routes"),
             optional("routes", ROUTES, "The routes in this environment; `{}`: none"),
             optional("check", Shape::Table(&CHECK), "The URL check in this environment"),
+            optional("rollout", Shape::Table(&ROLLOUT), "How a new version gets its traffic in this environment"),
             optional(
                 "needs",
                 Shape::ListOrEmpty(&Shape::Text(Format::Name)),
@@ -448,7 +374,7 @@ static BUNDLE: Table = table(
 );
 
 /// All tables, in the order of the documentation.
-pub static ALL: [&Table; 24] = [
+pub static ALL: [&Table; 42] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
@@ -462,14 +388,32 @@ pub static ALL: [&Table; 24] = [
     &DEFAULTS,
     &PROJECT,
     &BUILD,
+    &DEV,
     &CHART,
     &CHART_IMAGE,
     &ROUTE,
     &CHECK,
+    &ROLLOUT,
+    &ROLLOUT_STEP,
+    &PREVIEW,
     &VERIFY,
     &OVERRIDE,
     &EXTERNAL,
     &BUNDLE,
+    &MAINTENANCE,
+    &QUEUE,
+    &LOGIN,
+    &checks::HEALTH_CHECK,
+    &checks::HTTP_CHECK,
+    &checks::ERRORS_CHECK,
+    &checks::LATENCY_CHECK,
+    &checks::PROMETHEUS_CHECK,
+    &procedures::PROCEDURE,
+    &procedures::STEP,
+    &procedures::UNDO,
+    &procedures::MAINTENANCE_STEP,
+    &procedures::DEPLOY,
+    &templates::TEMPLATE,
     &INCLUDED,
     &LOCAL_FILE,
     &LOCAL_PROJECT,

@@ -109,6 +109,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// An integer or a number with a point.
+    #[expect(clippy::cast_precision_loss, reason = "limits of checks are small numbers")]
+    pub fn number(&self) -> Option<f64> {
+        match self.node.content {
+            Content::Integer(integer) => Some(integer as f64),
+            Content::Float(number) => Some(number),
+            _ => None,
+        }
+    }
+
     pub fn boolean(&self) -> Option<bool> {
         match self.node.content {
             Content::Bool(boolean) => Some(boolean),

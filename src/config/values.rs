@@ -10,6 +10,7 @@ use super::{
     error::{ConfigError, choice, did_you_mean, listed, quoted},
     set_options::SetOptions,
     sources::Sources,
+    tables::value_formats::{self, ValueFormat},
     tree::Cursor,
 };
 use crate::domain::{Environment, Name, Values, nearest::nearest_key};
@@ -25,6 +26,14 @@ pub struct ValuesSchema<'a> {
 impl<'a> ValuesSchema<'a> {
     pub fn new(schema: &'a Value) -> Self {
         Self { schema, validator: jsonschema::validator_for(schema).map_err(|error| error.to_string()) }
+    }
+
+    /// The schema of the universal chart, which names the formats of [`value_formats`].
+    pub(super) fn universal(schema: &'a Value) -> Self {
+        let formats = value_formats::ALL.iter();
+        let options = formats.fold(jsonschema::options(), |options, it| options.with_format(it.name, it.is_valid));
+        let validator = options.should_validate_formats(true).build(schema).map_err(|error| error.to_string());
+        Self { schema, validator }
     }
 }
 
@@ -100,7 +109,7 @@ pub fn check_values(
 
 /// Returns an error for every key that is `null` and unknown to the schema: Helm removes it before it validates, so that
 /// a misspelled key would be ignored.
-pub(super) fn check_empty_keys(
+pub fn check_empty_keys(
     origin: ValueOrigin<'_>,
     holder: ValuesHolder<'_>,
     merged: &Values,
@@ -110,14 +119,7 @@ pub(super) fn check_empty_keys(
     let (true, Ok(validator)) = (has_null(&values), &schema.validator) else { return Vec::new() };
     let Some(places) = ValueLocations::new(origin, holder) else { return Vec::new() };
     let reader = Reader { places, schema: schema.schema };
-    let of_error = |error: ValidationError<'_>| {
-        let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else { return Vec::new() };
-        let path = pointer_keys(error.instance_path().as_str());
-        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
-        let empty = unexpected.iter().filter(|key| error.instance().get(key.as_str()).is_some_and(Value::is_null));
-        empty.map(|key| reader.unknown(&keys, key, &error)).collect::<Vec<_>>()
-    };
-    validator.iter_errors(&values).flat_map(of_error).collect()
+    validator.iter_errors(&values).flat_map(|error| reader.unknown_empty_keys(&error)).collect()
 }
 
 fn has_null(value: &Value) -> bool {
@@ -189,6 +191,10 @@ impl Reader<'_> {
             ValidationErrorKind::Required { property } => {
                 meant.contains(&(error.instance_path().as_str(), property.as_str().unwrap_or_default()))
             }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                let is_meant = |key: &&str| meant.contains(&(error.instance_path().as_str(), *key));
+                lacking(context).is_some_and(|keys| keys.iter().any(is_meant))
+            }
             _ => false,
         };
         errors.iter().filter(|error| !is_misspelt(error)).flat_map(|error| self.diagnostics(error)).collect()
@@ -203,14 +209,30 @@ impl Reader<'_> {
                 unexpected.iter().map(|key| self.unknown(&keys, key, error)).collect()
             }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                match closest(context, error.instance_path().as_str()) {
-                    Some(branch) => self.all(branch),
-                    None => vec![self.other(&keys, error)],
+                match (lacking(context), closest(context, error.instance_path().as_str())) {
+                    (Some(choices), _) => vec![self.none_of(&keys, &choices)],
+                    (None, Some(branch)) => self.all(branch),
+                    (None, None) => vec![self.other(&keys, error)],
                 }
             }
             ValidationErrorKind::Required { property } => vec![self.missing(&keys, property, error)],
             ValidationErrorKind::PropertyNames { error: of_key } => vec![self.wrong_key(&keys, of_key)],
             _ => vec![self.other(&keys, error)],
+        }
+    }
+
+    fn unknown_empty_keys(&self, error: &ValidationError<'_>) -> Vec<ConfigError> {
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                let path = pointer_keys(error.instance_path().as_str());
+                let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+                let is_empty = |key: &&String| error.instance().get(key.as_str()).is_some_and(Value::is_null);
+                unexpected.iter().filter(is_empty).map(|key| self.unknown(&keys, key, error)).collect()
+            }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                context.iter().flatten().flat_map(|error| self.unknown_empty_keys(error)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -233,7 +255,7 @@ impl Reader<'_> {
         let mut path = holder.to_vec();
         path.push(key);
         let message = format!("the chart does not accept the key {} in {}", quoted(key), quoted(&holder.join(".")));
-        ConfigError::error(self.places.nearest(&path).key_location(), message, expected(error))
+        ConfigError::error(self.places.nearest(&path).key_location(), message, expected(error)).with_help(meant(error))
     }
 
     fn missing(&self, holder: &[&str], property: &Value, error: &ValidationError<'_>) -> ConfigError {
@@ -250,27 +272,38 @@ impl Reader<'_> {
             .with_help(described.map(str::to_owned))
     }
 
+    /// A map without any of the keys of which it needs one.
+    fn none_of(&self, holder: &[&str], choices: &[&str]) -> ConfigError {
+        let choices = listed(choices.iter().copied());
+        let message = format!("{} has none of {}", quoted(&holder.join(".")), choices.replace(" or ", " and "));
+        ConfigError::error(self.places.nearest(holder).key_location(), message, format!("expected {choices}"))
+    }
+
     fn other(&self, path: &[&str], error: &ValidationError<'_>) -> ConfigError {
         let place = self.places.nearest(path);
         let name = if path.is_empty() { "`values`".to_owned() } else { quoted(&path.join(".")) };
         let message = match error.kind() {
             ValidationErrorKind::Type { .. } => format!("the value {name} is {}", kind_of(error.instance())),
+            ValidationErrorKind::Format { .. } => {
+                format!("the value {name} is {}", quoted(error.instance().as_str().unwrap_or_default()))
+            }
             _ => format!("the chart does not accept the value {name}"),
         };
-        let suggestion = match (error.kind(), error.instance().as_str()) {
-            (ValidationErrorKind::Enum { options }, Some(text)) => {
-                did_you_mean(text, options.as_array().into_iter().flatten().filter_map(Value::as_str))
-            }
-            _ => None,
-        };
-        let described = || self.beside(error, "description").and_then(Value::as_str).map(str::to_owned);
-        ConfigError::error(place.location(), message, expected(error)).with_help(suggestion.or_else(described))
+        // A format says what is expected.
+        let is_told = matches!(error.kind(), ValidationErrorKind::Format { .. });
+        let described = || self.beside(error, "description").and_then(Value::as_str).filter(|_| !is_told);
+        let help = meant(error).or_else(|| described().map(str::to_owned));
+        ConfigError::error(place.location(), message, expected(error)).with_help(help)
     }
 
     /// The keys that the schema defines at the location of an error.
     fn known_beside(&self, error: &ValidationError<'_>) -> Vec<&str> {
-        let known = self.beside(error, "properties").and_then(Value::as_object);
-        known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect()
+        let of = |keyword: &str| self.beside(error, keyword).and_then(Value::as_object).into_iter();
+        let known = of("properties").flat_map(|known| known.keys().map(String::as_str));
+        // A pattern such as `^(headers|retry)$` lists names.
+        let patterns = of("patternProperties").flat_map(Map::keys);
+        let lists = patterns.filter_map(|pattern| pattern.strip_prefix("^(")?.strip_suffix(")$"));
+        known.chain(lists.flat_map(|list| list.split('|'))).collect()
     }
 
     /// A keyword in the schema next to the one that failed.
@@ -288,6 +321,20 @@ fn without_key(value: &Value, property: &str, place: Cursor<'_>) -> Option<Confi
     let help = format!("add the key: `{{{key}: {name}, key: KEY}}`");
     let expected = "expected `key`: the key with the value";
     Some(ConfigError::error(place.key_location(), message, expected).with_help(help))
+}
+
+/// The keys of which a map needs one, if each alternative for a map lacks just one key.
+fn lacking<'e>(branches: &'e [Vec<ValidationError<'static>>]) -> Option<Vec<&'e str>> {
+    let for_maps =
+        branches.iter().filter(|branch| !branch.iter().any(|it| matches!(it.kind(), ValidationErrorKind::Type { .. })));
+    let keys = for_maps.map(|branch| match branch.as_slice() {
+        [error] => match error.kind() {
+            ValidationErrorKind::Required { property } => property.as_str(),
+            _ => None,
+        },
+        _ => None,
+    });
+    keys.collect::<Option<Vec<_>>>().filter(|keys| keys.len() > 1)
 }
 
 /// The schema alternative that the value matches best: the one with the deepest error, then with the fewest errors.
@@ -342,6 +389,9 @@ fn expected(error: &ValidationError<'_>) -> String {
         }
         ValidationErrorKind::Constant { expected_value } => format!("expected {}", quoted(&plain(expected_value))),
         ValidationErrorKind::Pattern { pattern } => format!("expected a string that matches {}", quoted(pattern)),
+        ValidationErrorKind::Format { format } => {
+            format!("expected {}", ValueFormat::named(format).map_or(format.as_str(), |known| known.expected))
+        }
         ValidationErrorKind::Minimum { limit } => format!("expected at least {limit}"),
         ValidationErrorKind::Maximum { limit } => format!("expected at most {limit}"),
         ValidationErrorKind::ExclusiveMinimum { limit } => format!("expected more than {limit}"),
@@ -359,6 +409,20 @@ fn expected(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::OneOfMultipleValid { .. } => "expected only one of the alternatives".to_owned(),
         ValidationErrorKind::Not { .. } => "expected a different value, or a different value next to it".to_owned(),
         _ => error.masked().to_string(),
+    }
+}
+
+/// The valid word that an invalid one is close to, if there are few.
+fn meant(error: &ValidationError<'_>) -> Option<String> {
+    let wrong = error.instance().as_str()?;
+    match error.kind() {
+        ValidationErrorKind::Enum { options } => {
+            did_you_mean(wrong, options.as_array().into_iter().flatten().filter_map(Value::as_str))
+        }
+        ValidationErrorKind::Format { format } => {
+            Some(format!("did you mean `{}`?", ValueFormat::named(format)?.nearest(wrong)?))
+        }
+        _ => None,
     }
 }
 

@@ -20,12 +20,26 @@ pub const CHART: &str = "cmdr.dev/chart";
 pub const COMMIT: &str = "cmdr.dev/commit";
 /// The purpose of an object that cmdr creates: `pull-secret`, `generated-secret`, `sops-secret`, `external-secret`,
 /// `history`, `record`, `chart`, `files`, `lease`, `verification`, `run`, `trial`, `external`, `probe`,
-/// `local-certificate`.
+/// `local-certificate`, `maintenance`, `rollout`.
 pub const PURPOSE: &str = "cmdr.dev/purpose";
 /// An annotation with the checksum of the source of an object that cmdr creates, such as an encrypted SOPS file.
 pub const CHECKSUM: &str = "cmdr.dev/checksum";
+/// An annotation of a workload whose traffic a process of this machine receives: who, and since when.
+pub const LOCAL_RUN: &str = "cmdr.dev/local-run";
+/// An annotation on a workload that `cmdr dev` has changed: how it is restored.
+pub const DEV: &str = "cmdr.dev/dev";
+/// An annotation of the objects that close the routes of a project: since when, until when, by whom.
+pub const MAINTENANCE: &str = "cmdr.dev/maintenance";
+/// An annotation of a workload that a drain has stopped: its replicas before, since when, by whom.
+pub const DRAIN: &str = "cmdr.dev/drain";
+/// The project whose new version a release is, for the time of a rollout.
+pub const ROLLOUT: &str = "cmdr.dev/rollout";
 /// The field manager of objects that cmdr applies.
 pub const FIELD_MANAGER: &str = "cmdr";
+/// The release of an object, by Kubernetes' convention.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The workspace of an object of the universal chart, by Kubernetes' convention.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
 /// The maximum length of a label value in Kubernetes.
 pub const LONGEST_VALUE: usize = 63;
 

@@ -19,6 +19,8 @@ const DAY_SECONDS: i64 = 86_400;
 pub struct LocalCertificate {
     /// The namespace of Traefik.
     pub namespace: String,
+    /// The domain of the environment; that of the original for a copy.
+    pub domain: String,
     /// A wildcard for the domain, the domain itself, and the hosts that these do not cover.
     pub hosts: Vec<String>,
     /// The fingerprint of the authority; `None` if it does not exist yet.
@@ -28,7 +30,7 @@ pub struct LocalCertificate {
 }
 
 impl LocalCertificate {
-    /// Returns the certificate of the hosts of an environment.
+    /// Returns the certificate of the hosts of an environment, or of a copy of one.
     pub fn new(
         namespace: &str,
         (domain, hosts): (&str, &BTreeSet<String>),
@@ -40,20 +42,46 @@ impl LocalCertificate {
         let own = [format!("*.{domain}"), domain.to_owned()].into_iter();
         Self {
             namespace: namespace.to_owned(),
+            domain: domain.to_owned(),
             hosts: own.chain(hosts.iter().filter(|host| !covered(host)).cloned()).collect(),
             authority,
             period: now.as_second() / (PERIOD_DAYS * DAY_SECONDS),
         }
     }
 
-    /// Returns a checksum of everything that it is made from, with the fingerprint of the authority that signs it.
+    /// Returns what it is made from: a checksum of the period and of the authority that signs it, given by its
+    /// fingerprint, then the hosts.
     pub fn checksum(&self, authority: &str) -> String {
-        sha256(format!("{authority}\n{}\n{}", self.hosts.join(" "), self.period).as_bytes())[..20].to_owned()
+        format!("{} {}", self.signed_by(authority), self.hosts.join(" "))
     }
 
-    /// Whether a certificate with this checksum is the desired one.
+    fn signed_by(&self, authority: &str) -> String {
+        sha256(format!("{authority}\n{}", self.period).as_bytes())[..20].to_owned()
+    }
+
+    /// Whether a certificate with this checksum serves all hosts. It may have others, those of copies.
     pub fn is(&self, checksum: Option<&str>) -> bool {
-        self.authority.as_ref().is_some_and(|authority| checksum == Some(self.checksum(authority).as_str()))
+        let Some((authority, checksum)) = self.authority.as_ref().zip(checksum) else { return false };
+        let mut made_from = checksum.split(' ');
+        let (signed_by, hosts) = (made_from.next(), made_from.collect::<BTreeSet<_>>());
+        signed_by == Some(&self.signed_by(authority)) && self.hosts.iter().all(|host| hosts.contains(host.as_str()))
+    }
+
+    /// Adds the hosts of the certificate with this checksum, which it replaces, but not those of copies that no longer
+    /// exist. `copies` are the names of all that do.
+    pub fn keep_hosts(&mut self, checksum: &str, copies: &[&str]) {
+        let below = format!(".{}", self.domain);
+        // The domain of a copy is its name below the domain of the original.
+        let is_kept = |host: &&str| match host.trim_start_matches("*.").strip_suffix(&below) {
+            Some(name) if !name.contains('.') => copies.contains(&name),
+            _ => true,
+        };
+        let kept: Vec<String> = checksum.split(' ').skip(1).filter(is_kept).map(str::to_owned).collect();
+        for host in kept {
+            if !self.hosts.contains(&host) {
+                self.hosts.push(host);
+            }
+        }
     }
 }
 
@@ -82,5 +110,19 @@ mod tests {
         assert!(!certificate(&["shop.example.com"], 30).is(Some(&checksum)));
         assert!(!certificate(&[], 60).is(Some(&checksum)) && !one.is(None));
         assert!(!LocalCertificate { authority: None, ..one }.is(Some(&checksum)));
+    }
+
+    #[test]
+    fn it_keeps_the_hosts_of_copies_that_exist() {
+        let mut one = certificate(&["shop.example.com"], 30);
+        let mut copies = one.clone();
+        let others = ["*.fix.tunes.localhost", "fix.tunes.localhost", "*.old.tunes.localhost", "a.b.tunes.localhost"];
+        copies.hosts.extend(others.map(str::to_owned));
+        let checksum = copies.checksum("ca");
+        assert!(one.is(Some(&checksum)));
+        let own = one.hosts.clone();
+        one.keep_hosts(&checksum, &["fix"]);
+        assert_eq!(one.hosts[..own.len()], own);
+        assert_eq!(one.hosts[own.len()..], ["*.fix.tunes.localhost", "fix.tunes.localhost", "a.b.tunes.localhost"]);
     }
 }

@@ -79,6 +79,14 @@ fn checked_url(key: &str, url: &str, schemes: &[&str], expected: &'static str) -
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// Validates the URL of a mirror of kind, Helm and sops, and removes its trailing slash.
+///
+/// # Errors
+/// Fails if it is not an HTTP URL, or contains a login.
+pub fn tools_mirror_url(url: &str) -> Result<String, InvalidMirror> {
+    checked_url("tools", url, &["http://", "https://"], "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH")
+}
+
 /// Characters allowed in the URL of a mirror: no quotes or spaces (it is written to TOML), no query or fragment.
 fn is_url_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/%+@[]".contains(&byte)

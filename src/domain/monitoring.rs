@@ -17,7 +17,8 @@ pub(super) fn choose_kinds(workspace: &Workspace, projects: &mut [ResolvedProjec
     }
 }
 
-fn has_operator(workspace: &Workspace) -> bool {
+/// Whether the workspace installs Prometheus' operator.
+pub(crate) fn has_operator(workspace: &Workspace) -> bool {
     let charts = workspace.platform.values().filter_map(|release| Some(&release.chart.as_ref()?.source));
     let mut names = charts.filter_map(|source| match source {
         ChartSource::Oci(reference) => reference.rsplit('/').next(),
@@ -46,6 +47,7 @@ mod tests {
             let own = json!({"path": "/metrics", "kind": "annotations"});
             let mut projects = [project(json!({"path": "/metrics"})), project(own)];
             let workspace = Workspace {
+                maintenance: crate::domain::maintenance::MaintenanceSettings::default(),
                 name: Name::new("tunes").unwrap(),
                 root: std::path::PathBuf::new(),
                 environments: BTreeMap::new(),
@@ -53,6 +55,8 @@ mod tests {
                 platform,
                 projects: BTreeMap::new(),
                 bundles: BTreeMap::new(),
+                procedures: BTreeMap::new(),
+                templates: BTreeMap::new(),
             };
             choose_kinds(&workspace, &mut projects);
             projects.map(|project| project.values["monitor"]["kind"].clone())

@@ -10,7 +10,14 @@ const SOMEWHAT_ALIKE: f64 = 0.5;
 /// Returns the closest of `candidates`, if it is similar enough. For names that people chose, such as tags and
 /// contexts: a common start counts most, so that `prod` finds `production`.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    most_alike(candidates, ALIKE_NAME, |candidate| strsim::jaro_winkler(wrong, candidate))
+    most_alike(candidates, ALIKE_NAME, |candidate| {
+        if is_swapped(wrong, candidate) { 1.0 } else { strsim::jaro_winkler(wrong, candidate) }
+    })
+}
+
+/// Whether only two neighbouring letters are swapped, which makes a short name unlike itself: `wbe` for `web`.
+fn is_swapped(wrong: &str, candidate: &str) -> bool {
+    strsim::levenshtein(wrong, candidate) == 2 && strsim::damerau_levenshtein(wrong, candidate) == 1
 }
 
 /// Returns the closest of `candidates`, if it is similar enough. For the keys and references of a file: there are many
@@ -53,6 +60,13 @@ fn normalized(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn swapped_letters_are_found() {
+        assert_eq!(nearest("wbe", ["web", "worker", "job"]), Some("web"));
+        assert_eq!(nearest("og", ["rust", "go"]), Some("go"));
+        assert_eq!(nearest("xbe", ["web", "job"]), None);
+    }
 
     #[test]
     fn finds_what_was_meant() {

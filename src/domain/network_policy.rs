@@ -123,6 +123,7 @@ mod tests {
 
     fn workspace() -> Workspace {
         Workspace {
+            maintenance: crate::domain::maintenance::MaintenanceSettings::default(),
             name: name("tunes"),
             root: std::path::PathBuf::new(),
             environments: BTreeMap::new(),
@@ -130,6 +131,8 @@ mod tests {
             platform: BTreeMap::new(),
             projects: BTreeMap::new(),
             bundles: BTreeMap::new(),
+            procedures: BTreeMap::new(),
+            templates: BTreeMap::new(),
         }
     }
 

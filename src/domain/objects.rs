@@ -3,9 +3,12 @@
 
 mod routes;
 
+use std::collections::BTreeMap;
+
+pub use routes::{Split, TRAEFIK, has_routes, split_objects, unfit_route};
 use serde_json::{Value, json};
 
-use super::{ResolvedProject, Values};
+use super::{ResolvedProject, Values, dashboards};
 
 /// Completes the values of each project that has a release of the universal chart.
 pub(super) fn complete_all(projects: &mut [ResolvedProject]) {
@@ -21,6 +24,11 @@ pub fn complete(project: &str, values: &mut Values) {
     for (key, entries) in [("extraObjects", objects), ("env", environment), ("podAnnotations", annotations)] {
         add(values, key, entries);
     }
+}
+
+/// Adds the ConfigMap with dashboards, which come from files.
+pub fn add_dashboards(values: &mut Values, dashboards: &BTreeMap<String, String>) {
+    add(values, "extraObjects", vec![("dashboard".to_owned(), dashboards::config_map(dashboards))]);
 }
 
 fn add(values: &mut Values, key: &str, entries: Vec<(String, Value)>) {
@@ -93,6 +101,9 @@ fn rule(side: &str, peer: &Value) -> Value {
     given(json!({side: peers, "ports": peer.get("port").map(|port| json!([{"port": port}]))}))
 }
 
+/// The label of Services that are a further name of another one. The chart sets it.
+const ALIAS: &str = "cmdr.dev/alias";
+
 /// The `ServiceMonitor` and the `PrometheusRule`.
 fn monitoring(project: &str, values: &Values) -> Vec<(String, Value)> {
     const API: &str = "monitoring.coreos.com/v1";
@@ -102,7 +113,11 @@ fn monitoring(project: &str, values: &Values) -> Vec<(String, Value)> {
     {
         let endpoint =
             given(json!({"port": port.name, "path": monitor.get("path"), "interval": monitor.get("interval")}));
-        let spec = json!({"selector": {"matchLabels": selector(project, values)}, "endpoints": [endpoint]});
+        // Each alias is a Service with the same labels: its pods would be read twice.
+        let has_aliases = entries(values.get("aliases")).next().is_some();
+        let no_alias = has_aliases.then(|| json!([{"key": ALIAS, "operator": "DoesNotExist"}]));
+        let services = given(json!({"matchLabels": selector(project, values), "matchExpressions": no_alias}));
+        let spec = json!({"selector": services, "endpoints": [endpoint]});
         objects.push(("monitor".to_owned(), object(project, API, "ServiceMonitor", &spec)));
     }
     let rules: Vec<Value> = entries(values.get("alerts"))

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
-    Chart, ChartSource, Environment, Name, Platform, PlatformRelease, Presence, Values, Workspace, values, yaml,
+    Chart, ChartSource, Environment, Name, Platform, PlatformRelease, Presence, Values, Workspace, local_certificate,
+    values, yaml,
 };
 
 /// One built-in release of the platform.
@@ -27,6 +28,8 @@ pub struct PlatformDefault {
 
 /// The name of the release that routes requests.
 pub const INGRESS: &str = "traefik";
+/// The port of its entry point for HTTPS in its pods, from the values of its chart.
+pub const HTTPS_PORT: u16 = 8443;
 
 /// In the order in which they are shown.
 pub const PLATFORM: &[PlatformDefault] = &[
@@ -180,15 +183,22 @@ fn gateway_values(workspace: &Workspace, environment: &Environment) -> Values {
         return Values::new();
     }
     let provider = json!({"enabled": true, "experimentalChannel": own.contains("TCPRoute")});
-    let values = json!({
-        "providers": {"kubernetesGateway": provider},
-        "gateway": {"listeners": {"web": {"namespacePolicy": {"from": "All"}}}},
-    });
+    let mut listeners = json!({"web": {"namespacePolicy": {"from": "All"}}});
+    if environment.is_local() {
+        listeners["websecure"] = json!({
+            "port": HTTPS_PORT,
+            "protocol": "HTTPS",
+            "mode": "Terminate",
+            "certificateRefs": [{"name": local_certificate::SECRET}],
+            "namespacePolicy": {"from": "All"},
+        });
+    }
+    let values = json!({"providers": {"kubernetesGateway": provider}, "gateway": {"listeners": listeners}});
     values.as_object().cloned().unwrap_or_default()
 }
 
 /// The namespace of a release of the platform, whether or not cmdr installs it.
-pub(super) fn namespace_of(workspace: &Workspace, release: &str) -> String {
+pub fn namespace_of(workspace: &Workspace, release: &str) -> String {
     let written = workspace.platform.get(release).and_then(|release| release.namespace.clone());
     let own = PLATFORM.iter().find(|own| own.name == release).map(|own| own.namespace.to_owned());
     written.or(own).unwrap_or_else(|| release.to_owned())

@@ -1,7 +1,8 @@
 //! Checks whether a machine can run a cluster, before one is created: takes facts, returns findings.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use super::{
 };
 
 mod rules;
-pub use rules::{PLATFORM_MEMORY_BYTES, check};
+pub use rules::{PLATFORM_MEMORY_BYTES, check, is_supported};
 
 /// A name to test whether the system resolver resolves `*.localhost` (RFC 6761 recommends it).
 pub const RESOLVER_PROBE: &str = "cmdr-check.localhost";
@@ -125,6 +126,8 @@ pub struct FoundTool {
     /// `docker`, `kind` or `helm`; `sops` if the workspace has files to decrypt.
     pub name: &'static str,
     pub version: ToolVersion,
+    /// Its path; its name if it was not found.
+    pub program: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +148,7 @@ impl fmt::Display for ToolVersion {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     Ok,
@@ -156,11 +159,14 @@ pub enum Status {
 }
 
 /// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// The name of the check, stable for scripts: `memory`, `inotify`.
     pub check: &'static str,
     pub status: Status,
+    /// The code of the cause, if it is in the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// What was found.
     pub what: String,
     /// Why it matters; empty if the check passed.
@@ -171,7 +177,7 @@ pub struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, status: Status::Ok, what: what.into(), why: String::new(), help: String::new() }
+        Self { check, status: Status::Ok, code: None, what: what.into(), why: String::new(), help: String::new() }
     }
 
     fn bad(
@@ -181,7 +187,7 @@ impl Finding {
         why: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self { check, status, what: what.into(), why: why.into(), help: help.into() }
+        Self { check, status, code: None, what: what.into(), why: why.into(), help: help.into() }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{cmp::Reverse, iter::Sum, ops::Add};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Amounts of CPU and memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Amounts {
     /// Thousandths of a core.
     pub cpu_millis: u64,
@@ -27,9 +28,12 @@ impl Sum for Amounts {
 }
 
 /// The resources of a pod, or of all pods of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Demand {
     pub project: String,
+    /// The pod; `None` for all pods of a project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     pub pods: usize,
     /// `Guaranteed`, `Burstable` or `BestEffort`; of several pods, the one that is ended first.
     pub qos: String,
@@ -38,7 +42,7 @@ pub struct Demand {
     pub requests: Amounts,
     /// `None` if a container has no limit.
     pub limits: Option<Amounts>,
-    /// `None` without a metrics API.
+    /// `None` if neither the metrics API nor the kubelet reports it.
     pub used: Option<Amounts>,
     /// Whether a pod uses more memory than it requests; a pod that requests none always does.
     pub exceeds_requests: bool,
@@ -50,6 +54,7 @@ impl Demand {
     pub fn and(self, other: Self) -> Self {
         let both = |one: Option<Amounts>, two: Option<Amounts>| Some(one? + two?);
         Self {
+            pod: None,
             pods: self.pods + other.pods,
             priority: self.priority.min(other.priority),
             requests: self.requests + other.requests,
@@ -84,6 +89,7 @@ mod tests {
         let memory = |memory_bytes| Amounts { cpu_millis: 0, memory_bytes };
         Demand {
             project: project.to_owned(),
+            pod: None,
             pods: 1,
             qos: qos.to_owned(),
             priority,

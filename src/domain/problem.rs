@@ -5,11 +5,16 @@ use std::error::Error;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::causes::KnownCause;
+
 /// A failure: what happened, details, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Problem {
     /// What happened, in one line: `image not found: ghcr.io/tunes/shop:9`.
     pub message: String,
+    /// The code of the cause: `C007`. `cmdr explain C007` explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The causes, outermost first, and the original messages of the cluster or the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
@@ -19,6 +24,25 @@ pub struct Problem {
     /// The last log lines of the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
+}
+
+/// A mistake in a file or an option.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LocatedProblem {
+    #[serde(flatten)]
+    pub problem: Problem,
+    pub position: Position,
+}
+
+/// A place in a file or an option.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// The path below the workspace, or the option: `projects.yaml`, `--expr`.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
 }
 
 impl Problem {
@@ -44,6 +68,21 @@ impl Problem {
             }
         }
         self
+    }
+
+    /// Names the cause in the catalogue.
+    #[must_use]
+    pub fn code(mut self, cause: &KnownCause) -> Self {
+        self.code = Some(cause.code.to_owned());
+        self
+    }
+
+    /// Returns the message with the code: `image not found: ghcr.io/tunes/shop:9 (C007)`.
+    pub fn headline(&self) -> String {
+        match &self.code {
+            Some(code) => format!("{} ({code})", self.message),
+            None => self.message.clone(),
+        }
     }
 
     #[must_use]

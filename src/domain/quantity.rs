@@ -3,6 +3,8 @@
 /// The number of decimal places that are kept: Kubernetes has nano precision.
 const FRACTION_DIGITS: usize = 9;
 const NANOS: u128 = 1_000_000_000;
+const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+const DECIMAL: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
 
 /// A string that is not a valid Kubernetes quantity, or is negative or too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,18 @@ pub fn parse_memory_bytes(text: &str) -> Result<u64, InvalidQuantity> {
 /// Fails if `text` is not a valid quantity.
 pub fn parse_cpu_millis(text: &str) -> Result<u64, InvalidQuantity> {
     rounded_up(text, 1000)
+}
+
+/// Returns the quantity with the unit of Kubernetes for one that is written in another way: `64M` for `64MB`, `2Gi` for
+/// `2 GiB`.
+pub fn with_known_unit(text: &str) -> Option<String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let known = BINARY.iter().chain(&DECIMAL).find(|known| known.eq_ignore_ascii_case(unit))?;
+    let meant = format!("{number}{known}");
+    parse_memory_bytes(&meant).is_ok().then_some(meant)
 }
 
 /// Returns `text` in units of `1 / parts`, rounded up.
@@ -49,8 +63,6 @@ fn nanos(number: &str) -> Option<u128> {
 
 /// The multiplier and the divisor of a suffix.
 fn factor(suffix: &str) -> Option<(u128, u128)> {
-    const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    const DECIMAL: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
     const SMALL: [(&str, u128); 3] = [("m", 1000), ("u", 1_000_000), ("n", NANOS)];
     let power = |names: &[&str], base: u128| {
         let index = names.iter().position(|name| *name == suffix)?;
@@ -75,6 +87,22 @@ fn exponent(suffix: &str) -> Option<(u128, u128)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_spellings_of_units_are_understood() {
+        for (text, meant) in [
+            ("64MB", Some("64M")),
+            ("2 GiB", Some("2Gi")),
+            ("128mi", Some("128Mi")),
+            ("1.5gb", Some("1.5G")),
+            ("512KB", Some("512k")),
+            ("1G1", None),
+            ("much", None),
+            ("MB", None),
+        ] {
+            assert_eq!(with_known_unit(text).as_deref(), meant, "{text}");
+        }
+    }
 
     #[test]
     fn reads_memory() {

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Build, Chart, ChartSource, Check, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
+    Build, Chart, ChartSource, Check, Dev, Environment, External, ImageKey, ImageReference, ImagesIn, Name, Presence,
     Project, Route, Tls, Values, Verify, Workspace,
     images_in::Container,
+    local_copy::{leave_ports_of_node, rename_hosts},
     monitoring, network_policy, objects,
     ports::{Pair, STANDARD},
+    rollout::Rollout,
     shared_service, values,
     waits::resolve_waits,
 };
@@ -21,6 +23,7 @@ pub struct ResolvedProject {
     /// `None` if no image is set: it is built, or defined by the chart.
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
+    pub dev: Option<Dev>,
     pub chart: Chart,
     /// The values of a chart of its own that take the image.
     pub image_key: Option<ImageKey>,
@@ -33,6 +36,7 @@ pub struct ResolvedProject {
     pub external: Option<External>,
     pub timeout: Option<Duration>,
     pub verify: BTreeMap<Name, Verify>,
+    pub rollout: Option<Rollout>,
     /// Only deployed if a command names it or one of its profiles.
     pub is_optional: bool,
     pub profiles: Vec<Name>,
@@ -147,7 +151,8 @@ impl ResolvedProject {
     }
 }
 
-fn url(host: &str, (is_tls, ports): (bool, Pair), path: &str) -> String {
+/// The URL of a host and a path; the standard port is left out.
+pub(crate) fn url(host: &str, (is_tls, ports): (bool, Pair), path: &str) -> String {
     let (scheme, port, standard) =
         if is_tls { ("https", ports.https, STANDARD.https) } else { ("http", ports.http, STANDARD.http) };
     if port == standard { format!("{scheme}://{host}{path}") } else { format!("{scheme}://{host}:{port}{path}") }
@@ -171,8 +176,12 @@ pub fn full_host(host: &str, domain: Option<&str>) -> Option<String> {
 }
 
 /// The host of a route in an environment. A review environment has its own, derived from that of its source:
-/// `shop-fix-42.staging.example.com`, and `fix-42.staging.example.com` for [`OWN_DOMAIN`].
+/// `shop-fix-42.staging.example.com`, and `fix-42.staging.example.com` for [`OWN_DOMAIN`]. So has a local copy:
+/// `shop.fix-42.tunes.localhost`.
 fn own_host(written: &str, environment: &Environment) -> Option<String> {
+    if let Some(copy) = &environment.local_copy {
+        return full_host(written, copy.domain.as_deref()).map(|host| copy.host(&host));
+    }
     let host = full_host(written, environment.domain.as_deref())?;
     Some(match (&environment.copy, host.split_once('.')) {
         (Some(copy), _) if written == OWN_DOMAIN => format!("{}.{host}", copy.slug),
@@ -183,9 +192,33 @@ fn own_host(written: &str, environment: &Environment) -> Option<String> {
 
 /// Resolves the projects of the workspace that are not disabled in `environment`, by name.
 pub fn resolve(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
+    complete(workspace, written(workspace, environment))
+}
+
+/// The same, with values that the command line sets: `set` changes those of each project before cmdr completes them, so
+/// that a key acts as in `projects.yaml`.
+///
+/// # Errors
+/// When `set` fails.
+pub fn resolve_with<E>(
+    workspace: &Workspace,
+    environment: &Environment,
+    set: impl FnMut(&mut ResolvedProject) -> Result<(), E>,
+) -> Result<Vec<ResolvedProject>, E> {
+    let mut projects = written(workspace, environment);
+    projects.iter_mut().try_for_each(set)?;
+    Ok(complete(workspace, projects))
+}
+
+/// The projects with all layers of `projects.yaml` merged.
+fn written(workspace: &Workspace, environment: &Environment) -> Vec<ResolvedProject> {
     let here = workspace.projects.values().map(|project| project.overridden(environment));
     let here = here.filter(|project| project.presence != Presence::Disabled);
-    let mut resolved = here.map(|project| resolve_project(workspace, environment, project)).collect::<Vec<_>>();
+    here.map(|project| resolve_project(workspace, environment, project)).collect()
+}
+
+/// Completes values that follow from other projects and from short keys.
+fn complete(workspace: &Workspace, mut resolved: Vec<ResolvedProject>) -> Vec<ResolvedProject> {
     monitoring::choose_kinds(workspace, &mut resolved);
     shared_service::mark_owners(&mut resolved);
     network_policy::add_peers(workspace, &mut resolved);
@@ -206,6 +239,7 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: Pr
         name: project.name,
         image: None,
         build: project.build,
+        dev: project.dev,
         chart: project.chart,
         image_key: project.image_key,
         version_is_written: values.contains_key("version"),
@@ -215,10 +249,15 @@ fn resolve_project(workspace: &Workspace, environment: &Environment, project: Pr
         external: project.external,
         timeout: project.timeout,
         verify: project.verify,
+        rollout: project.rollout,
         is_optional: project.presence == Presence::Optional,
         profiles: project.profiles,
     };
     if resolved.is_on_universal_chart() {
+        if let Some(copy) = &environment.local_copy {
+            leave_ports_of_node(&mut resolved.values);
+            rename_hosts(&mut resolved.values, copy);
+        }
         add_own_values(&mut resolved, workspace, environment.tls.as_ref());
     }
     if let Some(image) = image {
@@ -251,6 +290,9 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
     if let Some(kind) = &environment.route_kind {
         settings.entry("kind").or_insert_with(|| json!(kind));
     }
+    if let Some(port) = environment.https_port.filter(|port| *port != STANDARD.https) {
+        redirect_to(&mut settings, port);
+    }
     Some(ResolvedRoute {
         name: name.clone(),
         hosts,
@@ -262,6 +304,16 @@ fn resolve_route(environment: &Environment, name: &Name, route: &Route, check: &
         is_tls: environment.tls.is_some(),
         settings,
     })
+}
+
+/// Traefik redirects to the standard port unless the middleware names another one.
+fn redirect_to(settings: &mut Values, port: u16) {
+    let Some(Value::Object(middlewares)) = settings.get_mut("middlewares") else { return };
+    if middlewares.get("redirect").is_some_and(|scheme| scheme == "https") {
+        middlewares.remove("redirect");
+        let redirection = json!({"scheme": "https", "permanent": true, "port": port.to_string()});
+        middlewares.entry("redirectScheme").or_insert(redirection);
+    }
 }
 
 /// Adds the values that cmdr sets for the universal chart; user values take precedence.
@@ -287,13 +339,20 @@ fn add_own_values(project: &mut ResolvedProject, workspace: &Workspace, tls: Opt
 /// The chart's value of a route. The certificate of a local cluster is the default of its ingress controller.
 fn route_value(project: &Name, route: &ResolvedRoute, tls: Option<&Tls>) -> Value {
     let mut value = Values::new();
-    match tls {
+    let kind = route.settings.get("kind").and_then(Value::as_str).unwrap_or("Ingress");
+    // A Gateway that cmdr does not create has the certificates of its hosts.
+    let has_other_gateway = kind == "TCPRoute" || route.settings.contains_key("gateway");
+    match tls.filter(|_| !has_other_gateway) {
         None | Some(Tls::Local) => (),
         Some(Tls::Secret(name)) => _ = value.insert("tls".to_owned(), json!(name)),
         Some(Tls::Issuer { name, is_namespaced }) => {
-            let annotation = if *is_namespaced { ISSUER } else { CLUSTER_ISSUER };
+            let (annotation, of_issuer) =
+                if *is_namespaced { (ISSUER, "Issuer") } else { (CLUSTER_ISSUER, "ClusterIssuer") };
             value.insert("tls".to_owned(), json!(format!("{project}-{}-tls", route.name)));
-            value.insert("annotations".to_owned(), json!({(annotation): name}));
+            match kind {
+                "Ingress" => value.insert("annotations".to_owned(), json!({(annotation): name})),
+                _ => value.insert("issuer".to_owned(), json!({"name": name, "kind": of_issuer})),
+            };
         }
     }
     values::merge(&mut value, &route.settings);
@@ -337,6 +396,7 @@ impl ResolvedProject {
             name,
             image: None,
             build: None,
+            dev: None,
             chart,
             image_key: None,
             values,
@@ -345,6 +405,7 @@ impl ResolvedProject {
             external: None,
             timeout: None,
             verify: BTreeMap::new(),
+            rollout: None,
             is_optional: false,
             profiles: Vec::new(),
             version_is_written: false,
@@ -374,6 +435,7 @@ mod tests {
             let mut project = ResolvedProject::bare(Name::new("shop").unwrap(), chart, values);
             project.timeout = Some(Duration::from_mins(5));
             let workspace = Workspace {
+                maintenance: crate::domain::maintenance::MaintenanceSettings::default(),
                 name: Name::new("tunes").unwrap(),
                 root: std::path::PathBuf::new(),
                 environments: BTreeMap::new(),
@@ -381,12 +443,23 @@ mod tests {
                 platform: BTreeMap::new(),
                 projects: BTreeMap::new(),
                 bundles: BTreeMap::new(),
+                procedures: BTreeMap::new(),
+                templates: BTreeMap::new(),
             };
             add_own_values(&mut project, &workspace, None);
             project.values["progressDeadline"].clone()
         };
         assert_eq!(deadline(Values::new()), 300);
         assert_eq!(deadline(Values::from_iter([("progressDeadline".to_owned(), json!(60))])), 60);
+    }
+
+    #[test]
+    fn a_redirection_names_a_port_that_is_not_the_standard_one() {
+        let mut settings =
+            Values::from_iter([("middlewares".to_owned(), json!({"redirect": "https", "compress": true}))]);
+        redirect_to(&mut settings, 8443);
+        let redirection = json!({"scheme": "https", "permanent": true, "port": "8443"});
+        assert_eq!(settings["middlewares"], json!({"redirectScheme": redirection, "compress": true}));
     }
 
     #[test]

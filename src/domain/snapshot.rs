@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ const VOLUMES_LABEL: &str = "cmdr/volumes";
 const NODE_LABEL: &str = "cmdr/node";
 
 /// A saved cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Snapshot {
     pub workspace: String,
     pub name: String,
@@ -40,7 +41,7 @@ pub struct Snapshot {
 }
 
 /// A copy of a volume that was mounted into the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, Deserialize)]
 pub struct KeptVolume {
     pub volume: String,
     /// The mount path in the node.

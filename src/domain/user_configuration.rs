@@ -8,6 +8,8 @@ use super::mirror::Mirrors;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserConfiguration {
     pub mirrors: Mirrors,
+    /// Where kind, Helm and sops are downloaded from; without a trailing slash.
+    pub tools_mirror: Option<String>,
     /// A PEM file with the CA certificates of the company's registries and repositories.
     pub ca: Option<PathBuf>,
 }
@@ -18,7 +20,8 @@ impl UserConfiguration {
     pub fn overridden_by(self, over: Self) -> Self {
         let images = replaced(self.mirrors.images, over.mirrors.images, |mirror| &mirror.host);
         let charts = replaced(self.mirrors.charts, over.mirrors.charts, |mirror| &mirror.prefix);
-        Self { mirrors: Mirrors { images, charts }, ca: over.ca.or(self.ca) }
+        let tools_mirror = over.tools_mirror.or(self.tools_mirror);
+        Self { mirrors: Mirrors { images, charts }, tools_mirror, ca: over.ca.or(self.ca) }
     }
 }
 
@@ -37,7 +40,7 @@ mod tests {
     fn configuration(images: &str, charts: &str, ca: Option<&str>) -> UserConfiguration {
         let images = ImageMirror::parse_list(images).unwrap();
         let charts = ChartMirror::parse_list(charts).unwrap();
-        UserConfiguration { mirrors: Mirrors { images, charts }, ca: ca.map(PathBuf::from) }
+        UserConfiguration { mirrors: Mirrors { images, charts }, tools_mirror: None, ca: ca.map(PathBuf::from) }
     }
 
     #[test]

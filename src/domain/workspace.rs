@@ -3,10 +3,16 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    Build, ImageKey, ImageReference, Name, Values,
+    Build, Dev, ImageKey, ImageReference, Name, Values,
     cluster_networks::ClusterNetworks,
     exposed::{ExposedTarget, Protocol, PublishedPort},
     freeze::FreezeWindow,
+    local_copy::LocalCopy,
+    maintenance::MaintenanceSettings,
+    procedure::Procedure,
+    project_template::TemplateSource,
+    queues::Queue,
+    rollout::Rollout,
     slug::Slug,
 };
 
@@ -28,6 +34,10 @@ pub struct Workspace {
     pub platform: BTreeMap<Name, PlatformRelease>,
     pub projects: BTreeMap<Name, Project>,
     pub bundles: BTreeMap<Name, Bundle>,
+    pub maintenance: MaintenanceSettings,
+    pub procedures: BTreeMap<Name, Procedure>,
+    /// The workspace's own templates for `cmdr new`.
+    pub templates: BTreeMap<Name, TemplateSource>,
 }
 
 /// An environment that projects run in.
@@ -50,6 +60,8 @@ pub struct Environment {
     pub review: Option<Review>,
     /// Set for a review environment: its source environment and its slug.
     pub copy: Option<ReviewInstance>,
+    /// Local only: set for a copy of it.
+    pub local_copy: Option<LocalCopy>,
     pub platform: Platform,
     /// The kind of routes that name none; `None`: the chart's default.
     pub route_kind: Option<String>,
@@ -60,6 +72,8 @@ pub struct Environment {
     pub https_port: Option<u16>,
     /// Local only.
     pub networks: ClusterNetworks,
+    /// Overrides those of the workspace.
+    pub maintenance: MaintenanceSettings,
     /// The certificates of its hosts; `None`: URLs are HTTP.
     pub tls: Option<Tls>,
     /// Local only: the ports of projects that are published on 127.0.0.1.
@@ -211,18 +225,22 @@ pub struct Project {
     pub profiles: Vec<Name>,
     pub image: Option<ImageReference>,
     pub build: Option<Build>,
+    pub dev: Option<Dev>,
     pub chart: Chart,
     /// The values of a chart of its own that take the image; `None`: that chart determines its images.
     pub image_key: Option<ImageKey>,
     /// By name; `host: shop` is the route `web` with path `/`.
     pub routes: BTreeMap<Name, Route>,
     pub check: Option<Check>,
+    pub rollout: Option<Rollout>,
     /// Projects that must be ready before this one starts.
     pub needs: Vec<Name>,
     /// How long a rollout may make no progress before it fails; `None`: the default of cmdr.
     pub timeout: Option<Duration>,
     /// Jobs that verify a deployment.
     pub verify: BTreeMap<Name, Verify>,
+    /// The queues that it consumes.
+    pub queues: BTreeMap<Name, Queue>,
     /// Changes by a new image cannot be undone: no automatic rollback.
     pub irreversible: bool,
     pub values: Values,
@@ -263,6 +281,7 @@ impl Project {
         replace(&mut self.verify, verify.as_ref());
         self.image = over.image.clone().or_else(|| self.image.take());
         self.check = over.check.clone().or_else(|| self.check.take());
+        self.rollout = over.rollout.clone().or_else(|| self.rollout.take());
         self.timeout = over.timeout.or(self.timeout);
         self.external = over.external.clone().or_else(|| self.external.take());
     }
@@ -292,6 +311,7 @@ pub struct ProjectOverride {
     pub image_key: Option<ImageKey>,
     pub routes: Option<BTreeMap<Name, Route>>,
     pub check: Option<Check>,
+    pub rollout: Option<Rollout>,
     pub needs: Option<Vec<Name>>,
     pub timeout: Option<Duration>,
     pub verify: Option<BTreeMap<Name, Verify>>,

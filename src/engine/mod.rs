@@ -4,7 +4,7 @@
 //! steps finish in their own way and no more steps start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,8 +15,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Problem,
-    event::{Event, Outcome, Sender},
+    domain::{
+        Problem,
+        wait_reason::{RolloutStatus, WaitReason},
+    },
+    event::{Event, Outcome, PlannedStep, Readiness, Sender},
     plan::{Plan, Planned, StepId},
 };
 
@@ -60,10 +63,28 @@ pub struct Reporter {
 
 impl Reporter {
     pub fn progress(&self, message: impl Into<String>) {
+        self.send(Event::progress(self.step.index(), &self.subject, message));
+    }
+
+    /// Reports what the step waits for.
+    pub fn waits_for(&self, reason: WaitReason) {
         self.send(Event::StepProgress {
             step: self.step.index(),
             subject: self.subject.clone(),
-            message: message.into(),
+            message: reason.to_string(),
+            pods: None,
+            waits_for: Some(reason),
+        });
+    }
+
+    /// Reports the status of a rollout. `message` is its text.
+    pub fn rollout(&self, message: String, RolloutStatus { ready, desired, waits_for }: RolloutStatus) {
+        self.send(Event::StepProgress {
+            step: self.step.index(),
+            subject: self.subject.clone(),
+            message,
+            pods: Some(Readiness { ready, desired }),
+            waits_for,
         });
     }
 
@@ -92,6 +113,21 @@ impl Reporter {
     }
 }
 
+/// Returns the steps of a plan, as the first event of its run shows them.
+pub fn planned_steps(plan: &Plan) -> Vec<PlannedStep> {
+    plan.steps.iter().map(planned_step).collect()
+}
+
+fn planned_step(planned: &Planned) -> PlannedStep {
+    PlannedStep {
+        step: planned.id.index(),
+        subject: planned.step.subject(),
+        action: planned.step.action().to_owned(),
+        kind: planned.step.kind(),
+        needs: planned.needs.iter().map(|need| need.index()).collect(),
+    }
+}
+
 /// The result of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -99,6 +135,8 @@ pub struct Summary {
     pub failed: BTreeSet<StepId>,
     pub not_started: BTreeSet<StepId>,
     pub interrupted: BTreeSet<StepId>,
+    /// How long each step that ran has taken.
+    pub durations: BTreeMap<StepId, Duration>,
     /// The exit code of a container that failed, if the run returns it.
     pub exit_code: Option<u8>,
 }
@@ -176,13 +214,8 @@ impl<R: StepRunner> Execution<'_, R> {
     }
 
     fn start(&mut self, planned: &Planned) {
-        self.send(Event::StepStarted {
-            step: planned.id.index(),
-            subject: planned.step.subject(),
-            action: planned.step.action().to_owned(),
-            kind: planned.step.kind(),
-            needs: planned.needs.iter().map(|need| need.index()).collect(),
-        });
+        let PlannedStep { step, subject, action, kind, needs } = planned_step(planned);
+        self.send(Event::StepStarted { step, subject, action, kind, needs });
         let reporter = Reporter { step: planned.id, subject: planned.step.subject(), events: self.events.clone() };
         let (runner, planned, cancel) = (Arc::clone(&self.runner), planned.clone(), self.cancel.clone());
         self.running.spawn(async move {
@@ -193,6 +226,7 @@ impl<R: StepRunner> Execution<'_, R> {
     }
 
     fn finish(&mut self, ended: Ended) {
+        self.summary.durations.insert(ended.step, ended.duration);
         let (outcome, message, problem) = match ended.result {
             Ok(message) => (Outcome::Done, message, None),
             Err(StepFailure::Failed(problem)) => (Outcome::Failed, None, Some(*problem)),

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::{
     domain::ReleaseKey,
-    plan::{RolloutSpec, Step, graph},
+    plan::{OperateStep, RolloutSpec, Step, graph},
 };
 
 /// Runs steps by their subject: `bad` fails, `slow` waits for the cancel.
@@ -40,7 +40,7 @@ impl StepRunner for Script {
 fn plan(steps: &[(&str, &[usize])]) -> Plan {
     graph::tests::plan(steps.iter().map(|(subject, needs)| {
         let rollout = RolloutSpec { release: ReleaseKey::new("tunes", *subject), timeout_seconds: 1 };
-        (Step::Restart(rollout), needs.to_vec())
+        (Step::Operate(OperateStep::Restart(rollout)), needs.to_vec())
     }))
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 
 use crate::{
-    adapters::{builds::Builds, docker::Docker, host, registry::Registry},
+    adapters::{build_context::ContextState, builds::Builds, docker::Docker, host, registry::Registry},
     domain::{
         Build, ImageReference, Name, Presence, Problem, Project, ResolvedProject,
         build::{BuildMethod, BuildSecret},
@@ -18,6 +18,7 @@ use crate::{
     ops::session::{Session, unknown},
     plan::{BuildSpec, up::Described},
     settings::is_variable_set,
+    steps::ClusterFolder,
 };
 
 /// The variable with the socket of the SSH agent.
@@ -43,7 +44,7 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
     if !session.environment.is_local() {
         return Vec::new();
     }
-    let builds = remembered(session).all();
+    let builds = known_builds(session);
     let written = &session.loaded.workspace.projects;
     // A project gets the build of another one with the same folder.
     let built_for = |name: &Name| {
@@ -72,9 +73,54 @@ pub fn use_builds(session: &Session, projects: &mut [ResolvedProject]) -> Vec<Bu
     buildable
 }
 
-/// The file that stores this workspace's builds.
+/// The last builds. A copy without a build of its own uses one of another copy or of the original, if its folder has the
+/// same content.
+fn known_builds(session: &Session) -> BTreeMap<String, ImageReference> {
+    let mut builds = remembered(session).all();
+    if session.environment.local_copy.is_none() {
+        return builds;
+    }
+    for others in cluster_folder(session).all_builds().into_iter().map(Builds) {
+        let folders = others.folders();
+        for (project, image) in others.all() {
+            let build = session.loaded.workspace.projects.get(project.as_str()).and_then(|it| it.build.as_ref());
+            let is_same = |state: &ContextState| build.is_some_and(|build| matches!(state.change(build), Ok(None)));
+            if !builds.contains_key(&project) && folders.get(&project).is_some_and(is_same) {
+                builds.insert(project, image);
+            }
+        }
+    }
+    builds
+}
+
+/// Remembers the builds of others that a copy uses, so that it keeps them when those change.
+///
+/// # Errors
+/// When the file of its builds cannot be written.
+pub(super) fn adopt_builds(session: &Session, buildable: &[Buildable]) -> Result<(), CommandError> {
+    if session.environment.local_copy.is_none() {
+        return Ok(());
+    }
+    let own = remembered(session);
+    let known = own.all();
+    for Buildable { project, built, .. } in buildable.iter().filter(|it| !known.contains_key(it.project.as_str())) {
+        let build = session.loaded.workspace.projects.get(project).and_then(|it| it.build.as_ref());
+        if let Some((image, build)) = built.as_ref().zip(build) {
+            let state = ContextState::read(build).ok();
+            let kept = own.remember([project], image, state.as_ref());
+            kept.map_err(|error| CommandError::failed(Problem::new(error.to_string())))?;
+        }
+    }
+    Ok(())
+}
+
+/// The file that stores the builds of this workspace, or of one copy of it.
 pub fn remembered(session: &Session) -> Builds {
-    Builds(crate::steps::ClusterFolder(session.settings.cluster_folder(session.workspace().as_str())).builds())
+    Builds(cluster_folder(session).builds(session.environment.copy_name()))
+}
+
+fn cluster_folder(session: &Session) -> ClusterFolder {
+    ClusterFolder(session.settings.cluster_folder(session.workspace().as_str()))
 }
 
 /// The other projects with the same build as a project.

@@ -1,6 +1,6 @@
 //! The certificate of the local cluster, and the authority of this machine that signs it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     adapters::{
         authority::{Authority, AuthorityError},
+        cluster::Cluster,
         http::{HttpClient, Resolver},
     },
     domain::{Problem, ResolvedProject, local_certificate::LocalCertificate, platform::ResolvedPlatform},
@@ -36,7 +37,12 @@ pub(crate) fn wanted(
     let authority = Authority::open(&session.settings.authority_folder()).map_err(|error| failed(&error))?;
     let hosts = session.projects.iter().flat_map(hosts_of).collect();
     let fingerprint = authority.map(|authority| authority.fingerprint());
-    Ok(Some(LocalCertificate::new(&ingress.namespace, (domain, &hosts), fingerprint, Timestamp::now())))
+    let mut wanted = LocalCertificate::new(&ingress.namespace, (domain, &hosts), fingerprint, Timestamp::now());
+    if let Some(original) = environment.local_copy.as_ref().and_then(|copy| copy.domain.as_ref()) {
+        wanted.domain.clone_from(original);
+        wanted.hosts.extend([format!("*.{original}"), original.clone()]);
+    }
+    Ok(Some(wanted))
 }
 
 /// Returns the client for URL checks. In `local` it trusts the authority of this machine, which is created if there is
@@ -54,6 +60,22 @@ pub(crate) fn client(
     let trusted = authority.as_ref().map(|authority| authority.certificate.as_str()).unwrap_or_default();
     let client = HttpClient::trusting(resolver, trusted);
     Ok((client.map_err(|error| CommandError::failed(Problem::of(&error)))?, authority))
+}
+
+/// Returns a client for the URLs of the session's environment: of the local cluster, or of its load balancer where DNS does
+/// not know a host.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) async fn environment_client(session: &Session, cluster: &Cluster) -> Result<HttpClient, CommandError> {
+    if session.environment.is_local() {
+        return Ok(client(session, Resolver::Fixed(([127, 0, 0, 1], 0).into()), true)?.0);
+    }
+    let (http, _) = client(session, Resolver::SystemElse(Arc::default()), false)?;
+    if let Ok(Some(address)) = cluster.service_address(INGRESS, INGRESS).await {
+        http.note_balancer(address);
+    }
+    Ok(http)
 }
 
 fn failed(error: &AuthorityError) -> CommandError {

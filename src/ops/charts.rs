@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use crate::{
     adapters::helm::{FetchedChart, Helm, HelmError},
-    config::{ValuesHolder, ValuesSchema, check_values},
+    config::{ValuesHolder, ValuesSchema, check_empty_keys, check_values},
     domain::{Chart, ChartSource, Problem, platform::ResolvedPlatform, values},
     error::{CommandError, ErrorKind},
     ops::{
@@ -109,6 +109,7 @@ fn check_all_values(
             let schema = &*schemas.entry(&chart.path).or_insert_with(|| ValuesSchema::new(schema));
             let merged = values::merged([&chart.values, values]);
             diagnostics.extend(check_values(origin, holder, &merged, schema));
+            diagnostics.extend(check_empty_keys(origin, holder, &merged, schema));
         }
     }
     refuse(session, diagnostics)

@@ -21,7 +21,7 @@ use crate::{
     ops::{
         certificates,
         charts::fetch_and_check,
-        exposed, externals,
+        copies, exposed, externals,
         files::ProjectFiles,
         options::UpRequest,
         secrets::{SopsSecrets, external_secrets},
@@ -29,7 +29,7 @@ use crate::{
         session::Session,
     },
     plan::{
-        CheckSpec, DeployPolicy, NamespaceSpec, Refresh, ReleaseSpec, SecretSpec,
+        CheckSpec, DeployPolicy, NamespaceSpec, Refresh, ReleaseSpec,
         up::{Described, DescribedProject, LOAD_BALANCER, PlatformOrder},
     },
 };
@@ -61,14 +61,15 @@ pub async fn describe(
     let files = ProjectFiles::read(session, &selection.projects)?;
     let mounted = |project| files.mounted(secrets.with_checksums(project));
     let chosen: Vec<ResolvedProject> = selection.projects.iter().map(mounted).collect();
-    let namespace = &session.environment.namespace;
     let mut projects: Vec<DescribedProject> =
         chosen.iter().map(|project| describe_project(session, selection, project, &charts, ports)).collect();
     files.add_to(&mut projects, selection);
     let in_namespace = all.iter().flat_map(|project| secrets.of_namespace(project)).collect();
-    let own = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
+    let registries = chosen.iter().flat_map(|project| hosts_of(&project.chart, &project.values, &charts)).collect();
+    let (name, copy) = (session.environment.namespace.clone(), copies::mark(session));
+    let own = NamespaceSpec { name, registries, secrets: in_namespace, privileged: false, copy, secrets_from: None };
     let of_platform = platform.iter().map(|release| (release, hosts_of(&release.chart, &release.values, &charts)));
-    let namespaces = namespaces(of_platform, (namespace, own, in_namespace));
+    let namespaces = namespaces(of_platform, own);
     Ok(Described {
         workspace: session.workspace().to_string(),
         policy: policy(session, options),
@@ -80,6 +81,8 @@ pub async fn describe(
         externals: externals::described(session, &selection.externals),
         address_pool: session.environment.is_local() && platform.iter().any(|release| release.name == LOAD_BALANCER),
         local_node: session.environment.is_local(),
+        is_copy: session.environment.local_copy.is_some(),
+        data_from: None,
         forwarder: exposed::forwarder(session),
         certificate: certificates::wanted(session, &platform)?,
         registry: Vec::new(),
@@ -172,6 +175,7 @@ fn describe_project(
         checks,
         urls: urls.into_iter().map(|(_, url)| url.shown).collect(),
         verifications: Vec::new(),
+        rollout: None,
     }
 }
 
@@ -204,6 +208,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
         files: Vec::new(),
         image: None,
         timeout_seconds: TIMEOUT_SECONDS,
+        rollout_of: None,
     }
 }
 
@@ -211,7 +216,7 @@ fn release_spec(name: &str, namespace: &str, chart: &FetchedChart, content: Reco
 /// and Secrets.
 fn namespaces<'a>(
     platform: impl Iterator<Item = (&'a ResolvedPlatform, BTreeSet<String>)>,
-    (namespace, registries, secrets): (&str, BTreeSet<String>, Vec<SecretSpec>),
+    own: NamespaceSpec,
 ) -> Vec<NamespaceSpec> {
     let mut namespaces: Vec<NamespaceSpec> = Vec::new();
     for (release, registries) in platform {
@@ -225,9 +230,11 @@ fn namespaces<'a>(
                 registries,
                 secrets: Vec::new(),
                 privileged: release.is_privileged,
+                copy: None,
+                secrets_from: None,
             }),
         }
     }
-    namespaces.push(NamespaceSpec { name: namespace.to_owned(), registries, secrets, privileged: false });
+    namespaces.push(own);
     namespaces
 }

@@ -2,8 +2,15 @@
 
 use crate::{
     adapters::{cluster::ClusterError, docker::DockerError, helm::HelmError, wait::WaitError},
-    error::{CommandError, ErrorKind},
+    config::{ConfigError, Report},
+    error::{CommandError, ErrorKind, MistakeReport},
 };
+
+/// Mistakes in files or options as an error of a command.
+pub(crate) fn mistakes(diagnostics: Vec<ConfigError>, color: bool) -> CommandError {
+    let report = Report { diagnostics };
+    CommandError::mistakes(MistakeReport { text: report.render(color), mistakes: report.mistakes() })
+}
 
 impl From<ClusterError> for CommandError {
     /// An unreachable cluster may be reachable later.

@@ -1,10 +1,10 @@
 //! The ports of projects that are published on this machine.
 
 use crate::{
-    adapters::host::published_port_state,
+    adapters::{docker::Docker, host::published_port_state},
     domain::{
         Problem,
-        exposed::{Forward, Forwarder, Protocol, PublishedPort, forwards},
+        exposed::{Forward, Forwarder, Protocol, PublishedPort, forwards, ports_of_copy},
         ports::{PortState, because},
         resolve,
     },
@@ -19,22 +19,61 @@ use crate::{
 /// Returns what publishes the exposed ports of the environment.
 pub(crate) fn forwarder(session: &Session) -> Forwarder {
     let projects = resolve(&session.loaded.workspace, &session.environment);
-    Forwarder { networks: session.environment.networks, forwards: forwards(&projects, &session.environment) }
+    let mut forwards = forwards(&projects, &session.environment);
+    if let Ok(chosen) = session.copy_ports.lock() {
+        for forward in &mut forwards {
+            forward.published = chosen.get(&forward.written).copied().unwrap_or(forward.published);
+        }
+    }
+    Forwarder { networks: session.environment.networks, forwards }
 }
 
-/// Returns the lines that are shown beside URLs: `127.0.0.1:5432 postgres`.
-pub(crate) fn shown(session: &Session) -> Vec<String> {
-    forwarder(session).forwards.iter().map(Forward::to_string).collect()
+/// Chooses the ports of a copy: those that it has, and for others the next free ones. Those of the original stay with it.
+///
+/// # Errors
+/// When Docker does not respond.
+pub(super) async fn choose_ports(session: &Session, docker: &Docker) -> Result<(), CommandError> {
+    let environment = &session.environment;
+    let Some(copy) = environment.copy_name() else { return Ok(()) };
+    if environment.exposed.is_empty() {
+        return Ok(());
+    }
+    let found = docker.forwarders(Some(session.workspace().as_str())).await?;
+    let own = found.into_iter().find(|found| found.copy.as_deref() == Some(copy));
+    let kept = own.map(|own| own.replaced.into_iter().zip(own.ports).collect()).unwrap_or_default();
+    let (holders, rootless) = (docker.published_ports().await?, docker.info().await?.rootless);
+    let is_free = |port: PublishedPort| {
+        !holders.contains_key(&port)
+            && !environment.exposes(port.number)
+            && published_port_state(port, rootless) == PortState::Free
+    };
+    let chosen = ports_of_copy(environment.exposed.keys(), &kept, is_free);
+    if let Ok(mut known) = session.copy_ports.lock() {
+        *known = chosen;
+    }
+    Ok(())
 }
 
-/// Refuses ports that something else uses.
+/// Returns the lines that are shown beside URLs after a run: `127.0.0.1:5432 postgres`.
+///
+/// # Errors
+/// When Docker does not respond.
+pub(crate) async fn shown(session: &Session, docker: &Docker) -> Result<Vec<String>, CommandError> {
+    // Another copy may have taken a port since it was chosen.
+    choose_ports(session, docker).await?;
+    Ok(forwarder(session).forwards.iter().map(Forward::to_string).collect())
+}
+
+/// Refuses ports that something else uses. The ports of a copy are chosen again when they are published, because another
+/// copy may take one at any time until then.
 ///
 /// # Errors
 /// All ports that are taken, or that Docker does not respond.
 pub(crate) async fn refuse_taken(session: &Session, prepared: &Prepared<LocalTarget>) -> Result<(), CommandError> {
     let (wanted, observed) = (&prepared.described.forwarder, &prepared.observation.observed);
     let found = observed.forwarder.as_ref();
-    if wanted.forwards.is_empty() || difference(wanted, found, observed.cluster).is_none() {
+    let is_chosen = session.environment.copy_name().is_some();
+    if is_chosen || wanted.forwards.is_empty() || difference(wanted, found, observed.cluster).is_none() {
         return Ok(());
     }
     let LocalTarget { access, cluster, .. } = &prepared.target;

@@ -1,12 +1,13 @@
-//! Files from disk of projects: read from the workspace, or taken from an exported ledger.
+//! Files from disk of projects, and their dashboards: read from the workspace, or taken from an exported ledger.
 
 use std::{collections::BTreeMap, fs};
 
 use crate::{
-    config::disk_files,
+    config::{dashboards, disk_files},
     domain::{
         Name, Problem, ResolvedProject,
         disk_files::{DiskFile, PackedFiles, file_maps},
+        objects::add_dashboards,
     },
     error::{CommandError, ErrorKind},
     ops::{selection::Selection, session::Session},
@@ -15,7 +16,11 @@ use crate::{
 
 /// The files from disk of the selected projects, by project.
 #[derive(Debug, Default)]
-pub(crate) struct ProjectFiles(BTreeMap<Name, PackedFiles>);
+pub(crate) struct ProjectFiles {
+    packed: BTreeMap<Name, PackedFiles>,
+    /// By their keys in a ConfigMap.
+    dashboards: BTreeMap<Name, BTreeMap<String, String>>,
+}
 
 impl ProjectFiles {
     /// Reads the files. The workspace was checked before, so only a file that was changed in the meantime is an error.
@@ -26,10 +31,11 @@ impl ProjectFiles {
         session: &Session,
         projects: impl IntoIterator<Item = &'a ResolvedProject>,
     ) -> Result<Self, CommandError> {
-        let (mut packed, mut wrong) = (BTreeMap::new(), Vec::new());
+        let root = &session.loaded.workspace.root;
+        let (mut all, mut wrong) = (Self::default(), Vec::new());
         for project in projects {
             let mut files = Vec::new();
-            for (path, found) in disk_files(project, &session.loaded.workspace.root) {
+            for (path, found) in disk_files(project, root) {
                 let is_executable = found.is_executable;
                 match fs::read(&found.source) {
                     Ok(content) => files.push(DiskFile { path, content, is_executable }),
@@ -37,17 +43,25 @@ impl ProjectFiles {
                 }
             }
             if !files.is_empty() {
-                packed.insert(project.name.clone(), PackedFiles::new(project.name.as_str(), files));
+                all.packed.insert(project.name.clone(), PackedFiles::new(project.name.as_str(), files));
+            }
+            match dashboards(project, root) {
+                Ok(found) if found.is_empty() => (),
+                Ok(found) => _ = all.dashboards.insert(project.name.clone(), found),
+                Err(reason) => wrong.push(Problem::new(reason)),
             }
         }
         CommandError::require_none(ErrorKind::Usage, wrong)?;
-        Ok(Self(packed))
+        Ok(all)
     }
 
-    /// The project with the values that mount its files: a changed file is a changed value.
+    /// The project with the values that mount its files, and with its dashboards: a changed file is a changed value.
     pub(crate) fn mounted(&self, mut project: ResolvedProject) -> ResolvedProject {
-        if let Some(packed) = self.0.get(&project.name) {
+        if let Some(packed) = self.packed.get(&project.name) {
             packed.add_to(&mut project.values);
+        }
+        if let Some(dashboards) = self.dashboards.get(&project.name) {
+            add_dashboards(&mut project.values, dashboards);
         }
         project
     }
@@ -60,7 +74,7 @@ impl ProjectFiles {
             release.files = if selection.contents.contains_key(name.as_str()) {
                 file_maps(&release.content.values).filter_map(of_ledger).collect()
             } else {
-                self.0.get(name).map(|packed| packed.maps.clone()).unwrap_or_default()
+                self.packed.get(name).map(|packed| packed.maps.clone()).unwrap_or_default()
             };
         }
     }

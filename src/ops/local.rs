@@ -3,29 +3,38 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    adapters::{host, lock::Lock},
+    adapters::{cluster::Cluster, docker::Docker, host, wait::pause},
     domain::{ImageReference, Name, Problem, ports},
-    error::CommandError,
+    error::{CommandError, ErrorKind},
     ops::{
-        builds::{BuildScope, Buildable},
+        builds::{BuildScope, Buildable, adopt_builds},
+        copies,
         describe::describe,
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
-        exposed,
+        exposed, local_run,
+        locks::{LockScope, RunLock},
         observe::{Observation, local_cluster},
         options::{ChangeRequest, UpRequest},
         own_cluster,
-        prepared::{LocalTarget, Prepared, show_plan, show_urls},
+        prepared::{LocalTarget, Prepared, running_cluster, show_plan, show_urls},
         selection::Selection,
-        session::{LocalAccess, Session},
+        session::{LocalAccess, Session, docker_lookup},
         tags::{pin, registry},
     },
-    plan::{Plan, check_all, start::start, up::ObservedCluster},
+    plan::{
+        Plan, Step, check_all,
+        start::start,
+        up::{Described, ObservedCluster},
+    },
     steps::{Decrypted, LocalCluster, PlatformWork, Runner},
 };
 
+/// How often `wait` looks for a cluster that does not run yet.
+const CLUSTER_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes that a cluster with its images needs on the engine's disk.
 const LEAST_DISK: u64 = 5_000_000_000;
 
@@ -58,12 +67,19 @@ pub(crate) async fn bring(
     session: &Session,
     request: &UpRequest,
     purpose: Purpose,
-    lock: Option<Lock>,
+    lock: Option<RunLock>,
 ) -> Result<(), CommandError> {
+    if !session.settings.dry_run && !matches!(purpose, Purpose::Check(_)) {
+        local_run::refuse_active(session, request, purpose == Purpose::Up)?;
+        local_run::recover(session).await;
+    }
     let (recreate, was_started) = (request.recreate, purpose != Purpose::Up);
-    let run = LocalRun { session, request, purpose, lock, recreate, was_started, due: BuildScope::of(request) };
+    let due = BuildScope::of(request);
+    let needs_cluster = was_started;
+    let run = LocalRun { session, request, purpose, lock, recreate, was_started, needs_cluster, plans: 0, due };
     let urls = drive(session, run).await?;
-    show_urls(session, &[urls, exposed::shown(session)].concat());
+    let docker = Docker::connect(&docker_lookup(&session.settings)).await?;
+    show_urls(session, &[urls, exposed::shown(session, &docker).await?].concat());
     Ok(())
 }
 
@@ -72,11 +88,15 @@ struct LocalRun<'a> {
     session: &'a Session,
     request: &'a UpRequest,
     purpose: Purpose,
-    lock: Option<Lock>,
+    lock: Option<RunLock>,
     /// Whether an existing cluster is still to be deleted first.
     recreate: bool,
     /// Whether the cluster was started: then its network is checked.
     was_started: bool,
+    /// Whether more than the namespace of the environment or copy changes.
+    needs_cluster: bool,
+    /// How many plans were made for the running cluster.
+    plans: usize,
     /// The builds that are still to be run.
     due: BuildScope<'a>,
 }
@@ -88,34 +108,53 @@ impl Run for LocalRun<'_> {
         prepare(self.session, self.request, self.recreate).await
     }
 
-    /// The lock of this machine costs nothing: it is taken before the cluster is observed, even if nothing changes.
-    fn needs_lock(&self, _: &Prepared<LocalTarget>, _: Option<&Plan>) -> bool {
-        self.lock.is_none() && !self.is_preview()
+    /// The lock of this machine costs nothing: it is taken before the cluster is observed, even if nothing changes. A
+    /// plan that changes more than one namespace needs the whole cluster.
+    fn needs_lock(&self, _: &Prepared<LocalTarget>, plan: Option<&Plan>) -> bool {
+        let is_enough = |lock: &RunLock| {
+            lock.scope == LockScope::Cluster || !plan.is_some_and(|plan| changes_cluster(self.session, plan))
+        };
+        !self.lock.as_ref().is_some_and(is_enough) && !self.is_preview()
     }
 
     async fn lock(&mut self, prepared: &Prepared<LocalTarget>) -> Result<Freshness, CommandError> {
         let access = &prepared.target.access;
-        self.lock = Some(self.session.lock(access).await?);
+        let was_observed = self.lock.take().is_some();
+        self.needs_cluster |= was_observed || local_cluster(access, self.recreate) != ObservedCluster::Running;
+        let scope = if self.needs_cluster { LockScope::Cluster } else { LockScope::Namespace };
+        let lock = self.session.lock(access, scope).await?;
         // The previous holder may have created or deleted the cluster.
         let is_same = self.session.node(&access.docker).await? == access.node;
-        Ok(if is_same { Freshness::Current } else { Freshness::Outdated })
+        // A lock on one namespace does not protect another cluster than the one that was found.
+        self.lock = Some(lock).filter(|_| is_same || self.needs_cluster);
+        Ok(if is_same && !was_observed { Freshness::Current } else { Freshness::Outdated })
     }
 
     async fn plan(&mut self, prepared: &mut Prepared<LocalTarget>) -> Result<Plan, CommandError> {
         prepared.observe(self.session, self.recreate).await?;
         prepared.observation.observed.was_started = self.was_started;
+        copies::note_ports_of_node(self.session);
+        copies::note_abandoned(self.session, &prepared.observation.observed.copies).await;
         if let Purpose::Check(_) = self.purpose {
             return Ok(check_all::check_all(&prepared.described, &prepared.observation.observed));
         }
+        let Prepared { described, observation, .. } = &mut *prepared;
+        copies::prepare(self.session, self.request, (described, &observation.observed))?;
         prepared.settle(self.session, self.due).await?;
         if self.purpose == Purpose::Up {
             exposed::refuse_taken(self.session, prepared).await?;
         }
-        match self.purpose {
+        let plan = match self.purpose {
             Purpose::Start => prepared.planned_by(start),
             _ if self.is_preview() => prepared.plan(),
             _ => prepared.plan_first(),
+        }?;
+        // A later plan of the same run finds the volumes that the first one has created.
+        self.plans += usize::from(prepared.observation.observed.cluster == ObservedCluster::Running);
+        if self.plans == 1 {
+            copies::note_unused_data(self.session, self.request, &plan);
         }
+        Ok(plan)
     }
 
     fn is_preview(&self) -> bool {
@@ -130,7 +169,7 @@ impl Run for LocalRun<'_> {
     /// Asks before `--recreate` deletes a cluster; the rest is the user's own.
     async fn confirm(&self, planned: &PlannedRun<LocalTarget>) -> Result<(), CommandError> {
         let is_lost = self.recreate && planned.prepared.target.access.node.is_some();
-        if is_lost { own_cluster::confirm(self.session) } else { Ok(()) }
+        if is_lost { own_cluster::confirm(self.session, &planned.prepared.target.access).await } else { Ok(()) }
     }
 
     async fn execute(
@@ -140,6 +179,7 @@ impl Run for LocalRun<'_> {
     ) -> Result<RunProgress, CommandError> {
         let PlannedRun { prepared, plan } = planned;
         let platform = PlatformWork::of(&plan, &prepared.described.platform);
+        adopt_builds(self.session, &prepared.target.buildable)?;
         let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
         let runner = Runner { decrypted, platform, ..runner };
         let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
@@ -151,6 +191,15 @@ impl Run for LocalRun<'_> {
     async fn release(self) {}
 }
 
+/// Whether a plan changes the cluster or its platform.
+fn changes_cluster(session: &Session, plan: &Plan) -> bool {
+    plan.steps.iter().any(|planned| match &planned.step {
+        Step::DeleteCluster | Step::CreateCluster | Step::StartCluster => true,
+        Step::Deploy(spec) => spec.release.namespace != session.environment.namespace,
+        _ => false,
+    })
+}
+
 /// Reads and checks everything that can be known without observing the cluster; changes nothing.
 pub(crate) async fn prepare(
     session: &Session,
@@ -158,6 +207,7 @@ pub(crate) async fn prepare(
     recreate: bool,
 ) -> Result<Prepared<LocalTarget>, CommandError> {
     refuse_foreign_options(options)?;
+    copies::refuse_options(session, options)?;
     let selection = Selection::choose(session, options)?;
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let cluster = local_of(session, &access, recreate).await?;
@@ -219,6 +269,29 @@ async fn running(session: &Session) -> Result<LocalAccess, CommandError> {
     if local_cluster(&access, false) == ObservedCluster::Running { Ok(access) } else { Err(own_cluster::not_running()) }
 }
 
+/// Waits until the local cluster runs, which another run may be creating or starting. Returns how much of the time is
+/// left.
+///
+/// # Errors
+/// When it does not run in time, or the command is interrupted.
+pub(crate) async fn wait_until_running(session: &Session, timeout: Duration) -> Result<Duration, CommandError> {
+    let start = Instant::now();
+    let mut is_noted = false;
+    let mut access = session.local().await?;
+    while local_cluster(&access, false) != ObservedCluster::Running {
+        if !is_noted {
+            session.note("the local cluster is not running: waiting for it");
+            is_noted = true;
+        }
+        if start.elapsed() >= timeout {
+            return Err(own_cluster::not_running());
+        }
+        pause(CLUSTER_INTERVAL, &session.cancel).await.map_err(|_| CommandError::reported(ErrorKind::Interrupted))?;
+        access.node = session.node(&access.docker).await?;
+    }
+    Ok(timeout.saturating_sub(start.elapsed()))
+}
+
 /// Runs a plan on the running local cluster.
 ///
 /// # Errors
@@ -226,6 +299,25 @@ async fn running(session: &Session) -> Result<LocalAccess, CommandError> {
 pub(crate) async fn run_locked(session: &Session, verb: &str, plan: &Plan) -> Result<(), CommandError> {
     let (runner, _lock) = runner_of(session).await?;
     session.execute(verb, plan, runner).await.map(drop)
+}
+
+/// Plans with the lock of the running local cluster, so that the plan is as new as the lock, and runs it. With `--dry-run`
+/// it only shows the plan.
+///
+/// # Errors
+/// When the cluster is not running, another run holds its lock, or a step fails; and those of `plan`.
+pub(crate) async fn run_planned(
+    session: &Session,
+    verb: &str,
+    plan: impl AsyncFnOnce(&Cluster) -> Result<Plan, CommandError>,
+) -> Result<(), CommandError> {
+    if session.settings.dry_run {
+        show_plan(session, &Described::default(), &plan(&running_cluster(session).await?).await?);
+        return Ok(());
+    }
+    let (runner, _lock) = runner_of(session).await?;
+    let plan = plan(&running_cluster(session).await?).await?;
+    if plan.has_changes() { session.execute(verb, &plan, runner).await.map(drop) } else { Ok(()) }
 }
 
 /// The cluster as it is, or as it will be created; refuses one that cannot be created before anything is changed.
@@ -245,6 +337,7 @@ async fn local_of(session: &Session, access: &LocalAccess, recreate: bool) -> Re
         kind: access.kind.clone(),
         name: session.workspace().to_string(),
         folder: access.folder.clone(),
+        copy: session.environment.copy_name().map(str::to_owned),
         kubernetes: semver::Version::parse(tag).ok(),
         node_image: image,
         http_port,
@@ -342,9 +435,12 @@ async fn ports_to_take(session: &Session, access: &LocalAccess, recreate: bool) 
 }
 
 /// Returns the runner for commands on the running local cluster.
-async fn runner_of(session: &Session) -> Result<(Arc<Runner>, Lock), CommandError> {
+async fn runner_of(session: &Session) -> Result<(Arc<Runner>, RunLock), CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), running(session))?;
-    let lock = session.lock(&access).await?;
+    let lock = session.lock(&access, LockScope::Namespace).await?;
+    if session.environment.local_copy.is_some() {
+        running_cluster(session).await?;
+    }
     let local = local_of(session, &access, false).await?;
     Ok((Arc::new(session.runner(helm, local).await?), lock))
 }

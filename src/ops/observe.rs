@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::{
     adapters::{
@@ -15,10 +16,11 @@ use crate::{
         },
         docker::State,
     },
-    domain::{Digest, ReleaseKey, labels},
+    domain::{Digest, ReleaseKey, dev_state::DevState, drain_state::DrainMark, labels},
     ops::session::LocalAccess,
     plan::{
-        ObservedRelease,
+        Developed, ObservedRelease,
+        dev::WorkloadName,
         secrets::ObservedExternalSecret,
         up::{Observed, ObservedCluster},
     },
@@ -32,8 +34,10 @@ pub struct Observation {
     pub pods: BTreeMap<ReleaseKey, (i32, i32)>,
     /// Releases that cannot be read, each with the reason, as warnings.
     pub unreadable: Vec<String>,
-    /// The start time of the oldest container in a local cluster, according to the API.
+    /// The start time of the oldest container, according to the API.
     pub running_since: Option<Timestamp>,
+    /// The pods of which a container has restarted, with the workloads that select pods, as the API shows them.
+    pub restarted_pods: Vec<Value>,
 }
 
 /// The state of a local environment's cluster.
@@ -60,11 +64,11 @@ pub async fn look(
     let looks = futures::try_join!(
         look_at(&cluster, workspace, external_secrets_in),
         cluster.announced_registry(),
-        cluster.running_since(),
+        cluster.copies(workspace),
     );
-    let (mut observation, announced, running_since) = looks?;
+    let (mut observation, announced, copies) = looks?;
+    observation.observed.copies = copies;
     observation.observed.announced_registry = announced;
-    observation.running_since = running_since;
     Ok(observation)
 }
 
@@ -77,7 +81,7 @@ pub async fn look_at(
     workspace: &str,
     external_secrets_in: Option<&str>,
 ) -> Result<Observation, ClusterError> {
-    let (mut releases, workloads, namespaces, pools, external_secrets, externals, definitions) = futures::try_join!(
+    let (mut releases, workloads, namespaces, pools, external_secrets, externals, definitions, closed) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
@@ -85,6 +89,7 @@ pub async fn look_at(
         external_secrets(cluster, external_secrets_in),
         cluster.externals(workspace),
         cluster.definitions(),
+        cluster.maintenances(),
     )?;
     // What is in a namespace that is being deleted goes with it.
     releases.retain(|release| namespaces.contains_key(&release.key.namespace));
@@ -95,16 +100,22 @@ pub async fn look_at(
     for release in releases {
         let key = release.key.clone();
         observation.unreadable.extend(warning(&release));
+        let drained = drained(&release, &workloads);
         let (observed, pods) = observe_release(release, &workloads, &deviations);
         observation.pods.insert(key.clone(), pods);
+        observation.observed.drained.extend(drained.map(|mark| (key.clone(), mark)));
         observation.observed.releases.insert(key, observed);
     }
+    observation.running_since = workloads.running_since();
+    observation.restarted_pods = workloads.restarted_pods();
     observation.observed.cluster = ObservedCluster::Running;
     observation.observed.holders = workloads.holders;
     observation.observed.namespaces = namespaces;
     observation.observed.external_secrets = external_secrets;
     observation.observed.externals = externals;
     observation.observed.definitions = definitions;
+    observation.observed.maintenance = closed;
+    observation.observed.at = Some(Timestamp::now());
     observation.observed.has_address_pool = !pools.is_empty();
     Ok(observation)
 }
@@ -137,8 +148,27 @@ fn observe_release(
         digests: digests(&objects, workloads),
         ready,
         healthy_since: healthy_since(&objects, workloads).filter(|_| ready),
+        developed: developed(&objects, workloads),
     };
     (observed, pods)
+}
+
+/// The mark of a workload of a release that a drain has stopped. A `CronJob` is not among the workloads.
+fn drained(release: &StoredRelease, workloads: &Workloads) -> Option<DrainMark> {
+    release.rendered.iter().find_map(|Rendered { object, .. }| {
+        let snapshot = workloads.snapshots.get(&object.namespace)?;
+        DrainMark::read(snapshot.annotations(&object.kind, &object.name)?.get(labels::DRAIN)?)
+    })
+}
+
+/// What `cmdr dev` has changed of a release. Whether it still runs, this machine knows.
+fn developed(objects: &[&Object], workloads: &Workloads) -> Option<Developed> {
+    let found = objects.iter().filter_map(|object| {
+        let state = DevState::of(workloads.snapshots.get(&object.namespace)?.annotations(&object.kind, &object.name)?)?;
+        Some((state.holder, WorkloadName { kind: object.kind.clone(), name: object.name.clone() }))
+    });
+    let (holders, workloads): (Vec<String>, Vec<WorkloadName>) = found.unzip();
+    Some(Developed { holder: holders.into_iter().next()?, workloads, is_running: false })
 }
 
 async fn external_secrets(

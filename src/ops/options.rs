@@ -25,6 +25,8 @@ pub struct UpRequest {
     pub adopt: bool,
     pub refresh: bool,
     pub repair: bool,
+    /// The copy whose data a new copy gets.
+    pub data_from: Option<String>,
     /// A file that an earlier run exported, from which the environment is rebuilt.
     pub from_ledger: Option<PathBuf>,
     pub change: ChangeRequest,
@@ -50,6 +52,12 @@ impl ChangeRequest {
         let own = |file: Option<PathBuf>| file.map(|file| own_file(&file, environment));
         let Self { export_ledger, plan_file, use_plan, .. } = self;
         Self { export_ledger: own(export_ledger), plan_file: own(plan_file), use_plan: own(use_plan), ..self }
+    }
+
+    /// For an operation that no gate blocks.
+    #[must_use]
+    pub fn without_overrides(&self) -> Self {
+        Self { overrides: Vec::new(), ..self.clone() }
     }
 
     /// The files to write, with their options.

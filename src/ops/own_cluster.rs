@@ -3,7 +3,12 @@
 use crate::{
     domain::{ImageReference, Problem, proxy::Proxies},
     error::{CommandError, ErrorKind},
-    ops::session::{LocalAccess, Session},
+    ops::{
+        observe::local_cluster,
+        prepared::cluster_of,
+        session::{LocalAccess, Session},
+    },
+    plan::up::ObservedCluster,
     steps::LocalCluster,
     ui,
 };
@@ -36,6 +41,7 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
         kind: access.kind.clone(),
         name: session.workspace().to_string(),
         folder: access.folder.clone(),
+        copy: session.environment.copy_name().map(str::to_owned),
         node_image,
         kubernetes: None,
         http_port,
@@ -52,17 +58,35 @@ pub(crate) fn existing(session: &Session, access: &LocalAccess) -> Result<LocalC
 ///
 /// # Errors
 /// If the answer is no, or there is none.
-pub(crate) fn confirm(session: &Session) -> Result<(), CommandError> {
+pub(crate) async fn confirm(session: &Session, access: &LocalAccess) -> Result<(), CommandError> {
     if session.settings.yes {
         return Ok(());
     }
+    let copies = copies_in(session, access).await;
     if !session.settings.may_ask() {
-        let cause = format!("cluster '{}' and its data would be deleted: nothing was changed", session.workspace());
+        let workspace = session.workspace();
+        let cause = format!("cluster '{workspace}'{copies} and its data would be deleted: nothing was changed");
         return Err(CommandError::failed(Problem::new(cause).help("confirm with --yes")));
     }
-    let question = format!("Delete the cluster '{}' and everything in it, databases included?", session.workspace());
+    let question =
+        format!("Delete the cluster '{}'{copies} and everything in it, databases included?", session.workspace());
     if ui::confirm(&question) {
         return Ok(());
     }
     Err(CommandError::new(ErrorKind::Failed, Problem::new("cancelled: nothing was deleted")))
+}
+
+/// The copies in the cluster, in words; those of a stopped cluster are not known.
+pub(crate) async fn copies_in(session: &Session, access: &LocalAccess) -> String {
+    if local_cluster(access, false) != ObservedCluster::Running {
+        return String::new();
+    }
+    let Ok(cluster) = cluster_of(session, access).await else { return String::new() };
+    let copies = cluster.copies(session.workspace().as_str()).await.unwrap_or_default();
+    let names: Vec<String> = copies.into_iter().map(|copy| format!("'{}'", copy.name)).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!(" with the copy {}", names.join(", ")),
+        _ => format!(" with the copies {}", names.join(", ")),
+    }
 }

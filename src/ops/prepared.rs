@@ -1,7 +1,9 @@
 //! An observed environment, the plan for it, and how both are shown.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -14,6 +16,8 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         builds::{BuildScope, Buildable, leave_for_later, settle},
+        copies,
+        dev::is_developed,
         logins::keep_logins,
         observe::{Observation, local_cluster, look},
         own_cluster::not_running,
@@ -23,7 +27,7 @@ use crate::{
         tags::registry,
     },
     plan::{
-        CheckSpec, Operation, Plan, Refresh, ReleaseSpec, Step,
+        CheckSpec, Operation, Plan, Planned, Refresh, ReleaseSpec, Step,
         up::{Described, Observed, ObservedCluster, up as plan_up},
     },
     settings::OutputFormat,
@@ -98,6 +102,15 @@ impl<T> Prepared<T> {
 }
 
 impl Prepared<LocalTarget> {
+    /// Notes which `cmdr dev` still run: what those have changed stays.
+    async fn note_developed(&mut self, session: &Session) {
+        for (key, release) in &mut self.observation.observed.releases {
+            if let Some(developed) = &mut release.developed {
+                developed.is_running = is_developed(session, &key.name).await;
+            }
+        }
+    }
+
     /// Observes the current state of the cluster.
     ///
     /// # Errors
@@ -124,6 +137,7 @@ impl Prepared<LocalTarget> {
                     }
                 }
                 self.observation = observation;
+                self.note_developed(session).await;
                 self.recognize_images(session).await?;
             }
             // A killed stop may have ended its pods: starting the cluster repairs that.
@@ -176,7 +190,9 @@ impl Prepared<LocalTarget> {
         let registry = settle(session, &access.docker, &mut self.described, buildable, due).await?;
         self.observation.observed.registry = registry.found;
         let workspace = session.workspace().as_str();
-        self.observation.observed.forwarder = access.docker.forwarders(Some(workspace)).await?.into_iter().next();
+        let forwarders = access.docker.forwarders(Some(workspace)).await?;
+        let copy = session.environment.copy_name();
+        self.observation.observed.forwarder = forwarders.into_iter().find(|it| it.copy.as_deref() == copy);
         cluster.registry = registry.wanted;
         Ok(())
     }
@@ -226,16 +242,26 @@ async fn kubeconfig(session: &Session, access: &LocalAccess) -> Result<std::path
     Ok(file)
 }
 
-/// Connects to the local cluster, which must be running.
+/// Connects to the local cluster, which must be running, and must have the session's copy.
 ///
 /// # Errors
-/// When it is not running, or its kubeconfig cannot be read.
+/// When it is not running, its kubeconfig cannot be read, or the copy does not exist.
 pub(crate) async fn running_cluster(session: &Session) -> Result<Cluster, CommandError> {
     let access = session.local().await?;
     if local_cluster(&access, false) != ObservedCluster::Running {
         return Err(not_running());
     }
-    let file = kubeconfig(session, &access).await?;
+    let cluster = cluster_of(session, &access).await?;
+    copies::require_in(session, &cluster).await?;
+    Ok(cluster)
+}
+
+/// Connects to the local cluster, whatever is in it.
+///
+/// # Errors
+/// When its kubeconfig cannot be read.
+pub(crate) async fn cluster_of(session: &Session, access: &LocalAccess) -> Result<Cluster, CommandError> {
+    let file = kubeconfig(session, access).await?;
     Cluster::open(&file, None).await.map_err(|error| CommandError::failed(error.problem()))
 }
 
@@ -256,7 +282,7 @@ pub(crate) fn show_urls(session: &Session, urls: &[String]) {
 
 pub(crate) fn show_plan(session: &Session, described: &Described, plan: &Plan) {
     match session.settings.output {
-        OutputFormat::Json => ui::print(&format!("{}\n", as_json(described, plan))),
+        OutputFormat::Json => ui::print(&format!("{}\n", json!(PlanDocument::of(described, plan)))),
         OutputFormat::Text => ui::print(&render_plan(plan)),
     }
 }
@@ -277,6 +303,9 @@ fn render_plan(plan: &Plan) -> String {
     if plan.steps.iter().any(|planned| matches!(planned.step, Step::StartCluster)) {
         text.push_str("further steps are planned when the cluster is running\n");
     }
+    for note in &plan.notes {
+        text.push_str(&format!("{note}\n"));
+    }
     for change in &plan.postponed {
         text.push_str(&format!("{}\n", postponed(change)));
     }
@@ -294,25 +323,87 @@ pub(crate) fn postponed(change: &str) -> String {
     format!("not deployed: {change} (deploy it with cmdr up)")
 }
 
-/// The plan as JSON, with every described release.
-fn as_json(described: &Described, plan: &Plan) -> serde_json::Value {
-    let steps: Vec<serde_json::Value> = plan
-        .changes()
-        .map(|planned| json!({"subject": planned.step.subject(), "action": planned.step.action(), "reason": planned.reason}))
-        .collect();
-    let platform =
-        described.platform.iter().map(|release| release_json(release, described.order.needs_of(&release.name), &[]));
-    let projects =
-        described.projects.iter().map(|project| release_json(&project.release, &project.needs, &project.checks));
-    let releases: Vec<serde_json::Value> = platform.chain(projects).collect();
-    json!({"steps": steps, "unchanged": plan.unchanged, "drifted": plan.drifted, "after_builds": plan.after_builds, "postponed": plan.postponed, "preliminary": plan.preliminary, "releases": releases})
+/// The plan with every described release, as data.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanDocument {
+    pub steps: Vec<PlanChange>,
+    /// Releases that need no change.
+    pub unchanged: Vec<String>,
+    /// Drift that is not reverted.
+    pub drifted: Vec<String>,
+    /// Projects that are deployed if their builds differ from what runs.
+    pub after_builds: Vec<String>,
+    /// What `start` leaves to `up`.
+    pub postponed: Vec<String>,
+    /// Whether more is known when the cluster runs or the images are built.
+    pub preliminary: bool,
+    pub releases: Vec<PlannedRelease>,
 }
 
-fn release_json(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> serde_json::Value {
-    let checks: Vec<serde_json::Value> =
-        checks.iter().map(|check| json!({"url": check.url, "status": check.status})).collect();
-    json!({
-        "name": release.name, "namespace": release.namespace, "chart": release.chart, "record": release.record,
-        "version": release.content.version, "values": release.content.values, "needs": needs, "checks": checks,
-    })
+/// A step that changes something.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanChange {
+    pub subject: String,
+    pub action: String,
+    pub reason: String,
+}
+
+/// A release as projects.yaml describes it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlannedRelease {
+    pub name: String,
+    pub namespace: String,
+    /// A folder or an archive on this machine.
+    pub chart: PathBuf,
+    pub record: String,
+    pub version: String,
+    pub values: serde_json::Value,
+    pub needs: Vec<String>,
+    pub checks: Vec<PlannedCheck>,
+}
+
+/// A URL that is checked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlannedCheck {
+    pub url: String,
+    /// The expected status; `null` allows any response.
+    pub status: Option<u16>,
+}
+
+impl PlanDocument {
+    fn of(described: &Described, plan: &Plan) -> Self {
+        let change = |planned: &Planned| PlanChange {
+            subject: planned.step.subject(),
+            action: planned.step.action().to_owned(),
+            reason: planned.reason.clone(),
+        };
+        let platform =
+            described.platform.iter().map(|it| PlannedRelease::of(it, described.order.needs_of(&it.name), &[]));
+        let projects = described.projects.iter().map(|it| PlannedRelease::of(&it.release, &it.needs, &it.checks));
+        Self {
+            steps: plan.changes().map(change).collect(),
+            unchanged: plan.unchanged.clone(),
+            drifted: plan.drifted.clone(),
+            after_builds: plan.after_builds.clone(),
+            postponed: plan.postponed.clone(),
+            preliminary: plan.preliminary,
+            releases: platform.chain(projects).collect(),
+        }
+    }
+}
+
+impl PlannedRelease {
+    fn of(release: &ReleaseSpec, needs: &[Name], checks: &[CheckSpec]) -> Self {
+        let checks = checks.iter().map(|check| PlannedCheck { url: check.url.clone(), status: check.status });
+        Self {
+            name: release.name.clone(),
+            namespace: release.namespace.clone(),
+            chart: release.chart.clone(),
+            record: release.record.to_string(),
+            version: release.content.version.clone(),
+            values: json!(release.content.values),
+            needs: needs.iter().map(ToString::to_string).collect(),
+            checks: checks.collect(),
+        }
+    }
 }

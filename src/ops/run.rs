@@ -4,7 +4,7 @@ use crate::{
     adapters::cluster::{Cluster, StoredRelease, parse_manifest},
     config::{SetOptions, parse_duration},
     domain::{
-        Problem, ReleaseKey, ports,
+        Name, Problem, ReleaseKey, ports,
         quantity::{parse_cpu_millis, parse_memory_bytes},
     },
     error::{CommandError, ErrorKind},
@@ -31,6 +31,13 @@ pub struct RunRequest {
     /// Helm values of this run only, as `KEY=VALUE`.
     pub set: Vec<String>,
     pub options: RunChanges,
+}
+
+impl RunRequest {
+    /// A run of a project as it is deployed.
+    pub fn unchanged(project: &Name) -> Self {
+        Self { project: project.to_string(), set: Vec::new(), options: RunChanges::default() }
+    }
 }
 
 /// The settings of a run as text.

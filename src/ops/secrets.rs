@@ -9,15 +9,16 @@ use serde_json::json;
 
 use crate::{
     adapters::sops::{self, SopsError},
-    config::{ConfigError, Report, ValuesHolder},
+    config::{ConfigError, ValuesHolder},
     domain::{
-        Values,
+        Problem, Values,
         digest::sha256,
+        pinned_tools::SOPS,
         project_secret::{ProjectSecret, SecretSource, project_secrets, used_secrets, without_removed_sources},
         resolve::ResolvedProject,
     },
     error::{CommandError, ErrorKind},
-    ops::session::Session,
+    ops::{errors::mistakes, session::Session, tools},
     plan::{ExternalSecretSpec, Plan, SecretContent, SecretSpec, SopsFile, Step},
     steps::Decrypted,
 };
@@ -52,8 +53,7 @@ impl SopsSecrets {
         if missing.is_empty() {
             return Ok(Self(files));
         }
-        let report = Report { diagnostics: missing }.render(session.settings.color);
-        Err(CommandError { report: Some(report), ..CommandError::reported(ErrorKind::Usage) })
+        Err(mistakes(missing, session.settings.color))
     }
 
     /// The project with the checksums of its Secrets for the chart, so that a changed Secret replaces the pods.
@@ -114,8 +114,10 @@ pub(crate) fn uses_sops(session: &Session) -> bool {
 /// Every file that cannot be decrypted or is not a flat map.
 pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted, CommandError> {
     let (mut decrypted, mut refused) = (Decrypted::new(), Vec::new());
-    for path in files_of(plan) {
-        match sops::decrypt(&session.loaded.workspace.root.join(path), &session.cancel).await {
+    let files = files_of(plan);
+    let program = if files.is_empty() { PathBuf::new() } else { sops_program(session).await? };
+    for path in files {
+        match sops::decrypt(&program, &session.loaded.workspace.root.join(path), &session.cancel).await {
             Ok(data) => drop(decrypted.insert(path.to_owned(), data)),
             Err(SopsError::Interrupted) => return Err(CommandError::reported(ErrorKind::Interrupted)),
             Err(error) => refused.push(error.problem(path)),
@@ -123,6 +125,16 @@ pub(crate) async fn decrypt(session: &Session, plan: &Plan) -> Result<Decrypted,
     }
     CommandError::require_none(ErrorKind::Failed, refused)?;
     Ok(decrypted)
+}
+
+/// The sops on PATH, or the one that cmdr downloaded.
+async fn sops_program(session: &Session) -> Result<PathBuf, CommandError> {
+    let program = tools::program(&session.settings, &SOPS);
+    if program.is_absolute() {
+        return Ok(program);
+    }
+    let problem = Problem::new(SopsError::NotInstalled.to_string());
+    tools::provide(session, &SOPS, problem.help("install sops (https://getsops.io/docs/#download)")).await
 }
 
 fn files_of(plan: &Plan) -> BTreeSet<&Path> {

@@ -7,14 +7,19 @@ use std::{
 
 use crate::{
     adapters::helm::FetchedChart,
-    config::{ConfigError, Provided, Report, SetOptions, ValueOrigin, check_project},
+    config::{ConfigError, Provided, SetOptions, ValueOrigin, check_project},
     domain::{
-        Chart, Name, Problem, disk_files::FileMap, platform::ResolvedPlatform, record::Record, resolve::ResolvedProject,
+        Chart, Name, Problem,
+        disk_files::FileMap,
+        platform::ResolvedPlatform,
+        record::Record,
+        resolve::{ResolvedProject, resolve_with},
     },
-    error::{CommandError, ErrorKind},
+    error::CommandError,
     ops::{
         builds::{Buildable, use_builds, with_shared},
         describe::platform_releases,
+        errors::mistakes,
         options::UpRequest,
         session::{Session, disabled_here, unknown},
     },
@@ -37,7 +42,7 @@ pub struct Selection {
     /// The releases of the platform to describe, by name; `None` means all.
     pub platform: Option<BTreeSet<String>>,
     /// The values that the command line sets, in these projects.
-    pub set: Option<(SetOptions, BTreeSet<Name>)>,
+    pub set: SetValues,
 }
 
 impl Selection {
@@ -47,8 +52,9 @@ impl Selection {
     /// # Errors
     /// When a project or profile is unknown or disabled here, or a value of `--set` is invalid.
     pub fn choose(session: &Session, options: &UpRequest) -> Result<Self, CommandError> {
-        let all = &session.projects;
-        check_names(session, all, options)?;
+        check_names(session, &session.projects, options)?;
+        let is_named = |name: &Name| options.projects.iter().any(|named| named == name.as_str());
+        let (all, set) = with_set_values(session, is_named, &options.set)?;
         let by_name: BTreeMap<&str, &ResolvedProject> =
             all.iter().map(|project| (project.name.as_str(), project)).collect();
         let is_default = |project: &&ResolvedProject| {
@@ -67,8 +73,6 @@ impl Selection {
         };
         let (externals, mut projects): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
             all.iter().filter(is_chosen).cloned().partition(|project| project.external.is_some());
-        let is_named = |project: &ResolvedProject| options.projects.iter().any(|name| name == project.name.as_str());
-        let set = set_values(&mut projects, is_named, &options.set)?;
         let buildable = use_builds(session, &mut projects);
         Self { projects, externals, buildable, set, ..Self::default() }.with_valid_options(session)
     }
@@ -92,13 +96,12 @@ impl Selection {
     /// # Errors
     /// When a value of `--set` is invalid.
     pub fn only(session: &Session, names: &BTreeSet<Name>, set: &[String]) -> Result<Self, CommandError> {
+        let (all, set) = with_set_values(session, |name| names.contains(name), set)?;
         let (externals, own): (Vec<ResolvedProject>, Vec<ResolvedProject>) =
-            session.projects.iter().cloned().partition(|project| project.external.is_some());
-        let mut projects: Vec<ResolvedProject> =
-            own.into_iter().filter(|project| names.contains(&project.name)).collect();
+            all.into_iter().partition(|project| project.external.is_some());
+        let projects: Vec<ResolvedProject> = own.into_iter().filter(|project| names.contains(&project.name)).collect();
         let is_needed = |external: &ResolvedProject| projects.iter().any(|it| it.needs.contains(&external.name));
         let externals = externals.into_iter().filter(is_needed).collect();
-        let set = set_values(&mut projects, |_| true, set)?;
         Self { projects, externals, set, ..Self::default() }.with_valid_options(session)
     }
 
@@ -137,7 +140,10 @@ impl Selection {
         let Some((_, names)) = &self.set else { return Ok(self) };
         let provided = self.provided(session);
         let changed = self.projects.iter().filter(|project| names.contains(&project.name));
-        let check = |project: &ResolvedProject| check_project(self.origin(session, &project.name), project, &provided);
+        let defaults = &session.loaded.workspace.defaults;
+        let check = |project: &ResolvedProject| {
+            check_project(self.origin(session, &project.name), project, defaults, &provided)
+        };
         let diagnostics: Vec<ConfigError> = changed.flat_map(check).collect();
         refuse(session, diagnostics)?;
         Ok(self)
@@ -170,29 +176,36 @@ impl Selection {
     }
 }
 
-/// Applies `--set` to the projects that it is for.
-fn set_values(
-    projects: &mut [ResolvedProject],
-    is_for: impl Fn(&ResolvedProject) -> bool,
+/// What `--set` sets, and in which projects.
+type SetValues = Option<(SetOptions, BTreeSet<Name>)>;
+
+/// Returns all projects of the environment, with `--set` applied to those that it is for.
+fn with_set_values(
+    session: &Session,
+    is_for: impl Fn(&Name) -> bool,
     options: &[String],
-) -> Result<Option<(SetOptions, BTreeSet<Name>)>, CommandError> {
+) -> Result<(Vec<ResolvedProject>, SetValues), CommandError> {
     if options.is_empty() {
-        return Ok(None);
+        return Ok((session.projects.clone(), None));
     }
     let invalid = |error| CommandError::usage(Problem::new(format!("--set: {error}")));
     let set = SetOptions::parse(options).map_err(invalid)?;
     let mut names = BTreeSet::new();
-    for project in projects.iter_mut().filter(|project| is_for(project)) {
+    let apply = |project: &mut ResolvedProject| {
+        if !is_for(&project.name) || project.external.is_some() {
+            return Ok(());
+        }
         let is_universal = project.is_on_universal_chart();
         if is_universal && set.has("image") {
             let cause = "--set: cmdr sets the value `image` of the chart, and would overwrite it";
             let help = format!("set the image of the project in projects.yaml: projects.{}.image", project.name);
             return Err(CommandError::usage(Problem::new(cause).help(help)));
         }
-        set.apply(&mut project.values, is_universal).map_err(invalid)?;
         names.insert(project.name.clone());
-    }
-    Ok(Some((set, names)))
+        set.apply(&mut project.values, is_universal).map_err(invalid)
+    };
+    let projects = resolve_with(&session.loaded.workspace, &session.environment, apply)?;
+    Ok((projects, Some((set, names))))
 }
 
 /// Refuses names that the environment does not have.
@@ -240,6 +253,5 @@ pub(crate) fn refuse(session: &Session, diagnostics: Vec<ConfigError>) -> Result
     if diagnostics.is_empty() {
         return Ok(());
     }
-    let report = Report { diagnostics }.render(session.settings.color);
-    Err(CommandError { report: Some(report), ..CommandError::reported(ErrorKind::Usage) })
+    Err(mistakes(diagnostics, session.settings.color))
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -16,41 +16,44 @@ use crate::{
         cache::CacheFolder,
         credentials::Credentials,
         docker::{Docker, DockerLookup, NodeContainer},
+        durations::DurationsFile,
         git,
         helm::{ChartCache, Helm, HelmError, HelmTarget},
         host::ProcessorWatch,
         http::Resolver,
         kind::{
-            Kind,
+            Kind, KindError,
             configuration::{API_PORT, NODE_PORTS, pool_of_mark},
         },
-        lock::{Lock, LockError},
     },
     config::{self, LoadError, Loaded, Report, ValueOrigin},
     domain::{
-        Environment, Name, Problem, ResolvedProject, nearest::nearest, resolve::resolve,
+        Environment, Name, Problem, ResolvedProject,
+        exposed::PublishedPort,
+        nearest::nearest,
+        pinned_tools::{HELM, KIND},
+        resolve::resolve,
         user_configuration::UserConfiguration,
     },
-    engine::{self, StepRunner, Summary},
     error::{CommandError, ErrorKind},
-    event::Event,
     ops::{
         certificates::client,
+        copies,
         environment::{copied, find_environment, no_review},
-        exit::RunEnd,
+        errors::mistakes,
+        exposed,
         options::check_output_files,
-        prepared::postponed,
         tags::registry,
+        tools::provide,
         user_configuration,
     },
-    plan::{Plan, Step},
     settings::{OutputFormat, ReportPaths, Settings},
-    steps::{ClusterFolder, Decrypted, LocalCluster, PlatformWork, ReleaseContext, ReleaseOrigin, Runner},
+    steps::{
+        ClusterFolder, Decrypted, LocalCluster, NodePullWatch, PlatformWork, ReleaseContext, ReleaseOrigin, Runner,
+        SyncedFolders,
+    },
     ui::{self, Clock, EventSink, Mode, RenderStyle, ReportFiles, Reports},
 };
-
-/// How long a run waits for another cmdr run on the same cluster: enough for one that is finishing.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The context of a command, read and checked, with nothing changed yet.
 #[derive(Debug)]
@@ -75,14 +78,8 @@ pub struct Session {
     helm: OnceCell<Helm>,
     /// The user's credentials, once they have been read.
     credentials: OnceLock<Arc<Credentials>>,
-}
-
-/// The result of a plan, with the URLs whose checks passed.
-#[derive(Debug)]
-pub struct RunResult {
-    pub end: RunEnd,
-    pub summary: Summary,
-    pub urls: Vec<String>,
+    /// The ports on this machine that a copy has in place of those of the original, once they have been chosen.
+    pub(super) copy_ports: Mutex<BTreeMap<PublishedPort, PublishedPort>>,
 }
 
 /// The Docker engine, kind, and the environment's node as observed.
@@ -108,12 +105,14 @@ impl Session {
             None if settings.requires_review => return Err(no_review(&environment)),
             None => environment,
         };
+        let environment = copies::chosen(&loaded, environment, &settings)?;
         let user = user_configuration::read(&settings)?;
         if !loaded.warnings.is_empty() && !settings.quiet {
-            ui::print_message(&Report { diagnostics: loaded.warnings.clone() }.render(settings.color));
+            let warnings = Report { diagnostics: loaded.warnings.clone() };
+            ui::print_warnings(&warnings.render(settings.color), &warnings.mistakes());
         }
         let (reports, processor) = reports(&settings.reports)?;
-        Ok(Self {
+        let session = Self {
             projects: resolve(&loaded.workspace, &environment),
             settings,
             loaded,
@@ -127,7 +126,10 @@ impl Session {
             commit: OnceCell::new(),
             helm: OnceCell::new(),
             credentials: OnceLock::new(),
-        })
+            copy_ports: Mutex::default(),
+        };
+        copies::check_hosts(&session)?;
+        Ok(session)
     }
 
     /// One of several environments that a command changes, with one set of report files.
@@ -135,6 +137,13 @@ impl Session {
     pub fn beside(self, first: Option<&Self>) -> Self {
         let reports = first.map_or_else(|| self.reports.clone(), |first| first.reports.clone());
         Self { is_one_of_several: true, reports, ..self }
+    }
+
+    /// The same session, whose runs are shown as lines: something else writes to the screen.
+    #[must_use]
+    pub fn in_lines(mut self) -> Self {
+        self.settings.is_live = false;
+        self
     }
 
     /// The same in another environment.
@@ -177,7 +186,13 @@ impl Session {
 
     async fn find_helm(&self) -> Result<Helm, CommandError> {
         let failed = |error: HelmError| CommandError::failed(error.problem());
-        let helm = Helm::find(Path::new("helm"), &self.settings.folders.cache).await?;
+        let cache = &self.settings.folders.cache;
+        let helm = match Helm::find(Path::new(HELM.name), cache).await {
+            Err(error @ (HelmError::NotFound | HelmError::Version { .. })) => {
+                Helm::find(&provide(self, &HELM, error.problem()).await?, cache).await?
+            }
+            found => found?,
+        };
         match self.certificate_authority()? {
             Some(authority) => helm.trusting(&authority).map_err(failed),
             None => Ok(helm),
@@ -190,9 +205,7 @@ impl Session {
     /// When the engine or kind is not available, or cmdr does not own the cluster of the same name.
     pub async fn local(&self) -> Result<LocalAccess, CommandError> {
         let docker = Docker::connect(&docker_lookup(&self.settings)).await?;
-        let kind = Kind::find(Path::new("kind"), docker.endpoint().environment())
-            .await
-            .map_err(|error| CommandError::failed(error.problem()))?;
+        let kind = self.kind(&docker).await?;
         let node = self.node(&docker).await?;
         if let Some(node) = &node
             && !node.mounts.iter().any(|mount| pool_of_mark(&mount.destination).is_some())
@@ -200,7 +213,19 @@ impl Session {
             return Err(foreign_cluster(self.workspace()));
         }
         let folder = ClusterFolder(self.settings.cluster_folder(self.workspace().as_str()));
+        exposed::choose_ports(self, &docker).await?;
         Ok(LocalAccess { docker, kind, node, folder })
+    }
+
+    async fn kind(&self, docker: &Docker) -> Result<Kind, CommandError> {
+        let engine = docker.endpoint().environment();
+        let found = match Kind::find(Path::new(KIND.name), engine.clone()).await {
+            Err(error @ (KindError::NotFound | KindError::TooOld(_))) => {
+                Kind::find(&provide(self, &KIND, error.problem()).await?, engine).await
+            }
+            found => found,
+        };
+        found.map_err(|error| CommandError::failed(error.problem()))
     }
 
     /// The current state of the local cluster's container.
@@ -210,22 +235,6 @@ impl Session {
     pub async fn node(&self, docker: &Docker) -> Result<Option<NodeContainer>, CommandError> {
         let nodes = docker.node_containers().await?;
         Ok(nodes.into_iter().find(|node| node.cluster == self.workspace().as_str()))
-    }
-
-    /// Locks the local cluster against every other cmdr run on this machine.
-    ///
-    /// # Errors
-    /// When another run holds the lock.
-    pub async fn lock(&self, access: &LocalAccess) -> Result<Lock, CommandError> {
-        Lock::take(&access.folder.lock(), LOCK_PATIENCE).await.map_err(|error| match &error {
-            LockError::Held(_) => {
-                let help = "wait until it has finished, or stop it";
-                CommandError::new(ErrorKind::Locked, Problem::new(error.to_string()).help(help))
-            }
-            LockError::File(..) => {
-                CommandError::failed(Problem::new(error.to_string()).help("set CMDR_STATE to a writable folder"))
-            }
-        })
     }
 
     /// Returns the runner for plans on a local cluster.
@@ -261,6 +270,7 @@ impl Session {
         let (http, authority) = client(self, resolver, local.is_some())?;
         Ok(Runner {
             local,
+            folder: self.loaded.workspace.root.clone(),
             kubeconfig: target.kubeconfig.clone(),
             context: target.context.clone(),
             reach: None,
@@ -274,6 +284,9 @@ impl Session {
             decrypted: Decrypted::new(),
             platform: PlatformWork::default(),
             connection: OnceCell::new(),
+            synced: SyncedFolders::default(),
+            pulls: NodePullWatch::default(),
+            checks: None,
         })
     }
 
@@ -305,62 +318,6 @@ impl Session {
         user_configuration::certificate_authority(&self.settings, &self.user)
     }
 
-    /// Runs a plan and reports it. Returns the URLs whose checks passed.
-    ///
-    /// # Errors
-    /// When a step failed or the run was interrupted; everything has been reported by then.
-    pub async fn execute(
-        &self,
-        verb: &str,
-        plan: &Plan,
-        runner: Arc<impl StepRunner>,
-    ) -> Result<Vec<String>, CommandError> {
-        let RunResult { end, urls, .. } = self.run_plan(verb, plan, runner, &self.cancel).await;
-        end.into_result().map(|()| urls)
-    }
-
-    /// Runs a plan and reports it. `cancel` is cancelled when the run is interrupted, or its lock is lost.
-    pub async fn run_plan(
-        &self,
-        verb: &str,
-        plan: &Plan,
-        runner: Arc<impl StepRunner>,
-        cancel: &CancellationToken,
-    ) -> RunResult {
-        for drift in &plan.drifted {
-            self.note(&format!("not reverted: {drift} (revert it with --repair)"));
-        }
-        for change in &plan.postponed {
-            self.note(&postponed(change));
-        }
-        let screen = self.screen();
-        let start = Instant::now();
-        screen.events.send(Event::RunStarted {
-            verb: verb.to_owned(),
-            workspace: self.workspace().to_string(),
-            environment: self.environment.name.to_string(),
-            steps: plan.steps.len(),
-            subjects: plan.steps.iter().fold(BTreeMap::new(), |mut subjects, planned| {
-                *subjects.entry(planned.step.subject()).or_default() += 1;
-                subjects
-            }),
-            unchanged: plan.unchanged.clone(),
-        });
-        let summary = engine::run(plan, runner, &screen.events, cancel).await;
-        let (urls, project_urls) = answered(plan, &summary);
-        screen.events.send(Event::RunFinished {
-            seconds: start.elapsed().as_secs_f64(),
-            done: summary.done.len(),
-            failed: summary.failed.len(),
-            not_started: summary.not_started.len(),
-            interrupted: summary.interrupted.len(),
-            urls: urls.clone(),
-            project_urls,
-        });
-        screen.close().await;
-        RunResult { end: RunEnd::of(&summary, cancel, &self.cancel), summary, urls }
-    }
-
     /// The commit of the workspace.
     pub async fn commit(&self) -> Option<String> {
         self.commit.get_or_init(|| git::commit(&self.loaded.workspace.root)).await.clone()
@@ -368,7 +325,12 @@ impl Session {
 
     /// Opens the screen that shows events to the user, and passes them to the reports.
     pub fn screen(&self) -> EventSink {
-        EventSink::open(self.look(), &self.reports)
+        EventSink::open(self.look(), &self.reports, self.durations_file().read())
+    }
+
+    /// The durations of steps in earlier runs.
+    pub(super) fn durations_file(&self) -> DurationsFile {
+        DurationsFile(self.settings.durations_file(self.workspace(), &self.environment.name))
     }
 
     fn look(&self) -> RenderStyle {
@@ -380,6 +342,13 @@ impl Session {
             OutputFormat::Text => Mode::Plain,
         };
         RenderStyle { mode, color: settings.color, quiet: settings.quiet, verbose: settings.verbose }
+    }
+
+    /// Prints a note whether or not it was printed before, unless `--quiet` is set.
+    pub fn note_again(&self, text: &str) {
+        if !self.settings.quiet {
+            ui::print_message(text);
+        }
     }
 
     /// Prints a note once, unless `--quiet` is set.
@@ -417,18 +386,6 @@ fn reports(paths: &ReportPaths) -> Result<(Reports, Option<ProcessorWatch>), Com
     Ok((Reports::new(files, clock), watch))
 }
 
-/// The URLs whose checks passed, and the first of each project.
-fn answered(plan: &Plan, summary: &Summary) -> (Vec<String>, BTreeMap<String, String>) {
-    let (mut urls, mut by_project) = (Vec::new(), BTreeMap::new());
-    for planned in plan.steps.iter().filter(|planned| summary.done.contains(&planned.id)) {
-        if let Step::Check(check) = &planned.step {
-            urls.push(check.shown_url.clone());
-            by_project.entry(check.project.to_string()).or_insert_with(|| check.shown_url.clone());
-        }
-    }
-    (urls, by_project)
-}
-
 pub fn docker_lookup(settings: &Settings) -> DockerLookup {
     let variables = &settings.variables;
     DockerLookup {
@@ -448,11 +405,9 @@ pub fn docker_error(error: crate::adapters::docker::DockerError) -> CommandError
     CommandError::failed(error.problem())
 }
 
-fn load_error(error: &LoadError, color: bool) -> CommandError {
+pub(super) fn load_error(error: &LoadError, color: bool) -> CommandError {
     match error {
-        LoadError::Invalid(report) => {
-            CommandError { report: Some(report.render(color)), ..CommandError::reported(ErrorKind::Usage) }
-        }
+        LoadError::Invalid(report) => mistakes(report.diagnostics.clone(), color),
         LoadError::NotFound { .. } => CommandError::usage(
             Problem::new(error.to_string()).help("change to a workspace folder, or pass one with -C"),
         ),
@@ -476,6 +431,12 @@ pub fn disabled_here(session: &Session, project: &str) -> Problem {
     let environment = &session.environment.name;
     let help = format!("to enable it, remove 'enabled: false' under projects.{project}.environments.{environment}");
     Problem::new(format!("'{project}' is disabled in the environment '{environment}'")).help(help)
+}
+
+/// The error for a project that cmdr does not run in the session's environment.
+pub fn external_here(project: &str) -> CommandError {
+    let problem = Problem::new(format!("'{project}' is external in this environment: cmdr does not run it"));
+    CommandError::usage(problem.help("cmdr status shows its address"))
 }
 
 fn foreign_cluster(name: &Name) -> CommandError {

@@ -4,7 +4,7 @@ use crate::{
     adapters::user_configuration,
     domain::{
         Problem,
-        mirror::{ChartMirror, ImageMirror, Mirrors},
+        mirror::{ChartMirror, ImageMirror, Mirrors, tools_mirror_url},
         user_configuration::UserConfiguration,
     },
     error::CommandError,
@@ -28,7 +28,12 @@ pub(super) fn read(settings: &Settings) -> Result<UserConfiguration, CommandErro
     let charts = variables.chart_mirrors.as_deref().unwrap_or_default();
     let images = ImageMirror::parse_list(images).map_err(|error| wrong(format!("CMDR_IMAGE_MIRRORS: {error}")))?;
     let charts = ChartMirror::parse_list(charts).map_err(|error| wrong(format!("CMDR_CHART_MIRRORS: {error}")))?;
-    let over = UserConfiguration { mirrors: Mirrors { images, charts }, ca: variables.certificate_authority.clone() };
+    let tools_mirror = variables.tools_mirror.as_deref().map(tools_mirror_url).transpose();
+    let over = UserConfiguration {
+        mirrors: Mirrors { images, charts },
+        tools_mirror: tools_mirror.map_err(|error| wrong(format!("CMDR_TOOLS_MIRROR: {error}")))?,
+        ca: variables.certificate_authority.clone(),
+    };
     Ok(file.overridden_by(over))
 }
 

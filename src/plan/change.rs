@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{DeployPolicy, Refresh, ReleaseSpec};
+use super::{DeployPolicy, Developed, Refresh, ReleaseSpec};
 use crate::domain::{
     Digest, ImageReference, ImagesIn, Problem, RecordId, Values,
     disk_files::{changed_files, without_file_maps},
@@ -41,6 +41,8 @@ pub struct ObservedRelease {
     pub ready: bool,
     /// Since when its workloads have been healthy without interruption, if the cluster reports it.
     pub healthy_since: Option<Timestamp>,
+    /// What `cmdr dev` has changed.
+    pub developed: Option<Developed>,
 }
 
 impl ObservedRelease {
@@ -215,6 +217,7 @@ pub mod tests {
             fingerprint: "w1".to_owned(),
             image: None,
             timeout_seconds: 120,
+            rollout_of: None,
         }
     }
 
@@ -237,6 +240,7 @@ pub mod tests {
             digests: BTreeSet::new(),
             ready: true,
             healthy_since: None,
+            developed: None,
         }
     }
 

@@ -132,6 +132,7 @@ mod tests {
 
     fn environment() -> Environment {
         Environment {
+            maintenance: crate::domain::maintenance::MaintenanceSettings::default(),
             name: Name::new("production").unwrap(),
             context: Some("production".to_owned()),
             cluster_id: None,
@@ -142,6 +143,7 @@ mod tests {
             freeze: BTreeMap::new(),
             review: None,
             copy: None,
+            local_copy: None,
             platform: Platform::Cmdr,
             kubernetes: None,
             http_port: None,

@@ -36,6 +36,8 @@ pub struct Plan {
     pub drifted: Vec<String>,
     /// Projects that are deployed if their builds, which are steps of this plan, differ from what runs.
     pub after_builds: Vec<String>,
+    /// What stays as it is, and how to change that: `'shop' stays in maintenance since ...`.
+    pub notes: Vec<String>,
     /// What `up` would change besides: `upgrade shop: values differ`.
     pub postponed: Vec<String>,
     /// The rest of the plan is only known after these steps have run (for example, for a stopped cluster).

@@ -5,6 +5,9 @@ mod certificate;
 pub mod change;
 pub mod check_all;
 pub mod cluster;
+pub mod copies;
+pub mod dev;
+pub mod drain;
 pub mod eligible;
 pub mod end_review;
 pub mod externals;
@@ -13,24 +16,32 @@ pub mod graph;
 pub mod harden;
 pub mod images;
 pub mod known_images;
+pub mod maintenance;
+pub mod operate;
 pub mod ports;
 pub mod prune;
 pub mod registry;
 pub mod restart;
 pub mod rollback;
 pub mod run;
+pub mod scale;
 pub mod secrets;
 pub mod sets;
 pub mod snapshot;
 pub mod start;
 pub mod step;
 pub mod step_back;
+pub mod traffic;
 pub mod up;
 pub mod volumes;
+pub mod wait;
 
 pub use change::{Change, ObservedRelease, observe_change};
+pub use copies::{CopiedVolumes, CopyStep, DataSource};
+pub use dev::Developed;
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
+pub use operate::OperateStep;
 pub use registry::{BuildSpec, RegistrySpec};
 pub use secrets::{ExternalSecretSpec, SecretContent, SecretSpec, SopsFile};
 pub use step::{Operation, Removal, Step};
@@ -43,7 +54,8 @@ use std::{
 };
 
 use crate::domain::{
-    ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, disk_files::FileMap, ledger::Deployment, record::Record,
+    ImageReference, Name, RecordId, ReleaseKey, VerifyWhen, disk_files::FileMap, ledger::Deployment,
+    local_copy::CopyMark, record::Record,
 };
 
 /// A release whose rollout is waited for.
@@ -88,6 +100,10 @@ pub struct NamespaceSpec {
     pub secrets: Vec<SecretSpec>,
     /// Privileged pods run here (MetalLB's speaker), which Pod Security must allow.
     pub privileged: bool,
+    /// Set for the namespace of a copy of `local`.
+    pub copy: Option<CopyMark>,
+    /// The namespace whose generated secrets this one gets, because it also gets its data.
+    pub secrets_from: Option<String>,
 }
 
 /// How to compare a release whose fingerprint is unchanged.
@@ -144,9 +160,16 @@ pub struct ReleaseSpec {
     pub image: Option<ImageReference>,
     /// How long the rollout may make no progress before it fails.
     pub timeout_seconds: u64,
+    /// The project whose new version it is, if it is the second release of a rollout.
+    pub rollout_of: Option<String>,
 }
 
 impl ReleaseSpec {
+    /// The project that it belongs to.
+    pub fn project(&self) -> &str {
+        self.rollout_of.as_deref().unwrap_or(&self.name)
+    }
+
     pub fn key(&self) -> ReleaseKey {
         ReleaseKey::new(&self.namespace, &self.name)
     }
@@ -164,6 +187,8 @@ pub struct DeploySpec {
     pub policy: DeployPolicy,
     /// The entry for the ledger, if the environment has one.
     pub entry: Option<LedgerEntry>,
+    /// A drain has stopped it: it is deployed without pods.
+    pub stopped: bool,
 }
 
 /// The ledger entry that is written before a Helm operation.

@@ -47,8 +47,10 @@ mod tests {
     };
 
     fn forwarder(numbers: &[u16]) -> Forwarder {
+        let published = |number: &u16| PublishedPort { number: *number, protocol: Protocol::Tcp };
         let forward = |number: &u16| Forward {
-            published: PublishedPort { number: *number, protocol: Protocol::Tcp },
+            published: published(number),
+            written: published(number),
             project: Name::new("postgres").unwrap(),
             host: "postgres.tunes.svc.cluster.local".to_owned(),
             port: 5432,
@@ -60,9 +62,11 @@ mod tests {
         ObservedForwarder {
             name: "tunes-ports".to_owned(),
             workspace: "tunes".to_owned(),
+            copy: None,
             checksum: forwarder.checksum(),
             is_running: true,
             ports: Vec::new(),
+            replaced: Vec::new(),
         }
     }
 

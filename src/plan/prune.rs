@@ -19,10 +19,21 @@ pub fn orphans(
         let name = release.labels.get(labels::ENVIRONMENT);
         release.belongs_to(workspace) && name.is_some_and(|name| name == environment.name.as_str())
     });
-    let releases = own.map(|(key, release)| (key, Some(release.revision)));
+    // The releases of a copy are its own; those outside of all copies are the original's.
+    let is_here = |key: &ReleaseKey| match &environment.local_copy {
+        Some(_) => key.namespace == environment.namespace,
+        None => observed.copies.iter().all(|copy| copy.namespace != key.namespace),
+    };
+    let releases = own.filter(|(key, _)| is_here(key)).map(|(key, release)| (key, Some(release.revision)));
     let leading = observed.externals.keys().filter(|key| key.namespace == environment.namespace);
     let all = leading.map(|key| (key, None)).chain(releases);
-    all.filter(|(key, _)| !described.contains(key)).map(|(key, revision)| (key.clone(), revision)).collect()
+    // The second release of a rollout belongs to its project.
+    let is_described = |key: &ReleaseKey| {
+        let project = observed.releases.get(key).and_then(|release| release.labels.get(labels::ROLLOUT));
+        let project = project.map(|project| ReleaseKey::new(&key.namespace, project));
+        described.contains(key) || project.is_some_and(|project| described.contains(&project))
+    };
+    all.filter(|(key, _)| !is_described(key)).map(|(key, revision)| (key.clone(), revision)).collect()
 }
 
 /// Returns how orphans differ from those that were shown, one line each.

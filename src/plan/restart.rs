@@ -1,13 +1,13 @@
 //! The plan of `restart`.
 
-use super::{Plan, RolloutSpec, Step};
+use super::{OperateStep, Plan, RolloutSpec, Step};
 
 /// Restarts the pods of each release, all at the same time.
 pub fn restart(rollouts: impl IntoIterator<Item = RolloutSpec>) -> Plan {
     let mut plan = Plan::default();
     let connected = plan.add(Step::ConnectCluster, "required by all other steps", None);
     for rollout in rollouts {
-        plan.add(Step::Restart(rollout), "cmdr restart", [connected]);
+        plan.add(Step::Operate(OperateStep::Restart(rollout)), "cmdr restart", [connected]);
     }
     plan
 }

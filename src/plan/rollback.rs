@@ -116,7 +116,7 @@ mod tests {
         let deployment = Deployment { irreversible, bundle: Some("web@1".to_owned()), ..deployment };
         let entry = LedgerEntry { subject: "shop".to_owned(), deployment, healthy_seconds: None };
         let release = ReleaseSpec { record: record.into(), ..spec("shop") };
-        DeploySpec { release, operation: Operation::Upgrade, policy: LOCAL, entry: Some(entry) }
+        DeploySpec { release, operation: Operation::Upgrade, policy: LOCAL, entry: Some(entry), stopped: false }
     }
 
     fn planned(spec: &DeploySpec, before: Option<ObservedRelease>) -> Rollback {

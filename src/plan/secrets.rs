@@ -103,6 +103,8 @@ pub mod tests {
                 SecretSpec { name: "shop-api".to_owned(), content: SecretContent::Sops(sops) },
             ],
             privileged: false,
+            copy: None,
+            secrets_from: None,
         }
     }
 

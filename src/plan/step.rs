@@ -1,8 +1,13 @@
 //! The steps of a plan: what each one does, and to what.
 
 use super::{
-    AnswerSpec, BuildSpec, CheckSpec, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec, NamespaceSpec,
-    RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec, harden::HardenSpec, run::RunSpec,
+    AnswerSpec, BuildSpec, CheckSpec, CopyStep, DefinitionsSpec, DeploySpec, ExternalSecretSpec, ExternalSpec,
+    NamespaceSpec, RegistrySpec, ReturnSpec, RolloutSpec, VerifySpec, VolumeSpec,
+    dev::{DevAction, DevStep},
+    harden::HardenSpec,
+    operate::OperateStep,
+    run::RunSpec,
+    wait::WaitSpec,
 };
 use crate::domain::{
     ImageReference, Name, ReleaseKey, StepKind, exposed::Forwarder, local_certificate::LocalCertificate,
@@ -44,6 +49,8 @@ pub enum Step {
     Deploy(Box<DeploySpec>),
     /// Waits for a rollout that a previous run started.
     AwaitRollout(RolloutSpec),
+    /// Waits for a state that another run brings about.
+    AwaitState(WaitSpec),
     /// Pulls images onto the local node before their pods start.
     PullImages(Vec<ImageReference>),
     /// Creates volumes on the local node, for claims that do not exist yet.
@@ -72,10 +79,12 @@ pub enum Step {
     RemoveExternal(Removal),
     /// Checks that an external project accepts connections.
     Answer(AnswerSpec),
-    /// Restarts the pods with the same content.
-    Restart(RolloutSpec),
+    /// Changes what runs or is reachable, without a new record.
+    Operate(OperateStep),
     /// Deletes a namespace with everything in it, and does not wait until it is gone.
     DeleteNamespace(String),
+    /// Does what only copies of the local environment need.
+    Copy(CopyStep),
     /// Tries a project with stricter security settings.
     Harden(Box<HardenSpec>),
     /// Runs a Job on demand.
@@ -84,13 +93,24 @@ pub enum Step {
     Verify(VerifySpec),
     /// Rolls a release back to a revision that Helm still has.
     Return(ReturnSpec),
+    /// Changes what runs while `cmdr dev` does, or restores it.
+    Dev(DevStep),
 }
 
 impl Step {
+    /// The deployment of a project or of the platform; the second release of a rollout is none.
+    pub fn deployment(&self) -> Option<&DeploySpec> {
+        match self {
+            Self::Deploy(spec) if spec.release.rollout_of.is_none() => Some(spec),
+            _ => None,
+        }
+    }
+
     /// Returns the action, as an imperative: `create`, `install`.
     pub fn action(&self) -> &'static str {
         match self {
             Self::DeleteCluster | Self::DeleteNamespace(_) => "delete",
+            Self::Copy(step) => step.action(),
             Self::CreateCluster => "create",
             Self::StartCluster => "start",
             Self::StopCluster { warm: true } => "pause",
@@ -103,7 +123,7 @@ impl Step {
             Self::Deploy(spec) => spec.operation.action(),
             Self::PublishPorts(forwarder) if forwarder.forwards.is_empty() => "remove",
             Self::PublishPorts(_) => "publish",
-            Self::AwaitRollout(_) => "wait",
+            Self::AwaitRollout(_) | Self::AwaitState(_) => "wait",
             Self::PullImages(_) => "pull",
             Self::SaveSnapshot(_) => "save",
             Self::RestoreSnapshot(_) => "restore",
@@ -115,11 +135,12 @@ impl Step {
             Self::External(_) => "redirect",
             Self::RemoveExternal(_) => "remove redirect",
             Self::Answer(_) => "probe",
-            Self::Restart(_) => "restart",
+            Self::Operate(step) => step.action(),
             Self::Harden(_) => "harden",
             Self::Run(_) => "run",
             Self::Verify(_) => "verify",
             Self::Return(_) => "roll back",
+            Self::Dev(step) => step.action(),
         }
     }
 
@@ -135,10 +156,12 @@ impl Step {
             Self::Build(build) => build.project.to_string(),
             Self::PrepareNamespace(namespace) => format!("namespace {}", namespace.name),
             Self::DeleteNamespace(namespace) => format!("namespace {namespace}"),
+            Self::Copy(step) => step.subject(),
             Self::ExternalSecret(secret) => format!("secret {}", secret.name),
             Self::Definitions(spec) => format!("CRDs of {}", spec.release),
             Self::Deploy(spec) => spec.release.name.clone(),
-            Self::AwaitRollout(rollout) | Self::Restart(rollout) => rollout.release.name.clone(),
+            Self::AwaitState(spec) => spec.rollout.release.name.clone(),
+            Self::AwaitRollout(rollout) => rollout.release.name.clone(),
             Self::PullImages(_) => "images".to_owned(),
             Self::ProvideVolumes(_) => "volumes".to_owned(),
             Self::AddressPool => "address pool".to_owned(),
@@ -149,21 +172,28 @@ impl Step {
             Self::CheckNames => "names".to_owned(),
             Self::Check(check) => check.project.to_string(),
             Self::Remove(removal) | Self::RemoveExternal(removal) => removal.release.name.clone(),
+            Self::Operate(step) => step.subject(),
             Self::External(external) => external.service.name.clone(),
             Self::Answer(answer) => answer.project.clone(),
             Self::Harden(harden) => harden.release.name.clone(),
             Self::Run(run) => run.release.name.clone(),
             Self::Verify(verify) => verify.project.to_string(),
             Self::Return(back) => back.rollout.release.name.clone(),
+            Self::Dev(step) => step.project.release.name.clone(),
         }
     }
 
     pub fn kind(&self) -> StepKind {
         match self {
-            Self::Check(_) | Self::CheckAddresses | Self::CheckNames | Self::Answer(_) | Self::Verify(_) => {
-                StepKind::Check
-            }
-            Self::ConnectCluster
+            Self::Dev(DevStep { action: DevAction::Test(_), .. })
+            | Self::Check(_)
+            | Self::CheckAddresses
+            | Self::CheckNames
+            | Self::Answer(_)
+            | Self::Verify(_)
+            | Self::AwaitState(_) => StepKind::Check,
+            Self::Dev(DevStep { action: DevAction::Compile(_), .. })
+            | Self::ConnectCluster
             | Self::PullImages(_)
             | Self::ProvideVolumes(_)
             | Self::LocalRegistry(_)

@@ -1,31 +1,42 @@
 //! The plan of `up`: cluster, platform, projects, checks.
 
 mod definitions;
+mod developed;
+mod drained;
+mod on_node;
 mod order;
 mod platform;
 mod prerequisites;
+mod rollouts;
+mod verifications;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::{
-    Change, CheckSpec, DeployPolicy, DeploySpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease, Operation, Plan,
-    ReleaseSpec, Removal, Step, StepId, VerifySpec, VolumeSpec,
+    Change, CheckSpec, DataSource, DeployPolicy, DeploySpec, ExternalSecretSpec, NamespaceSpec, ObservedRelease,
+    Operation, Plan, ReleaseSpec, Removal, Step, StepId, VerifySpec,
     certificate::add_certificate,
     externals::{DescribedExternal, ExternalChange, ObservedExternal, external_change},
-    images::images_of_later,
     observe_change,
     ports::add_ports,
     registry::{BuildSpec, RegistrySpec, add_builds, to_make},
     secrets::{ObservedExternalSecret, OwnSecrets, external_reason, to_write},
+    traffic::ProjectRollout,
     volumes::volumes_of,
 };
 /// The release that routes requests: URLs are checked when it is ready.
 pub use crate::domain::platform::INGRESS;
 use crate::domain::{
     Name, Problem, ReleaseKey, VerifyWhen,
+    drain_state::DrainMark,
     exposed::{Forwarder, ObservedForwarder},
     local_certificate::LocalCertificate,
+    local_copy::ObservedCopy,
     local_registry::{ObservedService, RegistryService, pushed_to},
+    maintenance::MaintenanceMark,
+    rollout::RolloutState,
 };
 use order::in_order_of_need;
 pub use platform::PlatformOrder;
@@ -55,6 +66,10 @@ pub struct Described {
     pub local_node: bool,
     /// The ports of projects that are published on this machine.
     pub forwarder: Forwarder,
+    /// Whether this is a copy, which shares the platform of its cluster.
+    pub is_copy: bool,
+    /// Whose data the new volumes of a copy contain; `None`: they are empty.
+    pub data_from: Option<DataSource>,
     /// The certificate of a local cluster.
     pub certificate: Option<LocalCertificate>,
     /// The registries of images, as far as they are known.
@@ -80,6 +95,8 @@ pub struct DescribedProject {
     pub urls: Vec<String>,
     /// Verify Jobs, which run if the release changes.
     pub verifications: Vec<VerifySpec>,
+    /// How a new version gets its traffic; `None`: the pods are replaced.
+    pub rollout: Option<Box<ProjectRollout>>,
 }
 
 /// The observed state of an environment.
@@ -106,6 +123,16 @@ pub struct Observed {
     pub announced_registry: Option<String>,
     /// The container that publishes ports.
     pub forwarder: Option<ObservedForwarder>,
+    /// The copies of a local environment.
+    pub copies: Vec<ObservedCopy>,
+    /// The rollouts by project, also those that have ended.
+    pub rollouts: BTreeMap<String, RolloutState>,
+    /// When it was observed.
+    pub at: Option<Timestamp>,
+    /// The projects whose routes are closed.
+    pub maintenance: BTreeMap<ReleaseKey, MaintenanceMark>,
+    /// The projects that a drain has stopped.
+    pub drained: BTreeMap<ReleaseKey, DrainMark>,
 }
 
 impl Observed {
@@ -113,7 +140,13 @@ impl Observed {
     pub fn change(&self, release: &ReleaseSpec, described: &Described) -> Change {
         let key = release.key();
         let holder = self.holders.get(&key).map(String::as_str);
-        observe_change(release, described.policy, self.releases.get(&key), holder, &described.workspace)
+        let change = observe_change(release, described.policy, self.releases.get(&key), holder, &described.workspace);
+        // A copy shares the platform: it installs what is missing, and changes nothing.
+        let is_shared = described.is_copy && described.platform.iter().any(|shared| shared.key() == key);
+        match change {
+            Change::Upgrade(_) | Change::Drifted(_) | Change::Refused(_) if is_shared => Change::Unchanged,
+            change => change,
+        }
     }
 }
 
@@ -157,6 +190,7 @@ pub fn up(described: &Described, observed: &Observed) -> Result<Plan, Vec<Proble
     let needs = ingress.into_iter().chain([cluster]);
     let certificate = add_certificate(&mut planner.plan, described, observed, needs);
     let ingress = certificate.or(ingress);
+    planner.note_closed_and_drained();
     planner.projects(&Prerequisites { cluster, namespaces, platform, secrets, externals, ingress });
     if planner.refused.is_empty() { Ok(planner.plan) } else { Err(planner.refused) }
 }
@@ -240,9 +274,17 @@ impl Planner<'_> {
         let (secrets, secret_reason) = to_write(namespace, found.unwrap_or(&nothing));
         let reason = match found {
             None => "does not exist yet".to_owned(),
+            Some(_) if self.is_marked_otherwise(namespace) => "another worktree owned it".to_owned(),
             Some(_) => secret_reason.or_else(|| self.pull_reason(namespace))?,
         };
         Some((NamespaceSpec { secrets, ..namespace.clone() }, reason))
+    }
+
+    /// Whether the namespace of a copy names another worktree or branch as its owner.
+    fn is_marked_otherwise(&self, namespace: &NamespaceSpec) -> bool {
+        let Some(mark) = &namespace.copy else { return false };
+        let found = self.observed.copies.iter().find(|copy| copy.namespace == namespace.name);
+        found.is_some_and(|found| found.owner != mark.owner)
     }
 
     fn pull_reason(&self, namespace: &NamespaceSpec) -> Option<String> {
@@ -359,21 +401,23 @@ impl Planner<'_> {
                 .chain(volumes.as_ref().filter(|_| !volumes_of(&project.release).is_empty()));
             let mut needs: Vec<StepId> = needs.copied().chain([namespace]).collect();
             let changes = self.is_changed(&project.release);
-            if changes {
+            if changes && !self.is_in_rollout(&project.release) {
                 needs.extend(self.verifications(project, VerifyWhen::Before, &needs.clone()));
                 needs.extend(self.remove_redirect(&project.release, &needs.clone()));
             }
-            let step = self.release(&project.release, needs);
+            let step = self.project_release(project, needs);
             match step {
                 Some(step) => {
                     steps.insert(&project.name, step);
-                    if changes {
+                    if changes && self.deploys(&project.release) {
                         self.verifications(project, VerifyWhen::After, &[step]);
                     }
                 }
                 None => self.plan.unchanged.push(project.name.to_string()),
             }
-            for check in &project.checks {
+            // Without pods, no URL responds.
+            let is_drained = self.is_drained(&project.release);
+            for check in project.checks.iter().filter(|_| !is_drained) {
                 let needs: Vec<StepId> = step.into_iter().chain(*ingress).chain([*cluster]).collect();
                 let url = check.url.clone();
                 self.plan.add(Step::Check(check.clone()), url, needs);
@@ -387,38 +431,6 @@ impl Planner<'_> {
         self.observed.externals.get(&key)?;
         let step = Step::RemoveExternal(Removal { release: key, is_orphan: false });
         Some(self.plan.add(step, "it is no longer external", needs.iter().copied()))
-    }
-
-    fn verifications(&mut self, project: &DescribedProject, when: VerifyWhen, needs: &[StepId]) -> Vec<StepId> {
-        let verifications = project.verifications.iter().filter(|verification| verification.when == when);
-        let add = |verification: &VerifySpec| {
-            let reason = format!("{} must succeed", verification.name);
-            let step = Step::Verify(verification.clone());
-            self.plan.add(step, reason, needs.iter().copied())
-        };
-        verifications.map(add).collect()
-    }
-
-    /// Adds the step that pulls images of new releases onto the local node, for pods that start later.
-    fn pull_images(&mut self, projects: &[&DescribedProject], cluster: StepId) {
-        let installs = self.installs(projects);
-        let images = images_of_later(installs.iter().map(|project| (&project.release, !project.needs.is_empty())));
-        if self.described.local_node && !images.is_empty() {
-            self.plan.add(Step::PullImages(images), "before their pods start", [cluster]);
-        }
-    }
-
-    fn installs<'b>(&self, projects: &[&'b DescribedProject]) -> Vec<&'b DescribedProject> {
-        projects.iter().copied().filter(|project| self.change(&project.release) == Change::Install).collect()
-    }
-
-    /// Adds the step that creates volumes for new releases on the local node.
-    fn provide_volumes(&mut self, projects: &[&DescribedProject], cluster: StepId) -> Option<StepId> {
-        let installs = self.installs(projects);
-        let volumes: Vec<VolumeSpec> = installs.iter().flat_map(|project| volumes_of(&project.release)).collect();
-        let step = Step::ProvideVolumes(volumes.clone());
-        (self.described.local_node && !volumes.is_empty())
-            .then(|| self.plan.add(step, "for pods with volume claims", [cluster]))
     }
 
     fn change(&self, release: &ReleaseSpec) -> Change {
@@ -462,8 +474,15 @@ impl Planner<'_> {
         if operation == Operation::Upgrade {
             needs.extend(self.definitions(release, &needs));
         }
+        let stopped = match self.stays_stopped(release) {
+            Ok(stopped) => stopped,
+            Err(problem) => {
+                self.refused.push(problem);
+                return None;
+            }
+        };
         let policy = self.described.policy;
-        let spec = DeploySpec { release: release.clone(), operation, policy, entry: None };
+        let spec = DeploySpec { release: release.clone(), operation, policy, entry: None, stopped };
         Some(self.plan.add(Step::Deploy(Box::new(spec)), reason, needs))
     }
 }

@@ -10,7 +10,15 @@ use crate::{
         cluster::{Balancer, Object},
         wait::{Wait, WaitError, every},
     },
-    domain::Problem,
+    domain::{
+        Problem,
+        causes::{
+            self, CauseSource,
+            metallb::METALLB_NO_ADDRESS,
+            network::{ADDRESS_NOT_ASSIGNED, LOAD_BALANCER_MISSING},
+        },
+        wait_reason::WaitReason,
+    },
     engine::{Reporter, StepFailure},
     plan::up::INGRESS,
 };
@@ -32,7 +40,7 @@ impl Runner {
         let (mut wait, start) = (Wait::new(every(LOOK), Duration::from_secs(timeout_seconds)), Instant::now());
         // In a local cluster, MetalLB may still be starting.
         let mut is_noticed = self.local.is_some();
-        reporter.progress("waiting for an address");
+        reporter.waits_for(WaitReason::Address { service: service.name.clone() });
         while cluster.service_address(&service.namespace, &service.name).await?.is_none() {
             let is_over = match wait.pause_or((), cancel).await {
                 Err(WaitError::Interrupted) => return Err(StepFailure::Interrupted),
@@ -52,23 +60,17 @@ impl Runner {
 }
 
 fn no_address(service: &Object, balancer: Balancer, warnings: Vec<String>) -> Problem {
-    let name = &service.name;
+    let values = [("name", service.name.as_str()), ("namespace", service.namespace.as_str())];
+    let in_events = warnings.iter().find_map(|warning| causes::find(CauseSource::Service, warning));
     let problem = match balancer {
-        Balancer::MetalLb => Problem::new(format!("MetalLB assigned no address to service {name}"))
-            .help("check MetalLB's pods and its address pools: kubectl get pods,ipaddresspools -A"),
-        Balancer::Other => Problem::new(format!("the load balancer assigned no address to service {name}"))
-            .help(format!("check its events: kubectl -n {} describe service {name}", service.namespace)),
-        Balancer::Missing if name == INGRESS => {
-            Problem::new(format!("the cluster has no load balancer that assigns an address to service {name}")).help(
-                "choose one: 'platform: external' for an environment with an ingress controller of its own; node \
-                 ports (platform.traefik.values: {service: {spec: {type: NodePort}}}); or install a load balancer, \
-                 such as MetalLB or cloud-provider-kind for a kind cluster (docs/troubleshooting.md)",
-            )
-        }
-        Balancer::Missing => {
-            Problem::new(format!("the cluster has no load balancer that assigns an address to service {name}"))
-                .help("use another type of Service, or install a load balancer of the Service's class")
-        }
+        Balancer::MetalLb => in_events.unwrap_or(&METALLB_NO_ADDRESS).problem(&values),
+        Balancer::Other => ADDRESS_NOT_ASSIGNED.problem(&values),
+        Balancer::Missing if service.name == INGRESS => LOAD_BALANCER_MISSING.problem(&values).help(
+            "choose one: 'platform: external' for an environment with an ingress controller of its own; node ports \
+             (platform.traefik.values: {service: {spec: {type: NodePort}}}); or install a load balancer, such as MetalLB \
+             or cloud-provider-kind for a kind cluster (docs/troubleshooting.md)",
+        ),
+        Balancer::Missing => LOAD_BALANCER_MISSING.problem(&values),
     };
     Problem { details: warnings, ..problem }
 }
@@ -82,6 +84,8 @@ mod tests {
         let service = Object { name: "traefik".to_owned(), namespace: "traefik".to_owned(), ..Object::default() };
         let of = |balancer| no_address(&service, balancer, Vec::new());
         assert!(of(Balancer::MetalLb).message.contains("MetalLB"));
+        let codes = [Balancer::MetalLb, Balancer::Missing, Balancer::Other].map(|balancer| of(balancer).code.unwrap());
+        assert_eq!(codes, ["C233", "C138", "C139"]);
         let other = of(Balancer::Other);
         assert!(!format!("{other:?}").contains("MetalLB"));
         let missing = of(Balancer::Missing).help.unwrap();

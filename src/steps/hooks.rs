@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Connection, Runner,
-    rollout::{Verdict, Watch, message},
+    rollout::{Verdict, Watch},
 };
 use crate::{
     adapters::{
@@ -87,18 +87,17 @@ impl<'a> Hooks<'a> {
             };
             match watch.judge(&progress, NEVER) {
                 Verdict::GiveUp(problem) => return self.explain(object, &problem).await,
-                Verdict::Wait { warning, .. } => {
+                Verdict::Wait { status, warning } => {
                     if let Some(problem) = warning {
                         reporter.warn(self.explain(object, &problem).await);
                     }
+                    let message = format!("helm hook {}: {status}", object.label());
+                    if message != shown {
+                        reporter.rollout(message.clone(), status);
+                        shown = message;
+                    }
                 }
                 Verdict::Complete => (),
-            }
-            let worst = progress[0].as_ref().and_then(|one| one.problems.first());
-            let message = format!("helm hook {}: {}", object.label(), message(&progress, worst));
-            if message != shown {
-                reporter.progress(message.clone());
-                shown = message;
             }
         }
     }
@@ -148,7 +147,7 @@ impl<'a> Hooks<'a> {
     }
 
     async fn explain(&self, object: &Object, problem: &RolloutProblem) -> Problem {
-        let mut problem = self.connection.cluster.explain(problem).await;
+        let mut problem = self.connection.cluster.explain(problem, None).await;
         problem.message = format!("helm hook {}: {}", object.label(), problem.message);
         problem
     }

@@ -19,11 +19,13 @@ use crate::{
             Kind, KindError, NewCluster,
             configuration::{NodeSettings, configuration, node_files, pool_of_mark},
         },
+        local_run::LOCAL_RUNS,
         process::ProcessError,
     },
     domain::{
         ImageReference, Problem,
         cluster_networks::ClusterNetworks,
+        local_copy::ORIGINAL,
         local_registry::{INNER_PORT, NodeRegistry, RegistryService},
         mirror::ImageMirror,
         node_files::node_files as mirror_files,
@@ -41,6 +43,8 @@ pub struct LocalCluster {
     pub kind: Kind,
     pub name: String,
     pub folder: ClusterFolder,
+    /// The copy of the environment that the steps concern.
+    pub copy: Option<String>,
     pub node_image: ImageReference,
     pub kubernetes: Option<Version>,
     pub http_port: u16,
@@ -63,13 +67,49 @@ impl ClusterFolder {
         self.0.join("kubeconfig")
     }
 
-    /// The file of builds. It is next to the folder, because it survives the cluster.
-    pub fn builds(&self) -> PathBuf {
-        self.0.with_extension("builds.json")
+    /// The file of builds, of the environment or of a copy. It is next to the folder, because it survives the cluster.
+    pub fn builds(&self, copy: Option<&str>) -> PathBuf {
+        self.0.with_extension(of_copy(copy, "builds.json"))
+    }
+
+    /// The files of builds of all copies and of the environment.
+    pub fn all_builds(&self) -> Vec<PathBuf> {
+        let prefix = self.0.file_name().map(|name| format!("{}.", name.to_string_lossy())).unwrap_or_default();
+        let entries = self.0.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        let is_own = |entry: &fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.strip_prefix(&prefix).is_some_and(|rest| rest.ends_with("builds.json"))
+        };
+        entries.filter(is_own).map(|entry| entry.path()).collect()
+    }
+
+    /// The lock of the namespace of the environment, or of a copy.
+    pub fn namespace_lock(&self, copy: Option<&str>) -> PathBuf {
+        self.0.with_extension(format!("{}.lock", copy.unwrap_or(ORIGINAL)))
+    }
+
+    /// The file of the images that `cmdr dev` has built, which no other command uses.
+    pub fn dev_builds(&self, copy: Option<&str>) -> PathBuf {
+        self.0.with_extension(of_copy(copy, "dev-images.json"))
+    }
+
+    /// The lock of the `cmdr dev` that changes a project. No copy has such a name.
+    pub fn dev_lock(&self, copy: Option<&str>, project: &str) -> PathBuf {
+        self.0.with_extension(of_copy(copy, &format!("dev_{project}.lock")))
     }
 
     pub fn lock(&self) -> PathBuf {
         self.0.with_extension("lock")
+    }
+
+    /// The lock of the certificate, whose hosts are those of all copies. No copy has such a name.
+    pub fn certificate_lock(&self) -> PathBuf {
+        self.0.with_extension("host_certificate.lock")
+    }
+
+    /// The folder with the marks of processes of this machine that replace pods.
+    pub fn local_runs(&self) -> PathBuf {
+        self.0.with_extension(LOCAL_RUNS)
     }
 
     /// The folder that is mounted into the node.
@@ -115,6 +155,20 @@ impl ClusterFolder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+fn of_copy(copy: Option<&str>, extension: &str) -> String {
+    copy.map_or_else(|| extension.to_owned(), |copy| format!("{copy}.{extension}"))
+}
+
+/// Pulls the image `$0` of the repository `$1` unless the node has it. Its second name is the one that the kubelet gives to
+/// what it pulls: without it, the status of a pod has no digest.
+const PULL: &str = r#"
+ctr="ctr --namespace k8s.io images"
+$ctr ls --quiet | grep --quiet --line-regexp --fixed-strings "$0" && exit
+nice $ctr pull --hosts-dir /etc/containerd/certs.d "$0" || exit
+digest=$($ctr ls "name==$0" | awk 'END { print $3 }')
+case $0 in *@*) ;; *) $ctr tag --force "$0" "$1@$digest" ;; esac
+"#;
 
 impl LocalCluster {
     /// Returns the ports of its URLs.
@@ -212,8 +266,12 @@ impl LocalCluster {
 
     pub(super) async fn delete(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
         self.kind.delete(&self.name, &self.folder.kubeconfig(), cancel).await?;
-        self.docker.remove_forwarder(&self.name).await?;
+        self.docker.remove_forwarders(&self.name).await?;
         self.docker.release_image_store(&self.name).await?;
+        for builds in self.folder.all_builds().iter().filter(|file| **file != self.folder.builds(None)) {
+            // The copies are deleted with the cluster. A file that stays only names images.
+            let _ = fs::remove_file(builds);
+        }
         self.remove_given_up().await;
         self.folder.forget();
         self.docker.forget_restored(&self.name).await?;
@@ -223,16 +281,25 @@ impl LocalCluster {
     /// Returns whether the node's containerd has the image; pulls it if necessary, into kubelet's namespace and from
     /// the same mirrors.
     pub(super) async fn pull_onto_node(&self, image: &ImageReference) -> bool {
-        let script = "ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings \"$0\" ||
-            exec nice ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d \"$0\"";
-        let reference = image.full();
-        let command = ["sh", "-c", script, &reference];
+        let (reference, repository) = (image.full(), format!("{}/{}", image.registry, image.repository));
+        let command = ["sh", "-c", PULL, &reference, &repository];
         self.docker.exec(&self.node(), &command).await.is_ok_and(|output| output.exit_code == 0)
     }
 
     /// Returns the images of this machine, for the steps of this cluster.
     pub(super) fn images(&self) -> LocalImages {
-        LocalImages { docker: self.docker.clone(), mirrors: self.mirrors.clone(), builds: Builds(self.folder.builds()) }
+        let builds = Builds(self.folder.builds(self.copy.as_deref()));
+        LocalImages { docker: self.docker.clone(), mirrors: self.mirrors.clone(), builds, saves_folders: true }
+    }
+
+    /// Returns the images that `cmdr dev` has built.
+    pub(super) fn dev_builds(&self) -> Builds {
+        Builds(self.folder.dev_builds(self.copy.as_deref()))
+    }
+
+    /// Returns the images of this machine, for builds that are not saved as the last ones.
+    pub(super) fn dev_images(&self) -> LocalImages {
+        LocalImages { builds: self.dev_builds(), saves_folders: false, ..self.images() }
     }
 
     /// Writes mirrors and certificates to the node, and the kubeconfig if it is missing.

@@ -22,6 +22,7 @@ use crate::{
         build::{BuildMethod, DockerBuild},
         local_registry::{IMAGE, ObservedService, RegistryService, pushed_to},
         mirror::ImageMirror,
+        wait_reason::WaitReason,
     },
     engine::{Reporter, StepFailure, StepRunner},
     plan::{BuildSpec, Planned, RegistrySpec, Step},
@@ -41,6 +42,8 @@ pub struct LocalImages {
     pub docker: Docker,
     pub mirrors: Vec<ImageMirror>,
     pub builds: Builds,
+    /// Whether the state of a folder is saved with its build. To read it takes seconds if the folder is large.
+    pub saves_folders: bool,
 }
 
 impl StepRunner for LocalImages {
@@ -145,7 +148,7 @@ impl LocalImages {
     }
 
     /// Builds and pushes an image, resolves its digest in the registry, and saves it.
-    async fn build(
+    pub(super) async fn build(
         &self,
         spec: &BuildSpec,
         reporter: &Reporter,
@@ -153,13 +156,13 @@ impl LocalImages {
     ) -> Result<Option<String>, StepFailure> {
         let (id, temporary, folder) = match &spec.build.method {
             BuildMethod::Docker(options) => {
-                let folder = folder_state(spec).await;
+                let folder = self.folder_state(spec).await;
                 (self.build_by_docker(spec, options, reporter, cancel).await?, None, folder)
             }
             BuildMethod::Command(command) => {
                 let image = self.build_by_command(spec, command, reporter, cancel).await?;
                 // The command's output may be in the same folder, so its state is read afterwards.
-                (self.docker.image_id(&image).await?, Some(image), folder_state(spec).await)
+                (self.docker.image_id(&image).await?, Some(image), self.folder_state(spec).await)
             }
         };
         let digits: String = id.trim_start_matches("sha256:").chars().take(TAG).collect();
@@ -173,6 +176,15 @@ impl LocalImages {
         let pinned = registry.resolve(&image).await?.pinned;
         self.builds.remember([&spec.project].into_iter().chain(&spec.shared_by), &pinned, folder.as_ref())?;
         Ok(Some(format!("{pinned}, {} of {} layers sent", pushed.sent, pushed.sent + pushed.known)))
+    }
+
+    /// The state of a build's folder; without it, changes are not noticed.
+    async fn folder_state(&self, spec: &BuildSpec) -> Option<ContextState> {
+        if !self.saves_folders {
+            return None;
+        }
+        let build = spec.build.clone();
+        tokio::task::spawn_blocking(move || ContextState::read(&build).ok()).await.ok().flatten()
     }
 
     async fn push(
@@ -239,12 +251,6 @@ fn image_of(spec: &BuildSpec, tag: &str) -> Result<ImageReference, Problem> {
     image.map_err(|error| Problem::new(format!("invalid image reference for {}: {error}", spec.project)))
 }
 
-/// The state of a build's folder; without it, changes are not noticed.
-async fn folder_state(spec: &BuildSpec) -> Option<ContextState> {
-    let build = spec.build.clone();
-    tokio::task::spawn_blocking(move || ContextState::read(&build).ok()).await.ok().flatten()
-}
-
 /// Pulls an image by the Docker API, which reports progress, unless it exists. kind and cmdr's own containers then use
 /// it.
 pub(super) async fn make_present(
@@ -257,12 +263,18 @@ pub(super) async fn make_present(
     if docker.has_image(&image.to_string()).await? {
         return Ok(());
     }
-    reporter.progress(format!("pulling {image}"));
-    let shown = |progress: PullProgress| {
-        let (done, total) = (progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE);
-        reporter.progress(format!("pulling {image}: {done} of {total} MB"));
+    let reason = |bytes_done, bytes_total| WaitReason::Image { image: image.to_string(), bytes_done, bytes_total };
+    reporter.waits_for(reason(None, None));
+    let mut shown = String::new();
+    let show = |progress: PullProgress| {
+        let reason = reason(Some(progress.bytes_done), Some(progress.bytes_total));
+        // The engine sends many messages for each megabyte.
+        if reason.to_string() != shown {
+            shown = reason.to_string();
+            reporter.waits_for(reason);
+        }
     };
-    let pulled = docker.pull_by_mirrors(image, mirrors, shown);
+    let pulled = docker.pull_by_mirrors(image, mirrors, show);
     tokio::select! {
         pulled = pulled => Ok(pulled?),
         () = cancel.cancelled() => Err(StepFailure::Interrupted),

@@ -1,9 +1,15 @@
 //! The implementation of each step.
 
 mod address;
+mod await_state;
 mod certificate;
 mod check;
+mod copies;
+mod dev;
+mod drain;
+mod explain;
 mod externals;
+mod file_owner;
 mod files;
 mod harden;
 mod hints;
@@ -11,27 +17,35 @@ mod hooks;
 mod images;
 mod local;
 mod local_images;
+mod maintenance;
+mod node_pulls;
 mod platform;
 mod ports;
 mod pull_secrets;
 mod release;
 mod rollout;
 mod run;
+mod scale;
 mod secrets;
 mod snapshot;
 mod stop_start;
+mod traffic;
 mod verify;
 mod volumes;
 
+pub use dev::SyncedFolders;
 pub use local::{ClusterFolder, LocalCluster};
 pub use local_images::LocalImages;
+pub use node_pulls::NodePullWatch;
 pub use platform::PlatformWork;
 pub use release::{ReleaseContext, ReleaseOrigin};
 pub use secrets::Decrypted;
+pub use traffic::CheckRequest;
+pub(crate) use verify::verify_job;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,7 +61,7 @@ use crate::{
     },
     domain::Problem,
     engine::{Reporter, StepFailure, StepRunner},
-    plan::{NamespaceSpec, Planned, Step},
+    plan::{NamespaceSpec, OperateStep, Planned, Step},
 };
 
 /// The polling interval for changes that are not watched.
@@ -58,6 +72,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Runner {
     /// The kind cluster of the environment; `None` if cmdr did not create the cluster.
     pub local: Option<LocalCluster>,
+    /// The folder of the workspace.
+    pub folder: PathBuf,
     pub kubeconfig: PathBuf,
     pub context: Option<String>,
     pub release: ReleaseContext,
@@ -77,6 +93,12 @@ pub struct Runner {
     /// The releases of the platform that the plan changes.
     pub platform: PlatformWork,
     pub connection: OnceCell<Connection>,
+    /// Evaluates the checks of rollouts.
+    pub checks: Option<mpsc::Sender<CheckRequest>>,
+    /// What the steps of `dev` know about the folders of synced files.
+    pub synced: SyncedFolders,
+    /// How far the pulls of the local node are.
+    pub pulls: NodePullWatch,
 }
 
 /// A cluster client and its watches.
@@ -107,12 +129,11 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         match &planned.step {
-            Step::DeleteCluster => self.local()?.delete(cancel).await,
-            Step::CreateCluster => self.local()?.create(reporter, cancel).await,
-            Step::StartCluster => self.local()?.start(&self.kubeconfig, reporter, cancel).await,
-            Step::StopCluster { warm } => self.local()?.stop(*warm, reporter, cancel).await,
+            Step::DeleteCluster | Step::CreateCluster | Step::StartCluster | Step::StopCluster { .. } => {
+                self.cluster(&planned.step, reporter, cancel).await
+            }
             Step::LocalRegistry(_) | Step::RemoveRegistry | Step::Build(_) => {
-                self.local()?.images().run(planned, reporter, cancel).await
+                self.image(planned, reporter, cancel).await
             }
             Step::AnnounceRegistry { host } => self.announce_registry(host).await,
             Step::ConnectCluster => self.connect(cancel).await,
@@ -121,26 +142,80 @@ impl Runner {
             Step::Definitions(spec) => self.apply_definitions(spec).await,
             Step::Deploy(spec) => self.deploy(spec, reporter, cancel).await,
             Step::AwaitRollout(rollout) => self.await_release(rollout, reporter, cancel).await,
-            Step::PullImages(images) => self.pull_images(images, cancel).await,
+            Step::AwaitState(spec) => self.await_state(spec, reporter, cancel).await,
+            Step::PullImages(images) => self.pull_images(images, reporter, cancel).await,
             Step::ProvideVolumes(volumes) => self.provide_volumes(volumes).await,
             Step::AddressPool => self.address_pool(cancel).await,
             Step::LocalCertificate(wanted) => self.local_certificate(wanted, reporter).await,
             Step::PublishPorts(forwarder) => self.local()?.publish_ports(forwarder, reporter, cancel).await,
             Step::SaveSnapshot(name) => self.local()?.save_snapshot(name, reporter, cancel).await,
             Step::RestoreSnapshot(snapshot) => self.local()?.restore_snapshot(snapshot, reporter, cancel).await,
-            Step::CheckAddresses => self.check_addresses(reporter, cancel).await,
-            Step::CheckNames => self.check_names(reporter, cancel).await,
+            Step::CheckAddresses | Step::CheckNames => self.check_network(&planned.step, reporter, cancel).await,
             Step::Check(check) => self.check(check, reporter, cancel).await,
             Step::Remove(removal) => self.remove(removal, cancel).await,
             Step::External(spec) => self.point(spec).await,
             Step::RemoveExternal(removal) => self.remove_redirect(removal).await,
             Step::Answer(spec) => self.answer(spec, reporter, cancel).await,
-            Step::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
             Step::DeleteNamespace(name) => Ok(self.connected()?.cluster.delete_namespace(name).await.map(|()| None)?),
+            Step::Copy(step) => self.of_copy(step, reporter, cancel).await,
             Step::Harden(spec) => self.harden(spec, reporter, cancel).await,
             Step::Run(run) => self.run_job(run, reporter, cancel).await,
             Step::Verify(verify) => self.verify(verify, reporter, cancel).await,
             Step::Return(back) => self.go_back(back, reporter, cancel).await,
+            Step::Dev(step) => self.develop(step, reporter, cancel).await,
+            Step::Operate(step) => self.operate(step, reporter, cancel).await,
+        }
+    }
+
+    /// Changes what runs or is reachable, without a new record.
+    async fn operate(
+        &self,
+        step: &OperateStep,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        match step {
+            OperateStep::Restart(rollout) => self.restart(rollout, reporter, cancel).await,
+            OperateStep::Scale(scale) => self.scale(scale, reporter, cancel).await,
+            OperateStep::Maintenance(step) => self.maintain(step, reporter, cancel).await,
+            OperateStep::Drain(step) => self.drain(step, reporter, cancel).await,
+            OperateStep::Traffic(step) => self.traffic(step, reporter, cancel).await,
+        }
+    }
+
+    async fn image(
+        &self,
+        planned: &Planned,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        self.local()?.images().run(planned, reporter, cancel).await
+    }
+
+    async fn check_network(
+        &self,
+        step: &Step,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        match step {
+            Step::CheckNames => self.check_names(reporter, cancel).await,
+            _ => self.check_addresses(reporter, cancel).await,
+        }
+    }
+
+    async fn cluster(
+        &self,
+        step: &Step,
+        reporter: &Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StepFailure> {
+        let local = self.local()?;
+        match step {
+            Step::CreateCluster => local.create(reporter, cancel).await,
+            Step::StartCluster => local.start(&self.kubeconfig, reporter, cancel).await,
+            Step::StopCluster { warm } => local.stop(*warm, reporter, cancel).await,
+            _ => local.delete(cancel).await,
         }
     }
 
@@ -192,6 +267,14 @@ impl Runner {
         if cluster.namespace_state(&namespace.name).await? == NamespaceState::Terminating {
             reporter.progress("waiting until the namespace of the same name is deleted");
         }
+        if let Some(mark) = &namespace.copy {
+            if cluster.namespace_state(&namespace.name).await? != NamespaceState::Active {
+                cluster.wait_until_deleted(&namespace.name, cancel).await?;
+                copies::volumes_deleted(cluster, &namespace.name, cancel).await?;
+            }
+            // Before anything else is in it, so that a namespace of a copy is always marked as one.
+            cluster.mark_copy(&self.release.origin.workspace, &namespace.name, mark).await?;
+        }
         if self.local.is_some() || namespace.privileged {
             cluster.apply_namespace(&namespace.name, namespace.privileged, cancel).await?;
         } else {
@@ -199,7 +282,7 @@ impl Runner {
             cluster.ensure_namespace(&namespace.name, cancel).await?;
         }
         for secret in &namespace.secrets {
-            self.write_secret(&namespace.name, secret).await?;
+            self.write_secret(namespace, secret).await?;
         }
         let hosts: Vec<&str> = namespace.registries.iter().map(String::as_str).collect();
         self.write_pull_secret(&namespace.name, &hosts, reporter, cancel).await?;

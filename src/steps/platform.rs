@@ -88,7 +88,7 @@ mod tests {
 
     fn deploy(name: &str) -> Step {
         let (operation, policy) = (Operation::Install, DeployPolicy::default());
-        Step::Deploy(Box::new(DeploySpec { release: spec(name), operation, policy, entry: None }))
+        Step::Deploy(Box::new(DeploySpec { release: spec(name), operation, policy, entry: None, stopped: false }))
     }
 
     #[test]

@@ -17,7 +17,10 @@ use crate::{
         helm::{Helm, HelmError, HelmRollback, HelmTarget, Upgrade, Upgraded, definitions, pack},
         wait::{Wait, every, growing, pause},
     },
-    domain::{Digest, ImageReference, Problem, ReleaseKey, labels, ledger::History, record::RecordedSource},
+    domain::{
+        Digest, ImageReference, Problem, ReleaseKey, causes::images::IMAGE_MOVED, drain_state::without_pods, labels,
+        ledger::History, record::RecordedSource,
+    },
     engine::{Reporter, StepFailure},
     plan::{DefinitionsSpec, DeploySpec, ReleaseSpec, Removal, ReturnSpec, RolloutSpec},
 };
@@ -83,6 +86,7 @@ impl ReleaseContext {
             (labels::VERSION.to_owned(), spec.content.version.clone()),
             (labels::CHART.to_owned(), spec.content.chart.label()),
         ]);
+        labels.extend(spec.rollout_of.clone().map(|project| (labels::ROLLOUT.to_owned(), project)));
         if let Some(commit) = &self.origin.commit {
             labels.insert(labels::COMMIT.to_owned(), commit.clone());
         }
@@ -163,13 +167,19 @@ impl Runner {
     /// Writes the deployment to the ledger before anything is changed, so that an interrupted run is visible.
     async fn open_entry(&self, spec: &DeploySpec) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
-        let (cluster, ReleaseSpec { chart, content, .. }) = (&self.connected()?.cluster, &spec.release);
+        self.keep_content(namespace, &spec.release).await?;
+        let cluster = &self.connected()?.cluster;
+        let open = |history: &mut History| history.open(entry.deployment.clone(), entry.healthy_seconds);
+        Ok(cluster.update_history(namespace, &entry.subject, open).await?)
+    }
+
+    /// Stores the record of a release in the ledger, and its chart if nothing else has it.
+    pub(super) async fn keep_content(&self, namespace: &str, release: &ReleaseSpec) -> Result<(), StepFailure> {
+        let (cluster, ReleaseSpec { chart, content, .. }) = (&self.connected()?.cluster, release);
         if content.chart.source == RecordedSource::Kept {
             cluster.keep_chart(namespace, &content.chart.digest, &pack(chart)?).await?;
         }
-        cluster.keep_record(namespace, content).await?;
-        let open = |history: &mut History| history.open(entry.deployment.clone(), entry.healthy_seconds);
-        Ok(cluster.update_history(namespace, &entry.subject, open).await?)
+        Ok(cluster.keep_record(namespace, content).await?)
     }
 
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
@@ -186,13 +196,7 @@ impl Runner {
                 strangers.push(image.to_string());
             }
         }
-        if strangers.is_empty() {
-            return Ok(());
-        }
-        let mut problem = Problem::new("pods are running a different image from the one deployed")
-            .help("a tag has moved since it was resolved: deploy again, or use a digest");
-        problem.details = strangers;
-        Err(problem.into())
+        moved(strangers).map_or(Ok(()), |problem| Err(problem.into()))
     }
 
     /// Whether the registry knows a running image as one of the deployed ones: the node may have pulled the same image
@@ -254,17 +258,18 @@ impl Runner {
 
     async fn upgrade(
         &self,
-        DeploySpec { release, policy, .. }: &DeploySpec,
+        DeploySpec { release, policy, stopped, .. }: &DeploySpec,
         labels: &BTreeMap<String, String>,
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<(u32, Vec<Object>), StepFailure> {
         let description = format!("cmdr: record {}", release.record);
+        let without_pods = stopped.then(|| without_pods(&release.content.values));
         let upgrade = Upgrade {
             name: &release.name,
             namespace: &release.namespace,
             chart: &release.chart,
-            values: &release.content.values,
+            values: without_pods.as_ref().unwrap_or(&release.content.values),
             labels,
             description: &description,
             adopt: policy.adopt,
@@ -393,7 +398,7 @@ impl Runner {
         Ok(rendered.into_iter().map(|rendered| rendered.object).collect())
     }
 
-    async fn rendered_of(&self, release: &ReleaseKey) -> Result<Vec<Rendered>, StepFailure> {
+    pub(super) async fn rendered_of(&self, release: &ReleaseKey) -> Result<Vec<Rendered>, StepFailure> {
         let releases = self.connected()?.cluster.releases().await?;
         let found = releases.into_iter().find(|found| found.key == *release);
         let absent = || Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it");
@@ -414,6 +419,11 @@ fn unknown_images(running: &BTreeSet<ImageReference>, deployed: &BTreeMap<String
             && known.iter().any(|known| has_same_repository(known, image))
     };
     running.iter().filter(is_unknown).cloned().collect()
+}
+
+/// Returns the problem of images that run although they were not deployed.
+fn moved(images: Vec<String>) -> Option<Problem> {
+    (!images.is_empty()).then(|| Problem { details: images, ..IMAGE_MOVED.problem(&[]) })
 }
 
 fn has_same_repository(one: &ImageReference, other: &ImageReference) -> bool {
@@ -476,5 +486,12 @@ mod tests {
         assert_eq!(unknown_images(&beside, &deployed), Vec::new());
         let moved = running(&[("localhost:5001/tunes/shop", "c")]);
         assert_eq!(unknown_images(&moved, &deployed), Vec::from_iter(moved));
+    }
+
+    #[test]
+    fn images_that_were_not_deployed_are_named() {
+        let problem = moved(vec!["localhost:5001/tunes/shop@sha256:c".to_owned()]).unwrap();
+        assert_eq!((problem.code.as_deref(), problem.details.len()), (Some("C014"), 1));
+        assert_eq!(moved(Vec::new()), None);
     }
 }

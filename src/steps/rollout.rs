@@ -17,7 +17,11 @@ use crate::{
         },
         wait::pause,
     },
-    domain::Problem,
+    domain::{
+        Problem,
+        causes::containers::ROLLOUT_TIMEOUT,
+        wait_reason::{RolloutStatus, WaitReason},
+    },
     engine::{Reporter, StepFailure},
 };
 
@@ -34,7 +38,7 @@ pub(super) struct RolloutTarget {
 }
 
 /// How often a rollout is assessed without a change, because problems and containers have timeouts.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The observed state of one release's rollout.
 pub(super) struct Watch {
@@ -60,7 +64,7 @@ struct Sighting {
 /// The result of an assessment.
 pub(super) enum Verdict {
     Complete,
-    Wait { message: String, warning: Option<RolloutProblem> },
+    Wait { status: RolloutStatus, warning: Option<RolloutProblem> },
     GiveUp(RolloutProblem),
 }
 
@@ -97,27 +101,29 @@ impl Runner {
         let connection = self.connected()?;
         let mut changes = connection.view.changes();
         let (mut watch, mut hints) = (Watch::new(), Hints::new());
-        let mut shown = String::new();
+        let mut shown = None;
         loop {
             changes.mark_unchanged();
             let mut progress = connection.assess(workloads);
             hints.add(&connection.cluster, workloads, &mut progress).await?;
+            self.add_pulled_bytes(&mut progress);
             match watch.judge(&progress, Duration::from_secs(timeout_seconds)) {
                 Verdict::Complete => {
                     progress.iter().flatten().filter_map(kept_pods).for_each(|problem| reporter.warn(problem));
                     return Ok(ready_count(&progress));
                 }
                 Verdict::GiveUp(problem) => {
+                    let problem = self.with_nearest_tag(problem).await;
                     let problem = self.with_local_image(problem, cancel).await;
-                    return Err(connection.cluster.explain(&problem).await.into());
+                    return Err(self.explain(&problem).await?.into());
                 }
-                Verdict::Wait { message, warning } => {
+                Verdict::Wait { status, warning } => {
                     if let Some(problem) = warning {
-                        reporter.warn(connection.cluster.explain(&problem).await);
+                        reporter.warn(self.explain(&problem).await?);
                     }
-                    if message != shown {
-                        reporter.progress(message.clone());
-                        shown = message;
+                    if shown.as_ref() != Some(&status) {
+                        reporter.rollout(status.to_string(), status.clone());
+                        shown = Some(status);
                     }
                 }
             }
@@ -154,7 +160,7 @@ impl Watch {
             if since.elapsed() >= HOLD || !progress.iter().flatten().any(|one| one.is_young) {
                 return Verdict::Complete;
             }
-            return Verdict::Wait { message: message(progress, None), warning: None };
+            return Verdict::Wait { status: status(progress, None), warning: None };
         }
         self.complete_since = None;
         let signature: String = progress.iter().flatten().map(|one| one.signature.as_str()).collect();
@@ -173,7 +179,7 @@ impl Watch {
             let running = progress.iter().flatten().find_map(|one| one.running.as_ref());
             return Verdict::GiveUp(timed_out(worst.or(unready).or(running).cloned(), timeout));
         }
-        Verdict::Wait { message: message(progress, worst), warning: self.word(worst, unready) }
+        Verdict::Wait { status: status(progress, worst), warning: self.word(worst, unready) }
     }
 
     /// Returns a problem that has exceeded its timeout.
@@ -225,7 +231,7 @@ impl Sighting {
 
 fn timed_out(problem: Option<RolloutProblem>, timeout: Duration) -> RolloutProblem {
     let waited = format!("no progress for {} s (project key 'timeout')", timeout.as_secs());
-    let nothing = || RolloutProblem::new(GiveUpAfter::Timeout, Problem::new("the rollout did not finish"));
+    let nothing = || RolloutProblem::new(GiveUpAfter::Timeout, ROLLOUT_TIMEOUT.problem(&[]));
     let mut problem = problem.unwrap_or_else(nothing);
     problem.cause.details.push(waited);
     problem
@@ -246,25 +252,51 @@ fn ready_count(progress: &[Option<Progress>]) -> String {
     format!("{wanted}/{wanted} ready")
 }
 
-pub(super) fn message(progress: &[Option<Progress>], problem: Option<&RolloutProblem>) -> String {
-    let (ready, wanted) = counts(progress);
-    match problem {
-        Some(problem) => format!("{ready}/{wanted} ready: {}", problem.cause.message),
-        None => match progress.iter().flatten().find_map(|one| one.work.as_ref()) {
-            Some(work) => format!("{ready}/{wanted} ready: {work}"),
-            None => format!("{ready}/{wanted} ready"),
-        },
-    }
+/// Returns how far a rollout is, and what it waits for: a failed container with its next start, the worst problem, or
+/// what its pods show.
+fn status(progress: &[Option<Progress>], worst: Option<&RolloutProblem>) -> RolloutStatus {
+    let (ready, desired) = counts(progress);
+    let mut reasons: Vec<&WaitReason> = progress.iter().flatten().filter_map(|one| one.waits_for.as_ref()).collect();
+    reasons.sort_by_key(|reason| !matches!(reason, WaitReason::Restart { .. }));
+    let restart = reasons.first().filter(|reason| matches!(reason, WaitReason::Restart { .. }));
+    let waits_for = match (restart, worst) {
+        (None, Some(problem)) => Some(WaitReason::Problem { message: problem.cause.message.clone() }),
+        _ => reasons.first().map(|reason| (*reason).clone()),
+    };
+    RolloutStatus { ready, desired, waits_for }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::wait_reason::ContainerRole;
 
     fn crash(restarts: i32, runs: bool) -> RolloutProblem {
         let patience = if runs { GiveUpAfter::Timeout } else { GiveUpAfter::Tries { after: 20, at_most: 40 } };
         let problem = Problem::new("the container exits: exit code 1");
         RolloutProblem { restarts, has_previous_log: true, ..RolloutProblem::new(patience, problem) }
+    }
+
+    #[test]
+    fn a_failed_container_is_shown_before_its_problem_and_other_waits() {
+        let waiting = |waits_for| Some(Progress { waits_for: Some(waits_for), ..Progress::default() });
+        let job = || waiting(WaitReason::Job { job: "migrate".to_owned() });
+        let restart = || {
+            let (container, role) = ("shop".to_owned(), ContainerRole::Main);
+            waiting(WaitReason::Restart { container, role, exit_code: 1, delay_seconds: Some(10), at: None })
+        };
+        let text = |progress: &[Option<Progress>], worst: Option<&RolloutProblem>| status(progress, worst).to_string();
+        assert_eq!(text(&[job()], None), "0/0 ready: job migrate is running");
+        let problem = crash(0, false);
+        assert_eq!(text(&[job()], Some(&problem)), "0/0 ready: the container exits: exit code 1");
+        assert_eq!(text(&[job(), restart()], Some(&problem)), "0/0 ready: container shop: exit 1, restart in 10 s");
+    }
+
+    #[test]
+    fn a_rollout_without_progress_and_without_a_problem_has_a_cause_too() {
+        let problem = timed_out(None, Duration::from_secs(30)).cause;
+        assert_eq!(problem.code.as_deref(), Some("C064"));
+        assert_eq!(problem.details, ["no progress for 30 s (project key 'timeout')"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     },
     domain::{Problem, secret::SecretData},
     engine::{Reporter, StepFailure},
-    plan::{ExternalSecretSpec, SecretContent, SecretSpec},
+    plan::{ExternalSecretSpec, NamespaceSpec, SecretContent, SecretSpec},
 };
 
 /// The content of decrypted files, by their path in the workspace. It is not part of the plan, because plans are
@@ -29,10 +29,17 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Runner {
-    pub(super) async fn write_secret(&self, namespace: &str, secret: &SecretSpec) -> Result<(), StepFailure> {
+    pub(super) async fn write_secret(&self, of: &NamespaceSpec, secret: &SecretSpec) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
+        let namespace = of.name.as_str();
         match &secret.content {
-            SecretContent::Random { key } => cluster.generate_secret(namespace, &secret.name, key).await?,
+            SecretContent::Random { key } => {
+                if let Some(source) = &of.secrets_from {
+                    cluster.copy_generated_secret((source, namespace), &secret.name).await?;
+                }
+                // An existing one is kept.
+                cluster.generate_secret(namespace, &secret.name, key).await?;
+            }
             SecretContent::Sops(file) => {
                 let missing = || Problem::new(format!("{} was not decrypted", file.path.display()));
                 let data = self.decrypted.get(&file.path).ok_or_else(missing)?;

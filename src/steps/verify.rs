@@ -10,6 +10,18 @@ use crate::{
     plan::VerifySpec,
 };
 
+/// The Job of a verification in a workspace.
+pub(crate) fn verify_job(verify: &VerifySpec, workspace: &str) -> VerifyJob {
+    VerifyJob {
+        namespace: verify.namespace.clone(),
+        name: shortened(&format!("{}-verify-{}", verify.project, verify.name)),
+        workspace: workspace.to_owned(),
+        image: verify.image.clone(),
+        command: verify.command.clone(),
+        timeout_seconds: verify.timeout_seconds,
+    }
+}
+
 impl Runner {
     pub(super) async fn verify(
         &self,
@@ -17,14 +29,7 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let verification = VerifyJob {
-            namespace: verify.namespace.clone(),
-            name: shortened(&format!("{}-verify-{}", verify.project, verify.name)),
-            workspace: self.release.origin.workspace.clone(),
-            image: verify.image.clone(),
-            command: verify.command.clone(),
-            timeout_seconds: verify.timeout_seconds,
-        };
+        let verification = verify_job(verify, &self.release.origin.workspace);
         reporter.progress(format!("job {}", verification.name));
         let object = self.connected()?.cluster.run_job(&verification).await?;
         let generation = self.connected()?.cluster.generation(&object).await?;

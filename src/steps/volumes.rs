@@ -1,12 +1,19 @@
 //! Creates volumes on the local node before the pods that claim them start.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 
 use super::Runner;
-use crate::{adapters::cluster::LocalVolume, domain::Problem, engine::StepFailure, plan::VolumeSpec};
+use crate::{
+    adapters::{cluster::LocalVolume, kind::node_scripts::COPY_VOLUMES},
+    domain::Problem,
+    engine::{Reporter, StepFailure},
+    plan::{CopiedVolumes, VolumeSpec},
+};
 
 /// The folder in which the node's own provisioner stores volumes (kind's storage manifest).
-const FOLDER: &str = "/var/local-path-provisioner";
+pub(super) const FOLDER: &str = "/var/local-path-provisioner";
 
 impl Runner {
     /// Existing claims keep their volumes.
@@ -33,6 +40,37 @@ impl Runner {
         Ok(Some(format!("{} of {}", missing.len(), volumes.len())))
     }
 
+    /// Copies the folders of volumes before there are claims for them. The containers that use them are paused meanwhile,
+    /// so that a database finds the state of one moment, as after a crash.
+    pub(super) async fn copy_volumes(
+        &self,
+        copied: &CopiedVolumes,
+        reporter: &Reporter,
+    ) -> Result<Option<String>, StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        let CopiedVolumes { source, volumes } = copied;
+        let there = try_join_all(volumes.iter().map(|it| cluster.has_claim(&it.namespace, &it.claim))).await?;
+        let mut found = cluster.claim_folders(&source.namespace).await?;
+        let missing = volumes.iter().zip(there).filter(|(_, is_there)| !is_there).map(|(volume, _)| volume);
+        let pairs: Vec<[String; 2]> = missing
+            .filter_map(|it| Some([found.remove(&it.claim)?, format!("{FOLDER}/{}_{}", it.namespace, it.claim)]))
+            .collect();
+        found.retain(|claim, _| volumes.iter().all(|volume| volume.claim != *claim));
+        if !found.is_empty() {
+            reporter.warn(not_copied(&source.name, &found));
+        }
+        reporter.progress(format!("copying {} volumes of '{}'", pairs.len(), source.name));
+        let local = self.local()?;
+        let script = ["bash", "-c", COPY_VOLUMES, "copy-volumes"].into_iter();
+        let command: Vec<&str> = script.chain(pairs.iter().flatten().map(String::as_str)).collect();
+        let output = local.docker.exec(&local.node(), &command).await?;
+        if output.exit_code == 0 {
+            return Ok(Some(format!("{} of {} volumes of '{}'", pairs.len(), volumes.len(), source.name)));
+        }
+        let cause = format!("cannot copy the volumes of '{}' on the node", source.name);
+        Err(Problem::new(cause).detail(output.stderr.trim()).into())
+    }
+
     /// The folders are writable for every user, like those of the provisioner, because only the pods know their owner.
     async fn make_folders(&self, folders: Vec<&str>) -> Result<(), StepFailure> {
         if folders.is_empty() {
@@ -46,4 +84,11 @@ impl Runner {
         }
         Err(Problem::new("cannot create folders for volumes on the node").detail(output.stderr.trim()).into())
     }
+}
+
+/// Only the names of claims of StatefulSets of the universal chart are known before their pods exist.
+fn not_copied(source: &str, claims: &BTreeMap<String, String>) -> Problem {
+    let names: Vec<&str> = claims.keys().map(String::as_str).collect();
+    Problem::new(format!("volumes of '{source}' that are not copied: {}", names.join(", ")))
+        .help("--data-from copies the volumes of StatefulSets of the universal chart; other volumes start empty")
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anstream::adapter::strip_str;
+use jiff::Timestamp;
 
 use super::{RenderStyle, Renderer, plain::Lines, print_details, print_output, style::Style, style::duration};
 use crate::{
@@ -40,6 +41,7 @@ pub(super) struct GitlabOutput {
     ended: usize,
     /// The number of unfinished steps of each subject.
     left: BTreeMap<String, usize>,
+    /// The subject of each running step, and its action or the reason for which it waits.
     running: BTreeMap<usize, (String, String)>,
     subjects: BTreeMap<String, Subject>,
 }
@@ -171,7 +173,7 @@ impl GitlabOutput {
         let (head, is_collapsed, mut body) = if let Some(failure) = &subject.failure {
             let mut body = Vec::new();
             print_details(failure, style, &mut |line| body.push(line));
-            (format!("{} {}  {}", style.bad("✗"), style.bold(name), failure.message), false, body)
+            (format!("{} {}  {}", style.bad("✗"), style.bold(name), failure.headline()), false, body)
         } else if let Some(interrupted) = &subject.interrupted {
             (format!("{} {name}  {interrupted}", style.warning("-")), true, Vec::new())
         } else if subject.done.is_empty() || self.look.quiet {
@@ -213,9 +215,14 @@ impl Renderer for GitlabOutput {
                 self.write(&self.text(&self.lines.of(event)));
             }
             Event::StepStarted { step, subject, action, .. } => self.begin(*step, subject, action),
-            Event::StepProgress { subject, message, .. } => self.note(subject, message),
+            Event::StepProgress { step, subject, message, waits_for, .. } => {
+                if let Some((running, reason)) = self.running.get_mut(step).zip(waits_for.as_ref()) {
+                    running.1 = reason.to_string();
+                }
+                self.note(subject, message);
+            }
             Event::StepWarning { subject, problem, .. } => {
-                self.note(subject, &problem.message);
+                self.note(subject, &problem.headline());
                 self.write(&self.text(&self.lines.of(event)));
             }
             Event::ContainerOutput { .. } | Event::ValuesFound { .. } => {
@@ -232,6 +239,10 @@ impl Renderer for GitlabOutput {
                 self.write(&self.text(&self.lines.of(event)));
             }
         }
+        self.break_silence();
+    }
+
+    fn tick(&mut self, _now: Timestamp) {
         self.break_silence();
     }
 }

@@ -1,37 +1,49 @@
 //! The output of a run, for people and for programs: renderers consume events and never call back.
 
+mod ask;
 mod confirm;
 pub mod difference;
 mod gitlab;
 mod json;
 mod live;
+pub mod log_lines;
+mod messages;
 mod output_file;
 mod plain;
 mod record;
 mod reports;
 pub mod style;
 pub mod table;
+pub mod terminal;
+mod watched;
 
 use std::{
     io::Write,
     mem,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::{
     sync::{Mutex as Queue, MutexGuard as Turn},
     task::JoinHandle,
+    time::MissedTickBehavior,
 };
 
 use crate::{
-    domain::{Problem, yaml},
+    domain::{Problem, step_durations::StepDurations, yaml},
     event::{self, Event, Sender, TimedEvent},
 };
+pub use ask::{ask_choice, ask_text};
 pub use confirm::confirm;
+pub use messages::{
+    Level, Message, print_message, print_messages_as_json, print_mistakes, print_problems, print_warnings,
+};
 pub use output_file::{OutputFile, check_output_files, write_output_file};
 pub use reports::{Clock, ReportFiles, Reports};
 use style::Style;
+pub use watched::Watched;
 
 /// The output mode for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +70,13 @@ pub struct RenderStyle {
 /// Shows events in one output mode.
 trait Renderer: Send {
     fn event(&mut self, timed: &TimedEvent);
+
+    /// Is called several times a second, also without events.
+    fn tick(&mut self, _now: Timestamp) {}
 }
+
+/// How often a renderer may update its output without an event.
+const TICK: Duration = Duration::from_millis(125);
 
 /// The queue for the screen: runs side by side are shown one after the other, in the order in which they started.
 static SCREEN: Queue<()> = Queue::const_new(());
@@ -88,11 +106,12 @@ pub struct EventSink {
 }
 
 impl EventSink {
-    /// Starts the renderer for `look`, which also passes the events to the reports.
-    pub fn open(look: RenderStyle, reports: &Reports) -> Self {
+    /// Starts the renderer for `look`, which also passes the events to the reports. `durations` are those of earlier
+    /// runs.
+    pub fn open(look: RenderStyle, reports: &Reports, durations: StepDurations) -> Self {
         let (events, mut receiver) = event::channel(Timestamp::now);
         let mut renderer: Box<dyn Renderer> = match look.mode {
-            Mode::Live => Box::new(live::Live::new(look)),
+            Mode::Live => Box::new(live::Live::new(look, durations, live::Screen::stderr())),
             Mode::Plain => Box::new(plain::Plain::new(look)),
             Mode::Gitlab => Box::new(gitlab::GitlabOutput::new(look, Box::new(std::io::stderr()), gitlab::now)),
             Mode::Json => Box::new(json::Json),
@@ -104,10 +123,18 @@ impl EventSink {
                 Some(turn) => turn,
                 None => SCREEN.lock().await,
             };
-            while let Some(event) = receiver.recv().await {
-                record::record(&event.event);
-                renderer.event(&event);
-                reports.handle(&event);
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                tokio::select! {
+                    event = receiver.recv() => {
+                        let Some(event) = event else { break };
+                        record::record(&event.event);
+                        renderer.event(&event);
+                        reports.handle(&event);
+                    }
+                    _ = ticks.tick() => renderer.tick(Timestamp::now()),
+                }
             }
         });
         Self { events, task, waits }
@@ -131,9 +158,27 @@ pub fn force_color(color: bool) {
     choice.write_global();
 }
 
-/// Writes data to standard output. Errors are ignored: the reader may have closed the pipe.
+/// The first error of standard output.
+static OUTPUT_ERROR: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+/// Writes data to standard output. An error is kept for [`output_error`].
 pub fn print(text: &str) {
-    let _ = anstream::stdout().write_all(text.as_bytes());
+    let mut output = anstream::stdout();
+    keep_error(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+}
+
+/// Keeps the first error of standard output. A reader that has closed the pipe has what it wanted.
+fn keep_error(written: std::io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = OUTPUT_ERROR.set(error.to_string());
+    }
+}
+
+/// Why data could not be written to standard output: the disk is full.
+pub fn output_error() -> Option<&'static str> {
+    OUTPUT_ERROR.get().map(String::as_str)
 }
 
 /// Writes the data of an event to standard output.
@@ -148,18 +193,12 @@ fn print_output(event: &Event) {
     }
 }
 
-/// Writes a message for people to standard error.
-pub fn print_message(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
-}
-
-/// Prints problems outside of a run.
-pub fn print_problems(problems: &[Problem], color: bool) {
+/// Returns a problem with its details, below the name of what it is about.
+pub fn problem_text(problem: &Problem, color: bool) -> String {
     let style = Style::new(color);
-    for problem in problems {
-        print_message(&format!("{} {}", style.bad("error:"), problem.message));
-        print_details(problem, style, &mut |line| print_message(&line));
-    }
+    let mut text = format!("  {} {}\n", style.bad("problem:"), problem.message);
+    print_details(problem, style, &mut |line| text.push_str(&format!("  {line}\n")));
+    text
 }
 
 /// Passes the lines below a problem's cause to `line`.

@@ -1,24 +1,70 @@
 //! Events as lines, for a pipe, a log or a CI job.
 
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
 use super::{RenderStyle, Renderer, print_details, print_message, print_output, style::Style, style::duration};
 use crate::{
     domain::{Problem, StepKind},
     event::{Event, Outcome, TimedEvent},
 };
 
+/// What a step waits for is printed after this time, and again after it if it has changed.
+const SILENCE: SignedDuration = SignedDuration::from_secs(10);
+
 pub(super) struct Plain {
     look: RenderStyle,
     lines: Lines,
+    running: BTreeMap<usize, RunningStep>,
+}
+
+/// A running step and its latest message.
+struct RunningStep {
+    subject: String,
+    message: String,
+    /// The last message that was printed, and when; at first, when the step started.
+    printed: (String, Timestamp),
 }
 
 impl Plain {
     pub(super) fn new(look: RenderStyle) -> Self {
-        Self { look, lines: Lines::new(look) }
+        Self { look, lines: Lines::new(look), running: BTreeMap::new() }
+    }
+
+    fn note(&mut self, timed: &TimedEvent) {
+        match &timed.event {
+            Event::StepStarted { step, subject, .. } => {
+                let printed = (String::new(), timed.timestamp);
+                self.running.insert(*step, RunningStep { subject: subject.clone(), message: String::new(), printed });
+            }
+            Event::StepProgress { step, message, .. } => {
+                if let Some(running) = self.running.get_mut(step) {
+                    running.message.clone_from(message);
+                }
+            }
+            Event::StepFinished { step, .. } => drop(self.running.remove(step)),
+            Event::RunFinished { .. } => self.running.clear(),
+            _ => (),
+        }
+    }
+
+    /// The lines for steps that have been silent for a while.
+    fn waits(&mut self, now: Timestamp) -> Vec<String> {
+        let mut lines = Vec::new();
+        for RunningStep { subject, message, printed } in self.running.values_mut() {
+            if *message != printed.0 && now.duration_since(printed.1) >= SILENCE {
+                *printed = (message.clone(), now);
+                lines.push(format!("  {subject}  {message}"));
+            }
+        }
+        lines
     }
 }
 
 impl Renderer for Plain {
     fn event(&mut self, timed: &TimedEvent) {
+        self.note(timed);
         let event = &timed.event;
         if let Event::StepProgress { subject, message, .. } = event
             && self.look.verbose
@@ -28,6 +74,16 @@ impl Renderer for Plain {
         print_output(event);
         for line in self.lines.of(event) {
             print_message(&line);
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        // With --verbose, every message has been printed.
+        if self.look.quiet || self.look.verbose {
+            return;
+        }
+        for line in self.waits(now) {
+            print_message(&self.lines.style.dim(line));
         }
     }
 }
@@ -56,6 +112,9 @@ impl Lines {
             }
             Event::StepWarning { subject, problem, .. } => self.diagnosed(&self.style.warning("!"), subject, problem),
             Event::StepFinished { .. } => self.finished(event),
+            Event::RunFinished { is_superseded: true, .. } => {
+                vec![self.style.dim("stopped: a source has changed")]
+            }
             Event::RunFinished { seconds, done, failed, not_started, interrupted, .. } => {
                 vec![self.summary(*seconds, *done, [*failed, *not_started, *interrupted])]
             }
@@ -89,7 +148,7 @@ impl Lines {
     }
 
     fn diagnosed(&self, mark: &str, subject: &str, problem: &Problem) -> Vec<String> {
-        let mut lines = vec![format!("{mark} {}  {}", self.style.bold(subject), problem.message)];
+        let mut lines = vec![format!("{mark} {}  {}", self.style.bold(subject), problem.headline())];
         print_details(problem, self.style, &mut |line| lines.push(line));
         lines
     }
@@ -102,7 +161,8 @@ impl Lines {
             [0, 0, 0] => self.style.good(format!("done: {} in {time}", counted(done))),
             [0, 0, _] => {
                 let of = counted(done + interrupted);
-                self.style.warning(format!("interrupted: {done} of {of} done in {time}"))
+                self.style
+                    .warning(format!("interrupted: {done} of {of} done in {time}; run the command again to continue"))
             }
             _ => {
                 let rest: String = [(not_started, "not started"), (interrupted, "interrupted")]
@@ -146,6 +206,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_waits_for_is_printed_after_a_while_and_again_if_it_has_changed() {
+        let look = RenderStyle { mode: Mode::Plain, color: false, quiet: false, verbose: false };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut plain = Plain::new(look);
+        let (subject, action, needs) = ("shop".to_owned(), "check".to_owned(), std::collections::BTreeSet::new());
+        let started = Event::StepStarted { step: 0, subject, action, kind: StepKind::Check, needs };
+        plain.event(&TimedEvent { timestamp: at(0), event: started });
+        let waits = |message| Event::progress(0, "shop", message);
+        plain.event(&TimedEvent { timestamp: at(1), event: waits("waiting for http://shop: no response") });
+        assert!(plain.waits(at(9)).is_empty());
+        assert_eq!(plain.waits(at(10)), ["  shop  waiting for http://shop: no response"]);
+        assert!(plain.waits(at(60)).is_empty(), "it has not changed");
+        plain.event(&TimedEvent { timestamp: at(61), event: waits("waiting for http://shop: HTTP 503") });
+        assert_eq!(plain.waits(at(62)), ["  shop  waiting for http://shop: HTTP 503"]);
+        plain.event(&TimedEvent { timestamp: at(63), event: finished(Outcome::Done, None) });
+        assert!(plain.waits(at(99)).is_empty());
+    }
+
+    #[test]
     fn each_outcome_reads_well() {
         assert_eq!(lines(&finished(Outcome::Done, None)), "✓ shop  install: revision 1, 1/1 ready  2.0s");
         let mut problem = Problem::new("image not found: shop:9").detail("manifest unknown").help("push it");
@@ -176,13 +255,14 @@ mod tests {
                 failed,
                 not_started,
                 interrupted,
+                is_superseded: false,
                 urls: Vec::new(),
                 project_urls: BTreeMap::new(),
             })
         };
         assert_eq!(end(0, 0, 0), "done: 5 steps in 1m01s");
         assert_eq!(end(1, 2, 0), "1 failed, 2 not started, 5 done in 1m01s");
-        assert_eq!(end(0, 0, 3), "interrupted: 5 of 8 steps done in 1m01s");
+        assert_eq!(end(0, 0, 3), "interrupted: 5 of 8 steps done in 1m01s; run the command again to continue");
         assert_eq!(end(1, 2, 3), "1 failed, 2 not started, 3 interrupted, 5 done in 1m01s");
     }
 }

@@ -37,8 +37,7 @@ mod tests {
     #[test]
     fn what_tools_and_pods_print_stays_out() {
         let (subject, problem) = ("shop".to_owned(), Problem::new("canary").detail("canary").help("canary"));
-        let progress =
-            Event::StepProgress { step: 1, subject: subject.clone(), message: "RUN TOKEN=canary make".to_owned() };
+        let progress = Event::progress(1, subject.clone(), "RUN TOKEN=canary make");
         assert_eq!(line(&progress), None);
         let warning = Event::StepWarning { step: 1, subject: subject.clone(), problem: problem.clone() };
         assert_eq!(line(&warning).unwrap(), "step 1: shop has a warning");

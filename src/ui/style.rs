@@ -37,6 +37,15 @@ impl Style {
         self.paint("1", text)
     }
 
+    /// Colors text with codes of the terminal: `1;31`.
+    pub fn color(self, code: &str, text: impl Display) -> String {
+        self.paint(code, text)
+    }
+
+    pub fn has_color(self) -> bool {
+        self.color
+    }
+
     fn paint(self, code: &str, text: impl Display) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
@@ -51,6 +60,17 @@ pub fn duration(seconds: f64) -> String {
     if whole < 60 { format!("{whole}s") } else { format!("{}m{:02}s", whole / 60, whole % 60) }
 }
 
+/// Formats an age in seconds for people, in its largest unit: `5s`, `12m`, `3h`, `4d`.
+pub fn ago(seconds: f64) -> String {
+    let seconds = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +80,7 @@ mod tests {
         assert_eq!(duration(0.44), "0.4s");
         assert_eq!(duration(12.3), "12s");
         assert_eq!(duration(125.0), "2m05s");
+        assert_eq!([-3.0, 59.9, 90.0, 7300.0, 200_000.0].map(ago), ["0s", "59s", "1m", "2h", "2d"]);
     }
 
     #[test]

@@ -187,6 +187,45 @@ fn only_charts_that_are_asked_about_are_fetched() {
 }
 
 #[test]
+fn a_project_whose_image_a_deployment_chooses_does_not_block_the_offline_plan() {
+    let place = Place::new(
+        "environments: {staging: {context: staging, domain: s.test, platform: external}}\nprojects:\n  \
+         app: {build: {context: .}, values: {ports: {http: 80}}}\n  web: {image: 'a/b:1', needs: [app]}\n",
+    );
+    let plan = place.cmdr(&["plan", "--offline", "--env", "staging"]);
+    let (shown, said) = (text(&plan.stdout), text(&plan.stderr));
+    assert!(plan.status.success() && shown.contains("install web") && !shown.contains("app"), "{shown}{said}");
+    assert!(said.contains("not planned: app, which has no image in projects.yaml"), "{said}");
+}
+
+#[test]
+fn objects_that_cmdr_applies_itself_are_rendered_too() {
+    let place = Place::new(
+        "environments: {staging: {context: staging, domain: s.test}}\nprojects:\n  shop:\n    image: 'a/b:1'\n    \
+         verify: {smoke: {command: [./smoke]}}\n    \
+         values: {secrets: {db: {external: {store: vault, data: {password: shop/db}}}}}\n  \
+         postgres: {image: 'a/b:1', values: {ports: {sql: 5432}}, environments: {staging: {external: {host: 10.0.0.7, port: 5432}}}}\n",
+    );
+    let rendered = place.shown(&["render", "shop", "--env", "staging"]);
+    for part in ["kind: ExternalSecret", "name: shop-db", "name: shop-verify-smoke"] {
+        assert!(rendered.contains(part), "{part} in {rendered}");
+    }
+    assert!(!place.shown(&["render", "shop"]).contains("shop-verify-smoke"), "nothing is verified locally");
+    let external = place.shown(&["render", "postgres", "--env", "staging"]);
+    assert!(external.contains("kind: EndpointSlice") && external.contains("10.0.0.7"), "{external}");
+}
+
+#[test]
+fn a_misspelled_key_without_a_value_is_a_mistake_of_any_chart() {
+    let place = Place::new("projects: {own: {chart: {path: charts/own}, values: {replcas: }}}\n");
+    place.chart("charts/own", CONFIG, "");
+    let schema = r#"{"type": "object", "additionalProperties": false, "properties": {"replicas": {}, "global": {}}}"#;
+    place.write("charts/own/values.schema.json", schema);
+    let mistake = place.refused(&["render", "own"], 2);
+    assert!(mistake.contains("did you mean `replicas`?"), "{mistake}");
+}
+
+#[test]
 fn a_mistake_is_reported_before_a_download() {
     let place = Place::new(
         "projects:\n  web: {image: a/b:1, values: {prots: {http: 80}}}\n  \

@@ -4,24 +4,28 @@
 #![allow(clippy::print_stderr, reason = "a test tells what it waits for")]
 
 pub(crate) mod cloud;
+pub(crate) mod program;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
+/// The names of the workspaces of this process.
+static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// The limit of any run that works.
-const PATIENCE: Duration = Duration::from_mins(5);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 /// The variables that a run inherits from the tests' environment.
 const PASSED_ON: [&str; 6] =
     ["CMDR_IMAGE_MIRRORS", "CMDR_CHART_MIRRORS", "CMDR_NODE_IMAGE", "CMDR_CA", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"];
@@ -42,7 +46,7 @@ pub(crate) struct Output {
     pub stdout: String,
     pub stderr: String,
     pub seconds: f64,
-    /// The peak of its memory in kB; 0 if the system does not report it.
+    /// The peak of its heap and stacks in kB; 0 if the system does not report it.
     pub peak_kb: u64,
 }
 
@@ -125,7 +129,7 @@ impl Running {
     pub(crate) fn wait(mut self, patience: Duration) -> Output {
         let mut peak_kb = 0;
         let status = loop {
-            peak_kb = peak_memory(self.child.id()).unwrap_or(peak_kb).max(peak_kb);
+            peak_kb = heap_memory(self.child.id()).unwrap_or(peak_kb).max(peak_kb);
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;
             }
@@ -159,10 +163,11 @@ fn said(reader: &mut Option<JoinHandle<String>>) -> String {
     reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
 }
 
-/// The peak memory of a running process, in kB.
-fn peak_memory(process: u32) -> Option<u64> {
+/// The heap and the stacks of a running process, in kB, without the code of the program: a debug build has several
+/// times the code of a release, and the kernel counts what was used of it as resident.
+fn heap_memory(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -187,8 +192,11 @@ impl TestWorkspace {
         fs::write(folder.path().join("config.yaml"), "").expect("a file can be written");
         // Another build may replace the program while this test runs.
         let cmdr = folder.path().join("cmdr");
-        fs::copy(env!("CARGO_BIN_EXE_cmdr"), &cmdr).expect("cmdr can be copied");
+        program::copy_program(env!("CARGO_BIN_EXE_cmdr"), &cmdr);
         let name = format!("{name}-{}", std::process::id());
+        // The end of one test would delete the cluster of the other.
+        let is_new = NAMES.lock().expect("no test panics here").insert(name.clone());
+        assert!(is_new, "two workspaces of this test have the name '{name}'");
         let environment = environment(folder.path());
         let (transcript, peak_kb) = (RefCell::default(), Cell::default());
         let workspace = Self { name, folder, cmdr, environment, transcript, peak_kb };
@@ -264,7 +272,7 @@ impl TestWorkspace {
         self.transcript.borrow().clone()
     }
 
-    /// The peak memory of all runs of cmdr, in kB.
+    /// The peak of the heap and the stacks of all runs of cmdr, in kB.
     pub(crate) fn peak_kb(&self) -> u64 {
         self.peak_kb.get()
     }

@@ -66,3 +66,31 @@ fn null_keys_are_removed_before_the_check() {
     fs::write(folder.path().join(config::LOCAL_FILE), "projects: {shop: {values: {kind: null, ports: null}}}").unwrap();
     assert_eq!(answers(folder.path(), "local", "shop", &schema()), "");
 }
+
+#[test]
+fn a_value_of_the_command_line_acts_as_one_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |own: &str| {
+        format!(
+            "version: 1\nname: tunes\nprojects:\n  shop: {{image: a:1, needs: [db], values: {{ports: {{http: 80}}{own}}}}}\n  \
+             db: {{image: a:1, values: {{ports: {{db: 5432}}}}}}\n"
+        )
+    };
+    let resolved = |own: &str, options: &[&str]| {
+        fs::write(folder.path().join(config::FILE), text(own)).unwrap();
+        let loaded = config::load(folder.path()).unwrap();
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let set = config::SetOptions::parse(&options).unwrap();
+        let environment = loaded.workspace.environments.values().next().unwrap();
+        let apply = |project: &mut domain::ResolvedProject| {
+            if project.name.as_str() == "shop" { set.apply(&mut project.values, true) } else { Ok(()) }
+        };
+        let projects = domain::resolve::resolve_with(&loaded.workspace, environment, apply).unwrap();
+        projects.into_iter().map(|project| project.values).collect::<Vec<_>>()
+    };
+    let written =
+        resolved(", networkPolicy: true, telemetry: otlp, monitor: {path: /metrics}, waitFor: {db: true}", &[]);
+    let options = ["networkPolicy=true", "telemetry=otlp", "monitor.path=/metrics", "waitFor.db=true"];
+    assert_eq!(resolved("", &options), written);
+    assert!(written[1]["extraObjects"]["network-policy"].is_object());
+}

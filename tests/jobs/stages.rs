@@ -1,10 +1,13 @@
 //! The stages of the test of Jobs.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, thread, time::Duration};
 
 use serde_json::Value;
 
-use super::common::{Output, TestWorkspace, until};
+use super::{
+    BUSY,
+    common::{Output, TestWorkspace, until},
+};
 
 /// The Jobs of the workspace's namespace.
 fn jobs(workspace: &TestWorkspace) -> Vec<Value> {
@@ -61,7 +64,7 @@ pub(crate) fn an_array_runs_four_at_once(workspace: &TestWorkspace) {
     while array.is_running() {
         let active = jobs(workspace).iter().filter_map(|job| job["status"]["active"].as_u64()).max();
         most = most.max(active.unwrap_or_default());
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
     }
     let array = array.wait(Duration::from_secs(5)).expect(0);
     assert_eq!(most, 4);
@@ -104,7 +107,7 @@ pub(crate) fn an_interrupted_run_is_deleted(workspace: &TestWorkspace) {
     let before = jobs(workspace).len();
     let run = workspace.start(&["run", "parts", "--array", "8", "--parallel", "1"]);
     until("the run has a Job", || (jobs(workspace).len() > before).then_some(()));
-    std::thread::sleep(Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     run.signal("INT");
     run.wait(Duration::from_mins(1)).expect(130);
     until("its Job is deleted", || (jobs(workspace).len() == before).then_some(()));
@@ -132,11 +135,41 @@ pub(crate) fn what_cannot_be_run_is_refused(workspace: &TestWorkspace) {
 
 pub(crate) fn resources_are_listed(workspace: &TestWorkspace) {
     let listed = workspace.run(&["status", "--resources", "--output", "json"]).expect(0).json();
-    let projects: Vec<&str> = listed.as_array().unwrap().iter().map(|it| it["project"].as_str().unwrap()).collect();
-    assert_eq!(projects, ["cache", "worker"]);
-    assert_eq!(listed[0]["requests"]["memory_bytes"], 16 << 20);
-    assert_eq!((&listed[0]["qos"], &listed[0]["used"]), (&Value::from("Burstable"), &Value::Null));
-    workspace.run(&["status", "--resources"]).expect(0).expect_said("no metrics API");
+    let projects: BTreeMap<&str, &Value> =
+        listed.as_array().unwrap().iter().map(|it| (it["project"].as_str().unwrap(), it)).collect();
+    assert_eq!(projects.keys().collect::<Vec<_>>(), [&"cache", &"worker"]);
+    let cache = projects["cache"];
+    assert_eq!((&cache["requests"]["memory_bytes"], &cache["qos"]), (&(16 << 20).into(), &"Burstable".into()));
+    // Without a metrics API, the kubelet reports it.
+    assert!(cache["used"]["memory_bytes"].as_u64().unwrap() > 0, "{listed}");
+}
+
+pub(crate) fn usage_is_reported(workspace: &TestWorkspace) {
+    workspace.replace("projects:\n", BUSY);
+    workspace.run(&["up"]).expect(0);
+    until("the metrics API knows the usage", || {
+        let listed = workspace.run(&["status", "--resources", "--output", "json"]).expect(0).json();
+        let busy = listed.as_array().unwrap().iter().find(|it| it["project"] == "busy").cloned().unwrap();
+        thread::sleep(Duration::from_secs(2));
+        busy["used"]["cpu_millis"].as_u64().filter(|used| *used > 50)
+    });
+    let listed = workspace.run(&["status", "--resources"]).expect(0);
+    assert!(!listed.said().contains("no metrics API"), "{}", listed.said());
+}
+
+pub(crate) fn an_autoscaler_follows_the_load(workspace: &TestWorkspace) {
+    let pods = || {
+        let pods = workspace.objects(&["get", "pods", "--selector", "app.kubernetes.io/name=busy"]);
+        let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+        let pods = pods["items"].as_array().unwrap().iter().filter(stays);
+        pods.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    until("there are two pods", || (pods().len() == 2).then_some(()));
+    until("both are healthy", || (workspace.run(&["status", "--exit-code"]).code == 0).then_some(()));
+    for pod in pods() {
+        until("the pod is idle", || workspace.try_kubectl(&["exec", &pod, "--", "touch", "/tmp/idle"]));
+    }
+    until("there is one pod", || (pods().len() == 1).then_some(()));
 }
 
 /// After a restart of both, the order of `needs` would be lost.
@@ -153,7 +186,7 @@ pub(crate) fn a_pod_waits_for_another_project(workspace: &TestWorkspace) {
         let waits = &worker()["status"]["initContainerStatuses"][0];
         (waits["name"] == "wait-for-cache" && !waits["state"]["running"].is_null()).then_some(())
     });
-    std::thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(3));
     assert_eq!(worker()["status"]["phase"], "Pending");
     workspace.kubectl(&["scale", "deployment/cache", "--replicas=1"]);
     until("the worker runs", || (worker()["status"]["phase"] == "Running").then_some(()));

@@ -14,7 +14,7 @@ use super::{
 const REQUESTS: usize = 60;
 
 pub(crate) struct Walk {
-    workspace: TestWorkspace,
+    pub(crate) workspace: TestWorkspace,
 }
 
 impl Walk {
@@ -134,6 +134,37 @@ impl Walk {
         assert_eq!(count("v2") + count("v3"), REQUESTS, "{messages:?}");
         assert!(count("v2") > 2 * count("v3") && count("v3") > 0, "v2: {}, v3: {}", count("v2"), count("v3"));
         assert_eq!(self.ask("own", "/version").0, 200);
+    }
+
+    /// podinfo's gRPC client, in a pod, asks the health service: the host of the route is the address of Traefik.
+    pub(crate) fn grpc(&self) {
+        for address in ["traefik.traefik.svc.cluster.local:80", "traefik.traefik:80"] {
+            let check =
+                ["exec", "deployment/stranger", "--", "podcli", "check", "grpc", address, "--service", "podinfo"];
+            self.workspace.kubectl(&check);
+        }
+    }
+
+    pub(crate) fn tcp(&self) {
+        let client = ["exec", "deployment/operator", "--", "redis-cli", "-h", "traefik.traefik", "ping"];
+        assert_eq!(self.workspace.kubectl(&client), "PONG");
+    }
+
+    /// The Gateway has the certificate of this machine's authority.
+    pub(crate) fn https_of_a_gateway(&self) {
+        let authority = self.workspace.run(&["trust", "--print"]).expect(0).stdout;
+        let host = format!("own.{}.localhost", self.workspace.name);
+        assert_eq!(self.curl_tls(&host, "/version", authority.trim_end()), "200");
+    }
+
+    /// The status of a path of a host over HTTPS, with a certificate that this authority has signed.
+    pub(crate) fn curl_tls(&self, host: &str, path: &str, authority: &str) -> String {
+        let node = format!("{}-control-plane", self.workspace.name);
+        let published = self.workspace.tool("docker", &["port", &node, "30059/tcp"]);
+        let port = published.lines().next().and_then(|line| line.rsplit(':').next()).unwrap();
+        let (address, url) = (format!("{host}:{port}:127.0.0.1"), format!("https://{host}:{port}{path}"));
+        let form = ["-sS", "--output", "/dev/null", "--write-out", "%{http_code}", "--resolve", &address];
+        self.workspace.tool("curl", &[&form[..], &["--cacert", authority, &url]].concat())
     }
 
     pub(crate) fn one_service(&self) {

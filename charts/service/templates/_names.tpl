@@ -28,13 +28,13 @@
 {{- merge $own (include "service.podLabels" . | fromJson) (include "service.given" $more | fromJson) | toJson -}}
 {{- end }}
 
-{{/* The first lines of an object. Parameters: root, api, kind; name, if it is not the project's; annotations. */}}
+{{/* The first lines of an object. Parameters: root, api, kind; name, if it is not the project's; labels; annotations. */}}
 {{- define "service.head" -}}
 apiVersion: {{ .api }}
 kind: {{ .kind }}
 metadata:
   name: {{ .name | default .root.Release.Name }}
-  labels: {{ include "service.labels" .root }}
+  labels: {{ include "service.labels" .root | fromJson | merge (.labels | default dict) | toJson }}
   {{- with include "service.strings" .annotations }}
   annotations: {{- . | nindent 4 }}
   {{- end }}

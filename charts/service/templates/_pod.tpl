@@ -22,7 +22,7 @@ spec: {{ include "service.merged" (dict "base" (include "service.podSpec" . | fr
 {{- define "service.podSpec" -}}
 {{- $account := .Values.serviceAccount | default dict -}}
 {{- $accountName := ternary .Release.Name nil (eq (toString $account.create) "true") -}}
-{{- $main := pick .Values "command" "args" "env" "envFrom" "ports" "probes" "resources" "container" -}}
+{{- $main := pick .Values "command" "args" "env" "envFrom" "files" "ports" "probes" "resources" "container" -}}
 {{- $parameters := dict "root" . "name" .Release.Name "container" $main "role" "main" -}}
 {{- $fields := dict
   "serviceAccountName" ($account.name | default $accountName)

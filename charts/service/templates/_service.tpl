@@ -18,7 +18,8 @@ spec: {{ include "service.given" $spec }}
 ---
 {{- $ports := list }}
 {{- range $spec.ports }}{{ $ports = append $ports (omit . "nodePort") }}{{ end }}
-{{ include "service.head" (dict "root" $ "api" "v1" "kind" "Service" "name" $alias) }}
+{{- $label := dict "cmdr.dev/alias" "true" }}
+{{ include "service.head" (dict "root" $ "api" "v1" "kind" "Service" "name" $alias "labels" $label) }}
 spec: {{ merge (dict "ports" $ports) (pick $spec "clusterIP" "selector") | include "service.given" }}
 {{- end }}
 {{- end }}

@@ -50,12 +50,12 @@
 {{- range $path, $content := include "service.inlineFiles" .root | fromJson }}
 - {name: files, mountPath: {{ quote $path }}, subPath: {{ include "service.filesKey" $path }}, readOnly: true}
 {{- end }}
-{{- include "service.diskMounts" (dict "name" .name "files" $values.files) }}
 {{- range $path, $ref := $values.secretFiles }}
 {{- $volume := printf "secret-%s" ($ref.secret | replace "." "-") }}
 - {name: {{ $volume }}, mountPath: {{ quote $path }}, subPath: {{ quote $ref.key }}, readOnly: true}
 {{- end }}
 {{- end }}
+{{- include "service.diskMounts" (dict "name" .name "files" .container.files) }}
 {{- range $name, $path := .container.mounts }}
 {{- $paths = append $paths $path }}
 - {name: {{ $name }}, mountPath: {{ quote $path }}}

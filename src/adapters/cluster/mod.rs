@@ -2,6 +2,7 @@
 
 pub mod context;
 mod logged;
+mod queries;
 mod releases;
 mod store;
 mod workloads;
@@ -10,10 +11,12 @@ pub use releases::{
     Deviation, Generation, Object, PullAccount, Rendered, StoredRelease, images_of_manifest, parse_manifest,
     pull_accounts,
 };
-pub use store::{ExternalState, LocalVolume, NamespaceState, file_maps, lease, ledger, reviews};
+pub use store::{
+    ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
+};
 pub use workloads::{
-    BalancedService, Balancer, ClusterView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads, is_from_before,
-    jobs, resources, rollout, runs, trial,
+    BalancedService, Balancer, ClusterView, PodRequest, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads,
+    examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
 };
 
 use std::{path::Path, time::Duration};
@@ -88,6 +91,17 @@ impl ClusterError {
     /// Returns whether the API responded with this HTTP status.
     pub fn is_status(&self, code: u16) -> bool {
         matches!(self, Self::Request { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == code))
+    }
+
+    /// The HTTP status with which the API responded.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Request { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Returns whether there was no response or a temporary error: a retry may succeed.

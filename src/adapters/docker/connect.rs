@@ -98,12 +98,16 @@ fn newest_known(message: &str) -> Option<(usize, usize)> {
 }
 
 async fn knock_at_socket(endpoint: &Endpoint, path: &Path) -> Result<(), DockerError> {
-    let Err(error) = UnixStream::connect(path).await else { return Ok(()) };
-    Err(match error.kind() {
+    UnixStream::connect(path).await.map(drop).map_err(|error| closed_socket(endpoint, path, error))
+}
+
+/// Returns why a socket accepts no connection.
+fn closed_socket(endpoint: &Endpoint, path: &Path, error: std::io::Error) -> DockerError {
+    match error.kind() {
         ErrorKind::PermissionDenied => DockerError::PermissionDenied { socket: path.to_owned() },
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => DockerError::NotRunning { host: named(endpoint) },
         _ => unreachable(endpoint, error),
-    })
+    }
 }
 
 async fn knock_at_port(endpoint: &Endpoint, address: &str) -> Result<(), DockerError> {
@@ -156,6 +160,19 @@ mod tests {
         let absent = refusal("unix:///no/such/docker.sock").await;
         assert_eq!(absent, "Docker is not running: cannot connect to unix:///no/such/docker.sock (DOCKER_HOST)");
         assert!(refusal("tcp://127.0.0.1:1").await.starts_with("Docker is not running: cannot connect to tcp://"));
+    }
+
+    #[tokio::test]
+    async fn each_reason_of_a_missing_connection_has_its_cause() {
+        let code = |error: DockerError| error.problem().code.unwrap_or_default();
+        assert_eq!(code(client(&endpoint("unix:///no/such/docker.sock")).await.unwrap_err()), "C201");
+        // The superuser, who runs tests in containers, may open every socket.
+        let denied = std::io::Error::from(ErrorKind::PermissionDenied);
+        assert_eq!(code(closed_socket(&endpoint("unix:///docker.sock"), Path::new("/docker.sock"), denied)), "C202");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("tcp://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        assert_eq!(code(client(&endpoint(&host)).await.unwrap_err()), "C203");
     }
 
     #[tokio::test]

@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::{adapters::Cause, domain::Problem};
+use crate::{
+    adapters::Cause,
+    domain::{
+        Problem,
+        causes::{self, CauseSource, docker as known},
+    },
+};
 
 /// Each message says what failed, and its source says why; [`DockerError::hint`] says how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +61,10 @@ impl DockerError {
 
     /// Returns how to fix the error, if cmdr knows.
     pub fn hint(&self) -> Option<String> {
+        if let Some(cause) = self.known_cause() {
+            return Some(cause.remedy(&[]));
+        }
         let hint = match self {
-            Self::NotFound { .. } => {
-                "start Docker (Docker Desktop, Colima, or sudo systemctl start docker), or set DOCKER_HOST"
-            }
-            Self::NotRunning { .. } => "start Docker: Docker Desktop, colima start, or sudo systemctl start docker",
-            Self::PermissionDenied { .. } => {
-                "run sudo usermod -aG docker $USER and log in again, or use a rootless Docker \
-                 (https://docs.docker.com/engine/security/rootless)"
-            }
-            Self::Unreachable { .. } => "check DOCKER_HOST and the network, or switch engines: docker context use",
             Self::ContextNotFound { nearest: Some(nearest), .. } => {
                 return Some(format!("did you mean '{nearest}'? run docker context ls to list all contexts"));
             }
@@ -75,29 +75,29 @@ impl DockerError {
             Self::Unsupported { .. } => {
                 "use a local engine, or forward its socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST"
             }
-            Self::NoAddresses { .. } => "remove unused networks: docker network prune",
             Self::Pull { .. } => "check the name, log in with docker login, or configure a mirror",
             Self::Push { .. } => "check that the registry is running: docker logs cmdr-registry",
-            Self::Request { source, .. } if is_port_taken(&source.to_string()) => {
-                "stop the program that uses the port; docker ps lists containers that publish it"
-            }
-            Self::Request { source, .. } if source.to_string().contains("no space left on device") => {
-                "free disk space: docker builder prune, docker image prune"
-            }
-            Self::Configuration { .. } | Self::Network { .. } | Self::File { .. } | Self::Request { .. } => {
-                return None;
-            }
+            _ => return None,
         };
         Some(hint.to_owned())
     }
 
+    fn known_cause(&self) -> Option<&'static causes::KnownCause> {
+        match self {
+            Self::NotFound { .. } => Some(&known::DOCKER_NOT_FOUND),
+            Self::NotRunning { .. } => Some(&known::DOCKER_NOT_RUNNING),
+            Self::PermissionDenied { .. } => Some(&known::DOCKER_PERMISSION_DENIED),
+            Self::Unreachable { .. } => Some(&known::DOCKER_UNREACHABLE),
+            Self::NoAddresses { .. } => Some(&known::DOCKER_NETWORKS_EXHAUSTED),
+            Self::Request { source, .. } => causes::find(CauseSource::Docker, &source.to_string()),
+            _ => None,
+        }
+    }
+
     /// Returns what happened and how to fix it.
     pub fn problem(&self) -> Problem {
-        let problem = Problem::of(self);
-        match self.hint() {
-            Some(hint) => problem.help(hint),
-            None => problem,
-        }
+        let code = self.known_cause().map(|cause| cause.code.to_owned());
+        Problem { help: self.hint(), code, ..Problem::of(self) }
     }
 
     /// Returns whether the engine reports that the name is already in use.
@@ -119,10 +119,6 @@ pub(super) fn cause(error: bollard::errors::Error) -> Cause {
         "" => format!("HTTP status {status_code}").into(),
         message => message.into(),
     }
-}
-
-fn is_port_taken(why: &str) -> bool {
-    ["port is already allocated", "address already in use"].iter().any(|words| why.contains(words))
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -9,6 +9,7 @@ use bollard::{
     query_parameters::{DownloadFromContainerOptions, UploadToContainerOptions},
 };
 use futures::TryStreamExt;
+use tokio::io::AsyncWriteExt;
 
 use super::{Docker, DockerError};
 
@@ -67,25 +68,46 @@ impl Docker {
     /// # Errors
     /// If the engine returns an error, or the container is not running.
     pub async fn exec(&self, container: &str, args: &[&str]) -> Result<ExecOutput, DockerError> {
+        self.exec_with_input(container, args, Vec::new()).await
+    }
+
+    /// As [`Self::exec`], with this standard input. The program must not wait for its end, which it may not see.
+    ///
+    /// # Errors
+    /// As [`Self::exec`].
+    pub async fn exec_with_input(
+        &self,
+        container: &str,
+        args: &[&str],
+        content: Vec<u8>,
+    ) -> Result<ExecOutput, DockerError> {
         let action = format!("run {} in container {container}", args.first().copied().unwrap_or_default());
         let wrong = || DockerError::request(&action);
         let config = ExecConfig {
             cmd: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
+            attach_stdin: Some(!content.is_empty()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             ..ExecConfig::default()
         };
         let exec = self.client.create_exec(container, config).await.map_err(wrong())?;
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        if let StartExecResults::Attached { mut output, .. } =
+        if let StartExecResults::Attached { mut output, mut input } =
             self.client.start_exec(&exec.id, None).await.map_err(wrong())?
         {
+            // A program that ends early reports why. The stream stays open: its end would close the connection.
+            let feeding = tokio::spawn(async move {
+                let _ = input.write_all(&content).await;
+                let _ = input.flush().await;
+                input
+            });
             while let Some(part) = output.try_next().await.map_err(wrong())? {
                 match part {
                     LogOutput::StdErr { message } => stderr.extend_from_slice(&message),
                     other => stdout.extend_from_slice(&other.into_bytes()),
                 }
             }
+            feeding.abort();
         }
         let ended = self.client.inspect_exec(&exec.id).await.map_err(wrong())?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -19,10 +19,29 @@ use crate::domain::exposed::{Forwarder, ObservedForwarder, PublishedPort, SCRIPT
 const LABEL: &str = "cmdr/ports";
 /// Label: the checksum of the configuration.
 const CHECKSUM: &str = "cmdr/checksum";
+/// Label: the copy of the workspace whose ports are published.
+const COPY: &str = "cmdr/copy";
+/// Label: the ports of the original that a copy replaces, in the order of [`PUBLISHED`].
+const REPLACED: &str = "cmdr/replaced";
 /// Label: the published ports. Docker reports them only for running containers.
 const PUBLISHED: &str = "cmdr/published";
 /// This file exists when the script has set its first rules.
 const READY: &str = "/run/forwarding";
+
+/// Whose ports a container publishes: those of a workspace, or of one copy of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwarderOwner<'a> {
+    pub workspace: &'a str,
+    pub copy: Option<&'a str>,
+}
+
+impl ForwarderOwner<'_> {
+    /// The name of the container.
+    fn container(self) -> String {
+        let Self { workspace, copy } = self;
+        copy.map_or_else(|| format!("{workspace}-ports"), |copy| format!("{workspace}-ports.{copy}"))
+    }
+}
 
 impl Docker {
     /// Returns the containers that publish ports, of all workspaces or of one, running or not.
@@ -38,21 +57,21 @@ impl Docker {
         Ok(listed.into_iter().map(observed).collect())
     }
 
-    /// Creates and starts the container of a workspace, in place of an earlier one. `node` is the container of the
+    /// Creates and starts the container of an owner, in place of an earlier one. `node` is the container of the
     /// cluster's node, and `image` its image.
     ///
     /// # Errors
     /// If the engine returns an error, most often because a port is in use. No container is left then.
     pub async fn make_forwarder(
         &self,
-        workspace: &str,
+        owner: ForwarderOwner<'_>,
         (node, image): (&str, &str),
         forwarder: &Forwarder,
     ) -> Result<(), DockerError> {
-        self.remove_forwarder(workspace).await?;
-        let name = name_of(workspace);
+        self.remove_forwarder(owner).await?;
+        let name = owner.container();
         let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
-        let body = container(workspace, (node, image), forwarder);
+        let body = container(owner, (node, image), forwarder);
         let created = self.client.create_container(Some(options), body).await;
         created.map_err(DockerError::request(format!("create container {name}")))?;
         let started = self.start(&name).await;
@@ -62,21 +81,32 @@ impl Docker {
         started
     }
 
-    /// Removes the container of a workspace. Returns whether there was one.
+    /// Removes the container of an owner, if there is one.
     ///
     /// # Errors
     /// If the engine returns an error.
-    pub async fn remove_forwarder(&self, workspace: &str) -> Result<bool, DockerError> {
-        let found = self.forwarders(Some(workspace)).await?;
-        for forwarder in &found {
+    pub async fn remove_forwarder(&self, owner: ForwarderOwner<'_>) -> Result<(), DockerError> {
+        let found = self.forwarders(Some(owner.workspace)).await?;
+        for forwarder in found.iter().filter(|found| found.copy.as_deref() == owner.copy) {
             self.remove(&forwarder.name, true).await?;
         }
-        Ok(!found.is_empty())
+        Ok(())
     }
 
-    /// Returns whether the container of a workspace forwards what it can resolve.
-    pub async fn is_forwarding(&self, workspace: &str) -> bool {
-        let tested = self.exec(&name_of(workspace), &["test", "-e", READY]).await;
+    /// Removes the containers of a workspace and of all its copies.
+    ///
+    /// # Errors
+    /// If the engine returns an error.
+    pub async fn remove_forwarders(&self, workspace: &str) -> Result<(), DockerError> {
+        for forwarder in self.forwarders(Some(workspace)).await? {
+            self.remove(&forwarder.name, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the container of an owner forwards what it can resolve.
+    pub async fn is_forwarding(&self, owner: ForwarderOwner<'_>) -> bool {
+        let tested = self.exec(&owner.container(), &["test", "-e", READY]).await;
         tested.is_ok_and(|output| output.exit_code == 0)
     }
 
@@ -91,12 +121,11 @@ impl Docker {
     }
 }
 
-fn name_of(workspace: &str) -> String {
-    format!("{workspace}-ports")
-}
-
-fn container(workspace: &str, (node, image): (&str, &str), forwarder: &Forwarder) -> ContainerCreateBody {
-    let labels = [(LABEL, workspace.to_owned()), (CHECKSUM, forwarder.checksum()), (PUBLISHED, forwarder.ports())];
+fn container(owner: ForwarderOwner<'_>, (node, image): (&str, &str), forwarder: &Forwarder) -> ContainerCreateBody {
+    let labels =
+        [(LABEL, owner.workspace.to_owned()), (CHECKSUM, forwarder.checksum()), (PUBLISHED, forwarder.ports())];
+    let of_copy = owner.copy.map(|copy| [(COPY, copy.to_owned()), (REPLACED, forwarder.written_ports())]);
+    let labels = labels.into_iter().chain(of_copy.into_iter().flatten());
     let bindings = forwarder.forwards.iter().map(|forward| {
         let PublishedPort { number, protocol } = forward.published;
         let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(number.to_string()) };
@@ -108,7 +137,7 @@ fn container(workspace: &str, (node, image): (&str, &str), forwarder: &Forwarder
         image: Some(image.to_owned()),
         entrypoint: Some(script.into_iter().chain(forwarder.arguments(node)).collect()),
         cmd: Some(Vec::new()),
-        labels: Some(HashMap::from(labels.map(|(key, value)| (key.to_owned(), value)))),
+        labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).collect()),
         exposed_ports: Some(bindings.keys().cloned().collect()),
         // The first process of a container ignores other signals.
         stop_signal: Some("SIGKILL".to_owned()),
@@ -136,9 +165,11 @@ fn observed(container: ContainerSummary) -> ObservedForwarder {
     ObservedForwarder {
         name: names.first().map_or("", |name| name.trim_start_matches('/')).to_owned(),
         workspace: label(LABEL),
+        copy: labels.get(COPY).cloned(),
         checksum: label(CHECKSUM),
         is_running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
         ports: label(PUBLISHED).split(' ').filter_map(PublishedPort::parse).collect(),
+        replaced: label(REPLACED).split(' ').filter_map(PublishedPort::parse).collect(),
     }
 }
 
@@ -155,13 +186,15 @@ mod tests {
     fn ports_are_published_on_this_machine_only_and_read_again() {
         let forward = |number, protocol| Forward {
             published: PublishedPort { number, protocol },
+            written: PublishedPort { number: 53, protocol },
             project: Name::new("dns").unwrap(),
             host: "dns.tunes.svc.cluster.local".to_owned(),
             port: 53,
         };
         let forwards = vec![forward(5353, Protocol::Tcp), forward(5353, Protocol::Udp)];
         let forwarder = Forwarder { networks: ClusterNetworks::default(), forwards };
-        let body = container("tunes", ("tunes-control-plane", "kindest/node:v1"), &forwarder);
+        let owner = ForwarderOwner { workspace: "tunes", copy: Some("fix-42") };
+        let body = container(owner, ("tunes-control-plane", "kindest/node:v1"), &forwarder);
         let bindings = body.host_config.unwrap().port_bindings.unwrap();
         let addresses = |port: &str| bindings[port].as_ref().unwrap()[0].host_ip.clone();
         assert_eq!(
@@ -175,6 +208,8 @@ mod tests {
         };
         let found = observed(summary);
         assert_eq!((found.workspace.as_str(), found.checksum), ("tunes", forwarder.checksum()));
+        assert_eq!((found.copy.as_deref(), owner.container().as_str()), (Some("fix-42"), "tunes-ports.fix-42"));
+        assert_eq!(found.replaced, [forwarder.forwards[0].written, forwarder.forwards[1].written]);
         assert_eq!(found.ports, [forwarder.forwards[0].published, forwarder.forwards[1].published]);
     }
 }

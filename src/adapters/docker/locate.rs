@@ -168,7 +168,10 @@ fn names(meta: &Path) -> Vec<String> {
 
 /// Returns the default socket, else the first well-known one that exists.
 fn socket(lookup: &DockerLookup) -> Result<Endpoint, DockerError> {
-    let candidates = sockets(lookup);
+    first_socket(sockets(lookup))
+}
+
+fn first_socket(candidates: Vec<(PathBuf, &'static str)>) -> Result<Endpoint, DockerError> {
     // `exists` follows links: the dangling link that Docker Desktop leaves when it is stopped counts as absent.
     match candidates.iter().find(|(path, _)| path.exists()) {
         Some((path, engine)) => {
@@ -215,6 +218,17 @@ mod tests {
         }
         let lookup = DockerLookup { config_folder, home: home.path().to_owned(), ..DockerLookup::default() };
         (home, lookup)
+    }
+
+    #[test]
+    fn without_a_socket_every_path_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let problem = first_socket(vec![(path.clone(), "Colima")]).unwrap_err().problem();
+        assert_eq!(problem.code.as_deref(), Some("C200"));
+        assert!(problem.message.ends_with(&path.display().to_string()), "{}", problem.message);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(first_socket(vec![(path, "Colima")]).unwrap().named_by, "Colima");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The API of the Docker engine: system information, networks, containers, volumes and images.
 
+mod attached;
 mod build;
 mod connect;
 mod containers;
@@ -18,10 +19,12 @@ use std::path::Path;
 
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
+pub use attached::AttachedExec;
 pub use build::{BuildError, BuildRequest, stage};
 pub use containers::{Mount, NodeContainer, Published, State};
 pub use error::DockerError;
 pub use files::{ExecOutput, UploadFile};
+pub use forwarder::ForwarderOwner;
 pub use image_store::IMAGE_STORE;
 pub use images::{PullProgress, PushProgress, Pushed};
 pub use locate::{DockerLookup, Endpoint, locate};

@@ -221,6 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn exhausted_addresses_have_a_cause_of_their_own() {
+        let of = |message: &str| {
+            let message = message.to_owned();
+            refused("kind", bollard::errors::Error::DockerResponseServerError { message, status_code: 500 }).problem()
+        };
+        let exhausted = of("all predefined address pools have been fully subnetted");
+        assert_eq!(exhausted.code.as_deref(), Some("C204"));
+        assert_eq!(of("no such driver").code, None);
+    }
+
+    #[test]
     fn ipv6_networks_are_stable_and_differ() {
         assert_eq!(ula_subnet("kind", 0), ula_subnet("kind", 0));
         assert_ne!(ula_subnet("kind", 0), ula_subnet("kind", 1));

@@ -11,11 +11,12 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use self::{client::GitlabClient, place::encoded};
+use self::client::GitlabClient;
 pub use self::{
     error::{GitlabError, GitlabErrorKind},
     place::{Place, PlaceError},
 };
+use super::http::url_encoded;
 use super::retry_policy::RetryPolicy;
 use crate::domain::secret::Secret;
 
@@ -144,7 +145,7 @@ impl Gitlab {
     }
 
     async fn pipelines(&self, key: &str, value: &str) -> Result<Vec<Pipeline>, GitlabError> {
-        let value = encoded(value);
+        let value = url_encoded(value);
         let path = format!("/pipelines?{key}={value}&order_by=id&sort=desc&per_page={MOST_PIPELINES}");
         self.get("the pipelines", &path).await
     }

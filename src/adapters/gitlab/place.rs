@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::domain::mirror::is_this_machine;
+use crate::{adapters::http::url_encoded, domain::mirror::is_this_machine};
 
 /// A project on a GitLab server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,20 +63,8 @@ impl Place {
 
     /// Returns the root of the project in the API.
     pub(super) fn api(&self) -> String {
-        format!("{}/api/v4/projects/{}", self.server, encoded(&self.project))
+        format!("{}/api/v4/projects/{}", self.server, url_encoded(&self.project))
     }
-}
-
-/// Encodes `text` as one segment of a URL.
-pub(super) fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
 }
 
 /// Returns the server and the path of a URL in any form that git accepts.

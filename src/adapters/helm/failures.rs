@@ -1,136 +1,15 @@
-//! Explains errors of Helm and suggests how to fix them, from a table of rules.
+//! Explains errors of Helm: each has a cause in the catalogue.
 
 use crate::{
     adapters::{forbidden::missing_rule, refusals},
-    domain::Problem,
+    domain::{
+        Problem,
+        causes::{
+            self, CauseSource,
+            helm::{CLUSTER_UNREACHABLE, HOOK_FAILED, KIND_MISSING, WEBHOOK_NO_RESPONSE},
+        },
+    },
 };
-
-/// A part of Helm's message, the cause and the help.
-struct FailureRule {
-    part: &'static str,
-    message: &'static str,
-    help: &'static str,
-}
-
-const RULES: &[FailureRule] = &[
-    FailureRule {
-        part: "another operation (install/upgrade/rollback) is in progress",
-        message: "another Helm operation on this release is in progress",
-        help: "wait for it to finish, then run cmdr up again",
-    },
-    FailureRule {
-        part: "conflict with",
-        message: "another field manager has changed fields that the chart sets",
-        help: "see the changes with cmdr status; --repair reverts them",
-    },
-    FailureRule {
-        part: "invalid ownership metadata",
-        message: "an object of the chart already exists and is managed by another tool",
-        help: "delete it, or take it over with --adopt",
-    },
-    FailureRule {
-        part: "no matches for kind",
-        message: "the chart uses a kind that is not installed in the cluster",
-        help: "install its CustomResourceDefinition first: an entry of 'platform' in projects.yaml",
-    },
-    FailureRule {
-        part: "failed calling webhook",
-        message: "a webhook of the cluster does not respond",
-        help: "check the pods of the operator that it belongs to, and run cmdr up again",
-    },
-    FailureRule {
-        part: "conversion webhook for",
-        message: "a webhook of the cluster does not respond",
-        help: "check the pods of the operator that it belongs to, and run cmdr up again",
-    },
-    FailureRule {
-        part: "field is immutable",
-        message: "an immutable field was changed",
-        help: "undo the change, or delete the object in the message and run cmdr up again",
-    },
-    FailureRule {
-        part: "less than terminationGracePeriodSeconds",
-        message: "the grace period of the pods is shorter than their drain time",
-        help: "set values.grace higher than values.drain",
-    },
-    FailureRule {
-        part: "provided port is already allocated",
-        message: "the node port is used by another Service, or still reserved by an interrupted request",
-        help: "leave the node port of the chart empty or choose another one: kubectl get services -A shows those in use, \
-               Traefik has 30047 and 30059 in a local cluster, and an orphaned port is released within ten minutes",
-    },
-    FailureRule {
-        part: "is forbidden: User",
-        message: "the account that cmdr uses does not have permission for this",
-        help: "add the rule in the message to its role",
-    },
-    FailureRule {
-        part: "is forbidden",
-        message: "the cluster rejected a request",
-        help: "fix the error in the message, or ask the owner of the cluster",
-    },
-    FailureRule {
-        part: "connection refused",
-        message: "cannot connect to the cluster",
-        help: "check that it is running: cmdr doctor",
-    },
-];
-
-/// The rules for `helm pull`, which connects to a repository or a registry.
-const PULL_RULES: &[FailureRule] = &[
-    FailureRule {
-        part: "x509",
-        message: "the certificate of the chart's repository is not trusted",
-        help: "add the company's certificate authority to the trust store of this system, or configure a mirror",
-    },
-    FailureRule {
-        part: "401 Unauthorized",
-        message: "the chart repository requires a login",
-        help: "add it to Helm with your login: helm repo add NAME URL --username USER --password-stdin",
-    },
-    FailureRule {
-        part: "403 Forbidden",
-        message: "the login of the chart repository does not have access to the chart",
-        help: "use another login: helm repo add NAME URL --username USER --password-stdin --force-update",
-    },
-    FailureRule {
-        part: "basic credential not found",
-        message: "the registry of the chart requires a login",
-        help: "log in: helm registry login",
-    },
-    FailureRule {
-        part: "unauthorized",
-        message: "the registry denied access to the chart",
-        help: "log in: helm registry login",
-    },
-    FailureRule {
-        part: "not found",
-        message: "chart not found",
-        help: "check its name and version under 'chart' in projects.yaml",
-    },
-    FailureRule {
-        part: "404 Not Found",
-        message: "chart or repository not found",
-        help: "check 'chart' in projects.yaml: the URL, the name and the version",
-    },
-    FailureRule {
-        part: "",
-        message: "cannot fetch the chart",
-        help: "check the connection to its repository, or set a mirror with CMDR_CHART_MIRRORS",
-    },
-];
-
-/// Messages about a request that failed because the API server or the connection was temporarily unavailable.
-const TRANSIENT: &[&str] = &[
-    "etcdserver: request timed out",
-    "etcdserver: leader changed",
-    "http2: client connection lost",
-    "connection refused",
-    "connection reset by peer",
-    "TLS handshake timeout",
-    "unexpected EOF",
-    "the server is currently unable to handle the request",
-];
 
 /// What a release of the platform may still provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,36 +18,30 @@ pub enum Missing {
     Webhook,
 }
 
-/// Messages about something that an operator provides some time after its chart is installed.
-const PROVIDED: &[(&str, Missing)] = &[
-    ("failed calling webhook", Missing::Webhook),
-    ("conversion webhook for", Missing::Webhook),
-    ("no matches for kind", Missing::Kind),
-    ("could not find the requested resource", Missing::Kind),
-];
+/// What an operator provides some time after its chart is installed.
+const PROVIDED: [(&causes::KnownCause, Missing); 2] =
+    [(&WEBHOOK_NO_RESPONSE, Missing::Webhook), (&KIND_MISSING, Missing::Kind)];
 
 /// Returns what was missing, if a release of the platform may provide it.
 pub(super) fn missing(stderr: &str) -> Option<Missing> {
-    PROVIDED.iter().find(|(part, _)| stderr.contains(part)).map(|(_, missing)| *missing)
+    let provided = PROVIDED.iter().find(|(cause, _)| cause.matches(CauseSource::Helm, "", stderr));
+    provided.map(|(_, missing)| *missing)
 }
 
 /// Returns whether a retry may succeed.
 pub(super) fn is_transient(stderr: &str) -> bool {
-    TRANSIENT.iter().any(|part| stderr.contains(part))
+    CLUSTER_UNREACHABLE.matches(CauseSource::Helm, "", stderr)
 }
-
-/// Parts of Helm's messages about hooks: `failed pre-install: ...`, `post-upgrade hooks failed: ...`.
-const HOOKS: &[&str] = &["failed pre-", "failed post-", "hooks failed"];
 
 /// Returns whether a hook has failed.
 pub(super) fn is_about_hooks(stderr: &str) -> bool {
-    HOOKS.iter().any(|part| stderr.contains(part))
+    HOOK_FAILED.matches(CauseSource::Helm, "", stderr)
 }
 
 /// Converts the standard error of `helm pull` to a problem.
 pub(super) fn diagnose_pull(stderr: &str) -> Problem {
-    match PULL_RULES.iter().find(|rule| stderr.contains(rule.part)) {
-        Some(rule) => Problem::new(rule.message).detail(detail(stderr)).help(rule.help),
+    match causes::find(CauseSource::Chart, stderr) {
+        Some(cause) => cause.problem(&[]).detail(detail(stderr)),
         None => diagnose(stderr),
     }
 }
@@ -179,10 +52,11 @@ pub(super) fn diagnose(stderr: &str) -> Problem {
     if let Some(problem) = refusals::explain(detail) {
         return problem.detail(detail);
     }
-    match RULES.iter().find(|rule| stderr.contains(rule.part)) {
-        Some(rule) => {
-            let help = missing_rule(stderr).unwrap_or_else(|| rule.help.to_owned());
-            Problem::new(rule.message).detail(detail).help(help)
+    match causes::find(CauseSource::Helm, stderr) {
+        Some(cause) => {
+            let problem = cause.problem(&[]).detail(detail);
+            let help = missing_rule(stderr).or_else(|| problem.help.clone());
+            Problem { help, ..problem }
         }
         None => Problem::new(format!("helm failed: {detail}")),
     }

@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::Path,
     time::Duration,
 };
 
@@ -79,33 +80,20 @@ pub async fn resolver() -> ResolverResult {
     }
 }
 
-/// The programs to run, by name or path.
-#[derive(Debug, Clone, Copy)]
-pub struct Programs<'a> {
-    pub docker: &'a OsStr,
-    pub kind: &'a OsStr,
-    pub helm: &'a OsStr,
-    /// Only if something must be decrypted.
-    pub sops: Option<&'a OsStr>,
-}
+/// The programs that cmdr runs, and the words that make each of them print its version.
+const VERSION_WORDS: [(&str, &[&str]); 4] = [
+    ("docker", &["--version"]),
+    ("kind", &["version", "--quiet"]),
+    ("helm", &["version", "--template", "{{.Version}}"]),
+    // Without the first option, sops would ask the internet for its latest version.
+    ("sops", &["--disable-version-check", "--version"]),
+];
 
-/// Returns the versions of the tools that cmdr uses. They run in parallel.
-pub async fn tools(programs: Programs<'_>, cancel: &CancellationToken) -> Vec<FoundTool> {
-    let sops = async {
-        match programs.sops {
-            // Without this option, sops would ask the internet for its latest version.
-            Some(sops) => Some(version(sops, &["--disable-version-check", "--version"], cancel).await),
-            None => None,
-        }
-    };
-    let (docker, kind, helm, sops) = tokio::join!(
-        version(programs.docker, &["--version"], cancel),
-        version(programs.kind, &["version", "--quiet"], cancel),
-        version(programs.helm, &["version", "--template", "{{.Version}}"], cancel),
-        sops,
-    );
-    let tools = [("docker", Some(docker)), ("kind", Some(kind)), ("helm", Some(helm)), ("sops", sops)];
-    tools.into_iter().filter_map(|(name, version)| Some(FoundTool { name, version: version? })).collect()
+/// Returns the version of a program that cmdr runs, by its name or path; `None` if cmdr does not know the program.
+pub async fn tool(name: &str, program: &Path, cancel: &CancellationToken) -> Option<FoundTool> {
+    let (name, words) = VERSION_WORDS.into_iter().find(|(known, _)| *known == name)?;
+    let version = version(program.as_os_str(), words, cancel).await;
+    Some(FoundTool { name, version, program: program.to_owned() })
 }
 
 /// Returns the version of kubectl, which cmdr itself does not run.

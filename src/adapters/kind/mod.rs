@@ -1,6 +1,7 @@
 //! kind, which creates clusters in Docker containers.
 
 pub mod configuration;
+pub mod node_pulls;
 pub mod node_scripts;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +10,10 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessError, Tool};
-use crate::domain::Problem;
+use crate::domain::{
+    Problem,
+    causes::{self, CauseSource},
+};
 
 /// The oldest version of kind that supports all settings that cmdr writes.
 const OLDEST: Version = Version::new(0, 27, 0);
@@ -168,57 +172,14 @@ fn parse_version(text: &str) -> Result<Version, KindError> {
     if version < OLDEST { Err(KindError::TooOld(version)) } else { Ok(version) }
 }
 
-/// A part of an error message of kind or Docker, the cause and the help.
-const RULES: &[(&str, &str, &str)] = &[
-    (
-        "too many open files",
-        "the system's inotify limits are too low to start another node",
-        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
-    ),
-    (
-        "port is already allocated",
-        "a port that the cluster publishes is already in use",
-        "stop the program that uses it, or set environments.local.ports in projects.yaml",
-    ),
-    (
-        "address already in use",
-        "a port that the cluster publishes is already in use",
-        "stop the program that uses it, or set environments.local.ports in projects.yaml",
-    ),
-    ("no space left", "the disk is full", "run docker builder prune and docker image prune, then cmdr up again"),
-    (
-        "could not find a log line that matches",
-        "the node did not boot",
-        "give Docker more memory, or run cmdr doctor for details",
-    ),
-    ("cgroup namespaces", "the kernel does not support cgroup namespaces", "use Linux kernel 4.6 or later"),
-    (
-        "Couldn't find an alternative telinit",
-        "Docker runs with \"init\": true, which kind's nodes do not support",
-        "remove \"init\" from Docker's daemon.json",
-    ),
-    (
-        "node(s) already exist for a cluster",
-        "a cluster with this name already exists",
-        "run cmdr up --recreate to delete and re-create it",
-    ),
-    (
-        "failed to pull image",
-        "the node image cannot be pulled",
-        "check the connection to the registry, or set another image with CMDR_NODE_IMAGE",
-    ),
-];
-
 /// The number of last lines of a command's output that are shown if no rule matches.
 const LAST_LINES: usize = 3;
 
 fn diagnose(stderr: &str) -> Problem {
     let lines = || stderr.lines().map(|line| line.trim().trim_start_matches("ERROR:").trim());
-    let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
-    if let Some((part, cause, help)) = RULES.iter().find(|(part, ..)| holds(stderr, part)) {
-        let detail = lines().rfind(|line| holds(line, part)).unwrap_or_default();
-        let detail = detail.trim_start_matches("Command Output:").trim();
-        return Problem::new(*cause).detail(detail).help(*help);
+    if let Some(cause) = causes::find(CauseSource::Kind, stderr) {
+        let detail = lines().rfind(|line| cause.matches(CauseSource::Kind, "", line)).unwrap_or_default();
+        return cause.problem(&[]).detail(detail.trim_start_matches("Command Output:").trim());
     }
     let detail = stderr.lines().rfind(|line| line.contains("ERROR")).unwrap_or(stderr);
     let detail = detail.trim().trim_start_matches("ERROR:").trim();

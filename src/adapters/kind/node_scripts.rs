@@ -4,8 +4,14 @@
 pub const STOP_PODS: &str = include_str!("node/stop-pods.sh");
 /// Cancels [`STOP_PODS`]; fails if pods have already received their stop signal.
 pub const CANCEL_STOP: &str = include_str!("node/cancel-stop.sh");
+/// Copies volumes while the containers that use them are paused. Its arguments are pairs of folders.
+pub const COPY_VOLUMES: &str = include_str!("node/copy-volumes.sh");
 /// Sends a query to the DNS server whose address is its argument.
 pub const QUERY_DNS: &str = include_str!("node/query-dns.sh");
+/// Fills the folder of a project's synced files from its image. See the script for its arguments.
+pub const DEV_SEED: &str = include_str!("node/dev-seed.sh");
+/// Updates the folder of a project's synced files, its argument, from standard input.
+pub const DEV_SYNC: &str = include_str!("node/dev-sync.sh");
 
 /// Returns files that make a node start faster, with their paths in the node. They are read when it boots.
 pub fn start_files() -> [(&'static str, &'static str); 2] {

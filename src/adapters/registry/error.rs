@@ -132,6 +132,14 @@ impl RegistryError {
         matches!(self.problem, RegistryErrorKind::NotFound { .. })
     }
 
+    /// The tag of the registry that is closest to the one that it does not have.
+    pub fn nearest_tag(&self) -> Option<&str> {
+        match &self.problem {
+            RegistryErrorKind::NotFound { nearest } => nearest.as_deref(),
+            _ => None,
+        }
+    }
+
     pub fn is_interrupted(&self) -> bool {
         self.problem == RegistryErrorKind::Interrupted
     }

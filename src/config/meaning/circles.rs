@@ -15,18 +15,21 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
             platform.edge(release.key(), need.text(), need.location());
         }
     }
-    platform.report(("needs", "dependency cycle between platform releases"), "expected `needs` without a cycle", found);
+    let of_platform = CycleText { message: "dependency cycle between platform releases", ..NEEDS };
+    platform.report(&of_platform, found);
     let mut promotions = Graph::default();
     for (_, environment) in sources.entries("environments") {
         if let Some(from) = environment.at(&["promote", "from"]) {
             promotions.edge(environment.key(), from.text(), from.location());
         }
     }
-    promotions.report(
-        ("promotes from", "promotion cycle between environments"),
-        "expected promotions without a cycle",
-        found,
-    );
+    let of_promotions = CycleText {
+        verb: "promotes from",
+        message: "promotion cycle between environments",
+        expected: "expected promotions without a cycle",
+        help: None,
+    };
+    promotions.report(&of_promotions, found);
 }
 
 /// A cycle of several environments is the same error at the same location, which is reported once.
@@ -38,7 +41,28 @@ fn check_needs(sources: &Sources, environment: &EnvironmentNames<'_>, found: &mu
             needs.edge(project.key(), need.text(), need.location());
         }
     }
-    needs.report(("needs", "dependency cycle between projects"), "expected `needs` without a cycle", found);
+    needs.report(&CycleText { help: Some(help_for_needs), ..NEEDS }, found);
+}
+
+const NEEDS: CycleText = CycleText {
+    verb: "needs",
+    message: "dependency cycle between projects",
+    expected: "expected `needs` without a cycle",
+    help: None,
+};
+
+fn help_for_needs(from: &str, to: &str) -> String {
+    format!("remove `{to}` from `projects.{from}.needs` if `{from}` can start without it")
+}
+
+/// How a cycle is reported.
+pub(in crate::config) struct CycleText {
+    /// What an edge is called: `needs`.
+    pub verb: &'static str,
+    pub message: &'static str,
+    pub expected: &'static str,
+    /// How to remove the edge from the first name to the second.
+    pub help: Option<fn(&str, &str) -> String>,
 }
 
 /// A directed graph of names, with the location of each edge.
@@ -55,12 +79,8 @@ impl<'a> Graph<'a> {
     }
 
     /// Reports one error for each cycle that a walk over the whole graph finds.
-    pub(in crate::config) fn report(
-        &self,
-        (verb, message): (&str, &str),
-        expected: &str,
-        found: &mut Vec<ConfigError>,
-    ) {
+    pub(in crate::config) fn report(&self, text: &CycleText, found: &mut Vec<ConfigError>) {
+        let CycleText { verb, message, expected, help } = text;
         let mut walk = Walk { graph: self, done: BTreeSet::new(), circles: Vec::new() };
         self.edges.keys().for_each(|start| walk.from(start));
         for circle in walk.circles {
@@ -68,7 +88,8 @@ impl<'a> Graph<'a> {
             let names: Vec<&str> = circle.iter().map(|(name, _)| *name).chain([first]).collect();
             let message = format!("{message}: {}", names.join(" -> "));
             let edge = format!("`{first}` {verb} `{}`: {expected}", names[1]);
-            let mut diagnostic = ConfigError::error(location, message, edge);
+            let mut diagnostic =
+                ConfigError::error(location, message, edge).with_help(help.map(|help| help(first, names[1])));
             for (pair, (_, location)) in names.windows(2).zip(&circle).skip(1) {
                 diagnostic = diagnostic.with_other((*location).clone(), format!("`{}` {verb} `{}`", pair[0], pair[1]));
             }

@@ -1,6 +1,8 @@
 //! Validates references: whether names and paths exist, and whether names, hosts and paths are unique.
 
+pub(super) mod checks;
 pub(super) mod circles;
+mod dev;
 mod freezes;
 mod images;
 mod names;
@@ -8,6 +10,9 @@ mod needs;
 mod networks;
 mod overrides;
 mod paths;
+mod procedures;
+mod queues;
+pub(super) mod rollouts;
 mod routes;
 mod tags;
 
@@ -25,5 +30,9 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     routes::check(sources, found);
     images::check(sources, found);
     paths::check(sources, found);
+    dev::check(sources, found);
+    queues::check(sources, found);
+    rollouts::check(sources, found);
     tags::check(sources, found);
+    procedures::check(sources, found);
 }

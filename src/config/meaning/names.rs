@@ -23,7 +23,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
         environments.push(LOCAL);
     }
     let environments = KnownNames::new("environment", environments);
-    for key in ["projects", "bundles"] {
+    for key in ["projects", "bundles", "procedures"] {
         check_twice(sources, key, found);
     }
     for (_, project) in sources.entries("projects") {
@@ -102,7 +102,7 @@ fn check_local(sources: &Sources, projects: &KnownNames<'_>, found: &mut Vec<Con
 }
 
 /// The names that can be referred to.
-struct KnownNames<'a> {
+pub(super) struct KnownNames<'a> {
     kind: &'static str,
     /// In the order of the files.
     names: Vec<&'a str>,
@@ -110,17 +110,17 @@ struct KnownNames<'a> {
 }
 
 impl<'a> KnownNames<'a> {
-    fn new(kind: &'static str, names: Vec<&'a str>) -> Self {
+    pub(super) fn new(kind: &'static str, names: Vec<&'a str>) -> Self {
         Self { kind, sorted: names.iter().copied().collect(), names }
     }
 
     /// Also knows other names, which are not listed.
-    fn and(mut self, others: Vec<&'a str>) -> Self {
+    pub(super) fn and(mut self, others: Vec<&'a str>) -> Self {
         self.sorted.extend(others);
         self
     }
 
-    fn check(&self, name: &str, location: &Location, found: &mut Vec<ConfigError>) {
+    pub(super) fn check(&self, name: &str, location: &Location, found: &mut Vec<ConfigError>) {
         if self.sorted.contains(name) {
             return;
         }
@@ -136,7 +136,7 @@ impl<'a> KnownNames<'a> {
     }
 
     /// Checks that each item of a list is a known name, and that no name is listed twice.
-    fn check_items(&self, list: Option<Cursor<'_>>, found: &mut Vec<ConfigError>) {
+    pub(super) fn check_items(&self, list: Option<Cursor<'_>>, found: &mut Vec<ConfigError>) {
         let mut before: BTreeMap<&str, Location> = BTreeMap::new();
         for item in list.into_iter().flat_map(|list| list.items()) {
             let Some(name) = item.text() else { continue };

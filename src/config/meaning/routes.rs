@@ -28,7 +28,7 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
             let place = (host.to_ascii_lowercase(), trimmed(&claim.path).to_owned());
             if let Some(first) = taken.get(&place) {
                 if reported.insert((first.id(), claim.id())) {
-                    found.push(collision(&place, first, &claim));
+                    found.push(collision(&place, environment.name, first, &claim));
                 }
             } else {
                 taken.insert(place, claim);
@@ -106,16 +106,25 @@ fn claims<'a>(sources: &'a Sources, environment: &EnvironmentNames<'_>) -> Vec<C
     .collect()
 }
 
-fn collision(place: &(String, String), first: &Claim<'_>, second: &Claim<'_>) -> ConfigError {
+fn collision(place: &(String, String), environment: &str, first: &Claim<'_>, second: &Claim<'_>) -> ConfigError {
     let url = format!("{}{}", place.0, place.1);
     let who = if first.project == second.project {
         format!("two routes of `{}`", first.project)
     } else {
         format!("`{}` and `{}`", first.project, second.project)
     };
-    ConfigError::error(second.location.clone(), format!("{who} both use {url}"), "expected a different host or path")
-        .with_other(first.location.clone(), "already used here")
-        .with_help("change the host of one of them, or its path under `routes`".to_owned())
+    let help = if first.project == second.project {
+        "change the host of one of them, or its path under `routes`".to_owned()
+    } else {
+        format!("set `host: {0}` under `projects.{0}`, or another path under its `routes`", second.project)
+    };
+    ConfigError::error(
+        second.location.clone(),
+        format!("{who} both use {url} in `{environment}`"),
+        "expected a different host or path",
+    )
+    .with_other(first.location.clone(), "already used here")
+    .with_help(help)
 }
 
 fn no_domain(sources: &Sources, environment: &str, claim: &Claim<'_>) -> ConfigError {

@@ -5,7 +5,8 @@ use super::{
         fields::{Shape, Table, optional, required, table},
         format::Format,
     },
-    PORT, ROUTE_KINDS,
+    MAINTENANCE, PORT,
+    routes::ROUTE_KINDS,
 };
 use crate::domain::workspace::LOCAL;
 
@@ -58,6 +59,7 @@ pub(super) static ENVIRONMENT: Table = Table {
                 "One namespace and host per merge request, on the cluster of another environment",
             ),
             optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
+            optional("maintenance", Shape::Table(&MAINTENANCE), "Overrides `maintenance` of the workspace"),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),

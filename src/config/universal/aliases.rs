@@ -1,11 +1,14 @@
 //! Further names of Services: each name refers to one project.
 
 use super::{Mistake, containers::entries, references::Provided};
-use crate::{config::error::quoted, domain::ResolvedProject};
+use crate::{
+    config::error::quoted,
+    domain::{ResolvedProject, Values},
+};
 
 /// The aliases of a project; an entry of `false` removes one.
-pub(super) fn aliases(project: &ResolvedProject) -> impl Iterator<Item = &str> {
-    entries(project.values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true)).map(|(alias, _)| alias)
+pub(super) fn aliases(values: &Values) -> impl Iterator<Item = &str> {
+    entries(values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true)).map(|(alias, _)| alias)
 }
 
 /// Returns a mistake for each alias that is the project's own name, or that another project of the environment has as its
@@ -18,5 +21,5 @@ pub(super) fn taken(project: &ResolvedProject, provided: &Provided) -> Vec<Mista
         let path = vec!["aliases".to_owned(), alias.to_owned()];
         Some(Mistake::new(path, message, "expected a name that no other project has".to_owned()))
     };
-    aliases(project).filter_map(mistake).collect()
+    aliases(&project.values).filter_map(mistake).collect()
 }

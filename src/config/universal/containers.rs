@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::domain::{ResolvedProject, Values};
 
 /// The keys of the values with containers besides the main one.
-const BESIDE: [&str; 2] = ["sidecars", "initContainers"];
+pub(super) const BESIDE: [&str; 2] = ["sidecars", "initContainers"];
 
 /// A container, and where its values are written.
 pub(super) struct ContainerValues<'a> {
@@ -18,6 +18,11 @@ impl<'a> ContainerValues<'a> {
     /// The path of a key of this container, from the values on.
     pub(super) fn path(&self, below: &[&str]) -> Vec<String> {
         self.path.iter().chain(below).map(|key| (*key).to_owned()).collect()
+    }
+
+    /// Whether the container ends before the main one starts.
+    pub(super) fn is_init(&self) -> bool {
+        self.path.first() == Some(&"initContainers")
     }
 
     /// The name of the container in the pod.

@@ -95,7 +95,7 @@ fn from_disk<'a>(container: &ContainerValues<'a>) -> Vec<FromDisk<'a>> {
 }
 
 /// Why a path cannot be used.
-enum Wrong {
+pub(super) enum Wrong {
     Absent,
     /// Files with a reason each, by their paths.
     Files(Vec<(String, String)>),
@@ -106,7 +106,7 @@ impl Wrong {
         Self::Files(vec![(path.to_owned(), reason.into())])
     }
 
-    fn mistake(self, path: Vec<String>, root: &Path, source: &str) -> Mistake {
+    pub(super) fn mistake(self, path: Vec<String>, root: &Path, source: &str) -> Mistake {
         match self {
             Self::Absent => {
                 let message = format!("{} does not exist", quoted(source));
@@ -126,7 +126,7 @@ impl Wrong {
 
 /// Returns the file at a path of the workspace, or all files below the folder there, by the rest of their path: empty, or
 /// starting with `/`.
-fn find(root: &Path, source: &str) -> Result<BTreeMap<String, FoundFile>, Wrong> {
+pub(super) fn find(root: &Path, source: &str) -> Result<BTreeMap<String, FoundFile>, Wrong> {
     if Path::new(source).is_absolute() {
         return Err(Wrong::one(source, "is an absolute path"));
     }

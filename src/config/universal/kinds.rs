@@ -8,6 +8,8 @@ use crate::{
     domain::{ResolvedProject, Values},
 };
 
+/// Written as `host` or `routes` of the project.
+const ROUTES: &str = "routes";
 const JOBS: &[&str] = &["Job", "CronJob"];
 
 /// The keys that belong to these kinds. A key that is not listed belongs to all of them.
@@ -26,7 +28,10 @@ const KEYS: [(&[&str], &[&str]); 6] = [
             "ttl",
         ],
     ),
-    (&["Deployment", "StatefulSet", "DaemonSet"], &["aliases", "minReady", "service"]),
+    (
+        &["Deployment", "StatefulSet", "DaemonSet"],
+        &["aliases", "minReady", "monitor", "podDisruptionBudget", ROUTES, "service"],
+    ),
     (&["Deployment", "StatefulSet"], &["replicas"]),
     (&["Deployment", "DaemonSet"], &["strategy"]),
     (&["StatefulSet"], &["podManagement", "updateStrategy"]),
@@ -38,7 +43,9 @@ pub(super) fn foreign_keys(project: &ResolvedProject, defaults: &Values) -> Vec<
     let kind = project.values.get("kind").and_then(Value::as_str).unwrap_or("Deployment");
     let is_own =
         |key: &str| project.values.get(key).is_some_and(|value| !value.is_null() && defaults.get(key) != Some(value));
-    let foreign = KEYS.iter().filter(|(kinds, _)| !kinds.contains(&kind));
+    // Another kind than these is a mistake of its own.
+    let is_known = KEYS.iter().any(|(kinds, _)| kinds.contains(&kind));
+    let foreign = KEYS.iter().filter(|(kinds, _)| is_known && !kinds.contains(&kind));
     let keys = foreign.flat_map(|(kinds, keys)| keys.iter().map(move |key| (kinds, *key)));
     let mistakes = keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key));
     mistakes.chain(recreated(kind, project, defaults)).collect()
@@ -57,5 +64,6 @@ fn recreated(kind: &str, project: &ResolvedProject, defaults: &Values) -> Option
 fn mistake(kind: &str, kinds: &[&str], key: &str) -> Mistake {
     let message = format!("{} does not apply to a {kind}", quoted(key));
     let expected = format!("expected `kind: {}`, or no {}", kinds.join("` or `kind: "), quoted(key));
-    Mistake::new(vec![key.to_owned()], message, expected)
+    let place = if key == ROUTES { "kind" } else { key };
+    Mistake::new(vec![place.to_owned()], message, expected)
 }

@@ -2,15 +2,23 @@
 //!
 //! The chart is embedded in cmdr, so these values are checked with the rest of the files, for every environment.
 
+mod alerts;
 mod aliases;
+mod collisions;
+mod combinations;
 mod containers;
+mod dashboards;
+mod environments;
 mod files;
 pub(super) mod fragments;
+mod hosts;
 mod kinds;
+mod named_parts;
 mod neighbours;
 mod priority;
 mod probes;
 mod references;
+mod rendered;
 mod routes;
 pub(super) mod text;
 mod variables;
@@ -18,6 +26,7 @@ mod waits;
 
 use std::sync::LazyLock;
 
+use environments::FoundByEnvironment;
 use fragments::{WITH_FRAGMENTS, has_fragments};
 
 use serde_json::{Value, json};
@@ -25,17 +34,26 @@ use serde_json::{Value, json};
 use super::{
     error::{ConfigError, did_you_mean},
     sources::Sources,
+    tables::kubernetes::tighten,
     values::{ValueOrigin, ValuesHolder, ValuesSchema, check_empty_keys, check_values},
 };
-use crate::domain::{ResolvedProject, Workspace, resolve};
+use crate::domain::{ResolvedProject, Values, Workspace, monitoring::has_operator, resolve, workspace::Platform};
+pub use dashboards::dashboards;
 pub use files::{FoundFile, disk_files};
 pub use references::Provided;
+pub use rendered::rendered_objects;
 
 /// `values.schema.json` of the chart.
 pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../charts/service/values.schema.json")).unwrap_or_default()
 });
-static COMPILED: LazyLock<ValuesSchema<'static>> = LazyLock::new(|| ValuesSchema::new(&SCHEMA));
+/// The same, stricter than Helm and editors can be.
+static STRICT: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = SCHEMA.clone();
+    tighten(&mut schema);
+    schema
+});
+static COMPILED: LazyLock<ValuesSchema<'static>> = LazyLock::new(|| ValuesSchema::universal(&STRICT));
 
 /// Kinds whose names must be shorter than those of releases, because Kubernetes adds to them: the time to the Jobs of a
 /// `CronJob`, and the hash of a revision to a label of the pods of a `StatefulSet`.
@@ -60,6 +78,12 @@ impl Mistake {
         Self { path, ..self }
     }
 
+    /// The mistake with its path in the map at `above`.
+    fn below(mut self, above: &[&str]) -> Self {
+        self.path.splice(..0, above.iter().map(|key| (*key).to_owned()));
+        self
+    }
+
     fn with_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
@@ -79,27 +103,48 @@ impl Mistake {
 
 /// Reports every mistake in values of the universal chart, in every environment.
 pub(super) fn check(sources: &Sources, workspace: &Workspace, found: &mut Vec<ConfigError>) {
+    let mut mistakes = FoundByEnvironment::default();
     // A review environment has the values of the environment that it copies.
     for environment in workspace.environments.values().filter(|environment| environment.review.is_none()) {
         let origin = ValueOrigin { sources, environment, set: None };
         let projects = resolve(workspace, environment);
         let provided = Provided::by(&projects);
-        for project in projects.iter().filter(|project| project.external.is_none()) {
-            found.extend(check_project(origin, project, &provided));
-            if project.is_on_universal_chart() {
-                let foreign = kinds::foreign_keys(project, &workspace.defaults);
-                found.extend(foreign.into_iter().filter_map(|mistake| mistake.placed(origin, project)));
-                let priority = priority::above_default(project).and_then(|mistake| mistake.placed(origin, project));
-                found.extend(priority.map(ConfigError::warning));
-            }
+        for project in projects.iter().filter(|project| project.external.is_none() && project.is_on_universal_chart()) {
+            let mut own = check_project(origin, project, &workspace.defaults, &provided);
+            own.extend(warnings(origin, workspace, project, &provided));
+            let name = workspace.projects.get_key_value(&project.name).map_or(&environment.name, |(name, _)| name);
+            mistakes.add(&environment.name, name, own);
         }
     }
+    found.extend(mistakes.named(sources));
 }
 
-/// Returns the mistakes in the values of one project; none if it has a chart of its own.
+/// What is valid, and perhaps not meant.
+fn warnings(
+    origin: ValueOrigin<'_>,
+    workspace: &Workspace,
+    project: &ResolvedProject,
+    provided: &Provided,
+) -> Vec<ConfigError> {
+    let is_known = origin.environment.platform == Platform::Cmdr && !has_operator(workspace);
+    let alerts = alerts::without_operator(project).filter(|_| is_known);
+    let warnings = [priority::above_default(project), alerts].into_iter().flatten();
+    let names =
+        hosts::misspelled(project, provided).into_iter().chain(references::almost_config_maps(project, provided));
+    let placed = warnings.chain(names).filter_map(|mistake| mistake.placed(origin, project));
+    placed.map(ConfigError::warning).collect()
+}
+
+/// Returns the mistakes in the values of one project; none if it has a chart of its own. `defaults` are those of the
+/// workspace, which are for projects of all kinds.
 ///
 /// A project that has only a `build` is complete for `local`, so a missing image is not a mistake here.
-pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provided: &Provided) -> Vec<ConfigError> {
+pub fn check_project(
+    origin: ValueOrigin<'_>,
+    project: &ResolvedProject,
+    defaults: &Values,
+    provided: &Provided,
+) -> Vec<ConfigError> {
     if !project.is_on_universal_chart() {
         return Vec::new();
     }
@@ -112,17 +157,27 @@ pub fn check_project(origin: ValueOrigin<'_>, project: &ResolvedProject, provide
     found.extend(routes::without_port(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(long_name(project).and_then(|mistake| mistake.placed(origin, project)));
     found.extend(taken_volume(project).and_then(|mistake| mistake.placed(origin, project)));
+    let foreign = kinds::foreign_keys(project, defaults);
+    let is_foreign = |mistake: &Mistake| foreign.iter().any(|it| it.path.first() == mistake.path.first());
+    let combinations = combinations::check(project, defaults).into_iter().filter(|it| !is_foreign(it)).collect();
     let mistakes = [
+        combinations,
+        foreign,
+        collisions::check(project),
+        rendered::unfit_patches(project),
         variables::unknown(project),
         probes::unknown_ports(project),
         probes::without_port(project),
         references::check(project, provided),
         aliases::taken(project, provided),
         routes::unsupported(project),
+        named_parts::unknown(project, provided),
         neighbours::unknown(project, provided),
         neighbours::ambiguous_peers(project),
         files::check(project, origin.sources.folder()),
-        waits::unknown(project, provided),
+        dashboards::check(project, origin.sources.folder()),
+        waits::check(project, provided),
+        probes::of_other_protocols(project),
         probes::of_init_containers(project),
         neighbours::unfit_to_weigh(project, provided),
         neighbours::unfit_to_share(project, provided).into_iter().collect(),

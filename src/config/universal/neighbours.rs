@@ -48,6 +48,10 @@ pub(super) fn unfit_to_share(project: &ResolvedProject, provided: &Provided) -> 
         let message = format!("{} has no Service of its own to share", quoted(owner));
         return Some(Mistake::new(path, message, "expected another project, without `service.of`".to_owned()));
     }
+    if provided.project_names().any(|known| known == owner) && provided.ports(owner).next().is_none() {
+        let message = format!("{} has no Service to share: it has no `ports`", quoted(owner));
+        return Some(Mistake::new(path, message, "expected a project with `ports`".to_owned()));
+    }
     let is_open = |target: u64| provided.ports(own).any(|port| port.target == target);
     let lacking = provided.ports(owner).find(|port| !is_open(port.target))?;
     let message =

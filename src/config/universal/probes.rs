@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Mistake,
     containers::{ContainerValues, containers, entries},
+    references::OpenPort,
 };
 use crate::{
     config::error::{choice, quoted},
@@ -42,6 +43,47 @@ pub(super) fn unknown_ports(project: &ResolvedProject) -> Vec<Mistake> {
         }
     }
     found
+}
+
+/// Returns a mistake for each probe that connects by TCP to a port of another protocol. So does the default readiness
+/// probe, to the first port.
+pub(super) fn of_other_protocols(project: &ResolvedProject) -> Vec<Mistake> {
+    let containers = containers(&project.values);
+    let ports = || containers.iter().flat_map(|container| container.entries("ports"));
+    let opened: Vec<OpenPort> = ports().filter_map(|(name, port)| OpenPort::read(name, port)).collect();
+    let is_other = |port: &Value| {
+        let is_it =
+            |known: &&OpenPort| port.as_u64() == Some(known.target) || port.as_str() == Some(known.name.as_str());
+        let found: Vec<&OpenPort> = opened.iter().filter(is_it).collect();
+        !found.is_empty() && !found.iter().any(|port| port.is_tcp)
+    };
+    let written = containers.iter().flat_map(|container| {
+        container.entries("probes").flat_map(move |(probe, settings)| {
+            let keys = PORT_KEYS.into_iter().filter_map(move |key| Some((key, settings.get(key)?)));
+            keys.map(move |(key, port)| (container.path(&["probes", probe, key]), port))
+        })
+    });
+    let mistake = |path: Vec<String>| {
+        let expected = "expected a TCP port, `exec`, or `readiness: false`".to_owned();
+        Mistake::new(path, "a probe opens a TCP connection, and this port is not TCP".to_owned(), expected)
+    };
+    let wrong = written.filter(|(_, port)| is_other(port)).map(|(path, _)| path);
+    wrong.chain(default_of_other_protocol(project)).map(mistake).collect()
+}
+
+/// The path of the first port, if the default readiness probe checks it and it is not TCP.
+fn default_of_other_protocol(project: &ResolvedProject) -> Option<Vec<String>> {
+    let is_job = project.values.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("Job"));
+    let readiness = project.values.get("probes").and_then(|probes| probes.get("readiness"));
+    let is_checked =
+        |probe: &Value| *probe == Value::Bool(false) || CHECK_KEYS.iter().any(|key| probe.get(key).is_some());
+    if is_job || readiness.is_some_and(is_checked) {
+        return None;
+    }
+    let ports = || entries(project.values.get("ports"));
+    let (name, port) = ports().find(|(name, _)| *name == "http").or_else(|| ports().min_by_key(|(name, _)| *name))?;
+    let is_other = OpenPort::read(name, port).is_some_and(|port| !port.is_tcp);
+    is_other.then(|| ["ports", name].map(str::to_owned).to_vec())
 }
 
 /// Returns a mistake for each probe without a port in a container without `ports`.
@@ -83,7 +125,12 @@ fn unknown_number(probe: &str, port: u64, opened: &BTreeMap<u64, &str>) -> Optio
         return None;
     }
     let message = format!("the probe {} checks port {port}, which no container opens", quoted(probe));
-    let help = format!("correct the port, or add it to `ports`: `NAME: {port}`");
+    let to_open = format!("add `NAME: {port}` to `ports`");
+    let only = opened.keys().next().filter(|_| opened.len() == 1);
+    let help = match only {
+        Some(only) => format!("did you mean `{only}`? To open another port, {to_open}"),
+        None => format!("correct the port, or {to_open}"),
+    };
     let listed: Vec<String> = opened.iter().map(|(port, name)| format!("{port} (`{name}`)")).collect();
     Some(Mistake::new(Vec::new(), message, format!("expected {}", listed.join(" or "))).with_help(Some(help)))
 }

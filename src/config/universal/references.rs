@@ -8,6 +8,7 @@ use super::{
     Mistake,
     aliases::aliases,
     containers::{containers, entries},
+    waits::waited,
 };
 use crate::{
     config::error::{choice, quoted},
@@ -61,14 +62,16 @@ pub(super) struct OpenPort {
     pub(super) service: u64,
     /// The port that the program listens on.
     pub(super) target: u64,
+    pub(super) is_tcp: bool,
 }
 
 impl OpenPort {
-    fn read(name: &str, port: &Value) -> Option<Self> {
+    pub(super) fn read(name: &str, port: &Value) -> Option<Self> {
         let target = port.as_u64().or_else(|| port.get("port")?.as_u64())?;
         let service = port.get("service").and_then(Value::as_u64);
         let service = service.unwrap_or(if name == "http" { 80 } else { target });
-        Some(Self { name: name.to_owned(), service, target })
+        let is_tcp = port.get("protocol").and_then(Value::as_str).is_none_or(|protocol| protocol == "TCP");
+        Some(Self { name: name.to_owned(), service, target, is_tcp })
     }
 }
 
@@ -90,6 +93,8 @@ pub struct Provided {
     ports: BTreeMap<String, Vec<OpenPort>>,
     /// The projects that are behind the Service of another one.
     shared: BTreeSet<String>,
+    /// The projects that each project needs or waits for, and whether it waits.
+    precedents: BTreeMap<String, BTreeMap<String, bool>>,
     /// The names of Services and the project of each: its own name, and its aliases.
     services: BTreeSet<(String, String)>,
 }
@@ -103,7 +108,10 @@ impl Provided {
     pub fn by(projects: &[ResolvedProject]) -> Self {
         let mut provided = Self::default();
         for project in projects {
-            let all = aliases(project).chain([project.name.as_str()]);
+            let needs = project.needs.iter().map(|need| (need.to_string(), false));
+            let precedents = needs.chain(waited(project).map(|(_, other)| (other.to_owned(), true))).collect();
+            provided.precedents.insert(project.name.to_string(), precedents);
+            let all = aliases(&project.values).chain([project.name.as_str()]);
             provided.services.extend(all.map(|name| (name.to_owned(), project.name.to_string())));
         }
         for project in projects.iter().filter(|project| project.is_on_universal_chart()) {
@@ -134,6 +142,16 @@ impl Provided {
         self.ports.get(project).into_iter().flatten()
     }
 
+    /// The projects that a project needs or waits for.
+    pub(super) fn precedents(&self, project: &str) -> impl Iterator<Item = &str> {
+        self.precedents.get(project).into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a project waits for another one.
+    pub(super) fn waits(&self, project: &str, other: &str) -> bool {
+        self.precedents.get(project).is_some_and(|precedents| precedents.get(other) == Some(&true))
+    }
+
     /// Whether a project is behind the Service of another one.
     pub(super) fn is_shared(&self, project: &str) -> bool {
         self.shared.contains(project)
@@ -142,6 +160,11 @@ impl Provided {
     /// The names of all projects.
     pub(super) fn project_names(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|(name, project)| name == project).map(|(name, _)| name.as_str())
+    }
+
+    /// The names of all Services: those of projects, and their aliases.
+    pub(super) fn service_names(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(|(name, _)| name.as_str())
     }
 
     /// The projects that a Service name refers to.
@@ -206,6 +229,21 @@ fn almost(project: &ResolvedProject, reference: &Reference<'_>, known: &Provided
     let expected = format!("expected a name from `secrets`, or a Secret such as {}", quoted(meant));
     let help = format!("did you mean `{meant}`? For another Secret, add it to `secrets`: `NAME: {{existing: {name}}}`");
     Some(Mistake::new(reference.path_of("secret"), message, expected).with_help(Some(help)))
+}
+
+/// Returns a mistake for each `ConfigMap` that nothing defines, but whose name is almost that of one of the workspace.
+/// Another tool may create it.
+pub(super) fn almost_config_maps(project: &ResolvedProject, known: &Provided) -> Vec<Mistake> {
+    let mistake = |reference: Reference<'_>| {
+        let name = reference.name;
+        let own = known.config_maps.iter().map(String::as_str);
+        let meant = nearest_key(name, own).filter(|meant| *meant != name)?;
+        let message = format!("the ConfigMap {} is not defined in this workspace", quoted(name));
+        let expected = "expected a ConfigMap of a project, or one that another tool creates".to_owned();
+        Some(Mistake::new(reference.path_of("config"), message, expected).with_nearest(name, [meant]))
+    };
+    let unknown = references(project, "config").into_iter().filter(|it| !known.config_maps.contains(it.name));
+    unknown.filter_map(mistake).collect()
 }
 
 /// A `ConfigMap` with the name that a project's own would have, but the project has none.

@@ -18,7 +18,11 @@ pub(super) fn without_port(project: &ResolvedProject) -> Option<Mistake> {
     let what = if has_routes { "a host or routes" } else { "a `monitor`" };
     let message = format!("{} has {what}, but no port", quoted(project.name.as_str()));
     let expected = "expected `ports` under `values`, such as `{http: 8080}`".to_owned();
-    Some(Mistake::new(vec!["ports".to_owned()], message, expected))
+    let help = format!(
+        "set `ports: {{http: 8080}}` under `projects.{}.values`, with the port that its program opens",
+        project.name
+    );
+    Some(Mistake::new(vec!["ports".to_owned()], message, expected).with_help(Some(help)))
 }
 
 /// Settings that only some kinds of routes have.
@@ -31,7 +35,7 @@ const SETTINGS: [(&str, &[&str]); 10] = [
     ("listener", &["TCPRoute"]),
     ("middlewares", &["IngressRoute", "HTTPRoute", "GRPCRoute"]),
     ("sticky", &["IngressRoute"]),
-    ("tls", &["Ingress", "IngressRoute"]),
+    ("tls", &["Ingress", "IngressRoute", "HTTPRoute", "GRPCRoute"]),
     ("weights", &["IngressRoute", "HTTPRoute", "GRPCRoute", "TCPRoute"]),
 ];
 /// The kinds that can compare a path with a regular expression.
@@ -58,9 +62,30 @@ pub(super) fn unsupported(project: &ResolvedProject) -> Vec<Mistake> {
                 _ => format!("`{key}`"),
             };
             let message = format!("the route {} is of the kind {kind}, which has no {what}", quoted(name));
-            let expected = format!("expected the `kind` {}", listed(kinds.iter().copied()));
+            let instead = if kind == "TCPRoute" && key == "host" { "`listener` in place of it, or " } else { "" };
+            let expected = format!("expected {instead}the `kind` {}", listed(kinds.iter().copied()));
             Mistake::new(["routes", name, key].map(str::to_owned).to_vec(), message, expected)
         })
     });
-    found.collect()
+    found.chain(certificates(project)).collect()
+}
+
+/// The kinds whose certificates a Gateway has.
+const OF_GATEWAYS: [&str; 2] = ["HTTPRoute", "GRPCRoute"];
+
+/// Returns a mistake for each `tls` of a route of the Gateway API that its Gateway cannot use.
+fn certificates(project: &ResolvedProject) -> impl Iterator<Item = Mistake> {
+    entries(project.values.get("routes")).filter_map(|(name, route)| {
+        let kind = route.get("kind")?.as_str().filter(|kind| OF_GATEWAYS.contains(kind))?;
+        let (problem, expected) = match (route.get("tls")?, route.get("gateway")) {
+            (Value::Bool(true), _) => ("and its Gateway has no default certificate", "the name of a Secret"),
+            (Value::String(_), Some(Value::String(_))) => {
+                ("and the listeners of its `gateway` have the certificates", "`tls` or `gateway`, not both")
+            }
+            _ => return None,
+        };
+        let message = format!("the route {} is of the kind {kind}, {problem}", quoted(name));
+        let path = ["routes", name, "tls"].map(str::to_owned).to_vec();
+        Some(Mistake::new(path, message, format!("expected {expected}")))
+    })
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{
         error::{ConfigError, choice, quoted},
-        meaning::circles::Graph,
+        meaning::circles::{CycleText, Graph},
         values::{ValueOrigin, ValuesHolder},
     },
     domain::ResolvedProject,
@@ -99,8 +99,13 @@ pub(super) fn circles(origin: ValueOrigin<'_>, project: &ResolvedProject) -> Vec
                 }
             }
         }
-        let words = ("names", "cycle between environment variables");
-        graph.report(words, "expected variables without a cycle", &mut found);
+        let text = CycleText {
+            verb: "names",
+            message: "cycle between environment variables",
+            expected: "expected variables without a cycle",
+            help: None,
+        };
+        graph.report(&text, &mut found);
     }
     found
 }

@@ -3,12 +3,15 @@
 //! A container on the network of kind's nodes publishes them and forwards them to Services. It is compared by the
 //! checksum of its configuration.
 
+mod copies;
 mod target;
 
 use std::{fmt, net::Ipv4Addr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use copies::ports_of_copy;
 pub use target::{ExposedTarget, TargetError, forwards, target_port};
 
 use super::{Name, cluster_networks::ClusterNetworks, digest::sha256};
@@ -17,7 +20,7 @@ use super::{Name, cluster_networks::ClusterNetworks, digest::sha256};
 pub const SCRIPT: &str = include_str!("forward.sh");
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     Tcp,
@@ -67,6 +70,8 @@ impl fmt::Display for PublishedPort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
     pub published: PublishedPort,
+    /// The port as it is written, which a copy replaces.
+    pub written: PublishedPort,
     pub project: Name,
     /// The name of the Service in the cluster's DNS.
     pub host: String,
@@ -118,6 +123,11 @@ impl Forwarder {
         self.forwards.iter().map(|forward| forward.published.to_string()).collect::<Vec<_>>().join(" ")
     }
 
+    /// Returns the ports as they are written, in the order of [`Self::ports`].
+    pub fn written_ports(&self) -> String {
+        self.forwards.iter().map(|forward| forward.written.to_string()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Returns a checksum of the configuration.
     pub fn checksum(&self) -> String {
         sha256(format!("{SCRIPT}\n{}", self.arguments("").join("\n")).as_bytes())[..16].to_owned()
@@ -131,9 +141,13 @@ pub struct ObservedForwarder {
     pub name: String,
     /// The workspace whose ports it publishes.
     pub workspace: String,
+    /// The copy whose ports it publishes; `None`: the original.
+    pub copy: Option<String>,
     pub checksum: String,
     pub is_running: bool,
     pub ports: Vec<PublishedPort>,
+    /// Of a copy: the ports of the original in place of which it has `ports`, in the same order.
+    pub replaced: Vec<PublishedPort>,
 }
 
 #[cfg(test)]
@@ -152,8 +166,10 @@ mod tests {
 
     #[test]
     fn the_checksum_covers_networks_and_targets() {
+        let published = PublishedPort { number: 5432, protocol: Protocol::Tcp };
         let forward = |port| Forward {
-            published: PublishedPort { number: 5432, protocol: Protocol::Tcp },
+            published,
+            written: published,
             project: Name::new("postgres").unwrap(),
             host: "postgres.tunes.svc.cluster.local".to_owned(),
             port,

@@ -58,7 +58,7 @@ pub fn forwards(projects: &[ResolvedProject], environment: &Environment) -> Vec<
         let project = projects.iter().find(|project| project.name == target.project)?;
         let port = target_port(project, target.port.as_deref(), published.protocol).ok()?;
         let host = format!("{}.{}.svc.cluster.local", project.name, environment.namespace);
-        Some(Forward { published: *published, project: project.name.clone(), host, port })
+        Some(Forward { published: *published, written: *published, project: project.name.clone(), host, port })
     };
     environment.exposed.iter().filter_map(forward).collect()
 }

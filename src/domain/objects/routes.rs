@@ -1,17 +1,22 @@
 //! Routes of other kinds than Ingress: Traefik's own, and those of the Gateway API.
 
+mod split;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{entries, given};
-use crate::domain::{Values, project_secret::name_of};
+pub use split::{Split, has_routes, split_objects, unfit_route};
+
+use crate::domain::{Values, platform::HTTPS_PORT, project_secret::name_of};
 
 /// Types of middlewares that come before all others; those come in the order of their names.
 const FIRST: [&str; 4] = ["redirectScheme", "redirectRegex", "ipAllowList", "rateLimit"];
 /// Protocols of a port that are HTTP/2 without TLS.
 const WITHOUT_TLS: [&str; 2] = ["grpc", "kubernetes.io/h2c"];
-const TRAEFIK: &str = "traefik.io/v1alpha1";
+/// The API group and version of Traefik's own kinds.
+pub const TRAEFIK: &str = "traefik.io/v1alpha1";
 
 /// A port of a project's Service.
 pub(super) struct Port {
@@ -59,11 +64,12 @@ pub(super) fn objects(project: &str, values: &Values) -> Vec<(String, Value)> {
         let names = types.iter().map(|(kind, _)| format!("{project}-{}", middleware_name(name, kind))).collect();
         let backends = backends(project, route, port.service);
         let route = CustomRoute { name, written: route, port, backends, middlewares: names };
-        let own = if kind(route.written) == Some("IngressRoute") { route.of_traefik() } else { route.of_gateway() };
+        let own =
+            if kind(route.written) == Some("IngressRoute") { route.of_traefik() } else { route.of_gateway(project) };
         let of_types = types.into_iter().map(|(kind, spec)| {
             (middleware_name(name, &kind), json!({"apiVersion": TRAEFIK, "kind": "Middleware", "spec": {kind: spec}}))
         });
-        Some(of_types.chain(own).collect::<Vec<_>>())
+        Some(of_types.chain(own).chain(route.certificate()).collect::<Vec<_>>())
     });
     objects.flatten().collect()
 }
@@ -134,6 +140,28 @@ impl CustomRoute<'_> {
         }
     }
 
+    /// The Certificate, from which cert-manager creates the Secret of `tls`.
+    fn certificate(&self) -> Option<(String, Value)> {
+        let (issuer, secret) = (self.written.get("issuer")?, self.text("tls")?);
+        let spec = json!({"secretName": secret, "dnsNames": self.hosts(), "issuerRef": issuer});
+        let object = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "spec": spec});
+        Some((format!("{}-certificate", self.name), object))
+    }
+
+    /// The Gateway for HTTPS: only one in the namespace of the project can use its Secret. It is one of Traefik's class,
+    /// at the port of its entry point.
+    fn gateway(&self, secret: &str) -> (String, Value) {
+        let listener = |(number, host): (usize, &str)| {
+            let tls = json!({"mode": "Terminate", "certificateRefs": [{"name": secret}]});
+            let name = format!("https-{number}");
+            json!({"name": name, "hostname": host, "port": HTTPS_PORT, "protocol": "HTTPS", "tls": tls})
+        };
+        let listeners: Vec<Value> = self.hosts().into_iter().enumerate().map(listener).collect();
+        let spec = json!({"gatewayClassName": "traefik", "listeners": listeners});
+        let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "spec": spec});
+        (format!("{}-tls", self.name), object)
+    }
+
     /// With a certificate of its own, the entry point without TLS has an object of its own.
     fn of_traefik(&self) -> Vec<(String, Value)> {
         let is_sticky = self.written.get("sticky") == Some(&Value::Bool(true));
@@ -167,7 +195,7 @@ impl CustomRoute<'_> {
         }
     }
 
-    fn of_gateway(&self) -> Vec<(String, Value)> {
+    fn of_gateway(&self, project: &str) -> Vec<(String, Value)> {
         let kind = kind(self.written).unwrap_or_default();
         let filter = |name: &String| {
             let reference = json!({"group": "traefik.io", "kind": "Middleware", "name": name});
@@ -189,9 +217,14 @@ impl CustomRoute<'_> {
         let gateway = self.text("gateway").and_then(|gateway| gateway.split_once('/'));
         let (namespace, name) = gateway.unwrap_or(("traefik", "traefik-gateway"));
         let parent = given(json!({"namespace": namespace, "name": name, "sectionName": self.text("listener")}));
-        let spec = given(json!({"parentRefs": [parent], "hostnames": self.hosts(), "rules": [rule]}));
+        let own = self.text("tls").map(|secret| self.gateway(secret));
+        let parents: Vec<Value> = std::iter::once(parent)
+            .chain(own.iter().map(|(name, _)| json!({"name": format!("{project}-{name}")})))
+            .collect();
+        let spec = given(json!({"parentRefs": parents, "hostnames": self.hosts(), "rules": [rule]}));
         let version = if kind == "TCPRoute" { "v1alpha2" } else { "v1" };
         let api = format!("gateway.networking.k8s.io/{version}");
-        vec![(self.name.to_owned(), json!({"apiVersion": api, "kind": kind, "spec": spec}))]
+        let route = (self.name.to_owned(), json!({"apiVersion": api, "kind": kind, "spec": spec}));
+        std::iter::once(route).chain(own).collect()
     }
 }

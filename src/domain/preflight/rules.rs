@@ -3,7 +3,11 @@
 use semver::Version;
 
 use super::{Engine, Facts, Finding, FoundTool, RESOLVER_PROBE, ResolverResult, Status, ToolVersion};
-use crate::domain::{cluster_networks::MachineRoute, ports::PortState};
+use crate::domain::{
+    cluster_networks::MachineRoute,
+    pinned_tools::{TOOLS, ToolPlatform},
+    ports::PortState,
+};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -58,7 +62,29 @@ fn engine(facts: &Facts) -> Vec<Finding> {
 }
 
 fn tools(facts: &Facts) -> Vec<Finding> {
-    facts.tools.iter().map(tool).collect()
+    facts.tools.iter().map(|found| downloadable(tool(found))).collect()
+}
+
+/// Whether cmdr can run a program: it has a version that is supported.
+pub fn is_supported(found: &FoundTool) -> bool {
+    matches!(found.version, ToolVersion::Found(_)) && tool(found).status == Status::Ok
+}
+
+/// A program that cmdr can download is no reason to fix anything.
+fn downloadable(finding: Finding) -> Finding {
+    let platform = ToolPlatform::of(std::env::consts::OS, std::env::consts::ARCH);
+    let pinned = TOOLS.into_iter().find(|tool| tool.name == finding.check);
+    match pinned.filter(|tool| platform.is_some_and(|platform| tool.file_for(platform, None).is_some())) {
+        Some(tool) if finding.status == Status::Failure => Finding {
+            status: Status::Warning,
+            why: format!(
+                "{}; cmdr downloads {} {} when it needs it, after a question",
+                finding.why, tool.name, tool.version
+            ),
+            ..finding
+        },
+        _ => finding,
+    }
 }
 
 fn tool(tool: &FoundTool) -> Finding {
@@ -89,7 +115,8 @@ fn tool(tool: &FoundTool) -> Finding {
             );
         }
     };
-    let what = format!("{} {version}", tool.name);
+    let path = if tool.program.is_absolute() { format!(" ({})", tool.program.display()) } else { String::new() };
+    let what = format!("{} {version}{path}", tool.name);
     if tool.name == "helm" && *version == HELM_BROKEN {
         let why = "it hangs while it waits for a deletion (helm issue 32214)";
         return Finding::bad(tool.name, Status::Failure, what, why, "install a later or earlier version of Helm 4");

@@ -3,7 +3,11 @@ use std::fmt::Write;
 use super::*;
 
 fn facts() -> Facts {
-    let found = |name, version: &str| FoundTool { name, version: ToolVersion::Found(Version::parse(version).unwrap()) };
+    let found = |name, version: &str| FoundTool {
+        name,
+        version: ToolVersion::Found(Version::parse(version).unwrap()),
+        program: name.into(),
+    };
     Facts {
         engine: Ok(Engine {
             version: "28.2.2".to_owned(),
@@ -53,7 +57,7 @@ fn problems(change: impl FnOnce(&mut Facts)) -> String {
     change(&mut facts);
     let bad = check(&facts).into_iter().filter(|finding| finding.status != Status::Ok);
     bad.fold(String::new(), |mut text, finding| {
-        let Finding { check, status, what, why, help } = finding;
+        let Finding { check, status, what, why, help, .. } = finding;
         let _ = writeln!(text, "{check} {status}: {what}; {why}; {help}");
         text
     })
@@ -64,7 +68,7 @@ fn engine(change: impl FnOnce(&mut Engine)) -> impl FnOnce(&mut Facts) {
 }
 
 fn tool(name: &'static str, version: ToolVersion) -> impl FnOnce(&mut Facts) {
-    move |facts| facts.tools = vec![FoundTool { name, version }]
+    move |facts| facts.tools = vec![FoundTool { name, version, program: name.into() }]
 }
 
 #[test]
@@ -127,13 +131,16 @@ fn tools_have_minimums_and_one_version_is_broken() {
         assert_eq!(problems(tool("helm", found(good))), "", "{good}");
     }
     assert!(
-        problems(tool("helm", found("3.19.4"))).starts_with("helm failure: helm 3.19.4; 3.20.0 or later is required")
+        problems(tool("helm", found("3.19.4")))
+            .starts_with("helm warning: helm 3.19.4; 3.20.0 or later is required; cmdr downloads helm 4.2.2")
     );
-    assert!(problems(tool("helm", found("4.2.1"))).starts_with("helm failure: helm 4.2.1; it hangs"));
-    assert!(problems(tool("kind", found("0.26.0"))).starts_with("kind failure"));
-    assert!(problems(tool("kind", ToolVersion::Missing)).starts_with("kind failure: kind is not installed"));
+    assert!(problems(tool("helm", found("4.2.1"))).starts_with("helm warning: helm 4.2.1; it hangs"));
+    assert!(problems(tool("kind", found("0.26.0"))).starts_with("kind warning"));
+    assert!(problems(tool("kind", ToolVersion::Missing)).starts_with("kind warning: kind is not installed"));
     assert!(problems(tool("sops", ToolVersion::Missing)).starts_with("sops warning: sops is not installed"));
     assert_eq!(problems(tool("sops", found("3.9.0"))), "");
+    let is_supported = |version| is_supported(&FoundTool { name: "helm", version, program: "helm".into() });
+    assert!(is_supported(found("4.2.2")) && !is_supported(found("4.2.1")) && !is_supported(ToolVersion::Missing));
     assert!(problems(tool("docker", ToolVersion::Unreadable("?".to_owned()))).starts_with("docker warning"));
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::{
     domain::{Problem, VerifyWhen, ledger::DeploymentOutcome},
@@ -22,10 +23,12 @@ use crate::{
             ledger::{self, EntryTemplate},
             prepare::{Remote, prepare, subject},
             preview, reviews,
+            rollouts::{self, return_traffic},
         },
-        session::{RunResult, Session},
+        run_plan::RunResult,
+        session::Session,
     },
-    plan::{LedgerEntry, Plan, Step, StepId},
+    plan::{LedgerEntry, Plan, Step, StepId, rollback::Rollback},
     steps::{Decrypted, PlatformWork, Runner},
     ui,
 };
@@ -66,7 +69,8 @@ impl Run for RemoteRun<'_> {
     type Target = Remote;
 
     async fn describe(&self) -> Result<Prepared<Remote>, CommandError> {
-        let prepared = prepare(self.session, self.request).await?;
+        let mut prepared = prepare(self.session, self.request).await?;
+        rollouts::describe(self.session, self.request, &mut prepared).await?;
         if let Some(held) = &self.held {
             held.protects(&prepared.target.access)?;
         }
@@ -137,6 +141,9 @@ impl Run for RemoteRun<'_> {
             None => Ok(()),
         };
         concluded(result, [exported, held])?;
+        if rollouts::has_passed(session, request, remote).await? {
+            return Ok(RunProgress::Continues);
+        }
         Ok(RunProgress::Done(ran.urls))
     }
 
@@ -157,8 +164,12 @@ impl RemoteRun<'_> {
         let verified = &ledger::verify_images(described);
         let entry = EntryTemplate { session, request, context, bundles, verified, now };
         for planned in &mut plan.steps {
+            rollouts::sign(&mut planned.step, &context.origin.by);
             let Step::Deploy(spec) = &mut planned.step else { continue };
             let release = &spec.release;
+            if release.rollout_of.is_some() {
+                continue;
+            }
             let subject = subject(session, release);
             let observed = observation.observed.releases.get(&release.key());
             let healthy_seconds = ledger::healthy_seconds(target.histories.get(&subject), observed, now);
@@ -179,6 +190,24 @@ impl RemoteRun<'_> {
         Ok(session.run_plan(self.request.verb, plan, Arc::new(runner), &session.cancel).await)
     }
 
+    /// Returns the traffic of rollouts that failed, and rolls back failed releases. Returns how the run ended.
+    async fn undo(&self, (plan, ran): (&Plan, &RunResult), rollback: Rollback, tools: RollbackTools<'_>) -> RunEnd {
+        let Self { session, request, .. } = self;
+        let returned = return_traffic(session, request.verb, tools, rollouts::failed(plan, &ran.summary)).await;
+        let rolled_back = if rollback.is_about_something() {
+            Some(automatic_rollback::run(session, request, tools, rollback).await)
+        } else {
+            None
+        };
+        match (returned, rolled_back) {
+            (Some(one), Some(other)) => worse(one, other),
+            (Some(end), None) | (None, Some(end)) => end,
+            // No release was changed: a Job that must verify first has failed, or something that releases need.
+            _ if ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step)) => RunEnd::Refused,
+            _ => RunEnd::Failed,
+        }
+    }
+
     async fn change(&self, planned: &PlannedRun<Remote>, decrypted: Decrypted) -> Result<RunResult, CommandError> {
         let Self { session, request, held, .. } = self;
         let Held { lost, .. } = held.as_ref().ok_or_else(not_locked)?;
@@ -186,8 +215,10 @@ impl RemoteRun<'_> {
         let remote = &prepared.target;
         let runner = remote.access.runner(session, prepared.helm.clone()).await?;
         let platform = PlatformWork::of(plan, &prepared.described.platform);
-        let runner = Arc::new(Runner { decrypted, platform, ..runner });
-        let ran = session.run_plan(request.verb, plan, Arc::clone(&runner), lost).await;
+        let (checks, requests) = mpsc::channel(1);
+        let runner = Arc::new(Runner { decrypted, platform, checks: Some(checks), ..runner });
+        let run = session.run_plan(request.verb, plan, Arc::clone(&runner), lost);
+        let ran = rollouts::with_checks(session, &remote.access.cluster, (requests, lost), run).await;
         if ran.end == RunEnd::LockLost {
             // The open entries of the ledger may belong to another run by now.
             return Ok(ran);
@@ -202,23 +233,23 @@ impl RemoteRun<'_> {
             ledger::close_left_open(session, remote, &ledger::left_open(session, prepared)).await?;
         }
         let end = match ran.end {
-            RunEnd::Failed if rollback.is_about_something() => {
-                let tools = RollbackTools { remote, runner: &runner, lost };
-                automatic_rollback::run(session, request, tools, rollback).await
-            }
-            // No release was changed: a Job that must verify first has failed, or something that releases need.
-            RunEnd::Failed if ran.summary.failed.iter().all(|id| is_verify_before(&plan[*id].step)) => RunEnd::Refused,
+            RunEnd::Failed => self.undo((plan, &ran), rollback, RollbackTools { remote, runner: &runner, lost }).await,
             end => end,
         };
         if let Err(error) = closed {
-            ui::print_problems(&what_is_certain(error, plan, &outcomes), session.settings.color);
+            ui::print_problems(&what_is_certain(error, plan, &outcomes), session.settings.color, None);
             return Ok(RunResult { end: end.with_open_ledger(), ..ran });
         }
         if let Err(error) = remote.access.cluster.sweep_ledger(namespace).await {
-            ui::print_problems(&[error.problem()], session.settings.color);
+            ui::print_problems(&[error.problem()], session.settings.color, None);
         }
         Ok(RunResult { end, ..ran })
     }
+}
+
+/// The worse of two ends of what follows a failure.
+fn worse(one: RunEnd, other: RunEnd) -> RunEnd {
+    if one == RunEnd::RolledBack { other } else { one }
 }
 
 /// The results of the run's deployments. In a run that was interrupted, none has failed by itself.

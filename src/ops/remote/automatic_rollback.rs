@@ -14,7 +14,7 @@ use crate::{
         session::Session,
     },
     plan::{
-        DeploySpec, Plan, Step, StepId,
+        DeploySpec, Plan, StepId,
         rollback::{Rollback, RolledBack, rollback},
     },
     steps::Runner,
@@ -41,12 +41,7 @@ pub(super) fn plan(
     if failed_steps.is_empty() {
         return Rollback::default();
     }
-    let deployments = || {
-        ran.steps.iter().filter_map(|planned| match &planned.step {
-            Step::Deploy(spec) => Some((planned.id, spec)),
-            _ => None,
-        })
-    };
+    let deployments = || ran.steps.iter().filter_map(|planned| Some((planned.id, planned.step.deployment()?)));
     let is_project = |spec: &DeploySpec| spec.release.namespace == session.environment.namespace;
     let bundle_members: BTreeSet<String> = deployments()
         .filter(|(id, spec)| failed_steps.contains(id) && is_project(spec))
@@ -56,7 +51,7 @@ pub(super) fn plan(
     let is_affected = |id: StepId, spec: &DeploySpec| {
         failed_steps.contains(&id) || (is_project(spec) && bundle_members.contains(&spec.release.name))
     };
-    let affected = deployments().filter(|(id, spec)| is_affected(*id, spec)).map(|(_, spec)| spec.as_ref());
+    let affected = deployments().filter(|(id, spec)| is_affected(*id, spec)).map(|(_, spec)| spec);
     rollback(affected, &prepared.observation.observed.releases)
 }
 
@@ -69,7 +64,7 @@ pub(super) async fn run(
     rollback: Rollback,
 ) -> RunEnd {
     let RollbackTools { remote, runner, lost } = remote_run;
-    ui::print_problems(&rollback.refused, session.settings.color);
+    ui::print_problems(&rollback.refused, session.settings.color, None);
     let is_complete = rollback.refused.is_empty();
     if rollback.releases.is_empty() {
         return RunEnd::NotRolledBack;
@@ -87,7 +82,7 @@ pub(super) async fn run(
         (deployment.started, deployment.ended) = (started, Some(Timestamp::now()));
         let open = |history: &mut History| history.open(deployment.clone(), None);
         if let Err(error) = remote.access.cluster.update_history(namespace, &subject, open).await {
-            ui::print_problems(&[error.problem()], session.settings.color);
+            ui::print_problems(&[error.problem()], session.settings.color, None);
         }
     }
     if is_complete && ran.summary.is_success() { RunEnd::RolledBack } else { RunEnd::NotRolledBack }

@@ -46,6 +46,8 @@ pub struct DeployRequest {
     pub refused: Vec<Refusal>,
     /// The hold to set afterwards: its reason.
     pub hold: Option<String>,
+    /// Whether rollouts only do what is due, and are continued by another run.
+    pub is_detached: bool,
 }
 
 /// What a project takes from the source of a promotion.

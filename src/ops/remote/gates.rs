@@ -97,7 +97,7 @@ pub(super) fn check(
 ///
 /// # Errors
 /// All of `gates` that block it.
-pub(super) fn check_operation(
+pub(crate) fn check_operation(
     session: &Session,
     context: &ChangeContext,
     gates: &[Gate],

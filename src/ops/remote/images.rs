@@ -88,6 +88,9 @@ impl EnvironmentState<'_> {
 
     /// The values of the latest record of a project that was observed to be healthy.
     async fn latest_values(&self, project: &Name) -> Result<Option<Values>, CommandError> {
+        if let Some(record) = self.record_in_rollout(project).await? {
+            return Ok(Some(record.values));
+        }
         let Some(current) = self.histories.get(project.as_str()).and_then(History::current) else { return Ok(None) };
         let key = ReleaseKey::new(&self.environment.namespace, project.as_str());
         if let Some(release) = self.observation.observed.releases.get(&key)
@@ -97,6 +100,13 @@ impl EnvironmentState<'_> {
             return Ok(Some(release.values.clone()));
         }
         Ok(self.latest_record(project).await?.map(|record| record.values))
+    }
+
+    /// The record of a rollout in progress, which is the latest one: `up` must not end the rollout.
+    async fn record_in_rollout(&self, project: &Name) -> Result<Option<Record>, CommandError> {
+        let state = self.observation.observed.rollouts.get(project.as_str());
+        let Some(state) = state.filter(|state| state.is_in_progress()) else { return Ok(None) };
+        Ok(self.access.cluster.record(&self.environment.namespace, &state.record).await?)
     }
 
     async fn latest_record(&self, project: &Name) -> Result<Option<Record>, CommandError> {
@@ -124,7 +134,7 @@ impl EnvironmentState<'_> {
                 known.add(&promoted.content.images);
                 known.add(&promoted.verify_images);
             }
-            if let Some(record) = self.latest_record(name).await? {
+            for record in [self.latest_record(name).await?, self.record_in_rollout(name).await?].into_iter().flatten() {
                 known.add(&record.images);
             }
             if let Some(current) = self.histories.get(name.as_str()).and_then(History::current) {

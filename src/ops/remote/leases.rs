@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The leases of a run, and the cluster that they belong to.
-pub(super) struct Held {
+pub(crate) struct Held {
     leases: HeldLeases,
     /// Cancelled when a lease is lost.
-    pub(super) lost: CancellationToken,
+    pub(crate) lost: CancellationToken,
     identity: String,
 }
 
@@ -27,7 +27,7 @@ impl Held {
     ///
     /// # Errors
     /// With exit code 11 when another run holds the lock.
-    pub(super) async fn take(
+    pub(crate) async fn take(
         session: &Session,
         access: &RemoteAccess,
         scope: &Scope,
@@ -52,16 +52,16 @@ impl Held {
     ///
     /// # Errors
     /// When the context points to another cluster by now.
-    pub(super) fn protects(&self, access: &RemoteAccess) -> Result<(), CommandError> {
+    pub(crate) fn protects(&self, access: &RemoteAccess) -> Result<(), CommandError> {
         access.is_still(&self.identity)
     }
 
-    pub(super) async fn give_back(self) {
+    pub(crate) async fn give_back(self) {
         self.leases.give_back().await;
     }
 }
 
 /// The error of a run that changes something without a lock.
-pub(super) fn not_locked() -> CommandError {
+pub(crate) fn not_locked() -> CommandError {
     CommandError::failed(Problem::new("internal error: the environment is not locked"))
 }

@@ -116,7 +116,7 @@ impl EntryTemplate<'_> {
 pub(super) fn outcomes(plan: &Plan, summary: &Summary, namespace: &str) -> BTreeMap<StepId, DeploymentOutcome> {
     let mut outcomes = BTreeMap::new();
     for planned in &plan.steps {
-        let Step::Deploy(spec) = &planned.step else { continue };
+        let Some(spec) = planned.step.deployment() else { continue };
         if summary.not_started.contains(&planned.id) {
             continue;
         }
@@ -301,7 +301,13 @@ mod tests {
 
     fn deploy(namespace: &str, name: &str) -> Step {
         let release = ReleaseSpec { namespace: namespace.to_owned(), ..spec(name) };
-        Step::Deploy(Box::new(DeploySpec { release, operation: Operation::Install, policy: LOCAL, entry: None }))
+        Step::Deploy(Box::new(DeploySpec {
+            release,
+            operation: Operation::Install,
+            policy: LOCAL,
+            entry: None,
+            stopped: false,
+        }))
     }
 
     fn verify(project: &str) -> Step {

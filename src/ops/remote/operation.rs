@@ -18,8 +18,10 @@ use crate::{
     },
     error::{CommandError, ErrorKind},
     ops::{
+        drain::{DrainRequest, changed_projects, fill_plan},
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
         exit::{RunEnd, concluded},
+        maintenance::MaintenanceRequest,
         options::ChangeRequest,
         prepared::{Prepared, show_plan},
         remote::{
@@ -32,7 +34,8 @@ use crate::{
             reviews,
         },
         run::RunRequest,
-        session::{RunResult, Session},
+        run_plan::RunResult,
+        session::Session,
     },
     plan::{
         Plan, Removal, RolloutSpec, Step, StepId,
@@ -40,6 +43,8 @@ use crate::{
         prune::{Orphans, differences, orphans, prune},
         restart::restart,
         run::run,
+        scale::{ScaleSpec, scale},
+        traffic::end_rollouts,
     },
     steps::Decrypted,
 };
@@ -48,6 +53,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum OperationRequest {
     Restart(Vec<RolloutSpec>),
+    /// Sets numbers of pods.
+    Scale(Vec<ScaleSpec>),
     Prune {
         /// What projects.yaml describes, which stays.
         described: BTreeSet<ReleaseKey>,
@@ -56,6 +63,14 @@ pub enum OperationRequest {
     },
     /// Starts a run of a Job.
     Run(RunRequest),
+    /// Closes or opens routes.
+    Maintenance(MaintenanceRequest),
+    /// Drains queues and stops their consumers.
+    Drain(DrainRequest),
+    /// Starts drained projects and opens their producers.
+    Fill(Vec<String>),
+    /// Returns the traffic of these rollouts, for this reason.
+    AbortRollouts(Vec<ReleaseKey>, String),
     /// Deletes the session's review environment.
     EndReview,
 }
@@ -95,8 +110,13 @@ impl OperationRequest {
     fn verb(&self) -> &'static str {
         match self {
             Self::Restart(_) => "restart",
+            Self::Scale(_) => "scale",
             Self::Prune { .. } => "status --prune",
             Self::Run(_) => "run",
+            Self::AbortRollouts(..) => "traffic abort",
+            Self::Maintenance(request) => request.verb(),
+            Self::Drain(_) => "drain",
+            Self::Fill(_) => "fill",
             Self::EndReview => "down",
         }
     }
@@ -104,8 +124,12 @@ impl OperationRequest {
     /// The gates that apply. An older pipeline does not know what later ones added, and would remove it.
     fn gates(&self) -> &'static [Gate] {
         match self {
-            Self::Restart(_) | Self::Run(_) | Self::EndReview => &[Gate::Freeze, Gate::Hold],
+            // The way back is always open.
+            Self::Maintenance(request) if !request.is_on() => &[],
+            // The old version of a rollout is known to work.
+            Self::Fill(_) | Self::AbortRollouts(..) => &[],
             Self::Prune { .. } => &[Gate::Freeze, Gate::Hold, Gate::Outdated],
+            _ => &[Gate::Freeze, Gate::Hold],
         }
     }
 
@@ -113,9 +137,15 @@ impl OperationRequest {
         let is_project = |key: &&ReleaseKey| key.namespace == session.environment.namespace;
         let keys: Vec<&ReleaseKey> = match self {
             Self::Restart(rollouts) => rollouts.iter().map(|rollout| &rollout.release).collect(),
+            Self::Scale(specs) => specs.iter().map(|spec| &spec.rollout.release).collect(),
             Self::Prune { shown, .. } => shown.keys().collect(),
+            Self::AbortRollouts(projects, _) => projects.iter().collect(),
             Self::Run(run) => return Scope::Projects([run.project.clone()].into_iter().collect()),
-            Self::EndReview => return Scope::Environment,
+            Self::Drain(DrainRequest { projects, .. }) | Self::Fill(projects) => {
+                return Scope::Projects(changed_projects(session, projects).into_iter().collect());
+            }
+            // All closed projects share a page.
+            Self::Maintenance(_) | Self::EndReview => return Scope::Environment,
         };
         if keys.iter().all(is_project) {
             Scope::Projects(keys.into_iter().map(|key| key.name.clone()).collect())
@@ -130,11 +160,13 @@ impl OperationRequest {
         let (environment, observed) = (&session.environment, &prepared.observation.observed);
         match self {
             Self::Restart(rollouts) => {
-                let workspace = session.workspace().as_str();
-                let found = |rollout: &RolloutSpec| observed.releases.get(&rollout.release);
-                let is_own = |rollout: &RolloutSpec| found(rollout).is_some_and(|found| found.belongs_to(workspace));
-                refuse_absent(environment.name.as_str(), rollouts.iter().filter(|rollout| !is_own(rollout)))?;
+                refuse_foreign(session, prepared, rollouts)?;
                 Ok(restart(rollouts.iter().cloned()))
+            }
+            Self::Scale(specs) => {
+                let rollouts: Vec<RolloutSpec> = specs.iter().map(|spec| spec.rollout.clone()).collect();
+                refuse_foreign(session, prepared, &rollouts)?;
+                Ok(scale(specs.iter().cloned()))
             }
             Self::Prune { described, shown } => {
                 let now = orphans(observed, described, session.workspace().as_str(), environment);
@@ -142,12 +174,28 @@ impl OperationRequest {
                 Ok(prune(now.keys(), &observed.externals))
             }
             Self::Run(request) => Ok(run(request.spec(session, &prepared.target.access.cluster).await?)),
+            Self::Maintenance(request) => request.plan(session, &prepared.target.access.cluster).await,
+            Self::Drain(request) => request.plan(session, &prepared.target.access.cluster).await,
+            Self::Fill(projects) => fill_plan(session, &prepared.target.access.cluster, projects).await,
+            Self::AbortRollouts(projects, reason) => Ok(end_rollouts(projects.iter().cloned(), reason)),
             Self::EndReview if reviews::exists(session, &prepared.target.access).await? => {
                 Ok(end_review(&environment.namespace))
             }
             Self::EndReview => Ok(Plan::default()),
         }
     }
+}
+
+/// Refuses what this workspace has not deployed.
+fn refuse_foreign(
+    session: &Session,
+    prepared: &Prepared<Remote>,
+    rollouts: &[RolloutSpec],
+) -> Result<(), CommandError> {
+    let workspace = session.workspace().as_str();
+    let found = |rollout: &RolloutSpec| prepared.observation.observed.releases.get(&rollout.release);
+    let is_own = |rollout: &RolloutSpec| found(rollout).is_some_and(|found| found.belongs_to(workspace));
+    refuse_absent(session.environment.name.as_str(), rollouts.iter().filter(|rollout| !is_own(rollout)))
 }
 
 fn refuse_absent<'a>(environment: &str, absent: impl Iterator<Item = &'a RolloutSpec>) -> Result<(), CommandError> {
@@ -265,16 +313,13 @@ impl OperationRun<'_> {
         let namespace = &self.session.environment.namespace;
         let mut subjects = BTreeMap::new();
         for planned in plan.changes() {
+            let of = |key: &ReleaseKey| (subject(namespace, &key.namespace, &key.name), planned.id);
             match &planned.step {
-                Step::Restart(RolloutSpec { release, .. })
-                | Step::Remove(Removal { release, .. })
-                | Step::RemoveExternal(Removal { release, .. }) => {
-                    subjects.insert(subject(namespace, &release.namespace, &release.name), planned.id);
+                Step::Operate(step) => subjects.extend(step.release().map(of)),
+                Step::Remove(Removal { release, .. }) | Step::RemoveExternal(Removal { release, .. }) => {
+                    subjects.extend([of(release)]);
                 }
-                Step::Run(run) => {
-                    let release = &run.release;
-                    subjects.insert(subject(namespace, &release.namespace, &release.name), planned.id);
-                }
+                Step::Run(run) => subjects.extend([of(&run.release)]),
                 _ => subjects.extend(prepared.target.histories.keys().map(|subject| (subject.clone(), planned.id))),
             }
         }

@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{Problem, StepKind},
     error::{CommandError, ErrorKind},
-    event::{Event, Outcome, Sender},
+    event::{Event, Outcome, PlannedStep, Sender},
     ops::options::PipelineRequest,
     ops::remote::access::refuse_local,
     ops::{
@@ -222,7 +222,7 @@ async fn follow(session: &Session, gitlab: &Gitlab, pipeline: &Pipeline, job: Jo
     let ended = gitlab
         .follow(pipeline.id, job, PAUSE, |job| {
             let message = format!("{} ({})", job.status, job.web_url);
-            shown.send(Event::StepProgress { step: STEP, subject: job.name.clone(), message });
+            shown.send(Event::progress(STEP, job.name.clone(), message));
         })
         .await;
     drop(shown);
@@ -247,6 +247,13 @@ fn begin(session: &Session, events: &Sender, job: &str) {
         steps: 1,
         subjects: BTreeMap::from([(job.to_owned(), 1)]),
         unchanged: Vec::new(),
+        planned: vec![PlannedStep {
+            step: STEP,
+            subject: job.to_owned(),
+            action: ACTION.to_owned(),
+            kind: StepKind::Change,
+            needs: BTreeSet::new(),
+        }],
     });
     events.send(Event::StepStarted {
         step: STEP,
@@ -302,6 +309,7 @@ impl End {
             failed: count(Outcome::Failed),
             not_started: 0,
             interrupted: count(Outcome::Interrupted),
+            is_superseded: false,
             urls: Vec::new(),
             project_urls: BTreeMap::new(),
         };

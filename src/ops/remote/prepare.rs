@@ -66,10 +66,12 @@ pub async fn prepare(session: &Session, request: &DeployRequest) -> Result<Prepa
 /// When the cluster is the wrong one, or does not respond.
 pub(super) async fn observe(session: &Session) -> Result<Prepared<Remote>, CommandError> {
     let (helm, access) = tokio::try_join!(session.helm(), RemoteAccess::open(session))?;
-    let (observation, histories) = tokio::try_join!(
+    let (mut observation, histories, rollouts) = tokio::try_join!(
         look_at(&access.cluster, session.workspace().as_str(), external_secrets_in(session)),
         access.cluster.histories(&session.environment.namespace),
+        access.cluster.rollouts(&session.environment.namespace),
     )?;
+    observation.observed.rollouts = rollouts;
     observation.unreadable.iter().for_each(|warning| session.note(warning));
     let target = Remote { access, histories, new_images: Vec::new() };
     Ok(Prepared { helm, described: Described::default(), observation, target })
@@ -185,5 +187,5 @@ fn no_job_image(project: &Name, job: &Name) -> Problem {
 
 /// The name in the ledger for a release of this environment.
 pub fn subject(session: &Session, release: &ReleaseSpec) -> String {
-    ledger::subject(&session.environment.namespace, &release.namespace, &release.name)
+    ledger::subject(&session.environment.namespace, &release.namespace, release.project())
 }

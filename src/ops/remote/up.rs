@@ -33,6 +33,10 @@ pub async fn up(session: &Session, options: &UpRequest) -> Result<(), CommandErr
 /// When an option is invalid here, or a file cannot be read.
 pub async fn request(session: &Session, options: &UpRequest) -> Result<DeployRequest, CommandError> {
     refuse_build(options)?;
+    if options.data_from.is_some() {
+        let problem = Problem::new("--data-from: only the local environment has copies");
+        return Err(CommandError::usage(problem.help("use --data-from only in the environment 'local'")));
+    }
     if options.recreate {
         let problem = Problem::new("--recreate deletes the cluster, but cmdr does not own this one");
         return Err(CommandError::usage(problem.help("use --recreate only in the environment 'local'")));

@@ -7,13 +7,14 @@ use crate::domain::{
     platform::ResolvedPlatform,
 };
 use crate::plan::{
+    Developed,
     change::tests::{LOCAL, found, spec},
     externals::{self, DescribedExternal},
     graph::tests::lines,
     secrets::tests::external_secret,
 };
 
-fn project(name: &str, needs: &[&str]) -> DescribedProject {
+pub(super) fn project(name: &str, needs: &[&str]) -> DescribedProject {
     let url = format!("http://{name}.localhost/");
     let check = CheckSpec { project: Name::new(name).unwrap(), url: url.clone(), shown_url: url, status: None };
     DescribedProject {
@@ -24,12 +25,19 @@ fn project(name: &str, needs: &[&str]) -> DescribedProject {
         checks: vec![check],
         urls: Vec::new(),
         verifications: Vec::new(),
+        rollout: None,
     }
 }
 
-fn described(projects: Vec<DescribedProject>) -> Described {
-    let namespace =
-        NamespaceSpec { name: "tunes".to_owned(), registries: BTreeSet::new(), secrets: Vec::new(), privileged: false };
+pub(super) fn described(projects: Vec<DescribedProject>) -> Described {
+    let namespace = NamespaceSpec {
+        name: "tunes".to_owned(),
+        registries: BTreeSet::new(),
+        secrets: Vec::new(),
+        privileged: false,
+        copy: None,
+        secrets_from: None,
+    };
     Described {
         workspace: "tunes".to_owned(),
         policy: LOCAL,
@@ -43,7 +51,7 @@ fn described(projects: Vec<DescribedProject>) -> Described {
     }
 }
 
-fn running(releases: &[&str]) -> Observed {
+pub(super) fn running(releases: &[&str]) -> Observed {
     let mut observed = Observed { cluster: ObservedCluster::Running, has_address_pool: true, ..Observed::default() };
     observed.namespaces.insert("tunes".to_owned(), OwnSecrets::new());
     observed.releases.insert(ReleaseKey::new(INGRESS, INGRESS), found());
@@ -109,6 +117,22 @@ fn nothing_changed_means_nothing_but_checks() {
     assert_eq!(lines(&plan), ["connect cluster <- ", "check shop <- cluster"]);
     assert_eq!(plan.changes().count(), 0);
     assert_eq!(plan.unchanged, ["shop"]);
+}
+
+#[test]
+fn what_an_interrupted_dev_has_changed_is_restored_before_anything_else() {
+    let observe = |is_running: bool| {
+        let mut observed = running(&["shop"]);
+        let developed = Developed { holder: "process 7".to_owned(), workloads: Vec::new(), is_running };
+        let release = ObservedRelease { developed: Some(developed), ..found() };
+        observed.releases.insert(ReleaseKey::new("tunes", "shop"), release);
+        observed
+    };
+    let plan = up(&described(vec![project("shop", &[])]), &observe(false)).unwrap();
+    assert_eq!(lines(&plan)[1..], ["restore shop <- cluster", "check shop <- cluster, shop"]);
+    assert_eq!(plan.steps[1].reason, "cmdr dev was interrupted (process 7)");
+    let plan = up(&described(vec![project("shop", &[])]), &observe(true)).unwrap();
+    assert_eq!(plan.unchanged, ["shop"], "one that still runs keeps its changes");
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn started(subjects: &[(&str, usize)]) -> Event {
         steps: subjects.iter().map(|(_, steps)| steps).sum(),
         subjects: subjects.iter().map(|(subject, steps)| ((*subject).to_owned(), *steps)).collect(),
         unchanged: vec!["redis".to_owned()],
+        planned: Vec::new(),
     }
 }
 
@@ -70,7 +71,7 @@ fn begins(step: usize, subject: &str, action: &str) -> Event {
 }
 
 fn further(step: usize, subject: &str, message: &str) -> Event {
-    Event::StepProgress { step, subject: subject.to_owned(), message: message.to_owned() }
+    Event::progress(step, subject, message)
 }
 
 fn warned(step: usize, subject: &str, cause: &str) -> Event {
@@ -108,6 +109,7 @@ fn finished(done: usize, failed: usize, not_started: usize, interrupted: usize) 
         failed,
         not_started,
         interrupted,
+        is_superseded: false,
         urls: Vec::new(),
         project_urls: BTreeMap::new(),
     }

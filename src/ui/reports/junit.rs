@@ -72,9 +72,9 @@ impl<'a> Case<'a> {
         let problem = self.problem.unwrap_or(&unknown);
         let (mut status, message) = match self.outcome {
             Outcome::Done => return TestCaseStatus::success(),
-            Outcome::Failed => (TestCaseStatus::non_success(NonSuccessKind::Failure), problem.message.as_str()),
-            Outcome::NotStarted => (TestCaseStatus::skipped(), problem.message.as_str()),
-            Outcome::Interrupted => (TestCaseStatus::skipped(), "interrupted"),
+            Outcome::Failed => (TestCaseStatus::non_success(NonSuccessKind::Failure), problem.headline()),
+            Outcome::NotStarted => (TestCaseStatus::skipped(), problem.headline()),
+            Outcome::Interrupted => (TestCaseStatus::skipped(), "interrupted".to_owned()),
         };
         status.set_message(message);
         if self.outcome == Outcome::Failed {

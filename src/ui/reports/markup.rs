@@ -6,7 +6,7 @@ use crate::domain::Problem;
 pub(super) fn problem_text(problem: &Problem) -> String {
     let logs = problem.logs.iter().map(|log| format!("| {log}"));
     let help = problem.help.iter().map(|help| format!("help: {help}"));
-    let lines = std::iter::once(problem.message.clone()).chain(problem.details.iter().cloned());
+    let lines = std::iter::once(problem.headline()).chain(problem.details.iter().cloned());
     lines.chain(logs).chain(help).collect::<Vec<String>>().join("\n")
 }
 

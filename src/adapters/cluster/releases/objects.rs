@@ -131,7 +131,8 @@ fn note_images(value: &Value, images: &mut BTreeSet<String>) {
     }
 }
 
-fn object(value: &Value, namespace: &str) -> Result<Object, ClusterError> {
+/// The identity of an object.
+pub(in crate::adapters::cluster) fn object(value: &Value, namespace: &str) -> Result<Object, ClusterError> {
     let text = |value: &Value, key: &str| value.get(key).and_then(|text| text.as_str().map(str::to_owned));
     let metadata = value.get("metadata").cloned().unwrap_or_default();
     let missing = |what: &str| ClusterError::BadManifest(format!("a rendered object has no {what}"));

@@ -15,10 +15,8 @@ use crate::adapters::cluster::{
     releases::objects::api_resource,
     store::{apply::apply, apply::purpose, secrets::refuse_foreign},
 };
-use crate::domain::{labels, local_certificate::SECRET, secret::SecretData};
+use crate::domain::{labels, local_certificate::SECRET, objects::TRAEFIK, secret::SecretData};
 
-/// The API version of Traefik's kinds.
-const TRAEFIK: &str = "traefik.io/v1alpha1";
 /// The only name that Traefik reads.
 const STORE: &str = "default";
 

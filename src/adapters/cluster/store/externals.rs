@@ -62,8 +62,7 @@ impl Cluster {
         if service.config.is_empty() {
             return delete(&maps, "ConfigMap", name).await;
         }
-        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": service.config});
-        let applied = maps.patch(name, &apply(), &Patch::Apply(map)).await;
+        let applied = maps.patch(name, &apply(), &Patch::Apply(map_object(service, &metadata))).await;
         applied.map_err(ClusterError::asking(format!("write configmap {name}")))?;
         Ok(())
     }
@@ -120,6 +119,18 @@ where
         Err(error) if !error.is_status(404) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Returns the objects of an external project as manifests.
+pub fn external_objects(workspace: &str, service: &ExternalService, checksum: &str) -> Vec<Value> {
+    let metadata = metadata(service, workspace, checksum);
+    let slice = service.address().map(|address| slice_object(service, address, &metadata, None));
+    let map = (!service.config.is_empty()).then(|| map_object(service, &metadata));
+    [Some(service_object(service, &metadata)), slice, map].into_iter().flatten().collect()
+}
+
+fn map_object(service: &ExternalService, metadata: &ObjectMeta) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": service.config})
 }
 
 fn metadata(service: &ExternalService, workspace: &str, checksum: &str) -> ObjectMeta {

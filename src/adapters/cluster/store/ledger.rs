@@ -38,10 +38,40 @@ impl Cluster {
     /// # Errors
     /// If the API does not respond, or an entry is not valid.
     pub async fn histories(&self, namespace: &str) -> Result<BTreeMap<String, History>, ClusterError> {
-        let own = ListParams::default().labels(&format!("{}={HISTORY}", labels::PURPOSE));
-        let list = self.ledger(namespace).list(&own).await.map_err(ClusterError::asking("list histories"))?;
+        self.contents(namespace, HISTORY).await
+    }
+
+    /// Returns the contents of all Secrets of a kind, by subject.
+    pub(super) async fn contents<T: DeserializeOwned>(
+        &self,
+        namespace: &str,
+        kind: &str,
+    ) -> Result<BTreeMap<String, T>, ClusterError> {
+        let own = ListParams::default().labels(&format!("{}={kind}", labels::PURPOSE));
+        let list = self.ledger(namespace).list(&own).await;
+        let list = list.map_err(ClusterError::asking(format!("list the Secrets with purpose '{kind}'")))?;
         let read = |secret: &Secret| Ok((subject_of(secret), content(secret)?));
         list.items.iter().map(read).collect()
+    }
+
+    /// Returns the content of the Secret of a kind, if it exists.
+    pub(super) async fn content_of<T: DeserializeOwned>(
+        &self,
+        namespace: &str,
+        kind: &str,
+        subject: &str,
+    ) -> Result<Option<T>, ClusterError> {
+        self.kept(namespace, kind, subject).await?.as_ref().map(content).transpose()
+    }
+
+    /// Deletes the Secret of a kind, if it exists.
+    pub(super) async fn forget_content(&self, namespace: &str, kind: &str, subject: &str) -> Result<(), ClusterError> {
+        let name = secret_name(kind, subject);
+        let deleted = self.ledger(namespace).delete(&name, &DeleteParams::default()).await;
+        match deleted.map_err(ClusterError::asking(format!("delete {name}"))) {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Changes one history, which is empty at first. Concurrent changes are serialized.
@@ -54,16 +84,30 @@ impl Cluster {
         subject: &str,
         change: impl Fn(&mut History),
     ) -> Result<(), ClusterError> {
+        let changed = |found: Option<History>| {
+            let mut history = found.unwrap_or_default();
+            change(&mut history);
+            Some(history)
+        };
+        self.update_content(namespace, (HISTORY, subject), changed).await
+    }
+
+    /// Changes the content of a Secret, which may not exist before. Without new content, nothing is written.
+    pub(super) async fn update_content<T: Serialize + DeserializeOwned>(
+        &self,
+        namespace: &str,
+        (kind, subject): (&str, &str),
+        change: impl Fn(Option<T>) -> Option<T>,
+    ) -> Result<(), ClusterError> {
         let secrets = self.ledger(namespace);
-        let name = secret_name(HISTORY, subject);
-        let what = || format!("write the history of {subject}");
+        let name = secret_name(kind, subject);
+        let what = || format!("write the {kind} of {subject}");
         let mut tries = 0;
         loop {
             tries += 1;
             let found = secrets.get_opt(&name).await.map_err(ClusterError::asking(what()))?;
-            let mut history: History = found.as_ref().map(content).transpose()?.unwrap_or_default();
-            change(&mut history);
-            let mut secret = secret(HISTORY, subject, encode(&history));
+            let Some(changed) = change(found.as_ref().map(content).transpose()?) else { return Ok(()) };
+            let mut secret = secret(kind, subject, encode(&changed));
             let written = match found {
                 Some(found) => {
                     secret.metadata.resource_version = found.metadata.resource_version;
@@ -99,7 +143,7 @@ impl Cluster {
     /// # Errors
     /// If the API does not respond, or the entry is not valid.
     pub async fn record(&self, namespace: &str, id: &RecordId) -> Result<Option<Record>, ClusterError> {
-        self.kept(namespace, RECORD, id.as_str()).await?.as_ref().map(content).transpose()
+        self.content_of(namespace, RECORD, id.as_str()).await
     }
 
     /// Returns a chart's archive by its digest, if the ledger contains it.
@@ -135,9 +179,10 @@ impl Cluster {
     /// If the API returns an error.
     pub async fn sweep_ledger(&self, namespace: &str) -> Result<(), ClusterError> {
         let secrets = self.ledger(namespace);
-        let histories = self.histories(namespace).await?;
-        let named: BTreeSet<&str> =
-            histories.values().flat_map(|history| &history.deployments).map(|it| it.record.as_str()).collect();
+        let (histories, rollouts) = futures::try_join!(self.histories(namespace), self.rollouts(namespace))?;
+        let deployed = histories.values().flat_map(|history| &history.deployments).map(|it| &it.record);
+        let in_rollout = rollouts.values().filter(|state| state.is_in_progress()).map(|state| &state.record);
+        let named: BTreeSet<&str> = deployed.chain(in_rollout).map(RecordId::as_str).collect();
         let records = ListParams::default().labels(&format!("{}={RECORD}", labels::PURPOSE));
         let records = secrets.list(&records).await.map_err(ClusterError::asking("list records"))?.items;
         let (needed, surplus): (Vec<Secret>, Vec<Secret>) =

@@ -45,15 +45,21 @@ impl Cluster {
 }
 
 fn hosting(host: &str) -> String {
-    let inner = format!("{REGISTRY}:{INNER_PORT}");
+    // The runtime of the node has a mirror for `host`, and knows no other name of the registry.
     format!(
-        "host: \"{host}\"\nhostFromContainerRuntime: \"{inner}\"\nhostFromClusterNetwork: \"{inner}\"\nhelp: \"{HELP}\"\n"
+        "host: \"{host}\"\nhostFromContainerRuntime: \"{host}\"\nhostFromClusterNetwork: \"{REGISTRY}:{INNER_PORT}\"\n\
+         help: \"{HELP}\"\n"
     )
 }
 
+/// The announced host; `None` also for the announcement of an earlier version, with a name that the runtime cannot use.
 fn host(hosting: &str) -> Option<String> {
     let hosting: serde_json::Value = yaml::read(hosting).ok()?;
-    Some(hosting.get("host")?.as_str()?.to_owned())
+    let host = hosting.get("host")?;
+    if hosting.get("hostFromContainerRuntime") != Some(host) {
+        return None;
+    }
+    Some(host.as_str()?.to_owned())
 }
 
 #[cfg(test)]
@@ -64,5 +70,6 @@ mod tests {
     fn what_is_reported_is_read() {
         assert_eq!(host(&hosting("localhost:5001")).as_deref(), Some("localhost:5001"));
         assert_eq!(host("help: none"), None);
+        assert_eq!(host("host: a:1\nhostFromContainerRuntime: b:5000\n"), None, "it is announced again");
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod apply;
 mod certificates;
+mod copies;
 mod definitions;
 mod externals;
 pub mod file_maps;
@@ -9,11 +10,16 @@ pub mod lease;
 pub mod ledger;
 mod local_registry;
 mod namespaces;
+mod owned;
+mod procedures;
 pub(super) mod pull_secrets;
 pub mod reviews;
+mod rollouts;
 mod secrets;
 mod volumes;
+mod workloads;
 
+pub use externals::external_objects;
 pub use namespaces::NamespaceState;
-pub use secrets::ExternalState;
+pub use secrets::{ExternalState, external_secret};
 pub use volumes::LocalVolume;

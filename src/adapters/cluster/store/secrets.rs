@@ -63,6 +63,28 @@ impl Cluster {
         }
     }
 
+    /// Creates a generated Secret with the content that it has in another namespace, if it is there and not here.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn copy_generated_secret(&self, (from, to): (&str, &str), name: &str) -> Result<(), ClusterError> {
+        let source: Api<Secret> = self.namespaced(from);
+        let found = source.get_opt(name).await.map_err(ClusterError::asking(format!("read secret {name}")))?;
+        let Some(found) = found else { return Ok(()) };
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(purpose("generated-secret")),
+            ..ObjectMeta::default()
+        };
+        let secret = Secret { metadata, data: found.data, type_: found.type_, ..Secret::default() };
+        let secrets: Api<Secret> = self.namespaced(to);
+        let made = secrets.create(&PostParams::default(), &secret).await;
+        match made.map_err(ClusterError::asking(format!("create secret {name}"))) {
+            Err(error) if !error.is_status(409) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a Secret. `checksum` is stored to detect later changes.
     ///
     /// # Errors
@@ -113,11 +135,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let api = self.external_secrets_api(namespace);
         refuse_foreign(&api, "ExternalSecret", name).await?;
-        let object = json!({
-            "apiVersion": EXTERNAL_SECRETS, "kind": "ExternalSecret",
-            "metadata": own_metadata(name, "external-secret", checksum),
-            "spec": external_spec(name, content),
-        });
+        let object = external_secret(name, checksum, content);
         let applied = api.patch(name, &apply(), &Patch::Apply(object)).await;
         applied.map_err(ClusterError::asking(format!("write ExternalSecret {name}")))?;
         Ok(())
@@ -188,6 +206,15 @@ where
         Some(found) if !is_own(&found) => Err(ClusterError::Foreign { kind: kind.to_owned(), name: name.to_owned() }),
         _ => Ok(()),
     }
+}
+
+/// Returns an `ExternalSecret` as a manifest.
+pub fn external_secret(name: &str, checksum: &str, content: &ExternalSecret) -> Value {
+    json!({
+        "apiVersion": EXTERNAL_SECRETS, "kind": "ExternalSecret",
+        "metadata": own_metadata(name, "external-secret", checksum),
+        "spec": external_spec(name, content),
+    })
 }
 
 fn external_spec(name: &str, content: &ExternalSecret) -> Value {

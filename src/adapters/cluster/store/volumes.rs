@@ -1,10 +1,15 @@
 //! Volumes on a local node, in the format of its provisioner, so that the provisioner also deletes them.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim},
     rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
-use kube::{Api, api::Patch};
+use kube::{
+    Api,
+    api::{ListParams, Patch},
+};
 use serde_json::json;
 
 use crate::adapters::cluster::{
@@ -41,6 +46,22 @@ impl Cluster {
         let claims: Api<PersistentVolumeClaim> = self.namespaced(namespace);
         let found = claims.get_metadata_opt(claim).await;
         Ok(found.map_err(ClusterError::asking(format!("read claim {claim}")))?.is_some())
+    }
+
+    /// Returns the folders on the node of all bound claims in a namespace.
+    ///
+    /// # Errors
+    /// If the API does not respond.
+    pub async fn claim_folders(&self, namespace: &str) -> Result<BTreeMap<String, String>, ClusterError> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let found = volumes.list(&ListParams::default()).await.map_err(ClusterError::asking("list volumes"))?;
+        let folder = |volume: PersistentVolume| {
+            let spec = volume.spec?;
+            let claim = spec.claim_ref.filter(|claim| claim.namespace.as_deref() == Some(namespace))?;
+            let path = spec.host_path.map(|host| host.path).or_else(|| spec.local.map(|local| local.path))?;
+            Some((claim.name?, path))
+        };
+        Ok(found.items.into_iter().filter_map(folder).collect())
     }
 
     /// Permits the node's kubelet to read all claims and volumes. By default it may read only those of its own pods. On

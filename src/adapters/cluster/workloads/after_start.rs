@@ -47,23 +47,11 @@ impl Cluster {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time);
-        let pods = self.pods_in_memory().await?;
+        // From the API server's cache, because this is called often.
+        let pods = self.list::<Pod>(&ListParams::default().match_any(), "pods").await?;
         let (stale, current): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, node_start));
         let stale = stale.into_iter().map(ResourceExt::name_any).collect();
         Ok(StatusUpdates { node: renewed.is_some_and(|time| time.0 > node_start), pods: current.len(), stale })
-    }
-
-    /// Returns the start time of the oldest running container, according to the status of all pods.
-    ///
-    /// # Errors
-    /// If the API does not respond.
-    pub async fn running_since(&self) -> Result<Option<Timestamp>, ClusterError> {
-        Ok(oldest_start(&self.pods_in_memory().await?))
-    }
-
-    /// Reads from the API server's cache, because it is called often.
-    async fn pods_in_memory(&self) -> Result<Vec<Pod>, ClusterError> {
-        self.list::<Pod>(&ListParams::default().match_any(), "pods").await
     }
 
     /// Returns all Services with addresses from a load balancer.
@@ -111,7 +99,7 @@ fn balanced(service: &Service) -> BalancedService {
 }
 
 /// Returns the start time of the oldest running container of these pods, without finished and deleted pods.
-fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+pub(super) fn oldest_start<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
     let is_over = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))

@@ -58,8 +58,8 @@ impl Cluster {
     }
 }
 
-/// The Job satisfies Pod Security "restricted", like the Jobs of the universal chart.
-fn job(verification: &VerifyJob) -> Job {
+/// Returns a Job that verifies a deployment. It satisfies Pod Security "restricted", like the Jobs of the universal chart.
+pub fn job(verification: &VerifyJob) -> Job {
     let mut labels: BTreeMap<String, String> = purpose("verification");
     labels.insert("app.kubernetes.io/part-of".to_owned(), verification.workspace.clone());
     labels.insert("app.kubernetes.io/name".to_owned(), verification.name.clone());

@@ -2,8 +2,18 @@
 
 mod after_start;
 mod balancer;
+mod describe;
+pub mod examine;
+pub mod exec;
+mod exec_stream;
+mod explain;
+mod forward;
 mod inspect;
 pub mod jobs;
+pub mod local_run;
+pub mod logs;
+mod metrics;
+mod neighbours;
 mod overview;
 mod pods;
 mod probes;
@@ -15,6 +25,7 @@ mod view;
 
 pub use after_start::{BalancedService, StatusUpdates, is_from_before};
 pub use balancer::Balancer;
+pub use forward::PodRequest;
 pub use inspect::Workloads;
 pub use probes::ProbeState;
 pub use view::{ClusterView, WorkloadSnapshot};

@@ -12,11 +12,12 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams, Patch, PatchParams, PostParams},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    adapters::cluster::{Cluster, ClusterError, Object},
+    adapters::cluster::{Cluster, ClusterError, Object, logs::whole_second},
     domain::{labels, quantity::parse_memory_bytes},
 };
 
@@ -42,7 +43,7 @@ pub struct RunPod {
 }
 
 /// What started a Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunOrigin {
     /// `cmdr run`.
@@ -53,7 +54,7 @@ pub enum RunOrigin {
 }
 
 /// The state of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobResult {
     Suspended,
@@ -64,7 +65,7 @@ pub enum JobResult {
 }
 
 /// One run of a Job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RunState {
     /// The name of the Job.
     pub name: String,
@@ -134,7 +135,7 @@ impl Cluster {
             container: Some(container.to_owned()),
             follow: true,
             timestamps: true,
-            since_time: since,
+            since_time: since.and_then(whole_second),
             ..LogParams::default()
         };
         let asking = || ClusterError::asking(format!("read the log of {name}"));

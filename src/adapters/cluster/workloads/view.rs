@@ -1,6 +1,6 @@
 //! A live view of the cluster's workloads: one watch per kind for the whole run, regardless of the number of releases.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::{
@@ -12,7 +12,7 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Resource,
+    Api, Resource, ResourceExt,
     runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
 };
 use serde::de::DeserializeOwned;
@@ -46,6 +46,22 @@ pub struct WorkloadSnapshot {
     pub daemon_sets: Vec<Arc<DaemonSet>>,
     pub jobs: Vec<Arc<Job>>,
     pub pods: Vec<Arc<Pod>>,
+}
+
+impl WorkloadSnapshot {
+    /// Returns the annotations of a workload whose pods stay.
+    pub fn annotations(&self, kind: &str, name: &str) -> Option<&BTreeMap<String, String>> {
+        match kind {
+            "Deployment" => annotations_of(&self.deployments, name),
+            "StatefulSet" => annotations_of(&self.stateful_sets, name),
+            "DaemonSet" => annotations_of(&self.daemon_sets, name),
+            _ => None,
+        }
+    }
+}
+
+fn annotations_of<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str) -> Option<&'a BTreeMap<String, String>> {
+    objects.iter().find(|object| object.name_any() == name).map(|object| object.annotations())
 }
 
 impl ClusterView {

@@ -97,7 +97,7 @@ impl TimelineRow<'_> {
         let step = self.step();
         let took = seconds(step.end - start);
         match (step.outcome, &step.problem) {
-            (Outcome::Failed, Some(shown)) => format!("{took}, failed: {}", escaped(&shown.message)),
+            (Outcome::Failed, Some(shown)) => format!("{took}, failed: {}", escaped(&shown.headline())),
             (Outcome::Failed, None) => format!("{took}, failed"),
             (Outcome::Interrupted, _) => format!("{took}, interrupted"),
             _ => took,

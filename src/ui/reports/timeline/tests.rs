@@ -9,6 +9,7 @@ fn run(verb: &str, unchanged: &[&str]) -> Event {
         steps: 0,
         subjects: BTreeMap::new(),
         unchanged: unchanged.iter().map(|name| (*name).to_owned()).collect(),
+        planned: Vec::new(),
     }
 }
 
@@ -18,7 +19,7 @@ fn starts(step: usize, subject: &str, action: &str, needs: &[usize]) -> Event {
 }
 
 fn further(step: usize, message: &str) -> Event {
-    Event::StepProgress { step, subject: String::new(), message: message.to_owned() }
+    Event::progress(step, "", message)
 }
 
 fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Option<Problem>) -> Event {
@@ -41,6 +42,7 @@ fn finish() -> Event {
         failed: 0,
         not_started: 0,
         interrupted: 0,
+        is_superseded: false,
         urls: Vec::new(),
         project_urls: BTreeMap::new(),
     }

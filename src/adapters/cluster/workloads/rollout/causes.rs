@@ -9,9 +9,14 @@ use kube::ResourceExt;
 
 use super::{
     pulls::{PULL, UnavailableImage},
-    rules::{CRASHES, GiveUpAfter, INITIAL_REMEDY, PROBE_FAILED, PROBE_REMEDY, SOON, THRICE, TWICE, diagnose},
+    rules::{DiagnosedObject, PROBE_FAILED, THRICE, diagnose},
 };
-use crate::domain::Problem;
+use crate::domain::{
+    Problem,
+    causes::{CRASHES, GiveUpAfter, TWICE, containers as known, probes},
+    labels,
+    wait_reason::ContainerRole,
+};
 
 /// A pod, in the namespace of its workload: a release may have workloads in several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,12 @@ pub struct RolloutProblem {
     /// The pod whose log and events contain more details.
     pub pod: Option<PodName>,
     pub container: Option<String>,
+    /// The container in a sentence: "the sidecar 'proxy'".
+    pub who: String,
+    /// The project of the pod, if it is one of the universal chart.
+    pub project: Option<String>,
+    /// The pod is one of a Job that has used all its attempts.
+    pub is_failed_job: bool,
     /// How often the container was restarted.
     pub restarts: i32,
     /// The relevant log is that of the previous container.
@@ -45,7 +56,27 @@ pub struct RolloutProblem {
 impl RolloutProblem {
     /// Creates a problem without a pod.
     pub fn new(patience: GiveUpAfter, problem: Problem) -> Self {
-        Self { patience, pod: None, container: None, restarts: 0, has_previous_log: false, image: None, cause: problem }
+        Self {
+            patience,
+            pod: None,
+            container: None,
+            who: "the container".to_owned(),
+            project: None,
+            is_failed_job: false,
+            restarts: 0,
+            has_previous_log: false,
+            image: None,
+            cause: problem,
+        }
+    }
+}
+
+impl RolloutProblem {
+    /// Whether a container runs and is not ready.
+    pub fn is_about_probe(&self) -> bool {
+        [&probes::PROBE_FAILS, &probes::STARTUP_PROBE_FAILS]
+            .iter()
+            .any(|cause| self.cause.code.as_deref() == Some(cause.code))
     }
 }
 
@@ -61,10 +92,23 @@ pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<RolloutProblem> {
     if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
         return Some(problem);
     }
+    if let Some(problem) = ended_by_node(pod) {
+        return Some(problem);
+    }
     let conditions = pod.status.as_ref()?.conditions.iter().flatten();
     let unscheduled = conditions.into_iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
     let message = unscheduled.message.as_deref().unwrap_or_default();
-    let (patience, problem) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, "", "")?;
+    let of = DiagnosedObject { project: project_of(pod).unwrap_or_default(), ..DiagnosedObject::default() };
+    let (patience, problem) = diagnose(unscheduled.reason.as_deref().unwrap_or_default(), message, of)?;
+    Some(RolloutProblem { pod: Some(pod.into()), ..RolloutProblem::new(patience, problem) })
+}
+
+/// Returns why a node ended a pod, or did not admit it: an eviction, a shutdown.
+fn ended_by_node(pod: &Pod) -> Option<RolloutProblem> {
+    let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    let message = status.message.as_deref().unwrap_or_default();
+    let of = DiagnosedObject { who: "the pod", project: project_of(pod).unwrap_or_default(), image: "" };
+    let (patience, problem) = diagnose(status.reason.as_deref()?, message, of)?;
     Some(RolloutProblem { pod: Some(pod.into()), ..RolloutProblem::new(patience, problem) })
 }
 
@@ -114,17 +158,10 @@ fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
     running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
 }
 
-/// The role of a container in its pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ContainerRole {
-    /// Runs before the others and exits.
-    Initial,
-    Sidecar,
-    Main,
-}
-
 /// Returns each container's status with its specification, in the order in which they start.
-fn containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, ContainerRole)>)> {
+pub(in crate::adapters::cluster) fn containers(
+    pod: &Pod,
+) -> impl Iterator<Item = (&ContainerStatus, Option<(&Container, ContainerRole)>)> {
     let spec = pod.spec.as_ref();
     let initial = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten().map(|container| {
         let is_sidecar = container.restart_policy.as_deref() == Some("Always");
@@ -153,7 +190,10 @@ fn container_problem(
     // 128 + SIGKILL and 128 + SIGTERM, the signals that kubelet sends.
     let was_ended = reason == "Error" && ["exit code 137", "exit code 143"].contains(&message.as_str());
     let reason = if is_probed && was_ended { PROBE_FAILED } else { &reason };
-    let (patience, problem) = diagnose(reason, &message, &who(pod, status, spec), &status.image)?;
+    let who = who(pod, status, spec);
+    let project = project_of(pod);
+    let of = DiagnosedObject { who: &who, image: &status.image, project: project.unwrap_or_default() };
+    let (patience, problem) = diagnose(reason, &message, of)?;
     // A container that is running again gets more time, however long it took.
     let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
     let has_pull_secrets = pod.spec.as_ref().is_some_and(|spec| spec.image_pull_secrets.is_some());
@@ -166,11 +206,21 @@ fn container_problem(
         patience,
         pod: Some(pod.into()),
         container: Some(status.name.clone()),
+        who,
+        project: project.map(str::to_owned),
+        is_failed_job: false,
         restarts: status.restart_count,
         has_previous_log,
         image: UnavailableImage::of(reason, &message, &status.image),
         cause: problem,
     })
+}
+
+/// The project of a pod of the universal chart; other charts have other labels.
+pub(in crate::adapters::cluster) fn project_of(pod: &Pod) -> Option<&str> {
+    let own = pod.metadata.labels.as_ref()?;
+    own.get(labels::PART_OF)?;
+    own.get(labels::INSTANCE).map(String::as_str)
 }
 
 /// Names the container in a sentence: by its name if there is more than one.
@@ -225,15 +275,14 @@ fn exit(terminated: &ContainerStateTerminated) -> (String, String) {
 
 /// Returns the problem if the cluster rejects the pods.
 pub(super) fn refused_pods(message: &str) -> RolloutProblem {
-    let (patience, problem) =
-        diagnose("FailedCreate", message, "", "").unwrap_or((GiveUpAfter::Timeout, Problem::new(message)));
+    let (patience, problem) = diagnose("FailedCreate", message, DiagnosedObject::default())
+        .unwrap_or((GiveUpAfter::Timeout, Problem::new(message)));
     RolloutProblem::new(patience, problem)
 }
 
 /// Returns the problem if the Deployment's own deadline has passed.
 pub(super) fn stalled(message: &str, pods: &[&Pod]) -> RolloutProblem {
-    let unknown =
-        || RolloutProblem { cause: Problem::new("no progress within the Deployment's deadline"), ..unready(pods) };
+    let unknown = || RolloutProblem { cause: known::ROLLOUT_STALLED.problem(&[]), ..unready(pods) };
     let mut problem = unready_container(pods).unwrap_or_else(unknown);
     problem.patience = GiveUpAfter::Seconds(0);
     problem.cause.details.push(message.to_owned());
@@ -252,12 +301,11 @@ pub(super) fn failed_job(message: &str, pods: &[&Pod], now: Timestamp) -> Rollou
     let pod = pods.iter().copied().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let last = pod.and_then(|pod| pod_problem(pod, now));
     let cause = last.as_ref().map_or(message, |problem| &problem.cause.message);
-    let problem = Problem::new(format!("the job failed: {cause}"))
-        .detail(message)
-        .help("read its log, fix the error, and run cmdr up again to retry the job");
+    let mut problem = known::JOB_FAILED.problem(&[("message", cause)]).detail(message);
+    problem.code = last.as_ref().and_then(|problem| problem.cause.code.clone()).or(problem.code);
     let own = unready(pod.as_slice());
     let container = last.and_then(|problem| problem.container).or(own.container);
-    RolloutProblem { patience: GiveUpAfter::Seconds(0), cause: problem, container, ..own }
+    RolloutProblem { patience: GiveUpAfter::Seconds(0), cause: problem, container, is_failed_job: true, ..own }
 }
 
 /// Returns the problem of the first container that is running but keeps its pod from becoming ready.
@@ -266,23 +314,21 @@ pub(super) fn unready_container(pods: &[&Pod]) -> Option<RolloutProblem> {
         let (status, spec) = containers(pod).find(|(status, spec)| holds_up(status, *spec))?;
         let who = who(pod, status, spec);
         let problem = match spec.map(|(_, role)| role) {
-            Some(ContainerRole::Initial) => Problem::new(format!("{who} is still running")).help(INITIAL_REMEDY),
+            Some(ContainerRole::Initial) => known::INIT_CONTAINER_RUNS.problem(&[("who", &who)]),
             Some(ContainerRole::Sidecar) if status.started != Some(true) => {
-                Problem::new(format!("{who} is running, but its startup probe fails")).help(PROBE_REMEDY)
+                probes::STARTUP_PROBE_FAILS.problem(&[("who", &who)])
             }
-            _ => Problem::new(format!("{who} is running, but its probe fails")).help(PROBE_REMEDY),
+            _ => probes::PROBE_FAILS.problem(&[("who", &who)]),
         };
-        Some(about(pod, status, problem))
+        Some(RolloutProblem { who, ..about(pod, status, problem) })
     })
 }
 
 /// Returns whether a running container keeps its pod from becoming ready.
-fn holds_up(status: &ContainerStatus, spec: Option<(&Container, ContainerRole)>) -> bool {
+pub(super) fn holds_up(status: &ContainerStatus, spec: Option<(&Container, ContainerRole)>) -> bool {
     let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
     runs && (!status.ready || spec.is_some_and(|(_, role)| role == ContainerRole::Initial))
 }
-
-const JOB_REMEDY: &str = "read its log; raise 'timeout' of the project if it needs more time";
 
 /// Returns the running container of a Job's pod, for its log.
 pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
@@ -294,11 +340,9 @@ pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
             spec.is_some_and(|(_, role)| role == ContainerRole::Main) && ended.is_some_and(|ended| ended.exit_code == 0)
         });
         let problem = if has_finished {
-            let cause = format!("a container of the job has finished, but '{}' is still running", status.name);
-            Problem::new(cause)
-                .help("make it a sidecar (an init container with restartPolicy: Always): it ends with the others")
+            known::JOB_HELD.problem(&[("name", &status.name)])
         } else {
-            Problem::new("the job is still running").help(JOB_REMEDY)
+            known::JOB_RUNS.problem(&[])
         };
         Some(about(pod, status, problem))
     })
@@ -308,7 +352,8 @@ pub(super) fn running_job(pods: &[&Pod]) -> Option<RolloutProblem> {
 pub(super) fn running_pod(pod: &Pod) -> Option<RolloutProblem> {
     let running = |status: &&ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
     let (status, _) = containers(pod).find(|(status, _)| running(status))?;
-    Some(about(pod, status, Problem::new("the pod is still running").help(JOB_REMEDY)))
+    let problem = Problem { message: "the pod is still running".to_owned(), ..known::JOB_RUNS.problem(&[]) };
+    Some(about(pod, status, problem))
 }
 
 fn about(pod: &Pod, status: &ContainerStatus, cause: Problem) -> RolloutProblem {
@@ -338,6 +383,12 @@ pub(super) fn pulled_image(pod: &Pod) -> Option<&str> {
     is_created.then(|| spec.and_then(|(spec, _)| spec.image.as_deref()).unwrap_or(&status.image))
 }
 
+/// Returns whether a pod receives requests: all its containers are ready.
+pub(in crate::adapters::cluster) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
 /// Returns whether kubelet prepares a pod, and reports what it waits for only in events: volumes and the network.
 pub(super) fn is_silent(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
@@ -362,9 +413,7 @@ pub(super) fn is_under_way(pod: &Pod, now: Timestamp, deadline: i32) -> bool {
 
 /// Returns the problem of a Deployment whose rollouts are paused.
 pub(super) fn paused(name: &str) -> RolloutProblem {
-    let problem = Problem::new("the rollouts of the Deployment are paused")
-        .help(format!("resume them: kubectl rollout resume deployment/{name}"));
-    RolloutProblem::new(SOON, problem)
+    RolloutProblem::new(known::ROLLOUTS_PAUSED.budget, known::ROLLOUTS_PAUSED.problem(&[("name", name)]))
 }
 
 fn unready(pods: &[&Pod]) -> RolloutProblem {

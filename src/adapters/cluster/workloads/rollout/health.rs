@@ -49,7 +49,8 @@ pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<
     statuses.filter_map(|status| ImageReference::parse(status.image_id.trim_start_matches(DOCKER)).ok()).collect()
 }
 
-fn pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> {
+/// Returns the pods of a workload; of a Deployment, those of its newest revision.
+pub(in crate::adapters::cluster) fn pods_of<'a>(snapshot: &'a WorkloadSnapshot, object: &Object) -> Vec<&'a Pod> {
     let owner = match object.kind.as_str() {
         "Deployment" => find(&snapshot.deployments, &object.name, None)
             .and_then(|deployment| newest_replica_set(deployment, snapshot))

@@ -6,6 +6,7 @@ mod health;
 mod pulls;
 mod rules;
 mod strategy;
+mod waits;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,17 +21,21 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub(in crate::adapters::cluster) use causes::waits_for_image;
+pub use crate::domain::causes::GiveUpAfter;
 pub use causes::{PodName, RolloutProblem};
-pub use events::EventSource;
+pub(in crate::adapters::cluster) use causes::{containers, is_ready, project_of, waits_for_image};
+pub use events::{EventFindings, EventSource};
+pub(in crate::adapters::cluster) use health::pods_of;
 pub use health::{healthy_since, running_images};
 pub use pulls::UnavailableImage;
-pub use rules::GiveUpAfter;
 pub(in crate::adapters::cluster) use rules::essence;
 pub use strategy::KeptPods;
 
 use self::strategy::Strategy;
-use crate::adapters::cluster::{Generation, Object, WorkloadSnapshot};
+use crate::{
+    adapters::cluster::{Generation, Object, WorkloadSnapshot},
+    domain::wait_reason::WaitReason,
+};
 
 /// The revision of a Deployment; its newest ReplicaSet has the same number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -51,8 +56,10 @@ pub struct Progress {
     pub unready: Option<RolloutProblem>,
     /// What runs without a problem, for its log: the pod of a Job.
     pub running: Option<RolloutProblem>,
-    /// What is in work and counts as progress for as long as it lasts: `pulling ghcr.io/tunes/shop:1`.
-    pub work: Option<String>,
+    /// What is in work and counts as progress for as long as it lasts, such as the pull of an image.
+    pub work: Option<WaitReason>,
+    /// What it waits for, if its pods show it.
+    pub waits_for: Option<WaitReason>,
     /// An object that waits for a reason that only its events contain.
     pub silent: Option<EventSource>,
     /// Pods that keep the previous revision, because the update strategy says so.
@@ -195,8 +202,10 @@ fn job(job: &Job, snapshot: &WorkloadSnapshot) -> Progress {
     progress.running = causes::running_job(&trying);
     // Such a Job is ended by Kubernetes itself.
     let has_deadline = job.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds.is_some());
-    if has_deadline && progress.running.is_some() && progress.problems.is_empty() {
-        progress.work = Some(format!("job {} is running", job.name_any()));
+    if progress.running.is_some() && progress.problems.is_empty() {
+        let running = WaitReason::Job { job: job.name_any() };
+        progress.work = progress.work.or_else(|| has_deadline.then(|| running.clone()));
+        progress.waits_for = progress.waits_for.or(Some(running));
     }
     progress.problems.iter_mut().for_each(causes::leave_crashes_to_the_job);
     if let Some(message) = failed {
@@ -260,7 +269,8 @@ impl ControllerStatus<'_> {
         let signature = format!("{ready}/{wanted} {signature}");
         let unready = causes::unready_container(pods);
         let is_young = pods.iter().any(|pod| causes::is_young(pod, now));
-        let work = pods.iter().find_map(|pod| causes::pulled_image(pod)).map(|image| format!("pulling {image}"));
+        let work = pods.iter().find_map(|pod| waits::image(pod));
+        let waits_for = if is_complete { None } else { waits::wait_reason(pods, wanted) };
         let silent = pods.iter().find(|pod| causes::is_silent(pod)).map(|pod| EventSource::new("Pod", pod.name_any()));
         Progress {
             ready,
@@ -270,6 +280,7 @@ impl ControllerStatus<'_> {
             problems,
             unready,
             work,
+            waits_for,
             silent,
             signature,
             ..Default::default()

@@ -1,70 +1,9 @@
 //! Explains why a node cannot pull an image, from kubelet's message.
 
-use super::rules::{CauseRule, GiveUpAfter, TWICE};
+use crate::domain::causes::{self, CauseSource, images};
 
 /// kubelet's reasons for a container that waits for its image.
 pub(super) const PULL: &[&str] = &["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"];
-
-/// The parts of messages of a registry that does not have an image; in lower case, as in all rules below.
-const ABSENT: &[&str] = &["not found", "notfound", "manifest unknown", "name unknown", "does not exist"];
-/// The parts of messages of a registry that denies access. Docker Hub answers so for images that do not exist, too.
-const DENIED: &[&str] = &[
-    "denied",
-    "unauthorized",
-    "403 forbidden",
-    "status code 401",
-    "status code 403",
-    "authentication required",
-    "authorization failed",
-    "no basic auth credentials",
-];
-
-/// The first matching rule applies. The messages are those of containerd and of registries.
-pub(super) const RULES: &[CauseRule] = &[
-    CauseRule {
-        reasons: PULL,
-        messages: &["no match for platform", "no matching manifest for"],
-        message: "the image has no variant for the CPU architecture of the node: {image}",
-        help: "build it for this architecture (docker build --platform), or use an image that supports it",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &["x509"],
-        message: "the registry's certificate is not trusted: {image}: {message}",
-        help: "set CMDR_CA, or 'ca' in cmdr's configuration, to your company's certificate authority",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &["toomanyrequests", "429 too many requests", "rate limit"],
-        message: "the registry's rate limit is exceeded: {image}",
-        help: "wait, or log in with 'docker login' for a higher limit and run cmdr up again",
-        patience: GiveUpAfter::Timeout,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: DENIED,
-        message: "the registry denied access: {image}",
-        help: "log in with 'docker login', then run cmdr up again: it copies the credentials to the cluster; if the \
-               image is public, check its name",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: ABSENT,
-        message: "image not found: {image}",
-        help: "check the name and the tag of 'image' in projects.yaml, and that the image was pushed",
-        patience: TWICE,
-    },
-    CauseRule {
-        reasons: PULL,
-        messages: &[],
-        message: "cannot pull {image}: {message}",
-        help: "check the node's connection to the registry; set mirrors and certificates in cmdr's configuration",
-        patience: GiveUpAfter::Timeout,
-    },
-];
 
 /// An image that its registry does not return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +17,10 @@ pub struct UnavailableImage {
 impl UnavailableImage {
     /// Returns the image of a failed pull, if its registry responded that it does not exist or denied access.
     pub(super) fn of(reason: &str, message: &str, image: &str) -> Option<Self> {
-        let detail = without_names(message);
-        let has = |parts: &[&str]| parts.iter().any(|part| detail.contains(part));
-        let rule = RULES.iter().find(|rule| rule.reasons.contains(&reason) && has(rule.messages))?;
-        let is_denied = rule.messages == DENIED;
-        (is_denied || rule.messages == ABSENT).then(|| Self { reference: image.to_owned(), is_denied })
+        let cause =
+            PULL.contains(&reason).then(|| causes::find(CauseSource::Pull, &without_names(message))).flatten()?;
+        let is_denied = *cause == images::REGISTRY_DENIED;
+        (is_denied || *cause == images::IMAGE_NOT_FOUND).then(|| Self { reference: image.to_owned(), is_denied })
     }
 }
 
@@ -98,10 +36,16 @@ pub(super) fn without_names(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::rules::diagnose, *};
+    use super::{
+        super::rules::{DiagnosedObject, diagnose},
+        *,
+    };
+    use crate::domain::causes::{GiveUpAfter, TWICE};
 
     fn cause(message: &str) -> (String, GiveUpAfter) {
-        let (patience, problem) = diagnose("ErrImagePull", message, "", "me/app:1").unwrap();
+        let (patience, problem) =
+            diagnose("ErrImagePull", message, DiagnosedObject { image: "me/app:1", ..DiagnosedObject::default() })
+                .unwrap();
         (problem.message, patience)
     }
 

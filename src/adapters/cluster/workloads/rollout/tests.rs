@@ -53,6 +53,11 @@ fn snapshot(deployment: Value, pods: Vec<Arc<Pod>>) -> WorkloadSnapshot {
     }
 }
 
+/// The code of a problem in the catalogue of causes.
+fn code(problem: &RolloutProblem) -> &str {
+    problem.cause.code.as_deref().unwrap_or_default()
+}
+
 fn first_problem(pods: Vec<Arc<Pod>>) -> Option<(String, GiveUpAfter)> {
     let progress = assess(&snapshot(deployment(2, 0), pods), &object("Deployment"), None).unwrap();
     progress.problems.first().map(|problem| (problem.cause.message.clone(), problem.patience))
@@ -133,7 +138,7 @@ fn an_unschedulable_pod_has_a_cause() {
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"});
     let pod =
         parse(json!({"metadata": {"name": "p", "ownerReferences": owners}, "status": {"conditions": [condition]}}));
-    assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has enough resources: 0/1 nodes: Insufficient memory");
+    assert_eq!(first_problem(vec![pod]).unwrap().0, "no node has enough memory: 0/1 nodes: Insufficient memory");
 }
 
 #[test]
@@ -147,6 +152,7 @@ fn a_job_is_complete_when_it_has_succeeded_and_failed_when_its_condition_is() {
     assert!(job("Complete").is_complete);
     let failed = job("Failed");
     assert!(!failed.is_complete);
+    assert_eq!(code(&failed.problems[0]), "C059");
     assert_eq!(failed.problems[0].patience, GiveUpAfter::Seconds(0));
 }
 
@@ -288,7 +294,9 @@ fn progress_of(pods: Vec<Arc<Pod>>) -> Progress {
 #[test]
 fn a_pull_is_work_and_unmounted_volumes_are_silent() {
     let pulling = progress_of(vec![starting(&["PodScheduled", "PodReadyToStartContainers"], Value::Null, Value::Null)]);
-    assert_eq!((pulling.work.as_deref(), pulling.silent), (Some("pulling shop:1"), None));
+    let waits_for = pulling.waits_for.map(|reason| reason.to_string());
+    assert_eq!((waits_for.as_deref(), pulling.work.is_some()), (Some("pulling shop:1"), true));
+    assert_eq!(pulling.silent, None);
     let mounting = progress_of(vec![starting(&["PodScheduled"], Value::Null, Value::Null)]);
     assert_eq!((mounting.work, mounting.silent), (None, Some(EventSource::new("Pod", "new-1".to_owned()))));
 }
@@ -301,6 +309,8 @@ fn an_exceeded_deadline_does_not_count_during_a_pull_or_soon_after() {
         json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}]);
     let problems =
         |pod: Arc<Pod>| assess(&snapshot(late.clone(), vec![pod]), &object("Deployment"), None).unwrap().problems.len();
+    let without_pods = assess(&snapshot(late.clone(), Vec::new()), &object("Deployment"), None).unwrap();
+    assert_eq!(code(&without_pods.problems[0]), "C063");
     assert_eq!(problems(starting(&["PodScheduled", "PodReadyToStartContainers"], Value::Null, Value::Null)), 0);
     let unready = json!({"ready": false});
     assert_eq!(problems(unprobed(10, &unready)), 0);
@@ -324,12 +334,13 @@ fn init_containers_and_sidecars_that_hold_up_their_pod_are_named() {
         let progress = progress_of(vec![pod]);
         let problem = progress.unready.unwrap();
         assert_eq!(problem.container.as_deref(), Some("first"));
-        problem.cause.message
+        problem.cause.headline()
     };
-    assert_eq!(unready(json!({"name": "first"}), status(true)), "the init container 'first' is still running");
+    assert_eq!(unready(json!({"name": "first"}), status(true)), "the init container 'first' is still running (C058)");
     let sidecar = json!({"name": "first", "restartPolicy": "Always", "startupProbe": {}});
-    assert_eq!(unready(sidecar.clone(), status(false)), "the sidecar 'first' is running, but its startup probe fails");
-    assert_eq!(unready(sidecar, status(true)), "the sidecar 'first' is running, but its probe fails");
+    let starting = unready(sidecar.clone(), status(false));
+    assert_eq!(starting, "the sidecar 'first' is running, but its startup probe fails (C102)");
+    assert_eq!(unready(sidecar, status(true)), "the sidecar 'first' is running, but its probe fails (C101)");
 }
 
 #[test]
@@ -337,7 +348,7 @@ fn a_paused_deployment_is_reported() {
     let mut paused = deployment(0, 0);
     paused["spec"]["paused"] = json!(true);
     let progress = assess(&snapshot(paused, Vec::new()), &object("Deployment"), None).unwrap();
-    assert_eq!(progress.problems[0].cause.message, "the rollouts of the Deployment are paused");
+    assert_eq!(progress.problems[0].cause.headline(), "the rollouts of the Deployment are paused (C062)");
 }
 
 #[test]
@@ -353,11 +364,23 @@ fn a_running_job_with_its_own_deadline_is_in_work() {
         });
         let snapshot = WorkloadSnapshot { jobs: vec![parse(job)], pods: pods.collect(), ..WorkloadSnapshot::default() };
         let progress = assess(&snapshot, &object("Job"), None).unwrap();
-        assert_eq!(progress.running.unwrap().cause.message, "the job is still running");
-        progress.work
+        assert_eq!(progress.running.unwrap().cause.headline(), "the job is still running (C060)");
+        (progress.work.is_some(), progress.waits_for.map(|reason| reason.to_string()))
     };
-    assert_eq!(work(Value::Null), None);
-    assert_eq!(work(json!(900)).as_deref(), Some("job shop is running"));
+    let shown = Some("job shop is running".to_owned());
+    assert_eq!(work(Value::Null), (false, shown.clone()));
+    assert_eq!(work(json!(900)), (true, shown));
+}
+
+#[test]
+fn a_job_whose_program_is_done_is_held_by_its_other_container() {
+    let status = |name: &str, state: Value| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let statuses = [status("shop", json!({"terminated": {"exitCode": 0}})), status("proxy", json!({"running": {}}))];
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "shop-1"},
+        "spec": {"containers": [{"name": "shop"}, {"name": "proxy"}]}, "status": {"containerStatuses": statuses}}))
+    .unwrap();
+    let problem = causes::running_job(&[&pod]).unwrap();
+    assert_eq!((code(&problem), problem.container.as_deref()), ("C061", Some("proxy")));
 }
 
 #[test]

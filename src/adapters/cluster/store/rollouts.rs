@@ -1,0 +1,103 @@
+//! Rollouts: their states, and the objects of Traefik that split the requests.
+
+use std::collections::BTreeMap;
+
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::{Value, json};
+
+use crate::adapters::cluster::{Cluster, ClusterError, releases::objects::api_resource, store::apply::purpose};
+use crate::domain::{ReleaseKey, labels, objects::TRAEFIK, rollout::RolloutState};
+
+const PURPOSE: &str = "rollout";
+/// The kinds that route requests, and the one with their weights, in the order of deletion.
+const KINDS: [&str; 3] = ["IngressRoute", "IngressRouteTCP", "TraefikService"];
+
+impl Cluster {
+    /// Returns the state of each rollout in the namespace, by project; also of those that have ended.
+    ///
+    /// # Errors
+    /// If the API does not respond, or a state is not valid.
+    pub async fn rollouts(&self, namespace: &str) -> Result<BTreeMap<String, RolloutState>, ClusterError> {
+        self.contents(namespace, PURPOSE).await
+    }
+
+    /// Returns the state of the rollout of a project, also of one that has ended.
+    ///
+    /// # Errors
+    /// If the API does not respond, or the state is not valid.
+    pub async fn rollout(&self, project: &ReleaseKey) -> Result<Option<RolloutState>, ClusterError> {
+        self.content_of(&project.namespace, PURPOSE, &project.name).await
+    }
+
+    /// Changes the state of a rollout. Without a new state, nothing is written. Concurrent changes are serialized.
+    ///
+    /// # Errors
+    /// If the API returns an error, or others keep changing the state.
+    pub async fn update_rollout(
+        &self,
+        project: &ReleaseKey,
+        change: impl Fn(Option<RolloutState>) -> Option<RolloutState>,
+    ) -> Result<(), ClusterError> {
+        self.update_content(&project.namespace, (PURPOSE, &project.name), change).await
+    }
+
+    /// Deletes the state of a rollout.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn forget_rollout(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
+        self.forget_content(&project.namespace, PURPOSE, &project.name).await
+    }
+
+    /// Whether the cluster has the kinds of Traefik with which requests are split.
+    ///
+    /// # Errors
+    /// If the API does not respond, or the account may not list them.
+    pub async fn can_split(&self, namespace: &str) -> Result<bool, ClusterError> {
+        let resource = api_resource(TRAEFIK, "TraefikService");
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let found = api.list_metadata(&ListParams::default().limit(1)).await;
+        match found.map_err(ClusterError::asking("list TraefikServices")) {
+            Err(error) if error.is_status(404) => Ok(false),
+            found => found.map(|_| true),
+        }
+    }
+
+    /// Applies the objects that split the requests of a project.
+    ///
+    /// # Errors
+    /// If the API returns an error, or another tool has created an object with such a name.
+    pub async fn split_traffic(
+        &self,
+        project: &ReleaseKey,
+        workspace: &str,
+        objects: Vec<Value>,
+    ) -> Result<(), ClusterError> {
+        let mut own = purpose(PURPOSE);
+        own.insert(labels::PROJECT.to_owned(), project.name.clone());
+        own.insert(labels::WORKSPACE.to_owned(), labels::value(workspace));
+        for mut object in objects {
+            object["metadata"]["namespace"] = json!(project.namespace);
+            object["metadata"]["labels"] = json!(own);
+            self.apply_own(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the objects that split the requests of a project: it gets all of them again by its own routes.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn unsplit_traffic(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
+        for kind in KINDS {
+            match self.delete_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name)), &[]).await {
+                Err(error) if !error.is_status(404) => return Err(error),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,313 @@
+//! `cmdr traffic`: shows rollouts, continues them, and moves their traffic.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    cli::TrafficOptions,
+    domain::{
+        Name, Problem, ReleaseKey,
+        maintenance::seconds,
+        nearest::nearest,
+        rollout::{RolloutPhase, RolloutState, RolloutVerdict, TrafficAction, TrafficRequest, parse_weight},
+    },
+    error::{CommandError, ErrorKind},
+    ops::{
+        options::ChangeRequest,
+        prepared::show_urls,
+        remote::{
+            access::{RemoteAccess, may_write, refuse_local},
+            apply::apply,
+            deploy_request::{ChangeContext, expand},
+            operation::{OperationRequest, operate},
+            rollouts::{continuation, in_progress, is_taken, request},
+        },
+        session::Session,
+    },
+    settings::OutputFormat,
+    ui::{self, table::table},
+};
+
+/// What to do with rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Show,
+    Continue,
+    Promote,
+    Abort,
+    Weigh(u8),
+}
+
+const VERBS: [(&str, Verb); 3] = [("continue", Verb::Continue), ("promote", Verb::Promote), ("abort", Verb::Abort)];
+
+/// One rollout, as `cmdr traffic` shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TrafficRow {
+    pub project: String,
+    /// `starting`, `shifting`, `passed` or `returned`.
+    pub phase: RolloutPhase,
+    pub version: String,
+    pub old_version: String,
+    /// The record of the new version.
+    pub record: String,
+    /// The share of the new version, in percent.
+    pub weight: u8,
+    /// The number of the current step, from 1.
+    pub step: usize,
+    /// The share of each step, in percent.
+    pub steps: Vec<u8>,
+    /// Since when the new version has its share.
+    pub since: Timestamp,
+    pub by: String,
+    /// What the rollout waits for, or why it ended.
+    pub waits_for: String,
+    /// The last results of the checks.
+    pub checks: Vec<String>,
+}
+
+/// # Errors
+/// When a word is unknown, no rollout is in progress, a gate refuses, or a check fails.
+pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Result<(), CommandError> {
+    refuse_local(session, "`cmdr up` replaces pods there at once")?;
+    let (verb, words) = read(options)?;
+    // Options are checked before the cluster is looked for.
+    let change = ChangeRequest::from(&options.operation);
+    ChangeContext::read(session, &change, None)?;
+    refuse_unused(verb, &change)?;
+    let names: Vec<Name> = expand(session, &words).map_err(|error| with_verbs(error, &words))?.0.into_iter().collect();
+    let access = RemoteAccess::open(session).await?;
+    if verb == Verb::Show {
+        return show(session, &access, &names).await;
+    }
+    let states = in_progress(session, &access.cluster, &names).await?;
+    if states.is_empty() {
+        session.note(&format!("no rollout is in progress in '{}'", session.environment.name));
+        return Ok(());
+    }
+    if verb != Verb::Continue && !session.settings.dry_run {
+        may_write(session)?;
+        let wanted = requested(verb, options.step, session.settings.author());
+        for project in states.keys() {
+            request(&access.cluster, &ReleaseKey::new(&session.environment.namespace, project), &wanted).await?;
+        }
+    }
+    let done = if verb == Verb::Abort {
+        abort(session, &change, &states).await
+    } else {
+        go_on(session, (&change, options.detach), verb, &states).await
+    };
+    match done {
+        Err(error) if error.kind == ErrorKind::Locked && verb != Verb::Continue => {
+            left_to_holder(session, &access, &states, error).await
+        }
+        done => done,
+    }
+}
+
+/// The verb among the words, first or last, and the names of projects.
+fn read(options: &TrafficOptions) -> Result<(Verb, Vec<String>), CommandError> {
+    let mut words = options.projects.clone();
+    let verb_of = |word: Option<&String>| VERBS.iter().find(|(name, _)| word.is_some_and(|word| word == name));
+    let verb = match (verb_of(words.first()), verb_of(words.last())) {
+        (Some((_, verb)), _) => {
+            words.remove(0);
+            Some(*verb)
+        }
+        (None, Some((_, verb))) => {
+            words.pop();
+            Some(*verb)
+        }
+        (None, None) => None,
+    };
+    let usage = |cause: &str, help: &str| Err(CommandError::usage(Problem::new(cause).help(help)));
+    let verb = match (&options.weight, verb) {
+        (Some(_), Some(_)) => return usage("--weight moves the traffic by itself", "leave out the action"),
+        (Some(text), None) => match parse_weight(text) {
+            Some(weight) => Verb::Weigh(weight),
+            None => return usage(&format!("--weight: '{text}' is not a share"), "write a share from 0% to 100%: 25%"),
+        },
+        (None, verb) => verb.unwrap_or(Verb::Show),
+    };
+    if options.step && verb != Verb::Promote {
+        return usage("--step has no effect without `promote`", "run cmdr traffic promote PROJECT --step");
+    }
+    if options.detach && matches!(verb, Verb::Show | Verb::Abort | Verb::Weigh(_)) {
+        return usage("--detach has no effect here", "use it with `continue` or `promote`");
+    }
+    if words.is_empty() && matches!(verb, Verb::Promote | Verb::Abort | Verb::Weigh(_)) {
+        return usage("no project is named", "name the project: cmdr traffic shows all rollouts");
+    }
+    Ok((verb, words))
+}
+
+/// Refuses options of a change where nothing is changed.
+fn refuse_unused(verb: Verb, change: &ChangeRequest) -> Result<(), CommandError> {
+    let given = change.given();
+    if verb != Verb::Show || given.is_empty() {
+        return Ok(());
+    }
+    let cause = format!("only continue, promote, abort and --weight use these options: {}", given.join(", "));
+    Err(CommandError::usage(Problem::new(cause).help("leave them out to show the rollouts")))
+}
+
+/// An unknown project may be a misspelled action.
+fn with_verbs(mut error: CommandError, words: &[String]) -> CommandError {
+    let meant = words.iter().find_map(|word| nearest(word, VERBS.iter().map(|(name, _)| *name)));
+    if let (Some(meant), Some(problem)) = (meant, error.problems.first_mut()) {
+        problem.help = Some(format!("did you mean `{meant}`?"));
+    }
+    error
+}
+
+fn requested(verb: Verb, is_step: bool, by: String) -> TrafficRequest {
+    match verb {
+        Verb::Weigh(weight) => TrafficRequest::Weight { weight, by },
+        Verb::Abort => TrafficRequest::Abort { by },
+        _ if is_step => TrafficRequest::PromoteStep { by },
+        _ => TrafficRequest::Promote { by },
+    }
+}
+
+/// Moves rollouts on. With a weight, they stay there.
+async fn go_on(
+    session: &Session,
+    (change, is_detached): (&ChangeRequest, bool),
+    verb: Verb,
+    states: &BTreeMap<String, RolloutState>,
+) -> Result<(), CommandError> {
+    let is_detached = is_detached || matches!(verb, Verb::Weigh(_));
+    let request = continuation(session, states, is_detached).await?;
+    let urls = apply(session, &request, change).await?;
+    show_urls(session, &urls);
+    Ok(())
+}
+
+async fn abort(
+    session: &Session,
+    change: &ChangeRequest,
+    states: &BTreeMap<String, RolloutState>,
+) -> Result<(), CommandError> {
+    let namespace = &session.environment.namespace;
+    let projects = states.keys().map(|project| ReleaseKey::new(namespace, project)).collect();
+    let reason = format!("aborted by {}", session.settings.author());
+    let request = OperationRequest::AbortRollouts(projects, reason);
+    operate(session, &request, change).await
+}
+
+/// Another run drives the rollout, and does what was requested.
+async fn left_to_holder(
+    session: &Session,
+    access: &RemoteAccess,
+    states: &BTreeMap<String, RolloutState>,
+    locked: CommandError,
+) -> Result<(), CommandError> {
+    for project in states.keys() {
+        if !is_taken(session, &access.cluster, project).await? {
+            return Err(locked);
+        }
+        session.note(&format!("the run that drives the rollout of '{project}' has done it"));
+    }
+    Ok(())
+}
+
+async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Result<(), CommandError> {
+    let states = access.cluster.rollouts(&session.environment.namespace).await?;
+    let is_meant = |name: &String| names.is_empty() || names.iter().any(|named| named.as_str() == name);
+    let rows: Vec<TrafficRow> = states.into_iter().filter(|(name, _)| is_meant(name)).map(row).collect();
+    if session.settings.output == OutputFormat::Json {
+        ui::print(&format!("{}\n", json!(rows)));
+        return Ok(());
+    }
+    if rows.is_empty() {
+        session.note(&format!("no rollout in '{}'", session.environment.name));
+        return Ok(());
+    }
+    ui::print(&render(&rows));
+    Ok(())
+}
+
+fn row((project, state): (String, RolloutState)) -> TrafficRow {
+    let waits_for = waits_for(&state);
+    TrafficRow {
+        project,
+        phase: state.phase,
+        version: state.version,
+        old_version: state.old_version,
+        record: state.record.to_string(),
+        weight: state.weight,
+        step: state.step + 1,
+        steps: state.steps.iter().map(|step| step.weight).collect(),
+        since: state.since,
+        by: state.by,
+        waits_for,
+        checks: state.seen,
+    }
+}
+
+fn waits_for(state: &RolloutState) -> String {
+    if let Some(reason) = &state.reason {
+        return reason.clone();
+    }
+    match state.next_action(Timestamp::now(), &RolloutVerdict::Passed) {
+        TrafficAction::Wait { until: Some(until), reason } => format!("{reason}, until {}", seconds(until)),
+        TrafficAction::Wait { until: None, reason } => reason,
+        _ => "cmdr traffic continue".to_owned(),
+    }
+}
+
+fn render(rows: &[TrafficRow]) -> String {
+    let header = ["PROJECT", "NEW", "OLD", "SHARE", "STEP", "SINCE", "WAITS FOR"].map(str::to_owned).to_vec();
+    let line = |row: &TrafficRow| {
+        let share =
+            if row.phase == RolloutPhase::Returned { "returned".to_owned() } else { format!("{}%", row.weight) };
+        let step = format!("{} of {}", row.step, row.steps.len());
+        let names = [row.project.clone(), row.version.clone(), row.old_version.clone()];
+        names.into_iter().chain([share, step, seconds(row.since), row.waits_for.clone()]).collect::<Vec<_>>()
+    };
+    let mut text = table(&std::iter::once(header).chain(rows.iter().map(line)).collect::<Vec<_>>());
+    for row in rows {
+        text.extend(row.checks.iter().map(|check| format!("{}: {check}\n", row.project)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OperationOptions;
+
+    fn options(words: &[&str], weight: Option<&str>, step: bool) -> TrafficOptions {
+        let projects = words.iter().map(|word| (*word).to_owned()).collect();
+        let (weight, operation) = (weight.map(str::to_owned), OperationOptions::default());
+        TrafficOptions { projects, step, weight, detach: false, operation }
+    }
+
+    fn verb(words: &[&str], weight: Option<&str>) -> Verb {
+        let (verb, names) = read(&options(words, weight, false)).unwrap();
+        assert!(names.iter().all(|name| name == "shop"), "{names:?}");
+        verb
+    }
+
+    #[test]
+    fn the_action_is_the_first_or_the_last_word() {
+        assert_eq!(verb(&[], None), Verb::Show);
+        assert_eq!(verb(&["shop"], None), Verb::Show);
+        assert_eq!(verb(&["continue"], None), Verb::Continue);
+        assert_eq!(verb(&["promote", "shop"], None), Verb::Promote);
+        assert_eq!(verb(&["shop", "abort"], None), Verb::Abort);
+        assert_eq!(verb(&["shop"], Some("25%")), Verb::Weigh(25));
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        let why = |options: TrafficOptions| read(&options).unwrap_err().problems.remove(0).message;
+        assert_eq!(why(options(&["shop"], Some("25"), false)), "--weight: '25' is not a share");
+        assert_eq!(why(options(&["shop", "abort"], Some("25%"), false)), "--weight moves the traffic by itself");
+        assert_eq!(why(options(&["shop"], None, true)), "--step has no effect without `promote`");
+        assert_eq!(why(options(&["abort"], None, false)), "no project is named");
+    }
+}

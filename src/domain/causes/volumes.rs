@@ -1,0 +1,143 @@
+//! Volumes that cannot be provided, attached or mounted.
+
+use super::{CauseSource, FATAL, GiveUpAfter, KnownCause, SOON};
+
+pub(super) static CAUSES: &[&KnownCause] = &[
+    &KnownCause {
+        code: "C110",
+        name: "volume-config-map-missing",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        parts: &["configmap \""],
+        message: "a ConfigMap is missing: {message}",
+        remedy: "create the ConfigMap in the namespace, or correct its name under 'volumes'",
+        explanation: "A volume contains a ConfigMap that does not exist in the namespace of the project.",
+        example: "MountVolume.SetUp failed for volume \"site\" : configmap \"site\" not found",
+        budget: SOON,
+    },
+    &KnownCause {
+        code: "C111",
+        name: "volume-secret-missing",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        parts: &["secret \""],
+        message: "a Secret is missing: {message}",
+        remedy: "create the Secret in the namespace, or correct its name under 'volumes' or 'secretFiles'",
+        explanation: "A volume contains a Secret that does not exist in the namespace of the project.",
+        example: "MountVolume.SetUp failed for volume \"tls\" : secret \"tls\" not found",
+        budget: SOON,
+    },
+    &KnownCause {
+        code: "C112",
+        name: "volume-key-missing",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        parts: &["references non-existent"],
+        message: "a key of a volume is missing: {message}",
+        remedy: "add the key to the Secret or ConfigMap, or correct its name",
+        explanation: "A volume lists a key that its Secret or ConfigMap does not have.",
+        example: "MountVolume.SetUp failed for volume \"site\" : references non-existent config key: index.html",
+        budget: SOON,
+    },
+    &KnownCause {
+        code: "C113",
+        name: "volume-driver-missing",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        parts: &["not found in the list of registered CSI drivers"],
+        message: "the storage driver of a volume is not on the node: {message}",
+        remedy: "check the pods of the storage driver on this node: kubectl get pods -A; kubectl get csinodes",
+        explanation: "A volume needs a CSI driver that is not installed, or not ready yet after a start of the node.",
+        example: "MountVolume.MountDevice failed for volume \"pvc-1\" : driver name ebs.csi.aws.com not found in the \
+            list of registered CSI drivers",
+        budget: GiveUpAfter::Timeout,
+    },
+    &KnownCause {
+        code: "C114",
+        name: "host-path-missing",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        parts: &["hostPath type check failed"],
+        message: "a path of the node does not exist: {message}",
+        remedy: "create the path on the node, or set the type DirectoryOrCreate of the hostPath",
+        explanation: "A hostPath volume refers to a path of the node, which for a local cluster is a container.",
+        example: "MountVolume.SetUp failed for volume \"host\" : hostPath type check failed: /data is not a directory",
+        budget: SOON,
+    },
+    &KnownCause {
+        code: "C115",
+        name: "mount-failed",
+        sources: &[CauseSource::State],
+        reasons: &["FailedMount"],
+        message: "a volume cannot be mounted: {message}",
+        remedy: "fix the error in the message",
+        explanation: "The kubelet cannot mount a volume, and tries again.",
+        example: "MountVolume.SetUp failed for volume \"nfs\" : mount failed: exit status 32",
+        budget: GiveUpAfter::Timeout,
+        ..FATAL
+    },
+    &KnownCause {
+        code: "C116",
+        name: "volume-attached-elsewhere",
+        sources: &[CauseSource::State],
+        reasons: &["FailedAttachVolume"],
+        parts: &["Multi-Attach"],
+        message: "the volume is still attached to another node: {message}",
+        remedy: "it is detached after the pod there has ended; a lost node takes 6 minutes: kubectl get \
+            volumeattachments",
+        explanation: "A ReadWriteOnce volume can be attached to one node at a time.",
+        example: "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) db-0",
+        budget: GiveUpAfter::Timeout,
+    },
+    &KnownCause {
+        code: "C117",
+        name: "attach-failed",
+        sources: &[CauseSource::State],
+        reasons: &["FailedAttachVolume"],
+        message: "the volume cannot be attached: {message}",
+        remedy: "check the storage driver of the cluster: kubectl get volumeattachments",
+        explanation: "The storage driver cannot attach the volume to the node of the pod.",
+        example: "AttachVolume.Attach failed for volume \"pvc-1\" : rpc error: code = NotFound",
+        budget: GiveUpAfter::Timeout,
+        ..FATAL
+    },
+    &KnownCause {
+        code: "C118",
+        name: "storage-class-missing",
+        sources: &[CauseSource::State],
+        reasons: &["ProvisioningFailed"],
+        parts: &["storageclass.storage.k8s.io"],
+        message: "the storage class of a volume does not exist: {message}",
+        remedy: "correct 'storageClass', or leave it out to use the default of the cluster: kubectl get \
+            storageclasses",
+        explanation: "The claim names a storage class that the cluster does not have.",
+        example: "storageclass.storage.k8s.io \"fast\" not found",
+        budget: SOON,
+    },
+    &KnownCause {
+        code: "C119",
+        name: "provisioning-failed",
+        sources: &[CauseSource::State],
+        reasons: &["ProvisioningFailed"],
+        message: "the storage driver cannot create a volume: {message}",
+        remedy: "fix the error in the message, or use another storage class: kubectl get storageclasses",
+        explanation: "The provisioner of the storage class refused the claim: access mode, size or a quota of the storage.",
+        example: "failed to provision volume with StorageClass \"standard\": only support ReadWriteOnce",
+        budget: GiveUpAfter::Timeout,
+        ..FATAL
+    },
+    &CLAIM_PENDING,
+];
+
+/// A claim without a volume.
+pub static CLAIM_PENDING: KnownCause = KnownCause {
+    code: "C120",
+    name: "claim-pending",
+    sources: &[CauseSource::Environment],
+    message: "the volume claim {name} has been pending for {age}",
+    remedy: "see its events: kubectl -n {namespace} describe persistentvolumeclaim {object}",
+    explanation: "The claim has no volume yet, so pods that use it do not start.",
+    example: "phase: Pending",
+    budget: GiveUpAfter::Timeout,
+    ..FATAL
+};
