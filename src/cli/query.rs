@@ -6,7 +6,7 @@ use clap::Args;
 pub struct QueryOptions {
     /// images, exposed, differs, unpinned, restarts, events, resources; or a kind of objects: pods, deploy, HTTPRoute
     #[arg(value_name = "QUESTION")]
-    pub question: String,
+    pub question: Option<String>,
     /// Only rows whose name contains this text; for images: the name of the image
     #[arg(long, value_name = "TEXT")]
     pub name: Option<String>,

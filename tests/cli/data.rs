@@ -16,6 +16,7 @@ fn mistakes_in_a_query() {
     wrong("with-an-unknown-environment", &["images", "--env", "local", "--env", "stagin"]);
     wrong("of-all-and-one", &["images", "--all-environments", "--env", "staging"]);
     wrong("of-unreachable-environments", &["images", "--all-environments"]);
+    wrong("without-a-question", &[]);
     assert_reported("env-twice", &place.shown(&["status", "--env", "local", "--env", "staging"]));
 }
 

@@ -17,7 +17,7 @@ use crate::{
     config::{ConfigError, Location, SourceFile},
     domain::{
         Problem,
-        query::{Expression, ExpressionError, Question},
+        query::{Expression, ExpressionError, QUESTIONS, Question},
     },
     error::CommandError,
     ops::{
@@ -71,12 +71,18 @@ pub(super) async fn query(
 }
 
 fn request(options: &QueryOptions, color: bool) -> Result<QueryRequest, CommandError> {
-    let question = Question::find(&options.question);
-    let subject = question.map_or_else(|| QuerySubject::Kind(options.question.clone()), QuerySubject::Question);
+    let name = options.question.as_ref().ok_or_else(no_question)?;
+    let subject = Question::find(name).map_or_else(|| QuerySubject::Kind(name.clone()), QuerySubject::Question);
     let expression = options.expr.as_deref().map(Expression::parse).transpose();
     let expression =
         expression.map_err(|errors| wrong_expression(options.expr.as_deref().unwrap_or_default(), &errors, color))?;
     Ok(QueryRequest { subject, name: options.name.clone(), expression: expression.map(Arc::new) })
+}
+
+fn no_question() -> CommandError {
+    let questions: Vec<&str> = QUESTIONS.iter().map(|(name, ..)| *name).collect();
+    let help = format!("ask for {}, or a kind of objects: cmdr query pods", questions.join(", "));
+    CommandError::usage(Problem::new("no question").help(help))
 }
 
 /// The environments to query. Review environments are left out, because each has its own slug.

@@ -86,6 +86,9 @@ async fn open(
 ) -> Result<(PortForward, TcpListener), CommandError> {
     let pod = first_pod(cluster, &selectors).await?.ok_or_else(|| not_running(session, &remote.project))?;
     let port = chosen_port(&pod, remote)?;
+    if let Some(warning) = unlisted(&pod, &remote.project, port) {
+        ui::print_message(&warning);
+    }
     let wanted = local.unwrap_or(port);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await.map_err(|error| {
         let problem = Problem {
@@ -174,12 +177,22 @@ fn chosen_port(pod: &ReachablePod, remote: &RemotePort) -> Result<u16, CommandEr
     }
 }
 
+/// A warning about a port that the containers do not list: it may be a mistake.
+fn unlisted(pod: &ReachablePod, project: &str, port: u16) -> Option<String> {
+    if pod.ports.iter().any(|(_, listed)| *listed == port) {
+        return None;
+    }
+    let listed: Vec<String> = pod.ports.iter().map(|(_, listed)| listed.to_string()).collect();
+    let listed = if listed.is_empty() { "no ports".to_owned() } else { listed.join(", ") };
+    Some(format!("warning: '{project}' does not list port {port} (it lists {listed})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn port(text: &str) -> Result<u16, String> {
-        let pod = ReachablePod {
+    fn shop() -> ReachablePod {
+        ReachablePod {
             name: "shop-1".to_owned(),
             namespace: "tunes".to_owned(),
             labels: std::collections::BTreeMap::new(),
@@ -187,8 +200,11 @@ mod tests {
             created: None,
             containers: vec!["shop".to_owned()],
             ports: vec![(Some("http".to_owned()), 8080), (Some("grpc".to_owned()), 9090)],
-        };
-        chosen_port(&pod, &read_port(text)).map_err(|error| error.problems[0].help.clone().unwrap())
+        }
+    }
+
+    fn port(text: &str) -> Result<u16, String> {
+        chosen_port(&shop(), &read_port(text)).map_err(|error| error.problems[0].help.clone().unwrap())
     }
 
     #[test]
@@ -198,5 +214,12 @@ mod tests {
         assert_eq!(port("shop:7000"), Ok(7000));
         assert_eq!(port("shop:htp"), Err("did you mean 'http'?".to_owned()));
         assert!(port("shop:0").is_err() && port("shop:70000").is_err());
+    }
+
+    #[test]
+    fn a_port_that_the_containers_do_not_list_is_a_warning() {
+        assert_eq!(unlisted(&shop(), "shop", 9090), None);
+        let warning = "warning: 'shop' does not list port 9999 (it lists 8080, 9090)";
+        assert_eq!(unlisted(&shop(), "shop", 9999), Some(warning.to_owned()));
     }
 }
