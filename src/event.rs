@@ -150,6 +150,9 @@ pub enum Event {
         urls: Vec<String>,
         /// The first of these URLs for each project.
         project_urls: BTreeMap<String, String>,
+        /// How many requests cmdr itself has sent to the Kubernetes API since it started, by verb and resource:
+        /// `list pods`. Helm's are not among them.
+        api_requests: BTreeMap<String, usize>,
     },
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    adapters::cluster::requests_sent,
     engine::{self, StepRunner, Summary},
     error::CommandError,
     event::Event,
@@ -79,6 +80,7 @@ impl Session {
             is_superseded: verb == "test" && !summary.interrupted.is_empty() && !self.cancel.is_cancelled(),
             urls: urls.clone(),
             project_urls,
+            api_requests: requests_sent(),
         });
         screen.close().await;
         RunResult { end: RunEnd::of(&summary, cancel, &self.cancel), summary, urls }

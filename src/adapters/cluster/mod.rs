@@ -4,6 +4,7 @@ pub mod context;
 mod logged;
 mod queries;
 mod releases;
+mod requests;
 mod store;
 mod workloads;
 
@@ -11,6 +12,7 @@ pub use releases::{
     Deviation, Generation, Object, PullAccount, Rendered, StoredRelease, images_of_manifest, parse_manifest,
     pull_accounts,
 };
+pub use requests::requests_sent;
 pub use store::{
     ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
 };
