@@ -5,6 +5,7 @@ mod await_state;
 mod certificate;
 mod check;
 mod copies;
+mod deployed;
 mod dev;
 mod drain;
 mod explain;
@@ -48,6 +49,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::deployed::ReleaseList;
 use crate::{
     adapters::{
         authority::Authority,
@@ -106,6 +108,8 @@ pub struct Runner {
 pub struct Connection {
     pub cluster: Cluster,
     pub view: ClusterView,
+    /// The releases that the run does not change, once a step has listed them.
+    releases: OnceCell<ReleaseList>,
 }
 
 impl StepRunner for Runner {
@@ -243,7 +247,7 @@ impl Runner {
         };
         let view = ClusterView::start(&cluster);
         // Only one step of a plan connects.
-        let _ = self.connection.set(Connection { cluster, view });
+        let _ = self.connection.set(Connection { cluster, view, releases: OnceCell::new() });
         Ok(None)
     }
 

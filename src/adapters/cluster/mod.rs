@@ -17,7 +17,7 @@ pub use store::{
     ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
 };
 pub use workloads::{
-    BalancedService, Balancer, ClusterView, PodRequest, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads,
+    BalancedService, Balancer, ClusterView, PodRequest, PodView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads,
     examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
 };
 

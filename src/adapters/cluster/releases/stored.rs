@@ -61,13 +61,35 @@ impl Cluster {
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = ReleaseKey::new(&namespace, labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                match content(secret, &namespace) {
-                    Ok((rendered, values)) => (release.rendered, release.values) = (rendered, values),
-                    Err(error) => release.unreadable = Some(error.to_string()),
-                }
+                release.fill(secret);
             }
         }
         Ok(newest.into_values().collect())
+    }
+
+    /// As [`Cluster::releases`], for one release; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// If the API does not respond.
+    pub async fn release(&self, key: &ReleaseKey) -> Result<Option<StoredRelease>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&key.namespace);
+        let revisions: Vec<StoredRelease> = self.stored_revisions(key).await?;
+        let deployed = revisions.iter().filter(|it| it.status == "deployed").map(|it| it.revision).max();
+        let Some(mut release) = revisions.into_iter().max_by_key(|it| it.revision) else { return Ok(None) };
+        if let Some(revision) = deployed {
+            let secret = secrets.get(&secret_name(key, revision)).await;
+            release.fill(&secret.map_err(ClusterError::asking(format!("read release {}", key.name)))?);
+        }
+        Ok(Some(release))
+    }
+
+    /// Returns all stored revisions of a release, without their content.
+    async fn stored_revisions(&self, key: &ReleaseKey) -> Result<Vec<StoredRelease>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&key.namespace);
+        let own = ListParams::default().labels(&format!("owner=helm,name={}", key.name));
+        let list = secrets.list_metadata(&own).await;
+        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", key.name)))?;
+        Ok(list.into_iter().filter_map(|secret| from_labels(secret.metadata)).collect())
     }
 
     /// Returns the Jobs and Pods among the hooks of a release's newest revision, and whether Helm has not finished it.
@@ -76,12 +98,9 @@ impl Cluster {
     /// If the API does not respond, or a payload is not valid.
     pub async fn hooks(&self, release: &ReleaseKey) -> Result<(bool, Vec<Object>), ClusterError> {
         let secrets: Api<Secret> = self.namespaced(&release.namespace);
-        let own = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
-        let list = secrets.list_metadata(&own).await;
-        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", release.name)))?;
-        let newest = list.into_iter().filter_map(|secret| from_labels(secret.metadata)).max_by_key(|it| it.revision);
+        let newest = self.stored_revisions(release).await?.into_iter().max_by_key(|it| it.revision);
         let Some(newest) = newest else { return Ok((false, Vec::new())) };
-        let key = format!("sh.helm.release.v1.{}.v{}", release.name, newest.revision);
+        let key = secret_name(release, newest.revision);
         let secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {}", release.name)))?;
         let payload: Payload = payload(&secret)?;
         let mut objects = Vec::new();
@@ -119,7 +138,7 @@ impl Cluster {
     /// If the API does not respond, or the payload is not valid.
     pub async fn mark_release_failed(&self, namespace: &str, name: &str, revision: u32) -> Result<(), ClusterError> {
         let secrets: Api<Secret> = self.namespaced(namespace);
-        let key = format!("sh.helm.release.v1.{name}.v{revision}");
+        let key = secret_name(&ReleaseKey::new(namespace, name), revision);
         let mut secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {name}")))?;
         let mut payload: Value = payload(&secret)?;
         if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
@@ -134,6 +153,21 @@ impl Cluster {
             .map_err(ClusterError::asking(format!("mark release {name} as failed")))?;
         Ok(())
     }
+}
+
+impl StoredRelease {
+    /// Adds the content of its newest deployed revision.
+    fn fill(&mut self, secret: &Secret) {
+        match content(secret, &self.key.namespace) {
+            Ok((rendered, values)) => (self.rendered, self.values) = (rendered, values),
+            Err(error) => self.unreadable = Some(error.to_string()),
+        }
+    }
+}
+
+/// The name of the Secret in which Helm stores a revision.
+fn secret_name(release: &ReleaseKey, revision: u32) -> String {
+    format!("sh.helm.release.v1.{}.v{revision}", release.name)
 }
 
 fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {
