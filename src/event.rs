@@ -150,8 +150,7 @@ pub enum Event {
         urls: Vec<String>,
         /// The first of these URLs for each project.
         project_urls: BTreeMap<String, String>,
-        /// How many requests cmdr itself has sent to the Kubernetes API since it started, by verb and resource:
-        /// `list pods`. Helm's are not among them.
+        /// The requests of cmdr, not of Helm, to the Kubernetes API since its start, by verb and resource.
         api_requests: BTreeMap<String, usize>,
     },
 }
