@@ -43,14 +43,14 @@ impl Runner {
     /// Deletes the pods of these objects that wait for an image, so that their replacements pull it at once with the
     /// current credentials. kubelet itself would wait up to 5 minutes.
     async fn retry_pulls(&self, objects: &[Object], cancel: &CancellationToken) -> Result<(), StepFailure> {
-        let Connection { cluster, view, .. } = self.connected()?;
+        let connection = self.connected()?;
         for object in objects.iter().filter(|object| rollout::is_workload(object)) {
             let snapshot = tokio::select! {
-                snapshot = view.whole_snapshot(&object.namespace) => snapshot,
+                snapshot = connection.view().whole_snapshot(&object.namespace) => snapshot,
                 () = cancel.cancelled() => return Err(StepFailure::Interrupted),
             };
             for pod in rollout::waiting_for_image(&snapshot, object) {
-                cluster.delete_pod(&pod).await?;
+                connection.cluster.delete_pod(&pod).await?;
             }
         }
         Ok(())

@@ -44,7 +44,12 @@ pub use secrets::Decrypted;
 pub use traffic::CheckRequest;
 pub(crate) use verify::verify_job;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -107,9 +112,17 @@ pub struct Runner {
 #[derive(Debug)]
 pub struct Connection {
     pub cluster: Cluster,
-    pub view: ClusterView,
+    /// Started by the first step that needs it: a run that changes nothing only checks URLs.
+    view: OnceLock<ClusterView>,
     /// The releases that the run does not change, once a step has listed them.
     releases: OnceCell<ReleaseList>,
+}
+
+impl Connection {
+    /// Returns the view of the workloads, and starts its watches if they are not running.
+    fn view(&self) -> &ClusterView {
+        self.view.get_or_init(|| ClusterView::start(&self.cluster))
+    }
 }
 
 impl StepRunner for Runner {
@@ -245,9 +258,8 @@ impl Runner {
             Some(namespaces) => cluster.within(namespaces.clone()),
             None => cluster,
         };
-        let view = ClusterView::start(&cluster);
         // Only one step of a plan connects.
-        let _ = self.connection.set(Connection { cluster, view, releases: OnceCell::new() });
+        let _ = self.connection.set(Connection { cluster, view: OnceLock::new(), releases: OnceCell::new() });
         Ok(None)
     }
 

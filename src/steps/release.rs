@@ -101,7 +101,10 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let cluster = &self.connected()?.cluster;
+        let connection = self.connected()?;
+        // The view must be complete when Helm starts: what was there before is known by it.
+        connection.view();
+        let cluster = &connection.cluster;
         let DeploySpec { release, operation, .. } = spec;
         if let Some(revision) = operation.failed_revision() {
             reporter.progress(format!("marking revision {revision} as failed"));
@@ -184,7 +187,7 @@ impl Runner {
 
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
     async fn confirm_images(&self, spec: &ReleaseSpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
-        let view = &self.connected()?.view;
+        let view = self.connected()?.view();
         let running: BTreeSet<ImageReference> = targets
             .iter()
             .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
@@ -214,11 +217,11 @@ impl Runner {
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
     async fn note_references(&self, spec: &DeploySpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
-        let Connection { cluster, view, .. } = self.connected()?;
+        let connection = self.connected()?;
         let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
         let release_namespace = &spec.release.namespace;
-        let snapshot = view.snapshot(release_namespace).unwrap_or_default();
-        let references = cluster.references(release_namespace, &snapshot, &workloads).await?;
+        let snapshot = connection.view().snapshot(release_namespace).unwrap_or_default();
+        let references = connection.cluster.references(release_namespace, &snapshot, &workloads).await?;
         if references.is_empty() {
             return Ok(());
         }
@@ -227,7 +230,7 @@ impl Runner {
                 last.references.clone_from(&references);
             }
         };
-        Ok(cluster.update_history(namespace, &entry.subject, note).await?)
+        Ok(connection.cluster.update_history(namespace, &entry.subject, note).await?)
     }
 
     /// Rolls back to a revision that Helm still has, and waits for its rollout.

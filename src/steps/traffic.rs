@@ -279,7 +279,7 @@ impl<'a> Shifting<'a> {
         if self.rendered.is_none() {
             self.rendered = Some(self.runner.rendered_of(&next).await?);
         }
-        let snapshot = self.runner.connected()?.view.snapshot(&next.namespace).unwrap_or_default();
+        let snapshot = self.runner.connected()?.view().snapshot(&next.namespace).unwrap_or_default();
         let mut progress = self.rendered.iter().flatten().filter_map(|it| rollout::assess(&snapshot, &it.object, None));
         let waiting = progress.find(|progress| !progress.is_complete);
         Ok(waiting.map(|it| format!("{} of {} pods of {} are ready", it.ready, it.wanted, next.name)))
