@@ -21,6 +21,15 @@ use crate::adapters::{
 };
 use crate::domain::{ReleaseKey, Values, disk_files::file_maps};
 
+/// What is listed, for errors.
+const RELEASES: &str = "Helm releases (secrets)";
+/// Helm's status of a revision that is installed.
+const DEPLOYED: &str = "deployed";
+/// Payloads in one response: some megabytes. The API server reads pages from its database and whole lists from memory,
+/// so that few payloads are one list.
+const PAGE: u32 = 100;
+const PAGED_FROM: usize = 200;
+
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
 pub struct StoredRelease {
@@ -45,26 +54,43 @@ impl Cluster {
     /// If the API does not respond.
     pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
         let all = ListParams::default().labels("owner=helm");
-        let deployed = ListParams::default().labels("owner=helm,status=deployed");
-        let what = "Helm releases (secrets)";
-        let (all, deployed) =
-            futures::try_join!(self.list_metadata::<Secret>(&all, what), self.list::<Secret>(&deployed, what))?;
+        let all = self.list_metadata::<Secret>(&all, RELEASES).await?;
         let mut newest: BTreeMap<ReleaseKey, StoredRelease> = BTreeMap::new();
-        for secret in all {
-            let Some(release) = from_labels(secret.metadata) else { continue };
+        let mut deployed = 0;
+        for release in all.into_iter().filter_map(|secret| from_labels(secret.metadata)) {
+            deployed += usize::from(release.status == DEPLOYED);
             if newest.get(&release.key).is_none_or(|known| known.revision < release.revision) {
                 newest.insert(release.key.clone(), release);
             }
         }
-        for secret in &deployed {
+        self.for_each_deployed(deployed > PAGED_FROM, |secret| {
             let labels = secret.metadata.labels.clone().unwrap_or_default();
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = ReleaseKey::new(&namespace, labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                release.fill(secret);
+                release.fill(&secret);
+            }
+        })
+        .await?;
+        Ok(newest.into_values().collect())
+    }
+
+    /// Passes on the newest deployed revision of each release with its payload.
+    async fn for_each_deployed(&self, is_paged: bool, mut put: impl FnMut(Secret)) -> Result<(), ClusterError> {
+        for api in self.reached::<Secret>() {
+            let mut parameters = ListParams::default().labels("owner=helm,status=deployed");
+            parameters.limit = is_paged.then_some(PAGE);
+            loop {
+                let page = api.list(&parameters).await;
+                let page = page.map_err(ClusterError::asking(format!("list {RELEASES}")))?;
+                page.items.into_iter().for_each(&mut put);
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => parameters = parameters.continue_token(&token),
+                    None => break,
+                }
             }
         }
-        Ok(newest.into_values().collect())
+        Ok(())
     }
 
     /// As [`Cluster::releases`], for one release; `None` if it does not exist.
@@ -74,7 +100,7 @@ impl Cluster {
     pub async fn release(&self, key: &ReleaseKey) -> Result<Option<StoredRelease>, ClusterError> {
         let secrets: Api<Secret> = self.namespaced(&key.namespace);
         let revisions: Vec<StoredRelease> = self.stored_revisions(key).await?;
-        let deployed = revisions.iter().filter(|it| it.status == "deployed").map(|it| it.revision).max();
+        let deployed = revisions.iter().filter(|it| it.status == DEPLOYED).map(|it| it.revision).max();
         let Some(mut release) = revisions.into_iter().max_by_key(|it| it.revision) else { return Ok(None) };
         if let Some(revision) = deployed {
             let secret = secrets.get(&secret_name(key, revision)).await;
