@@ -99,7 +99,8 @@ pub struct Runner {
     pub decrypted: Decrypted,
     /// The releases of the platform that the plan changes.
     pub platform: PlatformWork,
-    pub connection: OnceCell<Connection>,
+    /// Shared with the runner of the next plan, if this one leaves the cluster as it is.
+    pub connection: Arc<OnceCell<Connection>>,
     /// Evaluates the checks of rollouts.
     pub checks: Option<mpsc::Sender<CheckRequest>>,
     /// What the steps of `dev` know about the folders of synced files.
@@ -246,12 +247,12 @@ impl Runner {
     }
 
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
-        if let Some(local) = &self.local {
-            local.prepare_node(&self.kubeconfig, cancel).await?;
-        }
-        // An automatic rollback starts when the run is already connected.
+        // An automatic rollback, and what follows builds, start when the run is already connected.
         if self.connection.initialized() {
             return Ok(None);
+        }
+        if let Some(local) = &self.local {
+            local.prepare_node(&self.kubeconfig, cancel).await?;
         }
         let cluster = Cluster::open(&self.kubeconfig, self.context.as_deref()).await?;
         let cluster = match &self.reach {

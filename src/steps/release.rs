@@ -357,7 +357,6 @@ impl Runner {
         let parts = [Some(format!("volumes are kept{named}")), failed].into_iter().flatten();
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
     }
-
 }
 
 /// Returns the running images from deployed repositories whose digests differ from the deployed ones. Images that were

@@ -245,7 +245,9 @@ async fn wait_for_status(
         let (message, failure) = match cluster.status_since(&view, node, node_start).await {
             Ok(None) => ("waiting for the Kubernetes API".to_owned(), outdated_status(node, &[])),
             Ok(Some(status)) if status.node && status.stale.is_empty() => return Ok(status.pods),
-            Ok(Some(status)) if !status.node => ("waiting for kubelet".to_owned(), outdated_status(node, &status.stale)),
+            Ok(Some(status)) if !status.node => {
+                ("waiting for kubelet".to_owned(), outdated_status(node, &status.stale))
+            }
             Ok(Some(status)) => {
                 let all = status.pods + status.stale.len();
                 (
