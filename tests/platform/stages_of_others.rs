@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, net::Ipv4Addr};
 use super::{
     GUEST, MEMORY, NEIGHBOUR, OPERATOR, OPERATOR_CHART,
     common::{TestWorkspace, rig, tell, until},
-    stages_of_speed::{LISTS_OF_A_START, requests_are_few},
+    stages_of_speed::requests_are_few,
     walk::{Walk, answer, finished},
     watchers::{Restore, credential_helper, payload, pool},
 };
@@ -214,7 +214,7 @@ impl Walk {
             for url in urls {
                 assert_eq!(answer(&url), 200, "{url}");
             }
-            requests_are_few(&start, LISTS_OF_A_START);
+            requests_are_few(&start);
             assert_eq!(self.sql("select count(*) from orders"), "1", "after {stop:?}");
         }
         // A probe may fail while the cluster starts; the pod is ready again soon.

@@ -17,8 +17,8 @@ pub use store::{
     ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
 };
 pub use workloads::{
-    BalancedService, Balancer, ClusterView, PodRequest, PodView, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads,
-    examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
+    BalancedService, Balancer, ClusterView, PodRequest, PodView, ProbeState, StatusUpdates, WorkloadSnapshot,
+    Workloads, examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
 };
 
 use std::{path::Path, time::Duration};

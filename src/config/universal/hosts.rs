@@ -21,7 +21,9 @@ pub(super) fn misspelled(project: &ResolvedProject, provided: &Provided) -> Vec<
             keys.iter().flat_map(|key| container.entries(key).map(move |entry| (*key, entry)))
         {
             let Some(text) = value.as_str() else { continue };
-            let near = hosts(variable, text).into_iter().find_map(|host| Some((host, nearest(host, provided.service_names())?)));
+            let near = hosts(variable, text)
+                .into_iter()
+                .find_map(|host| Some((host, nearest(host, provided.service_names())?)));
             let Some((host, near)) = near else { continue };
             let variable_text = quoted(variable);
             // The whole value, because it is what the message shows.

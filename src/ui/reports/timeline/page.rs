@@ -5,7 +5,11 @@ use super::{
     rows::rows,
     scale::{Scale, seconds},
 };
-use crate::{domain::processor::ProcessorUse, event::Outcome, ui::{counted, reports::markup::escaped}};
+use crate::{
+    domain::processor::ProcessorUse,
+    event::Outcome,
+    ui::{counted, reports::markup::escaped},
+};
 
 const STYLE: &str = include_str!("style.css");
 /// Behind this position there is no room for a label on the axis (percent).
