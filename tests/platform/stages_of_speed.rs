@@ -12,7 +12,7 @@ use super::{
 const LISTS: u64 = 8;
 /// The requests of a run without changes, and those that one change adds.
 const MOST_UNCHANGED: u64 = 40;
-const MOST_OF_A_CHANGE: u64 = 20;
+const MOST_OF_A_CHANGE: u64 = 26;
 
 impl Walk {
     pub(crate) fn a_second_up_calls_no_helm(&self) {
