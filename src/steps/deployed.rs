@@ -64,7 +64,9 @@ impl Runner {
     ) -> Result<Option<String>, StepFailure> {
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
         let mut targets = Vec::new();
-        for object in self.rendered_before(&rollout.release).await?.iter().map(|it| &it.object).filter(is_restartable) {
+        for object in
+            self.rendered_before(&rollout.release).await?.iter().map(|it| &it.object).filter(|it| is_restartable(it))
+        {
             let meant = Some(self.connected()?.cluster.restart(object, &now).await?);
             targets.push(RolloutTarget { object: object.clone(), meant });
         }
@@ -107,6 +109,6 @@ fn unreadable(release: &ReleaseKey, reason: &str) -> Problem {
 }
 
 /// A Job runs once, so it cannot be restarted.
-fn is_restartable(object: &&Object) -> bool {
+fn is_restartable(object: &Object) -> bool {
     rollout::is_workload(object) && object.kind != "Job"
 }
