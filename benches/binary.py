@@ -25,7 +25,7 @@ def main():
     print(f"{'cmdr --version':36} {median * 1000:8.1f} ms   (aim: under 15 ms; fastest: {min(starts) * 1000:.1f} ms)")
     if options.keep:
         medians = {"cmdr --version": round(median, 5)}
-        result = {"rounds": options.rounds, "size_mb": round(size, 2), "medians": medians, "ratios": {}, "seconds": starts}
+        result = {"rounds": options.rounds, "size_mb": round(size, 2), "seconds": {"medians": medians, "ratios": {}}, "runs": starts}
         options.keep.write_text(json.dumps(result, indent=1) + "\n")
 
 

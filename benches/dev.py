@@ -9,7 +9,8 @@ of 1 MB. At least 10 rounds. Needs on PATH: tilt, which `rig/rig peers` builds.
 """
 import json, os, pathlib, signal, subprocess, sys, time
 
-from shared import CMDR, NAME, PORT, Clock, Workspace, answer, busy_of, main, run, until
+from shared import CMDR, NAME, PORT, Clock, Workspace, answer, main, run, until
+from usage import busy_of
 
 BASE = os.environ.get("BASE", f"{os.environ.get('RIG_REGISTRY', 'docker.io')}/library/busybox:1.36")
 LAYERS, LAYER_MB, LEAST_ROUNDS, REST = 9, 33, 10, 60

@@ -11,6 +11,7 @@ cluster of cmdr's: `cmdr up --build`, without the seconds of its `docker build`;
 import concurrent.futures, json, os, subprocess, sys, time
 
 from shared import CMDR, NAME, PORT, ROOT, Clock, Workspace, answer, main, run
+from usage import Usage
 
 BASE = os.environ.get("BASE", f"{os.environ.get('RIG_REGISTRY', 'ghcr.io')}/stefanprodan/podinfo:6.9.2")
 LAYERS, LAYER_MB = 9, 33
@@ -42,40 +43,42 @@ class Builder(Workspace):
         (self.image / "new").write_bytes(os.urandom(1 << 20))
 
     def answered(self, project, mark):
-        """When the new pod answers for the first time."""
+        """Waits until the new pod answers for the first time."""
         while f'"{mark}"' not in answer(PORT, f"{project}.{NAME}.localhost", "/api/info")[1]:
             time.sleep(0.01)
-        return time.monotonic()
 
-    # --- the arms: seconds from the end of the build
+    # --- the arms: what was used from the end of the build
 
     def own(self, mark):
         command = [CMDR, "-C", str(self.folder), "up", "--build", "cmdr", "--output", "json"]
         child = subprocess.Popen(command, env=self.environment, text=True, stdout=subprocess.PIPE)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            answered = built = None
+            answered = usage = None
             for line in child.stdout:
-                if not built and json.loads(line).get("message", "").startswith("pushing "):
-                    built = time.monotonic()
+                if not usage and json.loads(line).get("message", "").startswith("pushing "):
+                    usage = Usage()
                     answered = pool.submit(self.answered, "cmdr", mark)
-            if child.wait() or not built:
+            if child.wait() or not usage:
                 sys.exit("cmdr up --build failed")
-            return answered.result() - built
+            answered.result()
+            return usage.end()
 
     def load(self, mark):
         image = self.build("load", mark)
-        start = time.monotonic()
+        usage = Usage()
         run("kind", "load", "docker-image", image, "--name", NAME)
         self.upgrade("load", image)
-        return self.answered("load", mark) - start
+        self.answered("load", mark)
+        return usage.end()
 
     def push(self, mark):
         port = run("docker", "port", "cmdr-registry", "5000/tcp").split(":")[1].split()[0]
         image = self.build(f"localhost:{port}/bench", mark)
-        start = time.monotonic()
+        usage = Usage()
         run("docker", "push", "--quiet", image)
         self.upgrade("push", image)
-        return self.answered("push", mark) - start
+        self.answered("push", mark)
+        return usage.end()
 
     def build(self, name, mark):
         run("docker", "build", "--quiet", "--tag", f"{name}:{mark}", self.image)
@@ -95,8 +98,8 @@ def measure(rounds, folder):
             for name, arm in ((OWN, workspace.own), (LOAD, workspace.load), (PUSH, workspace.push)):
                 mark = f"{arm.__name__}-{number}"
                 workspace.change(mark)
-                seconds = arm(mark)
-                number and clock.note(name, seconds)
+                used = arm(mark)
+                number and clock.note(name, **used)
     finally:
         workspace.down()
     return clock.result({"new build: cmdr / kind load + helm": (OWN, LOAD), "new build: cmdr / push + helm": (OWN, PUSH)})

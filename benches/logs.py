@@ -132,7 +132,7 @@ def main():
     if options.keep:
         peaks = {arm: median(arm, "peak_mb") for arm in runs}
         medians = {arm: median(arm, "seconds") for arm in runs}
-        result = {"rounds": options.rounds, "medians": medians, "ratios": ratios, "peak_memory_mb": peaks, "runs": runs, "left_out": left_out}
+        result = {"rounds": options.rounds, "seconds": {"medians": medians, "ratios": ratios}, "peak_memory_mb": peaks, "runs": runs, "left_out": left_out}
         options.keep.write_text(json.dumps(result, indent=1) + "\n")
 
 

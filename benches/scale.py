@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""(e) 24, 100 and 200 projects: the time to plan, the time when nothing has changed, the most memory.
+"""(e) 24, 100, 200 and 1000 projects: the time to plan, the time when nothing has changed, the most memory.
 
   benches/scale.py [--rounds 3] [--keep FILE]
 
 Beside it `helmfile sync` of the same 24 releases, the size where its time is still worth waiting for. One cluster
-grows from size to size. Projects after the first 60 have releases without a pod.
+grows from size to size. Projects after the first 60 have releases without a pod; those after the first 200 are copied
+through the API.
 """
 import json, statistics
 
+from clones import Clones
 from peers import Peer
-from shared import NAME, Clock, Workspace, main
+from shared import NAME, PEER_PORT, Clock, Workspace, main
 
-SIZES = (24, 100, 200)
+SIZES = (24, 100, 200, 1000)
+# So many releases are installed; a port to copy the last one through.
+INSTALLED, PROXY_PORT = 200, PEER_PORT + 1
 # How many of Helm's processes at once, for the curve of 24 changed releases.
 CONCURRENCIES = (1, 2, 4, 8, 16)
 # More pods would tell of the kubelet and this machine, not of cmdr.
@@ -43,6 +47,19 @@ def curve(rounds, workspace, clock):
             clock.time(f"{SIZES[0]} changed, {concurrency} helm at once", workspace.cmdr, *arguments)
 
 
+def grow(workspace, size):
+    """Brings the cluster to a size."""
+    installed = min(size, INSTALLED)
+    workspace.write(projects(installed))
+    workspace.up()
+    if size > installed:
+        release = f"service-{installed - 1}"
+        clones = Clones(workspace.kubeconfig, NAME, release, PROXY_PORT)
+        clones.create([f"service-{number}" for number in range(installed, size)])
+        workspace.write(projects(size))
+        workspace.up()
+
+
 def measure(rounds, folder):
     workspace, clock, memory = Workspace(folder, projects(SIZES[0])), Clock(), {}
     peer = Peer(folder, workspace.releases())
@@ -52,8 +69,7 @@ def measure(rounds, folder):
             for _ in range(rounds):
                 clock.time(f"plan of {size}, no cluster", workspace.cmdr, "plan")
         for size in SIZES:
-            workspace.write(projects(size))
-            workspace.up()
+            grow(workspace, size)
             if size == SIZES[0]:
                 peer.create()
                 peer.install()

@@ -1,5 +1,7 @@
-"""What all parts of the benchmark stand on: commands, a workspace for cmdr, clocks, and what is kept of them."""
+"""What all parts of the benchmark use: commands, a workspace for cmdr, clocks, and what is kept of them."""
 import argparse, http.client, json, os, pathlib, shutil, statistics, subprocess, sys, tempfile, threading, time
+
+from usage import Usage
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CMDR = os.environ.get("CMDR", "cmdr")
@@ -98,51 +100,52 @@ class Workspace:
         return round(peak, 1)
 
 
-def busy():
-    """Seconds for which this machine's processors have worked since it started."""
-    fields = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def busy_of(process):
-    """Seconds for which the processors have worked for this process and those of its children that have ended."""
-    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return sum(int(word) for word in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-
-
 class Clock:
-    """Times of a part's arms, in the order of their running."""
+    """What a part's arms took, in the order of their running."""
 
     def __init__(self):
         self.runs, self.left_out = {}, {}
 
     def time(self, name, arm, *arguments):
-        """Runs an arm and keeps how long it took, with the machine's processor-seconds."""
-        start, used = time.monotonic(), busy()
+        """Runs an arm and keeps how long it took, with processor-seconds of the machine and of each program."""
+        usage = Usage()
         told = arm(*arguments)
-        seconds, processor = round(time.monotonic() - start, 3), round(busy() - used, 1)
-        self.runs.setdefault(name, []).append({"seconds": seconds, "processor": processor})
-        print(f"{name:36} {seconds:8.2f} s   {processor:6.1f} processor-seconds", flush=True)
+        self.note(name, **usage.end())
         return told
 
-    def note(self, name, seconds):
+    def note(self, name, seconds, **more):
         """Keeps what an arm has measured itself."""
-        self.runs.setdefault(name, []).append({"seconds": round(seconds, 3)})
-        print(f"{name:36} {seconds:8.2f} s", flush=True)
+        self.runs.setdefault(name, []).append({"seconds": round(seconds, 3), **more})
+        processor = f"   {more['processor']:6.1f} processor-seconds" if "processor" in more else ""
+        print(f"{name:36} {seconds:8.2f} s{processor}", flush=True)
 
     def leave_out(self, name, reason):
         self.left_out[name] = reason
         print(f"{name:36} left out: {reason}", flush=True)
 
-    def medians(self):
-        return {name: round(statistics.median(run["seconds"] for run in runs), 3) for name, runs in self.runs.items()}
+    def medians(self, what):
+        """The medians of seconds or processor-seconds, of the arms that have measured them."""
+        kept = {name: [run[what] for run in runs if what in run] for name, runs in self.runs.items()}
+        return {name: round(statistics.median(values), 3) for name, values in kept.items() if values}
+
+    def programs(self):
+        """The median of the processor-seconds of each program in each arm, the largest first."""
+        medians = {}
+        for name, runs in self.runs.items():
+            programs = {program for run in runs for program in run.get("programs", {})}
+            used = {it: statistics.median(run.get("programs", {}).get(it, 0) for run in runs) for it in programs}
+            medians[name] = {it: round(used[it], 2) for it in sorted(used, key=used.get, reverse=True) if used[it] > 0}
+        return {name: used for name, used in medians.items() if used}
 
     def result(self, ratios, **more):
         """What is kept: `ratios` names pairs of arms, of which the first is divided by the second."""
-        medians = self.medians()
-        pairs = {name: pair for name, pair in ratios.items() if all(arm in medians for arm in pair)}
-        ratios = {name: round(medians[one] / medians[other], 3) for name, (one, other) in pairs.items()}
-        return {"medians": medians, "ratios": ratios, "runs": self.runs, "left_out": self.left_out, "processors": os.cpu_count(), **more}
+        kept = {}
+        for what, medians in (("seconds", self.medians("seconds")), ("processor", self.medians("processor"))):
+            pairs = {name: pair for name, pair in ratios.items() if all(medians.get(arm) for arm in pair)}
+            quotients = {name: round(medians[one] / medians[other], 3) for name, (one, other) in pairs.items()}
+            kept[what] = {"medians": medians, "ratios": quotients}
+        rest = {"programs": self.programs(), "runs": self.runs, "left_out": self.left_out, "processors": os.cpu_count()}
+        return {**kept, **rest, **more}
 
 
 def main(measure, description, tools=("kind", "helm", "helmfile", "kubectl", "docker")):
@@ -156,8 +159,9 @@ def main(measure, description, tools=("kind", "helm", "helmfile", "kubectl", "do
     refuse_others()
     with tempfile.TemporaryDirectory() as folder:
         result = {"rounds": options.rounds, **measure(options.rounds, pathlib.Path(folder))}
-    for name, ratio in result["ratios"].items():
-        print(f"{name}: {ratio:.3f}")
+    for what, unit in (("processor", "processor-seconds"), ("seconds", "seconds")):
+        for name, ratio in result[what]["ratios"].items():
+            print(f"{name}: {ratio:.3f} ({unit})")
     if options.keep:
         options.keep.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -150,6 +150,8 @@ pub enum Event {
         urls: Vec<String>,
         /// The first of these URLs for each project.
         project_urls: BTreeMap<String, String>,
+        /// The requests of cmdr, not of Helm, to the Kubernetes API since its start, by verb and resource.
+        api_requests: BTreeMap<String, usize>,
     },
 }
 

@@ -233,7 +233,16 @@ impl Walk {
         let status = self.workspace.run(&["status", "--exit-code"]).expect(3);
         let (tagged, _) = reference.split_once('@').unwrap();
         status.expect_said(&format!("-> {}", tagged.rsplit_once(':').unwrap().1));
-        self.workspace.run(&["up", "--build", "front"]).expect(0).expect_said("0 of 4 layers sent");
+        let up = self
+            .workspace
+            .run(&["up", "--build", "front", "--output", "json"])
+            .expect(0)
+            .expect_said("0 of 4 layers sent");
+        let events = up.events();
+        let requests = &events.last().unwrap()["api_requests"]["list secrets"];
+        assert!(requests.as_u64().is_some_and(|count| count <= 5), "observed once: {events:?}");
+        let is_network = |event: &serde_json::Value| event["action"] == "check" && event["subject"] == "addresses";
+        assert!(!events.iter().any(is_network), "no cluster was started: {events:?}");
         assert_eq!(self.running_image("front"), reference);
         assert_eq!(self.running_image("worker"), reference, "what shares the build is deployed with it");
         assert_ne!(reference, old);

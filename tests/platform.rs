@@ -182,7 +182,7 @@ fn from_nothing_to_nothing() {
     stage("each chart is fetched once", Walk::charts_are_fetched_once);
     stage("volumes are created before their pods", Walk::volumes_are_there_before_their_pods);
     stage("a second up changes nothing", Walk::nothing_to_do);
-    stage("a second up calls no helm", Walk::a_second_up_calls_no_helm);
+    stage("a second up calls no helm, and sends few requests", Walk::a_second_up_is_cheap);
     stage("a new commit without other changes changes nothing", Walk::a_commit_changes_nothing);
     stage("one changed line changes one project", Walk::one_change_touches_one_project);
     stage("a changed configuration restarts only the pods that use it", Walk::configuration_restarts_its_pods);

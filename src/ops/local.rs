@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
 use crate::{
     adapters::{cluster::Cluster, docker::Docker, host, wait::pause},
     domain::{ImageReference, Name, Problem, ports},
@@ -30,11 +33,13 @@ use crate::{
         start::start,
         up::{Described, ObservedCluster},
     },
-    steps::{Decrypted, LocalCluster, PlatformWork, Runner},
+    steps::{Connection, Decrypted, LocalCluster, PlatformWork, Runner},
 };
 
 /// How often `wait` looks for a cluster that does not run yet.
 const CLUSTER_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an observation is used again after builds.
+const RECENT_SECONDS: i64 = 30;
 /// Bytes that a cluster with its images needs on the engine's disk.
 const LEAST_DISK: u64 = 5_000_000_000;
 
@@ -76,7 +81,8 @@ pub(crate) async fn bring(
     let (recreate, was_started) = (request.recreate, purpose != Purpose::Up);
     let due = BuildScope::of(request);
     let needs_cluster = was_started;
-    let run = LocalRun { session, request, purpose, lock, recreate, was_started, needs_cluster, plans: 0, due };
+    let kept = KeptState::default();
+    let run = LocalRun { session, request, purpose, lock, recreate, was_started, needs_cluster, plans: 0, due, kept };
     let urls = drive(session, run).await?;
     let docker = Docker::connect(&docker_lookup(&session.settings)).await?;
     show_urls(session, &[urls, exposed::shown(session, &docker).await?].concat());
@@ -99,6 +105,23 @@ struct LocalRun<'a> {
     plans: usize,
     /// The builds that are still to be run.
     due: BuildScope<'a>,
+    /// What the previous plan has found and left as it was.
+    kept: KeptState,
+}
+
+/// What a plan of builds leaves as it was, for the plan after it.
+#[derive(Default)]
+struct KeptState {
+    observation: Option<Observation>,
+    connection: Option<Arc<OnceCell<Connection>>>,
+}
+
+impl KeptState {
+    /// The observation, if it is recent: pods may change by themselves.
+    fn recent(&mut self) -> Option<Observation> {
+        let is_recent = |at: Timestamp| Timestamp::now().duration_since(at).as_secs() < RECENT_SECONDS;
+        self.observation.take().filter(|observation| observation.observed.at.is_some_and(is_recent))
+    }
 }
 
 impl Run for LocalRun<'_> {
@@ -131,7 +154,10 @@ impl Run for LocalRun<'_> {
     }
 
     async fn plan(&mut self, prepared: &mut Prepared<LocalTarget>) -> Result<Plan, CommandError> {
-        prepared.observe(self.session, self.recreate).await?;
+        match self.kept.recent() {
+            Some(observation) => prepared.take_over(self.session, observation).await?,
+            None => prepared.observe(self.session, self.recreate).await?,
+        }
         prepared.observation.observed.was_started = self.was_started;
         copies::note_ports_of_node(self.session);
         copies::note_abandoned(self.session, &prepared.observation.observed.copies).await;
@@ -181,10 +207,14 @@ impl Run for LocalRun<'_> {
         let platform = PlatformWork::of(&plan, &prepared.described.platform);
         adopt_builds(self.session, &prepared.target.buildable)?;
         let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
-        let runner = Runner { decrypted, platform, ..runner };
+        let connection = self.kept.connection.take().unwrap_or_default();
+        let runner = Runner { decrypted, platform, connection: Arc::clone(&connection), ..runner };
         let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
         (self.recreate, self.due) = (false, BuildScope::Missing);
-        self.was_started |= plan.preliminary;
+        self.was_started |= plan.steps.iter().any(|planned| matches!(planned.step, Step::StartCluster));
+        if plan.only_builds() {
+            self.kept = KeptState { observation: Some(prepared.observation), connection: Some(connection) };
+        }
         Ok(if plan.preliminary { RunProgress::Continues } else { RunProgress::Done(urls) })
     }
 

@@ -128,23 +128,29 @@ impl Prepared<LocalTarget> {
             Ok(observation) if is_from_before_start(access, &observation).await? => {
                 self.observation.observed.cluster = ObservedCluster::Stopped;
             }
-            Ok(observation) => {
-                observation.unreadable.iter().for_each(|warning| session.note(warning));
-                let releases = &observation.observed.releases;
-                for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
-                    if let Some(found) = releases.get(&release.key()) {
-                        release.keep_digests(found);
-                    }
-                }
-                self.observation = observation;
-                self.note_developed(session).await;
-                self.recognize_images(session).await?;
-            }
+            Ok(observation) => self.take_over(session, observation).await?,
             // A killed stop may have ended its pods: starting the cluster repairs that.
             Err(error) if error.is_unreachable() => self.observation.observed.cluster = ObservedCluster::Stopped,
             Err(error) => return Err(CommandError::failed(error.problem())),
         }
         Ok(())
+    }
+
+    /// Uses an observation of the running cluster.
+    ///
+    /// # Errors
+    /// When the user's certificates or Docker's configuration cannot be read.
+    pub(crate) async fn take_over(&mut self, session: &Session, observation: Observation) -> Result<(), CommandError> {
+        observation.unreadable.iter().for_each(|warning| session.note(warning));
+        let releases = &observation.observed.releases;
+        for release in self.described.projects.iter_mut().map(|project| &mut project.release) {
+            if let Some(found) = releases.get(&release.key()) {
+                release.keep_digests(found);
+            }
+        }
+        self.observation = observation;
+        self.note_developed(session).await;
+        self.recognize_images(session).await
     }
 
     /// Adds the resolved digests of a refresh to those that pods run, where the registry knows both as one image: a node

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    adapters::cluster::requests_sent,
     engine::{self, StepRunner, Summary},
     error::CommandError,
     event::Event,
@@ -43,15 +44,7 @@ impl Session {
         runner: Arc<impl StepRunner>,
         cancel: &CancellationToken,
     ) -> RunResult {
-        for drift in &plan.drifted {
-            self.note(&format!("not reverted: {drift} (revert it with --repair)"));
-        }
-        for change in &plan.postponed {
-            self.note(&postponed(change));
-        }
-        for note in &plan.notes {
-            self.note(note);
-        }
+        self.note_unchanged(plan);
         let screen = self.screen();
         let start = Instant::now();
         screen.events.send(Event::RunStarted {
@@ -79,9 +72,23 @@ impl Session {
             is_superseded: verb == "test" && !summary.interrupted.is_empty() && !self.cancel.is_cancelled(),
             urls: urls.clone(),
             project_urls,
+            api_requests: requests_sent(),
         });
         screen.close().await;
         RunResult { end: RunEnd::of(&summary, cancel, &self.cancel), summary, urls }
+    }
+
+    /// Notes what the plan leaves as it is.
+    fn note_unchanged(&self, plan: &Plan) {
+        for drift in &plan.drifted {
+            self.note(&format!("not reverted: {drift} (revert it with --repair)"));
+        }
+        for change in &plan.postponed {
+            self.note(&postponed(change));
+        }
+        for note in &plan.notes {
+            self.note(note);
+        }
     }
 
     /// Stores how long steps took, for the time that is shown in later runs.

@@ -283,7 +283,7 @@ impl Session {
             authority,
             decrypted: Decrypted::new(),
             platform: PlatformWork::default(),
-            connection: OnceCell::new(),
+            connection: Arc::default(),
             synced: SyncedFolders::default(),
             pulls: NodePullWatch::default(),
             checks: None,

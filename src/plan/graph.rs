@@ -68,6 +68,12 @@ impl Plan {
         self.changes().next().is_some()
     }
 
+    /// Whether all steps only build images, and leave the cluster and its registry as they are.
+    pub fn only_builds(&self) -> bool {
+        self.has_changes()
+            && self.steps.iter().all(|planned| matches!(planned.step, Step::Build(_) | Step::ConnectCluster))
+    }
+
     /// Returns the steps that change something; the others only check or prepare.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
         self.steps.iter().filter(|planned| planned.step.kind() == StepKind::Change)

@@ -15,7 +15,7 @@ use crate::{
     plan::wait::WaitSpec,
 };
 
-/// How often releases are listed until this one has been deployed.
+/// How often a release is read until it has been deployed.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Runner {
@@ -62,8 +62,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Vec<Object>, StepFailure> {
         loop {
-            let releases = self.connected()?.cluster.releases().await?;
-            let found = releases.into_iter().find(|found| found.key == *key);
+            let found = self.connected()?.cluster.release(key).await?;
             let found = found.filter(|found| !found.status.starts_with("pending-") && !found.rendered.is_empty());
             if let Some(found) = found {
                 return Ok(found.rendered.into_iter().map(|rendered| rendered.object).collect());

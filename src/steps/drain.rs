@@ -51,8 +51,8 @@ impl Runner {
 
     /// The workloads of a release that can be stopped.
     pub(super) async fn stoppable(&self, project: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
-        let rendered = self.rendered_of(project).await?.into_iter().map(|rendered| rendered.object);
-        Ok(rendered.filter(|object| STOPPABLE.contains(&object.kind.as_str())).collect())
+        let rendered = self.rendered_before(project).await?.iter().map(|rendered| &rendered.object);
+        Ok(rendered.filter(|object| STOPPABLE.contains(&object.kind.as_str())).cloned().collect())
     }
 
     async fn stop_workloads(

@@ -69,7 +69,7 @@ impl Runner {
 
 impl<'a> Hooks<'a> {
     fn of(connection: &'a Connection, upgrade: &Upgrade<'_>) -> Self {
-        let known = connection.view.snapshot(upgrade.namespace).map(|snapshot| rollout::identities(&snapshot));
+        let known = connection.view().snapshot(upgrade.namespace).map(|snapshot| rollout::identities(&snapshot));
         let release = ReleaseKey::new(upgrade.namespace, upgrade.name);
         Self { connection, release, known: known.unwrap_or_default() }
     }
@@ -130,7 +130,7 @@ impl<'a> Hooks<'a> {
     fn current<'b>(&self, objects: &'b [Object]) -> Option<(&'b Object, Progress)> {
         let mut found = None;
         for object in objects {
-            let Some(mut snapshot) = self.connection.view.snapshot(&object.namespace) else { continue };
+            let Some(mut snapshot) = self.connection.view().snapshot(&object.namespace) else { continue };
             let is_new = |uid: Option<&String>| uid.is_some_and(|uid| !self.known.contains(uid));
             snapshot.jobs.retain(|job| is_new(job.metadata.uid.as_ref()));
             if object.kind == "Pod" {

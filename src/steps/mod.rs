@@ -5,6 +5,7 @@ mod await_state;
 mod certificate;
 mod check;
 mod copies;
+mod deployed;
 mod dev;
 mod drain;
 mod explain;
@@ -43,11 +44,17 @@ pub use secrets::Decrypted;
 pub use traffic::CheckRequest;
 pub(crate) use verify::verify_job;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::deployed::ReleaseList;
 use crate::{
     adapters::{
         authority::Authority,
@@ -92,7 +99,8 @@ pub struct Runner {
     pub decrypted: Decrypted,
     /// The releases of the platform that the plan changes.
     pub platform: PlatformWork,
-    pub connection: OnceCell<Connection>,
+    /// Shared with the runner of the next plan, if this one leaves the cluster as it is.
+    pub connection: Arc<OnceCell<Connection>>,
     /// Evaluates the checks of rollouts.
     pub checks: Option<mpsc::Sender<CheckRequest>>,
     /// What the steps of `dev` know about the folders of synced files.
@@ -105,7 +113,17 @@ pub struct Runner {
 #[derive(Debug)]
 pub struct Connection {
     pub cluster: Cluster,
-    pub view: ClusterView,
+    /// Started by the first step that needs it: a run that changes nothing only checks URLs.
+    view: OnceLock<ClusterView>,
+    /// The releases that the run does not change, once a step has listed them.
+    releases: OnceCell<ReleaseList>,
+}
+
+impl Connection {
+    /// Returns the view of the workloads, and starts its watches if they are not running.
+    fn view(&self) -> &ClusterView {
+        self.view.get_or_init(|| ClusterView::start(&self.cluster))
+    }
 }
 
 impl StepRunner for Runner {
@@ -229,21 +247,20 @@ impl Runner {
     }
 
     async fn connect(&self, cancel: &CancellationToken) -> Result<Option<String>, StepFailure> {
-        if let Some(local) = &self.local {
-            local.prepare_node(&self.kubeconfig, cancel).await?;
-        }
-        // An automatic rollback starts when the run is already connected.
+        // An automatic rollback, and what follows builds, start when the run is already connected.
         if self.connection.initialized() {
             return Ok(None);
+        }
+        if let Some(local) = &self.local {
+            local.prepare_node(&self.kubeconfig, cancel).await?;
         }
         let cluster = Cluster::open(&self.kubeconfig, self.context.as_deref()).await?;
         let cluster = match &self.reach {
             Some(namespaces) => cluster.within(namespaces.clone()),
             None => cluster,
         };
-        let view = ClusterView::start(&cluster);
         // Only one step of a plan connects.
-        let _ = self.connection.set(Connection { cluster, view });
+        let _ = self.connection.set(Connection { cluster, view: OnceLock::new(), releases: OnceCell::new() });
         Ok(None)
     }
 

@@ -18,7 +18,7 @@ use crate::{
         wait::{Wait, every, growing, pause},
     },
     domain::{
-        Digest, ImageReference, Problem, ReleaseKey, causes::images::IMAGE_MOVED, drain_state::without_pods, labels,
+        Digest, ImageReference, Problem, causes::images::IMAGE_MOVED, drain_state::without_pods, labels,
         ledger::History, record::RecordedSource,
     },
     engine::{Reporter, StepFailure},
@@ -101,7 +101,10 @@ impl Runner {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let cluster = &self.connected()?.cluster;
+        let connection = self.connected()?;
+        // The view must be complete when Helm starts: what was there before is known by it.
+        connection.view();
+        let cluster = &connection.cluster;
         let DeploySpec { release, operation, .. } = spec;
         if let Some(revision) = operation.failed_revision() {
             reporter.progress(format!("marking revision {revision} as failed"));
@@ -184,7 +187,7 @@ impl Runner {
 
     /// Verifies that pods run the images of the record: a tag in the chart may have moved.
     async fn confirm_images(&self, spec: &ReleaseSpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
-        let view = &self.connected()?.view;
+        let view = self.connected()?.view();
         let running: BTreeSet<ImageReference> = targets
             .iter()
             .filter_map(|target| Some((view.snapshot(&target.object.namespace)?, &target.object)))
@@ -214,11 +217,11 @@ impl Runner {
     /// Writes to the ledger which ConfigMaps and Secrets the pods use.
     async fn note_references(&self, spec: &DeploySpec, targets: &[RolloutTarget]) -> Result<(), StepFailure> {
         let (Some(namespace), Some(entry)) = (&self.ledger, &spec.entry) else { return Ok(()) };
-        let Connection { cluster, view } = self.connected()?;
+        let connection = self.connected()?;
         let workloads: Vec<&Object> = targets.iter().map(|target| &target.object).collect();
         let release_namespace = &spec.release.namespace;
-        let snapshot = view.snapshot(release_namespace).unwrap_or_default();
-        let references = cluster.references(release_namespace, &snapshot, &workloads).await?;
+        let snapshot = connection.view().snapshot(release_namespace).unwrap_or_default();
+        let references = connection.cluster.references(release_namespace, &snapshot, &workloads).await?;
         if references.is_empty() {
             return Ok(());
         }
@@ -227,7 +230,7 @@ impl Runner {
                 last.references.clone_from(&references);
             }
         };
-        Ok(cluster.update_history(namespace, &entry.subject, note).await?)
+        Ok(connection.cluster.update_history(namespace, &entry.subject, note).await?)
     }
 
     /// Rolls back to a revision that Helm still has, and waits for its rollout.
@@ -244,7 +247,7 @@ impl Runner {
         self.release.helm.rollback(target, &rollback, cancel).await?;
         let cluster = &self.connected()?.cluster;
         let mut targets = Vec::new();
-        for object in self.objects_of(release).await? {
+        for Rendered { object, .. } in self.rendered_of(release).await? {
             let meant = if rollout::is_workload(&object) {
                 unless_expired(&object, once_reached(|| cluster.generation(&object), cancel).await?)?
             } else {
@@ -335,49 +338,11 @@ impl Runner {
 
     async fn free_release(&self, spec: &ReleaseSpec) -> Result<(), ClusterError> {
         let Some(Connection { cluster, .. }) = self.connection.get() else { return Ok(()) };
-        let releases = cluster.releases().await?;
-        let own = releases.iter().find(|found| found.key == spec.key());
+        let own = cluster.release(&spec.key()).await?;
         match own.filter(|found| found.status.starts_with("pending-")) {
             Some(found) => cluster.mark_release_failed(&spec.namespace, &spec.name, found.revision).await,
             None => Ok(()),
         }
-    }
-
-    pub(super) async fn await_release(
-        &self,
-        rollout: &RolloutSpec,
-        reporter: &Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<Option<String>, StepFailure> {
-        let rendered = self.rendered_of(&rollout.release).await?;
-        let (objects, contents): (Vec<Object>, Vec<serde_json::Value>) =
-            rendered.into_iter().map(|rendered| (rendered.object, rendered.content)).unzip();
-        self.provide_for(&rollout.release, &contents, reporter, cancel).await?;
-        // In other clusters the account may not have permission to delete pods.
-        if self.local.is_some() {
-            self.connected()?.cluster.retry_pulls(&rollout.release.namespace).await?;
-        }
-        let targets: Vec<RolloutTarget> =
-            objects.into_iter().map(|object| RolloutTarget { object, meant: None }).collect();
-        Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
-    }
-
-    pub(super) async fn restart(
-        &self,
-        rollout: &RolloutSpec,
-        reporter: &Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<Option<String>, StepFailure> {
-        let now = k8s_openapi::jiff::Timestamp::now().to_string();
-        let mut targets = Vec::new();
-        for object in self.objects_of(&rollout.release).await?.into_iter().filter(is_restartable) {
-            let meant = Some(self.connected()?.cluster.restart(&object, &now).await?);
-            targets.push(RolloutTarget { object, meant });
-        }
-        if targets.is_empty() {
-            return Err(Problem::new("no Deployment, StatefulSet or DaemonSet to restart").into());
-        }
-        Ok(Some(self.await_rollout(&targets, rollout.timeout_seconds, reporter, cancel).await?))
     }
 
     pub(super) async fn remove(
@@ -391,22 +356,6 @@ impl Runner {
         let named = if claims.is_empty() { String::new() } else { format!(": {}", claims.join(", ")) };
         let parts = [Some(format!("volumes are kept{named}")), failed].into_iter().flatten();
         Ok(Some(parts.collect::<Vec<_>>().join(", ")))
-    }
-
-    async fn objects_of(&self, release: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
-        let rendered = self.rendered_of(release).await?;
-        Ok(rendered.into_iter().map(|rendered| rendered.object).collect())
-    }
-
-    pub(super) async fn rendered_of(&self, release: &ReleaseKey) -> Result<Vec<Rendered>, StepFailure> {
-        let releases = self.connected()?.cluster.releases().await?;
-        let found = releases.into_iter().find(|found| found.key == *release);
-        let absent = || Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it");
-        let found = found.ok_or_else(absent)?;
-        if let Some(reason) = found.unreadable {
-            return Err(Problem::new(format!("cannot read the release '{}': {reason}", release.name)).into());
-        }
-        Ok(found.rendered)
     }
 }
 
@@ -462,11 +411,6 @@ fn unless_expired(
 /// Returns whether the object is annotated with its origin. The annotations do not restart pods.
 fn is_annotated(object: &Object) -> bool {
     rollout::is_workload(object) || object.kind == "CronJob"
-}
-
-/// A Job runs once, so it cannot be restarted.
-fn is_restartable(object: &Object) -> bool {
-    rollout::is_workload(object) && object.kind != "Job"
 }
 
 #[cfg(test)]

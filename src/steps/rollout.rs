@@ -99,7 +99,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<String, StepFailure> {
         let connection = self.connected()?;
-        let mut changes = connection.view.changes();
+        let mut changes = connection.view().changes();
         let (mut watch, mut hints) = (Watch::new(), Hints::new());
         let mut shown = None;
         loop {
@@ -141,7 +141,7 @@ impl Connection {
     /// Returns the progress of each workload; `None` for those that the watch has not reported yet.
     fn assess(&self, workloads: &[&RolloutTarget]) -> Vec<Option<Progress>> {
         let assess = |target: &&RolloutTarget| {
-            let snapshot = self.view.snapshot(&target.object.namespace)?;
+            let snapshot = self.view().snapshot(&target.object.namespace)?;
             rollout::assess(&snapshot, &target.object, target.meant.as_ref())
         };
         workloads.iter().map(assess).collect()

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ClusterFolder, LOOK, LocalCluster, Runner};
 use crate::{
     adapters::{
-        cluster::{BalancedService, Cluster, ClusterError},
+        cluster::{BalancedService, Cluster, ClusterError, PodView},
         docker::{NodeContainer, State, UploadFile},
         kind::configuration::API_PORT,
         kind::node_scripts::{CANCEL_STOP, QUERY_DNS, STOP_PODS, StoppedPods, is_dns_answer, start_files},
@@ -239,13 +239,16 @@ async fn wait_for_status(
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<usize, StepFailure> {
-    let mut wait = Wait::new(every(STATUS_INTERVAL), STATUS_TIMEOUT);
+    let (view, mut wait) = (PodView::start(cluster), Wait::new(every(STATUS_INTERVAL), STATUS_TIMEOUT));
     let mut shown = String::new();
     loop {
-        let (message, failure) = match cluster.status_since(node, node_start).await {
-            Ok(status) if status.node && status.stale.is_empty() => return Ok(status.pods),
-            Ok(status) if !status.node => ("waiting for kubelet".to_owned(), outdated_status(node, &status.stale)),
-            Ok(status) => {
+        let (message, failure) = match cluster.status_since(&view, node, node_start).await {
+            Ok(None) => ("waiting for the Kubernetes API".to_owned(), outdated_status(node, &[])),
+            Ok(Some(status)) if status.node && status.stale.is_empty() => return Ok(status.pods),
+            Ok(Some(status)) if !status.node => {
+                ("waiting for kubelet".to_owned(), outdated_status(node, &status.stale))
+            }
+            Ok(Some(status)) => {
                 let all = status.pods + status.stale.len();
                 (
                     format!("{} of {all} pods have reported their status", status.pods),

@@ -85,7 +85,7 @@ impl Runner {
         }
         pause(LOADED, cancel).await?;
         let next = ReleaseKey::new(&project.namespace, next_name(&project.name));
-        if cluster.releases().await?.iter().any(|found| found.key == next) {
+        if cluster.release(&next).await?.is_some() {
             self.remove(&Removal { release: next, is_orphan: false }, cancel).await?;
         }
         if reason.is_none() {
@@ -102,9 +102,8 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<(), StepFailure> {
         let cluster = &self.connected()?.cluster;
-        let releases = cluster.releases().await?;
-        let running = releases.iter().find(|found| found.key == *project);
-        if let Some(replicas) = running.and_then(|found| shared_replicas(&found.values)) {
+        let running = cluster.release(project).await?;
+        if let Some(replicas) = running.as_ref().and_then(|found| shared_replicas(&found.values)) {
             let rollout = RolloutSpec { release: project.clone(), timeout_seconds: READY_SECONDS };
             self.scale(&ScaleSpec { rollout, replicas }, reporter, cancel).await?;
             return Ok(());
@@ -280,7 +279,7 @@ impl<'a> Shifting<'a> {
         if self.rendered.is_none() {
             self.rendered = Some(self.runner.rendered_of(&next).await?);
         }
-        let snapshot = self.runner.connected()?.view.snapshot(&next.namespace).unwrap_or_default();
+        let snapshot = self.runner.connected()?.view().snapshot(&next.namespace).unwrap_or_default();
         let mut progress = self.rendered.iter().flatten().filter_map(|it| rollout::assess(&snapshot, &it.object, None));
         let waiting = progress.find(|progress| !progress.is_complete);
         Ok(waiting.map(|it| format!("{} of {} pods of {} are ready", it.ready, it.wanted, next.name)))

@@ -18,6 +18,7 @@ pub mod terminal;
 mod watched;
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     mem,
     sync::{Mutex, PoisonError},
@@ -191,6 +192,12 @@ fn print_output(event: &Event) {
         Event::ValuesFound { values, .. } => print(&yaml::write(values)),
         _ => {}
     }
+}
+
+/// Returns the sum of counts, and each of them: `list pods 2, watch pods 1`.
+fn counted(counts: &BTreeMap<String, usize>) -> (usize, String) {
+    let each: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    (counts.values().sum(), each.join(", "))
 }
 
 /// Returns a problem with its details, below the name of what it is about.

@@ -258,6 +258,7 @@ mod tests {
                 is_superseded: false,
                 urls: Vec::new(),
                 project_urls: BTreeMap::new(),
+                api_requests: BTreeMap::new(),
             })
         };
         assert_eq!(end(0, 0, 0), "done: 5 steps in 1m01s");

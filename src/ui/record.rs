@@ -1,6 +1,7 @@
 //! Writes the events of a run to its log. Messages and problems are left out: they quote tools, builds and pods, whose
 //! output may contain secrets.
 
+use super::counted;
 use crate::event::Event;
 
 pub(super) fn record(event: &Event) {
@@ -23,8 +24,12 @@ fn line(event: &Event) -> Option<String> {
         Event::StepFinished { step, subject, action, outcome, seconds, .. } => {
             format!("step {step}: {subject} {action} ended: {outcome:?} after {seconds:.3} s")
         }
-        Event::RunFinished { done, failed, not_started, interrupted, .. } => {
-            format!("ended: {done} done, {failed} failed, {not_started} not started, {interrupted} interrupted")
+        Event::RunFinished { done, failed, not_started, interrupted, api_requests, .. } => {
+            let (all, each) = counted(api_requests);
+            format!(
+                "ended: {done} done, {failed} failed, {not_started} not started, {interrupted} interrupted; \
+                 {all} requests to the Kubernetes API so far: {each}"
+            )
         }
     })
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, net::Ipv4Addr};
 use super::{
     GUEST, MEMORY, NEIGHBOUR, OPERATOR, OPERATOR_CHART,
     common::{TestWorkspace, rig, tell, until},
-    walk::{Walk, answer},
+    stages_of_speed::requests_are_few,
+    walk::{Walk, answer, finished},
     watchers::{Restore, credential_helper, payload, pool},
 };
 
@@ -207,11 +208,13 @@ impl Walk {
             assert_eq!(self.workspace.tool("docker", &["inspect", "--format", "{{.State.Status}}", &node]), state);
             self.workspace.run(&["status", "--exit-code"]).expect(3).expect_said("start it with cmdr start");
             self.workspace.run(&["plan", "--exit-code"]).expect(3).expect_said("start cluster");
-            let start = self.workspace.run(&["start"]).expect(0);
-            assert_eq!(start.stdout.lines().count(), 3, "{}", start.stdout);
-            for url in start.stdout.lines() {
-                assert_eq!(answer(url), 200, "{url}");
+            let start = self.workspace.run(&["start", "--output", "json"]).expect(0);
+            let urls: Vec<String> = serde_json::from_value(finished(&start)["urls"].clone()).unwrap();
+            assert_eq!(urls.len(), 3, "{urls:?}");
+            for url in urls {
+                assert_eq!(answer(&url), 200, "{url}");
             }
+            requests_are_few(&start);
             assert_eq!(self.sql("select count(*) from orders"), "1", "after {stop:?}");
         }
         // A probe may fail while the cluster starts; the pod is ready again soon.

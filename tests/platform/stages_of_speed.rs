@@ -1,11 +1,26 @@
 //! Stages that count calls and downloads, and stages that revert manual changes.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::walk::{Walk, changes};
+use super::{
+    common::{Output, tell},
+    walk::{Walk, changes, finished},
+};
+
+/// How often a run may list Secrets or pods. The workspace has 9 projects: a list for each of them exceeds it. A broken
+/// watch lists again.
+const LISTS: u64 = 8;
+/// The requests of a run without changes, and those that one change adds.
+const MOST_UNCHANGED: u64 = 40;
+const MOST_OF_A_CHANGE: u64 = 26;
 
 impl Walk {
-    pub(crate) fn a_second_up_calls_no_helm(&self) {
+    pub(crate) fn a_second_up_is_cheap(&self) {
+        self.a_second_up_calls_no_helm();
+        self.runs_send_few_requests();
+    }
+
+    fn a_second_up_calls_no_helm(&self) {
         self.forget_helm_calls();
         self.workspace.run(&["up"]).expect(0);
         assert_eq!(self.helm_calls(), [""; 0], "nothing has changed");
@@ -23,6 +38,16 @@ impl Walk {
             assert_eq!(calls.len(), 1, "one changed project is one call of helm: {calls:?}");
             assert!(calls[0].starts_with("upgrade --install report "), "{calls:?}");
         }
+    }
+
+    fn runs_send_few_requests(&self) {
+        let unchanged = requests_are_few(&self.workspace.run(&["up", "--output", "json"]).expect(0));
+        self.workspace.replace("0 0 1 1 *", "0 0 3 1 *");
+        let changed = requests_are_few(&self.workspace.run(&["up", "--output", "json"]).expect(0));
+        assert!(unchanged <= MOST_UNCHANGED, "{unchanged} requests for nothing");
+        assert!(changed <= unchanged + MOST_OF_A_CHANGE, "{changed} requests for one change, {unchanged} for none");
+        self.workspace.replace("0 0 3 1 *", "0 0 1 1 *");
+        self.workspace.run(&["up"]).expect(0);
     }
 
     pub(crate) fn charts_are_fetched_once(&self) {
@@ -106,4 +131,17 @@ impl Walk {
         };
         log.lines().map(without_connection).collect()
     }
+}
+
+/// Checks that a run has listed releases and pods only a few times. Returns the number of its requests.
+#[track_caller]
+pub(crate) fn requests_are_few(run: &Output) -> u64 {
+    let counts: BTreeMap<String, u64> = serde_json::from_value(finished(run)["api_requests"].clone()).unwrap();
+    tell(&format!("requests to the Kubernetes API: {counts:?}"));
+    for (name, count) in &counts {
+        let is_limited = matches!(name.as_str(), "list secrets" | "list pods" | "watch pods");
+        assert!(!is_limited || *count <= LISTS, "{name} {count} times: {counts:?}");
+    }
+    assert!(counts.contains_key("list secrets"), "{counts:?}");
+    counts.values().sum()
 }

@@ -121,6 +121,14 @@ pub(crate) fn identity(pod: &Value) -> (String, (String, u64)) {
     (format!("{}/{}", text("namespace"), text("name")), (text("uid"), restarts))
 }
 
+/// The last event of a run with `--output json`.
+#[track_caller]
+pub(crate) fn finished(run: &Output) -> Value {
+    let last = run.events().pop().unwrap_or_default();
+    assert_eq!(last["event"], "run-finished", "{last}");
+    last
+}
+
 /// The changes of a run with `--output json`: `upgrade front`.
 pub(crate) fn changes(up: &Output) -> Vec<String> {
     let events = up.events();

@@ -1,5 +1,5 @@
-//! Logs each request to the Kubernetes API: method, URL, status and duration. Bodies, which may contain Secrets, and
-//! headers are never logged.
+//! Counts each request to the Kubernetes API, and logs its method, URL, status and duration. Bodies, which may contain
+//! Secrets, and headers are never logged.
 
 use std::{
     pin::Pin,
@@ -10,6 +10,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use tower::{Layer, Service};
 
+use super::requests;
 use crate::adapters::call::{Caller, HttpCall};
 
 /// Adds the log to a client.
@@ -42,6 +43,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        requests::count(request.method(), request.uri());
         let call = HttpCall::start(Caller::Cluster, request.method(), request.uri());
         let response = self.0.call(request);
         Box::pin(async move {

@@ -4,6 +4,7 @@ pub mod context;
 mod logged;
 mod queries;
 mod releases;
+mod requests;
 mod store;
 mod workloads;
 
@@ -11,12 +12,13 @@ pub use releases::{
     Deviation, Generation, Object, PullAccount, Rendered, StoredRelease, images_of_manifest, parse_manifest,
     pull_accounts,
 };
+pub use requests::requests_sent;
 pub use store::{
     ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
 };
 pub use workloads::{
-    BalancedService, Balancer, ClusterView, PodRequest, ProbeState, StatusUpdates, WorkloadSnapshot, Workloads,
-    examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
+    BalancedService, Balancer, ClusterView, PodRequest, PodView, ProbeState, StatusUpdates, WorkloadSnapshot,
+    Workloads, examine, exec, is_from_before, jobs, local_run, logs, resources, rollout, runs, trial,
 };
 
 use std::{path::Path, time::Duration};

@@ -29,6 +29,9 @@ use crate::{
 /// The universal chart, which is embedded in cmdr.
 static UNIVERSAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/charts/service");
 
+/// The file with the JSON Schema of a chart's values.
+const SCHEMA_FILE: &str = "values.schema.json";
+
 /// A chart on this machine that Helm can use.
 #[derive(Debug, Clone)]
 pub struct FetchedChart {
@@ -103,16 +106,20 @@ impl ChartCache {
         RemoteChart::of(chart).is_none_or(|remote| self.folder.join(remote.file_name()).is_file())
     }
 
-    /// Writes the universal chart to the cache, under its digest, unless it exists.
+    /// Writes the universal chart to the cache, under its digest, unless it exists. Helm stores all files of a chart in
+    /// each revision of each release: without the schema, by which cmdr itself checks the values, these have half the
+    /// size.
     pub(super) fn universal(&self) -> Result<FetchedChart, HelmError> {
         let mut files = ChartFiles::new();
         embedded_files(&UNIVERSAL, &mut files);
+        let schema = schema(&files).map_err(|error| HelmError::Chart(format!("{SCHEMA_FILE}: {error}")))?;
+        files.remove(SCHEMA_FILE);
         let target = self.folder.join(format!("service-{}", &digest_of(&files).as_str()[..16]));
         if !target.is_dir() {
             self.write(&files, &target)?;
         }
         mark_used(&target);
-        inspect_folder(&target)
+        Ok(FetchedChart { schema: schema.map(|closed| closed.schema), ..inspect_folder(&target)? })
     }
 
     /// A chart in a folder of the workspace. With `file://` dependencies it is put together in the cache, under its
@@ -240,7 +247,7 @@ fn describe(path: &Path, digest: ChartDigest, files: &ChartFiles) -> Result<Fetc
     let wrong = |what: String| HelmError::Chart(format!("{}: {what}", path.display()));
     let metadata = files.get("Chart.yaml").ok_or_else(|| wrong("not a chart: Chart.yaml not found".to_owned()))?;
     let metadata: Metadata = read(metadata).map_err(|error| wrong(format!("Chart.yaml: {error}")))?;
-    let schema = schema(files).map_err(|error| wrong(format!("values.schema.json: {error}")))?;
+    let schema = schema(files).map_err(|error| wrong(format!("{SCHEMA_FILE}: {error}")))?;
     let values = files.get("values.yaml").map(|text| read::<Option<Values>>(text));
     let values = values.transpose().map_err(|error| wrong(format!("values.yaml: {error}")))?;
     Ok(FetchedChart {
@@ -258,7 +265,7 @@ fn describe(path: &Path, digest: ChartDigest, files: &ChartFiles) -> Result<Fetc
 
 /// `values.schema.json`, with the files of the chart that it refers to.
 fn schema(files: &ChartFiles) -> Result<Option<ClosedSchema>, serde_json::Error> {
-    let Some(text) = files.get("values.schema.json") else { return Ok(None) };
+    let Some(text) = files.get(SCHEMA_FILE) else { return Ok(None) };
     let others = files.iter().filter(|(name, _)| is_schema_file(name));
     let others = others.filter_map(|(name, text)| Some((name.clone(), serde_json::from_slice(text).ok()?))).collect();
     Ok(Some(ClosedSchema::of(serde_json::from_slice(text)?, &others)))
@@ -298,6 +305,7 @@ mod tests {
         assert_eq!((first.name.as_str(), &first.path), ("service", &again.path));
         assert_eq!(first.digest, again.digest);
         assert!(first.schema.is_some());
+        assert!(first.path.join("Chart.yaml").is_file() && !first.path.join(SCHEMA_FILE).exists());
         assert!(first.values.contains_key("kind"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -1,7 +1,5 @@
 //! Hosts in variables that almost are projects: a misspelled name is found by the program only, as an unknown host.
 
-use std::collections::BTreeSet;
-
 use super::{Mistake, containers::containers, references::Provided};
 use crate::{
     config::error::quoted,
@@ -16,7 +14,6 @@ const SHORTEST: usize = 4;
 
 /// Returns a mistake for each host in a variable that is not a project but almost the name of one.
 pub(super) fn misspelled(project: &ResolvedProject, provided: &Provided) -> Vec<Mistake> {
-    let known: BTreeSet<&str> = provided.service_names().collect();
     let mut found = Vec::new();
     for container in containers(&project.values) {
         let keys: &[&str] = if container.is_main { &["env", "config"] } else { &["env"] };
@@ -24,7 +21,9 @@ pub(super) fn misspelled(project: &ResolvedProject, provided: &Provided) -> Vec<
             keys.iter().flat_map(|key| container.entries(key).map(move |entry| (*key, entry)))
         {
             let Some(text) = value.as_str() else { continue };
-            let near = hosts(variable, text).into_iter().find_map(|host| Some((host, nearest(host, &known)?)));
+            let near = hosts(variable, text)
+                .into_iter()
+                .find_map(|host| Some((host, nearest(host, provided.service_names())?)));
             let Some((host, near)) = near else { continue };
             let variable_text = quoted(variable);
             // The whole value, because it is what the message shows.
@@ -65,17 +64,17 @@ fn is_label(host: &str) -> bool {
 }
 
 /// The project that a name almost is. `redis-master` is a Service of `redis`, and not misspelled.
-fn nearest<'a>(host: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+fn nearest<'a>(host: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let extends = |name: &str| {
         host.strip_prefix(name)
             .or_else(|| name.strip_prefix(host))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    if host.len() < SHORTEST || host == "localhost" || known.iter().any(|name| extends(name)) {
+    if host.len() < SHORTEST || host == "localhost" || known.clone().any(extends) {
         return None;
     }
     let distance = |name: &&str| strsim::osa_distance(host, name);
-    let near = known.iter().copied().filter(|name| name.len() >= SHORTEST).min_by_key(distance)?;
+    let near = known.filter(|name| name.len() >= SHORTEST).min_by_key(distance)?;
     let most = if host.len() < 2 * SHORTEST { 1 } else { EDITS };
     (distance(&near) <= most).then_some(near)
 }
@@ -113,12 +112,12 @@ mod tests {
 
     #[test]
     fn only_what_is_almost_a_project_is_misspelled() {
-        let known = BTreeSet::from(["postgres", "redis", "catalog", "api"]);
-        assert_eq!(nearest("postgers", &known), Some("postgres"));
-        assert_eq!(nearest("catalgo", &known), Some("catalog"));
-        assert_eq!(nearest("postgres-rw", &known), None);
-        assert_eq!(nearest("redis", &known), None);
-        assert_eq!(nearest("apo", &known), None);
-        assert_eq!(nearest("mailserver", &known), None);
+        let known = ["postgres", "redis", "catalog", "api"];
+        assert_eq!(nearest("postgers", known.into_iter()), Some("postgres"));
+        assert_eq!(nearest("catalgo", known.into_iter()), Some("catalog"));
+        assert_eq!(nearest("postgres-rw", known.into_iter()), None);
+        assert_eq!(nearest("redis", known.into_iter()), None);
+        assert_eq!(nearest("apo", known.into_iter()), None);
+        assert_eq!(nearest("mailserver", known.into_iter()), None);
     }
 }

@@ -163,7 +163,7 @@ impl Provided {
     }
 
     /// The names of all Services: those of projects, and their aliases.
-    pub(super) fn service_names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn service_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.services.iter().map(|(name, _)| name.as_str())
     }
 

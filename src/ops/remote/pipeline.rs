@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::{
+        cluster::requests_sent,
         git,
         gitlab::{Gitlab, GitlabError, Job, Pipeline, Place, PlaceError},
     },
@@ -312,6 +313,7 @@ impl End {
             is_superseded: false,
             urls: Vec::new(),
             project_urls: BTreeMap::new(),
+            api_requests: requests_sent(),
         };
         events.send(Event::StepFinished {
             step: STEP,

@@ -31,8 +31,10 @@ impl Planner<'_> {
 
     /// Whether the plan deploys a release.
     pub(super) fn deploys(&self, release: &ReleaseSpec) -> bool {
-        let is_own = |step: &Step| matches!(step, Step::Deploy(spec) if spec.release.key() == release.key());
-        self.plan.steps.iter().any(|planned| is_own(&planned.step))
+        let key = release.key();
+        let is_own = |step: &Step| matches!(step, Step::Deploy(spec) if spec.release.key() == key);
+        // Its own step is one of the last.
+        self.plan.steps.iter().rev().any(|planned| is_own(&planned.step))
     }
 
     fn rollout_of(&self, release: &ReleaseSpec) -> Option<&RolloutState> {

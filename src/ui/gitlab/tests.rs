@@ -112,6 +112,7 @@ fn finished(done: usize, failed: usize, not_started: usize, interrupted: usize) 
         is_superseded: false,
         urls: Vec::new(),
         project_urls: BTreeMap::new(),
+        api_requests: BTreeMap::new(),
     }
 }
 

@@ -216,7 +216,7 @@ fn projects_that_are_done_are_one_line_and_failures_are_shown_at_once() {
     assert_shown("live-failure", &show.terminal.text());
     show.end(4, "search", "install", Outcome::NotStarted);
     show.end(2, "storefront", "install", Outcome::Interrupted);
-    let (urls, project_urls) = Default::default();
+    let (urls, project_urls, api_requests) = Default::default();
     let (seconds, done, failed, not_started, interrupted) = (39.0, 3, 1, 1, 1);
     show.send(Event::RunFinished {
         seconds,
@@ -227,6 +227,7 @@ fn projects_that_are_done_are_one_line_and_failures_are_shown_at_once() {
         is_superseded: false,
         urls,
         project_urls,
+        api_requests,
     });
     assert_shown("live-end", &show.terminal.text());
 }

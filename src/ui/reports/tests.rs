@@ -51,6 +51,7 @@ fn run() -> Vec<Event> {
             is_superseded: false,
             urls: vec!["https://shop.example/".to_owned()],
             project_urls: BTreeMap::from([("shop".to_owned(), "https://shop.example/".to_owned())]),
+            api_requests: BTreeMap::new(),
         },
     ]
 }

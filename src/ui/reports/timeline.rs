@@ -24,6 +24,8 @@ const SHORTEST: f64 = 0.001;
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     stages: Vec<Stage>,
+    /// The requests to the Kubernetes API so far, by verb and resource.
+    api_requests: BTreeMap<String, usize>,
 }
 
 /// One run of a plan.
@@ -66,6 +68,9 @@ struct Link {
 impl Timeline {
     /// Records an event that happened `at` this many seconds after cmdr's start.
     pub(super) fn event(&mut self, event: &Event, at: f64) {
+        if let Event::RunFinished { api_requests, .. } = event {
+            self.api_requests.clone_from(api_requests);
+        }
         if let Event::RunStarted { verb, workspace, environment, unchanged, .. } = event {
             let title = format!("{verb} {workspace} in {environment}");
             let (unchanged, steps) = (unchanged.len(), BTreeMap::new());

@@ -21,6 +21,15 @@ use crate::adapters::{
 };
 use crate::domain::{ReleaseKey, Values, disk_files::file_maps};
 
+/// What is listed, for errors.
+const RELEASES: &str = "Helm releases (secrets)";
+/// Helm's status of a revision that is installed.
+const DEPLOYED: &str = "deployed";
+/// Payloads in one response: some megabytes. The API server reads pages from its database and whole lists from memory,
+/// so that few payloads are one list.
+const PAGE: u32 = 100;
+const PAGED_FROM: usize = 200;
+
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
 pub struct StoredRelease {
@@ -45,29 +54,68 @@ impl Cluster {
     /// If the API does not respond.
     pub async fn releases(&self) -> Result<Vec<StoredRelease>, ClusterError> {
         let all = ListParams::default().labels("owner=helm");
-        let deployed = ListParams::default().labels("owner=helm,status=deployed");
-        let what = "Helm releases (secrets)";
-        let (all, deployed) =
-            futures::try_join!(self.list_metadata::<Secret>(&all, what), self.list::<Secret>(&deployed, what))?;
+        let all = self.list_metadata::<Secret>(&all, RELEASES).await?;
         let mut newest: BTreeMap<ReleaseKey, StoredRelease> = BTreeMap::new();
-        for secret in all {
-            let Some(release) = from_labels(secret.metadata) else { continue };
+        let mut deployed = 0;
+        for release in all.into_iter().filter_map(|secret| from_labels(secret.metadata)) {
+            deployed += usize::from(release.status == DEPLOYED);
             if newest.get(&release.key).is_none_or(|known| known.revision < release.revision) {
                 newest.insert(release.key.clone(), release);
             }
         }
-        for secret in &deployed {
+        self.for_each_deployed(deployed > PAGED_FROM, |secret| {
             let labels = secret.metadata.labels.clone().unwrap_or_default();
             let namespace = secret.metadata.namespace.clone().unwrap_or_default();
             let key = ReleaseKey::new(&namespace, labels.get("name").cloned().unwrap_or_default());
             if let Some(release) = newest.get_mut(&key) {
-                match content(secret, &namespace) {
-                    Ok((rendered, values)) => (release.rendered, release.values) = (rendered, values),
-                    Err(error) => release.unreadable = Some(error.to_string()),
+                release.fill(&secret);
+            }
+        })
+        .await?;
+        Ok(newest.into_values().collect())
+    }
+
+    /// Passes on the newest deployed revision of each release with its payload.
+    async fn for_each_deployed(&self, is_paged: bool, mut put: impl FnMut(Secret)) -> Result<(), ClusterError> {
+        for api in self.reached::<Secret>() {
+            let mut parameters = ListParams::default().labels("owner=helm,status=deployed");
+            parameters.limit = is_paged.then_some(PAGE);
+            loop {
+                let page = api.list(&parameters).await;
+                let page = page.map_err(ClusterError::asking(format!("list {RELEASES}")))?;
+                page.items.into_iter().for_each(&mut put);
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => parameters = parameters.continue_token(&token),
+                    None => break,
                 }
             }
         }
-        Ok(newest.into_values().collect())
+        Ok(())
+    }
+
+    /// As [`Cluster::releases`], for one release; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// If the API does not respond.
+    pub async fn release(&self, key: &ReleaseKey) -> Result<Option<StoredRelease>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&key.namespace);
+        let revisions: Vec<StoredRelease> = self.stored_revisions(key).await?;
+        let deployed = revisions.iter().filter(|it| it.status == DEPLOYED).map(|it| it.revision).max();
+        let Some(mut release) = revisions.into_iter().max_by_key(|it| it.revision) else { return Ok(None) };
+        if let Some(revision) = deployed {
+            let secret = secrets.get(&secret_name(key, revision)).await;
+            release.fill(&secret.map_err(ClusterError::asking(format!("read release {}", key.name)))?);
+        }
+        Ok(Some(release))
+    }
+
+    /// Returns all stored revisions of a release, without their content.
+    async fn stored_revisions(&self, key: &ReleaseKey) -> Result<Vec<StoredRelease>, ClusterError> {
+        let secrets: Api<Secret> = self.namespaced(&key.namespace);
+        let own = ListParams::default().labels(&format!("owner=helm,name={}", key.name));
+        let list = secrets.list_metadata(&own).await;
+        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", key.name)))?;
+        Ok(list.into_iter().filter_map(|secret| from_labels(secret.metadata)).collect())
     }
 
     /// Returns the Jobs and Pods among the hooks of a release's newest revision, and whether Helm has not finished it.
@@ -76,12 +124,9 @@ impl Cluster {
     /// If the API does not respond, or a payload is not valid.
     pub async fn hooks(&self, release: &ReleaseKey) -> Result<(bool, Vec<Object>), ClusterError> {
         let secrets: Api<Secret> = self.namespaced(&release.namespace);
-        let own = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
-        let list = secrets.list_metadata(&own).await;
-        let list = list.map_err(ClusterError::asking(format!("list the revisions of {}", release.name)))?;
-        let newest = list.into_iter().filter_map(|secret| from_labels(secret.metadata)).max_by_key(|it| it.revision);
+        let newest = self.stored_revisions(release).await?.into_iter().max_by_key(|it| it.revision);
         let Some(newest) = newest else { return Ok((false, Vec::new())) };
-        let key = format!("sh.helm.release.v1.{}.v{}", release.name, newest.revision);
+        let key = secret_name(release, newest.revision);
         let secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {}", release.name)))?;
         let payload: Payload = payload(&secret)?;
         let mut objects = Vec::new();
@@ -119,7 +164,7 @@ impl Cluster {
     /// If the API does not respond, or the payload is not valid.
     pub async fn mark_release_failed(&self, namespace: &str, name: &str, revision: u32) -> Result<(), ClusterError> {
         let secrets: Api<Secret> = self.namespaced(namespace);
-        let key = format!("sh.helm.release.v1.{name}.v{revision}");
+        let key = secret_name(&ReleaseKey::new(namespace, name), revision);
         let mut secret = secrets.get(&key).await.map_err(ClusterError::asking(format!("read release {name}")))?;
         let mut payload: Value = payload(&secret)?;
         if let Some(info) = payload.get_mut("info").and_then(Value::as_object_mut) {
@@ -134,6 +179,21 @@ impl Cluster {
             .map_err(ClusterError::asking(format!("mark release {name} as failed")))?;
         Ok(())
     }
+}
+
+impl StoredRelease {
+    /// Adds the content of its newest deployed revision.
+    fn fill(&mut self, secret: &Secret) {
+        match content(secret, &self.key.namespace) {
+            Ok((rendered, values)) => (self.rendered, self.values) = (rendered, values),
+            Err(error) => self.unreadable = Some(error.to_string()),
+        }
+    }
+}
+
+/// The name of the Secret in which Helm stores a revision.
+fn secret_name(release: &ReleaseKey, revision: u32) -> String {
+    format!("sh.helm.release.v1.{}.v{revision}", release.name)
 }
 
 fn from_labels(metadata: kube::core::ObjectMeta) -> Option<StoredRelease> {

@@ -1,7 +1,7 @@
 //! Detects stale status in the API after a node was started: the node leaves every status as it was before it was
 //! stopped.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::adapters::cluster::{Cluster, ClusterError};
+use crate::adapters::cluster::{Cluster, ClusterError, PodView};
 
 /// The namespace in which kubelets renew their leases.
 const NODE_LEASES: &str = "kube-node-lease";
@@ -39,19 +39,24 @@ pub struct BalancedService {
 }
 
 impl Cluster {
-    /// Returns which status has been updated since `node_start`.
+    /// Returns which status has been updated since `node_start`; `None` until the pods have been listed.
     ///
     /// # Errors
     /// If the API does not respond.
-    pub async fn status_since(&self, node: &str, node_start: Timestamp) -> Result<StatusUpdates, ClusterError> {
+    pub async fn status_since(
+        &self,
+        view: &PodView,
+        node: &str,
+        node_start: Timestamp,
+    ) -> Result<Option<StatusUpdates>, ClusterError> {
         let leases: Api<Lease> = self.namespaced(NODE_LEASES);
         let lease = leases.get_opt(node).await.map_err(ClusterError::asking(format!("read the lease of {node}")))?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time);
-        // From the API server's cache, because this is called often.
-        let pods = self.list::<Pod>(&ListParams::default().match_any(), "pods").await?;
-        let (stale, current): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_stale(pod, node_start));
-        let stale = stale.into_iter().map(ResourceExt::name_any).collect();
-        Ok(StatusUpdates { node: renewed.is_some_and(|time| time.0 > node_start), pods: current.len(), stale })
+        let Some(pods) = view.pods() else { return Ok(None) };
+        let (stale, current): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = pods.iter().partition(|pod| is_stale(pod, node_start));
+        let stale = stale.into_iter().map(|pod| pod.name_any()).collect();
+        let node = renewed.is_some_and(|time| time.0 > node_start);
+        Ok(Some(StatusUpdates { node, pods: current.len(), stale }))
     }
 
     /// Returns all Services with addresses from a load balancer.

@@ -62,10 +62,15 @@ impl Cluster {
         workloads.place(stateful_sets, |snapshot, object| snapshot.stateful_sets.push(object));
         workloads.place(daemon_sets, |snapshot, object| snapshot.daemon_sets.push(object));
         workloads.place(jobs, |snapshot, object| snapshot.jobs.push(object));
-        for set in replica_sets {
+        for mut set in replica_sets {
+            forget_managers(&mut set);
             workloads.of(&set).replica_sets.push(Arc::new(set));
         }
-        workloads.pods = pods.into_iter().map(Arc::new).collect();
+        let without_managers = |mut pod: Pod| {
+            forget_managers(&mut pod);
+            Arc::new(pod)
+        };
+        workloads.pods = pods.into_iter().map(without_managers).collect();
         for pod in workloads.pods.clone() {
             if pod.labels().get(labels::PART_OF).is_some_and(|own| own == workspace) {
                 workloads.of(&*pod).pods.push(pod);
@@ -108,7 +113,8 @@ impl Workloads {
 
     /// Records the holder of each object, and passes it to `put` with the snapshot of its namespace.
     fn place<K: ResourceExt>(&mut self, objects: Vec<K>, put: impl Fn(&mut WorkloadSnapshot, Arc<K>)) {
-        for object in objects {
+        for mut object in objects {
+            forget_managers(&mut object);
             let namespace = object.namespace().unwrap_or_default();
             // A Job of a CronJob, or a workload of an operator: managed by its owner.
             if object.owner_references().is_empty()
@@ -119,6 +125,11 @@ impl Workloads {
             put(self.snapshots.entry(namespace).or_default(), Arc::new(object));
         }
     }
+}
+
+/// Removes the managers of an object's fields: they are most of its size, and are not used here.
+fn forget_managers<K: ResourceExt>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// A workload, with nothing but what shows which pods it selects.

@@ -28,4 +28,4 @@ pub use balancer::Balancer;
 pub use forward::PodRequest;
 pub use inspect::Workloads;
 pub use probes::ProbeState;
-pub use view::{ClusterView, WorkloadSnapshot};
+pub use view::{ClusterView, PodView, WorkloadSnapshot};

@@ -37,6 +37,26 @@ pub struct ClusterView {
     _watches: JoinSet<()>,
 }
 
+/// The current pods of a cluster. The watches end when this is dropped.
+#[derive(Debug)]
+pub struct PodView {
+    pods: Vec<Store<Pod>>,
+    _watches: JoinSet<()>,
+}
+
+impl PodView {
+    /// Starts the watches.
+    pub fn start(cluster: &Cluster) -> Self {
+        let (sender, mut watches) = (watch::channel(0).0, JoinSet::new());
+        Self { pods: follow(cluster, &sender, &mut watches), _watches: watches }
+    }
+
+    /// Returns the pods; `None` until they have been listed.
+    pub(super) fn pods(&self) -> Option<Vec<Arc<Pod>>> {
+        is_reported(&self.pods).then(|| self.pods.iter().flat_map(Store::state).collect())
+    }
+}
+
 /// The workloads of one namespace at one moment.
 #[derive(Debug, Default, Clone)]
 pub struct WorkloadSnapshot {
@@ -84,6 +104,19 @@ impl ClusterView {
     /// Returns a receiver that is notified of each change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
+    }
+
+    /// As [`ClusterView::snapshot`], once all kinds have been listed.
+    pub async fn whole_snapshot(&self, namespace: &str) -> WorkloadSnapshot {
+        let mut changes = self.changes();
+        loop {
+            changes.mark_unchanged();
+            match self.snapshot(namespace) {
+                Some(snapshot) => return snapshot,
+                // The watches send changes for as long as this exists.
+                None => drop(changes.changed().await),
+            }
+        }
     }
 
     /// Returns `None` until all kinds have been listed, because a controller's status is checked against its pods.

@@ -5,7 +5,11 @@ use super::{
     rows::rows,
     scale::{Scale, seconds},
 };
-use crate::{domain::processor::ProcessorUse, event::Outcome, ui::reports::markup::escaped};
+use crate::{
+    domain::processor::ProcessorUse,
+    event::Outcome,
+    ui::{counted, reports::markup::escaped},
+};
 
 const STYLE: &str = include_str!("style.css");
 /// Behind this position there is no room for a label on the axis (percent).
@@ -61,8 +65,16 @@ fn facts(timeline: &Timeline, uses: Option<&[ProcessorUse]>) -> String {
     if unchanged > 0 {
         facts.push(format!("{unchanged} unchanged"));
     }
+    facts.extend(api_requests(timeline));
     facts.push(busy(uses));
     format!("<p class=\"facts\">{}</p>\n", facts.join(" · "))
+}
+
+/// The number of requests to the Kubernetes API; a tooltip has each of them.
+fn api_requests(timeline: &Timeline) -> Option<String> {
+    let (all, each) = counted(&timeline.api_requests);
+    let each = escaped(&each);
+    (all > 0).then(|| format!("<span title=\"{each}\">{all} requests to the Kubernetes API</span>"))
 }
 
 /// The processor usage in words.

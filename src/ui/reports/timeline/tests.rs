@@ -35,7 +35,8 @@ fn ends(step: usize, subject: &str, action: &str, outcome: Outcome, problem: Opt
     }
 }
 
-fn finish() -> Event {
+/// `counts` are those since the start of cmdr.
+fn finish(counts: &[(&str, usize)]) -> Event {
     Event::RunFinished {
         seconds: 0.0,
         done: 0,
@@ -45,6 +46,7 @@ fn finish() -> Event {
         is_superseded: false,
         urls: Vec::new(),
         project_urls: BTreeMap::new(),
+        api_requests: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
     }
 }
 
@@ -66,7 +68,7 @@ fn two_stages() -> Timeline {
         (0.5, starts(0, "cluster", "start", &[])),
         (0.6, further(0, "waiting for its API")),
         (6.0, ends(0, "cluster", "start", Outcome::Done, None)),
-        (6.0, finish()),
+        (6.0, finish(&[("list pods", 2)])),
         (6.4, run("up", &["redis", "postgres"])),
         (6.4, starts(0, "cluster", "connect", &[])),
         (6.5, ends(0, "cluster", "connect", Outcome::Done, None)),
@@ -81,7 +83,7 @@ fn two_stages() -> Timeline {
         (14.0, starts(4, "shop", "check", &[0, 2])),
         (14.5, ends(4, "shop", "check", Outcome::Interrupted, None)),
         (14.5, ends(5, "mail", "install", Outcome::NotStarted, Some(missing))),
-        (14.5, finish()),
+        (14.5, finish(&[("list pods", 3), ("patch deployments", 1)])),
     ])
 }
 
@@ -118,6 +120,6 @@ fn without_a_count_of_the_processors_a_note_replaces_the_curve() {
 
 #[test]
 fn a_run_without_steps_is_a_page_too() {
-    let page = timeline(&[(0.0, run("up", &["redis"])), (0.0, finish())]).page(Some(&[]));
+    let page = timeline(&[(0.0, run("up", &["redis"])), (0.0, finish(&[]))]).page(Some(&[]));
     assert!(page.contains("1 unchanged") && page.contains("too short") && !page.contains("NaN"));
 }

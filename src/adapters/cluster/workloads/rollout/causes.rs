@@ -113,7 +113,7 @@ fn ended_by_node(pod: &Pod) -> Option<RolloutProblem> {
 }
 
 /// Returns whether a pod that would be replaced waits for an image that could not be pulled.
-pub(in crate::adapters::cluster) fn waits_for_image(pod: &Pod) -> bool {
+pub(super) fn waits_for_image(pod: &Pod) -> bool {
     let is_waiting = |status: &ContainerStatus| {
         let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
         waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| PULL.contains(&reason))

@@ -7,7 +7,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Object, WorkloadSnapshot, find, newest_replica_set, owned, strategy};
+use super::{Object, PodName, WorkloadSnapshot, causes, find, newest_replica_set, owned, strategy};
 use crate::domain::ImageReference;
 
 /// What nodes with Docker write before the image.
@@ -47,6 +47,11 @@ pub fn running_images(snapshot: &WorkloadSnapshot, object: &Object) -> BTreeSet<
         kinds.into_iter().flatten().flatten()
     });
     statuses.filter_map(|status| ImageReference::parse(status.image_id.trim_start_matches(DOCKER)).ok()).collect()
+}
+
+/// Returns the pods of a workload that wait for an image that could not be pulled, and that would be replaced.
+pub fn waiting_for_image(snapshot: &WorkloadSnapshot, object: &Object) -> Vec<PodName> {
+    pods_of(snapshot, object).into_iter().filter(|pod| causes::waits_for_image(pod)).map(PodName::from).collect()
 }
 
 /// Returns the pods of a workload; of a Deployment, those of its newest revision.

@@ -23,10 +23,10 @@ use kube::ResourceExt;
 
 pub use crate::domain::causes::GiveUpAfter;
 pub use causes::{PodName, RolloutProblem};
-pub(in crate::adapters::cluster) use causes::{containers, is_ready, project_of, waits_for_image};
+pub(in crate::adapters::cluster) use causes::{containers, is_ready, project_of};
 pub use events::{EventFindings, EventSource};
 pub(in crate::adapters::cluster) use health::pods_of;
-pub use health::{healthy_since, running_images};
+pub use health::{healthy_since, running_images, waiting_for_image};
 pub use pulls::UnavailableImage;
 pub(in crate::adapters::cluster) use rules::essence;
 pub use strategy::KeptPods;
@@ -88,7 +88,7 @@ pub fn assess(snapshot: &WorkloadSnapshot, object: &Object, meant: Option<&Gener
 
 /// A watch reports a change with a delay: until then the snapshot contains the previous generation.
 fn find<'a, K: ResourceExt>(objects: &'a [Arc<K>], name: &str, meant: Option<&Generation>) -> Option<&'a K> {
-    let found = objects.iter().map(AsRef::as_ref).find(|object| object.name_any() == name)?;
+    let found = objects.iter().map(AsRef::as_ref).find(|object| object.meta().name.as_deref() == Some(name))?;
     meant.is_none_or(|meant| meant.is_reached_by(found.meta())).then_some(found)
 }
 

@@ -36,7 +36,8 @@ fn replica_set(uid: &str, revision: &str) -> Arc<k8s_openapi::api::apps::v1::Rep
 
 #[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
 fn pod(owner: &str, container: Value) -> Arc<Pod> {
-    let owners = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}]);
+    let owners =
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true}]);
     let mut status = json!({"name": "shop", "image": "shop:1", "imageID": "", "ready": false, "restartCount": 0});
     status.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
     parse(
@@ -254,6 +255,16 @@ fn a_pull_with_secrets_gets_a_third_try() {
     };
     assert_eq!(with_secrets(json!([{"name": "cmdr-pull"}])), GiveUpAfter::Seconds(25));
     assert_eq!(with_secrets(Value::Null), GiveUpAfter::Seconds(12));
+}
+
+#[test]
+fn only_pods_that_wait_for_an_image_pull_it_again() {
+    let waiting = |owner, reason| pod(owner, json!({"state": {"waiting": {"reason": reason}}}));
+    let found = |kind: &str, pods| waiting_for_image(&snapshot(deployment(2, 0), pods), &object(kind));
+    let name = PodName { namespace: String::new(), name: "new-1".to_owned() };
+    assert_eq!(found("Deployment", vec![waiting("new", "ErrImagePull"), waiting("other", "ErrImagePull")]), [name]);
+    assert_eq!(found("Deployment", vec![waiting("new", "CrashLoopBackOff")]), Vec::new());
+    assert_eq!(found("StatefulSet", vec![waiting("new", "ErrImagePull")]), Vec::new());
 }
 
 #[test]
