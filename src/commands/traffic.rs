@@ -56,6 +56,9 @@ pub struct TrafficRow {
     pub record: String,
     /// The share of the new version, in percent.
     pub weight: u8,
+    /// Why it was not read back from Traefik that the new version has this share; absent if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
     /// The number of the current step, from 1.
     pub step: usize,
     /// The share of each step, in percent.
@@ -239,6 +242,7 @@ fn row((project, state): (String, RolloutState)) -> TrafficRow {
         old_version: state.old_version,
         record: state.record.to_string(),
         weight: state.weight,
+        unconfirmed: state.unconfirmed,
         step: state.step + 1,
         steps: state.steps.iter().map(|step| step.weight).collect(),
         since: state.since,
@@ -270,6 +274,8 @@ fn render(rows: &[TrafficRow]) -> String {
     };
     let mut text = table(&std::iter::once(header).chain(rows.iter().map(line)).collect::<Vec<_>>());
     for row in rows {
+        let why = row.unconfirmed.as_ref();
+        text.extend(why.map(|why| format!("{}: Traefik has not confirmed the share: {why}\n", row.project)));
         text.extend(row.checks.iter().map(|check| format!("{}: {check}\n", row.project)));
     }
     text

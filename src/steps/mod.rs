@@ -22,6 +22,7 @@ mod node_pulls;
 mod platform;
 mod ports;
 mod pull_secrets;
+mod read_back;
 mod release;
 mod rollout;
 mod run;
@@ -93,6 +94,8 @@ pub struct Runner {
     /// The releases of the platform that the plan changes.
     pub platform: PlatformWork,
     pub connection: OnceCell<Connection>,
+    /// The namespace of Traefik.
+    pub ingress: String,
     /// Evaluates the checks of rollouts.
     pub checks: Option<mpsc::Sender<CheckRequest>>,
     /// What the steps of `dev` know about the folders of synced files.

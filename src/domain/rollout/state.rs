@@ -26,6 +26,9 @@ pub struct RolloutState {
     pub step: usize,
     /// The share of the new version, in percent.
     pub weight: u8,
+    /// Why it was not read back from Traefik that the new version has this share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
     /// Since when it has this share.
     pub since: Timestamp,
     pub started: Timestamp,
@@ -131,6 +134,7 @@ impl RolloutState {
             phase: RolloutPhase::Starting,
             step: 0,
             weight: 0,
+            unconfirmed: None,
             since: now,
             started: now,
             by,

@@ -9,11 +9,17 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::adapters::cluster::{Cluster, ClusterError, releases::objects::api_resource, store::apply::purpose};
-use crate::domain::{ReleaseKey, labels, objects::TRAEFIK, rollout::RolloutState};
+use crate::domain::{
+    ReleaseKey, labels,
+    objects::{TRAEFIK, http_path, observer_name, tcp_path},
+    rollout::RolloutState,
+};
 
 const PURPOSE: &str = "rollout";
-/// The kinds that route requests, and the one with their weights, in the order of deletion.
-const KINDS: [&str; 3] = ["IngressRoute", "IngressRouteTCP", "TraefikService"];
+/// The kinds that route requests.
+const ROUTES: [&str; 2] = ["IngressRoute", "IngressRouteTCP"];
+/// The kind with the weights of HTTP. Those of TCP are in the route.
+const WEIGHTS: &str = "TraefikService";
 
 impl Cluster {
     /// Returns the state of each rollout in the namespace, by project; also of those that have ended.
@@ -87,17 +93,38 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes the objects that split the requests of a project: it gets all of them again by its own routes.
+    /// Deletes the routes that split the requests of a project: it gets all of them again by its own routes. Returns the
+    /// paths of Traefik's API that answer when no router uses the weights any longer.
     ///
     /// # Errors
     /// If the API returns an error.
-    pub async fn unsplit_traffic(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
-        for kind in KINDS {
-            match self.delete_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name)), &[]).await {
-                Err(error) if !error.is_status(404) => return Err(error),
-                _ => (),
-            }
+    pub async fn unsplit_traffic(&self, project: &ReleaseKey) -> Result<Vec<String>, ClusterError> {
+        let mut paths = Vec::new();
+        for (kind, path) in [(WEIGHTS, http_path as fn(&str, &str) -> String), ("IngressRouteTCP", tcp_path)] {
+            let names = self.names_of_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name))).await;
+            let names = names.or_else(|error| if error.is_status(404) { Ok(Vec::new()) } else { Err(error) })?;
+            paths.extend(names.into_iter().map(|name| path(&project.namespace, &name)));
         }
-        Ok(())
+        let observer = observer_name(&project.name);
+        for kind in ROUTES {
+            self.delete_split(kind, project, &[&observer]).await?;
+        }
+        Ok(paths)
+    }
+
+    /// Deletes what no route uses any longer after [`Self::unsplit_traffic`]: the weights, and the route to Traefik's API.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn remove_weights(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
+        self.delete_split(WEIGHTS, project, &[]).await?;
+        self.delete_split(ROUTES[0], project, &[]).await
+    }
+
+    async fn delete_split(&self, kind: &str, project: &ReleaseKey, kept: &[&str]) -> Result<(), ClusterError> {
+        match self.delete_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name)), kept).await {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
