@@ -1,23 +1,19 @@
-//! Rollouts on a real cluster: the traffic of a project moves to a new version while a client sends requests.
-
-#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
-
-mod common;
-
-#[path = "traffic/load.rs"]
-mod load;
+//! Rollouts: the traffic of a project moves to a new version while a client sends requests.
 
 use std::time::Duration;
 
-use common::{PATIENCE, Stages, TestWorkspace, until};
-use load::{Counts, Load};
 use serde_json::Value;
 
-/// `staging` is a second namespace of the same cluster, which has a ledger.
+use super::{
+    common::{self, PATIENCE, Stages, TestWorkspace, until},
+    load::{Counts, Load},
+    shared::{SharedCluster, start_cluster},
+};
+
 const PROJECTS: &str = r"
 environments:
   local: {}
-  staging: {context: kind-NAME, namespace: staging, domain: staging.localhost, platform: external}
+  staging: {context: kind-NAME, namespace: shifts, domain: shifts.localhost, platform: external}
 defaults:
   values: {grace: 15, drain: 3, resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
@@ -33,28 +29,23 @@ projects:
     values: {ports: {http: 9898}, env: {PODINFO_UI_MESSAGE: one}}
     environments: {staging: {enabled: true}}
 ";
-const HOST: &str = "shop.staging.localhost";
-/// How long Traefik and cmdr may take to move the weights.
-const MOVED: Duration = Duration::from_secs(2);
+const HOST: &str = "shop.shifts.localhost";
 
-struct Cluster {
+/// A workspace whose shop has rollouts.
+struct Shop {
     workspace: TestWorkspace,
+    http_port: u16,
 }
 
-impl Cluster {
-    fn start(name: &str) -> Self {
-        let workspace = TestWorkspace::new(name, PROJECTS);
-        workspace.replace("NAME", &workspace.name);
-        workspace.run(&["up"]).expect(0);
-        let file = workspace.user_kubeconfig();
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::copy(workspace.kubeconfig(), file).unwrap();
+impl Shop {
+    fn start(cluster: &SharedCluster) -> Self {
+        let workspace = cluster.workspace("traffic", PROJECTS);
         workspace.run(&["up", "shop", "--env", "staging"]).expect(0);
-        Self { workspace }
+        Self { workspace, http_port: cluster.http_port }
     }
 
     fn load(&self, rate: u32) -> Load {
-        Load::start(self.workspace.http_port(), HOST, rate)
+        Load::start(self.http_port, HOST, rate)
     }
 
     /// The arguments that deploy a version with another message.
@@ -68,14 +59,19 @@ impl Cluster {
         shown[0].clone()
     }
 
-    /// Waits until the new version has this share.
+    /// Waits until the new version has this share, which was read back from Traefik.
     fn await_weight(&self, weight: u64) {
         until(&format!("a weight of {weight}%"), || (self.rollout()["weight"] == weight).then_some(()));
-        std::thread::sleep(MOVED);
+        self.expect_confirmed();
+    }
+
+    #[track_caller]
+    fn expect_confirmed(&self) {
+        assert_eq!(self.rollout()["unconfirmed"], Value::Null);
     }
 
     fn releases(&self) -> String {
-        self.workspace.helm(&["list", "--namespace", "staging", "--short"])
+        self.workspace.helm(&["list", "--namespace", "shifts", "--short"])
     }
 }
 
@@ -109,101 +105,100 @@ fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-#[test]
-fn a_canary_is_aborted_without_a_lost_request() {
-    let (cluster, stages) = (Cluster::start("traffic"), Stages::default());
-    let workspace = &cluster.workspace;
+/// A canary that is aborted.
+pub(crate) fn short_form(cluster: &SharedCluster) {
+    let (shop, stages) = (Shop::start(cluster), Stages::default());
+    let workspace = &shop.workspace;
     stages.stage("a preview changes nothing", || {
-        let plan = workspace.run(&[&words(&Cluster::deploy("two"))[..], &["--dry-run"]].concat()).expect(0);
+        let plan = workspace.run(&[&words(&Shop::deploy("two"))[..], &["--dry-run"]].concat()).expect(0);
         plan.expect_said("start rollout of shop").expect_said("install shop-next").expect_said("20%, 50%, 100%");
-        assert_eq!(cluster.releases(), "shop");
+        assert_eq!(shop.releases(), "shop");
     });
     stages.stage("a canary gets its share and is aborted", || {
-        let mut load = cluster.load(100);
-        let running = workspace.start(&words(&Cluster::deploy("two")));
-        cluster.await_weight(50);
+        let mut load = shop.load(100);
+        let running = workspace.start(&words(&Shop::deploy("two")));
+        shop.await_weight(50);
         expect_share(&load.during(Duration::from_secs(5)), "two", 50.0);
-        let preview = Load::with_headers(workspace.http_port(), HOST, 20, &[("X-Preview", "yes")]);
+        let preview = Load::with_headers(shop.http_port, HOST, 20, &[("X-Preview", "yes")]);
         std::thread::sleep(Duration::from_secs(1));
         expect_share(&preview.finish(), "two", 100.0);
         workspace.run(&["traffic", "abort", "shop", "--env", "staging"]).expect(0);
         running.wait(PATIENCE).expect(12).expect_said("aborted by").expect_said("has all requests again");
         expect_share(&load.during(Duration::from_secs(2)), "one", 100.0);
-        assert_eq!(cluster.releases(), "shop");
-        assert_eq!(cluster.rollout()["phase"], "returned");
+        assert_eq!(shop.releases(), "shop");
+        assert_eq!(shop.rollout()["phase"], "returned");
         expect_none_lost(load);
     });
     stages.finish();
 }
 
-#[test]
-#[ignore = "sends 500 requests a second for minutes; make test-full runs it"]
-fn no_request_is_lost_under_load() {
-    let (cluster, stages) = (Cluster::start("traffic-load"), Stages::default());
-    stages.stage("a canary gets all requests, step by step", || take_all_steps(&cluster));
-    stages.stage("a killed run leaves the traffic, and the next one goes on", || survive_a_kill(&cluster));
-    stages.stage("a detached rollout is continued", || continue_detached(&cluster));
-    stages.stage("blue-green switches, and switches back", || switch_blue_green(&cluster));
-    stages.finish();
+/// Complete rollouts under a load.
+pub(crate) fn long_form(stages: &Stages) {
+    let owner = start_cluster("traffic-load", stages);
+    let shop = Shop::start(&SharedCluster::of(&owner));
+    stages.stage("a canary gets all requests, step by step", || take_all_steps(&shop));
+    stages.stage("a killed run leaves the traffic, and the next one goes on", || survive_a_kill(&shop));
+    stages.stage("a detached rollout is continued", || continue_detached(&shop));
+    stages.stage("blue-green switches, and switches back", || switch_blue_green(&shop));
 }
 
-fn take_all_steps(cluster: &Cluster) {
-    let workspace = &cluster.workspace;
-    let mut load = cluster.load(500);
-    let running = workspace.start(&words(&Cluster::deploy("two")));
-    cluster.await_weight(20);
+fn take_all_steps(shop: &Shop) {
+    let workspace = &shop.workspace;
+    let mut load = shop.load(500);
+    let running = workspace.start(&words(&Shop::deploy("two")));
+    shop.await_weight(20);
     expect_share(&load.during(Duration::from_secs(1)), "two", 20.0);
-    cluster.await_weight(50);
+    shop.await_weight(50);
     expect_share(&load.during(Duration::from_secs(5)), "two", 50.0);
     workspace.run(&["traffic", "shop", "promote", "--step", "--env", "staging"]).expect(0);
     running.wait(PATIENCE).expect(0);
     expect_share(&load.during(Duration::from_secs(2)), "two", 100.0);
-    assert_eq!(cluster.releases(), "shop");
+    assert_eq!(shop.releases(), "shop");
     expect_none_lost(load);
 }
 
-fn survive_a_kill(cluster: &Cluster) {
-    let workspace = &cluster.workspace;
-    let mut load = cluster.load(500);
-    let running = workspace.start(&words(&Cluster::deploy("three")));
-    cluster.await_weight(50);
+fn survive_a_kill(shop: &Shop) {
+    let workspace = &shop.workspace;
+    let mut load = shop.load(500);
+    let running = workspace.start(&words(&Shop::deploy("three")));
+    shop.await_weight(50);
     running.signal("KILL");
     running.wait(PATIENCE);
     expect_share(&load.during(Duration::from_secs(3)), "three", 50.0);
     // The lease of the killed run expires.
     let locked = ["--lock-timeout", "1m"];
     workspace.run(&[&["traffic", "shop", "--weight", "30%", "--env", "staging"][..], &locked].concat()).expect(0);
-    std::thread::sleep(MOVED);
+    shop.expect_confirmed();
     expect_share(&load.during(Duration::from_secs(3)), "three", 30.0);
     workspace.run(&["traffic", "promote", "shop", "--env", "staging"]).expect(0);
     expect_share(&load.during(Duration::from_secs(2)), "three", 100.0);
-    assert_eq!(cluster.releases(), "shop");
+    assert_eq!(shop.releases(), "shop");
     expect_none_lost(load);
 }
 
-fn continue_detached(cluster: &Cluster) {
-    let workspace = &cluster.workspace;
-    let mut load = cluster.load(500);
-    workspace.run(&[&words(&Cluster::deploy("four"))[..], &["--detach"]].concat()).expect(0);
-    assert_eq!(cluster.rollout()["weight"], 20);
+fn continue_detached(shop: &Shop) {
+    let workspace = &shop.workspace;
+    let mut load = shop.load(500);
+    workspace.run(&[&words(&Shop::deploy("four"))[..], &["--detach"]].concat()).expect(0);
+    assert_eq!(shop.rollout()["weight"], 20);
     std::thread::sleep(Duration::from_secs(5));
     workspace.run(&["traffic", "continue", "--detach", "--env", "staging"]).expect(0);
-    assert_eq!(cluster.rollout()["weight"], 50);
-    workspace.run(&[&words(&Cluster::deploy("five"))[..], &["--detach"]].concat()).expect(0);
-    assert_eq!(cluster.rollout()["weight"], 20, "another record starts again");
+    assert_eq!(shop.rollout()["weight"], 50);
+    workspace.run(&[&words(&Shop::deploy("five"))[..], &["--detach"]].concat()).expect(0);
+    assert_eq!(shop.rollout()["weight"], 20, "another record starts again");
     workspace.run(&["rollback", "shop", "--env", "staging"]).expect(0);
-    assert_eq!(cluster.releases(), "shop");
+    assert_eq!(shop.releases(), "shop");
     expect_share(&load.during(Duration::from_secs(2)), "three", 100.0);
     workspace.run(&["unhold", "shop", "--env", "staging"]).expect(0);
     expect_none_lost(load);
 }
 
-fn switch_blue_green(cluster: &Cluster) {
-    let workspace = &cluster.workspace;
+fn switch_blue_green(shop: &Shop) {
+    let workspace = &shop.workspace;
     workspace.replace("kind: canary\n      steps: [20%, {weight: 50%, until: promoted}, 100%]", "kind: blue-green");
-    let mut load = cluster.load(500);
-    let running = workspace.start(&words(&Cluster::deploy("green")));
-    cluster.await_weight(100);
+    let mut load = shop.load(500);
+    let running = workspace.start(&words(&Shop::deploy("green")));
+    shop.await_weight(100);
     expect_share(&load.during(Duration::from_secs(3)), "green", 100.0);
     workspace.run(&["traffic", "abort", "shop", "--env", "staging"]).expect(0);
     running.wait(PATIENCE).expect(12);
