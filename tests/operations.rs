@@ -14,6 +14,8 @@ mod drain;
 mod load;
 #[path = "operations/maintenance.rs"]
 mod maintenance;
+#[path = "operations/moves.rs"]
+mod moves;
 #[path = "operations/pages.rs"]
 mod pages;
 #[path = "operations/procedures.rs"]
@@ -60,10 +62,8 @@ fn rollouts_maintenance_and_procedures() {
         let cluster = SharedCluster::of(&closed);
         // They mostly wait, each in namespaces of its own.
         thread::scope(|scope| {
-            let others = [
-                scope.spawn(|| traffic::short_form(&cluster)),
-                scope.spawn(|| procedures::short_form(&cluster)),
-            ];
+            let others =
+                [scope.spawn(|| traffic::short_form(&cluster)), scope.spawn(|| procedures::short_form(&cluster))];
             pages::stages(&closed, stages);
             drain::stages(&closed, stages);
             for other in others {
@@ -90,6 +90,12 @@ fn checks_decide_about_rollouts() {
 #[ignore = "takes some minutes; make test-full runs it"]
 fn every_protocol_is_split() {
     in_turn(protocols::stages);
+}
+
+#[test]
+#[ignore = "starts two clusters and sends 500 messages a second; make test-full runs it"]
+fn a_move_to_a_second_cluster() {
+    in_turn(moves::stages);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::{
             access::{RemoteAccess, may_write, refuse_local},
             apply::apply,
             deploy_request::{ChangeContext, expand},
+            driver,
             operation::{OperationRequest, operate},
             rollouts::{continuation, in_progress, is_taken, request},
         },
@@ -89,7 +90,7 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     let states = in_progress(session, &access.cluster, &names).await?;
     if states.is_empty() {
         session.note(&format!("no rollout is in progress in '{}'", session.environment.name));
-        return Ok(());
+        return end_driver(session, &access).await;
     }
     if verb != Verb::Continue && !session.settings.dry_run {
         may_write(session)?;
@@ -103,12 +104,18 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     } else {
         go_on(session, (&change, options.detach), verb, &states).await
     };
+    end_driver(session, &access).await?;
     match done {
         Err(error) if error.kind == ErrorKind::Locked && verb != Verb::Continue => {
             left_to_holder(session, &access, &states, error).await
         }
         done => done,
     }
+}
+
+/// Suspends the driver of the environment, if it has nothing to do.
+async fn end_driver(session: &Session, access: &RemoteAccess) -> Result<(), CommandError> {
+    if session.settings.dry_run { Ok(()) } else { driver::end(session, &access.cluster).await }
 }
 
 /// The verb among the words, first or last, and the names of projects.

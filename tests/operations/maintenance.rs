@@ -83,9 +83,13 @@ bundles:
   flow: {projects: [worker, shop]}
 "#;
 
+/// A script as the content of a quoted text of YAML.
+pub(crate) fn one_line(script: &str) -> String {
+    script.split_whitespace().collect::<Vec<_>>().join(" ").replace('\'', "''")
+}
+
 pub(crate) fn workspace(name: &str, projects: &str) -> TestWorkspace {
-    let script = STOMP.split_whitespace().collect::<Vec<_>>().join(" ").replace('\'', "''");
-    let workspace = TestWorkspace::new(name, &projects.replace("STOMP", &script));
+    let workspace = TestWorkspace::new(name, &projects.replace("STOMP", &one_line(STOMP)));
     if projects.contains("kind-NAME") {
         workspace.replace("NAME", &workspace.name);
     }

@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use serde_json::Value;
 
 use super::{
-    common::{Output, Stages, TestWorkspace, until},
+    common::{Output, PATIENCE, Stages, TestWorkspace, until},
     shared::SharedCluster,
 };
 
@@ -108,7 +108,7 @@ fn a_killed_step_goes_on(workspace: &TestWorkspace) {
     until("the Job of the step runs", || (jobs(workspace) == 1).then_some(()));
     thread::sleep(Duration::from_secs(1));
     run.signal("KILL");
-    run.wait(Duration::from_secs(5));
+    run.wait(PATIENCE);
     assert_eq!(progress(workspace)[..3], ["close done", "change started", "proof pending"]);
     assert_eq!(replicas(workspace, "steps", "worker"), 0);
     let status = staging(workspace, &["status"]).expect(0);

@@ -145,11 +145,11 @@ impl Walk {
     }
 
     fn two_at_once(&self) {
-        let counts = |one: &str, two: &str, of: [u32; 2]| BTreeMap::from([(one.to_owned(), of[0]), (two.to_owned(), of[1])]);
+        let counts =
+            |one: &str, two: &str, of: [u32; 2]| BTreeMap::from([(one.to_owned(), of[0]), (two.to_owned(), of[1])]);
         assert_eq!(self.grpc(), BTreeMap::from([("one".to_owned(), 40)]));
-        let deploy = |project: &str, set: &str| {
-            self.workspace.start(&["deploy", project, "--env", "staging", "--set", set])
-        };
+        let deploy =
+            |project: &str, set: &str| self.workspace.start(&["deploy", project, "--env", "staging", "--set", set]);
         let runs = [deploy("calls", "env.PODINFO_UI_MESSAGE=two"), deploy("store", "env.CLIENTS=102")];
         for project in ["calls", "store"] {
             self.await_weight("staging", project, 50);
@@ -197,7 +197,10 @@ impl Walk {
     fn replicas(&self, name: &str) -> (u64, u64) {
         let found = self.workspace.try_kubectl(&["get", "deployment", name, "-n", "first", "-o", "json"]);
         let found: Value = found.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
-        (found["spec"]["replicas"].as_u64().unwrap_or_default(), found["status"]["readyReplicas"].as_u64().unwrap_or_default())
+        (
+            found["spec"]["replicas"].as_u64().unwrap_or_default(),
+            found["status"]["readyReplicas"].as_u64().unwrap_or_default(),
+        )
     }
 
     fn consumers_share_replicas(&self) {
@@ -230,7 +233,8 @@ impl Walk {
             // A killed run leaves the rollout for the next promotion.
             let run = self.workspace.start(&["promote", "shop", "--to", "production", "--lock-timeout", "1m"]);
             let own = |rollout: &Value| rollout["weight"] == 50 && rollout["phase"] == "shifting";
-            let record = self.workspace.run(&["history", "shop", "--env", "staging", "--output", "json"]).expect(0).json();
+            let record =
+                self.workspace.run(&["history", "shop", "--env", "staging", "--output", "json"]).expect(0).json();
             let record = record["shop"]["deployments"].as_array().unwrap().last().unwrap()["record"].clone();
             until("the rollout of the promotion", || {
                 let rollout = self.rollout("production", "shop");

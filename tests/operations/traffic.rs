@@ -127,6 +127,8 @@ pub(crate) fn short_form(cluster: &SharedCluster) {
         expect_share(&load.during(Duration::from_secs(2)), "one", 100.0);
         assert_eq!(shop.releases(), "shop");
         assert_eq!(shop.rollout()["phase"], "returned");
+        let history = workspace.run(&["history", "shop", "--env", "staging"]).expect(0);
+        history.expect_said("traffic abort").expect_said("\"aborted by ");
         expect_none_lost(load);
     });
     stages.finish();
@@ -139,6 +141,7 @@ pub(crate) fn long_form(stages: &Stages) {
     stages.stage("a canary gets all requests, step by step", || take_all_steps(&shop));
     stages.stage("a killed run leaves the traffic, and the next one goes on", || survive_a_kill(&shop));
     stages.stage("a detached rollout is continued", || continue_detached(&shop));
+    stages.stage("the cluster continues a detached rollout", || the_cluster_continues(&shop, &owner));
     stages.stage("blue-green switches, and switches back", || switch_blue_green(&shop));
 }
 
@@ -193,6 +196,55 @@ fn continue_detached(shop: &Shop) {
     expect_none_lost(load);
 }
 
+/// An image with cmdr and Helm, on the node of a cluster.
+fn driver_image(owner: &TestWorkspace) -> String {
+    let (folder, name) = (owner.root().join("driver"), format!("docker.io/library/driver-{}:1", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let helm = owner.tool("sh", &["-c", "command -v helm"]);
+    for (from, to) in [(env!("CARGO_BIN_EXE_cmdr"), "cmdr"), (helm.as_str(), "helm")] {
+        std::fs::copy(from, folder.join(to)).unwrap();
+    }
+    let base = common::rig("RIG_REGISTRY");
+    let dockerfile = format!("FROM {base}/library/redis:7.0\nCOPY cmdr helm /usr/local/bin/\n");
+    std::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+    owner.tool("docker", &["build", "--quiet", "--tag", &name, &folder.to_string_lossy()]);
+    owner.tool("kind", &["load", "docker-image", &name, "--name", &owner.name]);
+    owner.tool("docker", &["rmi", "--force", &name]);
+    name
+}
+
+fn the_cluster_continues(shop: &Shop, owner: &TestWorkspace) {
+    let workspace = &shop.workspace;
+    let detach = words(&Shop::deploy("driven")).into_iter().chain(["--detach"]).map(str::to_owned).collect::<Vec<_>>();
+    let driver = format!("platform: external, traffic: {{driver: cronjob, image: \"{}\"}}}}", driver_image(owner));
+    workspace.replace("platform: external}", &driver);
+    workspace.replace("{weight: 50%, until: promoted}", "50%");
+    let refused = workspace.run(&words(&detach)).expect(10);
+    refused.expect_said("the ServiceAccount 'cmdr-deployer' of the driver does not exist in 'shifts'");
+    for role in ["deployer", "rollouts"] {
+        let file = format!("{}/templates/rbac/{role}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap().replace("tunes", "shifts");
+        let own = owner.root().join(format!("{role}.yaml"));
+        std::fs::write(&own, text).unwrap();
+        workspace.kubectl(&["apply", "--namespace", "", "--filename", &own.to_string_lossy()]);
+    }
+    let load = shop.load(50);
+    workspace.run(&words(&detach)).expect(0).expect_said("the CronJob cmdr-traffic continues the rollouts each minute");
+    assert_eq!(shop.rollout()["weight"], 20);
+    for weight in [50, 100] {
+        shop.await_weight(weight);
+    }
+    until("the end of the rollout", || (shop.rollout() == Value::Null).then_some(()));
+    let suspended = || {
+        let job = ["get", "cronjob", "cmdr-traffic", "--namespace", "shifts", "--output", "jsonpath={.spec.suspend}"];
+        (workspace.kubectl(&job) == "true").then_some(())
+    };
+    until("the driver to be suspended", suspended);
+    assert_eq!(shop.releases(), "shop");
+    expect_none_lost(load);
+    workspace.replace("steps: [20%, 50%, 100%]", "steps: [20%, {weight: 50%, until: promoted}, 100%]");
+}
+
 fn switch_blue_green(shop: &Shop) {
     let workspace = &shop.workspace;
     workspace.replace("kind: canary\n      steps: [20%, {weight: 50%, until: promoted}, 100%]", "kind: blue-green");
@@ -202,6 +254,6 @@ fn switch_blue_green(shop: &Shop) {
     expect_share(&load.during(Duration::from_secs(3)), "green", 100.0);
     workspace.run(&["traffic", "abort", "shop", "--env", "staging"]).expect(0);
     running.wait(PATIENCE).expect(12);
-    expect_share(&load.during(Duration::from_secs(2)), "three", 100.0);
+    expect_share(&load.during(Duration::from_secs(2)), "driven", 100.0);
     expect_none_lost(load);
 }

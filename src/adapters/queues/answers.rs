@@ -128,7 +128,8 @@ pub(super) fn document(queue: &Queue, body: &[u8]) -> Result<QueueContent, Strin
 
 /// Why a program has failed: the line that says so, or the last one. `psql` prints where the error is after it.
 pub(super) fn reason(errors: &str, output: &str) -> String {
-    let lines: Vec<&str> = output.lines().chain(errors.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        output.lines().chain(errors.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
     let is_error = |line: &&&str| line.to_lowercase().split_once("error:").is_some_and(|(_, text)| !text.is_empty());
     lines.iter().find(is_error).or(lines.last()).copied().unwrap_or_default().to_owned()
 }

@@ -3,12 +3,10 @@
 use futures::future::try_join_all;
 
 use super::CheckEvaluation;
-use crate::{
-    domain::{
-        check::{CheckVerdict, HealthCheck},
-        platform::{INGRESS, namespace_of},
-        traffic_metrics::{RequestCounts, Scrape, counted_between},
-    },
+use crate::domain::{
+    check::{CheckVerdict, HealthCheck},
+    platform::{INGRESS, namespace_of},
+    traffic_metrics::{RequestCounts, Scrape, counted_between},
 };
 
 /// What stands between the name of a Service and its port in the names of Traefik: nothing, or the protocol of a route

@@ -40,6 +40,8 @@ use crate::{
     ui,
 };
 
+/// The verb of a run that returns the traffic of rollouts on request.
+pub const ABORT: &str = "traffic abort";
 /// The verb of a run that continues rollouts.
 pub const TRAFFIC: &str = "traffic";
 /// How long the run that drives a rollout may take to do what was requested.
@@ -178,14 +180,15 @@ async fn note_returns(
         let state = cluster.rollout(project).await.ok().flatten();
         let is_done = ran.summary.done.contains(&planned.id);
         let because = state.as_ref().and_then(|state| state.reason.clone());
+        let aborted_by = state.as_ref().and_then(|state| state.aborted_by.clone());
         let operation = OperationEntry {
-            verb: AUTOMATIC_ROLLBACK.to_owned(),
+            verb: if aborted_by.is_some() { ABORT } else { AUTOMATIC_ROLLBACK }.to_owned(),
             record: state.as_ref().map(|state| state.record.clone()),
             version: state.map(|state| state.version),
             started,
             ended: Some(Timestamp::now()),
             outcome: if is_done { OperationOutcome::Done } else { OperationOutcome::Failed },
-            origin: Origin { because, ..origin.clone() },
+            origin: Origin { because, by: aborted_by.unwrap_or_else(|| origin.by.clone()), ..origin.clone() },
         };
         let note = move |history: &mut History| history.note_operation(operation.clone());
         if let Err(error) = cluster.update_history(&project.namespace, &project.name, note).await {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::{batch::v1::CronJob, core::v1::ServiceAccount};
 use kube::{
     Api,
-    api::{DynamicObject, ListParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::domain::{
 };
 
 const PURPOSE: &str = "rollout";
+const DRIVER_PURPOSE: &str = "traffic";
 /// The kinds that route requests.
 const ROUTES: [&str; 2] = ["IngressRoute", "IngressRouteTCP"];
 /// The kind with the weights of HTTP. Those of TCP are in the route.
@@ -119,6 +121,43 @@ impl Cluster {
     pub async fn remove_weights(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
         self.delete_split(WEIGHTS, project, &[]).await?;
         self.delete_split(ROUTES[0], project, &[]).await
+    }
+
+    /// Returns whether a namespace has a ServiceAccount.
+    ///
+    /// # Errors
+    /// If the API does not respond, or the account may not read it.
+    pub async fn has_account(&self, namespace: &str, name: &str) -> Result<bool, ClusterError> {
+        let accounts: Api<ServiceAccount> = self.namespaced(namespace);
+        let found = accounts.get_metadata_opt(name).await;
+        Ok(found.map_err(ClusterError::asking(format!("read ServiceAccount {name}")))?.is_some())
+    }
+
+    /// Applies the objects that continue rollouts.
+    ///
+    /// # Errors
+    /// If the API returns an error, or another tool has created an object with such a name.
+    pub async fn apply_driver(&self, namespace: &str, objects: [Value; 2]) -> Result<(), ClusterError> {
+        for mut object in objects {
+            object["metadata"]["namespace"] = json!(namespace);
+            object["metadata"]["labels"] = json!(purpose(DRIVER_PURPOSE));
+            self.apply_own(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Suspends the CronJob that continues rollouts, if it exists.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn suspend_driver(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let jobs: Api<CronJob> = self.namespaced(namespace);
+        let patched =
+            jobs.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": {"suspend": true}}))).await;
+        match patched.map_err(ClusterError::asking(format!("suspend CronJob {name}"))) {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn delete_split(&self, kind: &str, project: &ReleaseKey, kept: &[&str]) -> Result<(), ClusterError> {

@@ -85,9 +85,8 @@ impl Cluster {
         let list = pods.list(&own).await.map_err(ClusterError::asking("list the pods of Traefik"))?;
         let port = |pod: &Pod| {
             let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-            let named = containers.find_map(|container| {
-                container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name))
-            });
+            let named = containers
+                .find_map(|container| container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name)));
             named.map_or(usual, |port| port.container_port)
         };
         Ok(list.items.iter().map(|pod| (pod.name_any(), port(pod))).collect())
@@ -118,7 +117,8 @@ mod tests {
 
     #[test]
     fn an_error_of_a_pod_is_not_one_of_the_api_server() {
-        let own = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods \"a\" not found","code":404}"#;
+        let own =
+            r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods \"a\" not found","code":404}"#;
         assert_eq!(refusal(404, own).unwrap().message, "pods \"a\" not found");
         for text in [r#"{"message":"service not found: a"}"#, "404 page not found", r#"{"status": 500}"#] {
             assert!(refusal(404, text).is_none(), "{text}");

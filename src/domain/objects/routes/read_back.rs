@@ -54,9 +54,8 @@ impl SplitService {
             let named = |it: &Value| format!("{own}-{}-{}", it["name"].as_str().unwrap_or_default(), it["port"]);
             return Self { weights: services.map(|it| (named(&it), weight(&it))).collect(), path };
         }
-        let named = |it: &Value| {
-            normalized(&format!("{namespace}-{}-{}", it["name"].as_str().unwrap_or_default(), it["port"]))
-        };
+        let named =
+            |it: &Value| normalized(&format!("{namespace}-{}-{}", it["name"].as_str().unwrap_or_default(), it["port"]));
         let weights = services.map(|it| (named(&it), weight(&it))).collect();
         Self { path: http_path(namespace, &name), weights }
     }
