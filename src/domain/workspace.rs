@@ -74,7 +74,7 @@ pub struct Environment {
     pub networks: ClusterNetworks,
     /// Overrides those of the workspace.
     pub maintenance: MaintenanceSettings,
-    /// Not local: who continues the rollouts that nobody waits for; `None`: people and pipelines.
+    /// Not local: who continues detached rollouts; `None`: people and pipelines.
     pub traffic: Option<TrafficDriver>,
     /// The certificates of its hosts; `None`: URLs are HTTP.
     pub tls: Option<Tls>,

@@ -16,7 +16,7 @@ use crate::{
 
 /// How often Traefik is asked.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long an API that does not answer is asked: the route to it is as new as the weights. Traefik has loaded both by
+/// How long an API without a response is asked: the route to it is as new as the weights. Traefik has loaded both by
 /// then.
 const READABLE: Duration = Duration::from_secs(5);
 /// How long Traefik may take to use what was written.
@@ -36,7 +36,7 @@ pub(super) enum Expected {
 pub(super) enum ReadBack {
     /// Every pod of Traefik uses what was written.
     Confirmed,
-    /// Traefik's API does not answer, for this reason: only the objects in the cluster were observed.
+    /// There is no response of Traefik's API, for this reason: only the objects in the cluster were observed.
     Unreadable(String),
 }
 

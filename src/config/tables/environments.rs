@@ -60,7 +60,7 @@ pub(super) static ENVIRONMENT: Table = Table {
             ),
             optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional("maintenance", Shape::Table(&MAINTENANCE), "Overrides `maintenance` of the workspace"),
-            optional("traffic", Shape::Table(&TRAFFIC), "Who continues rollouts that nobody waits for"),
+            optional("traffic", Shape::Table(&TRAFFIC), "Who continues the rollouts of `cmdr deploy --detach`"),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),

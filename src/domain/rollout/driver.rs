@@ -1,10 +1,10 @@
-//! The key `traffic` of an environment: a CronJob in the environment continues the rollouts that nobody waits for.
+//! The key `traffic` of an environment: a CronJob in the environment continues detached rollouts.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The name of the CronJob, and of the ConfigMap with what it reads.
+/// The name of the CronJob, and of the ConfigMap that it reads.
 pub const DRIVER: &str = "cmdr-traffic";
 /// The ServiceAccount of the runs, unless projects.yaml names another: that of templates/rbac/deployer.yaml.
 pub const DRIVER_ACCOUNT: &str = "cmdr-deployer";

@@ -26,7 +26,7 @@ impl Cluster {
         let what = || ClusterError::asking(format!("request {target} in {namespace}"));
         let request = http::Request::get(format!("/api/v1/namespaces/{namespace}/{target}/proxy{path}"));
         let request = request.body(Body::empty()).map_err(|error| what()(kube::Error::HttpError(error)))?;
-        let response = self.client.send(request).await.map_err(what())?;
+        let response = self.once.send(request).await.map_err(what())?;
         let status = response.status().as_u16();
         let body = response.into_body().collect_bytes().await.map_err(what())?;
         let text = String::from_utf8_lossy(&body).into_owned();

@@ -34,7 +34,7 @@ pub enum ServiceAnswer {
     Weights { is_used: bool, weights: BTreeMap<String, u64> },
     /// Traefik does not have the service.
     Absent,
-    /// The API did not answer, with what came instead.
+    /// There was another response than one of the API: its status.
     Unreadable(String),
 }
 
