@@ -48,7 +48,7 @@ projects:
     rollout: *canary
     values:
       ports: {redis: 6379}
-      command: [sh, -c, 'exec redis-server --save "" --maxclients "$CLIENTS"']
+      command: [sh, -c, 'exec redis-server --protected-mode no --save "" --maxclients "$CLIENTS"']
       env: {CLIENTS: "101"}
     environments: {production: {enabled: false}}
   client:
@@ -219,33 +219,37 @@ impl Walk {
         assert!(least >= 3, "only {least} consumers were ready");
     }
 
+    /// The record that was deployed last in staging.
+    fn newest_record(&self) -> String {
+        let history = self.staging(&["history", "shop", "--output", "json"]).json();
+        let deployments = history["shop"]["deployments"].as_array().unwrap();
+        deployments.last().unwrap()["record"].as_str().unwrap().to_owned()
+    }
+
     fn a_promotion_replaces_a_rollout(&self) {
-        let promote = |rest: &[&str]| self.workspace.run(&[&["promote", "shop", "--to", "production"], rest].concat());
-        promote(&[]).expect(0);
-        let visit = || exchange(self.http_port, "shop.last.localhost", "/", "").1;
-        assert!(visit().contains("\"message\": \"two\""), "{}", visit());
+        let production = || exchange(self.http_port, "shop.last.localhost", "/", "").1;
+        let first = ["promote", "shop", "--to", "production", "--record", &self.newest_record()];
+        self.workspace.run(&first).expect(0);
+        assert!(production().contains("\"message\": \"two\""), "{}", production());
         for version in ["three", "four"] {
             let set = format!("env.PODINFO_UI_MESSAGE={version}");
             let run = self.workspace.start(&["deploy", "shop", "--env", "staging", "--set", &set]);
             self.await_weight("staging", "shop", 50);
             self.staging(&["traffic", "shop", "promote"]);
             run.wait(PATIENCE).expect(0);
-            // A killed run leaves the rollout for the next promotion.
-            let run = self.workspace.start(&["promote", "shop", "--to", "production", "--lock-timeout", "1m"]);
-            let own = |rollout: &Value| rollout["weight"] == 50 && rollout["phase"] == "shifting";
-            let record =
-                self.workspace.run(&["history", "shop", "--env", "staging", "--output", "json"]).expect(0).json();
-            let record = record["shop"]["deployments"].as_array().unwrap().last().unwrap()["record"].clone();
+            let record = self.newest_record();
+            let promote = ["promote", "shop", "--to", "production", "--record", &record, "--lock-timeout", "1m"];
+            let run = self.workspace.start(&promote);
             until("the rollout of the promotion", || {
                 let rollout = self.rollout("production", "shop");
-                (own(&rollout) && rollout["record"] == record).then_some(())
+                (rollout["weight"] == 50 && rollout["record"] == *record).then_some(())
             });
+            // A killed run leaves its rollout to the next promotion.
             run.signal("KILL");
             run.wait(PATIENCE);
         }
         self.workspace.run(&["rollback", "shop", "--env", "production", "--lock-timeout", "1m"]).expect(0);
-        assert!(visit().contains("\"message\": \"two\""), "{}", visit());
-        let releases = self.workspace.helm(&["list", "--namespace", "last", "--short"]);
-        assert_eq!(releases, "shop");
+        assert!(production().contains("\"message\": \"two\""), "{}", production());
+        assert_eq!(self.workspace.helm(&["list", "--namespace", "last", "--short"]), "shop");
     }
 }

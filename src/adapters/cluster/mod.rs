@@ -188,7 +188,9 @@ impl Cluster {
         // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
         tracing::debug!(server = %masked_url(&config.cluster_url.to_string()), context, "read {}", kubeconfig.display());
-        let once = connected(Config { default_retry: false, ..config.clone() })?;
+        let mut of_pods = config.clone();
+        of_pods.default_retry = false;
+        let once = connected(of_pods)?;
         Ok(Self { client: connected(config)?, once, reach: None })
     }
 
