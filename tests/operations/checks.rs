@@ -165,7 +165,7 @@ impl Walk {
     }
 
     fn errors_return_the_traffic(&self) {
-        let broken = r#"return 500 'broken';"#;
+        let broken = "return 500 'broken';";
         self.workspace.replace(&answer("two"), broken);
         self.expect_return("check answers failed: 100% errors (");
         self.workspace.replace(broken, &answer("two"));

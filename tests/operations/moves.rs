@@ -149,9 +149,9 @@ impl Walk {
     fn database(&self, environment: &str, words: &[&str]) -> String {
         let file = self.workspace.user_kubeconfig().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).unwrap();
-        let contexts = text.lines().filter_map(|line| line.trim().strip_prefix("name: kind-move-"));
+        let mut contexts = text.lines().filter_map(|line| line.trim().strip_prefix("name: kind-move-"));
         let side = if environment == "first" { "from" } else { "to" };
-        let context = contexts.into_iter().find(|name| name.starts_with(side)).unwrap();
+        let context = contexts.find(|name| name.starts_with(side)).unwrap();
         let target = ["--kubeconfig", &file, "--context", &format!("kind-move-{context}"), "--namespace", environment];
         let command = ["exec", "deployment/db", "--", "redis-cli"];
         self.workspace.tool("kubectl", &[&target[..], &command, words].concat())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use serde_json::Value;
 
 use super::{
-    common::{PATIENCE, Stages, TestWorkspace, tell, until},
+    common::{Output, PATIENCE, Stages, TestWorkspace, tell, until},
     shared::{SharedCluster, exchange},
 };
 
@@ -95,12 +95,8 @@ impl Walk {
         Self { workspace, http_port: cluster.http_port }
     }
 
-    fn on(&self, environment: &str, words: &[&str]) -> Vec<String> {
-        words.iter().copied().chain(["--env", environment]).map(str::to_owned).collect()
-    }
-
-    fn staging(&self, words: &[&str]) -> super::common::Output {
-        self.workspace.run(&self.on("staging", words).iter().map(String::as_str).collect::<Vec<_>>()).expect(0)
+    fn staging(&self, words: &[&str]) -> Output {
+        self.workspace.run(&[words, &["--env", "staging"]].concat()).expect(0)
     }
 
     fn rollout(&self, environment: &str, project: &str) -> Value {
