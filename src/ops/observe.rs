@@ -101,13 +101,9 @@ pub async fn look_at(
     for release in releases {
         let key = release.key.clone();
         observation.unreadable.extend(warning(&release));
-        let drained = drained(&release, &workloads);
-        let cron_job = suspended.iter().find(|job| has_cron_job(&release, job));
-        let drained = drained.or_else(|| cron_job.and_then(|job| job.drain.clone()));
+        note_stopped(&mut observation.observed, &release, &workloads, &suspended);
         let (observed, pods) = observe_release(release, &workloads, &deviations);
         observation.pods.insert(key.clone(), pods);
-        observation.observed.suspended.extend(cron_job.map(|_| key.clone()));
-        observation.observed.drained.extend(drained.map(|mark| (key.clone(), mark)));
         observation.observed.releases.insert(key, observed);
     }
     observation.running_since = workloads.running_since();
@@ -155,6 +151,19 @@ fn observe_release(
         developed: developed(&objects, workloads),
     };
     (observed, pods)
+}
+
+/// Notes that a release is stopped: by a drain, or as a suspended `CronJob`.
+fn note_stopped(
+    observed: &mut Observed,
+    release: &StoredRelease,
+    workloads: &Workloads,
+    suspended: &[SuspendedCronJob],
+) {
+    let cron_job = suspended.iter().find(|job| has_cron_job(release, job));
+    let mark = drained(release, workloads).or_else(|| cron_job.and_then(|job| job.drain.clone()));
+    observed.drained.extend(mark.map(|mark| (release.key.clone(), mark)));
+    observed.suspended.extend(cron_job.map(|_| release.key.clone()));
 }
 
 /// Whether a release has rendered this `CronJob`.
