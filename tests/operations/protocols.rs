@@ -25,12 +25,10 @@ projects:
   front: {image: ghcr.io/stefanprodan/podinfo:6.9.2, host: front, values: {ports: {http: 9898}}}
 ";
 
-/// `production` takes what runs in `staging`.
 const PROJECTS: &str = r#"
 environments:
   local: {}
   staging: {context: kind-NAME, namespace: first, domain: first.localhost, platform: external}
-  production: {context: kind-NAME, namespace: last, domain: last.localhost, platform: external, promote: {from: staging}}
 defaults:
   values: {grace: 15, drain: 3, resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
@@ -41,7 +39,6 @@ projects:
     values:
       ports: {http: 9898, grpc: {port: 9999, appProtocol: kubernetes.io/h2c}}
       env: {PODINFO_GRPC_PORT: "9999", PODINFO_UI_MESSAGE: one}
-    environments: {production: {enabled: false}}
   store:
     image: docker.io/library/redis:7.0
     routes: {tcp: {kind: TCPRoute, listener: redis, check: false}}
@@ -50,11 +47,9 @@ projects:
       ports: {redis: 6379}
       command: [sh, -c, 'exec redis-server --protected-mode no --save "" --maxclients "$CLIENTS"']
       env: {CLIENTS: "101"}
-    environments: {production: {enabled: false}}
   client:
     image: docker.io/library/redis:7.0
     values: {command: [sleep, infinity]}
-    environments: {production: {enabled: false}}
   shop:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
     routes: {web: {host: shop, check: false}}
@@ -69,7 +64,6 @@ projects:
     image: docker.io/library/redis:7.0
     rollout: {kind: canary, steps: [{weight: 25%, until: promoted}, 100%], pause: 2s}
     values: {replicas: 4, command: [sleep, infinity], env: {VERSION: one}}
-    environments: {production: {enabled: false}}
 "#;
 
 struct Walk {
@@ -85,7 +79,6 @@ pub(crate) fn stages(stages: &Stages) {
     stage("two rollouts at once: gRPC and TCP", Walk::two_at_once);
     stage("a client stays on its version", Walk::clients_stay);
     stage("consumers share their replicas", Walk::consumers_share_replicas);
-    stage("a promotion replaces a rollout, and a rollback ends it", Walk::a_promotion_replaces_a_rollout);
 }
 
 impl Walk {
@@ -99,14 +92,14 @@ impl Walk {
         self.workspace.run(&[words, &["--env", "staging"]].concat()).expect(0)
     }
 
-    fn rollout(&self, environment: &str, project: &str) -> Value {
-        let words = ["traffic", project, "--env", environment, "--output", "json"];
+    fn rollout(&self, project: &str) -> Value {
+        let words = ["traffic", project, "--env", "staging", "--output", "json"];
         self.workspace.run(&words).expect(0).json()[0].clone()
     }
 
-    fn await_weight(&self, environment: &str, project: &str, weight: u64) {
+    fn await_weight(&self, project: &str, weight: u64) {
         until(&format!("{project} to have {weight}%"), || {
-            let rollout = self.rollout(environment, project);
+            let rollout = self.rollout(project);
             (rollout["weight"] == weight).then(|| assert_eq!(rollout["unconfirmed"], Value::Null))
         });
     }
@@ -148,7 +141,7 @@ impl Walk {
             |project: &str, set: &str| self.workspace.start(&["deploy", project, "--env", "staging", "--set", set]);
         let runs = [deploy("calls", "env.PODINFO_UI_MESSAGE=two"), deploy("store", "env.CLIENTS=102")];
         for project in ["calls", "store"] {
-            self.await_weight("staging", project, 50);
+            self.await_weight(project, 50);
         }
         assert_eq!(self.grpc(), counts("one", "two", [20, 20]));
         assert_eq!(self.tcp(), counts("101", "102", [20, 20]));
@@ -171,13 +164,13 @@ impl Walk {
 
     fn clients_stay(&self) {
         let run = self.workspace.start(&["deploy", "shop", "--env", "staging", "--set", "env.PODINFO_UI_MESSAGE=two"]);
-        self.await_weight("staging", "shop", 50);
+        self.await_weight("shop", 50);
         let clients: Vec<(String, Option<String>)> = (0..20).map(|_| self.visit("a=b")).collect();
         let share = clients.iter().filter(|(version, _)| version == "two").count();
         assert_eq!(share, 10, "{clients:?}");
         assert!(clients.iter().all(|(_, cookie)| cookie.as_deref().is_some_and(|it| it.starts_with("cmdr-shop="))));
         self.staging(&["traffic", "shop", "--weight", "80%"]);
-        self.await_weight("staging", "shop", 80);
+        self.await_weight("shop", 80);
         for (version, cookie) in &clients {
             assert_eq!(self.visit(cookie.as_deref().unwrap()).0, *version, "a client stays on its version");
         }
@@ -201,7 +194,7 @@ impl Walk {
 
     fn consumers_share_replicas(&self) {
         let run = self.workspace.start(&["deploy", "worker", "--env", "staging", "--set", "env.VERSION=two"]);
-        self.await_weight("staging", "worker", 25);
+        self.await_weight("worker", 25);
         assert_eq!((self.replicas("worker"), self.replicas("worker-next")), ((3, 3), (1, 1)));
         self.staging(&["traffic", "worker", "promote"]);
         let run = thread::spawn(move || run.wait(PATIENCE));
@@ -213,39 +206,5 @@ impl Walk {
         run.join().unwrap().expect(0);
         assert_eq!((self.replicas("worker"), self.replicas("worker-next")), ((4, 4), (0, 0)));
         assert!(least >= 3, "only {least} consumers were ready");
-    }
-
-    /// The record that was deployed last in staging.
-    fn newest_record(&self) -> String {
-        let history = self.staging(&["history", "shop", "--output", "json"]).json();
-        let deployments = history["shop"]["deployments"].as_array().unwrap();
-        deployments.last().unwrap()["record"].as_str().unwrap().to_owned()
-    }
-
-    fn a_promotion_replaces_a_rollout(&self) {
-        let production = || exchange(self.http_port, "shop.last.localhost", "/", "").1;
-        let first = ["promote", "shop", "--to", "production", "--record", &self.newest_record()];
-        self.workspace.run(&first).expect(0);
-        assert!(production().contains("\"message\": \"two\""), "{}", production());
-        for version in ["three", "four"] {
-            let set = format!("env.PODINFO_UI_MESSAGE={version}");
-            let run = self.workspace.start(&["deploy", "shop", "--env", "staging", "--set", &set]);
-            self.await_weight("staging", "shop", 50);
-            self.staging(&["traffic", "shop", "promote"]);
-            run.wait(PATIENCE).expect(0);
-            let record = self.newest_record();
-            let promote = ["promote", "shop", "--to", "production", "--record", &record, "--lock-timeout", "1m"];
-            let run = self.workspace.start(&promote);
-            until("the rollout of the promotion", || {
-                let rollout = self.rollout("production", "shop");
-                (rollout["weight"] == 50 && rollout["record"] == *record).then_some(())
-            });
-            // A killed run leaves its rollout to the next promotion.
-            run.signal("KILL");
-            run.wait(PATIENCE);
-        }
-        self.workspace.run(&["rollback", "shop", "--env", "production", "--lock-timeout", "1m"]).expect(0);
-        assert!(production().contains("\"message\": \"two\""), "{}", production());
-        assert_eq!(self.workspace.helm(&["list", "--namespace", "last", "--short"]), "shop");
     }
 }
