@@ -11,8 +11,9 @@ use crate::{
         prepared::show_urls,
         remote::{
             access::refuse_local,
-            apply::apply,
+            apply::{apply, is_preview},
             deploy_request::DeployRequest,
+            driver,
             named_images::{NamedImages, split},
         },
         session::Session,
@@ -23,8 +24,13 @@ use crate::{
 /// When a project or tag is invalid, a gate refuses, or a step fails; the error's kind is the exit code.
 pub(super) async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
     refuse_local(session, "use cmdr up there: it deploys the images in projects.yaml")?;
-    let request = request(session, options)?;
-    let urls = apply(session, &request, &ChangeRequest::from(&options.change)).await?;
+    let (request, change) = (request(session, options)?, ChangeRequest::from(&options.change));
+    let is_driven = options.detach && !is_preview(session, &change);
+    let driver = if is_driven { driver::find(session).await? } else { None };
+    let urls = apply(session, &request, &change).await?;
+    if let Some(driver) = driver {
+        driver.start(session).await?;
+    }
     show_urls(session, &urls);
     Ok(())
 }

@@ -23,6 +23,7 @@ use crate::{
             access::{RemoteAccess, may_write, refuse_local},
             apply::apply,
             deploy_request::{ChangeContext, expand},
+            driver,
             operation::{OperationRequest, operate},
             rollouts::{continuation, in_progress, is_taken, request},
         },
@@ -56,6 +57,9 @@ pub struct TrafficRow {
     pub record: String,
     /// The share of the new version, in percent.
     pub weight: u8,
+    /// Why it was not read back from Traefik that the new version has this share; absent if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
     /// The number of the current step, from 1.
     pub step: usize,
     /// The share of each step, in percent.
@@ -86,7 +90,7 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     let states = in_progress(session, &access.cluster, &names).await?;
     if states.is_empty() {
         session.note(&format!("no rollout is in progress in '{}'", session.environment.name));
-        return Ok(());
+        return end_driver(session, &access).await;
     }
     if verb != Verb::Continue && !session.settings.dry_run {
         may_write(session)?;
@@ -100,12 +104,18 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     } else {
         go_on(session, (&change, options.detach), verb, &states).await
     };
+    end_driver(session, &access).await?;
     match done {
         Err(error) if error.kind == ErrorKind::Locked && verb != Verb::Continue => {
             left_to_holder(session, &access, &states, error).await
         }
         done => done,
     }
+}
+
+/// Suspends the driver of the environment, if it has nothing to do.
+async fn end_driver(session: &Session, access: &RemoteAccess) -> Result<(), CommandError> {
+    if session.settings.dry_run { Ok(()) } else { driver::end(session, &access.cluster).await }
 }
 
 /// The verb among the words, first or last, and the names of projects.
@@ -239,6 +249,7 @@ fn row((project, state): (String, RolloutState)) -> TrafficRow {
         old_version: state.old_version,
         record: state.record.to_string(),
         weight: state.weight,
+        unconfirmed: state.unconfirmed,
         step: state.step + 1,
         steps: state.steps.iter().map(|step| step.weight).collect(),
         since: state.since,
@@ -270,6 +281,8 @@ fn render(rows: &[TrafficRow]) -> String {
     };
     let mut text = table(&std::iter::once(header).chain(rows.iter().map(line)).collect::<Vec<_>>());
     for row in rows {
+        let why = row.unconfirmed.as_ref();
+        text.extend(why.map(|why| format!("{}: Traefik has not confirmed the share: {why}\n", row.project)));
         text.extend(row.checks.iter().map(|check| format!("{}: {check}\n", row.project)));
     }
     text

@@ -12,7 +12,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use rollouts::rollout;
+use rollouts::{rollout, traffic};
 
 use super::{
     format::{Format, duration},
@@ -89,6 +89,7 @@ fn unwritten_environment(name: Name, workspace: &Name) -> Environment {
         route_kind: None,
         https_port: None,
         maintenance: MaintenanceSettings::default(),
+        traffic: None,
         networks: ClusterNetworks::default(),
         tls: None,
         exposed: BTreeMap::new(),
@@ -115,6 +116,7 @@ fn environment(document: &Document, entry: Cursor<'_>, workspace: &Name) -> Opti
         route_kind: text_at(entry, "routes"),
         https_port: port("https"),
         maintenance: maintenance(document, entry),
+        traffic: entry.get("traffic").and_then(traffic),
         networks: networks(entry),
         tls: entry.get("tls").and_then(tls),
         exposed: exposed(entry),

@@ -50,6 +50,11 @@ impl Sources {
         self.documents.iter().map(|document| document.file.path.as_path())
     }
 
+    /// The files that all machines share: the path and the text of each.
+    pub fn texts(&self) -> impl Iterator<Item = (String, String)> {
+        self.shared().map(|document| (document.file.path.to_string_lossy().into_owned(), document.file.text.clone()))
+    }
+
     /// The folder of the workspace.
     pub(super) fn folder(&self) -> &Path {
         self.documents.first().map_or(Path::new("."), |document| &document.folder)

@@ -22,7 +22,7 @@ use charts::{CHART, CHART_IMAGE};
 use dev::DEV;
 use environments::{ENVIRONMENT, ENVIRONMENTS, FREEZE, LOCAL_ENVIRONMENT, PORTS, PROMOTION, REVIEW, TLS};
 use maintenance::{LOGIN, MAINTENANCE, QUEUE, QUEUES};
-use rollouts::{PREVIEW, ROLLOUT, ROLLOUT_STEP};
+use rollouts::{PREVIEW, ROLLOUT, ROLLOUT_STEP, TRAFFIC};
 use routes::{ROUTE, ROUTES};
 
 const PORT: Shape = Shape::Integer(1, 65_535);
@@ -374,7 +374,7 @@ static BUNDLE: Table = table(
 );
 
 /// All tables, in the order of the documentation.
-pub static ALL: [&Table; 42] = [
+pub static ALL: [&Table; 43] = [
     &WORKSPACE,
     &LOCAL_ENVIRONMENT,
     &PORTS,
@@ -394,6 +394,7 @@ pub static ALL: [&Table; 42] = [
     &ROUTE,
     &CHECK,
     &ROLLOUT,
+    &TRAFFIC,
     &ROLLOUT_STEP,
     &PREVIEW,
     &VERIFY,

@@ -95,7 +95,8 @@ pub struct Deployment {
 /// An event without a new record: pods were restarted, or a release or its environment was removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationEntry {
-    /// What started it: `restart`, `status --prune`, `down` for a review environment, or `secret show NAME`.
+    /// What started it: `restart`, `status --prune`, `down` for a review environment, `secret show NAME`, or `automatic
+    /// rollback` of a rollout.
     pub verb: String,
     /// The ID of the record that ran, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,7 +155,7 @@ pub struct Origin {
     /// The workspace's commit, with `-dirty` when the tree had uncommitted changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// The reason that the user gave.
+    /// The reason that the user gave, or why an automatic rollback was necessary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// The gates that were overridden.

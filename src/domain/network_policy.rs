@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     External, Name, ResolvedProject, Values, Workspace, labels,
     platform::{INGRESS, namespace_of},
+    rollout::next_name,
     shared_service::owner,
     values, waits,
 };
@@ -38,7 +39,25 @@ fn policy(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProje
     let sides = [("from", clients(workspace, project, all)), ("to", servers(workspace, project, all))];
     let mut policy: Values = sides.into_iter().map(|(side, peers)| (side.to_owned(), Value::Object(peers))).collect();
     values::merge(&mut policy, &written);
+    add_new_versions(&mut policy, all);
     Some(policy)
+}
+
+/// During a rollout, a client runs in a second version, whose pods have the name of its own release.
+fn add_new_versions(policy: &mut Values, all: &[ResolvedProject]) {
+    let has_rollout = |name: &str| {
+        let client = all.iter().find(|client| client.name.as_str() == name);
+        client.and_then(|client| client.rollout.as_ref()).is_some_and(|rollout| !rollout.is_none())
+    };
+    let Some(Value::Object(clients)) = policy.get_mut("from") else { return };
+    let new = clients.iter().filter_map(|(key, peer)| {
+        let next = next_name(peer["project"].as_str().filter(|name| has_rollout(name))?);
+        let mut peer = peer.clone();
+        peer["project"] = json!(next);
+        Some((next_name(key), peer))
+    });
+    let new: Vec<(String, Value)> = new.collect();
+    clients.extend(new);
 }
 
 fn clients(workspace: &Workspace, project: &ResolvedProject, all: &[ResolvedProject]) -> Values {
@@ -108,7 +127,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{Chart, ChartSource, resolve::ResolvedRoute};
+    use crate::domain::{
+        Chart, ChartSource,
+        resolve::ResolvedRoute,
+        rollout::{Rollout, RolloutKind},
+    };
 
     fn name(name: &str) -> Name {
         Name::new(name).unwrap()
@@ -159,6 +182,21 @@ mod tests {
             },
         });
         assert_eq!(found, [Value::Null, catalog, Value::Null, json!(true)]);
+    }
+
+    #[test]
+    fn both_versions_of_a_client_in_a_rollout_may_connect() {
+        let mut shop = project("shop", &["catalog"], &json!({}));
+        let (steps, keep, checks) = (Vec::new(), std::time::Duration::ZERO, BTreeMap::new());
+        let kind = RolloutKind::Canary;
+        shop.rollout = Some(Rollout { kind, steps, keep, checks, preview: None, is_sticky: false });
+        let written = json!({"networkPolicy": {"from": {"cache": {"project": "shop", "port": 6379}}}});
+        let found = policies(vec![shop, project("catalog", &[], &written)]);
+        let expected = json!({
+            "shop": {"project": "shop"}, "shop-next": {"project": "shop-next"},
+            "cache": {"project": "shop", "port": 6379}, "cache-next": {"project": "shop-next", "port": 6379},
+        });
+        assert_eq!(found[1]["from"], expected);
     }
 
     #[test]

@@ -5,7 +5,10 @@ mod routes;
 
 use std::collections::BTreeMap;
 
-pub use routes::{Split, TRAEFIK, has_routes, split_objects, unfit_route};
+pub use routes::{
+    ServiceAnswer, Split, SplitService, TRAEFIK, has_routes, http_path, observer_name, split_objects, split_services,
+    tcp_path, unfit_route,
+};
 use serde_json::{Value, json};
 
 use super::{ResolvedProject, Values, dashboards};

@@ -1,6 +1,6 @@
 //! The CI systems that cmdr recognizes by their variables, and what each says about a run.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,18 @@ pub struct PipelineRun {
     pub branch: Option<String>,
     /// A later pipeline of the same project has a higher number. A job that is run again has that of its pipeline.
     pub number: Option<u64>,
+}
+
+impl PipelineRun {
+    /// The variables by which cmdr knows the run elsewhere: the system, and of GitLab also who started it and where.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let system = PROVIDERS.iter().find(|known| known.provider == self.provider);
+        let marker = system.map(|known| (known.marker.to_owned(), "true".to_owned()));
+        let own = [("CI_PIPELINE_URL", &self.url), ("CI_JOB_URL", &self.job), ("GITLAB_USER_LOGIN", &self.user)];
+        let own = own.into_iter().filter(|_| self.provider == CiProvider::Gitlab);
+        let own = own.filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        marker.into_iter().chain(own).collect()
+    }
 }
 
 /// How a CI system describes its runs. URLs are templates: `{NAME}` is replaced by a variable, and a URL with an unset

@@ -12,7 +12,7 @@ use super::{
     procedure::Procedure,
     project_template::TemplateSource,
     queues::Queue,
-    rollout::Rollout,
+    rollout::{Rollout, TrafficDriver},
     slug::Slug,
 };
 
@@ -74,6 +74,8 @@ pub struct Environment {
     pub networks: ClusterNetworks,
     /// Overrides those of the workspace.
     pub maintenance: MaintenanceSettings,
+    /// Not local: who continues detached rollouts; `None`: people and pipelines.
+    pub traffic: Option<TrafficDriver>,
     /// The certificates of its hosts; `None`: URLs are HTTP.
     pub tls: Option<Tls>,
     /// Local only: the ports of projects that are published on 127.0.0.1.

@@ -66,7 +66,8 @@ impl RunEnd {
     }
 }
 
-fn lock_lost() -> CommandError {
+/// The error of a run whose lease was lost.
+pub(crate) fn lock_lost() -> CommandError {
     let cause = "the lease was lost during the run: another run may have started";
     let help = "check the state with cmdr status and cmdr history, and run the command again";
     CommandError::new(ErrorKind::Locked, Problem::new(cause).help(help))

@@ -12,7 +12,7 @@ use crate::{
     adapters::{
         cluster::{
             Cluster, ClusterError, Deviation, ExternalState, Object, Rendered, StoredRelease, WorkloadSnapshot,
-            Workloads, rollout,
+            Workloads, jobs::SuspendedCronJob, rollout,
         },
         docker::State,
     },
@@ -81,7 +81,7 @@ pub async fn look_at(
     workspace: &str,
     external_secrets_in: Option<&str>,
 ) -> Result<Observation, ClusterError> {
-    let (mut releases, workloads, namespaces, pools, external_secrets, externals, definitions, closed) = futures::try_join!(
+    let (mut releases, workloads, namespaces, pools, external_secrets, externals, definitions, closed, suspended) = futures::try_join!(
         cluster.releases(),
         cluster.workloads(workspace),
         cluster.namespaces(),
@@ -90,6 +90,7 @@ pub async fn look_at(
         cluster.externals(workspace),
         cluster.definitions(),
         cluster.maintenances(),
+        cluster.suspended_cron_jobs(workspace),
     )?;
     // What is in a namespace that is being deleted goes with it.
     releases.retain(|release| namespaces.contains_key(&release.key.namespace));
@@ -100,10 +101,9 @@ pub async fn look_at(
     for release in releases {
         let key = release.key.clone();
         observation.unreadable.extend(warning(&release));
-        let drained = drained(&release, &workloads);
+        note_stopped(&mut observation.observed, &release, &workloads, &suspended);
         let (observed, pods) = observe_release(release, &workloads, &deviations);
         observation.pods.insert(key.clone(), pods);
-        observation.observed.drained.extend(drained.map(|mark| (key.clone(), mark)));
         observation.observed.releases.insert(key, observed);
     }
     observation.running_since = workloads.running_since();
@@ -151,6 +151,25 @@ fn observe_release(
         developed: developed(&objects, workloads),
     };
     (observed, pods)
+}
+
+/// Notes that a release is stopped: by a drain, or as a suspended `CronJob`.
+fn note_stopped(
+    observed: &mut Observed,
+    release: &StoredRelease,
+    workloads: &Workloads,
+    suspended: &[SuspendedCronJob],
+) {
+    let cron_job = suspended.iter().find(|job| has_cron_job(release, job));
+    let mark = drained(release, workloads).or_else(|| cron_job.and_then(|job| job.drain.clone()));
+    observed.drained.extend(mark.map(|mark| (release.key.clone(), mark)));
+    observed.suspended.extend(cron_job.map(|_| release.key.clone()));
+}
+
+/// Whether a release has rendered this `CronJob`.
+fn has_cron_job(release: &StoredRelease, job: &SuspendedCronJob) -> bool {
+    let is_own = |object: &Object| object.kind == "CronJob" && object.name == job.name;
+    release.rendered.iter().any(|it| is_own(&it.object) && it.object.namespace == job.namespace)
 }
 
 /// The mark of a workload of a release that a drain has stopped. A `CronJob` is not among the workloads.

@@ -32,6 +32,7 @@ use crate::{
         exposed::PublishedPort,
         nearest::nearest,
         pinned_tools::{HELM, KIND},
+        platform::{INGRESS, namespace_of},
         resolve::resolve,
         user_configuration::UserConfiguration,
     },
@@ -287,6 +288,7 @@ impl Session {
             synced: SyncedFolders::default(),
             pulls: NodePullWatch::default(),
             checks: None,
+            ingress: namespace_of(&self.loaded.workspace, INGRESS),
         })
     }
 

@@ -204,7 +204,8 @@ pub(crate) fn row(prepared: &Prepared<Target>, release: &ReleaseSpec, urls: Vec<
 /// That a project is closed or stopped on purpose.
 fn kept_states(observed: &Observed, key: &ReleaseKey) -> String {
     let closed = observed.maintenance.get(key).map(|mark| mark.describe(Some(Timestamp::now())));
-    let stopped = observed.drained.get(key).map(DrainMark::describe);
+    let suspended = || observed.suspended.contains(key).then(|| "suspended".to_owned());
+    let stopped = observed.drained.get(key).map(DrainMark::describe).or_else(suspended);
     closed.into_iter().chain(stopped).map(|state| format!(", {state}")).collect()
 }
 

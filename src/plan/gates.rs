@@ -133,6 +133,7 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             maintenance: crate::domain::maintenance::MaintenanceSettings::default(),
+            traffic: None,
             name: Name::new("production").unwrap(),
             context: Some("production".to_owned()),
             cluster_id: None,

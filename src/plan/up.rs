@@ -133,6 +133,8 @@ pub struct Observed {
     pub maintenance: BTreeMap<ReleaseKey, MaintenanceMark>,
     /// The projects that a drain has stopped.
     pub drained: BTreeMap<ReleaseKey, DrainMark>,
+    /// Releases whose `CronJob` is suspended.
+    pub suspended: BTreeSet<ReleaseKey>,
 }
 
 impl Observed {

@@ -23,6 +23,7 @@ mod node_pulls;
 mod platform;
 mod ports;
 mod pull_secrets;
+mod read_back;
 mod release;
 mod rollout;
 mod run;
@@ -101,6 +102,8 @@ pub struct Runner {
     pub platform: PlatformWork,
     /// Shared with the runner of the next plan, if this one leaves the cluster as it is.
     pub connection: Arc<OnceCell<Connection>>,
+    /// The namespace of Traefik.
+    pub ingress: String,
     /// Evaluates the checks of rollouts.
     pub checks: Option<mpsc::Sender<CheckRequest>>,
     /// What the steps of `dev` know about the folders of synced files.

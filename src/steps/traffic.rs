@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::Runner;
+use super::{
+    Runner,
+    read_back::{Expected, ReadBack},
+};
 use crate::{
     adapters::{
         cluster::{Rendered, rollout},
@@ -19,7 +22,7 @@ use crate::{
         Name, Problem, ReleaseKey,
         check::{CheckVerdict, FailuresInARow, HealthCheck},
         maintenance::seconds,
-        objects::{Split, split_objects},
+        objects::{Split, split_objects, split_services},
         rollout::{RolloutState, RolloutVerdict, TrafficAction, next_name, next_replicas, shared_replicas},
     },
     engine::{Reporter, StepFailure},
@@ -30,8 +33,6 @@ use crate::{
     },
 };
 
-/// After this time, Traefik has loaded a change.
-const LOADED: Duration = Duration::from_secs(3);
 /// How long the pods of the old version may take to become ready again.
 const READY_SECONDS: u64 = 120;
 /// How often requests of people are read.
@@ -78,12 +79,11 @@ impl Runner {
         reason: Option<&str>,
         (reporter, cancel): (&Reporter, &CancellationToken),
     ) -> Result<Option<String>, StepFailure> {
-        self.unsplit(project, reporter, cancel).await?;
+        let unconfirmed = self.unsplit(project, reporter, cancel).await?;
         let cluster = &self.connected()?.cluster;
         if let Some(reason) = reason {
-            self.note(project, &TrafficAction::Return(reason.to_owned())).await?;
+            self.note(project, &TrafficAction::Return(reason.to_owned()), unconfirmed).await?;
         }
-        pause(LOADED, cancel).await?;
         let next = ReleaseKey::new(&project.namespace, next_name(&project.name));
         if cluster.release(&next).await?.is_some() {
             self.remove(&Removal { release: next, is_orphan: false }, cancel).await?;
@@ -94,33 +94,53 @@ impl Runner {
         Ok(None)
     }
 
-    /// Gives all requests to the release, or all replicas if it has no routes.
+    /// Gives all requests to the release, or all replicas if it has no routes. Returns why that was not read back from
+    /// Traefik.
     async fn unsplit(
         &self,
         project: &ReleaseKey,
         reporter: &Reporter,
         cancel: &CancellationToken,
-    ) -> Result<(), StepFailure> {
+    ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
         let running = cluster.release(project).await?;
         if let Some(replicas) = running.as_ref().and_then(|found| shared_replicas(&found.values)) {
             let rollout = RolloutSpec { release: project.clone(), timeout_seconds: READY_SECONDS };
             self.scale(&ScaleSpec { rollout, replicas }, reporter, cancel).await?;
-            return Ok(());
+            return Ok(None);
         }
-        Ok(cluster.unsplit_traffic(project).await?)
+        let released = cluster.unsplit_traffic(project).await?.into_iter().map(Expected::Released);
+        let found = self.read_back(&released.collect::<Vec<_>>(), cancel).await?;
+        cluster.remove_weights(project).await?;
+        Ok(unconfirmed(found, reporter))
     }
 
-    /// Notes an action in the state of a rollout. A state that has ended keeps its reason.
-    async fn note(&self, project: &ReleaseKey, action: &TrafficAction) -> Result<(), StepFailure> {
+    /// Notes an action in the state of a rollout, and why it was not read back from Traefik. A state that has ended keeps
+    /// its reason.
+    async fn note(
+        &self,
+        project: &ReleaseKey,
+        action: &TrafficAction,
+        unconfirmed: Option<String>,
+    ) -> Result<(), StepFailure> {
         let now = Timestamp::now();
         let note = |state: Option<RolloutState>| {
             let mut state = state.filter(RolloutState::is_in_progress)?;
             state.note(action, now);
+            state.unconfirmed.clone_from(&unconfirmed);
             Some(state)
         };
         Ok(self.connected()?.cluster.update_rollout(project, note).await?)
     }
+}
+
+/// Why something was not read back, which is also reported.
+fn unconfirmed(found: ReadBack, reporter: &Reporter) -> Option<String> {
+    let ReadBack::Unreadable(reason) = found else { return None };
+    let cause = format!("the routes are written, but Traefik's API does not confirm that it uses them: {reason}");
+    let help = "enable Traefik's API (`api: {dashboard: true}`), and allow the account to get `pods/proxy` there";
+    reporter.warn(Problem::new(cause).help(help));
+    Some(reason)
 }
 
 /// A rollout that is moved on.
@@ -137,6 +157,8 @@ struct Shifting<'a> {
     rendered: Option<Vec<Rendered>>,
     /// An evaluation that is not finished: checks of metrics count requests for some time.
     pending: Option<oneshot::Receiver<Verdicts>>,
+    /// Why the current share was not read back from Traefik.
+    unconfirmed: Option<String>,
 }
 
 /// Checks to evaluate for the new version of a project, and where to the verdicts are sent.
@@ -159,7 +181,8 @@ impl<'a> Shifting<'a> {
         cancel: &'a CancellationToken,
     ) -> Self {
         let (verdict, checked) = (RolloutVerdict::Open, Instant::now());
-        Self { runner, project, shift, reporter, cancel, verdict, checked, rendered: None, pending: None }
+        let (rendered, pending, unconfirmed) = (None, None, None);
+        Self { runner, project, shift, reporter, cancel, verdict, checked, rendered, pending, unconfirmed }
     }
 
     async fn run(mut self) -> Result<Option<String>, StepFailure> {
@@ -191,9 +214,9 @@ impl<'a> Shifting<'a> {
                 TrafficAction::Promote | TrafficAction::Pass => (),
                 TrafficAction::Return(reason) => return Err(self.give_back(&state, reason).await?),
             }
-            self.runner.note(self.project, &action).await?;
+            self.runner.note(self.project, &action, self.unconfirmed.clone()).await?;
             if action == TrafficAction::Pass {
-                return Ok(Some(format!("version {} has {}% of the requests", state.version, state.weight)));
+                return Ok(Some(format!("version {} has {}", state.version, share(&state))));
             }
         }
     }
@@ -210,10 +233,11 @@ impl<'a> Shifting<'a> {
         self.split(weight).await?;
         // What was seen before does not count for this step.
         (self.verdict, self.pending) = (RolloutVerdict::Open, None);
-        Ok(pause(LOADED, self.cancel).await?)
+        Ok(())
     }
 
-    async fn split(&self, weight: u8) -> Result<(), StepFailure> {
+    /// Writes the weights, and waits until Traefik uses them.
+    async fn split(&mut self, weight: u8) -> Result<(), StepFailure> {
         let TrafficShift { rollout, old, new, .. } = self.shift;
         let split = Split {
             project: &self.project.name,
@@ -229,7 +253,11 @@ impl<'a> Shifting<'a> {
         }
         let workspace = &self.runner.release.origin.workspace;
         let cluster = &self.runner.connected()?.cluster;
-        Ok(cluster.split_traffic(self.project, workspace, split_objects(&split)).await?)
+        cluster.split_traffic(self.project, workspace, split_objects(&split)).await?;
+        let loaded = split_services(&split).into_iter().map(Expected::Loaded);
+        let found = self.runner.read_back(&loaded.collect::<Vec<_>>(), self.cancel).await?;
+        self.unconfirmed = unconfirmed(found, self.reporter);
+        Ok(())
     }
 
     /// The version that gets more pods gets them first, so that none is missing.
@@ -325,8 +353,8 @@ impl<'a> Shifting<'a> {
 
     /// Returns all requests to the old version at once, and why.
     async fn give_back(&self, state: &RolloutState, reason: &str) -> Result<StepFailure, StepFailure> {
-        self.runner.unsplit(self.project, self.reporter, self.cancel).await?;
-        self.runner.note(self.project, &TrafficAction::Return(reason.to_owned())).await?;
+        let unconfirmed = self.runner.unsplit(self.project, self.reporter, self.cancel).await?;
+        self.runner.note(self.project, &TrafficAction::Return(reason.to_owned()), unconfirmed).await?;
         let cause = format!("version {} lost its {}% of the requests: {reason}", state.version, state.weight);
         let mut problem = Problem::new(cause);
         problem.details.clone_from(&state.seen);
@@ -335,8 +363,13 @@ impl<'a> Shifting<'a> {
     }
 }
 
-/// `25%, waits until 2026-11-27T12:00:00Z for its pause`
+/// `25% of the requests, waits until 2026-11-27T12:00:00Z for its pause`
 fn waiting(state: &RolloutState, until: Option<Timestamp>, reason: &str) -> String {
     let until = until.map(|until| format!(" until {}", seconds(until))).unwrap_or_default();
-    format!("{}% of the requests, waits{until} for {reason}", state.weight)
+    format!("{}, waits{until} for {reason}", share(state))
+}
+
+fn share(state: &RolloutState) -> String {
+    let unconfirmed = state.unconfirmed.as_ref().map(|_| ", not confirmed by Traefik").unwrap_or_default();
+    format!("{}% of the requests{unconfirmed}", state.weight)
 }

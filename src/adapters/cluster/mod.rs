@@ -41,6 +41,8 @@ use crate::domain::{Problem, redact::masked_url};
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// For requests that pods answer: an error of a pod, such as 503, is an answer, and the request is not repeated.
+    once: Client,
     /// The namespaces that the account may access; `None` means all.
     reach: Option<Vec<String>>,
 }
@@ -188,11 +190,10 @@ impl Cluster {
         // Requests end, but a watch does not; the server ends it after some minutes.
         config.connect_timeout = Some(Duration::from_secs(5));
         tracing::debug!(server = %masked_url(&config.cluster_url.to_string()), context, "read {}", kubeconfig.display());
-        let client = ClientBuilder::try_from(config)
-            .map_err(|error| ClusterError::Kubeconfig(error.into()))?
-            .with_layer(&LogLayer)
-            .build();
-        Ok(Self { client, reach: None })
+        let mut of_pods = config.clone();
+        of_pods.default_retry = false;
+        let once = connected(of_pods)?;
+        Ok(Self { client: connected(config)?, once, reach: None })
     }
 
     /// Limits all requests to these namespaces, for an account without access to others.
@@ -286,6 +287,11 @@ impl Cluster {
     {
         Api::namespaced(self.client.clone(), namespace)
     }
+}
+
+fn connected(config: Config) -> Result<Client, ClusterError> {
+    let builder = ClientBuilder::try_from(config).map_err(|error| ClusterError::Kubeconfig(error.into()))?;
+    Ok(builder.with_layer(&LogLayer).build())
 }
 
 #[cfg(test)]

@@ -126,6 +126,14 @@ pub(super) fn document(queue: &Queue, body: &[u8]) -> Result<QueueContent, Strin
     Ok(QueueContent { ready: found, ..QueueContent::default() })
 }
 
+/// Why a program has failed: the line that says so, or the last one. `psql` prints where the error is after it.
+pub(super) fn reason(errors: &str, output: &str) -> String {
+    let lines: Vec<&str> =
+        output.lines().chain(errors.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_error = |line: &&&str| line.to_lowercase().split_once("error:").is_some_and(|(_, text)| !text.is_empty());
+    lines.iter().find(is_error).or(lines.last()).copied().unwrap_or_default().to_owned()
+}
+
 /// A part of a path, with all other characters than letters and digits encoded.
 pub(super) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
@@ -186,6 +194,14 @@ mod tests {
         );
         assert_eq!(encoded("/"), "%2F");
         assert!(rabbitmq_queue("orders", br#"{"name": "orders"}"#).is_err(), "no statistics are not an empty queue");
+    }
+
+    #[test]
+    fn the_reason_of_a_program_is_the_line_with_its_error() {
+        let psql = "ERROR:  relation \"jobs\" does not exist\nLINE 1: select count(*) from jobs\n                   ^";
+        assert_eq!(reason(psql, ""), "ERROR:  relation \"jobs\" does not exist");
+        assert_eq!(reason("Error:\n{:badrpc, :nodedown}\n", ""), "{:badrpc, :nodedown}");
+        assert_eq!(reason("", "no such option\n"), "no such option");
     }
 
     #[test]

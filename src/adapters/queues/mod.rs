@@ -139,7 +139,7 @@ impl BrokerPod<'_> {
         let (output, errors) = (printed.stdout.trim(), printed.stderr.trim());
         match printed.end {
             ExecEnd::Exited(0) | ExecEnd::OutputClosed => Ok(output.to_owned()),
-            ExecEnd::Exited(code) => Err(format!("exit code {code}: {}", last_line(errors, output))),
+            ExecEnd::Exited(code) => Err(format!("exit code {code}: {}", answers::reason(errors, output))),
             ExecEnd::NotFound(reason) | ExecEnd::Failed(reason) => Err(reason),
         }
     }
@@ -167,9 +167,4 @@ impl BrokerPod<'_> {
             None => Err(format!("no HTTP response from port {port} of {pod}")),
         }
     }
-}
-
-fn last_line(errors: &str, output: &str) -> String {
-    let mut lines = errors.lines().rev().chain(output.lines().rev());
-    lines.find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
 }

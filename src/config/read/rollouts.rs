@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use super::checks::checks;
 use crate::config::{format::duration, tree::Cursor};
-use crate::domain::rollout::{KEEP, PAUSE, Preview, Rollout, RolloutKind, RolloutStep, parse_weight};
+use crate::domain::rollout::{KEEP, PAUSE, Preview, Rollout, RolloutKind, RolloutStep, TrafficDriver, parse_weight};
+
+/// Returns the key `traffic` of an environment; `None` if it is invalid.
+pub(in crate::config) fn traffic(value: Cursor<'_>) -> Option<TrafficDriver> {
+    let text = |key: &str| Some(value.get(key)?.text()?.to_owned());
+    Some(TrafficDriver { image: text("image")?, account: text("account") })
+}
 
 /// Returns the rollout under the key of a project or of its override; `None` if it is invalid.
 pub(in crate::config) fn rollout(value: Cursor<'_>) -> Option<Rollout> {

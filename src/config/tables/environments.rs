@@ -5,7 +5,7 @@ use super::{
         fields::{Shape, Table, optional, required, table},
         format::Format,
     },
-    MAINTENANCE, PORT,
+    MAINTENANCE, PORT, TRAFFIC,
     routes::ROUTE_KINDS,
 };
 use crate::domain::workspace::LOCAL;
@@ -60,6 +60,7 @@ pub(super) static ENVIRONMENT: Table = Table {
             ),
             optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional("maintenance", Shape::Table(&MAINTENANCE), "Overrides `maintenance` of the workspace"),
+            optional("traffic", Shape::Table(&TRAFFIC), "Who continues the rollouts of `cmdr deploy --detach`"),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),
@@ -71,7 +72,7 @@ pub(super) static ENVIRONMENT: Table = Table {
 
 pub(super) static LOCAL_ENVIRONMENT: Table = Table {
     elsewhere: &[(
-        &["context", "cluster-id", "only", "promote", "platform", "freeze", "review"],
+        &["context", "cluster-id", "only", "promote", "platform", "freeze", "review", "traffic"],
         "`local` is the kind cluster that cmdr creates; this key is only valid in other environments",
     )],
     ..table(

@@ -43,6 +43,28 @@ pub(super) static ROLLOUT: Table = Table {
     )
 };
 
+pub(super) static TRAFFIC: Table = Table {
+    page: PAGE,
+    ..table(
+        "traffic",
+        "`traffic` of an environment",
+        "Who continues rollouts that `cmdr deploy --detach` has started.",
+        &[
+            required(
+                "driver",
+                Shape::Choice(&["cronjob"]),
+                "`cronjob`: a CronJob in the environment, which runs `cmdr traffic continue`",
+            ),
+            required("image", Shape::Text(Format::Image), "The image of its runs, which contains cmdr and Helm"),
+            optional(
+                "account",
+                Shape::Text(Format::Label),
+                "The ServiceAccount of its runs; default: `cmdr-deployer`, that of templates/rbac/deployer.yaml",
+            ),
+        ],
+    )
+};
+
 pub(super) static ROLLOUT_STEP: Table = Table {
     page: PAGE,
     ..table(

@@ -1,5 +1,6 @@
 //! Routes of other kinds than Ingress: Traefik's own, and those of the Gateway API.
 
+mod read_back;
 mod split;
 
 use std::collections::BTreeMap;
@@ -7,7 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{entries, given};
-pub use split::{Split, has_routes, split_objects, unfit_route};
+pub use read_back::{ServiceAnswer, SplitService, http_path, observer_name, tcp_path};
+pub use split::{Split, has_routes, split_objects, split_services, unfit_route};
 
 use crate::domain::{Values, platform::HTTPS_PORT, project_secret::name_of};
 

@@ -1,5 +1,6 @@
 //! How a new version of a project gets its traffic: in steps, or at once, with a way back.
 
+mod driver;
 mod next;
 mod replicas;
 mod state;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Name, check::HealthCheck};
 
+pub use driver::{DRIVER, DRIVER_ACCOUNT, DriverSpec, TrafficDriver};
 pub use next::{next_name, next_values, unfit_values};
 pub use replicas::{next_replicas, shared_replicas};
 pub use state::{RolloutPhase, RolloutState, RolloutVerdict, TrafficAction, TrafficRequest};

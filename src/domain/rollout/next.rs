@@ -7,9 +7,12 @@ use crate::domain::{Values, project_secret::name_of};
 /// What the name of the second release ends with.
 const SUFFIX: &str = "-next";
 /// The kinds of objects that the second release has, too: their patches apply to it.
-const PATCHED: [&str; 5] = ["Deployment", "Service", "ConfigMap", "HorizontalPodAutoscaler", "PodDisruptionBudget"];
-/// Keys of what exists once: routes, further names, and objects beside the workload.
+const PATCHED: [&str; 6] =
+    ["Deployment", "Service", "ConfigMap", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"];
+/// Keys of what exists once: routes, further names, and objects beside the workload, except its NetworkPolicy.
 const ONCE: [&str; 3] = ["routes", "aliases", "extraObjects"];
+/// The NetworkPolicy among the further objects.
+const POLICY: &str = "network-policy";
 /// Keys of a volume that describe a new claim.
 const OF_CLAIM: [&str; 3] = ["size", "accessMode", "storageClass"];
 /// Keys of `service` that make it reachable from outside, or share it.
@@ -23,6 +26,7 @@ pub fn next_name(project: &str) -> String {
 /// Returns the values of the second release. It uses the Secrets, the account and the claims of the project.
 pub fn next_values(project: &str, values: &Values) -> Values {
     let mut next = values.clone();
+    let policy = own_policy(project, values);
     next.retain(|key, _| !ONCE.contains(&key.as_str()));
     share_secrets(project, &mut next);
     share_account(project, &mut next);
@@ -35,11 +39,24 @@ pub fn next_values(project: &str, values: &Values) -> Values {
     if let Some(service) = next.get_mut("service").and_then(Value::as_object_mut) {
         service.retain(|key, _| !SERVICE.contains(&key.as_str()));
     }
+    if let Some(policy) = policy {
+        next.insert("extraObjects".to_owned(), json!({(POLICY): policy}));
+    }
     if let Some(Value::Object(patches)) = next.remove("patches") {
         let renamed = patches.into_iter().filter_map(|(path, patch)| Some((renamed(project, &path)?, patch)));
         next.insert("patches".to_owned(), Value::Object(renamed.collect()));
     }
     next
+}
+
+/// The project's NetworkPolicy, for the pods of the second release.
+fn own_policy(project: &str, values: &Values) -> Option<Value> {
+    let mut policy = values.get("extraObjects")?.get(POLICY)?.clone();
+    policy["metadata"]["name"] = json!(next_name(project));
+    let selected = policy.pointer_mut("/spec/podSelector/matchLabels").and_then(Value::as_object_mut);
+    let own = selected.into_iter().flatten().map(|(_, value)| value).filter(|value| **value == json!(project));
+    own.for_each(|value| *value = json!(next_name(project)));
+    Some(policy)
 }
 
 /// The path of a patch in the second release; `None` if the object exists only once.
@@ -127,7 +144,8 @@ mod tests {
             "service": {"type": "NodePort", "sessionAffinity": "None"},
             "volumes": {"shared": {"path": "/s", "size": "1Gi", "accessMode": "ReadWriteMany"}, "tmp": {"temporary": true}},
             "routes": {"web": {"host": "shop.localhost"}},
-            "extraObjects": {"network-policy": {}},
+            "extraObjects": {"config": {}, "network-policy": {"metadata": {"name": "shop"}, "spec": {
+                "podSelector": {"matchLabels": {"app.kubernetes.io/instance": "shop"}}, "policyTypes": ["Ingress"]}}},
             "patches": {"Deployment/shop": {"a": 1}, "ConfigMap/shop-files": {"b": 1}, "Ingress/shop": {"c": 1}},
         }));
         let next = values(json!({
@@ -137,6 +155,8 @@ mod tests {
             "ports": {"http": 8080, "admin": {"port": 9000}},
             "service": {"sessionAffinity": "None"},
             "volumes": {"shared": {"path": "/s", "claim": "shop-shared"}, "tmp": {"temporary": true}},
+            "extraObjects": {"network-policy": {"metadata": {"name": "shop-next"}, "spec": {
+                "podSelector": {"matchLabels": {"app.kubernetes.io/instance": "shop-next"}}, "policyTypes": ["Ingress"]}}},
             "patches": {"Deployment/shop-next": {"a": 1}, "ConfigMap/shop-next-files": {"b": 1}},
         }));
         assert_eq!(Value::Object(next_values("shop", &written)), Value::Object(next));

@@ -26,6 +26,9 @@ pub struct RolloutState {
     pub step: usize,
     /// The share of the new version, in percent.
     pub weight: u8,
+    /// Why it was not read back from Traefik that the new version has this share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
     /// Since when it has this share.
     pub since: Timestamp,
     pub started: Timestamp,
@@ -50,6 +53,9 @@ pub struct RolloutState {
     /// Why the traffic returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who aborted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted_by: Option<String>,
 }
 
 /// How far a rollout is.
@@ -131,6 +137,7 @@ impl RolloutState {
             phase: RolloutPhase::Starting,
             step: 0,
             weight: 0,
+            unconfirmed: None,
             since: now,
             started: now,
             by,
@@ -141,6 +148,7 @@ impl RolloutState {
             failures: FailuresInARow::default(),
             unknown_since: None,
             reason: None,
+            aborted_by: None,
         }
     }
 
@@ -255,6 +263,9 @@ impl RolloutState {
             TrafficAction::Promote => (self.is_promoted, self.request) = (true, None),
             TrafficAction::Pass => (self.phase, self.request) = (RolloutPhase::Passed, None),
             TrafficAction::Return(reason) => {
+                if let Some(TrafficRequest::Abort { by }) = &self.request {
+                    self.aborted_by = Some(by.clone());
+                }
                 (self.phase, self.weight, self.since, self.request) = (RolloutPhase::Returned, 0, now, None);
                 self.reason = Some(reason.clone());
             }
@@ -377,6 +388,7 @@ mod tests {
         let mut state = canary();
         state.request = Some(TrafficRequest::Abort { by });
         assert_eq!(act(&mut state, 0, &RolloutVerdict::Open), TrafficAction::Return("aborted by anna".to_owned()));
+        assert_eq!((state.phase, state.aborted_by.as_deref()), (RolloutPhase::Returned, Some("anna")));
     }
 
     #[test]

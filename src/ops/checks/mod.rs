@@ -129,13 +129,11 @@ impl<'a> CheckEvaluation<'a> {
         let ports = ports.ok_or_else(|| format!("the Service '{service}' does not exist"))?;
         let port = ports.iter().find(|port| *port == "http").or(ports.first()).ok_or("the Service has no port")?;
         let target = format!("services/{service}:{port}");
-        match self.cluster.proxied_text(namespace, &target, path).await {
-            Ok(_) => Ok(judge_status(&format!("{service}:{port}{path}"), 200, status)),
-            Err(error) => match error.status() {
-                Some(found) => Ok(judge_status(&format!("{service}:{port}{path}"), found, status)),
-                None => Err(error.problem().message),
-            },
-        }
+        let found = match self.cluster.proxied_answer(namespace, &target, path).await {
+            Ok((found, _)) => found,
+            Err(error) => error.status().ok_or_else(|| error.problem().message)?,
+        };
+        Ok(judge_status(&format!("{service}:{port}{path}"), found, status))
     }
 
     /// Evaluates an expression for one object.

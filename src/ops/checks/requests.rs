@@ -3,13 +3,10 @@
 use futures::future::try_join_all;
 
 use super::CheckEvaluation;
-use crate::{
-    domain::{
-        check::{CheckVerdict, HealthCheck},
-        platform::{INGRESS, namespace_of},
-        traffic_metrics::{RequestCounts, Scrape, counted_between},
-    },
-    ops::session::Session,
+use crate::domain::{
+    check::{CheckVerdict, HealthCheck},
+    platform::{INGRESS, namespace_of},
+    traffic_metrics::{RequestCounts, Scrape, counted_between},
 };
 
 /// What stands between the name of a Service and its port in the names of Traefik: nothing, or the protocol of a route
@@ -40,7 +37,7 @@ impl CheckEvaluation<'_> {
 
     /// Reads the metrics of every pod of Traefik.
     async fn scrape(&self, names: &[String]) -> Result<Scrape, String> {
-        let namespace = ingress_namespace(self.session);
+        let namespace = namespace_of(&self.session.loaded.workspace, INGRESS);
         let pods = self.cluster.traefik_pods(&namespace).await.map_err(|error| error.problem().message)?;
         if pods.is_empty() {
             return Err(format!("no pod of Traefik runs in the namespace {namespace}"));
@@ -55,9 +52,4 @@ impl CheckEvaluation<'_> {
         });
         Ok(try_join_all(reads).await?.into_iter().collect())
     }
-}
-
-/// The namespace of Traefik, whether or not cmdr installs it.
-fn ingress_namespace(session: &Session) -> String {
-    namespace_of(&session.loaded.workspace, INGRESS)
 }

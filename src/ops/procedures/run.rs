@@ -18,6 +18,7 @@ use crate::{
     error::{CommandError, ErrorKind},
     ops::{
         checks::first_problem,
+        exit::lock_lost,
         options::ChangeRequest,
         remote::{access::RemoteAccess, leases::Held},
         session::Session,
@@ -112,9 +113,7 @@ impl ProcedureRun<'_> {
 
     /// Does an action in a session of its own, whose runs end when the time of the step is over.
     async fn act(&self, act: &FlatAct, started: Timestamp) -> Result<Option<String>, CommandError> {
-        if self.held.lost.is_cancelled() {
-            return Err(interrupted());
-        }
+        self.require_lock()?;
         let cancel = self.held.lost.child_token();
         // The whole procedure was confirmed.
         let settings = Settings { yes: true, ..self.session.settings.clone() };
@@ -134,7 +133,21 @@ impl ProcedureRun<'_> {
         }
     }
 
+    /// # Errors
+    /// When the run is interrupted, or another run may have taken the lock.
+    fn require_lock(&self) -> Result<(), CommandError> {
+        if self.session.cancel.is_cancelled() {
+            return Err(interrupted());
+        }
+        if self.held.lost.is_cancelled() { Err(lock_lost()) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// When the state cannot be written. After the lock was lost, it belongs to another run.
     async fn save(&self) -> Result<(), CommandError> {
+        if !self.session.cancel.is_cancelled() {
+            self.require_lock()?;
+        }
         let namespace = &self.session.environment.namespace;
         Ok(self.access.cluster.write_procedure(namespace, &self.state).await?)
     }
@@ -149,7 +162,8 @@ impl ProcedureRun<'_> {
                 "the procedure '{name}' was interrupted at the step '{step}': go on with cmdr procedure continue {name} \
                  --env {environment}"
             ));
-            return error;
+            // What the lost lock has interrupted says only that it was interrupted.
+            return self.require_lock().err().unwrap_or(error);
         }
         self.state.end_step(index, StepProgress::Failed, Some(first_problem(&error)), Timestamp::now());
         self.state.phase = ProcedurePhase::Failed;
@@ -166,6 +180,9 @@ impl ProcedureRun<'_> {
 
     fn stopped_on_the_way_back(&self, index: usize, mut error: CommandError) -> CommandError {
         let (name, step) = (&self.state.procedure, &self.steps[index].name);
+        if let Err(lost) = self.require_lock() {
+            return lost;
+        }
         if error.kind != ErrorKind::Interrupted {
             let problem = Problem::new(format!("the procedure '{name}' stopped while the step '{step}' was undone"));
             let environment = &self.state.environment;

@@ -193,7 +193,8 @@ impl RemoteRun<'_> {
     /// Returns the traffic of rollouts that failed, and rolls back failed releases. Returns how the run ended.
     async fn undo(&self, (plan, ran): (&Plan, &RunResult), rollback: Rollback, tools: RollbackTools<'_>) -> RunEnd {
         let Self { session, request, .. } = self;
-        let returned = return_traffic(session, request.verb, tools, rollouts::failed(plan, &ran.summary)).await;
+        let projects = rollouts::failed(plan, &ran.summary);
+        let returned = return_traffic(session, (request.verb, &self.context.origin), tools, projects).await;
         let rolled_back = if rollback.is_about_something() {
             Some(automatic_rollback::run(session, request, tools, rollback).await)
         } else {

@@ -5,6 +5,7 @@ pub mod apply;
 mod automatic_rollback;
 pub mod combination;
 pub mod deploy_request;
+pub mod driver;
 mod from_ledger;
 pub(crate) mod gates;
 mod images;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::try_join_all, stream};
+use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use crate::{
     domain::{
         Name, Problem, ReleaseKey,
         check::CheckVerdict,
-        ledger::ROLLBACK,
+        ledger::{AUTOMATIC_ROLLBACK, History, OperationEntry, OperationOutcome, Origin, ROLLBACK},
         objects::has_routes,
         rollout::{RolloutPhase, RolloutState, TrafficRequest, next_name, shared_replicas},
     },
@@ -28,15 +29,19 @@ use crate::{
             access::RemoteAccess, automatic_rollback::RollbackTools, deploy_request::DeployRequest, prepare::Remote,
             recorded_charts::chart_of,
         },
+        run_plan::RunResult,
         session::Session,
     },
     plan::{
         OperateStep, Plan, Step,
-        traffic::{ProjectRollout, TrafficChange, end_rollouts},
+        traffic::{ProjectRollout, TrafficChange, TrafficStep, end_rollouts},
     },
     steps::CheckRequest,
+    ui,
 };
 
+/// The verb of a run that returns the traffic of rollouts on request.
+pub const ABORT: &str = "traffic abort";
 /// The verb of a run that continues rollouts.
 pub const TRAFFIC: &str = "traffic";
 /// How long the run that drives a rollout may take to do what was requested.
@@ -139,24 +144,57 @@ async fn answer<'a, 'b: 'a>(
     let _ = verdicts.send(found);
 }
 
-/// Returns the traffic of rollouts that failed, and removes their second releases. `None` if there are none.
+/// Returns the traffic of rollouts that failed, and removes their second releases, which the ledger records. `None` if
+/// there are none.
 pub(super) async fn return_traffic(
     session: &Session,
-    verb: &str,
-    RollbackTools { runner, lost, .. }: RollbackTools<'_>,
+    (verb, origin): (&str, &Origin),
+    RollbackTools { remote, runner, lost }: RollbackTools<'_>,
     projects: Vec<ReleaseKey>,
 ) -> Option<RunEnd> {
     if projects.is_empty() {
         return None;
     }
-    let plan = end_rollouts(projects, "the rollout failed");
-    let verb = format!("{verb}: automatic rollback");
+    let (plan, started) = (end_rollouts(projects, "the rollout failed"), Timestamp::now());
+    let verb = format!("{verb}: {AUTOMATIC_ROLLBACK}");
     let ran = session.run_plan(&verb, &plan, Arc::clone(runner), lost).await;
+    if ran.end != RunEnd::LockLost {
+        note_returns(session, (&remote.access.cluster, origin), &plan, (&ran, started)).await;
+    }
     Some(match ran.end {
         RunEnd::Succeeded => RunEnd::RolledBack,
         RunEnd::LockLost => RunEnd::LockLost,
         _ => RunEnd::NotRolledBack,
     })
+}
+
+/// Writes the rollouts that were rolled back into the ledger, each with its record and why.
+async fn note_returns(
+    session: &Session,
+    (cluster, origin): (&Cluster, &Origin),
+    plan: &Plan,
+    (ran, started): (&RunResult, Timestamp),
+) {
+    for planned in plan.changes() {
+        let Step::Operate(OperateStep::Traffic(TrafficStep { project, .. })) = &planned.step else { continue };
+        let state = cluster.rollout(project).await.ok().flatten();
+        let is_done = ran.summary.done.contains(&planned.id);
+        let because = state.as_ref().and_then(|state| state.reason.clone());
+        let aborted_by = state.as_ref().and_then(|state| state.aborted_by.clone());
+        let operation = OperationEntry {
+            verb: if aborted_by.is_some() { ABORT } else { AUTOMATIC_ROLLBACK }.to_owned(),
+            record: state.as_ref().map(|state| state.record.clone()),
+            version: state.map(|state| state.version),
+            started,
+            ended: Some(Timestamp::now()),
+            outcome: if is_done { OperationOutcome::Done } else { OperationOutcome::Failed },
+            origin: Origin { because, by: aborted_by.unwrap_or_else(|| origin.by.clone()), ..origin.clone() },
+        };
+        let note = move |history: &mut History| history.note_operation(operation.clone());
+        if let Err(error) = cluster.update_history(&project.namespace, &project.name, note).await {
+            ui::print_problems(&[error.problem()], session.settings.color, None);
+        }
+    }
 }
 
 /// Whether a detached run has passed the last step of a rollout that it continues: its release is deployed next.

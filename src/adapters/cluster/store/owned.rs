@@ -52,8 +52,7 @@ impl Cluster {
         purpose: &str,
         namespace: &str,
     ) -> Result<bool, ClusterError> {
-        let resource = api_resource(api_version, kind);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let api = self.of_kind((api_version, kind), namespace);
         let own = ListParams::default().labels(&format!("{}={purpose}", labels::PURPOSE)).limit(1);
         let found = api.list_metadata(&own).await.map_err(ClusterError::asking(format!("list {kind}s")))?;
         Ok(!found.items.is_empty())
@@ -71,21 +70,38 @@ impl Cluster {
         (namespace, project): (&str, Option<&str>),
         kept: &[&str],
     ) -> Result<(), ClusterError> {
-        let resource = api_resource(api_version, kind);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let project = project.map(|project| format!(",{}={project}", labels::PROJECT)).unwrap_or_default();
-        let labels = format!("{}={purpose}{project}", labels::PURPOSE);
-        let found = api.list_metadata(&ListParams::default().labels(&labels)).await;
-        let found = found.map_err(ClusterError::asking(format!("list {kind}s")))?;
-        let names = found.items.into_iter().filter_map(|object| object.metadata.name);
-        for name in names.filter(|name| !kept.contains(&name.as_str())) {
-            let deleted = api.delete(&name, &DeleteParams::background()).await;
+        let api = self.of_kind((api_version, kind), namespace);
+        let names = self.names_of_own((api_version, kind), purpose, (namespace, project)).await?;
+        for name in names.iter().filter(|name| !kept.contains(&name.as_str())) {
+            let deleted = api.delete(name, &DeleteParams::background()).await;
             match deleted.map_err(ClusterError::asking(format!("delete {kind} {name}"))) {
                 Err(error) if !error.is_status(404) => return Err(error),
                 _ => (),
             }
         }
         Ok(())
+    }
+
+    /// Returns the names of the objects of a kind with a purpose in a namespace. `project`: only those of this project.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn names_of_own(
+        &self,
+        (api_version, kind): (&str, &str),
+        purpose: &str,
+        (namespace, project): (&str, Option<&str>),
+    ) -> Result<Vec<String>, ClusterError> {
+        let project = project.map(|project| format!(",{}={project}", labels::PROJECT)).unwrap_or_default();
+        let labels = format!("{}={purpose}{project}", labels::PURPOSE);
+        let api = self.of_kind((api_version, kind), namespace);
+        let found = api.list_metadata(&ListParams::default().labels(&labels)).await;
+        let found = found.map_err(ClusterError::asking(format!("list {kind}s")))?;
+        Ok(found.items.into_iter().filter_map(|object| object.metadata.name).collect())
+    }
+
+    fn of_kind(&self, (api_version, kind): (&str, &str), namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &api_resource(api_version, kind))
     }
 
     /// Returns the objects of a namespace that route requests, except those of cmdr. Kinds that the cluster does not have,
@@ -96,9 +112,8 @@ impl Cluster {
     pub async fn routes(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
         let mut found = Vec::new();
         for (api_version, kind) in ROUTES {
-            let resource = api_resource(api_version, kind);
-            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-            let without_own = ListParams::default().labels(&format!("{}!=maintenance", labels::PURPOSE));
+            let api = self.of_kind((api_version, kind), namespace);
+            let without_own = ListParams::default().labels(&format!("{} notin (maintenance,rollout)", labels::PURPOSE));
             match api.list(&without_own).await.map_err(ClusterError::asking(format!("list {kind}s"))) {
                 Ok(list) => found.extend(list.items.into_iter().map(|object| {
                     let mut object = json!(object);

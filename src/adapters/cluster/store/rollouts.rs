@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::{batch::v1::CronJob, core::v1::ServiceAccount};
 use kube::{
     Api,
-    api::{DynamicObject, ListParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::adapters::cluster::{Cluster, ClusterError, releases::objects::api_resource, store::apply::purpose};
-use crate::domain::{ReleaseKey, labels, objects::TRAEFIK, rollout::RolloutState};
+use crate::domain::{
+    ReleaseKey, labels,
+    objects::{TRAEFIK, http_path, observer_name, tcp_path},
+    rollout::RolloutState,
+};
 
 const PURPOSE: &str = "rollout";
-/// The kinds that route requests, and the one with their weights, in the order of deletion.
-const KINDS: [&str; 3] = ["IngressRoute", "IngressRouteTCP", "TraefikService"];
+const DRIVER_PURPOSE: &str = "traffic";
+/// The kinds that route requests.
+const ROUTES: [&str; 2] = ["IngressRoute", "IngressRouteTCP"];
+/// The kind with the weights of HTTP. Those of TCP are in the route.
+const WEIGHTS: &str = "TraefikService";
 
 impl Cluster {
     /// Returns the state of each rollout in the namespace, by project; also of those that have ended.
@@ -87,17 +95,75 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes the objects that split the requests of a project: it gets all of them again by its own routes.
+    /// Deletes the routes that split the requests of a project: it gets all of them again by its own routes. Returns the
+    /// paths of Traefik's API that answer when no router uses the weights any longer.
     ///
     /// # Errors
     /// If the API returns an error.
-    pub async fn unsplit_traffic(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
-        for kind in KINDS {
-            match self.delete_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name)), &[]).await {
-                Err(error) if !error.is_status(404) => return Err(error),
-                _ => (),
-            }
+    pub async fn unsplit_traffic(&self, project: &ReleaseKey) -> Result<Vec<String>, ClusterError> {
+        let mut paths = Vec::new();
+        for (kind, path) in [(WEIGHTS, http_path as fn(&str, &str) -> String), ("IngressRouteTCP", tcp_path)] {
+            let names = self.names_of_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name))).await;
+            let names = names.or_else(|error| if error.is_status(404) { Ok(Vec::new()) } else { Err(error) })?;
+            paths.extend(names.into_iter().map(|name| path(&project.namespace, &name)));
+        }
+        let observer = observer_name(&project.name);
+        for kind in ROUTES {
+            self.delete_split(kind, project, &[&observer]).await?;
+        }
+        Ok(paths)
+    }
+
+    /// Deletes what no route uses any longer after [`Self::unsplit_traffic`]: the weights, and the route to Traefik's API.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn remove_weights(&self, project: &ReleaseKey) -> Result<(), ClusterError> {
+        self.delete_split(WEIGHTS, project, &[]).await?;
+        self.delete_split(ROUTES[0], project, &[]).await
+    }
+
+    /// Returns whether a namespace has a ServiceAccount.
+    ///
+    /// # Errors
+    /// If the API does not respond, or the account may not read it.
+    pub async fn has_account(&self, namespace: &str, name: &str) -> Result<bool, ClusterError> {
+        let accounts: Api<ServiceAccount> = self.namespaced(namespace);
+        let found = accounts.get_metadata_opt(name).await;
+        Ok(found.map_err(ClusterError::asking(format!("read ServiceAccount {name}")))?.is_some())
+    }
+
+    /// Applies the objects that continue rollouts.
+    ///
+    /// # Errors
+    /// If the API returns an error, or another tool has created an object with such a name.
+    pub async fn apply_driver(&self, namespace: &str, objects: [Value; 2]) -> Result<(), ClusterError> {
+        for mut object in objects {
+            object["metadata"]["namespace"] = json!(namespace);
+            object["metadata"]["labels"] = json!(purpose(DRIVER_PURPOSE));
+            self.apply_own(&object).await?;
         }
         Ok(())
+    }
+
+    /// Suspends the CronJob that continues rollouts, if it exists.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn suspend_driver(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let jobs: Api<CronJob> = self.namespaced(namespace);
+        let patched =
+            jobs.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": {"suspend": true}}))).await;
+        match patched.map_err(ClusterError::asking(format!("suspend CronJob {name}"))) {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn delete_split(&self, kind: &str, project: &ReleaseKey, kept: &[&str]) -> Result<(), ClusterError> {
+        match self.delete_own((TRAEFIK, kind), PURPOSE, (&project.namespace, Some(&project.name)), kept).await {
+            Err(error) if !error.is_status(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::adapters::cluster::{Cluster, ClusterError, Generation, Object, releas
 /// The autoscaler that starts workloads from 0 replicas, and its annotation that prevents it.
 const SCALED_OBJECT: (&str, &str) = ("keda.sh/v1alpha1", "ScaledObject");
 const PAUSED: &str = "autoscaling.keda.sh/paused-replicas";
+/// How often a change that met another one is tried.
+const TRIES: u32 = 10;
 
 impl Cluster {
     /// Reads a workload.
@@ -48,14 +50,19 @@ impl Cluster {
     pub async fn forget_manager(&self, object: &Object, manager: &str) -> Result<(), ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &object.resource());
         let asking = || ClusterError::asking(format!("change {}", object.label()));
-        let metadata = api.get_metadata(&object.name).await.map_err(asking())?.metadata;
         let is_other = |entry: &ManagedFieldsEntry| entry.manager.as_deref() != Some(manager);
-        let kept: Vec<ManagedFieldsEntry> = metadata.managed_fields.into_iter().flatten().filter(is_other).collect();
-        let patch = json!({"metadata": {"managedFields": kept, "resourceVersion": metadata.resource_version}});
-        match api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(asking()) {
-            // It was changed meanwhile: only a later change of the same field is refused.
-            Err(error) if !error.is_status(409) => Err(error),
-            _ => Ok(()),
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let metadata = api.get_metadata(&object.name).await.map_err(asking())?.metadata;
+            let kept: Vec<ManagedFieldsEntry> =
+                metadata.managed_fields.into_iter().flatten().filter(is_other).collect();
+            let patch = json!({"metadata": {"managedFields": kept, "resourceVersion": metadata.resource_version}});
+            match api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(asking()) {
+                // A controller writes the status meanwhile, above all while pods start and end.
+                Err(error) if error.is_status(409) && tries < TRIES => {}
+                other => return other.map(drop),
+            }
         }
     }
 

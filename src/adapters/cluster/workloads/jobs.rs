@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::api::batch::v1::Job;
-use kube::{Api, api::PostParams};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PostParams},
+};
 use serde_json::json;
 
 use crate::adapters::{
     cluster::{Cluster, ClusterError, Object, store::apply::purpose},
     wait::{Wait, every},
 };
+use crate::domain::{drain_state::DrainMark, labels};
 
 /// How long the deletion of a previous Job may take.
 const GOING: Duration = Duration::from_mins(1);
@@ -30,7 +34,35 @@ pub struct VerifyJob {
     pub timeout_seconds: u64,
 }
 
+/// A CronJob that starts no Jobs for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspendedCronJob {
+    pub namespace: String,
+    pub name: String,
+    /// The mark of a drain that has suspended it.
+    pub drain: Option<DrainMark>,
+}
+
 impl Cluster {
+    /// Returns the suspended CronJobs of a workspace; none if the account may not list them.
+    ///
+    /// # Errors
+    /// If the API does not respond.
+    pub async fn suspended_cron_jobs(&self, workspace: &str) -> Result<Vec<SuspendedCronJob>, ClusterError> {
+        let own = ListParams::default().labels(&format!("app.kubernetes.io/part-of={workspace}"));
+        let found = match self.list::<CronJob>(&own, "CronJobs").await {
+            Err(error) if error.is_status(403) => Vec::new(),
+            found => found?,
+        };
+        let is_suspended = |job: &CronJob| job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+        let suspended = found.into_iter().filter(is_suspended).map(|job| SuspendedCronJob {
+            namespace: job.namespace().unwrap_or_default(),
+            name: job.name_any(),
+            drain: job.annotations().get(labels::DRAIN).and_then(|mark| DrainMark::read(mark)),
+        });
+        Ok(suspended.collect())
+    }
+
     /// Runs a Job; one with the same name is deleted first. Returns the object to wait for.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CustomRoute, TRAEFIK, entries, given, in_order, kind, middleware_name, middlewares, port};
+use super::{
+    CustomRoute, TRAEFIK, entries, given, in_order, kind, middleware_name, middlewares, port,
+    read_back::{SplitService, observer},
+};
 use crate::domain::{
     Values,
     rollout::{ALL, Preview, next_name},
@@ -15,6 +18,8 @@ const ROUTER: &str = "traefik.ingress.kubernetes.io/router.";
 const PROVIDER: &str = "@kubernetescrd";
 /// The priority of a router for TCP: those of routes have none.
 const TCP: usize = 1000;
+/// The rule of a router for TCP: every connection to its entry point.
+pub(super) const TCP_RULE: &str = "HostSNI(`*`)";
 /// The length of the path rule of a GRPCRoute without methods: `PathPrefix("/")`.
 const ANY_PATH: usize = 15;
 
@@ -62,12 +67,11 @@ pub fn unfit_route(route: &Value, has_preview: bool) -> Option<String> {
     annotations.find(|key| !known.contains(key)).map(|key| format!("has the annotation '{ROUTER}{key}'"))
 }
 
-/// Returns the objects: weights first, then the routes that use them.
+/// Returns the objects: the route to Traefik's API, the weights, then the routes that use them.
 pub fn split_objects(split: &Split<'_>) -> Vec<Value> {
-    let (mut services, mut routes) = (Vec::new(), Vec::new());
-    for (name, written) in entries(split.old.get("routes")) {
-        let Some(route) = SplitRoute::read(split, name, written) else { continue };
-        if kind(written) == Some("TCPRoute") {
+    let (mut services, mut routes) = (vec![observer(split.project, &split_services(split))], Vec::new());
+    for route in split_routes(split) {
+        if route.is_tcp() {
             routes.push(route.of_tcp());
         } else {
             services.push(route.weights());
@@ -77,9 +81,18 @@ pub fn split_objects(split: &Split<'_>) -> Vec<Value> {
     services.into_iter().chain(routes).collect()
 }
 
+/// Returns the services of Traefik that have the weights, for each route.
+pub fn split_services(split: &Split<'_>) -> Vec<SplitService> {
+    split_routes(split).map(|route| SplitService::of(&route)).collect()
+}
+
+fn split_routes<'a>(split: &'a Split<'a>) -> impl Iterator<Item = SplitRoute<'a>> {
+    entries(split.old.get("routes")).filter_map(|(name, written)| SplitRoute::read(split, name, written))
+}
+
 /// A route whose requests are split.
-struct SplitRoute<'a> {
-    split: &'a Split<'a>,
+pub(super) struct SplitRoute<'a> {
+    pub(super) split: &'a Split<'a>,
     route: CustomRoute<'a>,
     /// The port of the new version's Service.
     next_port: u64,
@@ -97,16 +110,21 @@ impl<'a> SplitRoute<'a> {
         Some(Self { split, route, next_port })
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}-rollout-{}", self.split.project, self.route.name)
     }
 
-    /// The Services with their weights. One without weight is left out: Traefik would still use it for its cookie.
-    fn services(&self) -> Vec<Value> {
+    pub(super) fn is_tcp(&self) -> bool {
+        kind(self.route.written) == Some("TCPRoute")
+    }
+
+    /// The Services with their weights. One of HTTP without weight is left out: Traefik would still use it for its
+    /// cookie. One of TCP is not: Traefik's API names the Services of a route only if there are several.
+    pub(super) fn services(&self) -> Vec<Value> {
         let Split { project, weight, .. } = *self.split;
         let both =
             [(project.to_owned(), self.route.port.service, ALL - weight), (next_name(project), self.next_port, weight)];
-        let given_weight = both.into_iter().filter(|(.., weight)| *weight > 0);
+        let given_weight = both.into_iter().filter(|(.., weight)| *weight > 0 || self.is_tcp());
         given_weight.map(|(name, port, weight)| json!({"name": name, "port": port, "weight": weight})).collect()
     }
 
@@ -199,7 +217,7 @@ impl<'a> SplitRoute<'a> {
     }
 
     fn of_tcp(&self) -> Value {
-        let route = json!({"match": "HostSNI(`*`)", "priority": TCP, "services": self.services()});
+        let route = json!({"match": TCP_RULE, "priority": TCP, "services": self.services()});
         let spec = json!({"entryPoints": [self.route.text("listener")], "routes": [route]});
         object("IngressRouteTCP", &self.name(), &spec)
     }
@@ -250,7 +268,7 @@ mod tests {
         let preview = Preview { header: Some("X-Preview".to_owned()), cookie: None };
         let annotations = json!({"traefik.ingress.kubernetes.io/router.middlewares": "tunes-auth@kubernetescrd"});
         let route = json!({"web": {"host": "shop.localhost", "path": "/", "annotations": annotations}});
-        let [service, route] = <[Value; 2]>::try_from(objects(&route, 25, Some(&preview))).unwrap();
+        let [_, service, route] = <[Value; 3]>::try_from(objects(&route, 25, Some(&preview))).unwrap();
         let weighted = &service["spec"]["weighted"];
         assert_eq!(
             weighted["services"],
@@ -272,7 +290,7 @@ mod tests {
     #[test]
     fn all_or_nothing_leaves_out_the_other_version() {
         let route = json!({"web": {"host": "shop.localhost"}});
-        let of = |weight| objects(&route, weight, None)[0]["spec"]["weighted"]["services"].clone();
+        let of = |weight| objects(&route, weight, None)[1]["spec"]["weighted"]["services"].clone();
         assert_eq!(of(0), json!([{"name": "shop", "port": 80, "weight": 100}]));
         assert_eq!(of(100), json!([{"name": "shop-next", "port": 80, "weight": 100}]));
     }

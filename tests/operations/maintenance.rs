@@ -1,24 +1,6 @@
-//! Maintenance and draining on a real cluster: one workspace in stages. The short form runs with `make test`; other queues
-//! and load figures are in `make test-full`.
+//! The workspace of maintenance and draining.
 
-#![allow(clippy::unwrap_used, reason = "a test may end where it finds something else")]
-
-mod common;
-
-#[path = "maintenance/drain.rs"]
-mod drain;
-#[path = "maintenance/pages.rs"]
-mod pages;
-#[path = "maintenance/queues.rs"]
-mod queues;
-
-use std::{
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
-    time::Duration,
-};
-
-use common::{Stages, TestWorkspace};
+use super::{common::TestWorkspace, shared::exchange};
 
 /// A STOMP client: `produce` sends messages, `consume` acknowledges them. RabbitMQ's plugin speaks it.
 const STOMP: &str = r#"
@@ -37,7 +19,7 @@ const STOMP: &str = r#"
 
 /// `staging` is a second namespace of the same cluster, which has a ledger. `importer` sends messages, and `worker`
 /// acknowledges them, unless its variable `RATE` is 0.
-const PROJECTS: &str = r#"
+pub(crate) const PROJECTS: &str = r#"
 environments:
   local: {}
   staging: {context: kind-NAME, namespace: staging, domain: staging.localhost, platform: external}
@@ -101,60 +83,20 @@ bundles:
   flow: {projects: [worker, shop]}
 "#;
 
-#[test]
-fn maintenance_and_draining() {
-    let (workspace, stages) = (workspace("closed", PROJECTS), Stages::default());
-    stages.stage("the workspace starts", || {
-        workspace.run(&["up"]).expect(0);
-    });
-    pages::stages(&workspace, &stages);
-    drain::stages(&workspace, &stages);
-    workspace.run(&["down", "--yes"]).expect(0);
-    stages.finish();
+/// A script as the content of a quoted text of YAML.
+pub(crate) fn one_line(script: &str) -> String {
+    script.split_whitespace().collect::<Vec<_>>().join(" ").replace('\'', "''")
 }
 
-#[test]
-#[ignore = "takes some minutes; make test-full runs it"]
-fn other_queues_and_a_ledger() {
-    let (workspace, stages) = (workspace("queues", queues::PROJECTS), Stages::default());
-    stages.stage("the workspace starts", || {
-        workspace.run(&["up"]).expect(0);
-    });
-    queues::stages(&workspace, &stages);
-    workspace.run(&["down", "--yes"]).expect(0);
-    stages.finish();
-}
-
-#[test]
-#[ignore = "takes some minutes; make test-full runs it"]
-fn a_load_of_messages() {
-    let (workspace, stages) = (workspace("load", PROJECTS), Stages::default());
-    stages.stage("the workspace starts", || {
-        workspace.run(&["up"]).expect(0);
-    });
-    drain::further_stages(&workspace, &stages);
-    stages.stage("500 messages a second are drained", || queues::a_load_is_drained(&workspace));
-    workspace.run(&["down", "--yes"]).expect(0);
-    stages.finish();
-}
-
-fn workspace(name: &str, projects: &str) -> TestWorkspace {
-    let script = STOMP.split_whitespace().collect::<Vec<_>>().join(" ").replace('\'', "''");
-    let workspace = TestWorkspace::new(name, &projects.replace("STOMP", &script));
+pub(crate) fn workspace(name: &str, projects: &str) -> TestWorkspace {
+    let workspace = TestWorkspace::new(name, &projects.replace("STOMP", &one_line(STOMP)));
     if projects.contains("kind-NAME") {
         workspace.replace("NAME", &workspace.name);
     }
     workspace
 }
 
-/// Requests a path with further headers. Returns the lines of the head, in lower case, and the body.
-fn fetch(workspace: &TestWorkspace, path: &str, headers: &str) -> (String, String) {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, workspace.http_port())).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let host = format!("shop.{}.localhost", workspace.name);
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_lowercase(), body.to_owned())
+/// Requests a path of the shop with further headers. Returns the head, in lower case, and the body.
+pub(crate) fn fetch(workspace: &TestWorkspace, path: &str, headers: &str) -> (String, String) {
+    exchange(workspace.http_port(), &format!("shop.{}.localhost", workspace.name), path, headers)
 }

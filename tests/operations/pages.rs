@@ -2,7 +2,7 @@
 
 use super::{
     common::{Stages, TestWorkspace, until},
-    fetch,
+    maintenance::fetch,
 };
 
 pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {

@@ -1,10 +1,67 @@
-//! The stages of the test of procedures.
+//! `cmdr procedure` on a real cluster: steps, approval, a kill, the way back. The environments are namespaces, each with
+//! a ledger.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use serde_json::Value;
 
-use super::common::{Output, TestWorkspace, until};
+use super::{
+    common::{Output, PATIENCE, Stages, TestWorkspace, until},
+    shared::SharedCluster,
+};
+
+const PROJECTS: &str = r#"
+environments:
+  local: {}
+  staging: {context: kind-NAME, namespace: steps, platform: external}
+  second: {context: kind-NAME, namespace: second, platform: external}
+defaults:
+  values: {grace: 0, resources: {requests: {cpu: 10m, memory: 16Mi}}}
+projects:
+  store:
+    image: docker.io/library/redis:7.0
+    values: {ports: {redis: 6379}}
+  worker:
+    image: docker.io/library/redis:7.0
+    values: {command: [sleep, infinity]}
+  migrate:
+    image: docker.io/library/redis:7.0
+    values: {kind: CronJob, schedule: "0 0 1 1 *", command: [sh, -c, 'echo "migrate orders"; sleep 5']}
+procedures:
+  move:
+    description: Move the store to the second environment
+    reversible: true
+    steps:
+      - {name: close, scale: {worker: 0}, undo: [{scale: {worker: 1}}]}
+      - {name: change, run: migrate, undo: []}
+      - name: proof
+        check:
+          stopped: {expr: "!has(status.readyReplicas)", object: deployment/worker}
+          running: {expr: status.readyReplicas == 1, object: deployment/store}
+        timeout: 30s
+      - {name: figures, approve: Are the figures right?}
+      - {name: there, env: second, deploy: {projects: [store]}, undo: [{env: second, scale: {store: 0}}]}
+      - {name: open, procedure: open}
+  open:
+    reversible: true
+    steps:
+      - {name: pause, wait: 1s}
+      - {name: up, scale: {worker: 1}, undo: [{scale: {worker: 0}}]}
+"#;
+
+pub(crate) fn short_form(cluster: &SharedCluster) {
+    let (workspace, stages) = (cluster.workspace("procedures", PROJECTS), Stages::default());
+    let stage = |name: &str, stage: fn(&TestWorkspace)| stages.stage(name, || stage(&workspace));
+    stage("the plan of a procedure is shown, and nothing changes", the_plan_is_shown);
+    stage("a procedure that was killed goes on with the step that was interrupted", a_killed_step_goes_on);
+    stage("a changed definition is refused with what differs", a_changed_definition_is_refused);
+    stage("a pipeline of the same person cannot approve", a_pipeline_cannot_approve);
+    stage("a person approves, and the procedure ends", a_person_approves);
+    stage("an aborted procedure goes back, the last step first", an_abort_goes_back);
+    stage("a check that fails stops the procedure", a_failed_check_stops);
+    stage("a lost lock stops the procedure", a_lost_lock_stops);
+    stages.finish();
+}
 
 fn staging(workspace: &TestWorkspace, args: &[&str]) -> Output {
     workspace.run(&[args, &["--env", "staging", "--yes"]].concat())
@@ -29,35 +86,31 @@ fn replicas(workspace: &TestWorkspace, namespace: &str, project: &str) -> i64 {
 }
 
 fn jobs(workspace: &TestWorkspace) -> usize {
-    let jobs = workspace.objects(&["get", "jobs", "--namespace", "staging"]);
+    let jobs = workspace.objects(&["get", "jobs", "--namespace", "steps"]);
     let names = jobs["items"].as_array().unwrap().iter().map(|job| job["metadata"]["name"].as_str().unwrap());
     names.filter(|name| name.starts_with("migrate-run-")).count()
 }
 
-pub(crate) fn the_plan_is_shown(workspace: &TestWorkspace) {
-    workspace.run(&["up", "store"]).expect(0);
-    let kubeconfig = workspace.user_kubeconfig();
-    fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
-    fs::copy(workspace.kubeconfig(), kubeconfig).unwrap();
+fn the_plan_is_shown(workspace: &TestWorkspace) {
     staging(workspace, &["up"]).expect(0);
     let plan = staging(workspace, &["procedure", "start", "move", "--dry-run"]).expect(0);
     for text in ["run migrate", "deploy store", "approve Are the figures right?", "open/up", "scale worker to 1"] {
         assert!(plan.stdout.contains(text), "{text}: {}", plan.stdout);
     }
     assert_eq!(state(workspace), Value::Null);
-    assert_eq!(replicas(workspace, "staging", "worker"), 1);
+    assert_eq!(replicas(workspace, "steps", "worker"), 1);
     staging(workspace, &["procedure", "start", "mvoe"]).expect(2).expect_said("did you mean 'move'?");
     staging(workspace, &["procedure", "continue", "move"]).expect(1).expect_said("is not under way in 'staging'");
 }
 
-pub(crate) fn a_killed_step_goes_on(workspace: &TestWorkspace) {
+fn a_killed_step_goes_on(workspace: &TestWorkspace) {
     let run = workspace.start(&["procedure", "start", "move", "--env", "staging", "--yes"]);
     until("the Job of the step runs", || (jobs(workspace) == 1).then_some(()));
     thread::sleep(Duration::from_secs(1));
     run.signal("KILL");
-    run.wait(Duration::from_secs(5));
+    run.wait(PATIENCE);
     assert_eq!(progress(workspace)[..3], ["close done", "change started", "proof pending"]);
-    assert_eq!(replicas(workspace, "staging", "worker"), 0);
+    assert_eq!(replicas(workspace, "steps", "worker"), 0);
     let status = staging(workspace, &["status"]).expect(0);
     assert!(status.said().contains("at step 2 of 7 (change: run migrate)"), "{}", status.said());
     staging(workspace, &["procedure", "start", "move"]).expect(10).expect_said("cmdr procedure continue move");
@@ -70,7 +123,7 @@ pub(crate) fn a_killed_step_goes_on(workspace: &TestWorkspace) {
     assert_eq!(state(workspace)["phase"], "waiting");
 }
 
-pub(crate) fn a_changed_definition_is_refused(workspace: &TestWorkspace) {
+fn a_changed_definition_is_refused(workspace: &TestWorkspace) {
     workspace.replace("wait: 1s", "wait: 2s");
     let refused = staging(workspace, &["procedure", "continue", "move"]).expect(10);
     let said = refused.said();
@@ -82,7 +135,7 @@ pub(crate) fn a_changed_definition_is_refused(workspace: &TestWorkspace) {
     workspace.replace("scale: {worker: 3}, undo", "scale: {worker: 0}, undo");
 }
 
-pub(crate) fn a_pipeline_cannot_approve(workspace: &TestWorkspace) {
+fn a_pipeline_cannot_approve(workspace: &TestWorkspace) {
     let by = state(workspace)["by"].as_str().unwrap().to_owned();
     let mut command = workspace.cmdr(&["procedure", "continue", "move", "--env", "staging", "--accept-changes"]);
     command.envs([("GITLAB_CI", "true"), ("CI_JOB_URL", "https://gitlab.example/1"), ("GITLAB_USER_LOGIN", &by)]);
@@ -93,30 +146,30 @@ pub(crate) fn a_pipeline_cannot_approve(workspace: &TestWorkspace) {
     assert_eq!(state(workspace)["phase"], "waiting");
 }
 
-pub(crate) fn a_person_approves(workspace: &TestWorkspace) {
+fn a_person_approves(workspace: &TestWorkspace) {
     let args = ["procedure", "continue", "move", "--accept-changes", "--output", "json"];
     let events = staging(workspace, &args).expect(0).events();
     let last = events.last().unwrap();
     assert_eq!(last["phase"], "done", "{last}");
     assert!(last["steps"][3]["result"].as_str().unwrap().starts_with("approved by "), "{last}");
-    assert_eq!((replicas(workspace, "staging", "worker"), replicas(workspace, "second", "store")), (1, 1));
+    assert_eq!((replicas(workspace, "steps", "worker"), replicas(workspace, "second", "store")), (1, 1));
     let list = staging(workspace, &["procedure", "list"]).expect(0);
     assert!(list.stdout.contains("Move the store to the second environment"), "{}", list.stdout);
 }
 
-pub(crate) fn an_abort_goes_back(workspace: &TestWorkspace) {
+fn an_abort_goes_back(workspace: &TestWorkspace) {
     workspace.replace("echo \"migrate orders\"; sleep 5", "exit 7");
     staging(workspace, &["up", "migrate"]).expect(0);
     let failed = staging(workspace, &["procedure", "start", "move"]).expect(7);
     assert!(failed.said().contains("the procedure 'move' stopped at the step 'change'"), "{}", failed.said());
-    assert_eq!(replicas(workspace, "staging", "worker"), 0);
+    assert_eq!(replicas(workspace, "steps", "worker"), 0);
     assert_eq!(state(workspace)["phase"], "failed");
     staging(workspace, &["procedure", "abort", "move"]).expect(0).expect_said("is aborted");
     assert_eq!(progress(workspace)[..3], ["close undone", "change undone", "proof pending"]);
-    assert_eq!(replicas(workspace, "staging", "worker"), 1);
+    assert_eq!(replicas(workspace, "steps", "worker"), 1);
 }
 
-pub(crate) fn a_failed_check_stops(workspace: &TestWorkspace) {
+fn a_failed_check_stops(workspace: &TestWorkspace) {
     workspace.replace("exit 7", "true");
     workspace.replace("expr: status.readyReplicas == 1", "failures: 2, expr: status.readyReplicas == 5");
     staging(workspace, &["up", "migrate"]).expect(0);
@@ -130,5 +183,20 @@ pub(crate) fn a_failed_check_stops(workspace: &TestWorkspace) {
     assert!(said.contains("the procedure 'move' stopped at the step 'proof'"), "{said}");
     staging(workspace, &["procedure", "abort", "move"]).expect(10).expect_said("hold");
     staging(workspace, &[&["procedure", "abort", "move"], &anyway[..]].concat()).expect(0);
-    assert_eq!(replicas(workspace, "staging", "worker"), 1);
+    assert_eq!(replicas(workspace, "steps", "worker"), 1);
+}
+
+/// Another run may have the lock by then, so that the state is not written.
+fn a_lost_lock_stops(workspace: &TestWorkspace) {
+    workspace.replace("command: [sh, -c, 'true']", "command: [sleep, '60']");
+    staging(workspace, &["unhold", "worker"]).expect(0);
+    staging(workspace, &["up", "migrate"]).expect(0);
+    let run = workspace.start(&["procedure", "start", "move", "--env", "staging", "--yes"]);
+    until("the step runs", || (progress(workspace).get(1).map(String::as_str) == Some("change started")).then_some(()));
+    workspace.kubectl(&["delete", "lease", "cmdr.project.procedure.move", "--namespace", "steps"]);
+    let lost = run.wait(Duration::from_mins(1)).expect(11);
+    let lost = lost.expect_said("the lease was lost during the run: another run may have started");
+    lost.expect_said("was interrupted at the step 'change': go on with cmdr procedure continue move");
+    assert_eq!(progress(workspace)[..2], ["close done", "change started"]);
+    staging(workspace, &["procedure", "abort", "move"]).expect(0);
 }
