@@ -12,7 +12,7 @@ CMDR := $(TARGET)/debug/cmdr
 INTERRUPTIBLE := $(shell env --default-signal=INT true 2>/dev/null && echo env --default-signal=INT)
 BUILD := cargo build --locked --bin cmdr
 # Tests that need clusters, Docker or Helm. `make check` runs all test files that are not in this list.
-CLUSTER_TESTS := access builds causes charts copies delivery dev dev_local docker failures files images jobs \
+CLUSTER_TESTS := access builds causes charts copies delivery dev dev_local docker failures files images jobs kept_node \
   network new operations pipeline placement platform \
   recipes refusals registry sample see stop_start
 OTHER_TESTS := $(filter-out $(CLUSTER_TESTS),$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))

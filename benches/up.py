@@ -3,8 +3,8 @@
 
   benches/up.py [--rounds 3] [--keep FILE]
 
-cmdr with nothing kept of an earlier cluster, cmdr with the images of the cluster before, kind with helmfile and the
-same charts and values, and bare kind until its own pods are ready; interleaved.
+cmdr with nothing kept of an earlier cluster, cmdr with the images and the node of the cluster before,
+kind with helmfile and the same charts and values, and bare kind until its own pods are ready; interleaved.
 """
 import time
 

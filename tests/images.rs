@@ -400,7 +400,11 @@ impl Walk {
     }
 
     fn nothing_is_left(&self) {
+        let label = format!("label=cmdr/workspace={}", self.workspace.name);
+        let kept = ["volume", "ls", "--quiet", "--filter", "label=cmdr/kept-node", "--filter", &label];
+        assert_ne!(self.workspace.tool("docker", &kept), "", "the node is kept for the next cluster");
         self.workspace.run(&["down", "--registry", "--yes"]).expect(0);
+        assert_eq!(self.workspace.tool("docker", &kept), "");
         assert_eq!(self.services(), [""; 0]);
         assert_eq!(self.volumes(), "");
         let state = Path::new(self.workspace.variable("CMDR_STATE")).join("clusters");

@@ -277,7 +277,7 @@ pub enum SnapshotCommand {
 pub enum CacheCommand {
     /// Show the size of each part of the cache
     Size,
-    /// Remove what has not been used for 30 days
+    /// Remove what has not been used for 30 days, and kept nodes that are older
     Prune {
         /// Remove everything; it is fetched again when it is needed
         #[arg(long)]

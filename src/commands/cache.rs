@@ -1,23 +1,28 @@
-//! `cmdr cache`: the size of the cache on this machine, and what is removed from it.
+//! `cmdr cache`: the size of the cache on this machine and of the kept nodes in Docker, and what is removed from them.
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    adapters::cache::{CacheFolder, CachePart, Pruning},
+    adapters::{
+        cache::{CacheFolder, CachePart, Pruning},
+        docker::Docker,
+    },
     cli::CacheCommand,
-    domain::Problem,
+    domain::{Problem, kept_node::is_outdated, snapshot::SnapshotKind},
     error::CommandError,
+    ops::session::{docker_error, docker_lookup},
     settings::{OutputFormat, Settings},
     ui::{self, table::table},
 };
 
 /// # Errors
 /// When the cache cannot be read, or an entry cannot be removed.
-pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), CommandError> {
+pub(super) async fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), CommandError> {
     let folder = CacheFolder(settings.folders.cache.clone());
     let failed = |error: std::io::Error| {
         let cause = format!("cannot clean up or read the cache in {}: {error}", folder.0.display());
@@ -25,10 +30,15 @@ pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), C
     };
     match command {
         CacheCommand::Dir => show_folder(settings),
-        CacheCommand::Size => show(settings, &folder.parts().map_err(failed)?),
+        CacheCommand::Size => {
+            let mut parts = folder.parts().map_err(failed)?;
+            parts.extend(kept_nodes(settings, None).await?);
+            show(settings, &parts);
+        }
         CacheCommand::Prune { all } => {
             let pruning = if *all { Pruning::All } else { Pruning::Unused };
-            let removed = folder.prune(pruning, settings.dry_run).map_err(failed)?;
+            let mut removed = folder.prune(pruning, settings.dry_run).map_err(failed)?;
+            removed.extend(kept_nodes(settings, Some(pruning)).await?);
             if !settings.quiet {
                 ui::print_message(if settings.dry_run { "would remove:" } else { "removed:" });
             }
@@ -36,6 +46,28 @@ pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<(), C
         }
     }
     Ok(())
+}
+
+/// The kept nodes of this user's clusters, or those that are removed. Without Docker, there are none.
+async fn kept_nodes(settings: &Settings, pruning: Option<Pruning>) -> Result<Option<CachePart>, CommandError> {
+    let docker = match Docker::connect(&docker_lookup(settings)).await {
+        Ok(docker) => docker,
+        Err(error) => {
+            if !settings.quiet {
+                ui::print_message(&format!("kept nodes are not included: {}", error.problem().message));
+            }
+            return Ok(None);
+        }
+    };
+    let mut kept = docker.snapshots(SnapshotKind::KeptNode, None).await.map_err(docker_error)?;
+    let now = Timestamp::now();
+    kept.retain(|kept| kept.mounts_from(&settings.folders.state));
+    kept.retain(|kept| pruning != Some(Pruning::Unused) || is_outdated(kept, now));
+    for kept in kept.iter().filter(|_| pruning.is_some() && !settings.dry_run) {
+        docker.delete_snapshot(kept).await.map_err(docker_error)?;
+    }
+    let bytes = kept.iter().map(|kept| kept.bytes).sum();
+    Ok(Some(CachePart { content: "kept nodes", entries: kept.len(), bytes }))
 }
 
 /// What `--output json` prints.

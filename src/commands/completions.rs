@@ -19,7 +19,7 @@ use crate::{
     config,
     domain::{
         Environment, Name, Project, Workspace, causes, gate::GATES, local_copy::ORIGINAL, platform::PLATFORM,
-        query::QUESTIONS,
+        query::QUESTIONS, snapshot::SnapshotKind,
     },
     ops::session::docker_lookup,
     settings::{COMPLETE, Settings},
@@ -215,7 +215,7 @@ fn templates(workspace: &Workspace) -> Vec<CompletionCandidate> {
 fn snapshots(settings: &Settings, workspace: &Workspace) -> Vec<CompletionCandidate> {
     let listed = soon(async {
         let docker = Docker::connect(&docker_lookup(settings)).await.ok()?;
-        docker.snapshots(workspace.name.as_str()).await.ok()
+        docker.snapshots(SnapshotKind::Saved, Some(workspace.name.as_str())).await.ok()
     });
     let saved = |time: &jiff::Timestamp| format!("saved {}", time.strftime("%Y-%m-%d %H:%M UTC"));
     let listed = listed.unwrap_or_default();

@@ -152,7 +152,7 @@ async fn run_on_machine(
 ) -> Result<(), CommandError> {
     match command {
         MachineCommand::Init(options) => init::init(&settings, &options),
-        MachineCommand::Cache(command) => cache::cache(&settings, &command),
+        MachineCommand::Cache(command) => cache::cache(&settings, &command).await,
         MachineCommand::Trust(options) => trust::trust(&settings, &options),
         MachineCommand::Explain(options) => explain::explain(&settings, &options),
         MachineCommand::Doctor(options) => doctor::doctor(settings, cancel, &options).await,

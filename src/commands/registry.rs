@@ -81,7 +81,7 @@ async fn other_users(session: &Session, docker: &Docker) -> Result<Vec<String>, 
 pub(super) async fn tell_registry_stays(session: &Session, docker: &Docker) -> Result<(), CommandError> {
     if !docker.registry_services().await?.is_empty() {
         session.note(
-            "the local registry, its caches and the cluster's images are kept for the next cluster; \
+            "the local registry, its caches, the cluster's images and its new node are kept for the next cluster; \
              cmdr down --registry removes them",
         );
     }

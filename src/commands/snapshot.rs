@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
     cli::SnapshotCommand,
-    domain::{ImageReference, Name, Problem, nearest::nearest, proxy::Proxies, snapshot::Snapshot},
+    domain::{
+        ImageReference, Name, Problem,
+        nearest::nearest,
+        proxy::Proxies,
+        snapshot::{Snapshot, SnapshotKind},
+    },
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
@@ -161,7 +166,7 @@ fn valid(name: &str) -> Result<Name, CommandError> {
 }
 
 async fn snapshots(session: &Session, access: &LocalAccess) -> Result<Vec<Snapshot>, CommandError> {
-    access.docker.snapshots(session.workspace().as_str()).await.map_err(docker_error)
+    access.docker.snapshots(SnapshotKind::Saved, Some(session.workspace().as_str())).await.map_err(docker_error)
 }
 
 async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Snapshot, CommandError> {

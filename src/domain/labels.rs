@@ -32,6 +32,8 @@ pub const DEV: &str = "cmdr.dev/dev";
 pub const MAINTENANCE: &str = "cmdr.dev/maintenance";
 /// An annotation of a workload that a drain has stopped: its replicas before, since when, by whom.
 pub const DRAIN: &str = "cmdr.dev/drain";
+/// An annotation of the namespace `kube-system` in a cluster that started from a kept node: the identity of the cluster.
+pub const CLUSTER_ID: &str = "cmdr.dev/cluster-id";
 /// The project whose new version a release is, for the time of a rollout.
 pub const ROLLOUT: &str = "cmdr.dev/rollout";
 /// The field manager of objects that cmdr applies.

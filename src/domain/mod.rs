@@ -25,6 +25,7 @@ pub mod identity;
 pub mod image;
 pub mod image_key;
 pub mod images_in;
+pub mod kept_node;
 pub mod labels;
 pub mod ledger;
 pub mod local_certificate;

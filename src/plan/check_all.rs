@@ -15,7 +15,9 @@ pub fn check_all(described: &Described, observed: &Observed) -> Plan {
         plan.preliminary = true;
         return plan;
     }
-    plan.add(Step::CheckAddresses, "addresses must belong to Docker's network", [cluster]);
+    if described.address_pool || observed.has_address_pool {
+        plan.add(Step::CheckAddresses, "addresses must belong to Docker's network", [cluster]);
+    }
     plan.add(Step::CheckNames, "cluster names must resolve", [cluster]);
     let mut ingress = None;
     for release in &described.platform {

@@ -301,9 +301,10 @@ impl Planner<'_> {
 
     /// Adds checks of the network of a cluster that was just started.
     fn network(&mut self, cluster: StepId, platform: &BTreeMap<String, StepId>) {
-        let balancer = platform.get(LOAD_BALANCER).copied();
-        let needs = balancer.into_iter().chain([cluster]);
-        self.plan.add(Step::CheckAddresses, "Docker's network may have changed", needs);
+        if self.described.address_pool || self.observed.has_address_pool {
+            let needs = platform.get(LOAD_BALANCER).copied().into_iter().chain([cluster]);
+            self.plan.add(Step::CheckAddresses, "Docker's network may have changed", needs);
+        }
         self.plan.add(Step::CheckNames, "cluster names must resolve", [cluster]);
     }
 

@@ -190,34 +190,71 @@ impl LocalCluster {
         let network = self.docker.ensure_network(NETWORK).await?;
         let pool = self.choose_pool(&network).await?;
         self.folder.begin(Some(self.networks)).map_err(|error| self.cannot_write(&error))?;
+        let proxy = self.proxy_of_node(network.gateway);
+        if let Some(detail) = self.start_from_kept(pool, &proxy, reporter, cancel).await? {
+            return Ok(Some(detail));
+        }
         let store = self.image_store(reporter).await?;
-        let mounts: Vec<(&str, &str)> = store.iter().map(|folder| (folder.as_str(), IMAGE_STORE)).collect();
-        let settings = NodeSettings {
-            image: &self.node_image.to_string(),
+        self.create_by_kind(pool, &proxy, store.as_deref(), (reporter, cancel)).await?;
+        self.folder.finish().map_err(|error| self.cannot_write(&error))?;
+        // Without a volume for images, the copy would contain them all.
+        if let Some(store) = store {
+            let key = self.kept_key(pool, &proxy, &store).await?;
+            self.keep_node(&key, reporter, cancel).await;
+        }
+        Ok(Some(self.created()))
+    }
+
+    /// What a step that has created the cluster says.
+    pub(super) fn created(&self) -> String {
+        format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)
+    }
+
+    async fn create_by_kind(
+        &self,
+        pool: Pool,
+        proxy: &[(&'static str, String)],
+        store: Option<&str>,
+        (reporter, cancel): (&Reporter, &CancellationToken),
+    ) -> Result<(), StepFailure> {
+        let (image, folder) = (self.node_image.to_string(), self.folder.node());
+        let mounts: Vec<(&str, &str)> = store.iter().map(|folder| (*folder, IMAGE_STORE)).collect();
+        let configuration = configuration(&self.node_settings(pool, (&image, &folder), &mounts));
+        let kubeconfig = self.folder.kubeconfig();
+        let cluster = NewCluster { name: &self.name, configuration: &configuration, kubeconfig: &kubeconfig, proxy };
+        if let Err(error) = self.kind.create(&cluster, cancel, |stage| reporter.progress(stage)).await {
+            self.abandon().await;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Deletes an incomplete cluster, which contains no data. If it cannot be deleted now, the file `unfinished` stays,
+    /// and the next run deletes it.
+    pub(super) async fn abandon(&self) {
+        if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {
+            let _ = self.docker.release_image_store(&self.name).await;
+            self.folder.forget();
+        }
+    }
+
+    /// The settings of a new node, with its image, the folder with cmdr's files, and further mounts.
+    pub(super) fn node_settings<'a>(
+        &'a self,
+        pool: Pool,
+        (image, folder): (&'a str, &'a Path),
+        mounts: &'a [(&'a str, &'a str)],
+    ) -> NodeSettings<'a> {
+        NodeSettings {
+            image,
             kubernetes: self.kubernetes.as_ref(),
             http_port: self.http_port,
             https_port: self.https_port,
             networks: self.networks,
             pool,
-            folder: &self.folder.node(),
-            mounts: &mounts,
-        };
-        let shown = |stage: &str| reporter.progress(stage);
-        let (configuration, kubeconfig) = (configuration(&settings), self.folder.kubeconfig());
-        let proxy = self.proxy_of_node(network.gateway);
-        let (configuration, kubeconfig) = (configuration.as_str(), kubeconfig.as_path());
-        let cluster = NewCluster { name: &self.name, configuration, kubeconfig, proxy: &proxy };
-        if let Err(error) = self.kind.create(&cluster, cancel, shown).await {
-            // An incomplete cluster contains no data. If it cannot be deleted now, the file `unfinished` stays, and the
-            // next run deletes it.
-            if self.kind.delete(&self.name, &self.folder.kubeconfig(), &CancellationToken::new()).await.is_ok() {
-                let _ = self.docker.release_image_store(&self.name).await;
-                self.folder.forget();
-            }
-            return Err(error.into());
+            folder,
+            mounts,
         }
-        self.folder.finish().map_err(|error| self.cannot_write(&error))?;
-        Ok(Some(format!("{}, ports {} and {}", self.name, self.http_port, self.https_port)))
     }
 
     /// Returns the proxy variables for the node, which reaches this machine with its registry and caches directly.
@@ -229,7 +266,7 @@ impl LocalCluster {
 
     /// Returns the folder with the images of the previous cluster, if the engine's folders can be mounted; those inside
     /// a virtual machine cannot. It only saves time, so if it cannot be prepared, the cluster is created without it.
-    async fn image_store(&self, reporter: &Reporter) -> Result<Option<String>, StepFailure> {
+    pub(super) async fn image_store(&self, reporter: &Reporter) -> Result<Option<String>, StepFailure> {
         if self.docker.info().await?.virtual_machine {
             return Ok(None);
         }
@@ -273,6 +310,7 @@ impl LocalCluster {
             let _ = fs::remove_file(builds);
         }
         self.remove_given_up().await;
+        self.docker.sweep_snapshots(&self.name).await?;
         self.folder.forget();
         self.docker.forget_restored(&self.name).await?;
         Ok(None)

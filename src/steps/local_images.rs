@@ -143,6 +143,7 @@ impl LocalImages {
     async fn remove_registry(&self) -> Result<Option<String>, StepFailure> {
         let mut removed = self.docker.remove_services().await?;
         removed.extend(self.docker.remove_unused_image_stores().await?);
+        removed.extend(self.docker.remove_unused_kept_nodes().await?);
         self.builds.clear()?;
         Ok(Some(removed.join(", ")))
     }

@@ -16,6 +16,7 @@ mod harden;
 mod hints;
 mod hooks;
 mod images;
+mod kept_node;
 mod local;
 mod local_images;
 mod maintenance;

@@ -1,6 +1,9 @@
 //! Snapshots: saves a stopped cluster under a name, and replaces the cluster with a saved one.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -8,14 +11,17 @@ use tokio_util::sync::CancellationToken;
 use super::{ClusterFolder, LocalCluster};
 use crate::{
     adapters::{
-        docker::{CopyJob, Docker, DockerError, Measured, Mount, NETWORK, NodeContainer, NodePlace},
+        docker::{
+            Copied, CopiedFolder, CopyJob, Docker, DockerError, IMAGE_STORE, Measured, Mount, NETWORK, NodeContainer,
+            NodePlace,
+        },
         host,
         kind::configuration::{API_PORT, mark, pool_of_mark},
     },
     domain::{
         Name, Problem,
         pool::Pool,
-        snapshot::{KeptVolume, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL},
+        snapshot::{KeptVolume, Snapshot, SnapshotKind, WORKSPACE_LABEL},
     },
     engine::{Reporter, StepFailure},
 };
@@ -41,8 +47,12 @@ impl LocalCluster {
     pub async fn measure(&self, node: &NodeContainer) -> Result<Measured, DockerError> {
         let image = self.helper_image(node).await?;
         let kept = self.kept_mounts(&node.mounts).await?;
-        let pairs: Vec<_> = kept.into_iter().map(|(_, mount)| (mount.source.clone(), mount.source)).collect();
-        self.docker.measure_copy(&CopyJob { cluster: &self.name, image: &image, pairs: &pairs }).await
+        let folder = |(_, Mount { source, destination }): (String, Mount)| {
+            let hidden = hidden(&destination, &node.mounts);
+            CopiedFolder { from: source.clone(), to: source, hidden }
+        };
+        let folders: Vec<CopiedFolder> = kept.into_iter().map(folder).collect();
+        self.docker.measure_copy(&CopyJob { cluster: &self.name, image: &image, folders: &folders }).await
     }
 
     pub(super) async fn save_snapshot(
@@ -52,32 +62,59 @@ impl LocalCluster {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let node = self.node_container().await?;
+        let (folders, volumes) = self.volumes_of_copy(&node, SnapshotKind::Saved, name.as_str()).await?;
         let image = self.helper_image(&node).await?;
-        let kept = self.kept_mounts(&node.mounts).await?;
-        let (mut pairs, mut volumes) = (Vec::new(), Vec::new());
-        for (number, (_, mount)) in kept.into_iter().enumerate() {
-            let volume = Snapshot::volume_name(&self.name, name, number);
-            let labels = [(SNAPSHOT_LABEL, name.as_str()), (WORKSPACE_LABEL, &self.name)];
-            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            pairs.push((mount.source, self.docker.create_volume(&volume, HashMap::from(labels)).await?));
-            volumes.push(KeptVolume { volume, destination: mount.destination });
-        }
-        let job = CopyJob { cluster: &self.name, image: &image, pairs: &pairs };
+        let job = CopyJob { cluster: &self.name, image: &image, folders: &folders };
         let bytes = self.docker.measure_copy(&job).await?.bytes;
         reporter.progress(format!("copying {} MB", bytes / MEGABYTE));
-        self.copy(&job, cancel).await?;
+        let copied = self.copy(&job, cancel).await?;
+        self.commit(&node, SnapshotKind::Saved, name.as_str(), (volumes, Copied { bytes, ..copied })).await?;
+        Ok(Some(format!("{name}, {} MB", bytes / MEGABYTE)))
+    }
+
+    /// Creates the volumes of a copy of the node. A kept node has none for the images, whose own volume outlives the node.
+    pub(super) async fn volumes_of_copy(
+        &self,
+        node: &NodeContainer,
+        kind: SnapshotKind,
+        name: &str,
+    ) -> Result<(Vec<CopiedFolder>, Vec<KeptVolume>), DockerError> {
+        let mut kept = self.kept_mounts(&node.mounts).await?;
+        kept.retain(|(_, mount)| kind == SnapshotKind::Saved || mount.destination != IMAGE_STORE);
+        let (mut folders, mut volumes) = (Vec::new(), Vec::new());
+        for (number, (_, mount)) in kept.into_iter().enumerate() {
+            let volume = Snapshot::volume_name(kind, &self.name, name, number);
+            let labels = [(kind.label(), name), (WORKSPACE_LABEL, &self.name)];
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let hidden = hidden(&mount.destination, &node.mounts);
+            let to = self.docker.create_volume(&volume, HashMap::from(labels)).await?;
+            folders.push(CopiedFolder { from: mount.source, to, hidden });
+            volumes.push(KeptVolume { volume, destination: mount.destination });
+        }
+        Ok((folders, volumes))
+    }
+
+    /// Creates the image of a copy of the node, whose volumes are copied: with it, the copy is complete.
+    pub(super) async fn commit(
+        &self,
+        node: &NodeContainer,
+        kind: SnapshotKind,
+        name: &str,
+        (volumes, copied): (Vec<KeptVolume>, Copied),
+    ) -> Result<(), DockerError> {
         let snapshot = Snapshot {
+            kind,
             workspace: self.name.clone(),
-            name: name.to_string(),
+            name: name.to_owned(),
             created: Timestamp::now(),
             node_image: node.image.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            bytes,
+            bytes: copied.bytes,
             volumes,
+            files: Some(copied.files),
             node: self.docker.describe_node(&node.name).await?,
         };
-        self.docker.commit_snapshot(&node.name, &snapshot).await?;
-        Ok(Some(format!("{name}, {} MB", bytes / MEGABYTE)))
+        self.docker.commit_snapshot(&node.name, &snapshot).await
     }
 
     pub(super) async fn restore_snapshot(
@@ -86,26 +123,41 @@ impl LocalCluster {
         reporter: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
-        let former = snapshot.mounted().into_iter().find(|place| pool_of_mark(place).is_some());
-        let former = former.ok_or_else(|| Problem::new("the snapshot is not from a cluster that cmdr created"))?;
+        let former = former_mark(snapshot)?;
         let mark = mark(self.pool_again(&former).await?);
         reporter.progress("removing the current cluster");
         self.give_up().await?;
-        let name = self.node();
-        let mark_folder = self.folder.node().display().to_string();
-        let open_port = self.api_port_taken(snapshot).await?.then_some(API_PORT);
-        let place = NodePlace { name: &name, mark_folder: &mark_folder, mark: &mark, former_mark: &former, open_port };
-        self.docker.create_node(snapshot, &place).await?;
+        let is_taken = self.api_port_taken(snapshot).await?;
+        let ports = is_taken.then_some((API_PORT, 0)).into_iter().collect();
         reporter.progress(format!("copying {} MB", snapshot.bytes / MEGABYTE));
-        let pairs = self.pairs_of_restore(snapshot).await?;
-        let image = snapshot.reference();
-        self.copy(&CopyJob { cluster: &self.name, image: &image, pairs: &pairs }, cancel).await?;
+        self.create_from(snapshot, &mark, &ports, cancel).await?;
         self.folder.finish().map_err(|error| self.cannot_write(&error))?;
         Ok(Some(format!("{} of {}", snapshot.name, snapshot.created)))
     }
 
+    /// Creates the node from a copy, with other ports than those of the copy. The node is not started.
+    pub(super) async fn create_from(
+        &self,
+        snapshot: &Snapshot,
+        mark: &str,
+        ports: &BTreeMap<u16, u16>,
+        cancel: &CancellationToken,
+    ) -> Result<(), StepFailure> {
+        let (name, mark_folder) = (self.node(), self.folder.node().display().to_string());
+        let former_mark = &former_mark(snapshot)?;
+        let place = NodePlace { name: &name, mark_folder: &mark_folder, mark, former_mark, ports };
+        self.docker.create_node(snapshot, &place).await?;
+        let folders = self.folders_of_restore(snapshot).await?;
+        let job = CopyJob { cluster: &self.name, image: &snapshot.reference(), folders: &folders };
+        let copied = self.copy(&job, cancel).await?;
+        if snapshot.files.as_ref().is_some_and(|files| *files != copied.files) {
+            return Err(Problem::new("its copy is damaged: files are missing or have another size").into());
+        }
+        Ok(())
+    }
+
     /// Copies volumes, and cleans up after an interrupt.
-    async fn copy(&self, job: &CopyJob<'_>, cancel: &CancellationToken) -> Result<(), StepFailure> {
+    pub(super) async fn copy(&self, job: &CopyJob<'_>, cancel: &CancellationToken) -> Result<Copied, StepFailure> {
         tokio::select! {
             copied = self.docker.copy_volumes(job) => Ok(copied?),
             () = cancel.cancelled() => {
@@ -116,7 +168,7 @@ impl LocalCluster {
     }
 
     /// Returns an image in the engine that contains the tools for copying.
-    async fn helper_image(&self, node: &NodeContainer) -> Result<String, DockerError> {
+    pub(super) async fn helper_image(&self, node: &NodeContainer) -> Result<String, DockerError> {
         let has_own = self.docker.has_image(&node.image).await?;
         Ok(if has_own { node.image.clone() } else { Docker::restored_reference(&self.name) })
     }
@@ -196,17 +248,30 @@ impl LocalCluster {
     }
 
     /// Returns the folders of the snapshot's volumes, each with the folder of the new node's volume.
-    async fn pairs_of_restore(&self, snapshot: &Snapshot) -> Result<Vec<(String, String)>, StepFailure> {
+    async fn folders_of_restore(&self, snapshot: &Snapshot) -> Result<Vec<CopiedFolder>, StepFailure> {
         let volumes = self.docker.volumes(Some(&format!("{WORKSPACE_LABEL}={}", self.name))).await?;
         let mounts = self.node_container().await?.mounts;
-        let pair = |kept: &KeptVolume| {
+        let folder = |kept: &KeptVolume| {
             let from = volumes.iter().find(|volume| volume.name == kept.volume)?.mountpoint.clone();
             let to = mounts.iter().find(|mount| mount.destination == kept.destination)?.source.clone();
-            Some((from, to))
+            Some(CopiedFolder { from, to, hidden: hidden(&kept.destination, &mounts) })
         };
-        let pairs: Option<Vec<_>> = snapshot.volumes.iter().map(pair).collect();
-        pairs.ok_or_else(|| Problem::new("a volume of the snapshot is missing").into())
+        let folders: Option<Vec<_>> = snapshot.volumes.iter().map(folder).collect();
+        folders.ok_or_else(|| Problem::new("a volume of the snapshot is missing").into())
     }
+}
+
+/// Returns the folders below a mount point that other mounts hide, relative to it.
+fn hidden(destination: &str, mounts: &[Mount]) -> Vec<String> {
+    let below =
+        mounts.iter().filter_map(|mount| std::path::Path::new(&mount.destination).strip_prefix(destination).ok());
+    below.filter(|path| *path != std::path::Path::new("")).map(|path| path.display().to_string()).collect()
+}
+
+/// Returns the mount point that marks the node of a copy as created by cmdr.
+fn former_mark(snapshot: &Snapshot) -> Result<String, StepFailure> {
+    let former = snapshot.mounted().into_iter().find(|place| pool_of_mark(place).is_some());
+    former.ok_or_else(|| Problem::new("the snapshot is not from a cluster that cmdr created").into())
 }
 
 /// Returns whether a path is this folder or inside it.
@@ -222,5 +287,13 @@ mod tests {
     fn a_folder_is_below_itself_and_no_namesake() {
         assert!(is_below("/var", STATE) && is_below("/var/lib/containerd", STATE));
         assert!(!is_below("/variant", STATE) && !is_below("/", STATE));
+    }
+
+    #[test]
+    fn a_mount_hides_what_is_below_it() {
+        let mount = |destination: &str| Mount { source: String::new(), destination: destination.to_owned() };
+        let mounts = ["/lib/modules", "/var", "/var/lib/containerd", "/variant"].map(mount);
+        assert_eq!(hidden("/var", &mounts), ["lib/containerd"]);
+        assert_eq!(hidden("/var/lib/containerd", &mounts), Vec::<String>::new());
     }
 }

@@ -138,7 +138,7 @@ impl LocalCluster {
         reporter.progress("waiting for the Kubernetes API");
         self.repair_kubeconfig(kubeconfig, reporter, cancel).await?;
         self.prepare_node(kubeconfig, cancel).await?;
-        let cluster = wait_for_api(kubeconfig, cancel).await?;
+        let cluster = wait_for_api(kubeconfig, API_TIMEOUT, cancel).await?;
         if node.state == State::Paused {
             return Ok(Some("resumed from memory".to_owned()));
         }
@@ -180,7 +180,7 @@ impl LocalCluster {
         })
     }
 
-    async fn upload_start_files(&self, node: &str) -> Result<(), StepFailure> {
+    pub(super) async fn upload_start_files(&self, node: &str) -> Result<(), StepFailure> {
         let files = start_files().map(|(path, content)| UploadFile { path, content: content.as_bytes(), mode: 0o644 });
         Ok(self.docker.upload(node, "/", &files).await?)
     }
@@ -215,8 +215,13 @@ impl LocalCluster {
     }
 }
 
-async fn wait_for_api(kubeconfig: &Path, cancel: &CancellationToken) -> Result<Cluster, StepFailure> {
-    let mut wait = Wait::new(every(LOOK), API_TIMEOUT);
+/// Waits until the API responds and knows its node.
+pub(super) async fn wait_for_api(
+    kubeconfig: &Path,
+    timeout: Duration,
+    cancel: &CancellationToken,
+) -> Result<Cluster, StepFailure> {
+    let mut wait = Wait::new(every(LOOK), timeout);
     loop {
         let answers = match Cluster::open(kubeconfig, None).await {
             Ok(cluster) => cluster.has_node().await.map(|there| (cluster, there)),

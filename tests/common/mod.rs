@@ -358,6 +358,8 @@ impl Drop for TestWorkspace {
             tell(&format!("cmdr down did not work: kind delete cluster --name {}", self.name));
             let _ = self.command("kind").args(["delete", "cluster", "--name", &self.name]).output();
         }
+        // The kept node is in this workspace's own state folder.
+        let _ = self.command(&self.cmdr).args(["cache", "prune", "--all", "--quiet"]).output();
         let store = format!("cmdr-images.{}", self.name);
         for words in [["rm", "--force", "--volumes"], ["volume", "rm", "--force"]] {
             let _ = self.command("docker").args(words).arg(&store).output();

@@ -202,10 +202,14 @@ impl Walk {
         self.workspace.run(&["down", "--yes"]).expect(0);
         for list in [&["ps", "--all", "--format", "{{.Names}}"][..], &["images"]] {
             let left = self.docker(list);
-            assert!(!left.contains(&self.workspace.name), "{left}");
+            let is_left = |line: &str| line.contains(&self.workspace.name) && !line.starts_with("cmdr-kept-node/");
+            assert!(!left.lines().any(is_left), "{left}");
         }
         let volumes = self.docker(&["volume", "ls", "--quiet"]);
-        let left: Vec<&str> = volumes.lines().filter(|volume| volume.contains(&self.workspace.name)).collect();
-        assert_eq!(left, [format!("cmdr-images.{}", self.workspace.name)], "the images are kept for the next cluster");
+        let mut left = volumes.lines().filter(|volume| volume.contains(&self.workspace.name));
+        let name = &self.workspace.name;
+        assert_eq!(left.next(), Some(&*format!("cmdr-images.{name}")), "the images are kept for the next cluster");
+        assert!(left.next().is_some_and(|volume| volume.starts_with(&format!("cmdr-kept-node.{name}."))), "{volumes}");
+        assert_eq!(left.next(), None);
     }
 }

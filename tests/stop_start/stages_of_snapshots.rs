@@ -8,8 +8,9 @@ impl Walk {
     /// The images and volumes of this workspace's snapshots.
     fn kept(&self) -> (String, String) {
         let label = format!("label=cmdr/workspace={}", self.workspace.name);
-        let images = ["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"];
-        (self.docker(&images), self.docker(&["volume", "ls", "--quiet", "--filter", &label]))
+        let filters = ["--filter", &label, "--filter", "label=cmdr/snapshot"];
+        let images = [&["images", "--format", "{{.Repository}}:{{.Tag}}"], &filters[..]].concat();
+        (self.docker(&images), self.docker(&[&["volume", "ls", "--quiet"], &filters[..]].concat()))
     }
 
     pub(crate) fn a_killed_save_loses_nothing(&self) {

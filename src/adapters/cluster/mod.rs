@@ -1,6 +1,7 @@
 //! The Kubernetes API: reads and watches objects, and applies those that cmdr manages itself.
 
 pub mod context;
+mod identity;
 mod logged;
 mod queries;
 mod releases;
@@ -23,7 +24,7 @@ pub use workloads::{
 
 use std::{path::Path, time::Duration};
 
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, Client, Config,
     api::ListParams,
@@ -211,17 +212,6 @@ impl Cluster {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let list = nodes.list(&ListParams::default().limit(1)).await;
         Ok(!list.map_err(ClusterError::asking("list nodes"))?.items.is_empty())
-    }
-
-    /// Returns the UID of namespace `kube-system`, which is unique to a cluster.
-    ///
-    /// # Errors
-    /// If the API does not respond.
-    pub async fn identity(&self) -> Result<String, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let namespace =
-            namespaces.get_metadata("kube-system").await.map_err(ClusterError::asking("read namespace kube-system"))?;
-        Ok(namespace.metadata.uid.unwrap_or_default())
     }
 
     /// Returns the URL of the issuer of the cluster's tokens.

@@ -10,10 +10,10 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, PortMap, PortSummaryTypeEnum},
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
-        StopContainerOptions,
+        StopContainerOptions, WaitContainerOptions,
     },
 };
-use futures::future::try_join_all;
+use futures::{TryStreamExt, future::try_join_all};
 use jiff::Timestamp;
 
 use super::{Docker, DockerError, NETWORK, volumes::HELPER_LABEL};
@@ -154,6 +154,18 @@ impl Docker {
         let inspected = self.client.inspect_container(container, None::<InspectContainerOptions>).await;
         let state = inspected.map_err(DockerError::request(format!("inspect container {container}")))?.state;
         Ok(state.and_then(|state| state.started_at?.parse().ok()))
+    }
+
+    /// Waits until a container ends.
+    ///
+    /// # Errors
+    /// If the engine returns an error, or the container does not exist.
+    pub async fn until_ended(&self, container: &str) -> Result<(), DockerError> {
+        let ended = self.client.wait_container(container, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
+        match ended {
+            Ok(_) | Err(Error::DockerContainerWaitError { .. }) => Ok(()),
+            Err(error) => Err(DockerError::request(format!("wait for container {container}"))(error)),
+        }
     }
 
     /// Pauses a running container in memory.

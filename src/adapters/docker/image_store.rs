@@ -45,6 +45,14 @@ impl Docker {
         Err(failed(cluster, "it is incomplete after two attempts".to_owned()))
     }
 
+    /// Returns the folder of a cluster's image store on the Docker host, if there is one. It may not be prepared.
+    ///
+    /// # Errors
+    /// If the engine returns an error, or a volume with this name does not belong to cmdr.
+    pub async fn image_store_folder(&self, cluster: &str) -> Result<Option<String>, DockerError> {
+        Ok(self.own_volume(cluster).await?.map(|volume| volume.mountpoint))
+    }
+
     /// Removes the image store of a cluster, if it exists.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub use images::{PullProgress, PushProgress, Pushed};
 pub use locate::{DockerLookup, Endpoint, locate};
 pub use network::{NETWORK, Network};
 pub use snapshots::NodePlace;
-pub use volumes::{CopyJob, Measured};
+pub use volumes::{Copied, CopiedFolder, CopyJob, Measured};
 
 use crate::domain::preflight::Engine;
 

@@ -1,6 +1,6 @@
-//! Snapshots of clusters in the engine: listed, created from a stopped node, restored to a node, removed.
+//! Copies of nodes in the engine, snapshots and kept nodes: listed, created, restored to a node, removed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
     models::{
@@ -14,7 +14,7 @@ use bollard::{
 use serde::{Deserialize, Serialize};
 
 use super::{Docker, DockerError};
-use crate::domain::snapshot::{NODE_IMAGE_LABEL, SNAPSHOT_LABEL, Snapshot, WORKSPACE_LABEL};
+use crate::domain::snapshot::{NODE_IMAGE_LABEL, Snapshot, SnapshotKind, WORKSPACE_LABEL};
 
 /// The prefix of cmdr's own labels.
 const OWN_LABELS: &str = "cmdr/";
@@ -36,24 +36,25 @@ pub struct NodePlace<'a> {
     pub mark_folder: &'a str,
     pub mark: &'a str,
     pub former_mark: &'a str,
-    /// A port of the node whose host port Docker must choose, because the original one is in use.
-    pub open_port: Option<u16>,
+    /// Ports of the node that are published at other ports of 127.0.0.1; 0: Docker chooses one.
+    pub ports: &'a BTreeMap<u16, u16>,
 }
 
 impl Docker {
-    /// Returns the complete snapshots of a workspace, sorted by name. A partly deleted one is not included.
+    /// Returns the complete snapshots of one or all workspaces, sorted by name. A partly deleted one is not included.
     ///
     /// # Errors
     /// If the engine returns an error.
-    pub async fn snapshots(&self, workspace: &str) -> Result<Vec<Snapshot>, DockerError> {
-        let labels = vec![format!("{WORKSPACE_LABEL}={workspace}"), SNAPSHOT_LABEL.to_owned()];
+    pub async fn snapshots(&self, kind: SnapshotKind, workspace: Option<&str>) -> Result<Vec<Snapshot>, DockerError> {
+        let of_workspace = workspace.map(|workspace| format!("{WORKSPACE_LABEL}={workspace}"));
+        let labels = of_workspace.into_iter().chain([kind.label().to_owned()]).collect();
         let filters = Some(HashMap::from([("label".to_owned(), labels)]));
         let listed = self.client.list_images(Some(ListImagesOptions { filters, ..ListImagesOptions::default() })).await;
         let listed = listed.map_err(DockerError::request("list snapshots"))?;
         let mut snapshots: Vec<Snapshot> = listed
             .iter()
             .filter_map(|image| {
-                let snapshot = Snapshot::from_labels(&image.labels)?;
+                let snapshot = Snapshot::from_labels(kind, &image.labels)?;
                 image.repo_tags.contains(&snapshot.reference()).then_some(snapshot)
             })
             .collect();
@@ -61,15 +62,18 @@ impl Docker {
         Ok(snapshots)
     }
 
-    /// Removes the remains of an interrupted save or delete.
+    /// Removes the remains of interrupted copies and deletions of a workspace.
     ///
     /// # Errors
     /// If the engine returns an error.
     pub async fn sweep_snapshots(&self, workspace: &str) -> Result<(), DockerError> {
         self.sweep_copies(workspace).await?;
-        let whole: BTreeSet<String> = self.snapshots(workspace).await?.into_iter().map(|it| it.name).collect();
-        for volume in self.volumes(Some(&format!("{WORKSPACE_LABEL}={workspace}"))).await? {
-            if volume.labels.get(SNAPSHOT_LABEL).is_some_and(|name| !whole.contains(name)) {
+        let volumes = self.volumes(Some(&format!("{WORKSPACE_LABEL}={workspace}"))).await?;
+        for kind in SnapshotKind::ALL {
+            let whole = self.snapshots(kind, Some(workspace)).await?;
+            let whole: BTreeSet<String> = whole.into_iter().map(|it| it.name).collect();
+            let is_left = |name: &String| !whole.contains(name);
+            for volume in volumes.iter().filter(|volume| volume.labels.get(kind.label()).is_some_and(is_left)) {
                 self.remove_volume(&volume.name).await?;
             }
         }
@@ -96,11 +100,10 @@ impl Docker {
     /// # Errors
     /// If the engine returns an error.
     pub async fn commit_snapshot(&self, container: &str, snapshot: &Snapshot) -> Result<(), DockerError> {
-        let (repository, tag) = Snapshot::image(&snapshot.workspace, &snapshot.name);
         let options = CommitContainerOptions {
             container: Some(container.to_owned()),
-            repo: Some(repository),
-            tag: Some(tag),
+            repo: Some(snapshot.repository()),
+            tag: Some(snapshot.name.clone()),
             pause: false,
             ..CommitContainerOptions::default()
         };
@@ -139,6 +142,28 @@ impl Docker {
             self.remove_volume(&kept.volume).await?;
         }
         Ok(())
+    }
+
+    /// Removes the kept nodes of clusters that no longer exist, also unfinished ones, and returns the names of their
+    /// volumes.
+    ///
+    /// # Errors
+    /// If the engine returns an error.
+    pub async fn remove_unused_kept_nodes(&self) -> Result<Vec<String>, DockerError> {
+        let kind = SnapshotKind::KeptNode;
+        let nodes = self.node_containers().await?;
+        let is_unused = |workspace: &str| !nodes.iter().any(|node| node.cluster == workspace);
+        for kept in self.snapshots(kind, None).await?.iter().filter(|kept| is_unused(&kept.workspace)) {
+            self.remove_image(&kept.reference()).await?;
+        }
+        let volumes = self.volumes(Some(kind.label())).await?.into_iter();
+        let unused = volumes.filter(|volume| volume.labels.get(WORKSPACE_LABEL).is_some_and(|it| is_unused(it)));
+        let mut removed = Vec::new();
+        for volume in unused {
+            self.remove_volume(&volume.name).await?;
+            removed.push(volume.name);
+        }
+        Ok(removed)
     }
 
     /// Removes the image name of a restored node; call it when the node no longer exists.
@@ -191,9 +216,9 @@ fn body(
     let others = host.mounts.take().unwrap_or_default().into_iter();
     let others = others.filter(|mount| !mount.target.as_deref().is_some_and(|target| kept.contains(&target)));
     host.mounts = Some(others.chain(kept.iter().map(|target| empty_volume(target))).collect());
-    if let (Some(port), Some(bindings)) = (place.open_port, &mut host.port_bindings) {
-        let anywhere = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some("0".to_owned()) };
-        bindings.insert(format!("{port}/tcp"), Some(vec![anywhere]));
+    for (port, published) in place.ports {
+        let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(published.to_string()) };
+        host.port_bindings.get_or_insert_default().insert(format!("{port}/tcp"), Some(vec![binding]));
     }
     let mut body: ContainerCreateBody = serde_json::from_value(serde_json::to_value(config)?)?;
     body.host_config = Some(host);
@@ -232,6 +257,7 @@ mod tests {
         }"#;
         let kept = |destination: &str| KeptVolume { volume: "v".to_owned(), destination: destination.to_owned() };
         let snapshot = Snapshot {
+            kind: SnapshotKind::Saved,
             workspace: "tunes".to_owned(),
             name: "before".to_owned(),
             created: jiff::Timestamp::UNIX_EPOCH,
@@ -239,6 +265,7 @@ mod tests {
             version: "1".to_owned(),
             bytes: 1,
             volumes: vec![kept("/var"), kept("/var/lib/containerd")],
+            files: None,
             node: node.to_owned(),
         };
         let place = NodePlace {
@@ -246,7 +273,7 @@ mod tests {
             mark_folder: "/new/node",
             mark: "/etc/cmdr/pool-b",
             former_mark: "/etc/cmdr/pool-a",
-            open_port: Some(6443),
+            ports: &BTreeMap::from([(6443, 0), (30047, 8080)]),
         };
         let body = body(serde_json::from_str(node).unwrap(), &snapshot, &place, "i".to_owned()).unwrap();
         let host = body.host_config.unwrap();
@@ -256,7 +283,8 @@ mod tests {
         assert_eq!(targets, [Some("/var".to_owned()), Some("/var/lib/containerd".to_owned())]);
         assert_eq!((host.privileged, body.hostname.as_deref()), (Some(true), Some("tunes-control-plane")));
         assert_eq!(body.labels.unwrap()[NODE_IMAGE_LABEL], "kindest/node:v1.34.0");
-        let port = host.port_bindings.unwrap()["6443/tcp"].clone().unwrap()[0].host_port.clone();
-        assert_eq!(port.as_deref(), Some("0"));
+        let ports = host.port_bindings.unwrap();
+        let port = |port: &str| ports[port].clone().unwrap()[0].host_port.clone().unwrap();
+        assert_eq!([port("6443/tcp"), port("30047/tcp")], ["0", "8080"]);
     }
 }

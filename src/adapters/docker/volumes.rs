@@ -23,10 +23,27 @@ pub(super) const HELPER_LABEL: &str = "cmdr/copies-for";
 pub struct CopyJob<'a> {
     /// The cluster whose volumes are copied.
     pub cluster: &'a str,
-    /// An image with a shell, tar and cp.
+    /// An image with a shell and the tools of a Linux distribution.
     pub image: &'a str,
-    /// Source and target of each copy.
-    pub pairs: &'a [(String, String)],
+    pub folders: &'a [CopiedFolder],
+}
+
+/// A folder on the Docker host to copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedFolder {
+    pub from: String,
+    pub to: String,
+    /// Folders in it that other mounts hide: their content is not copied.
+    pub hidden: Vec<String>,
+}
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The size on the disk, without what is shared with the source by hard links.
+    pub bytes: u64,
+    /// The checksum of the names and sizes of the files.
+    pub files: String,
 }
 
 /// The size of a copy, and the free space.
@@ -83,12 +100,17 @@ impl Docker {
         }
     }
 
-    /// Copies the data of a stopped cluster. The content of the target folders is replaced.
+    /// Copies the data of a stopped or paused node. The content of the target folders is replaced.
     ///
     /// # Errors
     /// If a folder does not exist, the disk is full, or the engine returns an error.
-    pub async fn copy_volumes(&self, job: &CopyJob<'_>) -> Result<(), DockerError> {
-        self.run_keep("copy", job).await.map(|_| ())
+    pub async fn copy_volumes(&self, job: &CopyJob<'_>) -> Result<Copied, DockerError> {
+        let detail = self.run_keep("copy", job).await?;
+        let mut words = detail.split_whitespace();
+        match (words.next().map(str::parse), words.next()) {
+            (Some(Ok(bytes)), Some(files)) => Ok(Copied { bytes, files: files.to_owned() }),
+            _ => Err(failed("copy", &detail)),
+        }
     }
 
     /// Removes running containers of interrupted copies of a cluster.
@@ -108,15 +130,15 @@ impl Docker {
     /// Runs [`KEEP`] in a container that mounts all volumes in one place, because hard links need one file system.
     async fn run_keep(&self, what: &str, job: &CopyJob<'_>) -> Result<String, DockerError> {
         let wrong = || DockerError::request(format!("{what} volumes of {}", job.cluster));
-        let root = job.pairs.first().and_then(|(from, _)| volumes_root(from));
+        let root = job.folders.first().and_then(|folder| volumes_root(&folder.from));
         let root = root.ok_or_else(|| failed(what, "they are not in Docker's volume folder"))?;
         let below = |folder: &str| {
             let inner = Path::new(folder).strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned);
             inner.ok_or_else(|| failed(what, &format!("{folder} is not below {root}")))
         };
         let mut words = ["sh", "-c", KEEP, "keep", what].map(str::to_owned).to_vec();
-        for (from, to) in job.pairs {
-            words.extend([below(from)?, below(to)?]);
+        for folder in job.folders {
+            words.extend([below(&folder.from)?, below(&folder.to)?, folder.hidden.join(" ")]);
         }
         let body = ContainerCreateBody {
             image: Some(job.image.to_owned()),

@@ -53,6 +53,14 @@ pub fn port_state(port: u16, engine_is_rootless: bool) -> PortState {
     }
 }
 
+/// Returns a port of 127.0.0.1 that is free now, as the system chooses it.
+///
+/// # Errors
+/// If no port is free.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
 /// Returns whether Docker can publish a TCP or UDP port on 127.0.0.1, as [`port_state`].
 pub fn published_port_state(port: PublishedPort, engine_is_rootless: bool) -> PortState {
     if port.protocol == Protocol::Tcp {

@@ -1,6 +1,6 @@
 //! The configuration for `kind create cluster`: one node, tuned for a fast start.
 
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
 use semver::Version;
 use serde_json::{Value, json};
@@ -67,6 +67,12 @@ pub fn configuration(settings: &NodeSettings<'_>) -> String {
         "containerdConfigPatches": CONTAINERD,
     });
     configuration.to_string()
+}
+
+/// Returns the configuration without what does not become a part of the node's data: published ports, and the address pool.
+pub fn lasting_configuration(settings: &NodeSettings<'_>) -> String {
+    let pool = Pool { first: Ipv4Addr::UNSPECIFIED, last: Ipv4Addr::UNSPECIFIED };
+    configuration(&NodeSettings { http_port: 0, https_port: 0, pool, ..settings.clone() })
 }
 
 /// Mirrors and certificates are files that can change while the node runs. The first key is for containerd 1, and
@@ -178,6 +184,25 @@ mod tests {
         assert_eq!(pool_of_mark(destination), Some(pool()));
         assert_eq!(pool_of_mark("/var"), None);
         assert_eq!(made.pointer("/nodes/0/extraMounts/1/hostPath").unwrap(), "/volumes/images");
+    }
+
+    #[test]
+    fn a_lasting_configuration_has_no_ports_and_no_pool() {
+        let lasting = |pool: &str, http_port| {
+            lasting_configuration(&NodeSettings {
+                image: "kindest/node:v1.34.0",
+                kubernetes: None,
+                http_port,
+                https_port: 8443,
+                networks: ClusterNetworks::default(),
+                pool: Pool::parse(pool).unwrap(),
+                folder: Path::new("/state/tunes"),
+                mounts: &[],
+            })
+        };
+        let one = lasting("172.18.128.0-172.18.128.31", 8080);
+        assert_eq!(one, lasting("172.18.128.32-172.18.128.63", 80));
+        assert!(one.contains("kindest/node:v1.34.0") && one.contains("/state/tunes"));
     }
 
     #[test]

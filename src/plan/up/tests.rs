@@ -163,6 +163,15 @@ fn the_network_of_a_started_cluster_is_checked() {
 }
 
 #[test]
+fn without_a_load_balancer_no_addresses_are_checked() {
+    let described = Described { address_pool: false, ..described(vec![project("shop", &[])]) };
+    let observed = Observed { was_started: true, has_address_pool: false, ..running(&["shop"]) };
+    let plans = [up(&described, &observed).unwrap(), super::super::check_all::check_all(&described, &observed)];
+    let expected = ["connect cluster <- ", "check names <- cluster", "check shop <- cluster"];
+    assert_eq!(plans.map(|plan| lines(&plan)), [expected, expected]);
+}
+
+#[test]
 fn start_deploys_nothing_and_reports_what_up_would_change() {
     let mut projects = vec![project("shop", &["redis"]), project("cart", &["shop"]), project("redis", &[])];
     projects[0].release.record = "another".into();
