@@ -141,6 +141,7 @@ fn a_workspace_runs_several_times_on_one_cluster() {
     stages.stage("unchanged builds are shared, changed ones replace no others", || platform.share_builds());
     stages.stage("copies and the original are brought up at the same time", || platform.run_together());
     stages.stage("a copy gets the data of another", || platform.copies_data());
+    stages.stage("a copy gets the data of a snapshot", || platform.gets_the_data_of_a_snapshot());
     stages.stage("names are checked, and a copy belongs to one worktree", || platform.refuses());
     stages.stage("a killed up is run again", || platform.is_killed());
     stages.stage("a deleted copy leaves the others", || platform.ends_one());
@@ -230,8 +231,32 @@ impl Platform {
         self.workspace
             .run(&["up", "--copy", "new", "--data-from", "nightly"])
             .expect(2)
-            .expect_said("a snapshot must be");
+            .expect_said("for a snapshot: snapshot:NAME");
         unknown.expect_said("did you mean 'data'?");
+    }
+
+    fn gets_the_data_of_a_snapshot(&self) {
+        self.workspace.run(&["snapshot", "save", "before"]).expect(0);
+        // The cluster changes after the snapshot: its data and its password.
+        ask_database(self.port, "SET color red");
+        let password = |copy: &str| self.workspace.run(&["secret", "show", "db/key", "--copy", copy]).expect(0).stdout;
+        let former = password("original");
+        let secret = format!("--namespace={}", self.workspace.name);
+        self.workspace.kubectl(&["delete", "secret", "db-key", &secret]);
+        self.workspace.run(&["up", "db"]).expect(0);
+        assert_ne!(password("original"), former);
+        let words = ["up", "db", "--copy", "past", "--data-from", "snapshot:before"];
+        let up = self.workspace.run(&words).expect(0);
+        assert!(!up.said().contains("not copied"), "{}", up.said());
+        assert_eq!(ask_database(self.port_of("past"), "GET color"), "$5\r\ngreen\r\n");
+        assert_eq!(ask_database(self.port, "GET color"), "$3\r\nred\r\n");
+        assert_eq!(password("past"), former);
+        self.workspace.run(&words).expect(0).expect_said("no data of 'snapshot:before' is copied");
+        let unknown = self.workspace.run(&["up", "--copy", "new", "--data-from", "snapshot:befroe"]).expect(2);
+        unknown.expect_said("did you mean 'before'?");
+        self.workspace.run(&["down", "--copy", "past", "--yes"]).expect(0);
+        self.workspace.run(&["snapshot", "delete", "before"]).expect(0);
+        ask_database(self.port, "SET color green");
     }
 
     fn refuses(&self) {

@@ -207,8 +207,8 @@ pub struct DesiredOptions {
     /// Revert manual changes (drift); always done in the environment local
     #[arg(long)]
     pub repair: bool,
-    /// With --copy: give its new volumes the data of another copy, or of `original`
-    #[arg(long, value_name = "COPY")]
+    /// With --copy: give its new volumes the data of another copy, of `original`, or of `snapshot:NAME`
+    #[arg(long, value_name = "SOURCE")]
     pub data_from: Option<String>,
     /// Rebuild the environment from a ledger that --export-ledger wrote
     #[arg(long, value_name = "FILE", conflicts_with_all = ["projects", "profiles", "without", "tags", "set"])]

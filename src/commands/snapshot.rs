@@ -5,19 +5,15 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     adapters::{docker::State, kind::configuration::NODE_PORTS},
     cli::SnapshotCommand,
-    domain::{
-        ImageReference, Name, Problem,
-        nearest::nearest,
-        proxy::Proxies,
-        snapshot::{Snapshot, SnapshotKind},
-    },
+    domain::{ImageReference, Name, Problem, proxy::Proxies, snapshot::Snapshot},
     error::{CommandError, ErrorKind},
     ops::{
         local::{Purpose, bring},
         locks::LockScope,
         options::UpRequest,
         own_cluster::{absent, access, copies_in, existing},
-        session::{LocalAccess, Session, docker_error},
+        session::{LocalAccess, Session},
+        snapshots,
     },
     plan,
     settings::OutputFormat,
@@ -51,7 +47,7 @@ async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
     let Some(node) = access.node.clone().filter(|_| !access.folder.is_unfinished()) else {
         return Err(absent(session));
     };
-    if snapshots(session, &access).await?.iter().any(|snapshot| snapshot.name == name.as_str()) {
+    if snapshots::all(session, &access.docker).await?.iter().any(|snapshot| snapshot.name == name.as_str()) {
         let help = format!("choose another name, or delete it: cmdr snapshot delete {name}");
         return Err(CommandError::usage(Problem::new(format!("snapshot '{name}' already exists")).help(help)));
     }
@@ -91,7 +87,7 @@ async fn save(session: &Session, name: &str) -> Result<(), CommandError> {
 /// When the snapshot does not exist or is incomplete, its ports are taken, or Docker fails.
 async fn restore(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
-    let snapshot = find(session, &access, name).await?;
+    let snapshot = snapshots::find(session, &access.docker, name).await?;
     refuse_broken(&access, &snapshot).await?;
     let local = local_of(session, &access, &snapshot)?;
     refuse_taken_ports(session, &access, &snapshot).await?;
@@ -120,7 +116,7 @@ async fn list(session: &Session) -> Result<(), CommandError> {
     if let Ok(_lock) = session.lock(&access, LockScope::Cluster).await {
         access.docker.sweep_snapshots(session.workspace().as_str()).await?;
     }
-    let found = snapshots(session, &access).await?;
+    let found = snapshots::all(session, &access.docker).await?;
     if session.settings.output == OutputFormat::Json {
         ui::print(&format!("{}\n", serde_json::to_string(&found).unwrap_or_default()));
         return Ok(());
@@ -144,7 +140,7 @@ async fn list(session: &Session) -> Result<(), CommandError> {
 /// When the snapshot does not exist, or Docker fails.
 async fn delete(session: &Session, name: &str) -> Result<(), CommandError> {
     let access = access(session).await?;
-    let snapshot = find(session, &access, name).await?;
+    let snapshot = snapshots::find(session, &access.docker, name).await?;
     if session.settings.dry_run {
         session.note(&format!("would delete the snapshot '{name}'"));
         return Ok(());
@@ -163,20 +159,6 @@ fn valid(name: &str) -> Result<Name, CommandError> {
             None => problem,
         })
     })
-}
-
-async fn snapshots(session: &Session, access: &LocalAccess) -> Result<Vec<Snapshot>, CommandError> {
-    access.docker.snapshots(SnapshotKind::Saved, Some(session.workspace().as_str())).await.map_err(docker_error)
-}
-
-async fn find(session: &Session, access: &LocalAccess, name: &str) -> Result<Snapshot, CommandError> {
-    let found = snapshots(session, access).await?;
-    let help = match nearest(name, found.iter().map(|snapshot| snapshot.name.as_str())) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
-        None => "list the snapshots with cmdr snapshot list".to_owned(),
-    };
-    let unknown = Problem::new(format!("snapshot '{name}' of '{}' not found", session.workspace())).help(help);
-    found.into_iter().find(|snapshot| snapshot.name == name).ok_or_else(|| CommandError::usage(unknown))
 }
 
 /// Refuses a snapshot with missing volumes, or without free disk space for its copy.

@@ -1,7 +1,7 @@
 //! Copies of the local environment: which one a command works on, who owns it, and whether it is still in use.
 
 use crate::{
-    adapters::{cluster::Cluster, git},
+    adapters::{cluster::Cluster, docker::Docker, git},
     config::Loaded,
     domain::{
         Environment, Problem,
@@ -14,13 +14,16 @@ use crate::{
         slug::Slug,
     },
     error::{CommandError, ErrorKind},
-    ops::{options::UpRequest, session::Session},
+    ops::{options::UpRequest, session::Session, snapshots},
     plan::{
-        CopyStep, DataSource, Plan, Step,
+        CopyStep, DataPlace, DataSource, Plan, Step,
         up::{Described, Observed, ObservedCluster},
     },
     settings::Settings,
 };
+
+/// The prefix of the name of a snapshot after `--data-from`. Names of copies have no `:`.
+const SNAPSHOT: &str = "snapshot:";
 
 /// Returns the environment, or the copy of it that `--copy` or `CMDR_COPY` names.
 ///
@@ -173,9 +176,24 @@ fn no_source(name: &str, copies: &[ObservedCopy]) -> CommandError {
     let known: Vec<&str> = copies.iter().map(|copy| copy.name.as_str()).chain([ORIGINAL]).collect();
     let help = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
-        None => format!("name one of these: {}; a snapshot must be restored first", known.join(", ")),
+        None => format!("name one of these: {}; for a snapshot: {SNAPSHOT}NAME", known.join(", ")),
     };
     CommandError::usage(Problem::new(format!("--data-from: copy '{name}' not found")).help(help))
+}
+
+/// Returns the snapshot whose data `--data-from` gives to a copy.
+///
+/// # Errors
+/// When the engine returns an error, or there is no such snapshot.
+pub(super) async fn snapshot_source(
+    session: &Session,
+    docker: &Docker,
+    request: &UpRequest,
+) -> Result<Option<DataSource>, CommandError> {
+    let name = request.data_from.as_ref().and_then(|source| source.strip_prefix(SNAPSHOT));
+    let Some((name, copy)) = name.zip(session.environment.local_copy.as_ref()) else { return Ok(None) };
+    let found = snapshots::find(session, docker, name).await?;
+    Ok(Some(DataSource { place: DataPlace::Snapshot(Box::new(found)), namespace: copy.namespace.clone() }))
 }
 
 /// Refuses options of `up` that a copy does not have, or that only a copy has.
@@ -218,12 +236,29 @@ pub(super) fn prepare(
     (described, observed): (&mut Described, &Observed),
 ) -> Result<(), CommandError> {
     refuse_foreign(session, observed)?;
+    // The data of a snapshot does not depend on what was observed.
+    if described.data_from.is_none() {
+        described.data_from = source_in_cluster(session, request, observed)?;
+    }
+    if let Some(source) = &described.data_from {
+        for own in described.namespaces.iter_mut().filter(|it| it.copy.is_some()) {
+            own.secrets_from = Some(source.clone());
+        }
+    }
+    Ok(())
+}
+
+fn source_in_cluster(
+    session: &Session,
+    request: &UpRequest,
+    observed: &Observed,
+) -> Result<Option<DataSource>, CommandError> {
     let Some((name, copy)) = request.data_from.as_ref().zip(session.environment.local_copy.as_ref()) else {
-        return Ok(());
+        return Ok(None);
     };
     // The copies of a stopped cluster are known when it runs.
     if observed.cluster == ObservedCluster::Stopped {
-        return Ok(());
+        return Ok(None);
     }
     if observed.cluster != ObservedCluster::Running {
         let problem = Problem::new(format!("--data-from: there is no cluster with the data of '{name}'"));
@@ -235,12 +270,7 @@ pub(super) fn prepare(
         Some(found) => found.namespace.clone(),
         None => return Err(no_source(name, copies)),
     };
-    let source = DataSource { name: name.clone(), namespace };
-    for own in described.namespaces.iter_mut().filter(|it| it.copy.is_some()) {
-        own.secrets_from = Some(source.namespace.clone());
-    }
-    described.data_from = Some(source);
-    Ok(())
+    Ok(Some(DataSource { place: DataPlace::Cluster { name: name.clone() }, namespace }))
 }
 
 /// Says that nothing is copied, because the volumes of the copy exist already.

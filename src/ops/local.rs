@@ -242,6 +242,7 @@ pub(crate) async fn prepare(
     let (helm, access) = tokio::try_join!(session.helm(), session.local())?;
     let cluster = local_of(session, &access, recreate).await?;
     let mut described = describe(session, &helm, &selection, options, cluster.ports()).await?;
+    described.data_from = copies::snapshot_source(session, &access.docker, options).await?;
     if options.refresh {
         // A build has its digest, and a project that is not built yet has none.
         let uses_build = |it: &&Buildable| it.built.is_some() || it.is_needed || options.build;

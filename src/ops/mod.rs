@@ -44,6 +44,7 @@ mod run_plan;
 pub mod secrets;
 pub mod selection;
 pub mod session;
+pub(crate) mod snapshots;
 pub mod status;
 pub mod tags;
 pub(crate) mod tools;

@@ -285,6 +285,7 @@ impl Session {
             decrypted: Decrypted::new(),
             platform: PlatformWork::default(),
             connection: Arc::default(),
+            saved_data: OnceCell::new(),
             synced: SyncedFolders::default(),
             pulls: NodePullWatch::default(),
             checks: None,

@@ -1,7 +1,7 @@
 //! The steps of copies of the local environment, and the plan that deletes some.
 
 use super::{Plan, Removal, Step, VolumeSpec, up::Observed};
-use crate::domain::{labels, local_copy::ObservedCopy};
+use crate::domain::{labels, local_copy::ObservedCopy, snapshot::Snapshot};
 
 /// The chart whose releases have no objects outside of their namespace.
 const UNIVERSAL: &str = "service-";
@@ -9,7 +9,7 @@ const UNIVERSAL: &str = "service-";
 /// A step that only copies need.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyStep {
-    /// Copies volumes of another copy before those of a new copy are created.
+    /// Copies volumes of another copy or of a snapshot before those of a new copy are created.
     Volumes(CopiedVolumes),
     /// Deletes a copy: its namespace, its volumes and its ports on this machine.
     Delete { name: String, namespace: String },
@@ -25,13 +25,13 @@ impl CopyStep {
 
     pub(super) fn subject(&self) -> String {
         match self {
-            Self::Volumes(copied) => format!("data of {}", copied.source.name),
+            Self::Volumes(copied) => format!("data of {}", copied.source.shown()),
             Self::Delete { name, .. } => format!("copy {name}"),
         }
     }
 }
 
-/// Volumes of another copy, or of the original, that a new copy gets.
+/// Volumes with the data of another copy, the original or a snapshot that a new copy gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopiedVolumes {
     pub source: DataSource,
@@ -39,11 +39,32 @@ pub struct CopiedVolumes {
     pub volumes: Vec<VolumeSpec>,
 }
 
-/// A copy, or the original, whose data a new copy gets.
+/// Whose data a new copy gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataSource {
-    pub name: String,
+    pub place: DataPlace,
+    /// The namespace with the data.
     pub namespace: String,
+}
+
+/// Where the data for a new copy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataPlace {
+    /// In the cluster, in a copy or the original.
+    Cluster {
+        name: String,
+    },
+    Snapshot(Box<Snapshot>),
+}
+
+impl DataSource {
+    /// As in messages: `original`, or `snapshot before`.
+    pub fn shown(&self) -> String {
+        match &self.place {
+            DataPlace::Cluster { name } => name.clone(),
+            DataPlace::Snapshot(snapshot) => format!("snapshot {}", snapshot.name),
+        }
+    }
 }
 
 /// Deletes copies. Releases of other charts are uninstalled first, because they may have objects that belong to the

@@ -37,7 +37,7 @@ pub mod volumes;
 pub mod wait;
 
 pub use change::{Change, ObservedRelease, observe_change};
-pub use copies::{CopiedVolumes, CopyStep, DataSource};
+pub use copies::{CopiedVolumes, CopyStep, DataPlace, DataSource};
 pub use dev::Developed;
 pub use externals::{AnswerSpec, ExternalSpec};
 pub use graph::{Plan, Planned, StepId};
@@ -102,8 +102,8 @@ pub struct NamespaceSpec {
     pub privileged: bool,
     /// Set for the namespace of a copy of `local`.
     pub copy: Option<CopyMark>,
-    /// The namespace whose generated secrets this one gets, because it also gets its data.
-    pub secrets_from: Option<String>,
+    /// Whose generated secrets it gets, because it also gets their data.
+    pub secrets_from: Option<DataSource>,
 }
 
 /// How to compare a release whose fingerprint is unchanged.

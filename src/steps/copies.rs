@@ -28,7 +28,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         match step {
-            CopyStep::Volumes(copied) => self.copy_volumes(copied, reporter).await,
+            CopyStep::Volumes(copied) => self.copy_volumes(copied, reporter, cancel).await,
             CopyStep::Delete { name, namespace } => self.delete_copy(name, namespace, reporter, cancel).await,
         }
     }

@@ -60,7 +60,7 @@ use self::deployed::ReleaseList;
 use crate::{
     adapters::{
         authority::Authority,
-        cluster::{Cluster, ClusterError, ClusterView, NamespaceState},
+        cluster::{Cluster, ClusterError, ClusterView, NamespaceState, SavedData},
         credentials::Credentials,
         helm::HelmError,
         http::HttpClient,
@@ -107,6 +107,8 @@ pub struct Runner {
     pub ingress: String,
     /// Evaluates the checks of rollouts.
     pub checks: Option<mpsc::Sender<CheckRequest>>,
+    /// What a snapshot says about the data that a copy gets; read by the first step that needs it.
+    pub saved_data: OnceCell<SavedData>,
     /// What the steps of `dev` know about the folders of synced files.
     pub synced: SyncedFolders,
     /// How far the pulls of the local node are.

@@ -12,7 +12,7 @@ use crate::{
     },
     domain::{Problem, secret::SecretData},
     engine::{Reporter, StepFailure},
-    plan::{ExternalSecretSpec, NamespaceSpec, SecretContent, SecretSpec},
+    plan::{DataPlace, DataSource, ExternalSecretSpec, NamespaceSpec, SecretContent, SecretSpec},
 };
 
 /// The content of decrypted files, by their path in the workspace. It is not part of the plan, because plans are
@@ -35,7 +35,7 @@ impl Runner {
         match &secret.content {
             SecretContent::Random { key } => {
                 if let Some(source) = &of.secrets_from {
-                    cluster.copy_generated_secret((source, namespace), &secret.name).await?;
+                    self.copy_generated_secret(source, namespace, &secret.name).await?;
                 }
                 // An existing one is kept.
                 cluster.generate_secret(namespace, &secret.name, key).await?;
@@ -44,6 +44,20 @@ impl Runner {
                 let missing = || Problem::new(format!("{} was not decrypted", file.path.display()));
                 let data = self.decrypted.get(&file.path).ok_or_else(missing)?;
                 cluster.apply_secret(namespace, &secret.name, &file.checksum, data).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_generated_secret(&self, source: &DataSource, namespace: &str, name: &str) -> Result<(), StepFailure> {
+        let cluster = &self.connected()?.cluster;
+        match &source.place {
+            DataPlace::Cluster { .. } => cluster.copy_generated_secret((&source.namespace, namespace), name).await?,
+            DataPlace::Snapshot(snapshot) => {
+                let saved = self.saved_data(snapshot).await?;
+                if let Some(found) = saved.generated_secret(&source.namespace, name) {
+                    cluster.create_generated_secret(namespace, name, found.clone()).await?;
+                }
             }
         }
         Ok(())

@@ -31,6 +31,10 @@ const STATE: &str = "/var";
 /// The length of the name that Docker generates for an anonymous volume.
 const ANONYMOUS: usize = 64;
 const MEGABYTE: u64 = 1_000_000;
+/// Creates an empty folder `X.part` for each of its arguments X that does not exist, and prints these.
+const BEGIN_FOLDERS: &str = r#"for folder; do [[ -e $folder ]] || { rm -rf "$folder.part" && mkdir -p "$folder.part" && echo "$folder"; } || exit; done"#;
+/// Renames the folders `X.part` to X, for each of its arguments X.
+const COMPLETE_FOLDERS: &str = r#"for folder; do mv --no-target-directory "$folder.part" "$folder" || exit; done"#;
 
 impl ClusterFolder {
     /// The file with the volumes of replaced clusters, to be removed after the new cluster is complete.
@@ -154,6 +158,51 @@ impl LocalCluster {
             return Err(Problem::new("its copy is damaged: files are missing or have another size").into());
         }
         Ok(())
+    }
+
+    /// Copies folders below [`STATE`] from a snapshot to the running node, each to another path. A target that exists is
+    /// complete, and is kept.
+    pub(super) async fn copy_from_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        pairs: &[[String; 2]],
+        cancel: &CancellationToken,
+    ) -> Result<(), StepFailure> {
+        let volumes = self.docker.volumes(Some(&format!("{WORKSPACE_LABEL}={}", self.name))).await?;
+        let node = self.node_container().await?;
+        let kept = snapshot.volumes.iter().find(|kept| kept.destination == STATE);
+        let from = kept.and_then(|kept| volumes.iter().find(|volume| volume.name == kept.volume));
+        let from = from.ok_or_else(|| Problem::new("a volume of the snapshot is missing"))?.mountpoint.clone();
+        let to = node.mounts.iter().find(|mount| mount.destination == STATE);
+        let to = to.ok_or_else(|| Problem::new(format!("the node has no volume at {STATE}")))?.source.clone();
+        let targets: Vec<&str> = pairs.iter().map(|[_, target]| target.as_str()).collect();
+        let missing = self.in_node(BEGIN_FOLDERS, &targets).await?;
+        let missing: Vec<&str> = missing.lines().collect();
+        let folders = pairs.iter().filter(|[_, target]| missing.contains(&target.as_str()));
+        let folders: Vec<CopiedFolder> = folders
+            .map(|[source, target]| CopiedFolder {
+                from: source.replacen(STATE, &from, 1),
+                to: format!("{}.part", target.replacen(STATE, &to, 1)),
+                hidden: Vec::new(),
+            })
+            .collect();
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let image = self.helper_image(&node).await?;
+        self.copy(&CopyJob { cluster: &self.name, image: &image, folders: &folders }, cancel).await?;
+        self.in_node(COMPLETE_FOLDERS, &missing).await?;
+        Ok(())
+    }
+
+    /// Runs a script in the node, and returns what it prints.
+    async fn in_node(&self, script: &str, words: &[&str]) -> Result<String, StepFailure> {
+        let command: Vec<&str> = ["bash", "-c", script, "folders"].into_iter().chain(words.iter().copied()).collect();
+        let output = self.docker.exec(&self.node(), &command).await?;
+        if output.exit_code == 0 {
+            return Ok(output.stdout);
+        }
+        Err(Problem::new("cannot write the folders of volumes on the node").detail(output.stderr.trim()).into())
     }
 
     /// Copies volumes, and cleans up after an interrupt.

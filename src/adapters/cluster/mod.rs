@@ -15,7 +15,8 @@ pub use releases::{
 };
 pub use requests::requests_sent;
 pub use store::{
-    ExternalState, LocalVolume, NamespaceState, external_objects, external_secret, file_maps, lease, ledger, reviews,
+    ExternalState, LocalVolume, NamespaceState, SAVED_DATA, SavedData, external_objects, external_secret, file_maps,
+    lease, ledger, reviews,
 };
 pub use workloads::{
     BalancedService, Balancer, ClusterView, PodRequest, PodView, ProbeState, StatusUpdates, WorkloadSnapshot,

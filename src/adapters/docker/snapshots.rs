@@ -13,7 +13,7 @@ use bollard::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Docker, DockerError};
+use super::{Docker, DockerError, volumes::HELPER_LABEL};
 use crate::domain::snapshot::{NODE_IMAGE_LABEL, Snapshot, SnapshotKind, WORKSPACE_LABEL};
 
 /// The prefix of cmdr's own labels.
@@ -130,6 +130,29 @@ impl Docker {
         let options = CreateContainerOptions { name: Some(place.name.to_owned()), ..CreateContainerOptions::default() };
         self.client.create_container(Some(options), body).await.map_err(wrong())?;
         Ok(())
+    }
+
+    /// Reads one file of a snapshot's node, from a container that is not started; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// If the engine returns an error.
+    pub async fn read_snapshot_file(&self, snapshot: &Snapshot, path: &str) -> Result<Option<Vec<u8>>, DockerError> {
+        let wrong = || DockerError::request(format!("read the snapshot {}", snapshot.name));
+        let binds = snapshot.volumes.iter().map(|kept| format!("{}:{}:ro,nocopy", kept.volume, kept.destination));
+        let body = ContainerCreateBody {
+            image: Some(snapshot.reference()),
+            labels: Some(HashMap::from([(HELPER_LABEL.to_owned(), snapshot.workspace.clone())])),
+            host_config: Some(HostConfig { binds: Some(binds.collect()), ..HostConfig::default() }),
+            ..ContainerCreateBody::default()
+        };
+        let container = self.client.create_container(None::<CreateContainerOptions>, body).await.map_err(wrong())?.id;
+        let content = self.read_file(&container, path).await;
+        // The image may declare volumes of its own, which are anonymous.
+        self.remove(&container, true).await?;
+        match content {
+            Err(error) if error.is_not_found() => Ok(None),
+            content => content.map(Some),
+        }
     }
 
     /// Removes a snapshot, beginning with the image that makes it complete.

@@ -15,11 +15,13 @@ mod procedures;
 pub(super) mod pull_secrets;
 pub mod reviews;
 mod rollouts;
+mod saved_data;
 mod secrets;
 mod volumes;
 mod workloads;
 
 pub use externals::external_objects;
 pub use namespaces::NamespaceState;
+pub use saved_data::{SAVED_DATA, SavedData};
 pub use secrets::{ExternalState, external_secret};
 pub use volumes::LocalVolume;

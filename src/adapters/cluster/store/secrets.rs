@@ -46,21 +46,8 @@ impl Cluster {
     /// # Errors
     /// If the API returns an error, or the system provides no random bytes.
     pub async fn generate_secret(&self, namespace: &str, name: &str, key: &str) -> Result<(), ClusterError> {
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                labels: Some(purpose("generated-secret")),
-                ..ObjectMeta::default()
-            },
-            data: Some(BTreeMap::from([(key.to_owned(), ByteString(random_password()?.into_bytes()))])),
-            ..Secret::default()
-        };
-        let secrets: Api<Secret> = self.namespaced(namespace);
-        let made = secrets.create(&PostParams::default(), &secret).await;
-        match made.map_err(ClusterError::asking(format!("create secret {name}"))) {
-            Err(error) if !error.is_status(409) => Err(error),
-            _ => Ok(()),
-        }
+        let data = BTreeMap::from([(key.to_owned(), ByteString(random_password()?.into_bytes()))]);
+        self.create_generated_secret(namespace, name, Secret { data: Some(data), ..Secret::default() }).await
     }
 
     /// Creates a generated Secret with the content that it has in another namespace, if it is there and not here.
@@ -70,14 +57,29 @@ impl Cluster {
     pub async fn copy_generated_secret(&self, (from, to): (&str, &str), name: &str) -> Result<(), ClusterError> {
         let source: Api<Secret> = self.namespaced(from);
         let found = source.get_opt(name).await.map_err(ClusterError::asking(format!("read secret {name}")))?;
-        let Some(found) = found else { return Ok(()) };
+        match found {
+            Some(found) => self.create_generated_secret(to, name, found).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Creates a generated Secret with the content of another one, unless a Secret with this name exists.
+    ///
+    /// # Errors
+    /// If the API returns an error.
+    pub async fn create_generated_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        content: Secret,
+    ) -> Result<(), ClusterError> {
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             labels: Some(purpose("generated-secret")),
             ..ObjectMeta::default()
         };
-        let secret = Secret { metadata, data: found.data, type_: found.type_, ..Secret::default() };
-        let secrets: Api<Secret> = self.namespaced(to);
+        let secret = Secret { metadata, data: content.data, type_: content.type_, ..Secret::default() };
+        let secrets: Api<Secret> = self.namespaced(namespace);
         let made = secrets.create(&PostParams::default(), &secret).await;
         match made.map_err(ClusterError::asking(format!("create secret {name}"))) {
             Err(error) if !error.is_status(409) => Err(error),

@@ -55,13 +55,7 @@ impl Cluster {
     pub async fn claim_folders(&self, namespace: &str) -> Result<BTreeMap<String, String>, ClusterError> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let found = volumes.list(&ListParams::default()).await.map_err(ClusterError::asking("list volumes"))?;
-        let folder = |volume: PersistentVolume| {
-            let spec = volume.spec?;
-            let claim = spec.claim_ref.filter(|claim| claim.namespace.as_deref() == Some(namespace))?;
-            let path = spec.host_path.map(|host| host.path).or_else(|| spec.local.map(|local| local.path))?;
-            Some((claim.name?, path))
-        };
-        Ok(found.items.into_iter().filter_map(folder).collect())
+        Ok(folders_of(found.items, namespace))
     }
 
     /// Permits the node's kubelet to read all claims and volumes. By default it may read only those of its own pods. On
@@ -119,4 +113,15 @@ impl Cluster {
         applied.map_err(ClusterError::asking(format!("create volume {name}")))?;
         Ok(())
     }
+}
+
+/// Returns the folders on the node of the volumes that are bound to claims in a namespace, by claim.
+pub(super) fn folders_of(volumes: Vec<PersistentVolume>, namespace: &str) -> BTreeMap<String, String> {
+    let folder = |volume: PersistentVolume| {
+        let spec = volume.spec?;
+        let claim = spec.claim_ref.filter(|claim| claim.namespace.as_deref() == Some(namespace))?;
+        let path = spec.host_path.map(|host| host.path).or_else(|| spec.local.map(|local| local.path))?;
+        Some((claim.name?, path))
+    };
+    volumes.into_iter().filter_map(folder).collect()
 }

@@ -2,6 +2,8 @@
 # the node. Prints one line for each of these: `ended POD` or `late POD`. Keeps running inside the node even if cmdr is
 # killed. This script removes the file /run/cmdr-stop-pods before it stops the first pod. If cancel-stop.sh removes it
 # first, no pod is stopped.
+#
+# Before that, it writes /var/lib/cmdr/saved-data.json for copies of this cluster's data from a snapshot.
 timeout_seconds=$1
 touch /run/cmdr-stop-pods
 work=$(mktemp -d /run/cmdr-stop-pods.XXXXXX)
@@ -24,6 +26,15 @@ awk '
   $3 == "RUNNING" && $1 in image {print $1, $2, signal[image[$1]]}
 ' "$work/signals" "$work/containers" "$work/tasks" >"$work/running"
 rm /run/cmdr-stop-pods 2>/dev/null || { rm -rf "$work"; exit 0; }
+list() { kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout 5s get --output json "$@"; }
+(
+  set -o pipefail
+  umask 077
+  mkdir -p /var/lib/cmdr && cd /var/lib/cmdr || exit
+  { list secrets --all-namespaces --selector cmdr.dev/purpose=generated-secret && list persistentvolumes; } |
+    jq --compact-output --slurp '{secrets: .[0].items, volumes: .[1].items}' >saved-data.part &&
+    mv saved-data.part saved-data.json
+) 2>/dev/null
 # A pod stores data if it has a writable mount from the disk of /var, except for mounts of kubelet and containerd.
 disk=$(awk '$5 == "/var" {print $3; exit}' /proc/self/mountinfo)
 while read -r id pid signal; do
