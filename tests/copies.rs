@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Output, Running, Stages, TestWorkspace, request, rig, until};
+use common::{Output, PATIENCE, Running, Stages, TestWorkspace, request, rig, until};
 use serde_json::Value;
 
 const PROJECTS: &str = r#"
@@ -277,7 +277,7 @@ impl Platform {
             self.workspace.try_kubectl(&["get", "namespace", &format!("{}-killed", self.workspace.name)])
         });
         run.signal("KILL");
-        run.wait(Duration::from_secs(5));
+        run.wait(PATIENCE);
         self.workspace.run(&args).expect(0);
         assert_eq!(self.message("shop.killed"), "written on main");
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Running, Stages, TestWorkspace, tell, until};
+use common::{PATIENCE, Running, Stages, TestWorkspace, tell, until};
 
 /// `shop` is podinfo, which the tests also run on this machine: its answer names the host that it runs on.
 const PROJECTS: &str = r#"
@@ -153,7 +153,7 @@ fn traffic_is_received(workspace: &TestWorkspace) {
     assert_eq!((&status["ready"], &status["restartCount"]), (&true.into(), &0.into()));
     let ended = Instant::now();
     running.signal("TERM");
-    let output = running.wait(Duration::from_secs(30));
+    let output = running.wait(PATIENCE);
     tell(&format!("measured: {:.1} s from the signal to the end", ended.elapsed().as_secs_f64()));
     output.expect_said("the pods of 'shop' receive its traffic again");
     assert!(is_pod(&host(workspace).expect("the pods answer at once")) && annotation(workspace).is_empty());
@@ -168,7 +168,7 @@ fn others_are_refused(workspace: &TestWorkspace) {
     workspace.run(&local("serve")).expect(11).expect_said("'shop' runs locally already");
     workspace.run(&["status"]).expect(0).expect_said("runs locally").expect_said(&process);
     running.signal("INT");
-    running.wait(Duration::from_secs(30));
+    running.wait(PATIENCE);
     workspace.run(&["up", "shop"]).expect(0);
     assert!(!workspace.run(&["status"]).expect(0).said().contains("runs locally"));
 }
@@ -177,7 +177,7 @@ fn a_kill_is_recovered(workspace: &TestWorkspace) {
     let running = serve(workspace);
     running.signal("KILL");
     let killed = Instant::now();
-    running.wait(Duration::from_secs(5));
+    running.wait(PATIENCE);
     until("the pods receive the traffic", || host(workspace).filter(|host| is_pod(host)));
     tell(&format!("measured: {:.1} s from the kill to an answer of the pods", killed.elapsed().as_secs_f64()));
     assert!(!annotation(workspace).is_empty());
@@ -191,7 +191,7 @@ fn a_silent_process(workspace: &TestWorkspace) {
     let running = workspace.start(&local("sleep"));
     std::thread::sleep(Duration::from_secs(2));
     assert!(is_pod(&host(workspace).unwrap()));
-    let output = running.wait(Duration::from_secs(30)).expect(0);
+    let output = running.wait(PATIENCE).expect(0);
     assert!(!output.said().contains("receives the traffic"), "{}", output.said());
     let output = workspace.run(&["dev", "--local", "worker", "--", "true"]).expect(0);
     output.expect_said("no Service sends traffic to 'worker'");

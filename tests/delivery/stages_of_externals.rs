@@ -66,7 +66,7 @@ impl Drop for Database {
         let mut remove = Command::new("docker");
         remove.env("PATH", &self.path).env("DOCKER_HOST", &self.docker_host);
         remove.args(["rm", "--force", "--volumes", &self.name]);
-        let _ = Running::start(&mut remove).wait(Duration::from_secs(30));
+        let _ = Running::start(&mut remove).wait(PATIENCE);
     }
 }
 

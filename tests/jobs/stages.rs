@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     BUSY,
-    common::{Output, TestWorkspace, until},
+    common::{Output, PATIENCE, TestWorkspace, until},
 };
 
 /// The Jobs of the workspace's namespace.
@@ -66,7 +66,7 @@ pub(crate) fn an_array_runs_four_at_once(workspace: &TestWorkspace) {
         most = most.max(active.unwrap_or_default());
         thread::sleep(Duration::from_millis(300));
     }
-    let array = array.wait(Duration::from_secs(5)).expect(0);
+    let array = array.wait(PATIENCE).expect(0);
     assert_eq!(most, 4);
     let mut parts: Vec<usize> = array
         .stdout

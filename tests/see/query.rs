@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::common::{Stages, TestWorkspace, until};
+use super::common::{PATIENCE, Stages, TestWorkspace, until};
 
 pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {
     let stage = |name: &str, stage: fn(&TestWorkspace)| stages.stage(name, || stage(workspace));
@@ -101,7 +101,7 @@ fn changes(workspace: &TestWorkspace) {
     std::thread::sleep(Duration::from_secs(2));
     workspace.kubectl(&["annotate", "deployment/cache", "seen-"]);
     watch.signal("INT");
-    let output = watch.wait(Duration::from_secs(20));
+    let output = watch.wait(PATIENCE);
     let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let changes = texts(&lines, "change");
     assert!(changes.len() >= 2 && changes[0] == "found" && changes[1] == "changed", "{}", output.stdout);

@@ -18,7 +18,7 @@ const KEEP: &str = include_str!("keep-volumes.sh");
 /// Label of the containers that copy: their cluster.
 pub(super) const HELPER_LABEL: &str = "cmdr/copies-for";
 
-/// Folders on the Docker host to copy, each below the folder of its volume.
+/// Folders on the Docker host to copy, each the folder of a volume or below one.
 #[derive(Debug, Clone)]
 pub struct CopyJob<'a> {
     /// The cluster whose volumes are copied.
@@ -183,9 +183,10 @@ impl Docker {
     }
 }
 
-/// Returns the folder of all volumes, from the folder of one: `/var/lib/docker/volumes/x/_data`.
+/// Returns the folder of all volumes, from a folder in one: `/var/lib/docker/volumes/x/_data`, or below it.
 fn volumes_root(folder: &str) -> Option<String> {
-    Some(Path::new(folder).parent()?.parent()?.to_str()?.to_owned())
+    let volume = Path::new(folder).ancestors().find(|folder| folder.ends_with("_data"))?;
+    Some(volume.parent()?.parent()?.to_str()?.to_owned())
 }
 
 fn failed(what: &str, why: &str) -> DockerError {
@@ -199,6 +200,7 @@ mod tests {
     #[test]
     fn volumes_lie_side_by_side() {
         assert_eq!(volumes_root("/var/lib/docker/volumes/x/_data").as_deref(), Some("/var/lib/docker/volumes"));
+        assert_eq!(volumes_root("/var/lib/docker/volumes/x/_data/a/b").as_deref(), Some("/var/lib/docker/volumes"));
         assert_eq!(volumes_root("x"), None);
     }
 }
