@@ -18,12 +18,16 @@ use crate::{
         copies,
         describe::describe,
         driver::{Freshness, PlannedRun, Run, RunProgress, drive},
-        exposed, local_run,
+        exit::RunEnd,
+        exposed,
+        failed_projects::FailedProjects,
+        local_run,
         locks::{LockScope, RunLock},
         observe::{Observation, local_cluster},
         options::{ChangeRequest, UpRequest},
         own_cluster,
         prepared::{LocalTarget, Prepared, running_cluster, show_plan, show_urls},
+        run_plan::RunResult,
         selection::Selection,
         session::{LocalAccess, Session, docker_lookup},
         tags::{pin, registry},
@@ -82,7 +86,9 @@ pub(crate) async fn bring(
     let due = BuildScope::of(request);
     let needs_cluster = was_started;
     let kept = KeptState::default();
-    let run = LocalRun { session, request, purpose, lock, recreate, was_started, needs_cluster, plans: 0, due, kept };
+    let failed = FailedProjects::default();
+    let run =
+        LocalRun { session, request, purpose, lock, recreate, was_started, needs_cluster, plans: 0, due, kept, failed };
     let urls = drive(session, run).await?;
     let docker = Docker::connect(&docker_lookup(&session.settings)).await?;
     show_urls(session, &[urls, exposed::shown(session, &docker).await?].concat());
@@ -107,6 +113,8 @@ struct LocalRun<'a> {
     due: BuildScope<'a>,
     /// What the previous plan has found and left as it was.
     kept: KeptState,
+    /// What failed in the previous plans.
+    failed: FailedProjects,
 }
 
 /// What a plan of builds leaves as it was, for the plan after it.
@@ -128,7 +136,9 @@ impl Run for LocalRun<'_> {
     type Target = LocalTarget;
 
     async fn describe(&self) -> Result<Prepared<LocalTarget>, CommandError> {
-        prepare(self.session, self.request, self.recreate).await
+        let mut prepared = prepare(self.session, self.request, self.recreate).await?;
+        self.failed.leave_out(&mut prepared);
+        Ok(prepared)
     }
 
     /// The lock of this machine costs nothing: it is taken before the cluster is observed, even if nothing changes. A
@@ -209,13 +219,23 @@ impl Run for LocalRun<'_> {
         let runner = self.session.runner(prepared.helm, prepared.target.cluster).await?;
         let connection = self.kept.connection.take().unwrap_or_default();
         let runner = Runner { decrypted, platform, connection: Arc::clone(&connection), ..runner };
-        let urls = self.session.execute(self.purpose.verb(), &plan, Arc::new(runner)).await?;
+        let RunResult { end, summary, urls } =
+            self.session.run_plan(self.purpose.verb(), &plan, Arc::new(runner), &self.session.cancel).await;
+        let known = self.session.projects.iter().map(|project| project.name.clone()).collect();
+        let goes_on = end == RunEnd::Failed && plan.preliminary && self.failed.add(&known, &plan, &summary);
+        if !goes_on {
+            end.into_result()?;
+        }
         (self.recreate, self.due) = (false, BuildScope::Missing);
         self.was_started |= plan.steps.iter().any(|planned| matches!(planned.step, Step::StartCluster));
         if plan.only_builds() {
             self.kept = KeptState { observation: Some(prepared.observation), connection: Some(connection) };
         }
-        Ok(if plan.preliminary { RunProgress::Continues } else { RunProgress::Done(urls) })
+        if plan.preliminary {
+            return Ok(RunProgress::Continues);
+        }
+        std::mem::take(&mut self.failed).into_result()?;
+        Ok(RunProgress::Done(urls))
     }
 
     async fn release(self) {}

@@ -17,6 +17,7 @@ pub mod examine;
 pub mod exit;
 pub mod exposed;
 mod externals;
+mod failed_projects;
 mod files;
 pub mod local;
 pub mod local_run;

@@ -183,6 +183,21 @@ impl Step {
         }
     }
 
+    /// Returns the project or release of the platform that the step builds, deploys or checks; `None` for other steps.
+    pub fn project(&self) -> Option<Name> {
+        match self {
+            Self::Build(_)
+            | Self::Deploy(_)
+            | Self::AwaitState(_)
+            | Self::AwaitRollout(_)
+            | Self::Check(_)
+            | Self::Answer(_)
+            | Self::Remove(_)
+            | Self::Verify(_) => Name::new(&self.subject()).ok(),
+            _ => None,
+        }
+    }
+
     pub fn kind(&self) -> StepKind {
         match self {
             Self::Dev(DevStep { action: DevAction::Test(_), .. })
