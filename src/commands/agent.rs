@@ -1,6 +1,9 @@
 //! `cmdr agent init`: a skill file for coding agents.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Component, Path},
+};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,6 +39,10 @@ pub(super) fn init(
 ) -> Result<(), CommandError> {
     let session = Session::open(settings, cancel)?;
     let (root, shown) = (&session.loaded.workspace.root, options.into.join("cmdr/SKILL.md"));
+    if options.into.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        let cause = format!("--into {} is not below the workspace {}", options.into.display(), root.display());
+        return Err(CommandError::usage(Problem::new(cause).help("choose a folder in the workspace")));
+    }
     let file = root.join(&shown);
     let text = skill_text(&session.loaded.workspace);
     let result = match fs::read_to_string(&file) {

@@ -79,6 +79,7 @@ pub mod traffic_metrics;
 pub mod user_configuration;
 pub mod validity;
 pub mod values;
+pub mod volume;
 pub mod wait_reason;
 pub mod waits;
 pub mod workspace;

@@ -79,7 +79,7 @@ fn policy(project: &str, values: &Values) -> Vec<(String, Value)> {
     else {
         return Vec::new();
     };
-    let rules = |side: &str| entries(policy.get(side)).map(|(_, peer)| rule(side, peer)).collect::<Vec<_>>();
+    let rules = |side: &str| entries(policy.get(side)).map(|(_, peer)| rule(side, peer, values)).collect::<Vec<_>>();
     let dns = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]});
     let egress = [vec![dns], rules("to")].concat();
     let spec = json!({
@@ -91,8 +91,8 @@ fn policy(project: &str, values: &Values) -> Vec<(String, Value)> {
     vec![("network-policy".to_owned(), object(project, "networking.k8s.io/v1", "NetworkPolicy", &spec))]
 }
 
-/// The rule of a peer; one of a port only is anything with that port.
-fn rule(side: &str, peer: &Value) -> Value {
+/// The rule of a peer; one of a port only is anything with that port. A named port of the project's own has its protocol.
+fn rule(side: &str, peer: &Value, values: &Values) -> Value {
     let labels = |key: &str, label: &str| peer.get(key).map(|value| json!({"matchLabels": {label: value}}));
     let pods = peer.get("labels").map(|labels| json!({"matchLabels": labels}));
     let of_peer = given(json!({
@@ -101,7 +101,11 @@ fn rule(side: &str, peer: &Value) -> Value {
         "ipBlock": peer.get("network").map(|network| json!({"cidr": network})),
     }));
     let peers = if of_peer == json!({}) { json!([]) } else { json!([of_peer]) };
-    given(json!({side: peers, "ports": peer.get("port").map(|port| json!([{"port": port}]))}))
+    let own = peer.get("port").and_then(Value::as_str).filter(|_| side == "from");
+    let own = own.and_then(|name| values.get("ports")?.get(name)?.get("protocol"));
+    let protocol = peer.get("protocol").or(own);
+    let ports = peer.get("port").map(|port| json!([given(json!({"port": port, "protocol": protocol}))]));
+    given(json!({side: peers, "ports": ports}))
 }
 
 /// The label of Services that are a further name of another one. The chart sets it.

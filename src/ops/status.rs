@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// The state of a release that is ready and as described.
+const HEALTHY: &str = "healthy";
+
 /// The status of an environment.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusReport {
@@ -51,14 +54,25 @@ impl StatusReport {
         let is_running = observed.cluster == ObservedCluster::Running;
         let orphans = orphans_of(session, prepared).into_keys().map(|orphan| orphan.name);
         let releases = if is_running { rows(prepared) } else { unobserved(prepared) };
+        let restarts = recent_restarts(&prepared.observation.restarted_pods, &namespaces_of(session), Timestamp::now());
         Self {
             cluster: cluster_state(observed.cluster),
-            releases: with_local_runs(releases, &local_run::active_runs(session)),
+            releases: with_local_runs(with_restarts(releases, &restarts), &local_run::active_runs(session)),
             ports: ports(prepared),
             orphans: if is_running { orphans.collect() } else { Vec::new() },
-            restarts: recent_restarts(&prepared.observation.restarted_pods, &namespaces_of(session), Timestamp::now()),
+            restarts,
         }
     }
+}
+
+/// Marks projects that have crashed more than once a short time ago: between two crashes they are ready.
+fn with_restarts(rows: Vec<StatusRow>, restarts: &[Restarts]) -> Vec<StatusRow> {
+    let crashes = |row: &StatusRow| restarts.iter().any(|it| it.project == row.name && it.restarts > 1);
+    let marked = |row: StatusRow| match row.state.strip_prefix(HEALTHY) {
+        Some(rest) if crashes(&row) => StatusRow { state: format!("restarting{rest}"), ..row },
+        _ => row,
+    };
+    rows.into_iter().map(marked).collect()
 }
 
 /// Adds who runs a project on this machine.
@@ -92,7 +106,7 @@ pub struct StatusRow {
     pub revision: Option<u32>,
     pub ready_replicas: i32,
     pub replicas: i32,
-    /// `healthy`, `not deployed`, or what differs.
+    /// `healthy`, `restarting` after several crashes, `not deployed`, or what differs.
     pub state: String,
     pub urls: Vec<String>,
     #[serde(skip)]
@@ -225,7 +239,7 @@ fn developed(developed: &Developed) -> String {
 
 fn state(change: &Change) -> String {
     match change {
-        Change::Unchanged => "healthy".to_owned(),
+        Change::Unchanged => HEALTHY.to_owned(),
         Change::Await => "not ready".to_owned(),
         Change::Install => "not deployed".to_owned(),
         Change::Upgrade(reason) | Change::Drifted(reason) => reason.clone(),
@@ -262,10 +276,9 @@ fn cluster_state(cluster: ObservedCluster) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_report_names_the_desired_record_and_the_state_of_the_cluster() {
-        let row = StatusRow {
-            name: "shop".to_owned(),
+    fn row(name: &str, state: &str) -> StatusRow {
+        StatusRow {
+            name: name.to_owned(),
             desired: "1.0".to_owned(),
             running: None,
             record: None,
@@ -274,10 +287,34 @@ mod tests {
             revision: None,
             ready_replicas: 0,
             replicas: 0,
-            state: "the cluster is absent".to_owned(),
+            state: state.to_owned(),
             urls: Vec::new(),
             differs: true,
+        }
+    }
+
+    #[test]
+    fn a_project_that_crashes_again_and_again_is_not_healthy() {
+        let restarts = |project: &str, restarts: u64| Restarts {
+            project: project.to_owned(),
+            namespace: None,
+            pod: String::new(),
+            container: String::new(),
+            restarts,
+            state: "running".to_owned(),
+            last_reason: None,
+            last_exit_code: Some(1),
+            last_ended: None,
         };
+        let found = [restarts("shop", 7), restarts("cart", 1), restarts("stock", 3)];
+        let rows = vec![row("shop", "healthy, suspended"), row("cart", "healthy"), row("stock", "values differ")];
+        let states: Vec<String> = with_restarts(rows, &found).into_iter().map(|row| row.state).collect();
+        assert_eq!(states, ["restarting, suspended", "healthy", "values differ"]);
+    }
+
+    #[test]
+    fn the_report_names_the_desired_record_and_the_state_of_the_cluster() {
+        let row = row("shop", "the cluster is absent");
         let port = PortRow {
             address: "127.0.0.1:5353/udp".to_owned(),
             port: 5353,

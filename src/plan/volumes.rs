@@ -4,9 +4,7 @@
 //! which other projects wait for, would start last.
 
 use super::ReleaseSpec;
-
-/// The default access mode of a claim (`charts/service`).
-const ACCESS_MODE: &str = "ReadWriteOnce";
+use crate::domain::volume::ACCESS_MODE;
 
 /// A volume for a claim that does not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

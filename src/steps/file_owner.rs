@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::volumes::FOLDER;
 use crate::adapters::docker::Docker;
 
 /// Prints the owner of `$2` below `$1`, or of its folder if it does not exist: `999:999 700`.
@@ -20,7 +21,16 @@ pub(super) struct FileOwner {
     pub mode: String,
     /// The user and group of the container: `1000:1000`.
     pub user: String,
-    pub is_in_volume: bool,
+    pub place: FilePlace,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FilePlace {
+    Image,
+    Volume,
+    /// A folder of the node. Kubernetes does not change its owner: `fsGroup` has no effect.
+    NodeFolder,
 }
 
 /// What the runtime knows about a container.
@@ -42,8 +52,14 @@ pub(super) async fn owner_of(docker: &Docker, node: &str, container: &str, path:
     };
     let output = output.ok().filter(|output| output.exit_code == 0)?;
     let (owner, mode) = output.stdout.trim().split_once(' ')?;
-    let is_in_volume = mount.is_some();
-    Some(FileOwner { owner: owner.to_owned(), mode: mode.to_owned(), user: known.user, is_in_volume })
+    let place = mount.map_or(FilePlace::Image, |(source, _)| place_of(source));
+    Some(FileOwner { owner: owner.to_owned(), mode: mode.to_owned(), user: known.user, place })
+}
+
+/// The kubelet mounts volumes below its own folder, and the provisioner of the node below another one.
+fn place_of(source: &str) -> FilePlace {
+    let is_volume = ["/var/lib/kubelet/", FOLDER].iter().any(|folder| source.starts_with(folder));
+    if is_volume { FilePlace::Volume } else { FilePlace::NodeFolder }
 }
 
 fn parse(inspected: &Value) -> Option<RuntimeContainer> {
@@ -78,13 +94,18 @@ impl FileOwner {
         let user = self.user.split(':').next().unwrap_or_default();
         match self.owner.split_once(':') {
             Some((owner, group)) if owner != "0" => {
-                let group = if self.is_in_volume { format!(", fsGroup: {group}") } else { String::new() };
+                let is_volume = self.place == FilePlace::Volume;
+                let group = if is_volume { format!(", fsGroup: {group}") } else { String::new() };
                 format!("run as its owner: values.security: {{runAsUser: {owner}{group}}}")
             }
-            _ if self.is_in_volume => {
-                format!("let the volume belong to the user: values.security: {{fsGroup: {user}}}")
-            }
-            _ => format!("let it belong to user {user} in the Dockerfile: COPY --chown={user}"),
+            _ => match self.place {
+                FilePlace::Volume => format!("let the volume belong to the user: values.security: {{fsGroup: {user}}}"),
+                FilePlace::NodeFolder => format!(
+                    "it is in a folder of the node, on which fsGroup has no effect: run `chown {user}` there, or use a volume \
+                     with a size"
+                ),
+                FilePlace::Image => format!("let it belong to user {user} in the Dockerfile: COPY --chown={user}"),
+            },
         }
     }
 }
@@ -110,11 +131,12 @@ mod tests {
 
     #[test]
     fn the_help_names_the_owner() {
-        let of = |owner: &str, is_in_volume| {
-            FileOwner { owner: owner.to_owned(), mode: "700".to_owned(), user: "1000:1000".to_owned(), is_in_volume }
-                .help()
+        let of = |owner: &str, place| {
+            FileOwner { owner: owner.to_owned(), mode: "700".to_owned(), user: "1000:1000".to_owned(), place }.help()
         };
-        assert_eq!(of("999:999", true), "run as its owner: values.security: {runAsUser: 999, fsGroup: 999}");
-        assert!(of("0:0", false).contains("COPY --chown=1000"));
+        let volume = place_of("/var/local-path-provisioner/tunes_data-db-0");
+        assert_eq!(of("999:999", volume), "run as its owner: values.security: {runAsUser: 999, fsGroup: 999}");
+        assert!(of("0:0", FilePlace::Image).contains("COPY --chown=1000"));
+        assert!(of("0:0", place_of("/var/hostdata")).contains("fsGroup has no effect"));
     }
 }

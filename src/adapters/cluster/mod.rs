@@ -83,6 +83,8 @@ pub enum ClusterError {
         /// What the deletion waits for, in the words of Kubernetes.
         waits_for: Option<String>,
     },
+    #[error("the node has removed the log of an earlier container of {pod}")]
+    LogRemoved { pod: String },
     #[error("{kind} '{name}' already exists and was not created by cmdr")]
     Foreign { kind: String, name: String },
 }

@@ -50,6 +50,7 @@ const OF_PROJECT: &[KeyRule] = &[
         &["serviceAccount.create", "serviceAccount.rules", "serviceAccount.clusterRules", "aws", "azure", "gcp"],
     ),
     AtMost("drain", "grace", Some(30)),
+    Beside("drain", &["container.lifecycle.preStop"]),
 ];
 const OF_PROBE: &[KeyRule] = &[
     One(&["path", "tcp", "grpc", "exec"]),
@@ -58,6 +59,7 @@ const OF_PROBE: &[KeyRule] = &[
     Needs("scheme", &["path"]),
     Needs("service", &["grpc"]),
 ];
+const OF_PEER: &[KeyRule] = &[Needs("protocol", &["port"])];
 const OF_RESOURCES: &[KeyRule] = &[
     AtMost("requests.cpu", "limits.cpu", None),
     AtMost("requests.ephemeral-storage", "limits.ephemeral-storage", None),
@@ -86,12 +88,13 @@ const OF_SPREAD: &[KeyRule] = &[NeedsWord {
 }];
 
 /// The maps of a project with their rules. `*` is any name, and the maps of `@` are those of every container.
-const RULES: [(&str, &[KeyRule]); 9] = [
+const RULES: [(&str, &[KeyRule]); 10] = [
     ("", OF_PROJECT),
     ("@.probes", &[OnlyOff("startup"), OnlyOff("liveness")]),
     ("@.probes.*", OF_PROBE),
     ("@.resources", OF_RESOURCES),
     ("autoscaling", &[AtMost("min", "max", None)]),
+    ("networkPolicy.*.*", OF_PEER),
     ("routes.*", &[Beside("sticky", &["weights"])]),
     ("spread.*", OF_SPREAD),
     ("tolerations.*", OF_TOLERATION),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Mistake;
 use crate::{
     config::error::quoted,
-    domain::{ResolvedProject, Values},
+    domain::{ResolvedProject, Values, volume::is_of_one_node},
 };
 
 /// Written as `host` or `routes` of the project.
@@ -48,7 +48,34 @@ pub(super) fn foreign_keys(project: &ResolvedProject, defaults: &Values) -> Vec<
     let foreign = KEYS.iter().filter(|(kinds, _)| is_known && !kinds.contains(&kind));
     let keys = foreign.flat_map(|(kinds, keys)| keys.iter().map(move |key| (kinds, *key)));
     let mistakes = keys.filter(|(_, key)| is_own(key)).map(|(kinds, key)| mistake(kind, kinds, key));
-    mistakes.chain(recreated(kind, project, defaults)).collect()
+    mistakes.chain(recreated(kind, project, defaults)).chain(strategy(kind, project, defaults)).collect()
+}
+
+/// Limits of a rolling update that Kubernetes refuses, or that a volume of one node makes impossible.
+fn strategy(kind: &str, project: &ResolvedProject, defaults: &Values) -> Option<Mistake> {
+    let strategy = project.values.get("strategy").filter(|strategy| defaults.get("strategy") != Some(strategy))?;
+    let limits = strategy.as_object()?;
+    let is_zero = |key: &str| limits.get(key).is_some_and(|value| *value == 0 || *value == "0%");
+    let (message, expected) = match kind {
+        "Deployment" if is_zero("surge") && is_zero("unavailable") => {
+            ("`surge` and `unavailable` are both 0", "expected one of them above 0: no pod could be replaced")
+        }
+        "DaemonSet" if ["surge", "unavailable"].iter().all(|key| limits.contains_key(*key) && !is_zero(key)) => {
+            ("`surge` and `unavailable` of a DaemonSet are both above 0", "expected one of them")
+        }
+        "Deployment" if has_volume_of_a_node(project) => (
+            "`strategy` has no effect beside a volume of one node",
+            "expected `strategy: Recreate`, or a volume with \
+              `accessMode: ReadWriteMany`: the new pod could not mount the volume while the old one runs",
+        ),
+        _ => return None,
+    };
+    Some(Mistake::new(vec!["strategy".to_owned()], message.to_owned(), expected.to_owned()))
+}
+
+fn has_volume_of_a_node(project: &ResolvedProject) -> bool {
+    let volumes = project.values.get("volumes").and_then(Value::as_object);
+    volumes.into_iter().flatten().any(|(_, volume)| is_of_one_node(volume))
 }
 
 /// Only a Deployment can stop all its pods first.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Api, api::LogParams};
 
-use super::{exec::ExecTarget, neighbours::explain_host};
+use super::{exec::ExecTarget, logs::REMOVED, neighbours::explain_host};
 use crate::{
     adapters::cluster::{
         Cluster,
@@ -36,8 +36,6 @@ const NOISE: &[&str] = &[
 ];
 /// Events about probes; they only explain a container that runs.
 const PROBES: &[&str] = &["Readiness probe", "Liveness probe", "Startup probe"];
-/// The kubelet's text in place of the log of a container that it has removed.
-const REMOVED: &str = "unable to retrieve container logs";
 /// The tables of sockets of a pod.
 const SOCKETS: [&str; 3] = ["cat", "/proc/net/tcp", "/proc/net/tcp6"];
 const MEBIBYTE: u64 = 1 << 20;

@@ -160,6 +160,9 @@ impl Cluster {
             let (length, is_end) = (chunk.len(), chunk.is_empty());
             let mut lines = if is_end { splitter.finish() } else { splitter.feed(chunk) };
             log.consume_unpin(length);
+            if lines.iter().any(is_removed) {
+                return Err(ClusterError::LogRemoved { pod: request.pod.clone() });
+            }
             lines.retain(|line| skip.keeps(line.time));
             for line in &lines {
                 position.advance(line.time);
@@ -169,6 +172,14 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The kubelet's text in place of the log of a container that it has removed.
+pub(super) const REMOVED: &str = "unable to retrieve container logs";
+
+/// Returns whether the line is the text of kubelet in place of a log, which has no time.
+fn is_removed(line: &RawLine) -> bool {
+    line.time == Timestamp::UNIX_EPOCH && line.text.starts_with(REMOVED)
 }
 
 /// The start of a second: the API knows only whole seconds, and must not skip the rest of the last one.

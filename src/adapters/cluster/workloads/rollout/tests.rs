@@ -217,6 +217,11 @@ fn containers_without_a_probe_must_run_for_a_while() {
     let again = json!({"restartCount": 1, "lastState": {"terminated": {"exitCode": 3}}});
     assert!(!is_complete(3, again.clone()));
     assert!(is_complete(7, again));
+    // After a crash it must run longer than before.
+    let times = json!({"exitCode": 3, "startedAt": "2026-01-01T12:00:00Z", "finishedAt": "2026-01-01T12:00:08Z"});
+    let slow = json!({"restartCount": 1, "lastState": {"terminated": times}});
+    assert!(!is_complete(13, slow.clone()));
+    assert!(is_complete(15, slow));
     // A node's clock may be ahead.
     assert!(is_complete(-60, json!({})));
 }
@@ -227,6 +232,24 @@ fn a_crash_is_a_problem_until_what_runs_again_has_settled() {
     let shown = |ran| first_problem(vec![unprobed(ran, &again)]);
     assert_eq!(shown(1).unwrap().0, "the container exits: exit code 3");
     assert_eq!(shown(7), None);
+}
+
+#[test]
+fn a_program_that_ends_well_may_have_been_ended_by_its_probe() {
+    let shown = |finished: &str, liveness: Value| {
+        let times =
+            json!({"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T12:00:00Z", "finishedAt": finished});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let mut pod =
+            Pod::clone(&pod("new", json!({"restartCount": 2, "state": waiting, "lastState": {"terminated": times}})));
+        pod.spec =
+            Some(serde_json::from_value(json!({"containers": [{"name": "shop", "livenessProbe": liveness}]})).unwrap());
+        first_problem(vec![Arc::new(pod)]).unwrap().0
+    };
+    let quick = json!({"periodSeconds": 1, "failureThreshold": 2});
+    assert!(shown("2026-01-01T12:00:02Z", quick).starts_with("the probe of the container failed"));
+    assert!(shown("2026-01-01T12:00:02Z", json!({})).starts_with("the container exits: exit code 0"));
+    assert!(shown("2026-01-01T12:00:31Z", json!({})).starts_with("the probe of the container failed"));
 }
 
 #[test]
