@@ -206,7 +206,7 @@ impl Walk {
         let _load = self.load();
         self.figure.store(AWAY, Ordering::SeqCst);
         let run = self.workspace.start(&["deploy", "shop", "--env", "staging"]);
-        let away = "check figure unknown: no response from Prometheus at ";
+        let away = "check figure unknown: HTTP 503 from http://";
         let is_away = || self.checks().iter().any(|check| check.starts_with(away)).then_some(());
         until("a check without an answer", is_away);
         // Much longer than the pause of the step.
