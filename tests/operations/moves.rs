@@ -185,7 +185,7 @@ impl Walk {
 
     fn slow_messages_are_drained(&self) {
         until("messages", || (self.count("first", "consumed") > 50).then_some(()));
-        self.expect_rate("first", 15);
+        self.expect_rate("first", 10);
         self.on("first", &["drain", "worker"]).expect(0);
         let drained = self.expect_all_accounted("first");
         self.on("first", &["fill", "worker"]).expect(0);
