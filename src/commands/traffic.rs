@@ -186,7 +186,9 @@ async fn write_request(
     states: &BTreeMap<String, RolloutState>,
 ) -> Result<(), CommandError> {
     if session.settings.dry_run {
-        states.iter().for_each(|(project, state)| session.note(&effect(project, state, wanted)));
+        for (project, state) in states {
+            session.note(&effect(project, state, wanted));
+        }
         return Ok(());
     }
     may_write(session)?;
