@@ -10,6 +10,8 @@ mod common;
 mod checks;
 #[path = "operations/drain.rs"]
 mod drain;
+#[path = "operations/interruptions.rs"]
+mod interruptions;
 #[path = "operations/load.rs"]
 mod load;
 #[path = "operations/maintenance.rs"]

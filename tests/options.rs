@@ -99,6 +99,7 @@ const ROWS: &[(&str, &[&str], Effect)] = &[
     ("data-from", &["plan", "up"], TestedIn("tests/copies.rs")),
     ("detach", &["run"], TestedIn("tests/jobs/stages.rs")),
     ("detach", &["deploy", "traffic"], TestedIn("tests/operations/traffic.rs")),
+    ("detach", &["promote"], TestedIn("tests/operations/interruptions.rs")),
     ("step", &["traffic"], TestedIn("tests/operations/traffic.rs")),
     ("weight", &["traffic"], Reported("x", "--weight: 'x' is not a share")),
     ("lock-timeout", &["traffic"], Reported("x", "--lock-timeout: 'x'")),

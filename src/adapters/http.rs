@@ -66,12 +66,14 @@ impl HttpClient {
         Ok(self.send(self.client.get(url)).await?.status().as_u16())
     }
 
-    /// Returns the text of the response, whatever its status is.
+    /// Returns the status and the text of the response.
     ///
     /// # Errors
-    /// If there is no response.
-    pub async fn text(&self, url: &str) -> Result<String, HttpError> {
-        self.send(self.client.get(url)).await?.text().await.map_err(|error| failure(&error))
+    /// If there is no complete response.
+    pub async fn text(&self, url: &str) -> Result<(u16, String), HttpError> {
+        let response = self.send(self.client.get(url)).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(|error| failure(&error))?))
     }
 
     /// Requests a URL. `is_check`: from any address, the answer is that of a maintenance, if there is one.

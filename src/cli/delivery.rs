@@ -86,12 +86,16 @@ pub struct PromoteOptions {
     /// Promote this set of records that ran side by side: see cmdr history --sets
     #[arg(long, value_name = "SET", conflicts_with = "record")]
     pub set: Option<String>,
+    /// Start rollouts, and do not wait for their steps: `cmdr traffic continue` goes on
+    #[arg(long)]
+    pub detach: bool,
     /// How many targets of a pattern are promoted to side by side; default: 4
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     pub parallel: Option<u8>,
     /// Start and follow the promotion job of the pipeline instead of deploying from this machine
     #[arg(long, value_enum, value_name = "WHERE",
-          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan", "set", "parallel"])]
+          conflicts_with_all = ["lock_timeout", "overrides", "export_ledger", "plan_file", "use_plan", "set", "parallel",
+                               "detach"])]
     pub via: Option<Via>,
     #[command(flatten)]
     pub change: ChangeOptions,

@@ -11,9 +11,8 @@ use crate::{
         prepared::show_urls,
         remote::{
             access::refuse_local,
-            apply::{apply, is_preview},
             deploy_request::DeployRequest,
-            driver,
+            driver::apply_driven,
             named_images::{NamedImages, split},
         },
         session::Session,
@@ -25,12 +24,7 @@ use crate::{
 pub(super) async fn deploy(session: &Session, options: &DeployOptions) -> Result<(), CommandError> {
     refuse_local(session, "use cmdr up there: it deploys the images in projects.yaml")?;
     let (request, change) = (request(session, options)?, ChangeRequest::from(&options.change));
-    let is_driven = options.detach && !is_preview(session, &change);
-    let driver = if is_driven { driver::find(session).await? } else { None };
-    let urls = apply(session, &request, &change).await?;
-    if let Some(driver) = driver {
-        driver.start(session).await?;
-    }
+    let urls = apply_driven(session, &request, &change).await?;
     show_urls(session, &urls);
     Ok(())
 }

@@ -13,15 +13,17 @@ use crate::{
         ledger::History,
     },
     error::CommandError,
-    ops::remote::access::refuse_local,
     ops::{
         options::{ChangeRequest, PipelineRequest},
         remote::{
-            apply::{apply, is_preview},
+            access::{RemoteAccess, refuse_local},
+            apply::is_preview,
             combination::Combination,
             deploy_request::{ChangeContext, DeployRequest, Named, Promoted, expand_enabled, is_external, presence},
+            driver::apply_driven,
             pipeline::promote_via,
             recorded_charts::chart_of,
+            rollouts::in_progress,
             source::{SourceState, TargetState, own_projects},
             targets::{self, Reached, Start, wait_for_soak},
         },
@@ -75,6 +77,8 @@ struct PromotionTarget<'a> {
     promotion: &'a Promotion,
     change: ChangeRequest,
     wanted: Wanted,
+    /// Whether rollouts only do what is due.
+    is_detached: bool,
     /// When this run began.
     began: Timestamp,
 }
@@ -99,7 +103,8 @@ impl<'a> PromotionTarget<'a> {
         }
         let wanted = Wanted::read(session, &source, options)?;
         ChangeContext::read(session, &change, None)?;
-        Ok(Self { session, source, promotion, change, wanted, began: Timestamp::now() })
+        let (is_detached, began) = (options.detach, Timestamp::now());
+        Ok(Self { session, source, promotion, change, wanted, is_detached, began })
     }
 
     fn is_preview(&self) -> bool {
@@ -116,6 +121,15 @@ impl<'a> PromotionTarget<'a> {
         Ok(deployments.any(|last| last.started >= self.began))
     }
 
+    /// The projects whose rollouts a detached run has left.
+    async fn unfinished(&self) -> Result<BTreeSet<String>, CommandError> {
+        if !self.is_detached || self.is_preview() {
+            return Ok(BTreeSet::new());
+        }
+        let access = RemoteAccess::open(self.session).await?;
+        Ok(in_progress(self.session, &access.cluster, &[]).await?.into_keys().collect())
+    }
+
     /// Promotes to one environment, unless another one fails before it starts.
     async fn promote(&self, start: Start) -> Result<Option<Reached>, CommandError> {
         let Self { session, source, promotion, change, wanted, .. } = self;
@@ -126,8 +140,13 @@ impl<'a> PromotionTarget<'a> {
         if self.is_preview() && session.is_one_of_several {
             session.note("planned changes:");
         }
-        let urls = apply(session, &request, change).await?;
-        let promoted = request.promoted.iter().map(|(name, promoted)| format!("{name} {}", promoted.content.version));
+        let request = DeployRequest { is_detached: self.is_detached, ..request };
+        let urls = apply_driven(session, &request, change).await?;
+        let unfinished = self.unfinished().await?;
+        let promoted = request.promoted.iter().map(|(name, promoted)| {
+            let note = if unfinished.contains(name.as_str()) { " (rollout in progress)" } else { "" };
+            format!("{name} {}{note}", promoted.content.version)
+        });
         let (environment, is_preview) = (session.environment.name.clone(), self.is_preview());
         Ok(Some(Reached { environment, promoted: promoted.collect(), urls, is_preview }))
     }

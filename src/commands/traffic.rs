@@ -92,12 +92,8 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
         session.note(&format!("no rollout is in progress in '{}'", session.environment.name));
         return end_driver(session, &access).await;
     }
-    if verb != Verb::Continue && !session.settings.dry_run {
-        may_write(session)?;
-        let wanted = requested(verb, options.step, session.settings.author());
-        for project in states.keys() {
-            request(&access.cluster, &ReleaseKey::new(&session.environment.namespace, project), &wanted).await?;
-        }
+    if verb != Verb::Continue {
+        write_request(session, &access, &requested(verb, options.step, session.settings.author()), &states).await?;
     }
     let done = if verb == Verb::Abort {
         abort(session, &change, &states).await
@@ -179,6 +175,43 @@ fn requested(verb: Verb, is_step: bool, by: String) -> TrafficRequest {
         Verb::Abort => TrafficRequest::Abort { by },
         _ if is_step => TrafficRequest::PromoteStep { by },
         _ => TrafficRequest::Promote { by },
+    }
+}
+
+/// Writes what a person requests into the state of each rollout, or prints what it would do.
+async fn write_request(
+    session: &Session,
+    access: &RemoteAccess,
+    wanted: &TrafficRequest,
+    states: &BTreeMap<String, RolloutState>,
+) -> Result<(), CommandError> {
+    if session.settings.dry_run {
+        for (project, state) in states {
+            session.note(&effect(project, state, wanted));
+        }
+        return Ok(());
+    }
+    may_write(session)?;
+    for project in states.keys() {
+        request(&access.cluster, &ReleaseKey::new(&session.environment.namespace, project), wanted).await?;
+    }
+    Ok(())
+}
+
+/// What a request does first.
+fn effect(project: &str, state: &RolloutState, wanted: &TrafficRequest) -> String {
+    let state = RolloutState { request: Some(wanted.clone()), ..state.clone() };
+    let RolloutState { version, old_version, weight: now, .. } = &state;
+    match state.next_action(Timestamp::now(), &RolloutVerdict::Open) {
+        TrafficAction::Shift { weight, is_held, .. } => {
+            let until = if is_held { ", until it is promoted" } else { "" };
+            format!("{project}: would give version {version} {weight}% of the requests (now {now}%){until}")
+        }
+        TrafficAction::Promote => format!("{project}: would pass the step with {now}% of the requests"),
+        TrafficAction::Return(_) => {
+            format!("{project}: would return all requests to version {old_version} (now {now}% have {version})")
+        }
+        _ => format!("{project}: would deploy version {version}, which has passed all steps"),
     }
 }
 
@@ -291,7 +324,10 @@ fn render(rows: &[TrafficRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::OperationOptions;
+    use crate::{
+        cli::OperationOptions,
+        domain::rollout::{Rollout, RolloutKind},
+    };
 
     fn options(words: &[&str], weight: Option<&str>, step: bool) -> TrafficOptions {
         let projects = words.iter().map(|word| (*word).to_owned()).collect();
@@ -313,6 +349,26 @@ mod tests {
         assert_eq!(verb(&["promote", "shop"], None), Verb::Promote);
         assert_eq!(verb(&["shop", "abort"], None), Verb::Abort);
         assert_eq!(verb(&["shop"], Some("25%")), Verb::Weigh(25));
+    }
+
+    #[test]
+    fn a_preview_says_what_a_request_does() {
+        let (kind, by) = (RolloutKind::Canary, "anna".to_owned());
+        let steps = Rollout::default_steps(kind, std::time::Duration::ZERO);
+        let (keep, checks) = (std::time::Duration::ZERO, BTreeMap::new());
+        let rollout = Rollout { kind, steps, keep, checks, preview: None, is_sticky: false };
+        let versions = ("2".to_owned(), "1".to_owned());
+        let mut state = RolloutState::start(&rollout, "r2".into(), versions, by.clone());
+        (state.phase, state.weight, state.step) = (RolloutPhase::Shifting, 25, 1);
+        let effect = |wanted: TrafficRequest| super::effect("shop", &state, &wanted);
+        let held = effect(TrafficRequest::Weight { weight: 70, by: by.clone() });
+        assert_eq!(held, "shop: would give version 2 70% of the requests (now 25%), until it is promoted");
+        let all = effect(TrafficRequest::Promote { by: by.clone() });
+        assert_eq!(all, "shop: would give version 2 100% of the requests (now 25%)");
+        let step = effect(TrafficRequest::PromoteStep { by: by.clone() });
+        assert_eq!(step, "shop: would pass the step with 25% of the requests");
+        let aborted = effect(TrafficRequest::Abort { by });
+        assert_eq!(aborted, "shop: would return all requests to version 1 (now 25% have 2)");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Runner {
     }
 
     /// The workloads of a release that can be stopped.
-    pub(super) async fn stoppable(&self, project: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
+    async fn stoppable(&self, project: &ReleaseKey) -> Result<Vec<Object>, StepFailure> {
         let rendered = self.rendered_before(project).await?.iter().map(|rendered| &rendered.object);
         Ok(rendered.filter(|object| STOPPABLE.contains(&object.kind.as_str())).cloned().collect())
     }

@@ -11,6 +11,8 @@ use crate::{
 
 /// The field manager while the number is written. It is forgotten at once, so that the next deployment sets its own.
 const MANAGER: &str = "cmdr-scale";
+/// The kinds with a number of pods.
+const SCALABLE: [&str; 2] = ["Deployment", "StatefulSet"];
 
 impl Runner {
     pub(super) async fn scale(
@@ -20,8 +22,10 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Option<String>, StepFailure> {
         let cluster = &self.connected()?.cluster;
+        // A rollout scales the second release, which the same run has installed.
+        let rendered = self.rendered_of(&scale.rollout.release).await?.into_iter().map(|rendered| rendered.object);
         let mut targets = Vec::new();
-        for object in self.stoppable(&scale.rollout.release).await?.into_iter().filter(|it| it.kind != "CronJob") {
+        for object in rendered.filter(|object| SCALABLE.contains(&object.kind.as_str())) {
             let patch = json!({"spec": {"replicas": scale.replicas}});
             let meant = Some(cluster.patch_workload(&object, &patch, MANAGER).await?);
             cluster.forget_manager(&object, MANAGER).await?;

@@ -54,6 +54,7 @@ fn statistics(workspace: &TestWorkspace) -> (u64, u64) {
 fn what_cannot_be_drained(workspace: &TestWorkspace) {
     let drain = |rest: &[&str]| workspace.run(&[&["drain"], rest].concat());
     drain(&["wrker"]).expect(2).expect_said("did you mean 'worker'?");
+    drain(&["orders"]).expect(2).expect_said("'orders' is a queue of 'worker': name the project");
     drain(&["shop"]).expect(2).expect_said("'shop' has no queues that can be drained");
     drain(&["worker", "--timeout", "soon"]).expect(2).expect_said("--timeout: 'soon' is not a valid value");
     workspace.replace("queue: orders", "queue: order");

@@ -10,10 +10,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+/// How long the answers to the last requests of a window are awaited.
+const LAST: Duration = Duration::from_secs(1);
 /// The limit of one request.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What was answered since the last look.
+/// What was answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     /// The number of answers by version.
@@ -36,10 +38,12 @@ impl Counts {
     }
 }
 
+/// The answers by the window in which their requests were sent. A busy machine answers late, from before a change.
+type Windows = Arc<Mutex<Vec<Counts>>>;
+
 /// A running client.
 pub(crate) struct Load {
-    window: Arc<Mutex<Counts>>,
-    all: Counts,
+    windows: Windows,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,33 +56,33 @@ impl Load {
     }
 
     pub(crate) fn with_headers(port: u16, host: &str, rate: u32, headers: &[(&str, &str)]) -> Self {
-        let window = Arc::new(Mutex::new(Counts::default()));
-        let (counts, stop) = (Arc::clone(&window), CancellationToken::new());
+        let windows = Windows::new(Mutex::new(vec![Counts::default()]));
+        let (counts, stop) = (Arc::clone(&windows), CancellationToken::new());
         let (cancel, host) = (stop.clone(), host.to_owned());
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(send((port, &host), rate, &headers, &counts, &cancel));
+            runtime.block_on(send(HttpClient::new(port, host, headers), rate, &counts, &cancel));
         });
-        Self { window, all: Counts::default(), stop, thread: Some(thread) }
+        Self { windows, stop, thread: Some(thread) }
     }
 
-    /// What was answered since the last call.
-    pub(crate) fn take(&mut self) -> Counts {
-        let counts = std::mem::take(&mut *self.window.lock().unwrap());
-        for (version, number) in &counts.by_version {
-            *self.all.by_version.entry(version.clone()).or_default() += number;
-        }
-        self.all.failed.extend(counts.failed.iter().cloned());
-        counts
-    }
-
-    /// What is answered within a time from now.
+    /// What is answered of the requests that are sent within a time from now.
     pub(crate) fn during(&mut self, time: Duration) -> Counts {
-        self.take();
+        let window = self.start_window();
         thread::sleep(time);
-        self.take()
+        self.start_window();
+        // The last requests are still under way.
+        thread::sleep(LAST);
+        self.windows.lock().unwrap()[window].clone()
+    }
+
+    /// Returns its position.
+    fn start_window(&self) -> usize {
+        let mut windows = self.windows.lock().unwrap();
+        windows.push(Counts::default());
+        windows.len() - 1
     }
 
     /// Stops, waits for the last answers, and returns everything.
@@ -86,35 +90,37 @@ impl Load {
         self.stop.cancel();
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(ended.is_none_or(|ended| ended.is_ok()), "the client has failed");
-        self.take();
-        self.all.clone()
+        let mut all = Counts::default();
+        for counts in self.windows.lock().unwrap().drain(..) {
+            for (version, number) in counts.by_version {
+                *all.by_version.entry(version).or_default() += number;
+            }
+            all.failed.extend(counts.failed);
+        }
+        all
     }
 }
 
-async fn send(
-    (port, host): (u16, &str),
-    rate: u32,
-    headers: &[(String, String)],
-    counts: &Arc<Mutex<Counts>>,
-    stop: &CancellationToken,
-) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn send(client: HttpClient, rate: u32, windows: &Windows, stop: &CancellationToken) {
     let mut requests = tokio::task::JoinSet::new();
     let start = Instant::now();
     for number in 1_u32.. {
         if stop.is_cancelled() {
             break;
         }
-        let mut request = client.get(format!("http://127.0.0.1:{port}/")).header("Host", host);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let counts = Arc::clone(counts);
+        let (client, windows) = (client.clone(), Arc::clone(windows));
+        let window = windows.lock().unwrap().len() - 1;
         requests.spawn(async move {
-            let answer = version(request).await;
-            let mut counts = counts.lock().unwrap();
-            match answer {
+            let answer = tokio::time::timeout(LIMIT, client.version()).await;
+            let mut windows = windows.lock().unwrap();
+            let counts = &mut windows[window];
+            match answer.unwrap_or_else(|_| Err("no answer".to_owned())) {
                 Ok(version) => *counts.by_version.entry(version).or_default() += 1,
                 Err(error) => counts.failed.push(format!("after {:.1} s: {error}", start.elapsed().as_secs_f64())),
             }
@@ -126,12 +132,36 @@ async fn send(
     while requests.join_next().await.is_some() {}
 }
 
-async fn version(request: reqwest::RequestBuilder) -> Result<String, String> {
-    let response = request.send().await.map_err(|error| format!("{error:?}"))?;
-    let (status, body) = (response.status(), response.text().await.map_err(|error| format!("{error:?}"))?);
-    let json: serde_json::Value = serde_json::from_str(&body).map_err(|_| format!("{status}: {body}"))?;
-    match json["message"].as_str() {
-        Some(version) if status == 200 => Ok(version.to_owned()),
-        _ => Err(format!("{status}: {body}")),
+#[derive(Clone)]
+struct HttpClient {
+    client: reqwest::Client,
+    url: String,
+    host: String,
+    headers: Vec<(String, String)>,
+}
+
+impl HttpClient {
+    fn new(port: u16, host: String, headers: Vec<(String, String)>) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { client, url: format!("http://127.0.0.1:{port}/"), host, headers }
     }
+
+    async fn version(self) -> Result<String, String> {
+        let mut request = self.client.get(&self.url).header("Host", &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(shown)?;
+        let (status, body) = (response.status(), response.text().await.map_err(shown)?);
+        let json: serde_json::Value = serde_json::from_str(&body).map_err(|_| format!("{status}: {body}"))?;
+        match json["message"].as_str() {
+            Some(version) if status == 200 => Ok(version.to_owned()),
+            _ => Err(format!("{status}: {body}")),
+        }
+    }
+}
+
+fn shown(error: impl std::fmt::Debug) -> String {
+    format!("{error:?}")
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     common::{self, PATIENCE, Stages, TestWorkspace, until},
+    interruptions,
     load::{Counts, Load},
     shared::{SharedCluster, start_cluster},
 };
@@ -14,6 +15,12 @@ const PROJECTS: &str = r"
 environments:
   local: {}
   staging: {context: kind-NAME, namespace: shifts, domain: shifts.localhost, platform: external}
+  production:
+    context: kind-NAME
+    namespace: promoted
+    domain: promoted.localhost
+    platform: external
+    promote: {from: staging}
 defaults:
   values: {grace: 15, drain: 3, resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
@@ -27,14 +34,16 @@ projects:
       pause: 4s
       preview: {header: X-Preview}
     values: {ports: {http: 9898}, env: {PODINFO_UI_MESSAGE: one}}
-    environments: {staging: {enabled: true}}
+    environments:
+      staging: {enabled: true}
+      production: {enabled: true}
 ";
 const HOST: &str = "shop.shifts.localhost";
 
 /// A workspace whose shop has rollouts.
-struct Shop {
-    workspace: TestWorkspace,
-    http_port: u16,
+pub(super) struct Shop {
+    pub(super) workspace: TestWorkspace,
+    pub(super) http_port: u16,
 }
 
 impl Shop {
@@ -44,23 +53,23 @@ impl Shop {
         Self { workspace, http_port: cluster.http_port }
     }
 
-    fn load(&self, rate: u32) -> Load {
+    pub(super) fn load(&self, rate: u32) -> Load {
         Load::start(self.http_port, HOST, rate)
     }
 
     /// The arguments that deploy a version with another message.
-    fn deploy(version: &str) -> [String; 6] {
+    pub(super) fn deploy(version: &str) -> [String; 6] {
         let set = format!("env.PODINFO_UI_MESSAGE={version}");
         ["deploy", "shop", "--env", "staging", "--set", &set].map(str::to_owned)
     }
 
-    fn rollout(&self) -> Value {
+    pub(super) fn rollout(&self) -> Value {
         let shown = self.workspace.run(&["traffic", "shop", "--env", "staging", "--output", "json"]).expect(0).json();
         shown[0].clone()
     }
 
     /// Waits until the new version has this share, which was read back from Traefik.
-    fn await_weight(&self, weight: u64) {
+    pub(super) fn await_weight(&self, weight: u64) {
         until(&format!("a weight of {weight}%"), || (self.rollout()["weight"] == weight).then_some(()));
         self.expect_confirmed();
     }
@@ -70,14 +79,20 @@ impl Shop {
         assert_eq!(self.rollout()["unconfirmed"], Value::Null);
     }
 
-    fn releases(&self) -> String {
+    /// The version that answers, outside of a rollout.
+    pub(super) fn version(&self) -> String {
+        let counts = self.load(20).during(Duration::from_secs(1));
+        counts.by_version.into_keys().next().unwrap()
+    }
+
+    pub(super) fn releases(&self) -> String {
         self.workspace.helm(&["list", "--namespace", "shifts", "--short"])
     }
 }
 
 /// Fails the test unless a share is within two percent.
 #[track_caller]
-fn expect_share(counts: &Counts, version: &str, share: f64) {
+pub(super) fn expect_share(counts: &Counts, version: &str, share: f64) {
     let found = counts.share(version);
     common::tell(&format!(
         "  {} of {} requests to '{version}': {found:.2}%",
@@ -89,7 +104,7 @@ fn expect_share(counts: &Counts, version: &str, share: f64) {
 
 /// Fails the test if a request has failed.
 #[track_caller]
-fn expect_none_lost(load: Load) {
+pub(super) fn expect_none_lost(load: Load) {
     let counts = load.finish();
     common::tell(&format!("  {} requests, {} failed", counts.total(), counts.failed.len()));
     assert!(
@@ -101,7 +116,7 @@ fn expect_none_lost(load: Load) {
     );
 }
 
-fn words(args: &[String]) -> Vec<&str> {
+pub(super) fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
@@ -138,9 +153,14 @@ pub(crate) fn short_form(cluster: &SharedCluster) {
 pub(crate) fn long_form(stages: &Stages) {
     let owner = start_cluster("traffic-load", stages);
     let shop = Shop::start(&SharedCluster::of(&owner));
+    // Each step lasts longer than its share is measured.
+    shop.workspace.replace("pause: 4s", "pause: 8s");
     stages.stage("a canary gets all requests, step by step", || take_all_steps(&shop));
     stages.stage("a killed run leaves the traffic, and the next one goes on", || survive_a_kill(&shop));
     stages.stage("a detached rollout is continued", || continue_detached(&shop));
+    stages.stage("another run during a rollout is refused or replaces it", || interruptions::other_runs(&shop));
+    stages.stage("a promotion in the middle starts again", || interruptions::promote_in_the_middle(&shop));
+    stages.stage("runs that are killed at any time lose no request", || interruptions::survive_kills(&shop));
     stages.stage("the cluster continues a detached rollout", || the_cluster_continues(&shop, &owner));
     stages.stage("blue-green switches, and switches back", || switch_blue_green(&shop));
 }
@@ -184,7 +204,7 @@ fn continue_detached(shop: &Shop) {
     let mut load = shop.load(500);
     workspace.run(&[&words(&Shop::deploy("four"))[..], &["--detach"]].concat()).expect(0);
     assert_eq!(shop.rollout()["weight"], 20);
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(9));
     workspace.run(&["traffic", "continue", "--detach", "--env", "staging"]).expect(0);
     assert_eq!(shop.rollout()["weight"], 50);
     workspace.run(&[&words(&Shop::deploy("five"))[..], &["--detach"]].concat()).expect(0);
@@ -228,12 +248,12 @@ fn the_cluster_continues(shop: &Shop, owner: &TestWorkspace) {
         std::fs::write(&own, text).unwrap();
         workspace.kubectl(&["apply", "--namespace", "", "--filename", &own.to_string_lossy()]);
     }
-    let load = shop.load(50);
+    let mut load = shop.load(50);
     workspace.run(&words(&detach)).expect(0).expect_said("the CronJob cmdr-traffic continues the rollouts each minute");
     assert_eq!(shop.rollout()["weight"], 20);
-    for weight in [50, 100] {
-        shop.await_weight(weight);
-    }
+    shop.await_weight(50);
+    kill_the_driver(shop, &mut load);
+    shop.await_weight(100);
     until("the end of the rollout", || (shop.rollout() == Value::Null).then_some(()));
     let suspended = || {
         let job = ["get", "cronjob", "cmdr-traffic", "--namespace", "shifts", "--output", "jsonpath={.spec.suspend}"];
@@ -245,15 +265,30 @@ fn the_cluster_continues(shop: &Shop, owner: &TestWorkspace) {
     workspace.replace("steps: [20%, 50%, 100%]", "steps: [20%, {weight: 50%, until: promoted}, 100%]");
 }
 
+/// Kills the next run of the CronJob: the traffic stays where it is until the one after it.
+fn kill_the_driver(shop: &Shop, load: &mut Load) {
+    let (workspace, of_driver) =
+        (&shop.workspace, ["--namespace", "shifts", "-l", "app.kubernetes.io/name=cmdr-traffic"]);
+    let running = ["get", "pods", "--field-selector", "status.phase=Running", "-o", "name"];
+    until("a run of the driver", || {
+        (!workspace.kubectl(&[&running[..], &of_driver].concat()).is_empty()).then_some(())
+    });
+    workspace.kubectl(&[&["delete", "pods", "--force", "--grace-period", "0"][..], &of_driver].concat());
+    let share = shop.rollout()["weight"].as_f64().unwrap();
+    expect_share(&load.during(Duration::from_secs(5)), "driven", share);
+    assert_eq!(shop.rollout()["weight"].as_f64(), Some(share));
+}
+
 fn switch_blue_green(shop: &Shop) {
     let workspace = &shop.workspace;
     workspace.replace("kind: canary\n      steps: [20%, {weight: 50%, until: promoted}, 100%]", "kind: blue-green");
+    let before = shop.version();
     let mut load = shop.load(500);
     let running = workspace.start(&words(&Shop::deploy("green")));
     shop.await_weight(100);
     expect_share(&load.during(Duration::from_secs(3)), "green", 100.0);
     workspace.run(&["traffic", "abort", "shop", "--env", "staging"]).expect(0);
     running.wait(PATIENCE).expect(12);
-    expect_share(&load.during(Duration::from_secs(2)), "driven", 100.0);
+    expect_share(&load.during(Duration::from_secs(2)), &before, 100.0);
     expect_none_lost(load);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::overrides::EnvironmentNames;
+use super::{checks, overrides::EnvironmentNames};
 use crate::{
     config::{
         error::{ConfigError, quoted},
@@ -22,7 +22,7 @@ use crate::{
 /// The maximum length of the name of a Helm release.
 const LONGEST: usize = 53;
 
-/// Reports steps without an order, or without an end.
+/// Reports steps without an order, or without an end, and checks of something that does not exist.
 pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
     for (_, project) in sources.entries("projects") {
         let overrides = project.get("environments").into_iter().flat_map(|map| map.entries());
@@ -31,6 +31,9 @@ pub(super) fn check(sources: &Sources, found: &mut Vec<ConfigError>) {
             if let Some(read) = rollout(written) {
                 found.extend(unused_keys(written, &read));
                 found.extend(unfit_steps(written, &read));
+            }
+            if let Some(map) = written.get("checks") {
+                checks::check(sources, map, Some(project.key()), found);
             }
         }
     }

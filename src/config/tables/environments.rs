@@ -60,7 +60,11 @@ pub(super) static ENVIRONMENT: Table = Table {
             ),
             optional("routes", ROUTE_KINDS, "The kind of routes that name none; default: `Ingress`"),
             optional("maintenance", Shape::Table(&MAINTENANCE), "Overrides `maintenance` of the workspace"),
-            optional("traffic", Shape::Table(&TRAFFIC), "Who continues the rollouts of `cmdr deploy --detach`"),
+            optional(
+                "traffic",
+                Shape::Table(&TRAFFIC),
+                "Who continues the rollouts of `deploy --detach` and `promote --detach`",
+            ),
             optional(
                 "platform",
                 Shape::Choice(&["external"]),

@@ -48,7 +48,7 @@ pub(super) static TRAFFIC: Table = Table {
     ..table(
         "traffic",
         "`traffic` of an environment",
-        "Who continues rollouts that `cmdr deploy --detach` has started.",
+        "Who continues rollouts that `--detach` of `cmdr deploy` or `cmdr promote` has started.",
         &[
             required(
                 "driver",

@@ -20,10 +20,10 @@ impl CheckEvaluation<'_> {
         limit: Limit,
     ) -> Result<CheckVerdict, String> {
         let path = format!("/api/v1/query?query={}", url_encoded(query));
-        let text = match at {
+        let (from, (status, text)) = match at {
             PrometheusAddress::Url(url) => {
                 let read = self.http.text(&format!("{url}{path}")).await;
-                read.map_err(|error| format!("no response from Prometheus at {url}: {error}"))?
+                (url.clone(), read.map_err(|error| format!("no response from Prometheus at {url}: {error}"))?)
             }
             PrometheusAddress::Service { namespace, name, port } => {
                 let namespace = namespace.as_ref().unwrap_or(&self.session.environment.namespace);
@@ -31,20 +31,23 @@ impl CheckEvaluation<'_> {
                 let ports = ports.map_err(|error| error.problem().message)?;
                 let ports = ports.ok_or_else(|| format!("the Service '{name}' of Prometheus does not exist"))?;
                 let port = port.as_ref().or(ports.first()).ok_or("the Service of Prometheus has no port")?;
-                let read = self.cluster.proxied_text(namespace, &format!("services/{name}:{port}"), &path).await;
-                read.map_err(|error| format!("no response from Prometheus: {}", error.problem().message))?
+                let read = self.cluster.proxied_answer(namespace, &format!("services/{name}:{port}"), &path).await;
+                let read = read.map_err(|error| format!("no response from Prometheus: {}", error.problem().message))?;
+                (format!("{name}:{port}"), read)
             }
         };
-        Ok(judge_numbers(&numbers(&text)?, limit))
+        Ok(judge_numbers(&numbers(&from, status, &text)?, limit))
     }
 }
 
-/// The values in a response: one for each series.
-fn numbers(text: &str) -> Result<Vec<f64>, String> {
-    let response: Value = serde_json::from_str(text).map_err(|_| "the response is not one of Prometheus".to_owned())?;
+/// The values in a response: one for each series. Prometheus explains a refusal; a proxy in front of it does not.
+fn numbers(from: &str, status: u16, text: &str) -> Result<Vec<f64>, String> {
+    let response: Value = serde_json::from_str(text).unwrap_or_default();
     if response["status"] != "success" {
-        let why = response["error"].as_str().unwrap_or("the response is not one of Prometheus");
-        return Err(format!("Prometheus refuses the query: {why}"));
+        return Err(match response["error"].as_str() {
+            Some(why) => format!("Prometheus at {from} refuses the query: {why}"),
+            None => format!("HTTP {status} from {from}, but not an answer of Prometheus"),
+        });
     }
     let (kind, result) = (&response["data"]["resultType"], &response["data"]["result"]);
     let number = |sample: &Value| sample.get(1).and_then(Value::as_str).and_then(|number| number.parse().ok());
@@ -66,14 +69,23 @@ mod tests {
     fn responses_of_prometheus() {
         let vector = r#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{"job":"shop"},"value":[1795749485.123,"0.25"]},{"metric":{},"value":[1795749485.123,"NaN"]}]}}"#;
-        let found = numbers(vector).unwrap();
+        let read = |text| numbers("http://prometheus:9090", 200, text);
+        let found = read(vector).unwrap();
         assert_eq!((found[0], found[1].is_nan()), (0.25, true));
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1795749485.123,"3"]}}"#;
-        assert_eq!(numbers(scalar), Ok(vec![3.0]));
+        assert_eq!(read(scalar), Ok(vec![3.0]));
         let wrong = r#"{"status":"error","errorType":"bad_data","error":"1:5: parse error"}"#;
-        assert_eq!(numbers(wrong), Err("Prometheus refuses the query: 1:5: parse error".to_owned()));
-        assert!(numbers("<html>").is_err());
+        let refused = "Prometheus at http://prometheus:9090 refuses the query: 1:5: parse error";
+        assert_eq!(read(wrong), Err(refused.to_owned()));
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-        assert!(numbers(matrix).is_err());
+        assert!(read(matrix).is_err());
+    }
+
+    #[test]
+    fn a_response_without_an_answer_is_named() {
+        for (status, text) in [(503, ""), (502, "<html>"), (200, "<html>"), (200, "{}")] {
+            let expected = format!("HTTP {status} from prometheus:9090, but not an answer of Prometheus");
+            assert_eq!(numbers("prometheus:9090", status, text), Err(expected));
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 /// # Errors
 /// All names that are unknown, and all projects without queues or with a broker that cmdr does not run here.
 pub(crate) fn consumers(session: &Session, names: &[String]) -> Result<Vec<Consumer>, CommandError> {
-    let (named, bundles) = expand_enabled(session, names)?;
+    let (named, bundles) = expand_enabled(session, names).map_err(|error| of_queues(session, names, error))?;
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for name in &named {
         let Some(project) = project(session, name.as_str()) else { continue };
@@ -49,6 +49,19 @@ pub(crate) fn consumers(session: &Session, names: &[String]) -> Result<Vec<Consu
     }
     CommandError::require_none(ErrorKind::Usage, problems)?;
     Ok(found)
+}
+
+/// The name of a queue is easily written where its consumer is meant.
+fn of_queues(session: &Session, names: &[String], mut error: CommandError) -> CommandError {
+    let (projects, bundles) = (&session.loaded.workspace.projects, &session.loaded.workspace.bundles);
+    let is_unknown = |name: &&String| !projects.contains_key(name.as_str()) && !bundles.contains_key(name.as_str());
+    for (name, problem) in names.iter().filter(is_unknown).zip(&mut error.problems) {
+        let mut consumers = projects.iter().filter(|(_, project)| project.queues.contains_key(name.as_str()));
+        if let Some((consumer, _)) = consumers.next() {
+            problem.help = Some(format!("'{name}' is a queue of '{consumer}': name the project"));
+        }
+    }
+    error
 }
 
 fn project(session: &Session, name: &str) -> Option<Project> {

@@ -88,7 +88,10 @@ impl Run for RemoteRun<'_> {
         let (session, access) = (self.session, &prepared.target.access);
         reviews::create_namespace(session, access).await?;
         let scope = self.request.scope(session);
-        self.held = Some(Held::take(session, access, &scope, self.context.lock_timeout).await?);
+        self.held = match Held::take(session, access, &scope, self.context.lock_timeout).await {
+            Ok(held) => Some(held),
+            Err(error) => return Err(rollouts::explain_lock(session, &access.cluster, self.request, error).await),
+        };
         Ok(Freshness::Outdated)
     }
 

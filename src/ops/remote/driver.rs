@@ -1,4 +1,4 @@
-//! The driver of an environment, which continues the rollouts that `cmdr deploy --detach` leaves.
+//! The driver of an environment, which continues the rollouts that `--detach` leaves.
 
 use crate::{
     adapters::cluster::Cluster,
@@ -8,7 +8,15 @@ use crate::{
         rollout::{DRIVER, DriverSpec, RolloutState},
     },
     error::{CommandError, ErrorKind},
-    ops::{remote::access::RemoteAccess, session::Session},
+    ops::{
+        options::ChangeRequest,
+        remote::{
+            access::RemoteAccess,
+            apply::{apply, is_preview},
+            deploy_request::DeployRequest,
+        },
+        session::Session,
+    },
 };
 
 /// The most bytes of a workspace's files: the API accepts 1 MiB in a ConfigMap.
@@ -16,16 +24,35 @@ const MOST_BYTES: usize = 900_000;
 
 /// A driver whose needs are met.
 #[derive(Debug)]
-pub struct Driver {
+struct Driver {
     spec: DriverSpec,
     cluster: Cluster,
+}
+
+/// Brings an environment to the requested state, and leaves the rollouts of a detached run to its driver, if it has one.
+/// Returns the URLs whose checks passed.
+///
+/// # Errors
+/// As [`apply`], and before anything is changed, when the driver could not run.
+pub async fn apply_driven(
+    session: &Session,
+    request: &DeployRequest,
+    options: &ChangeRequest,
+) -> Result<Vec<String>, CommandError> {
+    let is_driven = request.is_detached && !is_preview(session, options);
+    let driver = if is_driven { find(session).await? } else { None };
+    let urls = apply(session, request, options).await?;
+    if let Some(driver) = driver {
+        driver.start(session).await?;
+    }
+    Ok(urls)
 }
 
 /// Returns the driver of the environment, before anything is changed; `None` if it has none.
 ///
 /// # Errors
 /// When its account does not exist, or the files of the workspace are too large.
-pub async fn find(session: &Session) -> Result<Option<Driver>, CommandError> {
+async fn find(session: &Session) -> Result<Option<Driver>, CommandError> {
     let (environment, sources) = (&session.environment, &session.loaded.sources);
     let Some(driver) = environment.traffic.clone() else { return Ok(None) };
     let access = RemoteAccess::open(session).await?;
@@ -58,7 +85,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the API refuses its objects.
-    pub async fn start(&self, session: &Session) -> Result<(), CommandError> {
+    async fn start(&self, session: &Session) -> Result<(), CommandError> {
         let DriverSpec { namespace, .. } = &self.spec;
         if !has_rollouts(&self.cluster, namespace).await? {
             return Ok(());

@@ -271,6 +271,30 @@ pub async fn request(cluster: &Cluster, project: &ReleaseKey, request: &TrafficR
     Ok(cluster.update_rollout(project, write).await?)
 }
 
+/// Adds to the refusal of a locked project how the rollout that another run may drive there is ended. Such a run holds the
+/// lock for as long as the steps take.
+pub(super) async fn explain_lock(
+    session: &Session,
+    cluster: &Cluster,
+    request: &DeployRequest,
+    mut error: CommandError,
+) -> CommandError {
+    if error.kind != ErrorKind::Locked {
+        return error;
+    }
+    let states = cluster.rollouts(&session.environment.namespace).await.unwrap_or_default();
+    let is_meant = |name: &str| request.only.as_ref().is_none_or(|only| only.iter().any(|own| own.as_str() == name));
+    let driven = states.iter().find(|(name, state)| state.is_in_progress() && is_meant(name));
+    if let (Some((project, _)), Some(problem)) = (driven, error.problems.first_mut()) {
+        problem.help = Some(format!(
+            "a rollout of '{project}' is in progress: end it with cmdr traffic abort {project} --env {}, or wait for it \
+             with --lock-timeout 5m",
+            session.environment.name
+        ));
+    }
+    error
+}
+
 /// Waits until the run that holds the lock has done what was requested. Returns whether it has.
 ///
 /// # Errors
