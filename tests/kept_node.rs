@@ -45,6 +45,8 @@ fn a_copy_that_cannot_be_used_costs_only_time() {
     stage("an interrupted start leaves nothing", Place::an_interrupted_start_leaves_nothing);
     stage("a truncated copy is replaced", Place::a_truncated_copy_is_replaced);
     stage("a copy that does not come up is replaced", Place::a_broken_copy_is_replaced);
+    stage("a full disk costs only the copy", Place::a_full_disk_costs_only_the_copy);
+    stage("a copy of another version is not used", Place::a_copy_of_another_version_is_not_used);
     stage("another configuration makes another node", Place::another_configuration_is_another_node);
     stage("two workspaces have their own", Place::two_workspaces_have_their_own);
     stages.finish();
@@ -137,10 +139,8 @@ impl Place {
 
     fn a_killed_copy_is_not_used(&self) {
         let up = self.workspace.start(&["up"]);
-        until("the node to be paused", || {
-            let state = ["inspect", "--format", "{{.State.Status}}", &self.node()];
-            self.workspace.try_tool("docker", &state).filter(|state| state == "paused").map(drop)
-        });
+        self.await_node("running");
+        self.await_node("paused");
         up.signal("KILL");
         up.wait(Duration::from_mins(1));
         let left = self.kept();
@@ -154,10 +154,7 @@ impl Place {
     fn a_killed_start_is_repeated(&self) {
         self.workspace.run(&["down", "--yes"]).expect(0);
         let up = self.workspace.start(&["up"]);
-        until("the node to run", || {
-            let state = ["inspect", "--format", "{{.State.Status}}", &self.node()];
-            self.workspace.try_tool("docker", &state).filter(|state| state == "running").map(drop)
-        });
+        self.await_node("running");
         up.signal("KILL");
         up.wait(Duration::from_mins(1));
         self.workspace.run(&["up"]).expect(0).expect_said(FROM_KEPT);
@@ -191,6 +188,43 @@ impl Place {
         self.damage("dd if=/dev/urandom of=\"$file\" bs=4096 count=200 conv=notrunc");
         self.again_by_kind().expect_said("the kept node did not start, and is removed");
         assert_ne!(self.image(), before);
+        self.again();
+    }
+
+    /// The volume of the copy is a file system of its own, which is smaller than the node's data.
+    fn a_full_disk_costs_only_the_copy(&self) {
+        let volume = self.volume();
+        self.docker(&["image", "rm", &self.image_name()]);
+        self.docker(&["volume", "rm", &volume]);
+        let small = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m"];
+        self.docker(&[&["volume", "create"], &small[..], &[&volume]].concat());
+        // Docker mounts it only while a container uses it.
+        let (user, mount) = (format!("{}-user", self.workspace.name), format!("{volume}:/full"));
+        let options = ["--detach", "--name", &user, "--volume", &mount, "--entrypoint", "sleep"];
+        self.docker(&[&["run"], &options[..], &[&common::rig("CMDR_NODE_IMAGE"), "600"]].concat());
+        let up = self.workspace.run(&["up", "--recreate", "--yes"]);
+        self.docker(&["rm", "--force", &user]);
+        self.docker(&["volume", "rm", &volume]);
+        up.expect(0).expect_said("the node cannot be kept for the next cluster").expect_said("No space left on device");
+        assert_eq!(self.of_node("{{.State.Status}}"), "running");
+        assert_eq!(self.kept(), Vec::<String>::new());
+        self.workspace.run(&["plan", "--exit-code"]).expect(0);
+        self.again_by_kind();
+        self.again();
+    }
+
+    /// The format of the copy is a part of its key.
+    fn a_copy_of_another_version_is_not_used(&self) {
+        let image = self.image_name();
+        let (repository, key) = image.split_once(':').unwrap();
+        let other = format!("{repository}:0123456789ab");
+        let container = format!("{}-other", self.workspace.name);
+        self.docker(&["create", "--name", &container, &image]);
+        self.docker(&["commit", "--change", "LABEL cmdr/kept-node=0123456789ab", &container, &other]);
+        self.docker(&["rm", &container]);
+        self.docker(&["image", "rm", &image]);
+        self.again_by_kind();
+        assert!(self.kept().iter().all(|name| name.contains(key)), "{:?}", self.kept());
         self.again();
     }
 
@@ -230,7 +264,7 @@ impl Place {
 
     /// Changes each log of etcd in the kept node.
     fn damage(&self, command: &str) {
-        let volume = self.kept().into_iter().find(|name| !name.contains('/')).unwrap();
+        let volume = self.volume();
         let script = format!("for file in $(find /kept -name '*.wal'); do {command}; done");
         let mount = format!("{volume}:/kept");
         let image = common::rig("CMDR_NODE_IMAGE");
@@ -251,6 +285,13 @@ impl Place {
         self.docker(&["inspect", "--format", format, &self.node()])
     }
 
+    fn await_node(&self, state: &str) {
+        until(&format!("the node to be {state}"), || {
+            let found = ["inspect", "--format", "{{.State.Status}}", &self.node()];
+            self.workspace.try_tool("docker", &found).filter(|found| found == state).map(drop)
+        });
+    }
+
     fn address(&self) -> String {
         self.of_node(ADDRESS)
     }
@@ -267,10 +308,17 @@ impl Place {
         images.lines().chain(volumes.lines()).filter(is_own).map(str::to_owned).collect()
     }
 
+    fn image_name(&self) -> String {
+        self.kept().into_iter().find(|name| name.contains('/')).unwrap()
+    }
+
+    fn volume(&self) -> String {
+        self.kept().into_iter().find(|name| !name.contains('/')).unwrap()
+    }
+
     /// The ID of the image of the kept node.
     fn image(&self) -> String {
-        let name = self.kept().into_iter().find(|name| name.contains('/')).unwrap();
-        self.docker(&["image", "inspect", "--format", "{{.Id}}", &name])
+        self.docker(&["image", "inspect", "--format", "{{.Id}}", &self.image_name()])
     }
 
     /// The images that the node has.

@@ -166,7 +166,7 @@ impl Docker {
         self.remove(&container, true).await?;
         match (ran?, detail?) {
             (0, (printed, _)) => Ok(printed),
-            (_, (_, complaints)) => Err(failed(what, complaints.trim())),
+            (_, (_, complaints)) => Err(failed(what, &first_line(&complaints))),
         }
     }
 
@@ -189,6 +189,16 @@ fn volumes_root(folder: &str) -> Option<String> {
     Some(volume.parent()?.parent()?.to_str()?.to_owned())
 }
 
+/// Returns the first line, and the number of the others: on a full disk, there is one for each file.
+fn first_line(complaints: &str) -> String {
+    let mut lines = complaints.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => first.to_owned(),
+        others => format!("{first}, and {others} more lines"),
+    }
+}
+
 fn failed(what: &str, why: &str) -> DockerError {
     DockerError::Request { action: format!("{what} volumes"), source: why.into(), status: None }
 }
@@ -196,6 +206,15 @@ fn failed(what: &str, why: &str) -> DockerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_one_line() {
+        let complaint = |file: &str| format!("cp: error writing '{file}': No space left on device\n");
+        assert_eq!(first_line(&complaint("a")), complaint("a").trim());
+        let all = complaint("a") + &complaint("b") + &complaint("c");
+        assert_eq!(first_line(&all), format!("{}, and 2 more lines", complaint("a").trim()));
+        assert_eq!(first_line("\n"), "");
+    }
 
     #[test]
     fn volumes_lie_side_by_side() {
