@@ -106,7 +106,7 @@ projects:
 const GUEST: &str = "
   guest:
     image: ghcr.io/stefanprodan/podinfo:6.9.2
-    values: {ports: {http: 9898}}
+    values: {ports: {http: 9898}, grace: 1, drain: 0}
 ";
 
 /// A second workspace. The name of its project has the maximum length of a Helm release's name.
@@ -209,4 +209,10 @@ fn from_nothing_to_nothing() {
     stage("down leaves nothing", Walk::down_leaves_nothing);
     stage("cmdr's memory stays below its limit", Walk::memory_stays_small);
     stages.finish();
+}
+
+#[test]
+#[ignore = "creates a cluster twice; make test-full runs it"]
+fn a_cluster_is_recreated_with_other_ports_and_networks() {
+    stages_of_others::is_recreated();
 }

@@ -50,8 +50,8 @@ fn stop_start_and_snapshots() {
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
     stage("up creates the cluster, and data is stored", Walk::comes_up);
     stage("stop shuts databases down cleanly, start checks everything", Walk::stops_and_starts);
-    stage("the status after an interrupted start is not trusted", Walk::an_interrupted_start_is_not_trusted);
     stage("stop --pause resumes from memory", Walk::pauses_and_resumes);
+    stage("the status after an interrupted start is not trusted", Walk::an_interrupted_start_is_not_trusted);
     stage("the cluster keeps running after an interrupted stop", Walk::the_cluster_runs_after_an_interrupted_stop);
     stage("the next start repairs a killed stop", Walk::a_killed_stop_is_repaired);
     stage("a changed address and a lost kubeconfig are repaired", Walk::a_changed_address_is_repaired);
