@@ -151,6 +151,8 @@ pub(crate) fn expect_waiting(output: &Output) {
 pub(crate) fn remove_waiting(workspace: &TestWorkspace) {
     workspace.replace(WAITING, "\n");
     workspace.run(&["status", "--prune", "--yes"]).expect(0);
+    // Helm keeps the Jobs of hooks.
+    workspace.kubectl(&["delete", "jobs", "hooked-migrate", "unpulled-migrate"]);
 }
 
 fn rejected(workspace: &TestWorkspace) {
