@@ -22,17 +22,6 @@ environments:
 defaults:
   values: {resources: {requests: {cpu: 10m, memory: 16Mi}}}
 projects:
-  postgres:
-    image: docker.io/library/postgres:15
-    values:
-      kind: StatefulSet
-      ports: {postgres: 5432}
-      secrets: {db: {generate: password}}
-      env: {POSTGRES_PASSWORD: {secret: db, key: password}, PGDATA: /var/lib/postgresql/data/pgdata}
-      volumes:
-        data: {path: /var/lib/postgresql/data, size: 1Gi}
-        run: {path: /var/run/postgresql, temporary: true}
-      security: {runAsUser: 999}
   echo:
     image: docker.io/library/redis:7.0
     values:

@@ -19,17 +19,6 @@ defaults:
   values: {resources: {requests: {cpu: 10m, memory: 16Mi}}}
 
 projects:
-  postgres:
-    image: docker.io/library/postgres:15
-    values:
-      kind: StatefulSet
-      ports: {postgres: 5432}
-      secrets: {db: {generate: password}}
-      env: {POSTGRES_PASSWORD: {secret: db, key: password}, PGDATA: /var/lib/postgresql/data/pgdata}
-      volumes:
-        data: {path: /var/lib/postgresql/data, size: 1Gi}
-        run: {path: /var/run/postgresql, temporary: true}
-      security: {runAsUser: 999}
   redis:
     image: docker.io/library/redis:7.0
     values: {kind: StatefulSet, ports: {redis: 6379}, volumes: {data: {path: /data, size: 1Gi}}}
@@ -50,8 +39,8 @@ fn stop_start_and_snapshots() {
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
     stage("up creates the cluster, and data is stored", Walk::comes_up);
     stage("stop shuts databases down cleanly, start checks everything", Walk::stops_and_starts);
-    stage("the status after an interrupted start is not trusted", Walk::an_interrupted_start_is_not_trusted);
     stage("stop --pause resumes from memory", Walk::pauses_and_resumes);
+    stage("the status after an interrupted start is not trusted", Walk::an_interrupted_start_is_not_trusted);
     stage("the cluster keeps running after an interrupted stop", Walk::the_cluster_runs_after_an_interrupted_stop);
     stage("the next start repairs a killed stop", Walk::a_killed_stop_is_repaired);
     stage("a changed address and a lost kubeconfig are repaired", Walk::a_changed_address_is_repaired);

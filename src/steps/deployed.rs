@@ -84,28 +84,19 @@ impl Runner {
             Ok(list.into_iter().map(|found| (found.key.clone(), found)).collect())
         };
         let found = releases.get_or_try_init(list).await?.get(release).ok_or_else(|| not_deployed(release))?;
-        match &found.unreadable {
-            Some(reason) => Err(unreadable(release, reason).into()),
-            None => Ok(&found.rendered),
-        }
+        Ok(found.readable()?)
     }
 
     /// Returns what Helm rendered for a release, as it is now.
     pub(super) async fn rendered_of(&self, release: &ReleaseKey) -> Result<Vec<Rendered>, StepFailure> {
         let found = self.connected()?.cluster.release(release).await?.ok_or_else(|| not_deployed(release))?;
-        match &found.unreadable {
-            Some(reason) => Err(unreadable(release, reason).into()),
-            None => Ok(found.rendered),
-        }
+        found.readable()?;
+        Ok(found.rendered)
     }
 }
 
 fn not_deployed(release: &ReleaseKey) -> Problem {
     Problem::new(format!("'{}' is not deployed", release.name)).help("run cmdr up to deploy it")
-}
-
-fn unreadable(release: &ReleaseKey, reason: &str) -> Problem {
-    Problem::new(format!("cannot read the release '{}': {reason}", release.name))
 }
 
 /// A Job runs once, so it cannot be restarted.

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{PROJECTS, common::TestWorkspace};
+use super::{
+    PROJECTS,
+    common::{TestWorkspace, projects::POSTGRES},
+};
 
 /// The workspace with the ports that it exposes.
 pub(crate) struct Desk {
@@ -24,7 +27,7 @@ impl Desk {
 
     /// Writes projects.yaml with these exposed ports.
     pub(crate) fn expose(&self, ports: &str) {
-        self.workspace.write_projects(&PROJECTS.replace("EXPOSE", ports));
+        self.workspace.write_projects(&[PROJECTS, POSTGRES].concat().replace("EXPOSE", ports));
     }
 
     /// The container that publishes ports; empty without one.

@@ -24,9 +24,15 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// Creates clusters in parallel, each with its context `kind-NAME` in the workspace's own kubeconfig.
     pub(crate) fn start(workspace: &TestWorkspace, names: &[&str]) -> Vec<Self> {
+        Self::start_during(workspace, names, || ())
+    }
+
+    /// As [`Cloud::start`]; `prepare` runs while the clusters are created.
+    pub(crate) fn start_during(workspace: &TestWorkspace, names: &[&str], prepare: impl FnOnce()) -> Vec<Self> {
         let clouds: Vec<Self> = names.iter().map(|name| Self::new(workspace, name)).collect();
         tell(&format!("making the clusters {}", names.join(" and ")));
         let begun: Vec<Running> = clouds.iter().map(|cloud| cloud.begin(workspace)).collect();
+        prepare();
         for running in begun {
             running.wait(PATIENCE).expect(0);
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod cloud;
 pub(crate) mod program;
+pub(crate) mod projects;
 
 use std::{
     cell::{Cell, RefCell},
@@ -124,16 +125,16 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()), "cannot signal '{}'", self.command);
     }
 
-    /// Waits for the end; the test fails after `patience`.
+    /// Waits for the end; the test fails after `patience`, counted from this call.
     #[track_caller]
     pub(crate) fn wait(mut self, patience: Duration) -> Output {
-        let mut peak_kb = 0;
+        let (start, mut peak_kb) = (Instant::now(), 0);
         let status = loop {
             peak_kb = heap_memory(self.child.id()).unwrap_or(peak_kb).max(peak_kb);
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;
             }
-            if self.start.elapsed() > patience {
+            if start.elapsed() > patience {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 let (stdout, stderr) = (said(&mut self.stdout), said(&mut self.stderr));

@@ -77,12 +77,12 @@ impl Walk {
 
     pub(crate) fn a_tag_that_moved_waits_for_refresh(&self) {
         let written = |tag: &str| format!("image: {}/catalog:{tag}\n    values", repository());
-        self.push_build("moving", "first", None);
+        self.push_build("moving", "first");
         self.workspace.replace(&written("1.0.0"), &written("moving"));
         self.run("up cart --env staging").expect(0);
         let image = self.image(&self.staging, "cart");
         assert!(image.contains("catalog:moving@sha256:"), "{image}");
-        self.push_build("moving", "second", None);
+        self.push_build("moving", "second");
         self.run("plan --env staging --exit-code").expect(0).expect_said("nothing to do");
         self.run("up cart --env staging").expect(0);
         assert_eq!(self.image(&self.staging, "cart"), image, "what is as written is not looked up");

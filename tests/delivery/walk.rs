@@ -27,10 +27,9 @@ const BUILDS: [(&str, Option<&str>); 5] =
 impl Walk {
     pub(crate) fn new() -> Self {
         let workspace = TestWorkspace::new("delivery", "projects: {}\n");
-        let mut clouds = Cloud::start(&workspace, &["staging", "production"]);
+        let mut clouds = Cloud::start_during(&workspace, &["staging", "production"], || push_builds(&workspace));
         let (production, staging) = (clouds.pop().unwrap(), clouds.pop().unwrap());
         let walk = Self { workspace, staging, production };
-        walk.push_builds();
         walk.install_balancer();
         let projects = PROJECTS
             .replace("STAGING", &walk.staging.name)
@@ -46,29 +45,9 @@ impl Walk {
         self.install_balancer();
     }
 
-    /// Builds the images of [`BUILDS`] from an image of the rig, and pushes them to the rig's registry.
-    fn push_builds(&self) {
-        tell("building and pushing images");
-        for (tag, fault) in BUILDS {
-            self.push_build(tag, tag, fault);
-        }
-    }
-
     /// Builds an image that responds with `message`, and pushes it as `tag`.
-    pub(crate) fn push_build(&self, tag: &str, message: &str, fault: Option<&str>) {
-        let registry = rig("RIG_REGISTRY");
-        let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
-        let file = format!(
-            "FROM {registry}/stefanprodan/podinfo:6.9.2\nENV PODINFO_UI_MESSAGE={message}\n{}\n",
-            fault.unwrap_or_default()
-        );
-        let mut build = self.workspace.command("docker");
-        let build = build.args(["build", "--quiet", "--tag", &image, "-"]);
-        let mut build = build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::io::Write::write_all(&mut build.stdin.take().unwrap(), file.as_bytes()).unwrap();
-        assert!(build.wait().unwrap().success(), "docker build {tag}");
-        self.workspace.tool("docker", &["push", "--quiet", &image]);
-        self.workspace.tool("docker", &["image", "rm", &image]);
+    pub(crate) fn push_build(&self, tag: &str, message: &str) {
+        push_build(&self.workspace, tag, message, None);
     }
 
     /// Installs addresses for load balancers, as a cloud provides them. They are in the middle of the network, where
@@ -152,4 +131,28 @@ impl Walk {
 /// The registry of the test's own images: a host that only the mirror resolves.
 pub(crate) fn repository() -> String {
     format!("registry.example/delivery-{}", std::process::id())
+}
+
+/// Builds the images of [`BUILDS`] from an image of the rig, and pushes them to the rig's registry.
+fn push_builds(workspace: &TestWorkspace) {
+    tell("building and pushing images");
+    for (tag, fault) in BUILDS {
+        push_build(workspace, tag, tag, fault);
+    }
+}
+
+fn push_build(workspace: &TestWorkspace, tag: &str, message: &str, fault: Option<&str>) {
+    let registry = rig("RIG_REGISTRY");
+    let image = format!("{registry}/{}/catalog:{tag}", repository().split_once('/').unwrap().1);
+    let file = format!(
+        "FROM {registry}/stefanprodan/podinfo:6.9.2\nENV PODINFO_UI_MESSAGE={message}\n{}\n",
+        fault.unwrap_or_default()
+    );
+    let mut build = workspace.command("docker");
+    let build = build.args(["build", "--quiet", "--tag", &image, "-"]);
+    let mut build = build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut build.stdin.take().unwrap(), file.as_bytes()).unwrap();
+    assert!(build.wait().unwrap().success(), "docker build {tag}");
+    workspace.tool("docker", &["push", "--quiet", &image]);
+    workspace.tool("docker", &["image", "rm", &image]);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::common::{Stages, TestWorkspace};
+use super::common::{Output, Stages, TestWorkspace};
 
 /// Workloads with their own conditions of completion.
 const CHART: &str = r#"
@@ -107,13 +107,10 @@ pub(crate) fn write_chart(workspace: &TestWorkspace, name: &str, template: &str)
 }
 
 pub(crate) fn stages(workspace: &TestWorkspace, stages: &Stages) {
-    for (name, template) in [("kinds", CHART), ("hooked", HOOK), ("balanced", BALANCED)] {
-        write_chart(workspace, name, template);
-    }
+    write_chart(workspace, "kinds", CHART);
     stages.stage("pods that an update strategy keeps are reported, and a deleted Job is complete", || kinds(workspace));
     stages.stage("a change of an immutable field is rejected with its cause", || rejected(workspace));
     stages.stage("an exceeded quota is reported, also for pods of a StatefulSet", || quota(workspace));
-    stages.stage("hooks and Services without an address are reported with their causes", || waiting(workspace));
 }
 
 fn kinds(workspace: &TestWorkspace) {
@@ -129,18 +126,33 @@ fn kinds(workspace: &TestWorkspace) {
     workspace.run(&["plan", "--exit-code"]).expect(0);
 }
 
-fn waiting(workspace: &TestWorkspace) {
+/// Adds projects whose hooks and Services fail.
+pub(crate) fn add_waiting(workspace: &TestWorkspace) {
+    for (name, template) in [("hooked", HOOK), ("balanced", BALANCED)] {
+        write_chart(workspace, name, template);
+    }
     workspace.replace("projects:", &format!("projects:{WAITING}"));
-    let output = workspace.run(&["up", "hooked", "unpulled", "balanced"]).expect(1);
-    let output = output
-        .expect_said("✗ hooked  helm hook Job/hooked-migrate: the job failed: the container exits: exit code 7")
-        .expect_said("no such schema")
-        .expect_said("✗ unpulled  helm hook Job/unpulled-migrate: image not found")
-        .expect_said("✗ balanced  the cluster has no load balancer that assigns an address to service balanced");
+}
+
+/// Hooks and Services without an address are reported with their causes.
+pub(crate) fn expect_waiting(output: &Output) {
+    for text in [
+        "✗ hooked  helm hook Job/hooked-migrate: the job failed: the container exits: exit code 7",
+        "no such schema",
+        "✗ unpulled  helm hook Job/unpulled-migrate: image not found",
+        "✗ balanced  the cluster has no load balancer that assigns an address to service balanced",
+    ] {
+        assert!(output.stderr.contains(text), "{text}\n{}", output.stderr);
+    }
     // Helm itself waits for 5 minutes.
     assert!(output.seconds < 90.0, "{} s", output.seconds);
+}
+
+pub(crate) fn remove_waiting(workspace: &TestWorkspace) {
     workspace.replace(WAITING, "\n");
     workspace.run(&["status", "--prune", "--yes"]).expect(0);
+    // Helm keeps the Jobs of hooks.
+    workspace.kubectl(&["delete", "jobs", "hooked-migrate", "unpulled-migrate"]);
 }
 
 fn rejected(workspace: &TestWorkspace) {

@@ -39,6 +39,48 @@ fn keys_arrive(workspace: &TestWorkspace) {
     assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
 }
 
+/// The custom resources of both releases exist.
+fn things_arrive(workspace: &TestWorkspace) {
+    for namespace in ["early", &workspace.name] {
+        workspace.kubectl(&["get", "things.example.test", "one", "--namespace", namespace]);
+    }
+}
+
+fn neighbour(name: &str) -> TestWorkspace {
+    TestWorkspace::new(name, &NEIGHBOUR.replace("PRIVATE_IMAGE", &rig("RIG_PRIVATE_IMAGE")))
+}
+
+/// Configures other ports and networks for a cluster that exists: it keeps its own. Returns the configured port.
+fn ports_stay(workspace: &TestWorkspace) -> u16 {
+    let port = workspace.http_port();
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    workspace.replace("local: {}", &format!("local: {{ports: {{http: {free}}}, pods: 10.200.0.0/16}}"));
+    let stays = workspace.run(&["up"]).expect(0);
+    for difference in ["its ports are", "its networks of Pods and Services are 10.244.0.0/16 and 10.96.0.0/16"] {
+        let note = stays.stderr.lines().find(|line| line.contains(difference));
+        assert!(note.is_some_and(|it| it.ends_with("only cmdr up --recreate changes that")), "{}", stays.stderr);
+    }
+    assert_eq!(workspace.http_port(), port);
+    workspace.run(&["up", "--recreate"]).expect(1).expect_said("confirm with --yes");
+    assert_eq!(workspace.http_port(), port);
+    free
+}
+
+/// A cluster is re-created with other ports and networks, and with an operator.
+pub(crate) fn is_recreated() {
+    let mut workspace = neighbour("recreated");
+    credential_helper(&mut workspace);
+    workspace.run(&["up"]).expect(0);
+    let port = ports_stay(&workspace);
+    add_operator(&workspace);
+    let again = workspace.run(&["up", "--recreate", "--yes"]).expect(0);
+    things_arrive(&workspace);
+    assert_eq!(workspace.http_port(), port);
+    let pods = workspace.kubectl(&["get", "nodes", "--output", "jsonpath={.items[0].spec.podCIDR}"]);
+    assert_eq!(pods, "10.200.0.0/24");
+    assert_eq!(answer(again.stdout.trim()), 200);
+}
+
 impl Walk {
     #[expect(clippy::too_many_lines, reason = "each state of the release needs the state before it")]
     pub(crate) fn foreign_releases_are_refused(&self) {
@@ -151,8 +193,8 @@ impl Walk {
     }
 
     pub(crate) fn two_clusters(&self) {
-        let mut neighbour =
-            TestWorkspace::new("neighbour", &NEIGHBOUR.replace("PRIVATE_IMAGE", &rig("RIG_PRIVATE_IMAGE")));
+        let mut neighbour = neighbour("neighbour");
+        add_operator(&neighbour);
         let asked = credential_helper(&mut neighbour);
         let up = neighbour.run(&["up"]).expect(0);
         assert!(asked.exists(), "the credential helper was asked");
@@ -164,29 +206,10 @@ impl Walk {
             assert_eq!(answer(&url), 200, "{url}");
         }
         keys_arrive(&neighbour);
+        things_arrive(&neighbour);
         let (one, other) = (pool(&self.workspace), pool(&neighbour));
         assert!(one.1 < other.0 || other.1 < one.0, "{one:?} and {other:?}");
-
-        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        neighbour.replace("local: {}", &format!("local: {{ports: {{http: {free}}}, pods: 10.200.0.0/16}}"));
-        let stays = neighbour.run(&["up"]).expect(0);
-        for difference in ["its ports are", "its networks of Pods and Services are 10.244.0.0/16 and 10.96.0.0/16"] {
-            let note = stays.stderr.lines().find(|line| line.contains(difference));
-            assert!(note.is_some_and(|it| it.ends_with("only cmdr up --recreate changes that")), "{}", stays.stderr);
-        }
-        assert_eq!(neighbour.http_port(), port);
-        neighbour.run(&["up", "--recreate"]).expect(1).expect_said("confirm with --yes");
-        assert_eq!(neighbour.http_port(), port);
-        add_operator(&neighbour);
-        let again = neighbour.run(&["up", "--recreate", "--yes"]).expect(0);
-        for namespace in ["early", &neighbour.name] {
-            neighbour.kubectl(&["get", "things.example.test", "one", "--namespace", namespace]);
-        }
-        assert_eq!(neighbour.http_port(), free);
-        let pods = neighbour.kubectl(&["get", "nodes", "--output", "jsonpath={.items[0].spec.podCIDR}"]);
-        assert_eq!(pods, "10.200.0.0/24");
-        assert_eq!(answer(again.stdout.trim()), 200);
-
+        ports_stay(&neighbour);
         neighbour.run(&["down", "--yes"]).expect(0);
         self.front_answers();
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     PROJECTS,
-    common::{Output, TestWorkspace, request, rig, until},
+    common::{Output, TestWorkspace, projects::POSTGRES, request, rig, until},
 };
 
 /// The workspace, and what later stages need from earlier ones.
@@ -21,7 +21,8 @@ pub(crate) type Pods = BTreeMap<String, (String, u64)>;
 impl Walk {
     pub(crate) fn new() -> Self {
         let private = rig("RIG_PRIVATE_IMAGE");
-        let workspace = TestWorkspace::new("platform", &PROJECTS.replace("PRIVATE_IMAGE", &private));
+        let projects = [PROJECTS, POSTGRES].concat().replace("PRIVATE_IMAGE", &private);
+        let workspace = TestWorkspace::new("platform", &projects);
         let login = BASE64.encode(format!("{}:{}", rig("RIG_PRIVATE_USER"), rig("RIG_PRIVATE_PASSWORD")));
         let config = json!({"auths": {(rig("RIG_PRIVATE_REGISTRY")): {"auth": login}}});
         fs::write(workspace.docker_config().join("config.json"), config.to_string()).unwrap();

@@ -21,6 +21,7 @@ impl Walk {
         let list = self.workspace.run(&["snapshot", "list"]).expect(0);
         assert!(!list.stdout.contains("torn"), "{}", list.stdout);
         assert_eq!(self.kept(), (String::new(), String::new()), "leftovers are removed");
+        // The node returns to its first address, unless another container has it.
         self.start();
         self.expect_stored(&["first"]);
     }

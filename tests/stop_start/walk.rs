@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     PROJECTS,
-    common::{Output, TestWorkspace, until},
+    common::{Output, TestWorkspace, projects::POSTGRES, until},
 };
 
 /// The workspace of all stages.
@@ -14,7 +14,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(name: &str) -> Self {
-        Self { workspace: TestWorkspace::new(name, PROJECTS) }
+        Self { workspace: TestWorkspace::new(name, &[PROJECTS, POSTGRES].concat()) }
     }
 
     /// The name of the node's container.

@@ -19,7 +19,7 @@ use crate::adapters::{
     Cause,
     cluster::{Cluster, ClusterError, Object, Rendered, parse_manifest},
 };
-use crate::domain::{ReleaseKey, Values, disk_files::file_maps};
+use crate::domain::{Problem, ReleaseKey, Values, disk_files::file_maps};
 
 /// What is listed, for errors.
 const RELEASES: &str = "Helm releases (secrets)";
@@ -182,6 +182,17 @@ impl Cluster {
 }
 
 impl StoredRelease {
+    /// Returns what Helm rendered.
+    ///
+    /// # Errors
+    /// If the release cannot be read.
+    pub fn readable(&self) -> Result<&[Rendered], Problem> {
+        match &self.unreadable {
+            Some(reason) => Err(Problem::new(format!("cannot read the release '{}': {reason}", self.key.name))),
+            None => Ok(&self.rendered),
+        }
+    }
+
     /// Adds the content of its newest deployed revision.
     fn fill(&mut self, secret: &Secret) {
         match content(secret, &self.key.namespace) {
