@@ -30,6 +30,14 @@ projects:
     build: {context: page}
     host: page
     values: {ports: {http: 9898}}
+  late:
+    enabled: false
+    build: {context: late}
+    values: {ports: {http: 9898}}
+  broken:
+    enabled: false
+    image: docker.io/library/redis:7.0
+    values: {command: [nosuchprogram]}
   db:
     image: docker.io/library/redis:7.0
     values:
@@ -58,6 +66,8 @@ impl Platform {
         fs::create_dir(workspace.root().join("page")).unwrap();
         let dockerfile = format!("FROM {base}\nENV PODINFO_UI_MESSAGE=\"built on main\"\n");
         fs::write(workspace.root().join("page/Dockerfile"), dockerfile).unwrap();
+        fs::create_dir(workspace.root().join("late")).unwrap();
+        fs::write(workspace.root().join("late/Dockerfile"), format!("FROM {base}\nLABEL late=yes\n")).unwrap();
         let platform = Self { workspace, port };
         platform.git(&["init", "--quiet", "--initial-branch", "main"]);
         platform.git(&["add", "."]);
@@ -139,6 +149,7 @@ fn a_workspace_runs_several_times_on_one_cluster() {
     stages.stage("a copy creates the cluster, and nothing of the original", || platform.creates_the_cluster());
     stages.stage("two worktrees have different content, ports and databases", || platform.are_separate());
     stages.stage("unchanged builds are shared, changed ones replace no others", || platform.share_builds());
+    stages.stage("what is built is deployed although another project fails", || platform.deploys_what_was_built());
     stages.stage("copies and the original are brought up at the same time", || platform.run_together());
     stages.stage("a copy gets the data of another", || platform.copies_data());
     stages.stage("a copy gets the data of a snapshot", || platform.gets_the_data_of_a_snapshot());
@@ -188,6 +199,14 @@ impl Platform {
         assert_eq!(self.message(&format!("page.{FIX}")), "built in the branch");
         self.workspace.run(&["up"]).expect(0);
         assert_eq!(self.message("page"), "built on main");
+    }
+
+    fn deploys_what_was_built(&self) {
+        let up = self.workspace.run(&["up", "late", "broken", "--copy", "late"]).expect(1);
+        let up = up.expect_said("nosuchprogram").expect_said("failed before the builds were deployed: broken");
+        let pods = ["get", "pods", "--namespace", &format!("{}-late", self.workspace.name), "--output", "name"];
+        assert!(self.workspace.kubectl(&pods).contains("pod/late-"), "{}", up.said());
+        self.workspace.run(&["down", "--copy", "late", "--yes"]).expect(0);
     }
 
     /// Two copies of one worktree are brought up while the original is.

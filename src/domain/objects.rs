@@ -180,3 +180,18 @@ fn telemetry(project: &str, values: &Values) -> Vec<(String, Value)> {
     };
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_a_peer_has_its_protocol() {
+        let values = json!({"ports": {"syslog": {"port": 514, "protocol": "UDP"}, "http": 80}});
+        let ports = |side: &str, peer: Value| rule(side, &peer, values.as_object().unwrap())["ports"].clone();
+        assert_eq!(ports("from", json!({"port": "syslog"})), json!([{"port": "syslog", "protocol": "UDP"}]));
+        assert_eq!(ports("from", json!({"port": "http"})), json!([{"port": "http"}]));
+        assert_eq!(ports("to", json!({"port": "syslog"})), json!([{"port": "syslog"}]), "a port of others");
+        assert_eq!(ports("to", json!({"port": 53, "protocol": "UDP"})), json!([{"port": 53, "protocol": "UDP"}]));
+    }
+}
