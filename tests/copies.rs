@@ -202,11 +202,11 @@ impl Platform {
     }
 
     fn deploys_what_was_built(&self) {
-        let up = self.workspace.run(&["up", "late", "broken", "--copy", "late"]).expect(1);
+        let up = self.workspace.run(&["up", "late", "broken", "--copy", "partial"]).expect(1);
         let up = up.expect_said("nosuchprogram").expect_said("failed before the builds were deployed: broken");
-        let pods = ["get", "pods", "--namespace", &format!("{}-late", self.workspace.name), "--output", "name"];
+        let pods = ["get", "pods", "--namespace", &format!("{}-partial", self.workspace.name), "--output", "name"];
         assert!(self.workspace.kubectl(&pods).contains("pod/late-"), "{}", up.said());
-        self.workspace.run(&["down", "--copy", "late", "--yes"]).expect(0);
+        self.workspace.run(&["down", "--copy", "partial", "--yes"]).expect(0);
     }
 
     /// Two copies of one worktree are brought up while the original is.
