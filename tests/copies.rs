@@ -203,7 +203,7 @@ impl Platform {
 
     fn deploys_what_was_built(&self) {
         let up = self.workspace.run(&["up", "late", "broken", "--copy", "partial"]).expect(1);
-        let up = up.expect_said("nosuchprogram").expect_said("failed before the builds were deployed: broken");
+        let up = up.expect_said("nosuchprogram").expect_said("as reported above: broken");
         let pods = ["get", "pods", "--namespace", &format!("{}-partial", self.workspace.name), "--output", "name"];
         assert!(self.workspace.kubectl(&pods).contains("pod/late-"), "{}", up.said());
         self.workspace.run(&["down", "--copy", "partial", "--yes"]).expect(0);

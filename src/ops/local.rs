@@ -221,7 +221,7 @@ impl Run for LocalRun<'_> {
         let runner = Runner { decrypted, platform, connection: Arc::clone(&connection), ..runner };
         let RunResult { end, summary, urls } =
             self.session.run_plan(self.purpose.verb(), &plan, Arc::new(runner), &self.session.cancel).await;
-        let known = self.session.projects.iter().map(|project| project.name.clone()).collect();
+        let known = self.session.loaded.workspace.projects.keys().cloned().collect();
         let goes_on = end == RunEnd::Failed && plan.preliminary && self.failed.add(&known, &plan, &summary);
         if !goes_on {
             end.into_result()?;
