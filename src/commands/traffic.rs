@@ -1,6 +1,6 @@
 //! `cmdr traffic`: shows rollouts, continues them, and moves their traffic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ use crate::{
             deploy_request::{ChangeContext, expand},
             driver,
             operation::{OperationRequest, operate},
-            rollouts::{continuation, in_progress, is_taken, request},
+            rollouts::{continuation, driven, in_progress, is_taken, request},
         },
         session::Session,
     },
@@ -95,18 +95,12 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     if verb != Verb::Continue {
         write_request(session, &access, &requested(verb, options.step, session.settings.author()), &states).await?;
     }
-    let done = if verb == Verb::Abort {
-        abort(session, &change, &states).await
-    } else {
-        go_on(session, (&change, options.detach), verb, &states).await
-    };
+    let is_detached = options.detach || matches!(verb, Verb::Weigh(_));
+    let movement =
+        Movement { session, access: &access, verb, is_named: !names.is_empty(), is_detached, change: &change };
+    let done = movement.run(states).await;
     end_driver(session, &access).await?;
-    match done {
-        Err(error) if error.kind == ErrorKind::Locked && verb != Verb::Continue => {
-            left_to_holder(session, &access, &states, error).await
-        }
-        done => done,
-    }
+    done
 }
 
 /// Suspends the driver of the environment, if it has nothing to do.
@@ -213,18 +207,100 @@ fn effect(project: &str, state: &RolloutState, wanted: &TrafficRequest) -> Strin
     }
 }
 
-/// Moves rollouts on. With a weight, they stay there.
-async fn go_on(
-    session: &Session,
-    (change, is_detached): (&ChangeRequest, bool),
+/// What is done with rollouts, and how.
+struct Movement<'a> {
+    session: &'a Session,
+    access: &'a RemoteAccess,
     verb: Verb,
-    states: &BTreeMap<String, RolloutState>,
-) -> Result<(), CommandError> {
-    let is_detached = is_detached || matches!(verb, Verb::Weigh(_));
-    let request = continuation(session, states, is_detached).await?;
-    let urls = apply(session, &request, change).await?;
-    show_urls(session, &urls);
-    Ok(())
+    /// Whether projects are named: without names, all rollouts are meant.
+    is_named: bool,
+    /// Whether only what is due is done.
+    is_detached: bool,
+    change: &'a ChangeRequest,
+}
+
+impl Movement<'_> {
+    /// Moves rollouts on, or returns their traffic. One that another run drives stops no other.
+    async fn run(&self, mut states: BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        let mut requested: BTreeSet<String> = BTreeSet::new();
+        let mut refusal = None;
+        while !states.is_empty() {
+            let locked = match self.attempt(&states).await {
+                Err(error) if error.kind == ErrorKind::Locked && (self.is_request() || !self.is_named) => error,
+                Err(error) if error.kind == ErrorKind::Refused && self.is_for_all() && states.len() > 1 => {
+                    return self.one_by_one(states).await;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            };
+            let mut driven = driven(self.session, &self.access.cluster, states.keys()).await?;
+            if driven.is_empty() && self.is_for_all() {
+                return Err(locked);
+            }
+            if driven.is_empty() {
+                // The run that held the lock has ended in the meantime, and may have done what was requested.
+                driven = states.keys().cloned().collect();
+            }
+            states.retain(|project, _| !driven.contains(project));
+            if self.is_request() {
+                requested.extend(driven);
+                refusal = Some(locked);
+            } else {
+                let note = |project| format!("the rollout of '{project}' is left to the run that holds its lock");
+                driven.iter().for_each(|project| self.session.note(&note(project)));
+            }
+        }
+        match refusal {
+            Some(locked) => self.await_holders(&requested, locked).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Continues rollouts one after the other: what refuses one of them, such as a hold, stops no other.
+    async fn one_by_one(&self, states: BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        let mut refused: Option<CommandError> = None;
+        for state in states {
+            match Box::pin(self.run(BTreeMap::from([state]))).await {
+                Err(error) if error.kind == ErrorKind::Refused => match &mut refused {
+                    Some(before) => before.problems.extend(error.problems),
+                    None => refused = Some(error),
+                },
+                done => done?,
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether all rollouts are continued, whatever their number is.
+    fn is_for_all(&self) -> bool {
+        !self.is_request() && !self.is_named
+    }
+
+    /// Whether the state says what was requested, so that the run that drives the rollout can do it.
+    fn is_request(&self) -> bool {
+        self.verb != Verb::Continue
+    }
+
+    async fn attempt(&self, states: &BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        if self.verb == Verb::Abort {
+            return abort(self.session, self.change, states).await;
+        }
+        let request = continuation(self.session, states, self.is_detached).await?;
+        let urls = apply(self.session, &request, self.change).await?;
+        show_urls(self.session, &urls);
+        Ok(())
+    }
+
+    /// Waits until the runs that drive rollouts have done what was requested of them.
+    async fn await_holders(&self, projects: &BTreeSet<String>, locked: CommandError) -> Result<(), CommandError> {
+        for project in projects {
+            if !is_taken(self.session, &self.access.cluster, project).await? {
+                return Err(locked);
+            }
+            self.session.note(&format!("the run that drives the rollout of '{project}' has done it"));
+        }
+        Ok(())
+    }
 }
 
 async fn abort(
@@ -237,22 +313,6 @@ async fn abort(
     let reason = format!("aborted by {}", session.settings.author());
     let request = OperationRequest::AbortRollouts(projects, reason);
     operate(session, &request, change).await
-}
-
-/// Another run drives the rollout, and does what was requested.
-async fn left_to_holder(
-    session: &Session,
-    access: &RemoteAccess,
-    states: &BTreeMap<String, RolloutState>,
-    locked: CommandError,
-) -> Result<(), CommandError> {
-    for project in states.keys() {
-        if !is_taken(session, &access.cluster, project).await? {
-            return Err(locked);
-        }
-        session.note(&format!("the run that drives the rollout of '{project}' has done it"));
-    }
-    Ok(())
 }
 
 async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Result<(), CommandError> {

@@ -1,6 +1,10 @@
 //! Rollouts of an environment: which projects have one, how they are continued, and what people request of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, future::try_join_all, stream};
 use jiff::Timestamp;
@@ -311,3 +315,22 @@ pub async fn is_taken(session: &Session, cluster: &Cluster, project: &str) -> Re
         }
     }
 }
+/// Returns the projects of which another run holds the lock, or that of an external project that they need. A run that
+/// drives a rollout holds it for as long as the steps take.
+///
+/// # Errors
+/// When the cluster does not respond.
+pub async fn driven(
+    session: &Session,
+    cluster: &Cluster,
+    projects: impl Iterator<Item = &String>,
+) -> Result<BTreeSet<String>, CommandError> {
+    let held = cluster.held_scopes(&session.environment.namespace).await?;
+    let is_held = |project: &&String| {
+        let only = Name::new(project.as_str()).ok().into_iter().collect();
+        let own = DeployRequest { only: Some(only), ..DeployRequest::default() }.scope(session);
+        held.iter().any(|held| held.excludes(&own))
+    };
+    Ok(projects.filter(is_held).cloned().collect())
+}
+
