@@ -95,7 +95,7 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     if verb != Verb::Continue {
         write_request(session, &access, &requested(verb, options.step, session.settings.author()), &states).await?;
     }
-    let is_detached = options.detach || matches!(verb, Verb::Weigh(_));
+    let is_detached = options.detach || options.step || matches!(verb, Verb::Weigh(_));
     let movement =
         Movement { session, access: &access, verb, is_named: !names.is_empty(), is_detached, change: &change };
     let done = movement.run(states).await;
