@@ -16,7 +16,7 @@ pub const CHECK_WINDOW: Duration = Duration::from_secs(30);
 const GOOD_STATUS: std::ops::Range<u16> = 200..400;
 
 /// A check of a rollout or a procedure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
     pub test: HealthTest,
     /// The project that is tested; `None`: the one that is rolled out.
@@ -28,7 +28,7 @@ pub struct HealthCheck {
 }
 
 /// What a check tests.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthTest {
     /// A request has a response with this status, or any that is not an error.
@@ -46,7 +46,7 @@ pub enum HealthTest {
 }
 
 /// What an HTTP check requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpTarget {
     Url(String),
@@ -55,7 +55,7 @@ pub enum HttpTarget {
 }
 
 /// Where Prometheus answers queries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrometheusAddress {
     /// A URL that this machine reaches.
@@ -71,7 +71,7 @@ pub enum PrometheusAddress {
 }
 
 /// What a number must be below or above.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
     Below(f64),
