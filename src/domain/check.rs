@@ -21,8 +21,8 @@ pub struct HealthCheck {
     pub test: HealthTest,
     /// The project that is tested; `None`: the one that is rolled out.
     pub project: Option<Name>,
-    /// How many times in a row the test must fail before the check has failed.
-    pub failures: u32,
+    /// How many times in a row the test must fail before the check has failed; `None`: once.
+    pub failures: Option<u32>,
     /// How long requests are counted.
     pub window: Duration,
 }
@@ -120,11 +120,12 @@ impl FailuresInARow {
             CheckVerdict::Failed { seen, limit } => {
                 let failed = self.0.entry(name.to_string()).or_default();
                 *failed += 1;
-                if *failed >= check.failures {
+                let most = check.failures.unwrap_or(1);
+                if *failed >= most {
                     return CheckVerdict::Failed { seen, limit };
                 }
                 CheckVerdict::Unknown {
-                    reason: format!("failed {failed} of {} times in a row: {seen}, expected {limit}", check.failures),
+                    reason: format!("failed {failed} of {most} times in a row: {seen}, expected {limit}"),
                 }
             }
             CheckVerdict::Passed { .. } => {
@@ -137,6 +138,12 @@ impl FailuresInARow {
 }
 
 impl HealthCheck {
+    /// Whether a failure ends a step that waits for the check: if the number of failures is limited, and for a Job, which
+    /// would run again and again.
+    pub fn ends_wait(&self) -> bool {
+        self.failures.is_some() || matches!(self.test, HealthTest::Run(_))
+    }
+
     /// Whether the verdict needs two scrapes of Traefik's metrics.
     pub fn counts_requests(&self) -> bool {
         matches!(self.test, HealthTest::Errors { .. } | HealthTest::Latency { .. })
@@ -271,7 +278,7 @@ mod tests {
     };
 
     fn check(test: HealthTest) -> HealthCheck {
-        HealthCheck { test, project: None, failures: 1, window: CHECK_WINDOW }
+        HealthCheck { test, project: None, failures: None, window: CHECK_WINDOW }
     }
 
     fn judged_for(service: &str, test: HealthTest) -> String {
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_check_that_flaps_has_not_failed() {
-        let flaps = HealthCheck { failures: 2, ..check(HealthTest::Errors { below: 0.01, requests: 1 }) };
+        let flaps = HealthCheck { failures: Some(2), ..check(HealthTest::Errors { below: 0.01, requests: 1 }) };
         let (mut row, name) = (FailuresInARow::default(), Name::new("errors").unwrap());
         let failed = || judge_status("http://shop", 503, None);
         let passed = || judge_status("http://shop", 204, None);
