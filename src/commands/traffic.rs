@@ -318,7 +318,10 @@ async fn abort(
 async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Result<(), CommandError> {
     let states = access.cluster.rollouts(&session.environment.namespace).await?;
     let is_meant = |name: &String| names.is_empty() || names.iter().any(|named| named.as_str() == name);
-    let rows: Vec<TrafficRow> = states.into_iter().filter(|(name, _)| is_meant(name)).map(row).collect();
+    // An account that may not read the locks sees the rollouts.
+    let driven = driven(session, &access.cluster, states.keys()).await.unwrap_or_default();
+    let meant = states.into_iter().filter(|(name, _)| is_meant(name));
+    let rows: Vec<TrafficRow> = meant.map(|(name, state)| row(driven.contains(&name), name, state)).collect();
     if session.settings.output == OutputFormat::Json {
         ui::print(&format!("{}\n", json!(rows)));
         return Ok(());
@@ -331,8 +334,8 @@ async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Resul
     Ok(())
 }
 
-fn row((project, state): (String, RolloutState)) -> TrafficRow {
-    let waits_for = waits_for(&state);
+fn row(is_driven: bool, project: String, state: RolloutState) -> TrafficRow {
+    let waits_for = waits_for(&state, is_driven);
     TrafficRow {
         project,
         phase: state.phase,
@@ -350,13 +353,14 @@ fn row((project, state): (String, RolloutState)) -> TrafficRow {
     }
 }
 
-fn waits_for(state: &RolloutState) -> String {
+fn waits_for(state: &RolloutState, is_driven: bool) -> String {
     if let Some(reason) = &state.reason {
         return reason.clone();
     }
     match state.next_action(Timestamp::now(), &RolloutVerdict::Passed) {
         TrafficAction::Wait { until: Some(until), reason } => format!("{reason}, until {}", seconds(until)),
         TrafficAction::Wait { until: None, reason } => reason,
+        _ if is_driven => "the run that holds the lock".to_owned(),
         _ => "cmdr traffic continue".to_owned(),
     }
 }
@@ -409,15 +413,26 @@ mod tests {
         assert_eq!(verb(&["shop"], Some("25%")), Verb::Weigh(25));
     }
 
-    #[test]
-    fn a_preview_says_what_a_request_does() {
-        let (kind, by) = (RolloutKind::Canary, "anna".to_owned());
+    /// A rollout whose second step has no pause.
+    fn state() -> RolloutState {
+        let kind = RolloutKind::Canary;
         let steps = Rollout::default_steps(kind, std::time::Duration::ZERO);
         let (keep, checks) = (std::time::Duration::ZERO, BTreeMap::new());
         let rollout = Rollout { kind, steps, keep, checks, preview: None, is_sticky: false };
         let versions = ("2".to_owned(), "1".to_owned());
-        let mut state = RolloutState::start(&rollout, "r2".into(), versions, by.clone());
-        (state.phase, state.weight, state.step) = (RolloutPhase::Shifting, 25, 1);
+        let state = RolloutState::start(&rollout, "r2".into(), versions, "anna".to_owned());
+        RolloutState { phase: RolloutPhase::Shifting, weight: 25, step: 1, ..state }
+    }
+
+    #[test]
+    fn a_rollout_that_is_due_waits_for_the_run_that_drives_it() {
+        assert_eq!(waits_for(&state(), true), "the run that holds the lock");
+        assert_eq!(waits_for(&state(), false), "cmdr traffic continue");
+    }
+
+    #[test]
+    fn a_preview_says_what_a_request_does() {
+        let (state, by) = (state(), "anna".to_owned());
         let effect = |wanted: TrafficRequest| super::effect("shop", &state, &wanted);
         let held = effect(TrafficRequest::Weight { weight: 70, by: by.clone() });
         assert_eq!(held, "shop: would give version 2 70% of the requests (now 25%), until it is promoted");
