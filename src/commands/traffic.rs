@@ -180,7 +180,9 @@ async fn write_request(
     states: &BTreeMap<String, RolloutState>,
 ) -> Result<(), CommandError> {
     if session.settings.dry_run {
-        states.iter().for_each(|(project, state)| session.note(&effect(project, state, wanted)));
+        for (project, state) in states {
+            session.note(&effect(project, state, wanted));
+        }
         return Ok(());
     }
     may_write(session)?;
@@ -246,8 +248,9 @@ impl Movement<'_> {
                 requested.extend(driven);
                 refusal = Some(locked);
             } else {
-                let note = |project| format!("the rollout of '{project}' is left to the run that holds its lock");
-                driven.iter().for_each(|project| self.session.note(&note(project)));
+                for project in driven {
+                    self.session.note(&format!("the rollout of '{project}' is left to the run that holds its lock"));
+                }
             }
         }
         match refusal {
