@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What projects have in the environments with procedures and rollouts.
-struct Described<'a> {
+struct ProjectFacts<'a> {
     workspace: &'a Workspace,
     environments: Vec<(&'a Environment, Vec<ResolvedProject>)>,
 }
@@ -19,16 +19,16 @@ struct Described<'a> {
 pub(in crate::config) fn check_projects(sources: &Sources, workspace: &Workspace, found: &mut Vec<ConfigError>) {
     let remote = workspace.environments.values().filter(|environment| environment.name.as_str() != LOCAL);
     let environments = remote.map(|environment| (environment, resolve(workspace, environment))).collect();
-    let described = Described { workspace, environments };
+    let facts = ProjectFacts { workspace, environments };
     for (_, procedure) in sources.entries("procedures") {
         for step in procedure.get("steps").into_iter().flat_map(|steps| steps.items()) {
             let own = step.get("env").and_then(|env| env.text());
-            described.check_act(step, own, found);
+            facts.check_act(step, own, found);
             for undo in step.get("undo").into_iter().flat_map(|undo| undo.items()) {
-                described.check_act(undo, undo.get("env").and_then(|env| env.text()).or(own), found);
+                facts.check_act(undo, undo.get("env").and_then(|env| env.text()).or(own), found);
             }
             let checks = step.get("check").into_iter().flat_map(|checks| checks.entries());
-            found.extend(checks.filter_map(|check| described.without_url(check, own)));
+            found.extend(checks.filter_map(|check| facts.without_url(check, own)));
         }
     }
     for (_, project) in sources.entries("projects") {
@@ -37,12 +37,12 @@ pub(in crate::config) fn check_projects(sources: &Sources, workspace: &Workspace
             let checks = holder.at(&["rollout", "checks"]).into_iter().flat_map(|checks| checks.entries());
             // The path of the project itself is requested of the new version's Service.
             let is_other = |check: &Cursor<'_>| check.get("project").is_some_and(|it| it.text() != Some(project.key()));
-            found.extend(checks.filter(is_other).filter_map(|check| described.without_url(check, None)));
+            found.extend(checks.filter(is_other).filter_map(|check| facts.without_url(check, None)));
         }
     }
 }
 
-impl Described<'_> {
+impl ProjectFacts<'_> {
     fn check_act(&self, act: Cursor<'_>, environment: Option<&str>, found: &mut Vec<ConfigError>) {
         for named in ["drain", "fill"].into_iter().filter_map(|key| act.get(key)) {
             let message = |name: &str| format!("{} has no queues that can be drained", quoted(name));
