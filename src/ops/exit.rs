@@ -67,7 +67,7 @@ impl RunEnd {
 }
 
 /// The error of a run whose lease was lost. It has the exit code of a held lock, but is not of that kind: the run has
-/// started, so that nobody tries again with the rest.
+/// started, and is not repeated with the rest.
 pub(crate) fn lock_lost() -> CommandError {
     let cause = "the lease was lost during the run: another run may have started";
     let help = "check the state with cmdr status and cmdr history, and run the command again";
