@@ -51,7 +51,7 @@ pub struct CommandError {
     pub problems: Vec<Problem>,
     /// Mistakes in files or options, which are shown with excerpts.
     pub report: Option<MistakeReport>,
-    /// The exit code of a container, which is returned instead of that of the kind.
+    /// The exit code that is returned instead of that of the kind, such as that of a container.
     pub exit_code: Option<u8>,
 }
 

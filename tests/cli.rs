@@ -113,7 +113,7 @@ const PROCEDURE: &str = "procedures:
     steps:
       - {name: down, scale: {catalog: 0}, undo: [{scale: {catalog: 1}}], timeout: 5m}
       - name: proof
-        check: {page: {http: {path: /readyz}, project: catalog, failures: 3}}
+        check: {page: {http: {url: \"https://catalog.example.com/readyz\"}, failures: 3}}
       - {name: ask, approve: Is it right?}
       - {name: there, env: second, deploy: {projects: [catalog], tag: \"2\"}, undo: []}
 ";

@@ -222,6 +222,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "references",
     "route-collision-across-files",
     "route-without-domain",
+    "procedures-of-projects",
     "same-project-in-two-files",
     "syntax-colon-in-text",
     "syntax-tab",

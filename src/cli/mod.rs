@@ -47,7 +47,7 @@ pub use logs::{LevelOption, LogsOptions};
 pub use new::{InitOptions, NewOptions};
 
 pub use operate::OperateCommand;
-pub use procedure::{ProcedureCommand, ProcedureResumeOptions, ProcedureStartOptions};
+pub use procedure::{ProcedureAbortOptions, ProcedureCommand, ProcedureResumeOptions, ProcedureStartOptions};
 
 pub use reach::{CpOptions, ExecOptions, ForwardOptions, OpenOptions, ReachCommand, ReachOptions, ShellOptions};
 

@@ -18,7 +18,7 @@ pub enum ProcedureCommand {
     /// Go on: approve the step that waits, or repeat the one that failed or was interrupted
     Continue(ProcedureResumeOptions),
     /// Undo the steps that were started, the last one first
-    Abort(ProcedureResumeOptions),
+    Abort(ProcedureAbortOptions),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -34,6 +34,17 @@ pub struct ProcedureResumeOptions {
     /// The name of the procedure
     pub procedure: String,
     /// Take over steps that were changed in projects.yaml after the start; those that were started stay
+    #[arg(long)]
+    pub accept_changes: bool,
+    #[command(flatten)]
+    pub operation: OperationOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ProcedureAbortOptions {
+    /// The name of the procedure
+    pub procedure: String,
+    /// Use the ways back that projects.yaml has now, instead of those that the steps were started with
     #[arg(long)]
     pub accept_changes: bool,
     #[command(flatten)]

@@ -9,7 +9,7 @@ pub struct TrafficOptions {
     /// The projects, all by default; and `continue`, `promote` or `abort`, before or after them: shows them by default
     #[arg(value_name = "PROJECT|ACTION")]
     pub projects: Vec<String>,
-    /// With promote: pass only the current step
+    /// With promote: pass only the current step, and end
     #[arg(long)]
     pub step: bool,
     /// Give the new version this share of the requests, and stay there until it is promoted: 25%

@@ -14,6 +14,9 @@ use crate::{
     ui::{self, table::table},
 };
 
+/// The description of a procedure that is under way, but has none any longer.
+const REMOVED: &str = "no longer in projects.yaml: abort it, or restore it there";
+
 /// # Errors
 /// When a procedure is unknown, a gate refuses, or a step fails.
 pub(super) async fn procedure(session: &Session, command: &ProcedureCommand) -> Result<(), CommandError> {
@@ -56,7 +59,7 @@ fn show_list(session: &Session, rows: &[ProcedureRow]) {
             or_none(row.next.clone()),
             or_none(row.started.map(|started| started.strftime("%Y-%m-%d %H:%M UTC").to_string())),
             or_none(row.by.clone()),
-            or_none(row.description.clone()),
+            or_none(row.description.clone().or_else(|| row.removed.then(|| REMOVED.to_owned()))),
         ]
     };
     ui::print(&table(&std::iter::once(head).chain(rows.iter().map(row)).collect::<Vec<_>>()));

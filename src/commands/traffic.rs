@@ -1,6 +1,6 @@
 //! `cmdr traffic`: shows rollouts, continues them, and moves their traffic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ use crate::{
             deploy_request::{ChangeContext, expand},
             driver,
             operation::{OperationRequest, operate},
-            rollouts::{continuation, in_progress, is_taken, request},
+            rollouts::{continuation, driven, in_progress, is_taken, request},
         },
         session::Session,
     },
@@ -95,18 +95,12 @@ pub(super) async fn traffic(session: &Session, options: &TrafficOptions) -> Resu
     if verb != Verb::Continue {
         write_request(session, &access, &requested(verb, options.step, session.settings.author()), &states).await?;
     }
-    let done = if verb == Verb::Abort {
-        abort(session, &change, &states).await
-    } else {
-        go_on(session, (&change, options.detach), verb, &states).await
-    };
+    let is_detached = options.detach || options.step || matches!(verb, Verb::Weigh(_));
+    let movement =
+        Movement { session, access: &access, verb, is_named: !names.is_empty(), is_detached, change: &change };
+    let done = movement.run(states).await;
     end_driver(session, &access).await?;
-    match done {
-        Err(error) if error.kind == ErrorKind::Locked && verb != Verb::Continue => {
-            left_to_holder(session, &access, &states, error).await
-        }
-        done => done,
-    }
+    done
 }
 
 /// Suspends the driver of the environment, if it has nothing to do.
@@ -215,18 +209,101 @@ fn effect(project: &str, state: &RolloutState, wanted: &TrafficRequest) -> Strin
     }
 }
 
-/// Moves rollouts on. With a weight, they stay there.
-async fn go_on(
-    session: &Session,
-    (change, is_detached): (&ChangeRequest, bool),
+/// What is done with rollouts, and how.
+struct Movement<'a> {
+    session: &'a Session,
+    access: &'a RemoteAccess,
     verb: Verb,
-    states: &BTreeMap<String, RolloutState>,
-) -> Result<(), CommandError> {
-    let is_detached = is_detached || matches!(verb, Verb::Weigh(_));
-    let request = continuation(session, states, is_detached).await?;
-    let urls = apply(session, &request, change).await?;
-    show_urls(session, &urls);
-    Ok(())
+    /// Whether projects are named: without names, all rollouts are meant.
+    is_named: bool,
+    /// Whether only what is due is done.
+    is_detached: bool,
+    change: &'a ChangeRequest,
+}
+
+impl Movement<'_> {
+    /// Moves rollouts on, or returns their traffic. One that another run drives stops no other.
+    async fn run(&self, mut states: BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        let mut requested: BTreeSet<String> = BTreeSet::new();
+        let mut refusal = None;
+        while !states.is_empty() {
+            let locked = match self.attempt(&states).await {
+                Err(error) if error.kind == ErrorKind::Locked && (self.is_request() || !self.is_named) => error,
+                Err(error) if error.kind == ErrorKind::Refused && self.is_for_all() && states.len() > 1 => {
+                    return self.one_by_one(states).await;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            };
+            let mut driven = driven(self.session, &self.access.cluster, states.keys()).await?;
+            if driven.is_empty() && self.is_for_all() {
+                return Err(locked);
+            }
+            if driven.is_empty() {
+                // The run that held the lock has ended in the meantime, and may have done what was requested.
+                driven = states.keys().cloned().collect();
+            }
+            states.retain(|project, _| !driven.contains(project));
+            if self.is_request() {
+                requested.extend(driven);
+                refusal = Some(locked);
+            } else {
+                for project in driven {
+                    self.session.note(&format!("the rollout of '{project}' is left to the run that holds its lock"));
+                }
+            }
+        }
+        match refusal {
+            Some(locked) => self.await_holders(&requested, locked).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Continues rollouts one after the other: what refuses one of them, such as a hold, stops no other.
+    async fn one_by_one(&self, states: BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        let mut refused: Option<CommandError> = None;
+        for state in states {
+            match Box::pin(self.run(BTreeMap::from([state]))).await {
+                Err(error) if error.kind == ErrorKind::Refused => match &mut refused {
+                    Some(before) => before.problems.extend(error.problems),
+                    None => refused = Some(error),
+                },
+                done => done?,
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether all rollouts are continued, whatever their number is.
+    fn is_for_all(&self) -> bool {
+        !self.is_request() && !self.is_named
+    }
+
+    /// Whether the state says what was requested, so that the run that drives the rollout can do it.
+    fn is_request(&self) -> bool {
+        self.verb != Verb::Continue
+    }
+
+    async fn attempt(&self, states: &BTreeMap<String, RolloutState>) -> Result<(), CommandError> {
+        if self.verb == Verb::Abort {
+            return abort(self.session, self.change, states).await;
+        }
+        let request = continuation(self.session, states, self.is_detached).await?;
+        let urls = apply(self.session, &request, self.change).await?;
+        show_urls(self.session, &urls);
+        Ok(())
+    }
+
+    /// Waits until the runs that drive rollouts have done what was requested of them.
+    async fn await_holders(&self, projects: &BTreeSet<String>, locked: CommandError) -> Result<(), CommandError> {
+        for project in projects {
+            if !is_taken(self.session, &self.access.cluster, project).await? {
+                return Err(locked);
+            }
+            self.session.note(&format!("the run that drives the rollout of '{project}' has done it"));
+        }
+        Ok(())
+    }
 }
 
 async fn abort(
@@ -241,26 +318,13 @@ async fn abort(
     operate(session, &request, change).await
 }
 
-/// Another run drives the rollout, and does what was requested.
-async fn left_to_holder(
-    session: &Session,
-    access: &RemoteAccess,
-    states: &BTreeMap<String, RolloutState>,
-    locked: CommandError,
-) -> Result<(), CommandError> {
-    for project in states.keys() {
-        if !is_taken(session, &access.cluster, project).await? {
-            return Err(locked);
-        }
-        session.note(&format!("the run that drives the rollout of '{project}' has done it"));
-    }
-    Ok(())
-}
-
 async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Result<(), CommandError> {
     let states = access.cluster.rollouts(&session.environment.namespace).await?;
     let is_meant = |name: &String| names.is_empty() || names.iter().any(|named| named.as_str() == name);
-    let rows: Vec<TrafficRow> = states.into_iter().filter(|(name, _)| is_meant(name)).map(row).collect();
+    // An account that may not read the locks sees the rollouts.
+    let driven = driven(session, &access.cluster, states.keys()).await.unwrap_or_default();
+    let meant = states.into_iter().filter(|(name, _)| is_meant(name));
+    let rows: Vec<TrafficRow> = meant.map(|(name, state)| row(driven.contains(&name), name, state)).collect();
     if session.settings.output == OutputFormat::Json {
         ui::print(&format!("{}\n", json!(rows)));
         return Ok(());
@@ -273,8 +337,8 @@ async fn show(session: &Session, access: &RemoteAccess, names: &[Name]) -> Resul
     Ok(())
 }
 
-fn row((project, state): (String, RolloutState)) -> TrafficRow {
-    let waits_for = waits_for(&state);
+fn row(is_driven: bool, project: String, state: RolloutState) -> TrafficRow {
+    let waits_for = waits_for(&state, is_driven);
     TrafficRow {
         project,
         phase: state.phase,
@@ -292,13 +356,14 @@ fn row((project, state): (String, RolloutState)) -> TrafficRow {
     }
 }
 
-fn waits_for(state: &RolloutState) -> String {
+fn waits_for(state: &RolloutState, is_driven: bool) -> String {
     if let Some(reason) = &state.reason {
         return reason.clone();
     }
     match state.next_action(Timestamp::now(), &RolloutVerdict::Passed) {
         TrafficAction::Wait { until: Some(until), reason } => format!("{reason}, until {}", seconds(until)),
         TrafficAction::Wait { until: None, reason } => reason,
+        _ if is_driven => "the run that holds the lock".to_owned(),
         _ => "cmdr traffic continue".to_owned(),
     }
 }
@@ -351,15 +416,26 @@ mod tests {
         assert_eq!(verb(&["shop"], Some("25%")), Verb::Weigh(25));
     }
 
-    #[test]
-    fn a_preview_says_what_a_request_does() {
-        let (kind, by) = (RolloutKind::Canary, "anna".to_owned());
+    /// A rollout whose second step has no pause.
+    fn state() -> RolloutState {
+        let kind = RolloutKind::Canary;
         let steps = Rollout::default_steps(kind, std::time::Duration::ZERO);
         let (keep, checks) = (std::time::Duration::ZERO, BTreeMap::new());
         let rollout = Rollout { kind, steps, keep, checks, preview: None, is_sticky: false };
         let versions = ("2".to_owned(), "1".to_owned());
-        let mut state = RolloutState::start(&rollout, "r2".into(), versions, by.clone());
-        (state.phase, state.weight, state.step) = (RolloutPhase::Shifting, 25, 1);
+        let state = RolloutState::start(&rollout, "r2".into(), versions, "anna".to_owned());
+        RolloutState { phase: RolloutPhase::Shifting, weight: 25, step: 1, ..state }
+    }
+
+    #[test]
+    fn a_rollout_that_is_due_waits_for_the_run_that_drives_it() {
+        assert_eq!(waits_for(&state(), true), "the run that holds the lock");
+        assert_eq!(waits_for(&state(), false), "cmdr traffic continue");
+    }
+
+    #[test]
+    fn a_preview_says_what_a_request_does() {
+        let (state, by) = (state(), "anna".to_owned());
         let effect = |wanted: TrafficRequest| super::effect("shop", &state, &wanted);
         let held = effect(TrafficRequest::Weight { weight: 70, by: by.clone() });
         assert_eq!(held, "shop: would give version 2 70% of the requests (now 25%), until it is promoted");

@@ -121,6 +121,7 @@ fn load_with(start: &Path, edited: Option<&EditedFile>) -> Result<Loaded, LoadEr
     if let Some(workspace) = workspace.as_ref().filter(|_| complete) {
         universal::check(&sources, workspace, &mut found);
         meaning::rollouts::check_projects(&sources, workspace, &mut found);
+        meaning::procedures::check_projects(&sources, workspace, &mut found);
         exposed::check(&sources, workspace, &mut found);
     }
     let diagnostics = in_order(found, &sources);

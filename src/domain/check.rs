@@ -16,19 +16,19 @@ pub const CHECK_WINDOW: Duration = Duration::from_secs(30);
 const GOOD_STATUS: std::ops::Range<u16> = 200..400;
 
 /// A check of a rollout or a procedure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
     pub test: HealthTest,
     /// The project that is tested; `None`: the one that is rolled out.
     pub project: Option<Name>,
-    /// How many times in a row the test must fail before the check has failed.
-    pub failures: u32,
+    /// How many times in a row the test must fail before the check has failed; `None`: once.
+    pub failures: Option<u32>,
     /// How long requests are counted.
     pub window: Duration,
 }
 
 /// What a check tests.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthTest {
     /// A request has a response with this status, or any that is not an error.
@@ -46,7 +46,7 @@ pub enum HealthTest {
 }
 
 /// What an HTTP check requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpTarget {
     Url(String),
@@ -55,7 +55,7 @@ pub enum HttpTarget {
 }
 
 /// Where Prometheus answers queries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrometheusAddress {
     /// A URL that this machine reaches.
@@ -71,7 +71,7 @@ pub enum PrometheusAddress {
 }
 
 /// What a number must be below or above.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
     Below(f64),
@@ -120,11 +120,12 @@ impl FailuresInARow {
             CheckVerdict::Failed { seen, limit } => {
                 let failed = self.0.entry(name.to_string()).or_default();
                 *failed += 1;
-                if *failed >= check.failures {
+                let most = check.failures.unwrap_or(1);
+                if *failed >= most {
                     return CheckVerdict::Failed { seen, limit };
                 }
                 CheckVerdict::Unknown {
-                    reason: format!("failed {failed} of {} times in a row: {seen}, expected {limit}", check.failures),
+                    reason: format!("failed {failed} of {most} times in a row: {seen}, expected {limit}"),
                 }
             }
             CheckVerdict::Passed { .. } => {
@@ -137,6 +138,12 @@ impl FailuresInARow {
 }
 
 impl HealthCheck {
+    /// Whether a failure ends a step that waits for the check: if the number of failures is limited, and for a Job, which
+    /// would run again and again.
+    pub fn ends_wait(&self) -> bool {
+        self.failures.is_some() || matches!(self.test, HealthTest::Run(_))
+    }
+
     /// Whether the verdict needs two scrapes of Traefik's metrics.
     pub fn counts_requests(&self) -> bool {
         matches!(self.test, HealthTest::Errors { .. } | HealthTest::Latency { .. })
@@ -271,7 +278,7 @@ mod tests {
     };
 
     fn check(test: HealthTest) -> HealthCheck {
-        HealthCheck { test, project: None, failures: 1, window: CHECK_WINDOW }
+        HealthCheck { test, project: None, failures: None, window: CHECK_WINDOW }
     }
 
     fn judged_for(service: &str, test: HealthTest) -> String {
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_check_that_flaps_has_not_failed() {
-        let flaps = HealthCheck { failures: 2, ..check(HealthTest::Errors { below: 0.01, requests: 1 }) };
+        let flaps = HealthCheck { failures: Some(2), ..check(HealthTest::Errors { below: 0.01, requests: 1 }) };
         let (mut row, name) = (FailuresInARow::default(), Name::new("errors").unwrap());
         let failed = || judge_status("http://shop", 503, None);
         let passed = || judge_status("http://shop", 204, None);

@@ -95,8 +95,8 @@ pub struct Deployment {
 /// An event without a new record: pods were restarted, or a release or its environment was removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationEntry {
-    /// What started it: `restart`, `status --prune`, `down` for a review environment, `secret show NAME`, or `automatic
-    /// rollback` of a rollout.
+    /// What started it: `restart`, `status --prune`, `down` for a review environment, `secret show NAME`, `automatic
+    /// rollback` of a rollout, or `rollout ended` when something else is deployed.
     pub verb: String,
     /// The ID of the record that ran, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::digest::sha256;
 
@@ -14,8 +14,8 @@ pub const SHORT: usize = 40;
 const LONGEST_LABEL: usize = 63;
 
 /// An RFC 1035 label of at most [`LONGEST`] characters: the name of a Helm release, a Service and a host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Name(String);
 
 /// Why a string is not a valid [`Name`], with a suggestion.
@@ -52,6 +52,14 @@ impl Name {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::new(&text)
     }
 }
 

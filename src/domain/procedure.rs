@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Name, check::HealthCheck, digest::sha256};
 
@@ -39,7 +39,7 @@ pub struct StepAct {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcedureAction {
     Maintenance {
@@ -78,7 +78,7 @@ pub struct FlatStep {
 }
 
 /// An action in its environment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FlatAct {
     pub environment: Name,
     pub action: ProcedureAction,

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::procedure::{FlatStep, definition_id};
+use super::procedure::{FlatAct, FlatStep, definition_id};
 
 /// A procedure that was started, as it is stored in its environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcedureState {
     /// The name in projects.yaml.
     pub procedure: String,
@@ -45,7 +45,7 @@ pub enum ProcedurePhase {
 }
 
 /// A step of a procedure that was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepState {
     pub name: String,
     /// What it does: `deploy`, `approve`.
@@ -55,6 +55,12 @@ pub struct StepState {
     pub environment: String,
     /// A hash of its definition.
     pub definition: String,
+    /// The definition itself: projects.yaml may be changed before the step is undone.
+    #[schemars(with = "serde_json::Value")]
+    pub act: FlatAct,
+    /// The way back.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    pub undo: Vec<FlatAct>,
     pub progress: StepProgress,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
@@ -142,8 +148,34 @@ impl ProcedureState {
 
     /// The position of the last step that was started and is not undone.
     pub fn last_to_undo(&self) -> Option<usize> {
-        let is_changed = |step: &StepState| !matches!(step.progress, StepProgress::Pending | StepProgress::Undone);
-        self.steps.iter().rposition(is_changed)
+        self.steps.iter().rposition(StepState::is_started)
+    }
+
+    /// The steps as they were started, whatever projects.yaml says by now.
+    pub fn described(&self) -> Vec<FlatStep> {
+        let step =
+            |step: &StepState| FlatStep { name: step.name.clone(), act: step.act.clone(), undo: step.undo.clone() };
+        self.steps.iter().map(step).collect()
+    }
+
+    /// What undoes the steps that were started, each with the name of its step.
+    pub fn ways_back(&self) -> Vec<(String, FlatAct)> {
+        let started = self.steps.iter().filter(|step| step.is_started());
+        started.flat_map(|step| step.undo.iter().map(|act| (step.name.clone(), act.clone()))).collect()
+    }
+
+    /// Takes over the ways back of the steps with the same names.
+    pub fn take_ways_back(&mut self, steps: &[FlatStep]) {
+        for own in &mut self.steps {
+            if let Some(step) = steps.iter().find(|step| step.name == own.name) {
+                own.undo.clone_from(&step.undo);
+            }
+        }
+    }
+
+    /// The names of the steps that were started and are not undone.
+    pub fn started_steps(&self) -> Vec<&str> {
+        self.steps.iter().filter(|step| step.is_started()).map(|step| step.name.as_str()).collect()
     }
 
     /// One line about where it is.
@@ -167,14 +199,16 @@ impl ProcedureState {
         let new: Vec<StepState> = steps.iter().map(StepState::new).collect();
         let mut found = Vec::new();
         for old in &self.steps {
+            let named =
+                format!("the step '{}'{}", old.name, if old.is_started() { ", which was started," } else { "" });
             match new.iter().find(|step| step.name == old.name) {
-                None => found.push(format!("the step '{}' was removed", old.name)),
+                None => found.push(format!("{named} was removed")),
                 Some(step) if step.definition != old.definition => {
                     let what = |step: &StepState| format!("{} {} in '{}'", step.kind, step.subject, step.environment);
                     let (before, after) = (what(old), what(step));
                     let change =
                         if before == after { "its settings".to_owned() } else { format!("{before}, now {after}") };
-                    found.push(format!("the step '{}' was changed: {change}", old.name));
+                    found.push(format!("{named} was changed: {change}"));
                 }
                 Some(_) => (),
             }
@@ -224,6 +258,11 @@ impl ProcedureState {
 }
 
 impl StepState {
+    /// Whether it may have changed something that is not undone.
+    fn is_started(&self) -> bool {
+        !matches!(self.progress, StepProgress::Pending | StepProgress::Undone)
+    }
+
     fn new(step: &FlatStep) -> Self {
         Self {
             name: step.name.clone(),
@@ -231,6 +270,8 @@ impl StepState {
             subject: step.act.action.subject(),
             environment: step.act.environment.to_string(),
             definition: definition_id(std::slice::from_ref(step)),
+            act: step.act.clone(),
+            undo: step.undo.clone(),
             progress: StepProgress::Pending,
             started: None,
             ended: None,
@@ -297,9 +338,26 @@ mod tests {
         );
         assert_eq!(state.differences(&[wait("two", 2), wait("one", 1)]), ["the steps have another order"]);
         state.start_step(0, "ann", now());
+        assert_eq!(state.differences(&[]).first().unwrap(), "the step 'one', which was started, was removed");
         assert_eq!(state.redefined(&[wait("one", 3)]), None);
+        assert_eq!(state.redefined(&[wait("zero", 1), wait("one", 1)]), None, "a new step before one that was started");
         let new = state.redefined(&[wait("one", 1), wait("three", 2)]).unwrap();
         assert_eq!((new.steps[0].progress, new.steps[1].name.as_str()), (StepProgress::Started, "three"));
         assert_ne!(new.definition, state.definition);
+    }
+    #[test]
+    fn the_way_back_is_that_of_the_start() {
+        let undone = |step: FlatStep, back: &FlatStep| FlatStep { undo: vec![back.act.clone()], ..step };
+        let steps = [undone(wait("one", 1), &wait("back", 7)), undone(wait("two", 2), &wait("back", 8))];
+        let mut state = started(&steps);
+        assert_eq!((state.described(), state.ways_back()), (steps.to_vec(), Vec::new()));
+        state.start_step(0, "ann", now());
+        let back = |seconds| vec![("one".to_owned(), wait("back", seconds).act)];
+        assert_eq!((state.ways_back(), state.started_steps()), (back(7), vec!["one"]));
+        let text = serde_json::to_string(&state).unwrap();
+        let mut read: ProcedureState = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.ways_back(), back(7), "without projects.yaml");
+        read.take_ways_back(&[undone(wait("one", 3), &wait("back", 9))]);
+        assert_eq!(read.ways_back(), back(9));
     }
 }

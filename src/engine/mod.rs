@@ -244,7 +244,11 @@ impl<R: StepRunner> Execution<'_, R> {
         match self.failed_need(id) {
             Some(need) => {
                 let subject = self.plan[need].step.subject();
-                let problem = Problem::new(format!("not started: it needs {subject}"));
+                let problem = Problem::new(if subject == self.plan[id].step.subject() {
+                    "not started: an earlier step failed".to_owned()
+                } else {
+                    format!("not started: it needs {subject}")
+                });
                 self.record(id, StepResult { problem: Some(problem), ..StepResult::without_run(Outcome::NotStarted) });
             }
             None => self.record(id, StepResult::without_run(Outcome::Interrupted)),

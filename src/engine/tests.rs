@@ -84,6 +84,16 @@ async fn a_failure_stops_only_those_that_need_it() {
 }
 
 #[tokio::test]
+async fn a_later_step_of_what_failed_does_not_need_itself() {
+    let (_, _, events) = execute(&[("bad", &[]), ("bad", &[0])]).await;
+    let shown = events.iter().any(|event| {
+        matches!(event, Event::StepFinished { problem: Some(problem), .. }
+            if problem.message == "not started: an earlier step failed")
+    });
+    assert!(shown, "{events:?}");
+}
+
+#[tokio::test]
 async fn a_cancel_ends_running_steps_and_starts_no_more() {
     let (summary, order, _) = execute(&[("slow", &[]), ("stopper", &[]), ("late", &[1])]).await;
     assert_eq!(numbers(&summary.interrupted), BTreeSet::from([0, 2]));

@@ -66,11 +66,12 @@ impl RunEnd {
     }
 }
 
-/// The error of a run whose lease was lost.
+/// The error of a run whose lease was lost. It has the exit code of a held lock, but is not of that kind: the run has
+/// started, and is not repeated with the rest.
 pub(crate) fn lock_lost() -> CommandError {
     let cause = "the lease was lost during the run: another run may have started";
     let help = "check the state with cmdr status and cmdr history, and run the command again";
-    CommandError::new(ErrorKind::Locked, Problem::new(cause).help(help))
+    CommandError { exit_code: Some(ErrorKind::Locked as u8), ..CommandError::failed(Problem::new(cause).help(help)) }
 }
 
 /// The error of a request that failed after steps were run: a retry is right, but something was changed.
@@ -108,7 +109,7 @@ mod tests {
 
     /// The exit code of a run; 0 if it succeeded.
     fn code(end: RunEnd) -> i32 {
-        end.into_result().map_or_else(|error| error.kind as i32, |()| 0)
+        end.into_result().map_or_else(|error| error.exit_code.map_or(error.kind as i32, i32::from), |()| 0)
     }
 
     fn interrupted() -> Summary {

@@ -1,11 +1,13 @@
 //! Rollouts: a second release of a project gets its traffic step by step.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
-use super::{OperateStep, Plan, ReleaseSpec, Step};
+use super::{OperateStep, Plan, ReleaseSpec, Step, StepId};
 use crate::domain::{
     RecordId, ReleaseKey, Values,
-    rollout::{Rollout, next_name, next_values, shared_replicas},
+    rollout::{Rollout, RolloutState, next_name, next_values, shared_replicas},
 };
 
 /// How a new version of a project gets its traffic.
@@ -84,6 +86,19 @@ impl TrafficStep {
             TrafficChange::End(Some(_)) => "return traffic to",
         }
     }
+}
+
+/// Returns the rollouts in progress that a plan ends because something else is deployed, each with the step that does.
+pub fn replaced<'a>(
+    plan: &'a Plan,
+    rollouts: &'a BTreeMap<String, RolloutState>,
+) -> impl Iterator<Item = (StepId, &'a ReleaseKey, &'a RolloutState)> {
+    plan.changes().filter_map(|planned| {
+        let Step::Operate(OperateStep::Traffic(TrafficStep { project, change })) = &planned.step else { return None };
+        let ends = matches!(change, TrafficChange::Start(_) | TrafficChange::End(Some(_)));
+        let state = rollouts.get(&project.name).filter(|state| ends && state.is_in_progress())?;
+        Some((planned.id, project, state))
+    })
 }
 
 /// Returns all traffic of projects to the old version, and removes the new one.

@@ -28,6 +28,8 @@ const MANAGER: &str = "cmdr-drain";
 /// Looks in a row that must find nothing. Together they take longer than the 5 s between two statistics of RabbitMQ.
 const EMPTY_LOOKS: u32 = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// How long a queue must be empty at least.
+const EMPTY_SECONDS: u64 = (EMPTY_LOOKS as u64 - 1) * BETWEEN_LOOKS.as_secs();
 /// How long pods may take to end.
 const PODS_GONE: Duration = Duration::from_mins(10);
 
@@ -142,11 +144,13 @@ impl Runner {
             if drained.looks >= EMPTY_LOOKS {
                 return Ok(Some(format!("empty: {}", names(&spec.queues))));
             }
-            let remaining = drained.describe(&spec.queues, &found);
             if Instant::now() >= deadline {
-                return at_deadline(&project.name, spec, (&found, remaining), reporter);
+                let StoppedAtDeadline { warning, result } = at_deadline(&project.name, spec, &drained, &found)?;
+                reporter.warn(warning);
+                return Ok(Some(result));
             }
-            reporter.waits_for(WaitReason::Problem { message: remaining.join("; ") });
+            let message = drained.describe(&spec.queues, &found).join("; ");
+            reporter.waits_for(WaitReason::Problem { message });
             pause(BETWEEN_LOOKS, cancel).await?;
         }
     }
@@ -159,6 +163,13 @@ impl Runner {
 }
 
 type Look = Result<QueueContent, Problem>;
+
+/// What is reported of consumers that are stopped although their queues were not found empty.
+#[derive(Debug)]
+struct StoppedAtDeadline {
+    warning: Problem,
+    result: String,
+}
 
 /// What the looks so far have found.
 struct Drained {
@@ -198,18 +209,32 @@ fn rate(before: u64, after: u64, passed: Duration) -> f64 {
 fn at_deadline(
     project: &str,
     spec: &AwaitEmptySpec,
-    (found, remaining): (&[Look], Vec<String>),
-    reporter: &Reporter,
-) -> Result<Option<String>, StepFailure> {
-    let seconds = spec.timeout_seconds;
-    let mut problem = Problem::new(format!("the queues of '{project}' are not empty after {seconds} s"));
-    problem.details = remaining;
+    drained: &Drained,
+    found: &[Look],
+) -> Result<StoppedAtDeadline, Problem> {
+    let (seconds, looks) = (spec.timeout_seconds, drained.looks);
+    let mut problem = Problem::new(if looks > 0 {
+        format!(
+            "the queues of '{project}' are empty, but not for long enough to be sure: {looks} of {EMPTY_LOOKS} looks \
+             within {seconds} s; all of them take at least {EMPTY_SECONDS} s"
+        )
+    } else {
+        format!("the queues of '{project}' are not empty after {seconds} s")
+    });
+    problem.details = drained.describe(&spec.queues, found);
     if spec.then_stop && found.iter().all(Result::is_ok) {
-        reporter.warn(problem.help("its consumers are stopped, as --then stop says"));
-        return Ok(Some("not empty at the deadline".to_owned()));
+        let result = if looks > 0 {
+            format!("empty for {looks} of {EMPTY_LOOKS} looks at the deadline")
+        } else {
+            format!("deadline passed with messages left: {}", problem.details.join("; "))
+        };
+        return Ok(StoppedAtDeadline {
+            warning: problem.help("its consumers are stopped, as --then stop says"),
+            result,
+        });
     }
     let help = format!("wait again with cmdr drain {project}, or go back with cmdr fill {project}");
-    Err(problem.help(help).into())
+    Err(problem.help(help))
 }
 
 fn names(queues: &[NamedQueue]) -> String {
@@ -225,7 +250,10 @@ async fn live(cluster: &Cluster, object: &Object) -> Result<serde_json::Value, S
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::queues::{Queue, QueueKind};
 
     fn content(ready: u64, unacknowledged: u64) -> QueueContent {
         QueueContent { ready, unacknowledged, consumers: None }
@@ -243,5 +271,44 @@ mod tests {
         drained.note(&[Ok(content(0, 0)), Err(Problem::new("no response"))]);
         assert_eq!(drained.looks, 0, "what is not known is not empty");
         assert_eq!(format!("{:+.1}", rate(30, 10, Duration::from_secs(2))), "-10.0");
+    }
+    fn jobs() -> Queue {
+        Queue {
+            kind: QueueKind::Command,
+            at: None,
+            queue: "jobs".to_owned(),
+            vhost: String::new(),
+            group: None,
+            port: None,
+            query: None,
+            path: None,
+            value: None,
+            command: vec!["count".to_owned()],
+            login: None,
+            producers: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_deadline_says_whether_messages_are_left() {
+        let spec = |then_stop| {
+            let named = NamedQueue { name: "jobs".to_owned(), queue: jobs(), broker: None };
+            AwaitEmptySpec { queues: vec![named], timeout_seconds: 5, then_stop }
+        };
+        let drained = |looks| Drained { looks, last: None, rate: None };
+        let empty = [Ok(content(0, 0))];
+        let short = at_deadline("worker", &spec(false), &drained(3), &empty).unwrap_err();
+        assert_eq!(
+            short.message,
+            "the queues of 'worker' are empty, but not for long enough to be sure: 3 of 4 looks within 5 s; all \
+             of them take at least 6 s"
+        );
+        let stopped = at_deadline("worker", &spec(true), &drained(3), &empty).unwrap();
+        assert_eq!(stopped.result, "empty for 3 of 4 looks at the deadline");
+        let full = [Ok(content(2, 1))];
+        let left = at_deadline("worker", &spec(false), &drained(0), &full).unwrap_err();
+        assert_eq!(left.message, "the queues of 'worker' are not empty after 5 s");
+        let stopped = at_deadline("worker", &spec(true), &drained(0), &full).unwrap();
+        assert!(stopped.result.starts_with("deadline passed with messages left: jobs: 2 ready"), "{}", stopped.result);
     }
 }

@@ -1,6 +1,9 @@
 //! Events as lines, for a pipe, a log or a CI job.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -92,11 +95,13 @@ impl Renderer for Plain {
 pub(super) struct Lines {
     look: RenderStyle,
     style: Style,
+    /// The subjects of which a step was reported as not started: each has one such line.
+    left_out: RefCell<BTreeSet<String>>,
 }
 
 impl Lines {
     pub(super) fn new(look: RenderStyle) -> Self {
-        Self { look, style: Style::new(look.color) }
+        Self { look, style: Style::new(look.color), left_out: RefCell::default() }
     }
 
     pub(super) fn of(&self, event: &Event) -> Vec<String> {
@@ -116,6 +121,7 @@ impl Lines {
                 vec![self.style.dim("stopped: a source has changed")]
             }
             Event::RunFinished { seconds, done, failed, not_started, interrupted, .. } => {
+                self.left_out.borrow_mut().clear();
                 vec![self.summary(*seconds, *done, [*failed, *not_started, *interrupted])]
             }
             _ => Vec::new(),
@@ -137,6 +143,7 @@ impl Lines {
             Outcome::Failed => self.diagnosed(&self.style.bad("✗"), subject, problem),
             // Only the changes that are missing now are useful to know.
             Outcome::NotStarted if *kind != StepKind::Change => Vec::new(),
+            Outcome::NotStarted if !self.left_out.borrow_mut().insert(subject.clone()) => Vec::new(),
             Outcome::NotStarted => {
                 vec![format!("{} {subject}  {}", self.style.warning("-"), problem.message)]
             }
@@ -233,6 +240,18 @@ mod tests {
         assert_eq!(lines(&finished(Outcome::Failed, Some(problem))), expected);
         let waiting = Problem::new("not started: it needs redis");
         assert_eq!(lines(&finished(Outcome::NotStarted, Some(waiting))), "- shop  not started: it needs redis");
+    }
+
+    #[test]
+    fn a_subject_is_reported_once_as_not_started() {
+        let look = RenderStyle { mode: Mode::Plain, color: false, quiet: false, verbose: false };
+        let lines = Lines::new(look);
+        let waits = |need: &str| {
+            let problem = Problem::new(format!("not started: it needs {need}"));
+            lines.of(&finished(Outcome::NotStarted, Some(problem)))
+        };
+        assert_eq!(waits("shop-next"), ["- shop  not started: it needs shop-next"]);
+        assert_eq!(waits("shop"), Vec::<String>::new());
     }
 
     #[test]

@@ -164,7 +164,13 @@ fn an_abort_goes_back(workspace: &TestWorkspace) {
     assert!(failed.said().contains("the procedure 'move' stopped at the step 'change'"), "{}", failed.said());
     assert_eq!(replicas(workspace, "steps", "worker"), 0);
     assert_eq!(state(workspace)["phase"], "failed");
+    // The state has the way back, also when projects.yaml no longer has the procedure.
+    workspace.replace("  move:\n", "  moved:\n");
+    let list = staging(workspace, &["procedure", "list"]).expect(0);
+    assert!(list.stdout.contains("no longer in projects.yaml"), "{}", list.stdout);
+    staging(workspace, &["procedure", "continue", "move"]).expect(10).expect_said("no longer in projects.yaml");
     staging(workspace, &["procedure", "abort", "move"]).expect(0).expect_said("is aborted");
+    workspace.replace("  moved:\n", "  move:\n");
     assert_eq!(progress(workspace)[..3], ["close undone", "change undone", "proof pending"]);
     assert_eq!(replicas(workspace, "steps", "worker"), 1);
 }

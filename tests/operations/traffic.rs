@@ -37,6 +37,13 @@ projects:
     environments:
       staging: {enabled: true}
       production: {enabled: true}
+  blue:
+    image: ghcr.io/stefanprodan/podinfo:6.9.2
+    routes: {web: {host: blue, check: false}}
+    enabled: false
+    rollout: {kind: blue-green, keep: 10m}
+    values: {ports: {http: 9898}}
+    environments: {staging: {enabled: true}}
 ";
 const HOST: &str = "shop.shifts.localhost";
 
@@ -146,7 +153,30 @@ pub(crate) fn short_form(cluster: &SharedCluster) {
         history.expect_said("traffic abort").expect_said("\"aborted by ");
         expect_none_lost(load);
     });
+    stages.stage("a run that drives a rollout stops no other one", || leave_others_alone(&shop));
     stages.finish();
+}
+
+/// One rollout is driven by a run. The other one is detached, is continued and promoted step by step, and is rolled back.
+fn leave_others_alone(shop: &Shop) {
+    let staging = |args: &[&str]| shop.workspace.run(&[args, &["--env", "staging"]].concat());
+    staging(&["up", "blue"]).expect(0);
+    let set = ["--set", "env.COLOR=green"];
+    let running = shop.workspace.start(&[&["deploy", "blue", "--env", "staging"][..], &set].concat());
+    until("the switch", || staging(&["traffic", "blue"]).stdout.contains("100%").then_some(()));
+    shop.workspace.run(&[&words(&Shop::deploy("three"))[..], &["--detach"]].concat()).expect(0);
+    assert_eq!(shop.rollout()["weight"], 20);
+    staging(&["traffic", "continue", "blue", "--detach"]).expect(11);
+    let left = staging(&["traffic", "continue", "--detach"]).expect(0);
+    left.expect_said("the rollout of 'blue' is left to the run that holds its lock");
+    staging(&["traffic", "promote", "shop", "--step"]).expect(0);
+    assert!(shop.rollout()["weight"].as_u64() >= Some(50), "the run has ended after the step: {}", shop.rollout());
+    staging(&["rollback", "shop", "--because", "a test of rollback"]).expect(0);
+    let history = staging(&["history", "shop"]).expect(0);
+    history.expect_said("rollout ended").expect_said("a test of rollback");
+    staging(&["unhold", "shop"]).expect(0);
+    staging(&["traffic", "abort", "blue"]).expect(0);
+    running.wait(PATIENCE).expect(12);
 }
 
 /// Complete rollouts under a load.

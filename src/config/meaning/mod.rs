@@ -10,7 +10,7 @@ mod needs;
 mod networks;
 mod overrides;
 mod paths;
-mod procedures;
+pub(super) mod procedures;
 mod queues;
 pub(super) mod rollouts;
 mod routes;

@@ -1,6 +1,10 @@
 //! Validates procedures: what their steps refer to, circles, and that there is a way back where one is required.
 
+mod projects;
+
 use std::collections::BTreeMap;
+
+pub(in crate::config) use projects::check_projects;
 
 use super::{
     checks,

@@ -9,9 +9,10 @@ use crate::{
         read::rollouts::rollout,
         sources::Sources,
         tree::Cursor,
+        universal::aliases::aliases,
     },
     domain::{
-        Presence, Workspace,
+        Name, Presence, ResolvedProject, Workspace,
         objects::{has_routes, unfit_route},
         resolve,
         rollout::{ALL, Rollout, RolloutKind, next_name, shared_replicas, unfit_values},
@@ -79,13 +80,15 @@ pub(in crate::config) fn check_projects(sources: &Sources, workspace: &Workspace
         let Some(environment) = workspace.environments.values().find(|it| it.name.as_str() == names.name) else {
             continue;
         };
-        for resolved in resolve(workspace, environment).iter().filter(|project| project.external.is_none()) {
+        let all = resolve(workspace, environment);
+        for resolved in all.iter().filter(|project| project.external.is_none()) {
             let written = sources.entries("projects").find(|(_, entry)| entry.key() == resolved.name.as_str());
             let Some((_, project)) = written.filter(|(_, entry)| names.presence(*entry) != Presence::Disabled) else {
                 continue;
             };
             let Some(place) = names.holder(project, &["rollout"]).get("rollout") else { continue };
-            for why in resolved.rollout.iter().flat_map(|rollout| unfit(workspace, project, resolved, rollout)) {
+            for why in resolved.rollout.iter().flat_map(|rollout| unfit((workspace, &all), project, resolved, rollout))
+            {
                 let message = format!("{} cannot have a rollout: {why}", quoted(project.key()));
                 let location = place.key_location();
                 if reported.insert((location.range.start, message.clone())) {
@@ -99,9 +102,9 @@ pub(in crate::config) fn check_projects(sources: &Sources, workspace: &Workspace
 
 /// Why a project cannot have its rollout.
 fn unfit(
-    workspace: &Workspace,
+    (workspace, others): (&Workspace, &[ResolvedProject]),
     project: Cursor<'_>,
-    resolved: &crate::domain::ResolvedProject,
+    resolved: &ResolvedProject,
     rollout: &Rollout,
 ) -> Vec<String> {
     if rollout.is_none() {
@@ -122,8 +125,14 @@ fn unfit(
         is_irreversible.then(|| "it is irreversible: the old version could not take the traffic back".to_owned()),
         (!can_share).then(|| "it has no routes, and no fixed number of `replicas` above 1 to share".to_owned()),
         workspace.projects.contains_key(next.as_str()).then(|| format!("'{next}' is a project, too")),
+        alias_owner(others, &next).map(|owner| format!("'{next}' is an alias of '{owner}'")),
         (next.len() > LONGEST).then(|| format!("its second release '{next}' has more than {LONGEST} characters")),
     ];
     // A workload that is not a Deployment has no routes in most cases: one reason is enough.
     reasons.into_iter().flatten().take(1).chain(routes).collect()
+}
+
+/// The project that has this name for a further Service, which may be the one that is rolled out.
+fn alias_owner<'a>(projects: &'a [ResolvedProject], name: &str) -> Option<&'a Name> {
+    projects.iter().find(|project| aliases(&project.values).any(|alias| alias == name)).map(|project| &project.name)
 }

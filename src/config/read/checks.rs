@@ -25,7 +25,7 @@ fn health_check(value: Cursor<'_>) -> Option<HealthCheck> {
     Some(HealthCheck {
         test: test(value)?,
         project: value.get("project").and_then(name_of),
-        failures: number_at(value, "failures"),
+        failures: value.get("failures").and_then(|failures| u32::try_from(failures.integer()?).ok()),
         window: duration_at(value, "window").unwrap_or(CHECK_WINDOW),
     })
 }

@@ -38,7 +38,11 @@ pub(super) static HEALTH_CHECK: Table = Table {
                 Shape::Text(Format::Release),
                 "The project of `path`, `errors` and `latency`; default: the one that is rolled out",
             ),
-            optional("failures", Shape::Integer(1, 100), "How often in a row the test must fail; default: 1"),
+            optional(
+                "failures",
+                Shape::Integer(1, 100),
+                "How often in a row the test must fail; default: 1, and in a procedure, except for `run`, until the timeout of the step",
+            ),
             optional("window", Shape::Text(Format::Duration), "How long requests are counted; default: 30s"),
         ],
     )

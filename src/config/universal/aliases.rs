@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The aliases of a project; an entry of `false` removes one.
-pub(super) fn aliases(values: &Values) -> impl Iterator<Item = &str> {
+pub(in crate::config) fn aliases(values: &Values) -> impl Iterator<Item = &str> {
     entries(values.get("aliases")).filter(|(_, wanted)| wanted.as_bool() == Some(true)).map(|(alias, _)| alias)
 }
 

@@ -3,7 +3,7 @@
 //! The chart is embedded in cmdr, so these values are checked with the rest of the files, for every environment.
 
 mod alerts;
-mod aliases;
+pub(super) mod aliases;
 mod collisions;
 mod combinations;
 mod containers;

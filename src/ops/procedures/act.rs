@@ -162,7 +162,7 @@ impl Action<'_> {
         }
     }
 
-    /// Evaluates checks until all have passed, or one has failed.
+    /// Evaluates checks until all have passed, one has failed as often as it may, or the time of the step is over.
     async fn check(
         &self,
         checks: &BTreeMap<Name, HealthCheck>,
@@ -178,7 +178,7 @@ impl Action<'_> {
             if cancel.is_cancelled() {
                 return Err(interrupted());
             }
-            refuse_failed(&counted)?;
+            refuse_failed(checks, &counted)?;
             for (name, verdict) in &counted {
                 self.session.note(&format!("check '{name}' {verdict}"));
                 if matches!(verdict, CheckVerdict::Passed { .. }) {
@@ -204,9 +204,14 @@ impl Action<'_> {
     }
 }
 
-/// The checks that have failed end the step at once.
-fn refuse_failed(counted: &BTreeMap<Name, CheckVerdict>) -> Result<(), CommandError> {
+/// A check that has failed ends the step if that is final: others may pass until the timeout.
+fn refuse_failed(
+    checks: &BTreeMap<Name, HealthCheck>,
+    counted: &BTreeMap<Name, CheckVerdict>,
+) -> Result<(), CommandError> {
+    let is_final = |name: &Name| checks.get(name).is_some_and(HealthCheck::ends_wait);
     let failed = counted.iter().filter(|(_, verdict)| matches!(verdict, CheckVerdict::Failed { .. }));
+    let failed = failed.filter(|(name, _)| is_final(name));
     let problem = |(name, verdict): (&Name, &CheckVerdict)| Problem::new(format!("check '{name}' {verdict}"));
     CommandError::require_none(ErrorKind::Failed, failed.map(problem).collect())
 }
@@ -224,4 +229,30 @@ fn texts(names: &[Name]) -> Vec<String> {
 
 pub(super) fn interrupted() -> CommandError {
     CommandError::reported(ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::{CHECK_WINDOW, HealthTest};
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_failed_check_ends_the_step_only_if_its_failures_are_limited() {
+        let expression = HealthTest::Expr { object: "deployment/shop".to_owned(), expression: "false".to_owned() };
+        let check = |test: HealthTest, failures| HealthCheck { test, project: None, failures, window: CHECK_WINDOW };
+        let ends = |check: HealthCheck| {
+            let failed = CheckVerdict::Failed { seen: "false".to_owned(), limit: "true".to_owned() };
+            let counted = BTreeMap::from([(name("ready"), failed)]);
+            (refuse_failed(&BTreeMap::from([(name("ready"), check)]), &counted).is_err(), unanswered(&counted))
+        };
+        let (is_over, at_deadline) = ends(check(expression.clone(), None));
+        assert!(!is_over, "it may pass until the timeout");
+        assert_eq!(at_deadline.problems[0].details, ["check 'ready' failed: false, expected true"]);
+        assert!(ends(check(expression, Some(3))).0);
+        assert!(ends(check(HealthTest::Run(name("count")), None)).0, "a Job is not run again and again");
+    }
 }

@@ -20,6 +20,8 @@ pub(crate) struct ProcedureRow {
     pub description: Option<String>,
     /// The number of steps as they are written.
     pub steps: usize,
+    /// Whether it is under way, but no longer in projects.yaml.
+    pub removed: bool,
     /// Of the last start in this environment.
     pub phase: Option<ProcedurePhase>,
     /// The step that is next, if it is under way.
@@ -36,10 +38,25 @@ impl ProcedureRow {
             procedure: name.to_string(),
             description: procedure.description.clone(),
             steps: procedure.steps.len(),
+            removed: false,
             phase: state.map(|state| state.phase),
             next: next.map(|step| step.name.clone()),
             started: state.map(|state| state.started),
             by: state.map(|state| state.by.clone()),
+        }
+    }
+
+    /// A procedure that is under way, but no longer in projects.yaml.
+    pub(super) fn removed(state: &ProcedureState) -> Self {
+        Self {
+            procedure: state.procedure.clone(),
+            description: None,
+            steps: state.steps.len(),
+            removed: true,
+            phase: Some(state.phase),
+            next: state.next().map(|next| state.steps[next].name.clone()),
+            started: Some(state.started),
+            by: Some(state.by.clone()),
         }
     }
 }
@@ -91,14 +108,14 @@ impl ActDocument {
 }
 
 impl ProcedureDocument {
-    pub(super) fn new(session: &Session, name: &Name, steps: &[FlatStep], state: Option<ProcedureState>) -> Self {
+    pub(super) fn new(session: &Session, name: &str, steps: &[FlatStep], state: Option<ProcedureState>) -> Self {
         let step = |step: &FlatStep| StepDocument {
             name: step.name.clone(),
             act: ActDocument::new(&step.act),
             undo: step.undo.iter().map(ActDocument::new).collect(),
         };
         Self {
-            procedure: name.to_string(),
+            procedure: name.to_owned(),
             environment: session.environment.name.to_string(),
             steps: steps.iter().map(step).collect(),
             state,

@@ -130,7 +130,11 @@ impl Run for RemoteRun<'_> {
     ) -> Result<RunProgress, CommandError> {
         let (session, request, remote) = (self.session, self.request, &planned.prepared.target);
         let ran = if planned.plan.has_changes() {
-            self.change(&planned, decrypted).await?
+            let started = Timestamp::now();
+            let ran = self.change(&planned, decrypted).await?;
+            let about = (&planned.prepared, &self.context.origin);
+            rollouts::note_replaced(session, about, &planned.plan, (&ran, started)).await;
+            ran
         } else {
             self.check(&planned).await?
         };

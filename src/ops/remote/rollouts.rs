@@ -1,6 +1,10 @@
 //! Rollouts of an environment: which projects have one, how they are continued, and what people request of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, future::try_join_all, stream};
 use jiff::Timestamp;
@@ -33,8 +37,8 @@ use crate::{
         session::Session,
     },
     plan::{
-        OperateStep, Plan, Step,
-        traffic::{ProjectRollout, TrafficChange, TrafficStep, end_rollouts},
+        OperateStep, Plan, Step, StepId,
+        traffic::{ProjectRollout, TrafficChange, TrafficStep, end_rollouts, replaced},
     },
     steps::CheckRequest,
     ui,
@@ -42,6 +46,8 @@ use crate::{
 
 /// The verb of a run that returns the traffic of rollouts on request.
 pub const ABORT: &str = "traffic abort";
+/// The verb of a rollout that ended because something else was deployed.
+const ENDED: &str = "rollout ended";
 /// The verb of a run that continues rollouts.
 pub const TRAFFIC: &str = "traffic";
 /// How long the run that drives a rollout may take to do what was requested.
@@ -190,10 +196,41 @@ async fn note_returns(
             outcome: if is_done { OperationOutcome::Done } else { OperationOutcome::Failed },
             origin: Origin { because, by: aborted_by.unwrap_or_else(|| origin.by.clone()), ..origin.clone() },
         };
-        let note = move |history: &mut History| history.note_operation(operation.clone());
-        if let Err(error) = cluster.update_history(&project.namespace, &project.name, note).await {
-            ui::print_problems(&[error.problem()], session.settings.color, None);
-        }
+        note(session, cluster, project, operation).await;
+    }
+}
+
+/// Writes the rollouts into the ledger that a run has ended because it deploys something else, such as a rollback.
+pub(super) async fn note_replaced(
+    session: &Session,
+    (prepared, origin): (&Prepared<Remote>, &Origin),
+    plan: &Plan,
+    (ran, started): (&RunResult, Timestamp),
+) {
+    // After a lost lock, the ledger may belong to another run.
+    let is_done = |step: StepId| ran.end != RunEnd::LockLost && ran.summary.done.contains(&step);
+    let rollouts = &prepared.observation.observed.rollouts;
+    for (_, project, state) in replaced(plan, rollouts).filter(|(step, ..)| is_done(*step)) {
+        let release = prepared.described.projects.iter().map(|it| &it.release).find(|it| it.key() == *project);
+        let by = release.map(|release| format!("replaced by version {}", release.content.version));
+        let operation = OperationEntry {
+            verb: ENDED.to_owned(),
+            record: Some(state.record.clone()),
+            version: Some(state.version.clone()),
+            started,
+            ended: Some(Timestamp::now()),
+            outcome: OperationOutcome::Done,
+            origin: Origin { because: origin.because.clone().or(by), ..origin.clone() },
+        };
+        note(session, &prepared.target.access.cluster, project, operation).await;
+    }
+}
+
+/// Adds an operation to the ledger. What has happened does not fail because of it.
+async fn note(session: &Session, cluster: &Cluster, project: &ReleaseKey, operation: OperationEntry) {
+    let note = move |history: &mut History| history.note_operation(operation.clone());
+    if let Err(error) = cluster.update_history(&project.namespace, &project.name, note).await {
+        ui::print_problems(&[error.problem()], session.settings.color, None);
     }
 }
 
@@ -293,6 +330,25 @@ pub(super) async fn explain_lock(
         ));
     }
     error
+}
+
+/// Returns the projects of which another run holds the lock, or that of an external project that they need. A run that
+/// drives a rollout holds it for as long as the steps take.
+///
+/// # Errors
+/// When the cluster does not respond.
+pub async fn driven(
+    session: &Session,
+    cluster: &Cluster,
+    projects: impl Iterator<Item = &String>,
+) -> Result<BTreeSet<String>, CommandError> {
+    let held = cluster.held_scopes(&session.environment.namespace).await?;
+    let is_held = |project: &&String| {
+        let only = Name::new(project.as_str()).ok().into_iter().collect();
+        let own = DeployRequest { only: Some(only), ..DeployRequest::default() }.scope(session);
+        held.iter().any(|held| held.excludes(&own))
+    };
+    Ok(projects.filter(is_held).cloned().collect())
 }
 
 /// Waits until the run that holds the lock has done what was requested. Returns whether it has.

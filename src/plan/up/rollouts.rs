@@ -106,7 +106,7 @@ mod tests {
             OperateStep, Plan, ReleaseSpec,
             change::tests::found,
             graph::tests::lines,
-            traffic::{ProjectRollout, TrafficChange},
+            traffic::{ProjectRollout, TrafficChange, replaced},
             up::{
                 Observed, Step,
                 tests::{described, project, running},
@@ -173,6 +173,26 @@ mod tests {
         assert_eq!(of_shop(&detached).last().unwrap(), "shift traffic to shop <- cluster, shop-next");
         let other = planned(&in_rollout("r3", RolloutPhase::Shifting), false);
         assert_eq!(of_shop(&other)[0], "start rollout of shop <- cluster");
+    }
+
+    #[test]
+    fn a_rollout_that_is_replaced_is_noted() {
+        let noted = |observed: &Observed| {
+            let plan = planned(observed, true);
+            let found: Vec<_> = replaced(&plan, &observed.rollouts).map(|(_, _, state)| state.record.clone()).collect();
+            found
+        };
+        assert_eq!(noted(&in_rollout("r3", RolloutPhase::Shifting)), ["r3".into()], "by another rollout");
+        assert_eq!(noted(&in_rollout("r2", RolloutPhase::Shifting)), [], "it goes on");
+        assert_eq!(noted(&in_rollout("r3", RolloutPhase::Returned)), [], "it has ended before");
+        assert_eq!(noted(&running(&["shop"])), []);
+        let mut shop = project("shop", &[]);
+        shop.checks.clear();
+        let observed = in_rollout("r2", RolloutPhase::Shifting);
+        let back = up(&described(vec![shop]), &observed).unwrap();
+        assert_eq!(replaced(&back, &observed.rollouts).count(), 1, "by what ran before");
+        let taken = in_rollout("r2", RolloutPhase::Passed);
+        assert_eq!(replaced(&planned(&taken, false), &taken.rollouts).count(), 0, "it has taken over");
     }
 
     #[test]

@@ -47,6 +47,16 @@ pub enum Scope {
     Projects(BTreeSet<String>),
 }
 
+impl Scope {
+    /// Whether runs on the two cannot work at the same time.
+    pub fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Projects(own), Self::Projects(other)) => !own.is_disjoint(other),
+            _ => true,
+        }
+    }
+}
+
 /// The leases that a run requests.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseRequest<'a> {
@@ -312,6 +322,15 @@ fn held(lease: &Lease) -> LeaseError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_excludes_what_it_is_about() {
+        let of = |names: &[&str]| Scope::Projects(names.iter().map(|name| (*name).to_owned()).collect());
+        assert!(of(&["blue"]).excludes(&of(&["blue", "database"])));
+        assert!(!of(&["blue"]).excludes(&of(&["shop"])), "one held lock stops no other project");
+        assert!(!of(&["procedure.shop"]).excludes(&of(&["shop"])));
+        assert!(Scope::Environment.excludes(&of(&["shop"])) && of(&["shop"]).excludes(&Scope::Environment));
+    }
 
     #[test]
     fn dead_holders_are_reported_from_living_ones() {
