@@ -194,9 +194,20 @@ fn from_nothing_to_nothing() {
     stage("cmdr waits for secrets of External Secrets", Walk::external_secrets_are_awaited);
     stage("secret values appear only in their Secret", Walk::canaries_are_nowhere);
     stage("a second cluster runs at the same time as the first", Walk::two_clusters);
-    stage("stop and start keep stored data", Walk::stop_and_start);
     stage("down leaves nothing", Walk::down_leaves_nothing);
     stage("cmdr's memory stays below its limit", Walk::memory_stays_small);
+    stages.finish();
+}
+
+/// The stages of tests/stop_start.rs with all kinds of projects: three URLs, a chart of others, few requests.
+#[test]
+#[ignore = "creates a cluster; make test-full runs it"]
+fn a_whole_platform_is_stopped_and_started() {
+    let (walk, stages) = (Walk::new(), Stages::default());
+    let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
+    stage("every URL responds", Walk::every_url_answers);
+    stage("stop and start keep stored data", Walk::stop_and_start);
+    stage("down leaves nothing", Walk::down_leaves_nothing);
     stages.finish();
 }
 
