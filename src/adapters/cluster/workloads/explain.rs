@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Api, api::LogParams};
 
-use super::{exec::ExecTarget, logs::REMOVED, neighbours::explain_host};
+use super::{exec::ExecTarget, logs::is_removed, neighbours::explain_host};
 use crate::{
     adapters::cluster::{
         Cluster,
@@ -124,7 +124,7 @@ impl Cluster {
             ..LogParams::default()
         };
         let text = match pods.logs(pod, &parameters(problem.has_previous_log)).await {
-            Ok(text) if !text.starts_with(REMOVED) => text,
+            Ok(text) if !is_removed(&text) => text,
             _ => pods.logs(pod, &parameters(!problem.has_previous_log)).await.unwrap_or_default(),
         };
         text.lines().map(str::to_owned).collect()

@@ -160,7 +160,8 @@ impl Cluster {
             let (length, is_end) = (chunk.len(), chunk.is_empty());
             let mut lines = if is_end { splitter.finish() } else { splitter.feed(chunk) };
             log.consume_unpin(length);
-            if lines.iter().any(is_removed) {
+            // The kubelet's text has no time.
+            if lines.iter().any(|line| line.time == Timestamp::UNIX_EPOCH && is_removed(&line.text)) {
                 return Err(ClusterError::LogRemoved { pod: request.pod.clone() });
             }
             lines.retain(|line| skip.keeps(line.time));
@@ -174,12 +175,12 @@ impl Cluster {
     }
 }
 
-/// The kubelet's text in place of the log of a container that it has removed.
-pub(super) const REMOVED: &str = "unable to retrieve container logs";
+/// The kubelet's texts in place of the log of a container that it has removed, or whose file is being removed.
+const REMOVED: [&str; 2] = ["unable to retrieve container logs", "failed to try resolving symlinks in path"];
 
-/// Returns whether the line is the text of kubelet in place of a log, which has no time.
-fn is_removed(line: &RawLine) -> bool {
-    line.time == Timestamp::UNIX_EPOCH && line.text.starts_with(REMOVED)
+/// Returns whether this is the text of kubelet in place of a log.
+pub(super) fn is_removed(text: &str) -> bool {
+    REMOVED.iter().any(|start| text.starts_with(start))
 }
 
 /// The start of a second: the API knows only whole seconds, and must not skip the rest of the last one.
@@ -399,6 +400,13 @@ mod tests {
         assert_eq!((lines[0].text.len(), lines[0].omitted_bytes), (LONGEST_LINE - 21, 21));
         assert_eq!(lines[1].text, "a\u{fffd}\u{fffd}b");
         assert_eq!((lines[2].text.as_str(), lines[2].time), ("no time", lines[1].time));
+    }
+
+    #[test]
+    fn the_texts_in_place_of_a_removed_log_are_known() {
+        assert!(is_removed("unable to retrieve container logs for containerd://0123"));
+        assert!(is_removed("failed to try resolving symlinks in path \"/var/log/pods/a/b/5.log\": lstat /var/log"));
+        assert!(!is_removed("INFO started"));
     }
 
     #[test]
