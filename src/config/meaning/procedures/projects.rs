@@ -17,6 +17,14 @@ struct ProjectFacts<'a> {
 
 /// Reports steps and checks that can be done in no environment, because a project has nowhere what they need.
 pub(in crate::config) fn check_projects(sources: &Sources, workspace: &Workspace, found: &mut Vec<ConfigError>) {
+    let has_rollout = |project: &Cursor<'_>| {
+        let overrides = project.get("environments").into_iter().flat_map(|map| map.entries());
+        std::iter::once(*project).chain(overrides).any(|holder| holder.get("rollout").is_some())
+    };
+    // Most workspaces have neither, and each environment is resolved for them.
+    if sources.entries("procedures").next().is_none() && !sources.entries("projects").any(|(_, it)| has_rollout(&it)) {
+        return;
+    }
     let remote = workspace.environments.values().filter(|environment| environment.name.as_str() != LOCAL);
     let environments = remote.map(|environment| (environment, resolve(workspace, environment))).collect();
     let facts = ProjectFacts { workspace, environments };

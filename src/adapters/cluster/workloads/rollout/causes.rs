@@ -153,17 +153,20 @@ fn runs_without_probe(spec: Option<(&Container, ContainerRole)>) -> bool {
 fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
     let running = status.state.as_ref().and_then(|state| state.running.as_ref());
     let Some(running) = running else { return false };
-    let wanted = if status.restart_count > 0 { last_run(status).max(SETTLED_AGAIN) } else { SETTLED };
+    let wanted = if status.restart_count > 0 { needed_again(status) } else { SETTLED };
     // If the clock of a node is ahead of this machine's, the rollout must not wait for it.
     running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
 }
 
 /// Returns how long a container that has exited must run to count as ready: longer than it did before.
-fn last_run(status: &ContainerStatus) -> SignedDuration {
+fn needed_again(status: &ContainerStatus) -> SignedDuration {
     let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-    let lasted =
-        ended.and_then(|ended| Some(ended.finished_at.as_ref()?.0.duration_since(ended.started_at.as_ref()?.0)));
-    (lasted.unwrap_or_default() + SETTLED_AGAIN).min(YOUNG)
+    (ended.and_then(duration).unwrap_or_default() + SETTLED_AGAIN).min(YOUNG)
+}
+
+/// Returns how long a container that has exited ran.
+fn duration(ended: &ContainerStateTerminated) -> Option<SignedDuration> {
+    Some(ended.finished_at.as_ref()?.0.duration_since(ended.started_at.as_ref()?.0))
 }
 
 /// Returns each container's status with its specification, in the order in which they start.
@@ -231,12 +234,11 @@ fn container_problem(
 fn probe_could_end(spec: &Container, status: &ContainerStatus) -> bool {
     let ended = [&status.state, &status.last_state];
     let ended = ended.into_iter().find_map(|state| state.as_ref()?.terminated.as_ref());
-    let lasted = ended.and_then(|it| Some(it.finished_at.as_ref()?.0.duration_since(it.started_at.as_ref()?.0)));
     let needed = spec.liveness_probe.as_ref().map(|probe| {
         let periods = probe.failure_threshold.unwrap_or(3) - 1;
         i64::from(probe.initial_delay_seconds.unwrap_or(0) + periods * probe.period_seconds.unwrap_or(10))
     });
-    lasted.zip(needed).is_some_and(|(lasted, needed)| lasted.as_secs() >= needed.max(1))
+    ended.and_then(duration).zip(needed).is_some_and(|(lasted, needed)| lasted.as_secs() >= needed.max(1))
 }
 
 /// The project of a pod of the universal chart; other charts have other labels.
