@@ -10,10 +10,11 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
-    api::{ListParams, PostParams},
+    api::{ListParams, ObjectList, PostParams},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::adapters::{
     Cause,
@@ -80,14 +81,13 @@ impl Cluster {
         for api in self.reached::<Secret>() {
             let mut parameters = ListParams::default().labels("owner=helm,status=deployed");
             parameters.limit = is_paged.then_some(PAGE);
-            loop {
-                let page = api.list(&parameters).await;
-                let page = page.map_err(ClusterError::asking(format!("list {RELEASES}")))?;
+            let mut reading = Some(read_page(api.clone(), parameters.clone()));
+            while let Some(page) = reading {
+                let page = page.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+                let token = page.metadata.continue_.filter(|token| !token.is_empty());
+                // The next page is read while the payloads of this one are decoded.
+                reading = token.map(|token| read_page(api.clone(), parameters.clone().continue_token(&token)));
                 page.items.into_iter().for_each(&mut put);
-                match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                    Some(token) => parameters = parameters.continue_token(&token),
-                    None => break,
-                }
             }
         }
         Ok(())
@@ -200,6 +200,16 @@ impl StoredRelease {
             Err(error) => self.unreadable = Some(error.to_string()),
         }
     }
+}
+
+/// Reads a page of revisions with their payloads, in a task of its own.
+fn read_page(
+    secrets: Api<Secret>,
+    parameters: ListParams,
+) -> AbortOnDropHandle<Result<ObjectList<Secret>, ClusterError>> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        secrets.list(&parameters).await.map_err(ClusterError::asking(format!("list {RELEASES}")))
+    }))
 }
 
 /// The name of the Secret in which Helm stores a revision.
