@@ -116,6 +116,9 @@ pub fn unfit_values(values: &Values) -> Option<String> {
     if kind != "Deployment" {
         return Some(format!("it is a {kind}: only a Deployment can run in two versions side by side"));
     }
+    if text(&["strategy"]) == Some("Recreate") {
+        return Some("its `strategy: Recreate` says that two versions must not run side by side".to_owned());
+    }
     if let Some(owner) = text(&["service", "of"]) {
         return Some(format!("it is behind the Service of '{owner}', which has no weights"));
     }
@@ -167,6 +170,7 @@ mod tests {
         let why = |value: Value| unfit_values(&values(value));
         assert_eq!(why(json!({"volumes": {"cache": {"temporary": true}, "s": {"claim": "x"}}})), None);
         assert!(why(json!({"kind": "CronJob"})).unwrap().starts_with("it is a CronJob"));
+        assert!(why(json!({"strategy": "Recreate"})).unwrap().contains("`strategy: Recreate`"));
         assert!(why(json!({"service": {"of": "reviews"}})).unwrap().contains("'reviews'"));
         assert!(why(json!({"volumes": {"data": {"path": "/d", "size": "1Gi"}}})).unwrap().contains("'data'"));
     }
