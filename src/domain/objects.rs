@@ -6,8 +6,8 @@ mod routes;
 use std::collections::BTreeMap;
 
 pub use routes::{
-    ServiceAnswer, Split, SplitService, TRAEFIK, has_routes, http_path, observer_name, split_objects, split_services,
-    tcp_path, unfit_route,
+    ServiceAnswer, Split, SplitService, TRAEFIK, has_routes, http_path, next_path, observer, observer_name,
+    split_objects, split_services, tcp_path, unfit_route,
 };
 use serde_json::{Value, json};
 

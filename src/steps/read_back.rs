@@ -25,6 +25,8 @@ const LOADED: Duration = Duration::from_mins(1);
 /// What must be read back.
 #[derive(Debug, Clone)]
 pub(super) enum Expected {
+    /// The service at this path has pods.
+    Served(String),
     /// A router uses a service with these weights.
     Loaded(SplitService),
     /// No router uses the service at this path.
@@ -43,7 +45,7 @@ pub(super) enum ReadBack {
 /// What one round of questions has found.
 enum Round {
     Confirmed,
-    /// This service is not as expected.
+    /// Traefik does not use what was written, for this reason.
     Late(String),
     Unreadable(String),
 }
@@ -52,14 +54,24 @@ impl Expected {
     fn path(&self) -> &str {
         match self {
             Self::Loaded(service) => &service.path,
-            Self::Released(path) => path,
+            Self::Served(path) | Self::Released(path) => path,
         }
     }
 
     fn is_met(&self, answer: &ServiceAnswer) -> bool {
         match self {
             Self::Loaded(service) => service.is_loaded(answer),
+            Self::Served(_) => matches!(answer, ServiceAnswer::Pods(pods) if *pods > 0),
             Self::Released(_) => answer.is_released(),
+        }
+    }
+
+    /// What is said while it is not met.
+    fn late(&self) -> String {
+        let service = self.path().rsplit('/').next().unwrap_or_default();
+        match self {
+            Self::Served(_) => format!("{service} has no pods: the EndpointSlices of the new version may be missing"),
+            Self::Loaded(_) | Self::Released(_) => format!("{service} is not as it was written"),
         }
     }
 }
@@ -77,9 +89,9 @@ impl Runner {
                 Round::Confirmed => return Ok(ReadBack::Confirmed),
                 Round::Unreadable(reason) if readable.elapsed() > READABLE => return Ok(ReadBack::Unreadable(reason)),
                 Round::Unreadable(reason) => reason,
-                Round::Late(service) => {
+                Round::Late(reason) => {
                     readable = Instant::now();
-                    format!("{service} is not as it was written")
+                    reason
                 }
             };
             let cause = "Traefik has not loaded the routes of the rollout within 60 s";
@@ -102,7 +114,7 @@ impl Runner {
                 match ServiceAnswer::read(status, &body) {
                     ServiceAnswer::Unreadable(reason) => return Round::Unreadable(format!("{reason} from {pod}")),
                     answer if expected.is_met(&answer) => (),
-                    _ => return Round::Late(expected.path().rsplit('/').next().unwrap_or_default().to_owned()),
+                    _ => return Round::Late(expected.late()),
                 }
             }
         }

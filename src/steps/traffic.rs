@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use crate::{
         Name, Problem, ReleaseKey,
         check::{CheckVerdict, FailuresInARow, HealthCheck},
         maintenance::seconds,
-        objects::{Split, split_objects, split_services},
+        objects::{Split, next_path, observer, split_objects, split_services},
         rollout::{RolloutState, RolloutVerdict, TrafficAction, next_name, next_replicas, shared_replicas},
     },
     engine::{Reporter, StepFailure},
@@ -230,16 +231,18 @@ impl<'a> Shifting<'a> {
 
     async fn give(&mut self, weight: u8, state: &RolloutState) -> Result<(), StepFailure> {
         self.reporter.progress(format!("giving version {} {weight}% of the requests", state.version));
+        if state.weight == 0 {
+            self.introduce().await?;
+        }
         self.split(weight).await?;
         // What was seen before does not count for this step.
         (self.verdict, self.pending) = (RolloutVerdict::Open, None);
         Ok(())
     }
 
-    /// Writes the weights, and waits until Traefik uses them.
-    async fn split(&mut self, weight: u8) -> Result<(), StepFailure> {
+    fn split_of(&self, weight: u8) -> Split<'a> {
         let TrafficShift { rollout, old, new, .. } = self.shift;
-        let split = Split {
+        Split {
             project: &self.project.name,
             namespace: &self.project.namespace,
             old,
@@ -247,13 +250,31 @@ impl<'a> Shifting<'a> {
             weight,
             is_sticky: rollout.is_sticky,
             preview: rollout.preview.as_ref(),
-        };
-        if let Some(all) = shared_replicas(old) {
+        }
+    }
+
+    /// Waits until Traefik knows pods of the new version. It learns of pods and of weights in any order, and would answer
+    /// requests for a version without pods itself.
+    async fn introduce(&self) -> Result<(), StepFailure> {
+        let ReleaseKey { namespace, name } = self.project;
+        let Some(observer) = observer(&self.split_of(0)) else { return Ok(()) };
+        self.write(vec![observer]).await?;
+        let served = Expected::Served(next_path(namespace, name));
+        self.runner.read_back(&[served], self.cancel).await.map(drop)
+    }
+
+    async fn write(&self, objects: Vec<Value>) -> Result<(), StepFailure> {
+        let workspace = &self.runner.release.origin.workspace;
+        Ok(self.runner.connected()?.cluster.split_traffic(self.project, workspace, objects).await?)
+    }
+
+    /// Writes the weights, and waits until Traefik uses them.
+    async fn split(&mut self, weight: u8) -> Result<(), StepFailure> {
+        if let Some(all) = shared_replicas(&self.shift.old) {
             return self.share_replicas(all, weight).await;
         }
-        let workspace = &self.runner.release.origin.workspace;
-        let cluster = &self.runner.connected()?.cluster;
-        cluster.split_traffic(self.project, workspace, split_objects(&split)).await?;
+        let split = self.split_of(weight);
+        self.write(split_objects(&split)).await?;
         let loaded = split_services(&split).into_iter().map(Expected::Loaded);
         let found = self.runner.read_back(&loaded.collect::<Vec<_>>(), self.cancel).await?;
         self.unconfirmed = unconfirmed(found, self.reporter);

@@ -1,11 +1,11 @@
-//! Rollouts that other runs and kills interrupt.
+//! Rollouts that other runs, kills and a slow cluster interrupt.
 
 use std::{thread, time::Duration};
 
 use serde_json::Value;
 
 use super::{
-    common::{PATIENCE, tell},
+    common::{PATIENCE, tell, until},
     load::Load,
     traffic::{Shop, expect_none_lost, expect_share, words},
 };
@@ -19,6 +19,57 @@ const PREVIEWS: [(&[&str], &str); 4] = [
     (&["traffic", "promote", "shop", "--step"], "would pass the step with 50% of the requests"),
     (&["traffic", "shop", "--weight", "70%"], "70% of the requests (now 50%), until it is promoted"),
 ];
+
+/// The API server refuses the EndpointSlices of the new version, as if their controller were slow.
+const WITHOUT_ENDPOINTS: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: without-endpoints}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [discovery.k8s.io], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [endpointslices]}
+  validations: [{expression: \"object.metadata.labels['kubernetes.io/service-name'] != 'shop-next'\"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: without-endpoints}
+spec: {policyName: without-endpoints, validationActions: [Deny]}
+";
+/// A refused EndpointSlice.
+const ENDPOINTS: &str = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: refused, labels: {kubernetes.io/service-name: shop-next}}
+addressType: IPv4
+endpoints: []
+";
+
+/// The pods of the new version are ready before Traefik knows them: they get no requests until then.
+pub(super) fn late_endpoints(shop: &Shop) {
+    let workspace = &shop.workspace;
+    let file = |name: &str, text: &str| {
+        let file = workspace.root().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_string_lossy().into_owned()
+    };
+    let (policy, refused) = (file("policy.yaml", WITHOUT_ENDPOINTS), file("endpoints.yaml", ENDPOINTS));
+    workspace.kubectl(&["apply", "--filename", &policy]);
+    let create = ["create", "--namespace", "shifts", "--dry-run=server", "--filename", &refused];
+    until("EndpointSlices to be refused", || workspace.try_kubectl(&create).is_none().then_some(()));
+    let (before, mut load) = (shop.version(), shop.load(100));
+    let running = workspace.start(&words(&Shop::deploy("late")));
+    let ready = ["get", "deployment", "shop-next", "-n", "shifts", "-o", "jsonpath={.status.readyReplicas}"];
+    until("the new version to be ready", || (workspace.try_kubectl(&ready)? == "1").then_some(()));
+    expect_share(&load.during(Duration::from_secs(4)), &before, 100.0);
+    assert_eq!(shop.rollout()["weight"], 0);
+    workspace.kubectl(&["delete", "--filename", &policy]);
+    shop.await_weight(50);
+    expect_share(&load.during(Duration::from_secs(3)), "late", 50.0);
+    workspace.run(&["traffic", "abort", "shop", "--env", "staging"]).expect(0);
+    running.wait(PATIENCE).expect(12);
+    expect_none_lost(load);
+}
 
 /// While a run drives a rollout, a deployment of a third version and a rollback are refused. When no run drives it, the
 /// third version starts again at the first step, and the rollback returns the requests.

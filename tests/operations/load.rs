@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -15,13 +16,20 @@ const LAST: Duration = Duration::from_secs(1);
 /// The limit of one request.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// A request without a good answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// When it was sent, from the start of the client.
+    sent: Duration,
+    reason: String,
+}
+
 /// What was answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     /// The number of answers by version.
     pub by_version: BTreeMap<String, u64>,
-    /// Requests without a good answer, each with the reason.
-    pub failed: Vec<String>,
+    pub failed: Vec<Failure>,
 }
 
 impl Counts {
@@ -35,6 +43,19 @@ impl Counts {
         #[expect(clippy::cast_precision_loss, reason = "numbers of requests are small")]
         let share = 100.0 * own as f64 / self.total().max(1) as f64;
         share
+    }
+
+    /// How many requests failed for each reason, and when the first and the last of them were sent.
+    pub(crate) fn failures(&self) -> String {
+        let mut by_reason = BTreeMap::<&str, Vec<Duration>>::new();
+        for failure in &self.failed {
+            by_reason.entry(&failure.reason).or_default().push(failure.sent);
+        }
+        let line = |(reason, sent): (&&str, &Vec<Duration>)| {
+            let (first, last) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+            format!("  {} of {}, sent from {first:.1?} to {last:.1?}: {reason}\n", sent.len(), self.total())
+        };
+        by_reason.iter().map(line).collect()
     }
 }
 
@@ -56,14 +77,25 @@ impl Load {
     }
 
     pub(crate) fn with_headers(port: u16, host: &str, rate: u32, headers: &[(&str, &str)]) -> Self {
+        let (host, headers) =
+            (host.to_owned(), headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let headers: Vec<(String, String)> = headers.collect();
+        Self::spawn(rate, move || Client::Http(HttpClient::new(port, host, headers)))
+    }
+
+    /// As [`Self::start`], with gRPC calls of podinfo's `info.InfoService/Info`.
+    pub(crate) fn of_calls(port: u16, host: &str, rate: u32) -> Self {
+        let host = host.to_owned();
+        Self::spawn(rate, move || Client::Grpc(GrpcClient::new(port, &host)))
+    }
+
+    fn spawn(rate: u32, client: impl FnOnce() -> Client + Send + 'static) -> Self {
         let windows = Windows::new(Mutex::new(vec![Counts::default()]));
         let (counts, stop) = (Arc::clone(&windows), CancellationToken::new());
-        let (cancel, host) = (stop.clone(), host.to_owned());
-        let headers: Vec<(String, String)> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let cancel = stop.clone();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(send(HttpClient::new(port, host, headers), rate, &counts, &cancel));
+            runtime.block_on(send(client(), rate, &counts, &cancel));
         });
         Self { windows, stop, thread: Some(thread) }
     }
@@ -107,7 +139,7 @@ impl Drop for Load {
     }
 }
 
-async fn send(client: HttpClient, rate: u32, windows: &Windows, stop: &CancellationToken) {
+async fn send(client: Client, rate: u32, windows: &Windows, stop: &CancellationToken) {
     let mut requests = tokio::task::JoinSet::new();
     let start = Instant::now();
     for number in 1_u32.. {
@@ -115,14 +147,14 @@ async fn send(client: HttpClient, rate: u32, windows: &Windows, stop: &Cancellat
             break;
         }
         let (client, windows) = (client.clone(), Arc::clone(windows));
-        let window = windows.lock().unwrap().len() - 1;
+        let (window, sent) = (windows.lock().unwrap().len() - 1, start.elapsed());
         requests.spawn(async move {
             let answer = tokio::time::timeout(LIMIT, client.version()).await;
             let mut windows = windows.lock().unwrap();
             let counts = &mut windows[window];
             match answer.unwrap_or_else(|_| Err("no answer".to_owned())) {
                 Ok(version) => *counts.by_version.entry(version).or_default() += 1,
-                Err(error) => counts.failed.push(format!("after {:.1} s: {error}", start.elapsed().as_secs_f64())),
+                Err(reason) => counts.failed.push(Failure { sent, reason }),
             }
         });
         while requests.try_join_next().is_some() {}
@@ -130,6 +162,23 @@ async fn send(client: HttpClient, rate: u32, windows: &Windows, stop: &Cancellat
         tokio::time::sleep_until(due.into()).await;
     }
     while requests.join_next().await.is_some() {}
+}
+
+/// What sends the requests.
+#[derive(Clone)]
+enum Client {
+    Http(HttpClient),
+    Grpc(GrpcClient),
+}
+
+impl Client {
+    /// The version that answers.
+    async fn version(self) -> Result<String, String> {
+        match self {
+            Self::Http(client) => client.version().await,
+            Self::Grpc(client) => client.version().await,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -160,6 +209,80 @@ impl HttpClient {
             _ => Err(format!("{status}: {body}")),
         }
     }
+}
+
+/// The frame of an empty message.
+const EMPTY: &[u8] = b"\0\0\0\0\0";
+/// The key of the field `message` of podinfo's answer: a text with the number 6.
+const MESSAGE: u8 = 6 << 3 | 2;
+
+/// How many calls are sent on one connection: h2 closes one with many small or empty frames.
+const CALLS: u32 = 50;
+
+type Connection = h2::client::SendRequest<&'static [u8]>;
+
+#[derive(Clone)]
+struct GrpcClient {
+    port: u16,
+    url: String,
+    /// The connection of the last call, and how many calls it has had.
+    used: Arc<tokio::sync::Mutex<Option<(Connection, u32)>>>,
+}
+
+impl GrpcClient {
+    fn new(port: u16, host: &str) -> Self {
+        Self { port, url: format!("http://{host}/info.InfoService/Info"), used: Arc::default() }
+    }
+
+    async fn connection(&self) -> Result<Connection, String> {
+        let mut used = self.used.lock().await;
+        let (connection, calls) = match used.take().filter(|(_, calls)| *calls < CALLS) {
+            Some(used) => used,
+            None => (self.connect().await?, 0),
+        };
+        *used = Some((connection.clone(), calls + 1));
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.map_err(shown)?;
+        let (connection, driver) = h2::client::Builder::new().handshake(stream).await.map_err(shown)?;
+        tokio::spawn(driver);
+        Ok(connection)
+    }
+
+    async fn version(self) -> Result<String, String> {
+        let request = http::Request::post(&self.url).header("content-type", "application/grpc");
+        let request = request.header("te", "trailers").body(()).map_err(shown)?;
+        let mut connection = self.connection().await?.ready().await.map_err(shown)?;
+        let (response, mut body) = connection.send_request(request, false).map_err(shown)?;
+        body.send_data(EMPTY, true).map_err(shown)?;
+        let response = response.await.map_err(shown)?;
+        let (status, code) = (response.status(), response.headers().get("grpc-status").cloned());
+        let (mut stream, mut frame) = (response.into_body(), Vec::new());
+        while let Some(part) = stream.data().await.transpose().map_err(shown)? {
+            stream.flow_control().release_capacity(part.len()).map_err(shown)?;
+            frame.extend_from_slice(&part);
+        }
+        let trailers = stream.trailers().await.map_err(shown)?.unwrap_or_default();
+        let code = code.or_else(|| trailers.get("grpc-status").cloned());
+        match (code, message(frame.get(EMPTY.len()..).unwrap_or_default())) {
+            (Some(code), Some(version)) if code == "0" => Ok(version),
+            (code, _) => Err(format!("{status}, gRPC status {code:?}: {}", String::from_utf8_lossy(&frame))),
+        }
+    }
+}
+
+/// The field `message`. All fields before it are texts of less than 128 bytes.
+fn message(mut fields: &[u8]) -> Option<String> {
+    while let [key, length, rest @ ..] = fields {
+        let (text, others) = rest.split_at_checked(usize::from(*length))?;
+        if *key == MESSAGE {
+            return String::from_utf8(text.to_vec()).ok();
+        }
+        fields = others;
+    }
+    None
 }
 
 fn shown(error: impl std::fmt::Debug) -> String {

@@ -114,13 +114,7 @@ pub(super) fn expect_share(counts: &Counts, version: &str, share: f64) {
 pub(super) fn expect_none_lost(load: Load) {
     let counts = load.finish();
     common::tell(&format!("  {} requests, {} failed", counts.total(), counts.failed.len()));
-    assert!(
-        counts.failed.is_empty(),
-        "{} of {} failed: {:?}",
-        counts.failed.len(),
-        counts.total(),
-        &counts.failed[..counts.failed.len().min(5)]
-    );
+    assert!(counts.failed.is_empty(), "requests failed:\n{}", counts.failures());
 }
 
 pub(super) fn words(args: &[String]) -> Vec<&str> {
@@ -190,6 +184,7 @@ pub(crate) fn long_form(stages: &Stages) {
     stages.stage("a detached rollout is continued", || continue_detached(&shop));
     stages.stage("another run during a rollout is refused or replaces it", || interruptions::other_runs(&shop));
     stages.stage("a promotion in the middle starts again", || interruptions::promote_in_the_middle(&shop));
+    stages.stage("a version that Traefik does not know gets no requests", || interruptions::late_endpoints(&shop));
     stages.stage("runs that are killed at any time lose no request", || interruptions::survive_kills(&shop));
     stages.stage("the cluster continues a detached rollout", || the_cluster_continues(&shop, &owner));
     stages.stage("blue-green switches, and switches back", || switch_blue_green(&shop));

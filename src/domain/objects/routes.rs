@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{entries, given};
-pub use read_back::{ServiceAnswer, SplitService, http_path, observer_name, tcp_path};
+pub use read_back::{ServiceAnswer, SplitService, http_path, next_path, observer, observer_name, tcp_path};
 pub use split::{Split, has_routes, split_objects, split_services, unfit_route};
 
 use crate::domain::{Values, platform::HTTPS_PORT, project_secret::name_of};

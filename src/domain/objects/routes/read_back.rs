@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{TRAEFIK, split::SplitRoute};
-use crate::domain::digest::sha256;
+use super::{
+    TRAEFIK,
+    split::{Split, SplitRoute, TCP_RULE, split_routes, split_services},
+};
+use crate::domain::{digest::sha256, rollout::next_name};
 
 /// The entry point of Traefik's own API.
 const ENTRY_POINT: &str = "traefik";
@@ -15,6 +18,9 @@ const ENTRY_POINT: &str = "traefik";
 const PROVIDER: &str = "@kubernetescrd";
 /// How many digits of the hash of its rule are in the name of a router.
 const HASH: usize = 20;
+/// The rule of a route to the new version for no request. Its service in Traefik's API shows whether Traefik knows pods
+/// of the new version, before that gets requests.
+const NO_REQUEST: &str = "PathPrefix(`/`) && !PathPrefix(`/`)";
 /// What the API answers about a service that it does not have.
 const NOT_FOUND: &str = "service not found";
 
@@ -32,6 +38,8 @@ pub struct SplitService {
 pub enum ServiceAnswer {
     /// The weights, and whether a router uses them.
     Weights { is_used: bool, weights: BTreeMap<String, u64> },
+    /// How many pods have the requests of the service.
+    Pods(usize),
     /// Traefik does not have the service.
     Absent,
     /// There was another response than one of the API: its status.
@@ -67,8 +75,15 @@ impl ServiceAnswer {
         if status == 404 && parsed["message"].as_str().is_some_and(|message| message.starts_with(NOT_FOUND)) {
             return Self::Absent;
         }
-        let Some(services) = parsed["weighted"]["services"].as_array().filter(|_| status == 200) else {
+        if status != 200 {
             return Self::Unreadable(format!("HTTP {status}"));
+        }
+        if let Some(balancer) = parsed["loadBalancer"].as_object() {
+            // Without pods, there is no list.
+            return Self::Pods(balancer.get("servers").and_then(Value::as_array).map_or(0, Vec::len));
+        }
+        let Some(services) = parsed["weighted"]["services"].as_array() else {
+            return Self::Unreadable("no answer of Traefik's API".to_owned());
         };
         let weight = |service: &Value| {
             let name = service["name"].as_str()?.trim_end_matches(PROVIDER).to_owned();
@@ -89,15 +104,26 @@ pub fn observer_name(project: &str) -> String {
     format!("{project}-rollout")
 }
 
-/// The route to Traefik's API: only these paths, and only within the cluster.
-pub(super) fn observer(project: &str, services: &[SplitService]) -> Value {
-    let rules: Vec<String> = services.iter().map(|service| format!("Path(`{}`)", service.path)).collect();
+/// The route to Traefik's API, only for the paths about this rollout, and only within the cluster. It also makes the new
+/// version known to Traefik.
+pub fn observer(split: &Split<'_>) -> Option<Value> {
+    let Split { project, namespace, .. } = *split;
+    let port = split_routes(split).next()?.next_port;
+    let paths = split_services(split).into_iter().map(|service| service.path).chain([next_path(namespace, project)]);
+    let matched: Vec<String> = paths.map(|path| format!("Path(`{path}`)")).collect();
+    let rule = |matched: &str, service: Value| json!({"kind": "Rule", "match": matched, "services": [service]});
     let api = json!({"kind": "TraefikService", "name": "api@internal"});
-    let rule = json!({"kind": "Rule", "match": rules.join(" || "), "services": [api]});
-    json!({
+    let routes =
+        [rule(&matched.join(" || "), api), rule(NO_REQUEST, json!({"name": next_name(project), "port": port}))];
+    Some(json!({
         "apiVersion": TRAEFIK, "kind": "IngressRoute", "metadata": {"name": observer_name(project)},
-        "spec": {"entryPoints": [ENTRY_POINT], "routes": [rule]},
-    })
+        "spec": {"entryPoints": [ENTRY_POINT], "routes": routes},
+    }))
+}
+
+/// The path of the service with the pods of the new version.
+pub fn next_path(namespace: &str, project: &str) -> String {
+    http_path(namespace, &format!("{}-{}", observer_name(project), hash(NO_REQUEST)))
 }
 
 /// The path of the service of a `TraefikService`.
@@ -107,8 +133,14 @@ pub fn http_path(namespace: &str, name: &str) -> String {
 
 /// The path of the service of an `IngressRouteTCP` of cmdr: its name has a hash of the rule.
 pub fn tcp_path(namespace: &str, name: &str) -> String {
-    let hash = sha256(super::split::TCP_RULE.as_bytes());
-    format!("/api/tcp/services/{namespace}-{name}-{}{PROVIDER}", &hash[..HASH])
+    format!("/api/tcp/services/{namespace}-{name}-{}{PROVIDER}", hash(TCP_RULE))
+}
+
+/// What the names of Traefik's services have of a rule.
+fn hash(rule: &str) -> String {
+    let mut hash = sha256(rule.as_bytes());
+    hash.truncate(HASH);
+    hash
 }
 
 /// A name as Traefik writes it: parts of letters and digits, with one `-` between them.
@@ -151,8 +183,10 @@ mod tests {
         assert!(!services[0].is_loaded(&answer(&body(80, 20, &["a"]))), "the weights before");
         assert!(answer(&body(75, 25, &[])).is_released() && !answer(&body(75, 25, &["a"])).is_released());
         let observer = objects.iter().find(|it| it["metadata"]["name"] == "shop-rollout").unwrap();
-        let rule = "Path(`/api/http/services/tunes-shop-rollout-web@kubernetescrd`)";
+        let next = next_path("tunes", "shop");
+        let rule = format!("Path(`/api/http/services/tunes-shop-rollout-web@kubernetescrd`) || Path(`{next}`)");
         assert_eq!(observer["spec"]["routes"][0]["match"], rule);
+        assert_eq!(observer["spec"]["routes"][1]["services"], json!([{"name": "shop-next", "port": 80}]));
         assert_eq!(observer["spec"]["entryPoints"], json!(["traefik"]));
     }
 
@@ -165,6 +199,13 @@ mod tests {
             {"name": format!("{name}-shop-5432"), "weight": 0}, {"name": format!("{name}-shop-next-5432"), "weight": 100},
         ]}});
         assert!(services[0].is_loaded(&answer(&body)));
+    }
+
+    #[test]
+    fn a_service_without_pods_is_no_unknown_answer() {
+        let servers = json!([{"url": "http://10.244.0.7:9898"}]);
+        assert_eq!(answer(&json!({"loadBalancer": {"servers": servers}})), ServiceAnswer::Pods(1));
+        assert_eq!(answer(&json!({"loadBalancer": {"passHostHeader": true}})), ServiceAnswer::Pods(0));
     }
 
     #[test]

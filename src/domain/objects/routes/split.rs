@@ -69,7 +69,7 @@ pub fn unfit_route(route: &Value, has_preview: bool) -> Option<String> {
 
 /// Returns the objects: the route to Traefik's API, the weights, then the routes that use them.
 pub fn split_objects(split: &Split<'_>) -> Vec<Value> {
-    let (mut services, mut routes) = (vec![observer(split.project, &split_services(split))], Vec::new());
+    let (mut services, mut routes) = (Vec::from_iter(observer(split)), Vec::new());
     for route in split_routes(split) {
         if route.is_tcp() {
             routes.push(route.of_tcp());
@@ -86,7 +86,7 @@ pub fn split_services(split: &Split<'_>) -> Vec<SplitService> {
     split_routes(split).map(|route| SplitService::of(&route)).collect()
 }
 
-fn split_routes<'a>(split: &'a Split<'a>) -> impl Iterator<Item = SplitRoute<'a>> {
+pub(super) fn split_routes<'a>(split: &'a Split<'a>) -> impl Iterator<Item = SplitRoute<'a>> {
     entries(split.old.get("routes")).filter_map(|(name, written)| SplitRoute::read(split, name, written))
 }
 
@@ -95,7 +95,7 @@ pub(super) struct SplitRoute<'a> {
     pub(super) split: &'a Split<'a>,
     route: CustomRoute<'a>,
     /// The port of the new version's Service.
-    next_port: u64,
+    pub(super) next_port: u64,
 }
 
 impl<'a> SplitRoute<'a> {
