@@ -69,7 +69,8 @@ projects:
     values:
       ports: {redis: {port: 6379, nodePort: 30079}}
       service: {type: NodePort}
-      command: [redis-server, --save, "", --protected-mode, "no"]
+      command: [redis-server, --save, "", --protected-mode, "no", --dir, /data]
+      volumes: {data: {path: /data, temporary: true}}   # for what it gets from the database that it replaces
   importer:
     image: docker.io/library/redis:7.0
     needs: [rabbitmq, db]

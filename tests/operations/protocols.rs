@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::{
     common::{Output, PATIENCE, Stages, TestWorkspace, tell, until},
+    load::Load,
     shared::{SharedCluster, exchange},
+    traffic::{expect_none_lost, expect_share},
 };
 
 /// The platform, with the Gateway API and an entry point for Redis.
@@ -77,6 +79,7 @@ pub(crate) fn stages(stages: &Stages) {
     let walk = Walk::start(&SharedCluster::of(&owner));
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
     stage("two rollouts at once: gRPC and TCP", Walk::two_at_once);
+    stage("no call of 500 a second is lost", Walk::no_call_is_lost);
     stage("a client stays on its version", Walk::clients_stay);
     stage("consumers share their replicas", Walk::consumers_share_replicas);
 }
@@ -152,6 +155,20 @@ impl Walk {
         calls.wait(PATIENCE).expect(0);
         assert_eq!(self.grpc(), BTreeMap::from([("two".to_owned(), 40)]));
         assert_eq!(self.tcp(), BTreeMap::from([("101".to_owned(), 40)]));
+    }
+
+    fn no_call_is_lost(&self) {
+        let mut load = Load::of_calls(self.http_port, "calls.first.localhost", 500);
+        for (version, is_aborted) in [("three", true), ("four", false)] {
+            let set = format!("env.PODINFO_UI_MESSAGE={version}");
+            let run = self.workspace.start(&["deploy", "calls", "--env", "staging", "--set", &set]);
+            self.await_weight("calls", 50);
+            expect_share(&load.during(Duration::from_secs(5)), version, 50.0);
+            self.staging(&["traffic", "calls", if is_aborted { "abort" } else { "promote" }]);
+            run.wait(PATIENCE).expect(if is_aborted { 12 } else { 0 });
+            expect_share(&load.during(Duration::from_secs(2)), if is_aborted { "two" } else { version }, 100.0);
+        }
+        expect_none_lost(load);
     }
 
     /// The version that answers a client, and the cookie that it gets.
