@@ -16,7 +16,7 @@ class Peer:
     def create(self):
         """kind as its own documentation sets it up: ports for the ingress, and the mirrors that the machine needs."""
         configuration = self.folder / "kind.json"
-        ports = [{"containerPort": 30080, "hostPort": PEER_PORT, "listenAddress": "127.0.0.1"}]
+        ports = [{"containerPort": self.node_port(), "hostPort": PEER_PORT, "listenAddress": "127.0.0.1"}]
         configuration.write_text(json.dumps({
             "kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4",
             "nodes": [{"role": "control-plane", "extraPortMappings": ports}],
@@ -25,6 +25,10 @@ class Peer:
         image = ["--image", IMAGE] if IMAGE else []
         run("kind", "create", "cluster", "--name", PEER, "--config", configuration, "--kubeconfig", self.kubeconfig, *image)
         self.mirrors()
+
+    def node_port(self):
+        """Where Traefik listens for HTTP on the node."""
+        return next(release["values"]["ports"]["web"]["nodePort"] for release in self.releases if release["name"] == "traefik")
 
     def mirrors(self):
         gateway = address("Gateway")
