@@ -1,14 +1,20 @@
 //! Rollouts: reads back from Traefik's own API that it uses what was written.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
 use crate::{
-    adapters::wait::{Wait, every},
+    adapters::{
+        cluster::{Cluster, ClusterError},
+        wait::{Wait, every},
+    },
     domain::{
-        Problem,
+        Problem, ReleaseKey,
         objects::{ServiceAnswer, SplitService},
     },
     engine::StepFailure,
@@ -25,8 +31,8 @@ const LOADED: Duration = Duration::from_mins(1);
 /// What must be read back.
 #[derive(Debug, Clone)]
 pub(super) enum Expected {
-    /// The service at this path has pods.
-    Served(String),
+    /// The service at this path has ready pods of this release, and no others.
+    Served { path: String, release: ReleaseKey },
     /// A router uses a service with these weights.
     Loaded(SplitService),
     /// No router uses the service at this path.
@@ -54,14 +60,14 @@ impl Expected {
     fn path(&self) -> &str {
         match self {
             Self::Loaded(service) => &service.path,
-            Self::Served(path) | Self::Released(path) => path,
+            Self::Served { path, .. } | Self::Released(path) => path,
         }
     }
 
-    fn is_met(&self, answer: &ServiceAnswer) -> bool {
+    fn is_met(&self, answer: &ServiceAnswer, ready: &BTreeSet<String>) -> bool {
         match self {
             Self::Loaded(service) => service.is_loaded(answer),
-            Self::Served(_) => matches!(answer, ServiceAnswer::Pods(pods) if *pods > 0),
+            Self::Served { .. } => answer.is_served_by(ready),
             Self::Released(_) => answer.is_released(),
         }
     }
@@ -70,7 +76,9 @@ impl Expected {
     fn late(&self) -> String {
         let service = self.path().rsplit('/').next().unwrap_or_default();
         match self {
-            Self::Served(_) => format!("{service} has no pods: the EndpointSlices of the new version may be missing"),
+            Self::Served { release, .. } => {
+                format!("Traefik does not know the ready pods of {}: its EndpointSlices may be missing", release.name)
+            }
             Self::Loaded(_) | Self::Released(_) => format!("{service} is not as it was written"),
         }
     }
@@ -103,21 +111,31 @@ impl Runner {
     async fn ask_traefik(&self, expected: &[Expected]) -> Round {
         let Ok(connection) = self.connected() else { return Round::Unreadable("no connection".to_owned()) };
         for expected in expected {
-            let answers = match connection.cluster.traefik_answers(&self.ingress, expected.path()).await {
-                Ok(answers) if answers.is_empty() => {
-                    return Round::Unreadable(format!("no pod of Traefik runs in the namespace {}", self.ingress));
-                }
-                Ok(answers) => answers,
+            match self.ask_about(&connection.cluster, expected).await {
+                Ok(Round::Confirmed) => (),
+                Ok(other) => return other,
                 Err(error) => return Round::Unreadable(error.problem().message),
-            };
-            for (pod, status, body) in answers {
-                match ServiceAnswer::read(status, &body) {
-                    ServiceAnswer::Unreadable(reason) => return Round::Unreadable(format!("{reason} from {pod}")),
-                    answer if expected.is_met(&answer) => (),
-                    _ => return Round::Late(expected.late()),
-                }
             }
         }
         Round::Confirmed
+    }
+
+    async fn ask_about(&self, cluster: &Cluster, expected: &Expected) -> Result<Round, ClusterError> {
+        let ready = match expected {
+            Expected::Served { release, .. } => cluster.ready_addresses(release).await?,
+            Expected::Loaded(_) | Expected::Released(_) => BTreeSet::new(),
+        };
+        let answers = cluster.traefik_answers(&self.ingress, expected.path()).await?;
+        if answers.is_empty() {
+            return Ok(Round::Unreadable(format!("no pod of Traefik runs in the namespace {}", self.ingress)));
+        }
+        for (pod, status, body) in answers {
+            match ServiceAnswer::read(status, &body) {
+                ServiceAnswer::Unreadable(reason) => return Ok(Round::Unreadable(format!("{reason} from {pod}"))),
+                answer if expected.is_met(&answer, &ready) => (),
+                _ => return Ok(Round::Late(expected.late())),
+            }
+        }
+        Ok(Round::Confirmed)
     }
 }

@@ -259,8 +259,8 @@ impl<'a> Shifting<'a> {
         let ReleaseKey { namespace, name } = self.project;
         let Some(observer) = observer(&self.split_of(0)) else { return Ok(()) };
         self.write(vec![observer]).await?;
-        let served = Expected::Served(next_path(namespace, name));
-        self.runner.read_back(&[served], self.cancel).await.map(drop)
+        let (path, release) = (next_path(namespace, name), ReleaseKey::new(namespace, next_name(name)));
+        self.runner.read_back(&[Expected::Served { path, release }], self.cancel).await.map(drop)
     }
 
     async fn write(&self, objects: Vec<Value>) -> Result<(), StepFailure> {

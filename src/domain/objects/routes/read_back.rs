@@ -2,7 +2,7 @@
 //!
 //! A route at the entry point `traefik`, which no Service exposes, answers exactly these paths while a rollout runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -38,8 +38,8 @@ pub struct SplitService {
 pub enum ServiceAnswer {
     /// The weights, and whether a router uses them.
     Weights { is_used: bool, weights: BTreeMap<String, u64> },
-    /// How many pods have the requests of the service.
-    Pods(usize),
+    /// The addresses to which Traefik sends the requests of the service.
+    Addresses(BTreeSet<String>),
     /// Traefik does not have the service.
     Absent,
     /// There was another response than one of the API: its status.
@@ -79,8 +79,8 @@ impl ServiceAnswer {
             return Self::Unreadable(format!("HTTP {status}"));
         }
         if let Some(balancer) = parsed["loadBalancer"].as_object() {
-            // Without pods, there is no list.
-            return Self::Pods(balancer.get("servers").and_then(Value::as_array).map_or(0, Vec::len));
+            let servers = balancer.get("servers").and_then(Value::as_array).into_iter().flatten();
+            return Self::Addresses(servers.filter_map(address).collect());
         }
         let Some(services) = parsed["weighted"]["services"].as_array() else {
             return Self::Unreadable("no answer of Traefik's API".to_owned());
@@ -93,10 +93,26 @@ impl ServiceAnswer {
         Self::Weights { is_used, weights: services.iter().filter_map(weight).collect() }
     }
 
+    /// Whether Traefik sends the requests of the service to some of these addresses, and to no others.
+    pub fn is_served_by(&self, ready: &BTreeSet<String>) -> bool {
+        matches!(self, Self::Addresses(addresses) if !addresses.is_empty() && addresses.is_subset(ready))
+    }
+
     /// Whether no router uses the service any longer.
     pub fn is_released(&self) -> bool {
         matches!(self, Self::Absent | Self::Weights { is_used: false, .. })
     }
+}
+
+/// The address of a server, such as `http://10.244.0.7:9898`; none if its pod ends: Traefik sends it only the requests of
+/// clients that stay on it.
+fn address(server: &Value) -> Option<String> {
+    if server["fenced"] == json!(true) {
+        return None;
+    }
+    let (_, authority) = server["url"].as_str()?.split_once("://")?;
+    let (host, _) = authority.rsplit_once(':')?;
+    Some(host.trim_matches(['[', ']']).to_owned())
 }
 
 /// The name of the route that answers the paths of Traefik's API.
@@ -202,10 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_pods_is_no_unknown_answer() {
-        let servers = json!([{"url": "http://10.244.0.7:9898"}]);
-        assert_eq!(answer(&json!({"loadBalancer": {"servers": servers}})), ServiceAnswer::Pods(1));
-        assert_eq!(answer(&json!({"loadBalancer": {"passHostHeader": true}})), ServiceAnswer::Pods(0));
+    fn a_version_is_served_by_its_ready_pods_only() {
+        let ready = BTreeSet::from(["10.244.0.7".to_owned(), "fd00::7".to_owned()]);
+        let is_served = |servers: Value| answer(&json!({"loadBalancer": {"servers": servers}})).is_served_by(&ready);
+        let ended = json!({"url": "http://10.244.0.5:9898", "fenced": true});
+        assert!(is_served(json!([{"url": "http://10.244.0.7:9898"}, {"url": "http://[fd00::7]:9898"}, ended])));
+        assert!(!is_served(json!([ended])), "its pod ends");
+        assert!(
+            !is_served(json!([{"url": "http://10.244.0.7:9898"}, {"url": "http://10.244.0.5:9898"}])),
+            "a former pod"
+        );
+        assert!(!answer(&json!({"loadBalancer": {"passHostHeader": true}})).is_served_by(&ready), "no pod");
     }
 
     #[test]
