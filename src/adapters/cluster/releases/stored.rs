@@ -10,11 +10,10 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
-    api::{ListParams, ObjectList, PostParams},
+    api::{ListParams, PostParams},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::adapters::{
     Cause,
@@ -78,16 +77,22 @@ impl Cluster {
 
     /// Passes on the newest deployed revision of each release with its payload.
     async fn for_each_deployed(&self, is_paged: bool, mut put: impl FnMut(Secret)) -> Result<(), ClusterError> {
+        let failed = || ClusterError::asking(format!("list {RELEASES}"));
         for api in self.reached::<Secret>() {
             let mut parameters = ListParams::default().labels("owner=helm,status=deployed");
             parameters.limit = is_paged.then_some(PAGE);
-            let mut reading = Some(read_page(api.clone(), parameters.clone()));
-            while let Some(page) = reading {
-                let page = page.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-                let token = page.metadata.continue_.filter(|token| !token.is_empty());
-                // The next page is read while the payloads of this one are decoded.
-                reading = token.map(|token| read_page(api.clone(), parameters.clone().continue_token(&token)));
-                page.items.into_iter().for_each(&mut put);
+            let mut page = api.list(&parameters).await.map_err(failed())?;
+            loop {
+                let token = page.metadata.continue_.take().filter(|token| !token.is_empty());
+                let decoded = async { page.items.into_iter().for_each(&mut put) };
+                let Some(token) = token else {
+                    decoded.await;
+                    break;
+                };
+                parameters = parameters.continue_token(&token);
+                // The API server reads the next page while the payloads of this one are decoded.
+                let (next, ()) = futures::join!(api.list(&parameters), decoded);
+                page = next.map_err(failed())?;
             }
         }
         Ok(())
@@ -200,16 +205,6 @@ impl StoredRelease {
             Err(error) => self.unreadable = Some(error.to_string()),
         }
     }
-}
-
-/// Reads a page of revisions with their payloads, in a task of its own.
-fn read_page(
-    secrets: Api<Secret>,
-    parameters: ListParams,
-) -> AbortOnDropHandle<Result<ObjectList<Secret>, ClusterError>> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        secrets.list(&parameters).await.map_err(ClusterError::asking(format!("list {RELEASES}")))
-    }))
 }
 
 /// The name of the Secret in which Helm stores a revision.
