@@ -87,6 +87,9 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 /// As [`SETTLED`], after it has exited before.
 const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
+/// The exit code in place of one that containerd has not seen: the container ended with its node.
+const NODE_STOPPED: i32 = 255;
+
 /// Returns why this pod is not ready, if a known problem is the cause.
 pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<RolloutProblem> {
     if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
@@ -153,9 +156,16 @@ fn runs_without_probe(spec: Option<(&Container, ContainerRole)>) -> bool {
 fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
     let running = status.state.as_ref().and_then(|state| state.running.as_ref());
     let Some(running) = running else { return false };
-    let wanted = if status.restart_count > 0 { needed_again(status) } else { SETTLED };
+    let has_exited = status.restart_count > 0 && !ended_with_node(status);
+    let wanted = if has_exited { needed_again(status) } else { SETTLED };
     // If the clock of a node is ahead of this machine's, the rollout must not wait for it.
     running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
+}
+
+/// Returns whether the last run of a container ended because its node stopped: containerd cannot say how it exited.
+fn ended_with_node(status: &ContainerStatus) -> bool {
+    let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.is_some_and(|ended| ended.exit_code == NODE_STOPPED && ended.reason.as_deref() == Some("Unknown"))
 }
 
 /// Returns how long a container that has exited must run to count as ready: longer than it did before.

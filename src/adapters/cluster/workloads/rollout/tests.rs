@@ -222,6 +222,10 @@ fn containers_without_a_probe_must_run_for_a_while() {
     let slow = json!({"restartCount": 1, "lastState": {"terminated": times}});
     assert!(!is_complete(13, slow.clone()));
     assert!(is_complete(15, slow));
+    // It did not exit by itself: its node was stopped.
+    let stopped = json!({"exitCode": 255, "reason": "Unknown", "startedAt": "2026-01-01T12:00:00Z",
+        "finishedAt": "2026-01-01T12:00:08Z"});
+    assert!(is_complete(3, json!({"restartCount": 1, "lastState": {"terminated": stopped}})));
     // A node's clock may be ahead.
     assert!(is_complete(-60, json!({})));
 }
