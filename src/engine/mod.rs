@@ -4,6 +4,7 @@
 //! steps finish in their own way and no more steps start.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
@@ -149,8 +150,8 @@ impl Summary {
 
 /// Runs all steps of `plan` and sends events about each one.
 pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, cancel: &CancellationToken) -> Summary {
-    let mut execution =
-        Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
+    let (running, summary) = (JoinSet::new(), Summary::default());
+    let mut execution = Execution { plan, chains: plan.chains(), runner, events, cancel, running, summary };
     let mut waiting: BTreeSet<StepId> = plan.ids().collect();
     loop {
         execution.start_ready(&mut waiting);
@@ -168,6 +169,8 @@ pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, ca
 
 struct Execution<'a, R> {
     plan: &'a Plan,
+    /// How long the chain of steps is that waits for each one.
+    chains: Vec<usize>,
     runner: Arc<R>,
     events: &'a Sender,
     cancel: &'a CancellationToken,
@@ -202,11 +205,10 @@ impl<R: StepRunner> Execution<'_, R> {
         if self.cancel.is_cancelled() {
             return;
         }
-        let ready: Vec<StepId> = waiting
-            .iter()
-            .copied()
-            .filter(|&id| self.plan[id].needs.iter().all(|need| self.summary.done.contains(need)))
-            .collect();
+        let is_ready = |id: &StepId| self.plan[*id].needs.iter().all(|need| self.summary.done.contains(need));
+        let mut ready: Vec<StepId> = waiting.iter().copied().filter(is_ready).collect();
+        // The longest chain decides when the run ends, and the number of processes is limited.
+        ready.sort_by_key(|id| Reverse(self.chains[id.index()]));
         for id in ready {
             waiting.remove(&id);
             self.start(&self.plan[id]);
