@@ -68,14 +68,8 @@ pub(crate) async fn start(session: &Session, request: &ProcedureRequest) -> Resu
     ask(session, name.as_str(), &steps, "Start this procedure in").await?;
     access.cluster.ensure_namespace(&session.environment.namespace, &session.cancel).await?;
     let held = hold(session, &access, name.as_str(), &context).await?;
-    let started = begin(session, &access, (name, &steps), &context).await;
-    let run = match started {
-        Ok(state) => ProcedureRun { session, access, held, steps, state, change: request.change.clone() },
-        Err(error) => {
-            held.give_back().await;
-            return Err(error);
-        }
-    };
+    let (held, state) = under(held, begin(session, &access, (name, &steps), &context).await).await?;
+    let run = ProcedureRun { session, access, held, steps, state, change: request.change.clone() };
     run.run_to_end().await
 }
 
@@ -151,17 +145,9 @@ pub(crate) async fn abort(session: &Session, request: &ProcedureRequest) -> Resu
     ask(session, name, &steps, "Undo the steps of this procedure in").await?;
     let held = hold(session, &access, name, &context).await?;
     // Another run may have gone on before the lock was taken.
-    let run = match started(&access.cluster, session, request).await {
-        Ok(state) => {
-            let (steps, change) = (state.described(), request.change.clone());
-            ProcedureRun { session, access, held, steps, state, change }
-        }
-        Err(error) => {
-            held.give_back().await;
-            return Err(error);
-        }
-    };
-    run.undo_all().await
+    let (held, state) = under(held, started(&access.cluster, session, request).await).await?;
+    let (steps, change) = (state.described(), request.change.clone());
+    ProcedureRun { session, access, held, steps, state, change }.undo_all().await
 }
 
 /// The state of a procedure that is under way, as it was started. If changes are accepted, with the ways back that
@@ -200,13 +186,8 @@ async fn resumed<'a>(
     }
     let held = hold(session, &access, name.as_str(), &context).await?;
     // Another run may have gone on before the lock was taken.
-    match found(&access.cluster, session, name, &steps, request).await {
-        Ok(state) => Ok(Some(ProcedureRun { session, access, held, steps, state, change: request.change.clone() })),
-        Err(error) => {
-            held.give_back().await;
-            Err(error)
-        }
-    }
+    let (held, state) = under(held, found(&access.cluster, session, name, &steps, request).await).await?;
+    Ok(Some(ProcedureRun { session, access, held, steps, state, change: request.change.clone() }))
 }
 
 /// The error of an unknown procedure, or how one that is under way goes on although projects.yaml no longer has it.
@@ -347,6 +328,17 @@ async fn hold(
     // No project has a name with a dot.
     let scope = Scope::Projects(BTreeSet::from([format!("procedure.{name}")]));
     Held::take(session, access, &scope, context.lock_timeout).await
+}
+
+/// Keeps a lock with what was read or written under it. If that has failed, the lock is given back.
+async fn under<T>(held: Held, result: Result<T, CommandError>) -> Result<(Held, T), CommandError> {
+    match result {
+        Ok(value) => Ok((held, value)),
+        Err(error) => {
+            held.give_back().await;
+            Err(error)
+        }
+    }
 }
 
 /// On a terminal, shows the steps and asks.
