@@ -22,11 +22,6 @@ pub(super) fn show(session: &Session, demands: &[Demand]) {
 
 fn row(number: usize, demand: &Demand) -> Vec<String> {
     let or_none = |amounts: Option<Amounts>| amounts.map_or_else(|| "-".to_owned(), shown);
-    let state = match (demand.used, demand.exceeds_requests) {
-        (_, true) => "exceeds its request",
-        (Some(_), false) => "within its request",
-        (None, false) => "-",
-    };
     vec![
         number.to_string(),
         demand.project.clone(),
@@ -36,8 +31,18 @@ fn row(number: usize, demand: &Demand) -> Vec<String> {
         shown(demand.requests),
         or_none(demand.limits),
         or_none(demand.used),
-        state.to_owned(),
+        memory_state(demand.used, demand.exceeds_requests).to_owned(),
     ]
+}
+
+/// How the memory in use compares with what is requested. Without a request, every use exceeds it.
+pub(super) fn memory_state(used: Option<Amounts>, exceeds_requests: bool) -> &'static str {
+    match (used, exceeds_requests) {
+        (Some(_), true) => "exceeds its request",
+        (None, true) => "has no request",
+        (Some(_), false) => "within its request",
+        (None, false) => "-",
+    }
 }
 
 /// `250m 64Mi`

@@ -131,18 +131,13 @@ fn event(row: &ObservedEvent) -> Vec<String> {
 
 fn project_resources(row: &ProjectResources) -> Vec<String> {
     let amounts = |amounts: Option<Amounts>| amounts.map_or_else(|| "-".to_owned(), resources::shown);
-    let memory = match (row.used, row.exceeds_requests) {
-        (_, true) => "exceeds its request",
-        (Some(_), false) => "within its request",
-        (None, false) => "-",
-    };
     vec![
         row.project.clone(),
         row.pods.to_string(),
         resources::shown(row.requests),
         amounts(row.limits),
         amounts(row.used),
-        memory.to_owned(),
+        resources::memory_state(row.used, row.exceeds_requests).to_owned(),
     ]
 }
 
