@@ -4,7 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use serde_json::Value;
 
-use crate::domain::query::{QueryFinding, Question, Restarts};
+use crate::domain::{
+    causes,
+    query::{QueryFinding, Question, Restarts},
+};
 
 /// Longer than the kubelet's longest delay between two restarts, 5 minutes.
 const RECENT: SignedDuration = SignedDuration::from_mins(10);
@@ -22,8 +25,11 @@ pub(crate) fn recent_restarts(pods: &[Value], namespaces: &[String], now: Timest
 
 fn is_recent(restarts: &Restarts, now: Timestamp) -> bool {
     let ended = restarts.last_ended.as_deref().and_then(|ended| ended.parse::<Timestamp>().ok());
+    let code = restarts.last_exit_code;
     // An exit code of 0 is that of a container that was asked to end.
-    restarts.last_exit_code != Some(0) && ended.is_some_and(|ended| now.duration_since(ended) < RECENT)
+    let was_ended =
+        code.is_some_and(|code| code == 0 || causes::ended_with_node(code, restarts.last_reason.as_deref()));
+    !was_ended && ended.is_some_and(|ended| now.duration_since(ended) < RECENT)
 }
 
 /// Describes each restarted container in a line.
@@ -45,7 +51,8 @@ mod tests {
 
     /// A pod of `shop` in this namespace, whose container has ended with this code at this time.
     fn pod(namespace: &str, exit_code: i64, ended: &str) -> Value {
-        let last = json!({"terminated": {"exitCode": exit_code, "reason": "Error", "finishedAt": ended}});
+        let reason = if exit_code == 255 { "Unknown" } else { "Error" };
+        let last = json!({"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": ended}});
         let status = json!({"name": "proxy", "restartCount": 3, "state": {"running": {}}, "lastState": last});
         let labels = json!({"app.kubernetes.io/name": "shop"});
         json!({"kind": "Pod", "metadata": {"name": "shop-1", "namespace": namespace, "labels": labels},
@@ -64,6 +71,7 @@ mod tests {
         );
         assert_eq!(recent(pod("tunes", 3, "2026-01-01T11:40:00Z")), Vec::<String>::new());
         assert_eq!(recent(pod("tunes", 0, "2026-01-01T11:59:00Z")), Vec::<String>::new());
+        assert_eq!(recent(pod("tunes", 255, "2026-01-01T11:59:00Z")), Vec::<String>::new(), "its node was stopped");
         assert_eq!(recent(pod("other", 3, "2026-01-01T11:52:00Z")), Vec::<String>::new());
     }
 }

@@ -47,6 +47,14 @@ pub const SOON: GiveUpAfter = GiveUpAfter::Seconds(10);
 /// after about 0, 10 and 30 s.
 pub const CRASHES: GiveUpAfter = GiveUpAfter::Tries { after: 20, at_most: 40 };
 
+/// The exit code in place of one that containerd has not seen: the container ended with its node.
+const NODE_STOPPED: i64 = 255;
+
+/// Returns whether a container ended because its node stopped, as with `cmdr stop`. It has not crashed.
+pub fn ended_with_node(exit_code: i64, reason: Option<&str>) -> bool {
+    exit_code == NODE_STOPPED && reason == Some("Unknown")
+}
+
 /// Where the text of a cause is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CauseSource {

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 
 use super::{ExaminedObjects, Symptom};
 use crate::{
-    adapters::cluster::workloads::rollout::{PodName, essence, is_ready},
+    adapters::cluster::workloads::rollout::{PodName, ended_with_node, essence, is_ready},
     domain::{
         causes::{self, CauseSource, KnownCause, metallb, network, node},
         dns,
@@ -219,8 +219,9 @@ fn failed_pod(pod: &Pod) -> Option<Symptom> {
 
 fn restarting_pod(pod: &Pod, now: Timestamp) -> Option<Symptom> {
     let restarts = |status: &&ContainerStatus| {
-        let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref()?.finished_at.as_ref());
-        status.restart_count >= RESTARTS && last.is_some_and(|at| now.duration_since(at.0) < RECENT)
+        let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        let crashed = last.filter(|ended| !ended_with_node(ended)).and_then(|ended| ended.finished_at.as_ref());
+        status.restart_count >= RESTARTS && crashed.is_some_and(|at| now.duration_since(at.0) < RECENT)
     };
     let status = pod_statuses(pod).find(restarts)?;
     let ended = status.last_state.as_ref()?.terminated.as_ref()?;
@@ -270,7 +271,12 @@ mod tests {
         let evicted =
             json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
         let replaced = json!({"name": "a-2", "namespace": "shop", "ownerReferences": owner});
+        // Its node was stopped again and again.
+        let ended = json!({"exitCode": 255, "reason": "Unknown", "finishedAt": "2026-11-26T19:50:00Z"});
+        let stopped = json!({"containerStatuses": [{"name": "b", "image": "", "imageID": "", "ready": true,
+            "restartCount": 9, "lastState": {"terminated": ended}}]});
         vec![
+            read(json!({"metadata": {"name": "b-1", "namespace": "shop"}, "status": stopped})),
             read(json!({"metadata": {"name": "a-1", "namespace": "shop"}, "status": restarting})),
             read(json!({"metadata": replaced, "status": evicted})),
         ]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     Problem,
-    causes::{CRASHES, GiveUpAfter, TWICE, containers as known, probes},
+    causes::{self, CRASHES, GiveUpAfter, TWICE, containers as known, probes},
     labels,
     wait_reason::ContainerRole,
 };
@@ -87,9 +87,6 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 /// As [`SETTLED`], after it has exited before.
 const SETTLED_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
-/// The exit code in place of one that containerd has not seen: the container ended with its node.
-const NODE_STOPPED: i32 = 255;
-
 /// Returns why this pod is not ready, if a known problem is the cause.
 pub(super) fn pod_problem(pod: &Pod, now: Timestamp) -> Option<RolloutProblem> {
     if let Some(problem) = containers(pod).find_map(|(status, spec)| container_problem(pod, status, spec, now)) {
@@ -156,22 +153,21 @@ fn runs_without_probe(spec: Option<(&Container, ContainerRole)>) -> bool {
 fn has_settled(status: &ContainerStatus, now: Timestamp) -> bool {
     let running = status.state.as_ref().and_then(|state| state.running.as_ref());
     let Some(running) = running else { return false };
-    let has_exited = status.restart_count > 0 && !ended_with_node(status);
-    let wanted = if has_exited { needed_again(status) } else { SETTLED };
+    let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let has_exited = status.restart_count > 0 && !last.is_some_and(ended_with_node);
+    let wanted = if has_exited { needed_again(last) } else { SETTLED };
     // If the clock of a node is ahead of this machine's, the rollout must not wait for it.
     running.started_at.as_ref().is_none_or(|start| start.0 > now || now.duration_since(start.0) >= wanted)
 }
 
-/// Returns whether the last run of a container ended because its node stopped: containerd cannot say how it exited.
-fn ended_with_node(status: &ContainerStatus) -> bool {
-    let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-    ended.is_some_and(|ended| ended.exit_code == NODE_STOPPED && ended.reason.as_deref() == Some("Unknown"))
+/// Returns whether a container ended because its node stopped.
+pub(in crate::adapters::cluster) fn ended_with_node(ended: &ContainerStateTerminated) -> bool {
+    causes::ended_with_node(ended.exit_code.into(), ended.reason.as_deref())
 }
 
 /// Returns how long a container that has exited must run to count as ready: longer than it did before.
-fn needed_again(status: &ContainerStatus) -> SignedDuration {
-    let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-    (ended.and_then(duration).unwrap_or_default() + SETTLED_AGAIN).min(YOUNG)
+fn needed_again(last: Option<&ContainerStateTerminated>) -> SignedDuration {
+    (last.and_then(duration).unwrap_or_default() + SETTLED_AGAIN).min(YOUNG)
 }
 
 /// Returns how long a container that has exited ran.
@@ -274,7 +270,8 @@ fn who(pod: &Pod, status: &ContainerStatus, spec: Option<(&Container, ContainerR
 fn trouble(container: &ContainerStatus, is_well: bool) -> Option<(String, String, bool)> {
     let state = container.state.as_ref()?;
     let ended = |state: &ContainerState| {
-        state.terminated.clone().filter(|terminated| terminated.exit_code != 0 || container.restart_count > 0)
+        let ended = state.terminated.clone().filter(|ended| !ended_with_node(ended));
+        ended.filter(|ended| ended.exit_code != 0 || container.restart_count > 0)
     };
     let last = container.last_state.as_ref().and_then(ended);
     if let Some(waiting) = &state.waiting {

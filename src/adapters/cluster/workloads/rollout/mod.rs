@@ -23,7 +23,7 @@ use kube::ResourceExt;
 
 pub use crate::domain::causes::GiveUpAfter;
 pub use causes::{PodName, RolloutProblem};
-pub(in crate::adapters::cluster) use causes::{containers, is_ready, project_of};
+pub(in crate::adapters::cluster) use causes::{containers, ended_with_node, is_ready, project_of};
 pub use events::{EventFindings, EventSource};
 pub(in crate::adapters::cluster) use health::pods_of;
 pub use health::{healthy_since, running_images, waiting_for_image};

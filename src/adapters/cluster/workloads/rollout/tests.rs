@@ -239,6 +239,20 @@ fn a_crash_is_a_problem_until_what_runs_again_has_settled() {
 }
 
 #[test]
+fn a_container_that_ended_with_its_node_is_no_problem() {
+    let stopped = json!({"terminated": {"exitCode": 255, "reason": "Unknown"}});
+    let state = |state: Value| {
+        let mut pod =
+            Pod::clone(&pod("new", json!({"restartCount": 1, "ready": false, "state": state, "lastState": stopped})));
+        pod.spec = Some(serde_json::from_value(json!({"containers": [{"name": "shop"}]})).unwrap());
+        first_problem(vec![Arc::new(pod)])
+    };
+    assert_eq!(state(stopped.clone()), None);
+    assert_eq!(state(json!({"waiting": {"reason": "ContainerCreating"}})), None);
+    assert_eq!(state(json!({"running": {"startedAt": Timestamp::now().to_string()}})), None);
+}
+
+#[test]
 fn a_program_that_ends_well_may_have_been_ended_by_its_probe() {
     let shown = |finished: &str, liveness: Value| {
         let times =

@@ -5,7 +5,7 @@ use k8s_openapi::{
     jiff::SignedDuration,
 };
 
-use super::causes::{containers, holds_up, is_silent, pulled_image};
+use super::causes::{containers, ended_with_node, holds_up, is_silent, pulled_image};
 use crate::{
     adapters::cluster::Cluster,
     domain::wait_reason::{ContainerRole, PodStage, ProbeKind, WaitReason},
@@ -42,7 +42,8 @@ fn restart(pod: &Pod) -> Option<WaitReason> {
         let waiting = state.waiting.as_ref();
         let is_backing_off = waiting.and_then(|it| it.reason.as_deref()) == Some("CrashLoopBackOff");
         let last = status.last_state.as_ref().and_then(|last| last.terminated.clone());
-        let ended = state.terminated.clone().filter(|it| it.exit_code != 0).or(last.filter(|_| is_backing_off))?;
+        let ended = state.terminated.clone().filter(|it| it.exit_code != 0).or(last.filter(|_| is_backing_off));
+        let ended = ended.filter(|it| !ended_with_node(it))?;
         Some((ended, waiting.and_then(|it| delay(it.message.as_deref()?))))
     };
     containers(pod).find_map(|(status, spec)| {
