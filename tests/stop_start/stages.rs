@@ -29,6 +29,8 @@ impl Walk {
         assert!(log.contains("database system was shut down at"), "{log}");
         assert!(!log.contains("was not properly shut down"), "{log}");
         self.expect_settled();
+        let status = self.workspace.run(&["status"]).expect(0);
+        assert!(!status.said().contains("restart"), "nothing has crashed: {}", status.said());
     }
 
     pub(crate) fn an_interrupted_start_is_not_trusted(&self) {
