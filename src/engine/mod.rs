@@ -4,7 +4,6 @@
 //! steps finish in their own way and no more steps start.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
@@ -150,8 +149,8 @@ impl Summary {
 
 /// Runs all steps of `plan` and sends events about each one.
 pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, cancel: &CancellationToken) -> Summary {
-    let (running, summary) = (JoinSet::new(), Summary::default());
-    let mut execution = Execution { plan, chains: plan.chains(), runner, events, cancel, running, summary };
+    let mut execution =
+        Execution { plan, runner, events, cancel, running: JoinSet::new(), summary: Summary::default() };
     let mut waiting: BTreeSet<StepId> = plan.ids().collect();
     loop {
         execution.start_ready(&mut waiting);
@@ -169,8 +168,6 @@ pub async fn run<R: StepRunner>(plan: &Plan, runner: Arc<R>, events: &Sender, ca
 
 struct Execution<'a, R> {
     plan: &'a Plan,
-    /// How long the chain of steps is that waits for each one.
-    chains: Vec<usize>,
     runner: Arc<R>,
     events: &'a Sender,
     cancel: &'a CancellationToken,
@@ -205,10 +202,11 @@ impl<R: StepRunner> Execution<'_, R> {
         if self.cancel.is_cancelled() {
             return;
         }
-        let is_ready = |id: &StepId| self.plan[*id].needs.iter().all(|need| self.summary.done.contains(need));
-        let mut ready: Vec<StepId> = waiting.iter().copied().filter(is_ready).collect();
-        // The longest chain decides when the run ends, and the number of processes is limited.
-        ready.sort_by_key(|id| Reverse(self.chains[id.index()]));
+        let ready: Vec<StepId> = waiting
+            .iter()
+            .copied()
+            .filter(|&id| self.plan[id].needs.iter().all(|need| self.summary.done.contains(need)))
+            .collect();
         for id in ready {
             waiting.remove(&id);
             self.start(&self.plan[id]);

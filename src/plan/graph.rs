@@ -59,18 +59,6 @@ impl Plan {
         (0..self.steps.len()).map(StepId)
     }
 
-    /// Returns for each step, by its position, how many steps the longest chain has that waits for it.
-    pub fn chains(&self) -> Vec<usize> {
-        let mut chains = vec![0; self.steps.len()];
-        for planned in self.steps.iter().rev() {
-            let with_own = chains[planned.id.0] + 1;
-            for need in &planned.needs {
-                chains[need.0] = chains[need.0].max(with_own);
-            }
-        }
-        chains
-    }
-
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
