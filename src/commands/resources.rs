@@ -35,7 +35,7 @@ fn row(number: usize, demand: &Demand) -> Vec<String> {
     ]
 }
 
-/// How the memory in use compares with what is requested. Without a request, every use exceeds it.
+/// Compares the memory in use with the request. Without a request, every use exceeds it.
 pub(super) fn memory_state(used: Option<Amounts>, exceeds_requests: bool) -> &'static str {
     match (used, exceeds_requests) {
         (Some(_), true) => "exceeds its request",

@@ -330,7 +330,7 @@ async fn hold(
     Held::take(session, access, &scope, context.lock_timeout).await
 }
 
-/// Keeps a lock with what was read or written under it. If that has failed, the lock is given back.
+/// Returns a lock and the result of an action under it. If the action has failed, the lock is given back.
 async fn under<T>(held: Held, result: Result<T, CommandError>) -> Result<(Held, T), CommandError> {
     match result {
         Ok(value) => Ok((held, value)),
