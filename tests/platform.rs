@@ -20,8 +20,13 @@ mod walk;
 #[path = "platform/watchers.rs"]
 mod watchers;
 
+use std::sync::{Mutex, PoisonError};
+
 use common::Stages;
 use walk::Walk;
+
+/// The tests run one after the other: each cluster publishes the usual ports of this machine.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// The limit of cmdr's heap and stacks, in kB. The code of a release adds 20 MB at most. 25 MB were measured.
 const MEMORY: u64 = 40 * 1024;
@@ -203,6 +208,7 @@ fn from_nothing_to_nothing() {
 #[test]
 #[ignore = "creates a cluster; make test-full runs it"]
 fn a_whole_platform_is_stopped_and_started() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (walk, stages) = (Walk::new(), Stages::default());
     let stage = |name: &str, stage: fn(&Walk)| stages.stage(name, || stage(&walk));
     stage("every URL responds", Walk::every_url_answers);
@@ -214,5 +220,6 @@ fn a_whole_platform_is_stopped_and_started() {
 #[test]
 #[ignore = "creates a cluster twice; make test-full runs it"]
 fn a_cluster_is_recreated_with_other_ports_and_networks() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     stages_of_others::is_recreated();
 }
