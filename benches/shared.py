@@ -47,7 +47,7 @@ def prove(releases, port, kubeconfig):
     for url, status in [(check["url"], check["status"]) for release in releases for check in release["checks"]]:
         host, path = url.removeprefix("http://").split("/", 1)
         host = host.split(":")[0]
-        # Without a status, cmdr accepts every one that is no error.
+        # Without a status, cmdr accepts every answer of the project. A 404 may be that of Traefik.
         accepted = [status] if status else range(200, 400)
         until(lambda: answer(port, host, "/" + path)[0] in accepted, url)
     namespace = releases[-1]["namespace"]
